@@ -1,0 +1,51 @@
+# make demo    the main job on real recordings: export, quantize, stream, with accuracy and latency
+# make test    everything that must hold: format, lint, types, the suite, the built wheel
+# make check   format, lint and types alone
+# make speed   the engine beside onnxruntime's int8 LSTM, one core
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+TOOLS := scikit-build-core nanobind cmake ninja hypothesis pytest ruff mypy types-protobuf clang-format
+C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp)
+
+.PHONY: demo test check speed setup needs clean
+
+demo: setup
+	$(BIN)/python examples/watch/demo.py
+
+test: check
+	$(BIN)/python -m pytest
+	bash tests/wheel.sh
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p tidegate
+	$(BIN)/mypy tests
+	cd examples/watch && mypy --config-file ../../pyproject.toml *.py
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+
+speed: setup
+	$(BIN)/python -m tidegate.benchmarks.speed
+
+setup: $(VENV)/.ready
+
+# torch first and by its exact release: a later requirement then finds it in place.
+$(VENV)/.ready: pyproject.toml constraints.txt Makefile | needs
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) $(TOOLS)
+	$(PIP) --no-deps seglearn
+	$(PIP) --no-build-isolation -Ceditable.rebuild=true -Ceditable.verbose=false -e '.[all]'
+	touch $@
+
+needs:
+	@command -v c++ >/dev/null || { echo "make: a C++ compiler is needed for the Python binding: apt-get install g++" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+
+clean:
+	rm -rf $(VENV) .types build

@@ -1,0 +1,60 @@
+"""tidegate: trained recurrent networks, exported, quantized and streamed on small devices.
+
+Nothing heavy is imported before it is used: `import tidegate` needs neither onnx, onnxruntime nor torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tidegate.export import ExportReport as ExportReport
+    from tidegate.export import export_model as export_model
+    from tidegate.quant import QuantizationReport as QuantizationReport
+    from tidegate.quant import quantize as quantize
+    from tidegate.runtime.contract import Contract as Contract
+    from tidegate.runtime.errors import BackendError as BackendError
+    from tidegate.runtime.errors import ChunkError as ChunkError
+    from tidegate.runtime.errors import ContractError as ContractError
+    from tidegate.runtime.errors import ExportError as ExportError
+    from tidegate.runtime.errors import ModelError as ModelError
+    from tidegate.runtime.errors import PlanError as PlanError
+    from tidegate.runtime.errors import QuantizationError as QuantizationError
+    from tidegate.runtime.errors import TidegateError as TidegateError
+    from tidegate.runtime.errors import UnsupportedError as UnsupportedError
+    from tidegate.runtime.model import Model as Model
+    from tidegate.runtime.model import Stream as Stream
+    from tidegate.runtime.model import compile_model as compile_model
+    from tidegate.runtime.model import load as load
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "tidegate.export": ["ExportReport", "export_model"],
+    "tidegate.quant": ["QuantizationReport", "quantize"],
+    "tidegate.runtime.contract": ["Contract"],
+    "tidegate.runtime.errors": [
+        "BackendError",
+        "ChunkError",
+        "ContractError",
+        "ExportError",
+        "ModelError",
+        "PlanError",
+        "QuantizationError",
+        "TidegateError",
+        "UnsupportedError",
+    ],
+    "tidegate.runtime.model": ["Model", "Stream", "compile_model", "load"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, "__version__"])  # noqa: PLE0605  a list of names, sorted
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'tidegate' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The runtime: streaming ONNX in, models and streams out."""

@@ -1,0 +1,151 @@
+"""The contract: what a model file says of its streaming.
+
+It stands as JSON in the ONNX metadata under `tidegate.contract`. States are paired by name, never by
+position: each says which graph output feeds which graph input.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self, TypeVar
+
+from .errors import ContractError
+
+METADATA_KEY = "tidegate.contract"
+VERSION = 1
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Port:
+    """A graph input or output that carries signal.
+
+    Attributes:
+        name: The name in the graph.
+        time_axis: The axis that counts frames; None for an output that has one answer a chunk
+            (that of its last frame).
+        batch_axis: The axis that counts streams, or None.
+    """
+
+    name: str
+    time_axis: int | None
+    batch_axis: int | None
+
+
+@dataclass(frozen=True)
+class State:
+    """A pair of a graph input and the graph output that feeds it at the next chunk.
+
+    Attributes:
+        input: Name of the graph input, e.g. `lstm.h_in`.
+        output: Name of the graph output, e.g. `lstm.h_out`.
+        kind: `h` (hidden) or `c` (cell).
+        shape: Shape of both; the axis that counts streams is the string `batch`.
+        initial: `zeros`.
+    """
+
+    input: str
+    output: str
+    kind: str
+    shape: tuple[int | str, ...]
+    initial: str = "zeros"
+
+    def concrete_shape(self, batch: int = 1) -> tuple[int, ...]:
+        """Return the shape for a number of streams."""
+        return tuple(batch if isinstance(size, str) else size for size in self.shape)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The streaming contract of one model file.
+
+    Attributes:
+        inputs: Signal inputs.
+        outputs: Signal outputs.
+        states: State pairs.
+        lookahead: Frames that an answer waits for.
+        sample_rate: Samples a second of the signal, if known.
+        hop: Samples a frame advances, if known.
+    """
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    states: tuple[State, ...]
+    lookahead: int = 0
+    sample_rate: float | None = None
+    hop: int | None = None
+
+    def __post_init__(self) -> None:
+        names = [s.input for s in self.states] + [s.output for s in self.states]
+        names += [p.name for p in self.inputs + self.outputs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ContractError(f"contract: {', '.join(twice)} stands more than once; every name has one role")
+
+    @property
+    def frame_seconds(self) -> float | None:
+        """Time between two frames in seconds, or None when the contract does not state it."""
+        return None if self.sample_rate is None else (self.hop or 1) / self.sample_rate
+
+    def to_json(self) -> str:
+        """Return the JSON text that stands in a file's metadata."""
+        return json.dumps({"version": VERSION} | asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a contract.
+
+        Raises:
+            ContractError: The text is not JSON, is of another version, or has a missing, unknown or
+                ill-typed field.
+        """
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ContractError(f"contract: not JSON ({error}); export the model again") from None
+        if not isinstance(fields, dict) or fields.get("version") != VERSION:
+            seen = fields.get("version") if isinstance(fields, dict) else type(fields).__name__
+            raise ContractError(f"contract: version {seen}, this tidegate reads {VERSION}; export the model again")
+        del fields["version"]
+        records = {"inputs": Port, "outputs": Port, "states": State}
+        read = {key: _records(records[key], value, key) if key in records else value for key, value in fields.items()}
+        return _build(cls, read, "contract")
+
+
+_CHECKS: dict[str, Any] = {
+    "name": lambda v: isinstance(v, str) and v != "",
+    "input": lambda v: isinstance(v, str) and v != "",
+    "output": lambda v: isinstance(v, str) and v != "",
+    "time_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
+    "batch_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
+    "kind": lambda v: v in ("h", "c"),
+    "shape": lambda v: all(s == "batch" or (type(s) is int and 0 < s < 2**31) for s in v) and len(v) < 8,
+    "initial": lambda v: v == "zeros",
+    "lookahead": lambda v: v == 0 and type(v) is int,
+    "sample_rate": lambda v: v is None or (type(v) in (int, float) and 0 < v < 1e12),
+    "hop": lambda v: v is None or (type(v) is int and 0 < v < 2**31),
+    "inputs": bool,
+    "outputs": bool,
+    "states": lambda _: True,
+}
+
+
+def _records(kind: type[_T], values: object, where: str) -> tuple[_T, ...]:
+    if not isinstance(values, list):
+        raise ContractError(f"contract: {where} is {type(values).__name__}, wanted a list")
+    return tuple(_build(kind, value, f"contract: {where}[{i}]") for i, value in enumerate(values))
+
+
+def _build(kind: type[_T], fields: Mapping[str, Any], where: str) -> _T:
+    if not isinstance(fields, Mapping):
+        raise ContractError(f"{where} is {type(fields).__name__}, wanted an object")
+    known = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    if set(fields) != known:
+        odd = sorted(set(fields) ^ known)
+        raise ContractError(f"{where}: missing or unknown field {', '.join(odd)}; wanted {', '.join(sorted(known))}")
+    fields = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    for key, value in fields.items():
+        if not _CHECKS[key](value):
+            raise ContractError(f"{where}: {key} = {value!r} is not allowed")
+    return kind(**fields)

@@ -1,0 +1,50 @@
+"""The exceptions of tidegate, one tree.
+
+TidegateError
+  ├── ModelError          the file is not a model that tidegate can use
+  │     ├── ContractError     its streaming contract is missing, wrong or ambiguous
+  │     ├── UnsupportedError  it holds an operator or option that the chosen backend lacks
+  │     └── PlanError         a compiled plan is truncated, altered or of another version
+  ├── ExportError         a module could not be exported, or its file did not prove equal
+  ├── QuantizationError   a weight could not be quantized as asked
+  ├── ChunkError          a chunk has the wrong shape or type, or a value that is refused
+  └── BackendError        a backend, instruction set or optional package is not there
+
+Each message names the thing, the value seen, the value wanted and the way out.
+"""
+
+
+class TidegateError(Exception):
+    """Root of all errors that tidegate raises on purpose."""
+
+
+class ModelError(TidegateError, ValueError):
+    """The file is not a model that tidegate can use."""
+
+
+class ContractError(ModelError):
+    """The streaming contract of a model is missing, wrong or ambiguous."""
+
+
+class UnsupportedError(ModelError):
+    """The model holds an operator or an option that the chosen backend does not have."""
+
+
+class PlanError(ModelError):
+    """A compiled plan is truncated, altered or of another version."""
+
+
+class ExportError(TidegateError):
+    """A module could not be exported, or the exported file did not prove equal to it."""
+
+
+class QuantizationError(TidegateError, ValueError):
+    """A weight could not be quantized as asked."""
+
+
+class ChunkError(TidegateError, ValueError):
+    """A chunk has the wrong shape or type, or holds a value that is refused; the state is unchanged."""
+
+
+class BackendError(TidegateError):
+    """A backend, an instruction set or an optional package is not available."""

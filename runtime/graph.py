@@ -1,0 +1,150 @@
+"""An ONNX graph to look things up in: who makes a value, who reads it, which values are constant."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from .arrays import Array
+from .contract import METADATA_KEY, Contract
+from .errors import ContractError, ModelError
+from .files import MAX_FILE_BYTES, read_bytes, write_atomic
+
+MAX_NODES = 10_000  # a stacked recurrent net has some hundred; a hostile file may have millions
+
+
+class Graph:
+    """A model and the indices over its main graph.
+
+    The indices are built once; after editing the nodes make a new Graph.
+
+    Attributes:
+        model: The ONNX model itself.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self._initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._producers = {name: node for node in model.graph.node for name in node.output if name}
+        self._consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in model.graph.node:
+            for name in set(node.input):
+                self._consumers[name].append(node)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read an ONNX file.
+
+        Raises:
+            ModelError: It is not an ONNX file, is too large, keeps weights in other files, or holds
+                more nodes than MAX_NODES.
+            FileNotFoundError: There is no such file.
+        """
+        data = read_bytes(path, MAX_FILE_BYTES)
+        model = onnx.ModelProto()
+        try:
+            model.ParseFromString(data)
+        except (DecodeError, RecursionError):
+            raise ModelError(f"{path}: not an ONNX file; export one with `tidegate export`") from None
+        if not model.graph.node:
+            raise ModelError(f"{path}: not an ONNX file, or one with an empty graph; export one with `tidegate export`")
+        _check(model, str(path))
+        return cls(model)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model; a crash leaves the old file or the new one."""
+        write_atomic(path, self.model.SerializeToString())
+
+    @property
+    def contract(self) -> Contract:
+        """The streaming contract in the metadata.
+
+        Raises:
+            ContractError: There is none, or it is not valid.
+        """
+        text = self.metadata(METADATA_KEY)
+        if text is None:
+            raise ContractError(f"the file has no {METADATA_KEY} in its metadata; export it with `tidegate export`")
+        return Contract.from_json(text)
+
+    def metadata(self, key: str) -> str | None:
+        """Return a metadata text, or None."""
+        return next((p.value for p in self.model.metadata_props if p.key == key), None)
+
+    def set_metadata(self, key: str, value: str) -> None:
+        """Set a metadata text."""
+        kept = [p for p in self.model.metadata_props if p.key != key]
+        del self.model.metadata_props[:]
+        self.model.metadata_props.extend([*kept, onnx.StringStringEntryProto(key=key, value=value)])
+
+    @property
+    def nodes(self) -> Iterator[onnx.NodeProto]:
+        """The nodes of the main graph in file order, which ONNX requires to be topological."""
+        return iter(self.model.graph.node)
+
+    def producer(self, name: str) -> onnx.NodeProto | None:
+        """Return the node that makes a value; None for a graph input or an initializer."""
+        return self._producers.get(name)
+
+    def consumers(self, name: str) -> list[onnx.NodeProto]:
+        """Return the nodes that read a value."""
+        return self._consumers[name]
+
+    def constant(self, name: str) -> Array | None:
+        """Return the value of an initializer or Constant node (through Identity), or None."""
+        for _ in range(MAX_NODES):
+            if name in self._initializers:
+                return numpy_helper.to_array(self._initializers[name])
+            node = self.producer(name)
+            if node is None:
+                return None
+            if node.op_type == "Constant":
+                return _constant_value(node)
+            if node.op_type != "Identity":
+                return None
+            name = node.input[0]
+        return None
+
+    def opset(self) -> int:
+        """Return the version of the standard operator set that the file imports."""
+        return next((o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")), 0)
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return a node's attributes by name, strings decoded."""
+    values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    return {key: v.decode() if isinstance(v, bytes) else v for key, v in values.items()}
+
+
+def label(node: onnx.NodeProto) -> str:
+    """Return how messages name a node: its operator and its name, or its first output."""
+    return f"{node.op_type} {node.name or node.output[0]!r}"
+
+
+def _constant_value(node: onnx.NodeProto) -> Array | None:
+    values = attributes(node)
+    if "value" in values:
+        return numpy_helper.to_array(values["value"])
+    for key in ("value_float", "value_floats"):
+        if key in values:
+            return np.asarray(values[key], np.float32)
+    for key in ("value_int", "value_ints"):
+        if key in values:
+            return np.asarray(values[key], np.int64)
+    return None
+
+
+def _check(model: onnx.ModelProto, path: str) -> None:
+    """Refuse what must not be looked at more closely."""
+    graph = model.graph
+    if len(graph.node) > MAX_NODES:
+        raise ModelError(f"{path}: {len(graph.node)} nodes, at most {MAX_NODES} are read")
+    constants = [a.t for node in graph.node for a in node.attribute if a.HasField("t")]
+    for tensor in [*graph.initializer, *constants]:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise ModelError(f"{path}: {tensor.name!r} keeps its data in another file; save the model as one file")
