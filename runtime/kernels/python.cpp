@@ -1,0 +1,295 @@
+// The Python face of the engine: checks arrays, releases the GIL, calls, turns a status into an exception.
+// Arrays go through numpy's own C API: nanobind's ndarray costs 0.5 us a call more.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+#include <numpy/arrayobject.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tidegate.h"
+
+namespace nb = nanobind;
+
+namespace {
+
+[[noreturn]] void raise(const char *error, const std::string &message) {
+  nb::object type = nb::module_::import_("tidegate.runtime.errors").attr(error);
+  PyErr_SetString(type.ptr(), message.c_str());
+  throw nb::python_error();
+}
+
+struct Free {
+  void operator()(void *p) const { std::free(p); }
+};
+using Memory = std::unique_ptr<void, Free>;
+
+Memory aligned(size_t bytes) {
+  const size_t whole = (bytes + TIDE_ALIGNMENT - 1) / TIDE_ALIGNMENT * TIDE_ALIGNMENT;
+  Memory memory(std::aligned_alloc(TIDE_ALIGNMENT, whole ? whole : TIDE_ALIGNMENT));
+  if (!memory) throw std::bad_alloc();
+  return memory;
+}
+
+// ---- variants ----
+
+std::vector<std::string> variants(bool supported_only) {
+  std::vector<std::string> names;
+  for (size_t i = 0; const tide_variant *v = tide_variant_at(i); i++) {
+    if (!supported_only || tide_variant_supported(v)) names.emplace_back(tide_variant_name(v));
+  }
+  return names;
+}
+
+std::string joined(const std::vector<std::string> &names) {
+  std::string text;
+  for (const std::string &name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+const tide_variant *find_variant(const std::string &name) {
+  if (name.empty()) return tide_variant_best();
+  for (size_t i = 0; const tide_variant *v = tide_variant_at(i); i++) {
+    if (name != tide_variant_name(v)) continue;
+    if (tide_variant_supported(v)) return v;
+    raise("BackendError", "instruction set '" + name + "' is in this build, but this processor lacks it; it runs " +
+                              joined(variants(true)));
+  }
+  raise("BackendError", "instruction set '" + name + "' is not in this build, which has " + joined(variants(false)));
+}
+
+// ---- model ----
+
+std::string describe(const tide_fault &fault) {
+  std::string where = fault.op == TIDE_NO_OP ? "plan" : "plan, operation " + std::to_string(fault.op);
+  return where + ": " + fault.field + " is " + std::to_string(fault.seen) + ", wanted " + std::to_string(fault.wanted) +
+         "; the file is damaged or of another version, compile it again";
+}
+
+class Model {
+ public:
+  Model(nb::bytes plan, const std::string &variant, std::vector<std::string> output_names)
+      : variant_(find_variant(variant)), plan_(aligned(plan.size())), output_names_(std::move(output_names)) {
+    std::memcpy(plan_.get(), plan.c_str(), plan.size());
+    tide_fault fault;
+    if (tide_plan_check(plan_.get(), plan.size(), &fault) != TIDE_OK) raise("PlanError", describe(fault));
+    memory_ = aligned(tide_model_bytes(plan_.get(), variant_));
+    model_ = tide_model_init(memory_.get(), plan_.get(), variant_);
+    if (output_names_.size() != tide_output_count(model_))
+      raise("PlanError", "plan: output names do not match outputs");
+  }
+
+  const tide_model *get() const { return model_; }
+  const std::vector<std::string> &output_names() const { return output_names_; }
+  std::string variant() const { return tide_variant_name(variant_); }
+  std::vector<uint32_t> state_widths() const {
+    std::vector<uint32_t> widths(tide_state_count(model_));
+    for (uint32_t i = 0; i < widths.size(); i++) widths[i] = tide_state_width(model_, i);
+    return widths;
+  }
+
+ private:
+  const tide_variant *variant_;
+  Memory plan_, memory_;
+  std::vector<std::string> output_names_;
+  tide_model *model_;
+};
+
+// ---- stream ----
+
+std::string shape_of(PyArrayObject *array) {
+  std::string text = "(";
+  for (int i = 0; i < PyArray_NDIM(array); i++) text += (i ? ", " : "") + std::to_string(PyArray_DIM(array, i));
+  return text + ")";
+}
+
+bool is_plain_float32(PyObject *object) {
+  if (!PyArray_Check(object)) return false;
+  auto *array = reinterpret_cast<PyArrayObject *>(object);
+  return PyArray_TYPE(array) == NPY_FLOAT && PyArray_ISCARRAY_RO(array);
+}
+
+// The chunk as a C-contiguous float32 array: itself, or converted.
+nb::object as_float32(nb::handle chunk) {
+  if (is_plain_float32(chunk.ptr())) return nb::borrow(chunk);
+  nb::object any = nb::steal(PyArray_FromAny(chunk.ptr(), nullptr, 0, 0, 0, nullptr));
+  if (!any.is_valid()) throw nb::python_error();
+  auto *array = reinterpret_cast<PyArrayObject *>(any.ptr());
+  PyArray_Descr *float32 = PyArray_DescrFromType(NPY_FLOAT);
+  if (!PyArray_CanCastArrayTo(array, float32, NPY_SAME_KIND_CASTING)) {
+    Py_DECREF(float32);
+    nb::object dtype = any.attr("dtype");
+    raise("ChunkError", std::string("chunk has dtype ") + nb::str(dtype).c_str() + ", wanted float32");
+  }
+  nb::object cast = nb::steal(PyArray_FromArray(array, float32, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST));
+  if (!cast.is_valid()) throw nb::python_error();
+  return cast;
+}
+
+class Stream {
+ public:
+  explicit Stream(nb::object model)
+      : model_object_(model), model_(nb::cast<Model *>(model)), memory_(aligned(tide_stream_bytes(model_->get()))) {
+    stream_ = tide_stream_init(memory_.get(), model_->get());
+  }
+
+  nb::object push(nb::handle chunk, nb::handle out) {
+    nb::object frames = as_float32(chunk);
+    auto *array = reinterpret_cast<PyArrayObject *>(frames.ptr());
+    check_shape(array);
+    const size_t count = static_cast<size_t>(PyArray_DIM(array, 0));
+    if (tide_output_count(model_->get()) != 1) return push_many(array, count, out);
+    nb::object result = out.is_none() ? fresh(0, count) : checked(out, 0, count);
+    float *outputs[1] = {data(result)};
+    run(array, count, outputs);
+    return result;
+  }
+
+  void reset() {
+    Turn turn(*this);
+    tide_reset(stream_);
+  }
+
+  nb::list states() {
+    Turn turn(*this);
+    nb::list all;
+    for (uint32_t i = 0; i < tide_state_count(model_->get()); i++) {
+      npy_intp size = tide_state_width(model_->get(), i);
+      nb::object values = new_array(1, &size);
+      tide_state_read(stream_, i, data(values));
+      all.append(values);
+    }
+    return all;
+  }
+
+ private:
+  // Holds the stream for one caller; a second one gets an error, never a wrong answer.
+  class Turn {
+   public:
+    explicit Turn(Stream &stream) : busy_(stream.busy_) {
+      if (busy_.exchange(true, std::memory_order_acquire)) {
+        raise("BackendError", "stream is in use by another thread; give each thread a stream of its own");
+      }
+    }
+    ~Turn() { busy_.store(false, std::memory_order_release); }
+
+   private:
+    std::atomic<bool> &busy_;
+  };
+
+  static float *data(const nb::object &array) {
+    return static_cast<float *>(PyArray_DATA(reinterpret_cast<PyArrayObject *>(array.ptr())));
+  }
+
+  static nb::object new_array(int dimensions, npy_intp *sizes) {
+    nb::object array = nb::steal(PyArray_SimpleNew(dimensions, sizes, NPY_FLOAT));
+    if (!array.is_valid()) throw nb::python_error();
+    return array;
+  }
+
+  void check_shape(PyArrayObject *array) const {
+    const npy_intp width = tide_input_width(model_->get());
+    if (PyArray_NDIM(array) == 2 && PyArray_DIM(array, 1) == width) return;
+    raise("ChunkError", "chunk has shape " + shape_of(array) + ", wanted (frames, " + std::to_string(width) + ")");
+  }
+
+  // Shape of an output for a push; one row a frame, or the last frame's alone.
+  int shape(uint32_t output, size_t count, npy_intp sizes[2]) const {
+    const npy_intp width = tide_output_width(model_->get(), output);
+    const bool timed = tide_output_timed(model_->get(), output);
+    if (!timed && count == 0) {
+      raise("ChunkError", "chunk has no frame, but output '" + model_->output_names()[output] +
+                              "' is that of the chunk's last frame; push at least one");
+    }
+    sizes[0] = timed ? static_cast<npy_intp>(count) : width;
+    sizes[1] = width;
+    return timed ? 2 : 1;
+  }
+
+  nb::object fresh(uint32_t output, size_t count) const {
+    npy_intp sizes[2];
+    const int dimensions = shape(output, count, sizes);
+    return new_array(dimensions, sizes);
+  }
+
+  nb::object checked(nb::handle out, uint32_t output, size_t count) const {
+    npy_intp sizes[2];
+    const int dimensions = shape(output, count, sizes);
+    if (!is_plain_float32(out.ptr())) raise("ChunkError", "out is not a C-contiguous float32 array");
+    auto *array = reinterpret_cast<PyArrayObject *>(out.ptr());
+    if (!PyArray_ISWRITEABLE(array)) raise("ChunkError", "out is read-only");
+    bool same = PyArray_NDIM(array) == dimensions;
+    for (int i = 0; same && i < dimensions; i++) same = PyArray_DIM(array, i) == sizes[i];
+    if (!same) {
+      const std::string wanted = std::to_string(sizes[0]) + (dimensions == 2 ? ", " + std::to_string(sizes[1]) : ",");
+      raise("ChunkError", "out has shape " + shape_of(array) + ", wanted (" + wanted + ")");
+    }
+    return nb::borrow(out);
+  }
+
+  nb::object push_many(PyArrayObject *array, size_t count, nb::handle out) {
+    if (!out.is_none()) raise("ChunkError", "out is for models with one output; this one has several");
+    nb::dict results;
+    std::vector<float *> outputs;
+    for (uint32_t i = 0; i < tide_output_count(model_->get()); i++) {
+      nb::object result = fresh(i, count);
+      outputs.push_back(data(result));
+      results[model_->output_names()[i].c_str()] = result;
+    }
+    run(array, count, outputs.data());
+    return results;
+  }
+
+  void run(PyArrayObject *array, size_t count, float *const *outputs) {
+    const float *frames = static_cast<const float *>(PyArray_DATA(array));
+    tide_status status;
+    {
+      Turn turn(*this);
+      nb::gil_scoped_release release;
+      status = tide_push(stream_, frames, count, outputs);
+    }
+    if (status != TIDE_OK) refuse(status, frames, count);
+  }
+
+  [[noreturn]] void refuse(tide_status status, const float *frames, size_t count) const {
+    if (status == TIDE_E_RANGE) {
+      raise("ChunkError", "a value inside the model left 2^64 on this chunk; chunk refused, state unchanged");
+    }
+    const size_t width = tide_input_width(model_->get());
+    size_t at = 0;
+    while (at + 1 < count * width && std::fabs(frames[at]) <= 0x1p64f) at++;
+    raise("ChunkError", "chunk holds " + std::to_string(frames[at]) + " at frame " + std::to_string(at / width) +
+                            ", feature " + std::to_string(at % width) +
+                            "; wanted finite values up to 2^64; chunk refused, state unchanged");
+  }
+
+  nb::object model_object_;  // keeps the model alive
+  Model *model_;
+  Memory memory_;
+  tide_stream *stream_;
+  std::atomic<bool> busy_{false};
+};
+
+}  // namespace
+
+NB_MODULE(_kernels, m) {
+  if (_import_array() < 0) throw nb::python_error();
+  m.doc() = "The engine: compiled plans and their streams.";
+  m.def("variants", &variants, nb::arg("supported_only") = true, "Names of the instruction-set variants, best first.");
+  nb::class_<Model>(m, "Model", "A checked plan, packed for one instruction set.")
+      .def(nb::init<nb::bytes, const std::string &, std::vector<std::string>>(), nb::arg("plan"), nb::arg("variant"),
+           nb::arg("output_names"))
+      .def_prop_ro("variant", &Model::variant)
+      .def_prop_ro("state_widths", &Model::state_widths);
+  nb::class_<Stream>(m, "Stream", "One sequence in progress.")
+      .def(nb::init<nb::object>(), nb::arg("model"))
+      .def("push", &Stream::push, nb::arg("chunk"), nb::kw_only(), nb::arg("out") = nb::none())
+      .def("reset", &Stream::reset)
+      .def("states", &Stream::states);
+}

@@ -1,0 +1,64 @@
+/* What a variant gives: the kernels for one instruction set, and how it wants its weights laid out. */
+#ifndef TIDE_KERNELS_H
+#define TIDE_KERNELS_H
+
+#include "plan.h"
+
+/* A weight matrix packed for a variant.
+ *
+ * Rows stand in vectors of `lanes`, vectors in panels: full panels of the variant's width, then panels
+ * of 4, then of 1. Within a panel the inputs go in groups of `depth`, and for each group all vectors of
+ * the panel follow each other, so a dot product walks memory once, straight on. The four gates of a unit
+ * lie in the same lane of four vectors of one panel: gates can be computed as soon as a panel is done. */
+typedef struct tide_matrix {
+  const int8_t *panels;
+  const int32_t *start; /* what the int32 sum starts from: takes the variant's offset of the codes off */
+  const float *scales;  /* row scales; of a recurrent matrix already times 1/q */
+  const float *bias;    /* NULL for a recurrent matrix */
+  uint32_t rows, columns;
+  uint32_t vectors; /* of packed rows, padding included */
+  uint32_t groups;  /* of inputs, padding included */
+  uint32_t code_bytes;
+  plan_reading reading;
+  float q; /* largest code */
+} tide_matrix;
+
+struct tide_variant {
+  const char *name;
+  uint32_t lanes;
+  uint32_t depth;
+  uint32_t panel;      /* vectors in a full panel, a multiple of 4 */
+  int32_t code_offset; /* added to activation codes to make them unsigned */
+  int (*supported)(void);
+  /* Turns one frame into codes by the matrix's reading; returns the scale. */
+  float (*encode)(const tide_matrix *m, const float *frame, uint8_t *codes);
+  /* y[t] = (W . codes[t]) * (scale[t] * row scale) + bias, rows in packed order, `vectors * lanes` of them. */
+  void (*project)(const tide_matrix *w, const uint8_t *codes, const float *scales, uint32_t frames, float *y);
+  /* One step of an LSTM from its input's share of the gates; h and c in place, codes of h to `next`. */
+  void (*lstm_step)(const tide_matrix *r, const float *gates_x, const uint8_t *codes, float *h, float *c, uint8_t *next,
+                    int backwards);
+};
+
+#define TIDE_VARIANT(name) extern const tide_variant tide_variant_##name;
+#include "variants.inc"
+#undef TIDE_VARIANT
+
+/* Memory handed out front to back; with a NULL base it only counts. */
+typedef struct tide_arena {
+  uint8_t *base;
+  size_t used;
+} tide_arena;
+
+static inline size_t tide_round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
+
+static inline void *tide_take(tide_arena *arena, size_t bytes) {
+  uint8_t *at = arena->base ? arena->base + arena->used : NULL;
+  arena->used += tide_round_up(bytes, TIDE_ALIGNMENT);
+  return at;
+}
+
+/* Packs a matrix of `gates` x units rows (gates = 1: any rows) into the arena; bias may be NULL. */
+tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates,
+                      const tide_variant *variant);
+
+#endif

@@ -1,0 +1,92 @@
+#include <string.h>
+
+#include "kernels.h"
+
+typedef struct packing {
+  const plan_matrix *m;
+  const tide_variant *variant;
+  uint32_t gates, vectors, groups;
+} packing;
+
+static uint32_t ceil_div(uint32_t n, uint32_t d) { return (n + d - 1) / d; }
+
+static uint32_t panel_vectors(const packing *p, uint32_t first) {
+  const uint32_t left = p->vectors - first;
+  return left >= p->variant->panel ? p->variant->panel : left >= 4 ? 4 : 1;
+}
+
+/* The row of the plan's matrix that lies at a vector and lane of a panel, or -1 for padding. */
+static int64_t source_row(const packing *p, uint32_t first, uint32_t width, uint32_t vector, uint32_t lane) {
+  const uint32_t lanes = p->variant->lanes, units = p->m->rows / p->gates;
+  const uint32_t vectors_a_gate = width / p->gates; /* of this panel */
+  const uint32_t gate = vector / vectors_a_gate;
+  const uint32_t unit = (first / p->gates + vector % vectors_a_gate) * lanes + lane;
+  return unit < units ? (int64_t)gate * units + unit : -1;
+}
+
+static int8_t code_at(const plan_matrix *m, int64_t row, uint32_t column) {
+  return row < 0 || column >= m->columns ? 0 : m->codes[(size_t)row * m->columns + column];
+}
+
+static int8_t *pack_panel(const packing *p, uint32_t first, uint32_t width, int8_t *out) {
+  for (uint32_t group = 0; group < p->groups; group++) {
+    for (uint32_t vector = 0; vector < width; vector++) {
+      for (uint32_t lane = 0; lane < p->variant->lanes; lane++) {
+        const int64_t row = source_row(p, first, width, vector, lane);
+        for (uint32_t d = 0; d < p->variant->depth; d++) *out++ = code_at(p->m, row, group * p->variant->depth + d);
+      }
+    }
+  }
+  return out;
+}
+
+/* The sum of (code + offset) * weight is offset * (sum of weights) too large; all sums are modulo 2^32. */
+static int32_t start_of(const plan_matrix *m, int64_t row, int32_t offset) {
+  uint32_t sum = 0;
+  for (uint32_t k = 0; row >= 0 && k < m->columns; k++)
+    sum += (uint32_t)(int32_t)m->codes[(size_t)row * m->columns + k];
+  const uint32_t start = 0u - (uint32_t)offset * sum;
+  int32_t value;
+  memcpy(&value, &start, sizeof value);
+  return value;
+}
+
+static void pack_rows(const packing *p, const tide_matrix *packed, const float *bias) {
+  int8_t *panels = (int8_t *)packed->panels;
+  int32_t *start = (int32_t *)packed->start;
+  float *scales = (float *)packed->scales, *biases = (float *)packed->bias;
+  const float code_scale = bias ? 1.0f : 1.0f / packed->q; /* a recurrent matrix reads h alone */
+  for (uint32_t first = 0, width; first < p->vectors; first += width) {
+    width = panel_vectors(p, first);
+    panels = pack_panel(p, first, width, panels);
+    for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
+      const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
+      const uint32_t at = first * p->variant->lanes + i;
+      start[at] = start_of(p->m, row, p->variant->code_offset);
+      scales[at] = row < 0 ? 1.0f : code_scale * p->m->scales[row];
+      if (biases) biases[at] = row < 0 ? 0.0f : bias[row];
+    }
+  }
+}
+
+tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates,
+                      const tide_variant *variant) {
+  const uint32_t vectors = ceil_div(m->rows / gates, variant->lanes) * gates;
+  const packing p = {m, variant, gates, vectors, ceil_div(m->columns, variant->depth)};
+  const size_t rows = (size_t)vectors * variant->lanes, depth = (size_t)p.groups * variant->depth;
+  tide_matrix packed = {
+      .panels = tide_take(arena, rows * depth),
+      .start = tide_take(arena, rows * sizeof(int32_t)),
+      .scales = tide_take(arena, rows * sizeof(float)),
+      .bias = bias ? tide_take(arena, rows * sizeof(float)) : NULL,
+      .rows = m->rows,
+      .columns = m->columns,
+      .vectors = vectors,
+      .groups = p.groups,
+      .code_bytes = (uint32_t)tide_round_up(2 * tide_round_up(depth, variant->lanes), TIDE_ALIGNMENT),
+      .reading = m->reading,
+      .q = (float)((1 << (m->bits - 1)) - 1),
+  };
+  if (arena->base) pack_rows(&p, &packed, bias);
+  return packed;
+}

@@ -1,0 +1,131 @@
+"""Models and streams: what a user holds. `load` opens a file with the backend asked for."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from . import plan as plans
+from .arrays import Array
+from .contract import Contract
+from .errors import BackendError, ModelError
+from .files import MAX_FILE_BYTES, read_bytes, write_atomic
+
+if TYPE_CHECKING:
+    from .graph import Graph
+
+Backend = Literal["native", "onnxruntime"]
+Answer = Array | dict[str, Array]
+
+
+class Stream(Protocol):
+    """One sequence in progress: a model plus its state."""
+
+    def push(self, chunk: Array, *, out: Array | None = None) -> Answer:
+        """Stream a chunk; the state carries over to the next.
+
+        Args:
+            chunk: float32 `[frames, features]`.
+            out: float32, C-contiguous, of the answer's shape: written and returned in place of a fresh
+                array; for models with one output.
+
+        Returns:
+            `[frames, width]` for an output with a time axis, `[width]` for one that answers for the
+            chunk's last frame; several outputs come as a dict by name.
+
+        Raises:
+            ChunkError: Wrong shape or type, or a value that is not finite or above 2^64. The state is
+                unchanged.
+        """
+
+    def reset(self) -> None:
+        """Make the stream as new."""
+
+    def state(self) -> dict[str, Array]:
+        """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
+
+
+class Model(Protocol):
+    """A loaded model; it is read-only and serves any number of streams."""
+
+    @property
+    def contract(self) -> Contract:
+        """What the file says of its streaming."""
+
+    @property
+    def backend(self) -> str:
+        """What executes it, e.g. `native (avx512_vnni)`."""
+
+    def stream(self) -> Stream:
+        """Start a stream from the initial state."""
+
+
+def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str | None = None) -> Model:
+    """Load a quantized streaming ONNX file or a compiled plan.
+
+    Args:
+        path: The file.
+        backend: `native` (tidegate's engine) or `onnxruntime`.
+        isa: Forces an instruction-set variant of the engine, e.g. `scalar`; default: the environment's
+            TIDEGATE_ISA, else the best that the processor has.
+
+    Raises:
+        ModelError: The file is not a model, or holds what the backend does not have.
+        BackendError: The backend or the instruction set is not there.
+        FileNotFoundError: There is no such file.
+    """
+    is_plan = _starts_with_magic(path)
+    if backend == "native":
+        from .native import NativeModel
+
+        return NativeModel(read_bytes(path, MAX_FILE_BYTES) if is_plan else compile_graph(_read_graph(path)), isa)
+    if backend == "onnxruntime":
+        if is_plan:
+            raise ModelError(f"{path}: a compiled plan runs on backend='native' alone; load the ONNX file instead")
+        from .onnxruntime_backend import OnnxruntimeModel
+
+        return OnnxruntimeModel(_read_graph(path))
+    raise BackendError(f"backend {backend!r} is unknown; wanted 'native' or 'onnxruntime'")
+
+
+def compile_graph(graph: "Graph") -> bytes:
+    """Return the plan of a quantized streaming graph.
+
+    Raises:
+        ModelError: The graph has no valid contract, or holds what the engine does not have.
+    """
+    from .lower import lower
+
+    return plans.compile_program(lower(graph), graph.contract)
+
+
+def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
+    """Compile a quantized streaming ONNX file to a plan file and return its size in bytes.
+
+    Raises:
+        ModelError: The file is not a model, or holds what the engine does not have; no file is written.
+    """
+    plan = compile_graph(_read_graph(source))
+    write_atomic(target, plan)
+    return len(plan)
+
+
+def state_arrays(contract: Contract) -> dict[str, Array]:
+    """Return the initial state of one stream by the contract's input names."""
+    return {state.input: np.zeros(state.concrete_shape(), np.float32) for state in contract.states}
+
+
+def _read_graph(path: str | os.PathLike[str]) -> "Graph":
+    """Read an ONNX file; a plan needs no onnx, so it is imported here."""
+    from .graph import Graph
+
+    return Graph.load(path)
+
+
+def _starts_with_magic(path: str | os.PathLike[str]) -> bool:
+    source = Path(path)
+    if not source.is_file():
+        return False
+    with source.open("rb") as file:
+        return file.read(len(plans.MAGIC)) == plans.MAGIC

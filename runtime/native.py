@@ -1,0 +1,76 @@
+"""The `native` backend: tidegate's own engine."""
+
+import os
+
+from . import _kernels
+from . import plan as plans
+from .arrays import Array
+from .errors import PlanError
+from .model import state_arrays
+
+ISA_VARIABLE = "TIDEGATE_ISA"
+
+
+class NativeModel:
+    """A plan, checked and packed for this processor.
+
+    Args:
+        plan: A compiled plan.
+        isa: Instruction-set variant to force; None: TIDEGATE_ISA, else the best.
+
+    Raises:
+        PlanError: The plan is truncated, altered or of another version.
+        BackendError: The instruction set is not in this build or not on this processor.
+    """
+
+    def __init__(self, plan: bytes, isa: str | None = None) -> None:
+        text = plans.read_text(plan)
+        self.contract = text.contract
+        self.slots = text.slots
+        chosen = os.environ.get(ISA_VARIABLE, "") if isa is None else isa
+        self._model = _kernels.Model(plan, chosen, list(text.outputs))
+        self._check_slots(text)
+
+    @property
+    def isa(self) -> str:
+        """Name of the instruction-set variant in use."""
+        return self._model.variant
+
+    @property
+    def backend(self) -> str:
+        """What executes the model."""
+        return f"native ({self.isa})"
+
+    def stream(self) -> "NativeStream":
+        """Start a stream from the initial state."""
+        return NativeStream(self)
+
+    def kernel_model(self) -> _kernels.Model:
+        """Return the engine's own object."""
+        return self._model
+
+    def _check_slots(self, text: plans.Text) -> None:
+        """A plan's text must speak of the states that the engine has, no more and no fewer."""
+        initial = state_arrays(text.contract)
+        sizes = [
+            initial[slot.name][slot.row].size
+            for slot in text.slots
+            if slot.name in initial and 0 <= slot.row < len(initial[slot.name])
+        ]
+        if sizes != self._model.state_widths:
+            raise PlanError("plan: its text does not name the engine's states; the file is damaged, compile it again")
+
+
+class NativeStream(_kernels.Stream):
+    """One sequence in progress on the engine; `push` and `reset` are the engine's own."""
+
+    def __init__(self, model: NativeModel) -> None:
+        super().__init__(model.kernel_model())
+        self._model = model
+
+    def state(self) -> dict[str, Array]:
+        """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
+        state = state_arrays(self._model.contract)
+        for slot, values in zip(self._model.slots, self.states(), strict=True):
+            state[slot.name][slot.row] = values
+        return state

@@ -1,0 +1,134 @@
+"""Writing a plan: a program as the flat blob that the engine reads. docs/plan.md is the specification.
+
+Little-endian; a header of 128 bytes, a table of operations of 128 bytes each, a table of outputs, a JSON
+text, and arrays, each on a multiple of 64 bytes.
+"""
+
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arrays import Array
+from .contract import Contract
+from .errors import PlanError
+from .program import Elementwise, Last, Linear, Lstm, Matrix, Op, Program, Slot
+
+MAGIC = b"TIDEGATE"
+VERSION = 1
+ALIGNMENT = 64
+HEADER = struct.Struct("<8sIIQIIIIQQQQ56x")
+MATRIX = struct.Struct("<QQIIII")
+OP = struct.Struct("<IIII32s32sQ40x")
+
+KINDS: dict[type, int] = {Lstm: 1, Linear: 2, Elementwise: 3, Last: 4}
+FUNCTIONS = {"add": 1, "sub": 2, "mul": 3, "div": 4}
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a plan says for those who call the engine, beside what the engine itself needs.
+
+    Attributes:
+        contract: The streaming contract of the model.
+        outputs: Names of the outputs in plan order.
+        slots: Where each state vector of the engine lives in the contract.
+    """
+
+    contract: Contract
+    outputs: tuple[str, ...]
+    slots: tuple[Slot, ...]
+
+
+class _Blob:
+    """Arrays appended one after the other, each aligned."""
+
+    def __init__(self, reserved: int) -> None:
+        self.data = bytearray(reserved)
+
+    def append(self, array: Array | bytes) -> int:
+        """Append and return the offset."""
+        self.data.extend(bytes(-len(self.data) % ALIGNMENT))
+        offset = len(self.data)
+        self.data.extend(array if isinstance(array, bytes) else np.ascontiguousarray(array).tobytes())
+        return offset
+
+
+def compile_program(program: Program, contract: Contract) -> bytes:
+    """Return the plan of a program.
+
+    Args:
+        program: The lowered model.
+        contract: Its contract; it travels in the plan's text.
+    """
+    ops_bytes = OP.size * len(program.ops)
+    outputs_at = -(-(HEADER.size + ops_bytes) // ALIGNMENT) * ALIGNMENT
+    blob = _Blob(outputs_at)
+    blob.append(np.asarray([value for _, value in program.outputs], "<u4"))
+    text = _text(program, contract)
+    text_at = blob.append(text)
+    records = b"".join(_op_record(blob, op) for op in program.ops)
+    blob.data.extend(bytes(-len(blob.data) % ALIGNMENT))
+    blob.data[HEADER.size : HEADER.size + ops_bytes] = records
+    fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, 0)
+    places = (HEADER.size, outputs_at, text_at, len(text))
+    blob.data[: HEADER.size] = HEADER.pack(MAGIC, VERSION, 0, *fields, *places)
+    blob.data[12:16] = struct.pack("<I", zlib.crc32(memoryview(blob.data)[16:]))
+    return bytes(blob.data)
+
+
+def read_text(plan: bytes) -> Text:
+    """Return a plan's text. The engine checks all the rest when it loads the plan.
+
+    Raises:
+        PlanError: The plan is too short, or its text is not where it should be or not what it should be.
+    """
+    if len(plan) < HEADER.size or plan[:8] != MAGIC:
+        raise PlanError(f"plan: {len(plan)} bytes, wanted a header of {HEADER.size} that starts with {MAGIC.decode()}")
+    *_, at, size = HEADER.unpack_from(plan)
+    if HEADER.unpack_from(plan)[1] != VERSION:
+        raise PlanError(
+            f"plan: version is {HEADER.unpack_from(plan)[1]}, this tidegate reads {VERSION}; compile it again"
+        )
+    if at > len(plan) or size > len(plan) - at:
+        raise PlanError(f"plan: text at {at} with {size} bytes lies outside its {len(plan)} bytes; the file is damaged")
+    try:
+        fields = json.loads(plan[at : at + size])
+        slots = tuple(Slot(str(name), int(row)) for name, row in fields["slots"])
+        return Text(Contract.from_json(fields["contract"]), tuple(map(str, fields["outputs"])), slots)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise PlanError(f"plan: text is not readable ({error}); the file is damaged, compile it again") from None
+
+
+def _text(program: Program, contract: Contract) -> bytes:
+    fields = {
+        "contract": contract.to_json(),
+        "outputs": [name for name, _ in program.outputs],
+        "slots": [[slot.name, slot.row] for slot in program.slots],
+    }
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _op_record(blob: _Blob, op: Op) -> bytes:
+    kind, empty = KINDS[type(op)], bytes(MATRIX.size)
+    match op:
+        case Lstm():
+            return OP.pack(kind, op.input, 0, 0, _matrix(blob, op.w), _matrix(blob, op.r), _vector(blob, op.bias))
+        case Linear():
+            return OP.pack(kind, op.input, 0, 0, _matrix(blob, op.w), empty, _vector(blob, op.bias))
+        case Elementwise():
+            return OP.pack(kind, op.input, FUNCTIONS[op.function], 0, empty, empty, _vector(blob, op.constant))
+        case Last():
+            return OP.pack(kind, op.input, 0, 0, empty, empty, 0)
+
+
+def _matrix(blob: _Blob, matrix: Matrix) -> bytes:
+    rows, columns = matrix.codes.shape
+    codes, scales = blob.append(matrix.codes.astype(np.int8)), _vector(blob, matrix.scales)
+    return MATRIX.pack(codes, scales, rows, columns, matrix.reading.value, matrix.bits)
+
+
+def _vector(blob: _Blob, values: Array) -> int:
+    return blob.append(values.astype("<f4"))

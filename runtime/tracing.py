@@ -1,0 +1,203 @@
+"""Following the values of a streaming graph: what each axis counts, where each state goes.
+
+So transposes, squeezes and the splitting and joining of states are understood once, when a model is
+lowered, and cost nothing at run time.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from .arrays import Array
+from .contract import State
+from .errors import ContractError, UnsupportedError
+from .graph import Graph, attributes, label
+from .program import Last, Lstm, Matrix, Op, Program, Reading, Slot, activation_bits, op_width
+
+TIME, BATCH, FEATURE, ONE = "time", "batch", "feature", "one"  # what an axis counts; ONE has size 1
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A value of the program, and what the axes of its tensor count."""
+
+    value: int
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Rows of a state input: those that a recurrent node starts from."""
+
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class Final:
+    """Final states of recurrent nodes: of each, the value whose last frame it is (h alone) and its slot."""
+
+    values: tuple[int | None, ...]
+    slots: tuple[Slot, ...]
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """Int8 weights and the scales along one of their axes."""
+
+    codes: npt.NDArray[np.int8]
+    scales: npt.NDArray[np.float32]
+    axis: int
+
+
+Value = Signal | Carried | Final | Quantized
+
+
+Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
+
+
+def unsupported(node: onnx.NodeProto, why: str) -> UnsupportedError:
+    """Return the error for a node that the engine cannot run."""
+    return UnsupportedError(f"{label(node)}: {why}; use backend='onnxruntime'")
+
+
+class Trace:
+    """One walk over a graph: the values by name, and the operations emitted so far.
+
+    Args:
+        graph: A streaming graph.
+        handlers: For each operator, what makes its outputs from a trace and a node.
+        activation_bits: Most bits of activations; fewer where a long sum could overflow.
+
+    Raises:
+        ContractError: The contract is missing, or does not fit the graph.
+    """
+
+    def __init__(self, graph: Graph, handlers: Mapping[str, Handler], activation_bits: int) -> None:
+        self.graph = graph
+        self.values: dict[str, Value] = {}
+        self.ops: list[Op] = []
+        self.widths: list[int] = []
+        self._handlers = handlers
+        self._activation_bits = activation_bits
+        self._contract = graph.contract
+        self._hidden: set[int] = set()  # values that are an h of an LSTM, within (-1, 1)
+
+    def run(self) -> Program:
+        """Visit the nodes in order and return the program."""
+        self._bind_states()
+        self.widths.append(self._bind_input())
+        for node in self.graph.nodes:
+            if self.graph.constant(node.output[0]) is None:
+                self._visit(node)
+        self._check_states()
+        outputs = tuple((port.name, self._output(port.name, port.time_axis)) for port in self._contract.outputs)
+        return Program(self.widths[0], tuple(self.ops), outputs)
+
+    # ---- what a handler may ask ----
+
+    def signal(self, node: onnx.NodeProto, position: int = 0) -> Signal:
+        """Return an input of a node that must be signal; the final h of a layer counts as its last frame."""
+        signal = self._as_signal(node.input[position])
+        if signal is None:
+            raise unsupported(node, f"its input {node.input[position]!r} is not a signal that the engine can follow")
+        return signal
+
+    def constant(self, node: onnx.NodeProto, position: int) -> Array | None:
+        """Return an input of a node if it is constant."""
+        present = position < len(node.input) and node.input[position] != ""
+        return self.graph.constant(node.input[position]) if present else None
+
+    def integers(self, node: onnx.NodeProto, position: int, attribute: str) -> list[int] | None:
+        """Return a constant integer input, or the attribute that older operator sets had in its place."""
+        values = self.constant(node, position)
+        if values is not None:
+            return [int(v) for v in np.atleast_1d(values)]
+        listed = attributes(node).get(attribute)
+        return None if listed is None else list(listed)
+
+    def emit(self, op: Op) -> int:
+        """Append an operation and return the value that it makes."""
+        self.ops.append(op)
+        self.widths.append(op_width(op, self.widths))
+        if isinstance(op, Lstm) or (isinstance(op, Last) and op.input in self._hidden):
+            self._hidden.add(len(self.ops))
+        return len(self.ops)
+
+    def matrix(self, node: onnx.NodeProto, weights: Quantized, rows_axis: int, reads: int) -> Matrix:
+        """Return int8 weights as a matrix whose rows lie along `rows_axis`, reading value `reads`."""
+        codes, scales = weights.codes, weights.scales
+        if scales.ndim == 1 and weights.axis != rows_axis:
+            raise unsupported(node, f"its weights are scaled along axis {weights.axis}, wanted {rows_axis}")
+        codes = np.ascontiguousarray(np.moveaxis(codes, rows_axis, 0))
+        scales = np.broadcast_to(scales, codes.shape[0]).astype(np.float32)
+        reading = Reading.HIDDEN if reads in self._hidden else Reading.FRAME
+        return Matrix(codes, scales, reading, activation_bits(codes.shape[1], self._activation_bits))
+
+    # ---- inside ----
+
+    def _visit(self, node: onnx.NodeProto) -> None:
+        handler = self._handlers.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        if handler is None:
+            raise unsupported(node, "the engine does not have this operator")
+        results = handler(self, node)
+        for name, value in zip(node.output, results, strict=False):
+            self.values[name] = value
+
+    def _as_signal(self, name: str) -> Signal | None:
+        value = self.values.get(name)
+        if isinstance(value, Final) and len(value.values) == 1 and value.values[0] is not None:
+            return Signal(self.emit(Last(value.values[0])), value.axes)
+        return value if isinstance(value, Signal) else None
+
+    def _dimensions(self, name: str, what: str) -> list[int]:
+        for value in self.graph.model.graph.input:
+            if value.name == name:
+                return [d.dim_value for d in value.type.tensor_type.shape.dim]
+        raise ContractError(f"contract: {what} {name!r} is not an input of the graph")
+
+    def _bind_states(self) -> None:
+        for state in self._contract.states:
+            self._dimensions(state.input, "state")
+            self.values[state.input] = Carried(_rows(state))
+
+    def _bind_input(self) -> int:
+        ports = self._contract.inputs
+        if len(ports) != 1:
+            raise UnsupportedError(f"{len(ports)} signal inputs, the engine takes one; use backend='onnxruntime'")
+        name, kinds = ports[0].name, {ports[0].time_axis: TIME, ports[0].batch_axis: BATCH}
+        sizes = self._dimensions(name, "input")
+        axes = tuple(kinds.get(a, FEATURE) for a in range(len(sizes)))
+        if axes.count(TIME) != 1 or axes.count(FEATURE) != 1:
+            raise UnsupportedError(
+                f"input {name!r} has axes ({', '.join(axes)}), the engine takes time, features and at most a "
+                "batch; use backend='onnxruntime'"
+            )
+        self.values[name] = Signal(0, axes)
+        return sizes[axes.index(FEATURE)]
+
+    def _output(self, name: str, time_axis: int | None) -> int:
+        signal = self._as_signal(name)
+        if signal is None:
+            raise UnsupportedError(f"output {name!r} is not a signal the engine can follow; use backend='onnxruntime'")
+        found = signal.axes.index(TIME) if TIME in signal.axes else None
+        if found != time_axis:
+            raise ContractError(f"contract: output {name!r} has time axis {time_axis}, the graph says {found}")
+        return signal.value
+
+    def _check_states(self) -> None:
+        """Every state output must be the final state of the node that started from its input."""
+        for state in self._contract.states:
+            final = self.values.get(state.output)
+            if not isinstance(final, Final) or final.slots != _rows(state):
+                raise ContractError(
+                    f"contract: state output {state.output!r} does not come from the layers that read "
+                    f"{state.input!r}; export the model again"
+                )
+
+
+def _rows(state: State) -> tuple[Slot, ...]:
+    return tuple(Slot(state.input, row) for row in range(state.concrete_shape()[0]))

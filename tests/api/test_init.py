@@ -1,0 +1,80 @@
+"""The face: few names, nothing heavy before it is used, streaming without torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tidegate
+from programs import write_lstm
+
+NAMES = [
+    "BackendError",
+    "ChunkError",
+    "Contract",
+    "ContractError",
+    "ExportError",
+    "ExportReport",
+    "Model",
+    "ModelError",
+    "PlanError",
+    "QuantizationError",
+    "QuantizationReport",
+    "Stream",
+    "TidegateError",
+    "UnsupportedError",
+    "__version__",
+    "compile_model",
+    "export_model",
+    "load",
+    "quantize",
+]
+
+
+def in_new_process(code: str, *arguments: object) -> str:
+    """Run code in a fresh interpreter and return what it prints."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_public_names_are_these() -> None:
+    assert tidegate.__all__ == NAMES
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'tidegate' has no attribute 'quantise'"):
+        tidegate.quantise  # noqa: B018
+
+
+def test_import_brings_in_nothing_heavy() -> None:
+    code = "import sys, tidegate; print([m for m in ('numpy', 'onnx', 'onnxruntime', 'torch') if m in sys.modules])"
+    assert in_new_process(code) == "[]"
+
+
+def test_streaming_works_where_torch_and_onnxruntime_are_not_installed(tmp_path: Path) -> None:
+    """Both are blocked in a process of its own: quantize, compile, load and push all the same."""
+    write_lstm(tmp_path / "m.onnx")
+    code = """
+import sys
+sys.modules['torch'] = sys.modules['onnxruntime'] = None
+import numpy as np, tidegate as tg
+folder = sys.argv[1]
+tg.quantize(folder + '/m.onnx', folder + '/m.int8.onnx')
+tg.compile_model(folder + '/m.int8.onnx', folder + '/m.tide')
+for name in ('m.int8.onnx', 'm.tide'):
+    print(tg.load(f'{folder}/{name}').stream().push(np.zeros((2, 6), np.float32)).shape)
+"""
+    assert in_new_process(code, tmp_path) == "(3,)\n(3,)"
+
+
+def test_plan_streams_without_onnx(tmp_path: Path) -> None:
+    """A device that gets a plan file needs numpy alone."""
+    tidegate.quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
+    tidegate.compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
+    code = """
+import sys
+sys.modules['onnx'] = sys.modules['google'] = None
+import numpy as np, tidegate as tg
+print(tg.load(sys.argv[1]).stream().push(np.zeros((2, 6), np.float32)).shape)
+"""
+    assert in_new_process(code, tmp_path / "m.tide") == "(3,)"

@@ -1,0 +1,216 @@
+"""The engine equals its specification bit for bit, however a stream is cut, on every instruction set."""
+
+import threading
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from programs import contract_of, cuts, frames_for, programs
+from tidegate.runtime import _kernels
+from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.errors import BackendError, ChunkError
+from tidegate.runtime.native import NativeModel, NativeStream
+from tidegate.runtime.plan import compile_program
+from tidegate.runtime.program import Program
+from tidegate.runtime.reference import ReferenceStream
+
+VARIANTS = _kernels.variants()
+
+
+def open_stream(program: Program, isa: str) -> NativeStream:
+    return NativeModel(compile_program(program, contract_of(program)), isa).stream()
+
+
+def by_name(program: Program, answer: Array | dict[str, Array]) -> dict[str, Array]:
+    return answer if isinstance(answer, dict) else {program.outputs[0][0]: answer}
+
+
+def push_cut(program: Program, stream: NativeStream, frames: Floats, at: list[int]) -> dict[str, Array]:
+    """Push a stream in pieces and join what came out."""
+    answers = [by_name(program, stream.push(frames[a:b])) for a, b in pairwise(at) if b > a]
+    return {
+        name: np.concatenate([a[name] for a in answers]) if program.timed(value) else answers[-1][name]
+        for name, value in program.outputs
+    }
+
+
+@settings(max_examples=1000, deadline=None)
+@given(data=st.data(), program=programs(), seed=st.integers(0, 2**32 - 1), count=st.integers(1, 40))
+def test_engine_equals_reference_however_cut(data: st.DataObject, program: Program, seed: int, count: int) -> None:
+    """Outputs and final states are equal with == for any program, cut and variant."""
+    frames = frames_for(program, np.random.default_rng(seed), count)
+    reference = ReferenceStream(program)
+    try:
+        expected = reference.push(frames)
+    except ChunkError:
+        return  # such a stream is refused; tested below
+    stream = open_stream(program, data.draw(st.sampled_from(VARIANTS)))
+    answers = push_cut(program, stream, frames, data.draw(cuts(count)))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(answers[name], values, strict=True)
+    for mine, theirs in zip(stream.states(), reference.states(), strict=True):
+        np.testing.assert_array_equal(mine, theirs, strict=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(program=programs(), isa=st.sampled_from(VARIANTS), seed=st.integers(0, 2**32 - 1), bad=st.data())
+def test_unfinite_value_is_refused_before_state_changes(
+    program: Program, isa: str, seed: int, bad: st.DataObject
+) -> None:
+    """A NaN, infinity or magnitude above 2^64 anywhere in a chunk leaves the stream as it was."""
+    frames = np.random.default_rng(seed).normal(0, 1, (20, program.input_width)).astype(np.float32)
+    stream, untouched = open_stream(program, isa), open_stream(program, isa)
+    stream.push(frames[:10])
+    untouched.push(frames[:10])
+    poisoned = frames.copy()
+    at = bad.draw(st.tuples(st.integers(0, 19), st.integers(0, program.input_width - 1)))
+    poisoned[at] = bad.draw(st.sampled_from([np.nan, np.inf, -np.inf, 1e20]))
+    with pytest.raises(ChunkError, match=rf"frame {at[0]}, feature {at[1]}; wanted finite .* state unchanged"):
+        stream.push(poisoned)
+    after, expected = stream.push(frames[10:]), untouched.push(frames[10:])
+    for name, values in by_name(program, expected).items():
+        np.testing.assert_array_equal(by_name(program, after)[name], values)
+
+
+@pytest.mark.parametrize("isa", VARIANTS)
+def test_overflow_inside_is_refused_and_rolled_back(isa: str) -> None:
+    """A value that leaves 2^64 behind the input is refused too, and the states before it are restored."""
+    program = next_program_with_overflow()
+    stream, reference = open_stream(program, isa), ReferenceStream(program)
+    quiet = np.full((3, 4), 0.5, np.float32)
+    loud = np.concatenate([quiet, np.full((20, 4), 1e18, np.float32)])
+    np.testing.assert_array_equal(stream.push(quiet), reference.push(quiet)["y"])
+    before = [s.copy() for s in stream.states()]
+    with pytest.raises(ChunkError, match="a value inside the model left 2\\^64"):
+        stream.push(loud)
+    with pytest.raises(ChunkError):
+        reference.push(loud)
+    for now, then in zip(stream.states(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    np.testing.assert_array_equal(stream.push(quiet), reference.push(quiet)["y"])
+
+
+def next_program_with_overflow() -> Program:
+    """An LSTM beside a gain that takes 1e18 out of range."""
+    from programs import lstm
+    from tidegate.runtime.program import Elementwise, Last, Reading
+
+    first = lstm(np.random.default_rng(0), 0, (4, 5), Reading.FRAME, 16)
+    gain = Elementwise(0, "mul", np.full(4, 1e6, np.float32))
+    return Program(4, (first, gain, Last(1)), (("y", 1),))
+
+
+@pytest.mark.parametrize("isa", VARIANTS)
+def test_silence_reaches_exact_zero_state_without_subnormals(isa: str) -> None:
+    """A state that decays under silence passes through no subnormal, and ends at +0 when nothing drives it."""
+    from programs import matrix
+    from tidegate.runtime.program import Lstm, Reading, Slot
+
+    rng = np.random.default_rng(1)
+    bias = np.zeros(32, np.float32)
+    parts = (matrix(rng, 32, 4, Reading.FRAME, 16), matrix(rng, 32, 8, Reading.HIDDEN, 16))
+    program = Program(4, (Lstm(0, *parts, bias, Slot("l0.h", 0), Slot("l0.c", 0)),), (("y", 1),))
+    stream = open_stream(program, isa)
+    stream.push(rng.normal(0, 1, (50, 4)).astype(np.float32))
+    outputs = np.asarray(stream.push(np.zeros((3000, 4), np.float32)))
+    tiny = np.finfo(np.float32).tiny
+    assert not np.any((outputs != 0) & (np.abs(outputs) < tiny))
+    c = stream.states()[1]
+    assert np.all((c == 0) | (np.abs(c) >= 2.0**-60))
+
+
+def test_out_is_written_and_returned() -> None:
+    program = next_program_with_overflow()
+    stream, twin = open_stream(program, VARIANTS[0]), open_stream(program, VARIANTS[0])
+    frames = np.random.default_rng(0).normal(0, 1, (7, 4)).astype(np.float32)
+    out = np.empty((7, 5), np.float32)
+    assert stream.push(frames, out=out) is out
+    np.testing.assert_array_equal(out, twin.push(frames))
+
+
+@pytest.mark.parametrize(
+    ("chunk", "message"),
+    [
+        (np.zeros((2, 5), np.float32), r"chunk has shape \(2, 5\), wanted \(frames, 4\)"),
+        (np.zeros(4, np.float32), r"chunk has shape \(4\), wanted \(frames, 4\)"),
+        (np.zeros((1, 2, 4), np.float32), r"chunk has shape \(1, 2, 4\), wanted \(frames, 4\)"),
+        (np.zeros((2, 4), np.complex64), "chunk has dtype complex64, wanted float32"),
+        (np.array([["a"] * 4]), "chunk has dtype <U1, wanted float32"),
+    ],
+)
+def test_chunk_of_another_shape_or_type_is_refused(chunk: Array, message: str) -> None:
+    with pytest.raises(ChunkError, match=message):
+        open_stream(next_program_with_overflow(), VARIANTS[0]).push(chunk)
+
+
+def test_other_float_types_and_layouts_are_converted() -> None:
+    program = next_program_with_overflow()
+    frames = np.random.default_rng(0).normal(0, 1, (6, 4)).astype(np.float32)
+    expected = open_stream(program, VARIANTS[0]).push(frames)
+    for same in (frames.astype(np.float64), np.asfortranarray(frames), np.repeat(frames, 2, 0)[::2], frames.tolist()):
+        np.testing.assert_array_equal(open_stream(program, VARIANTS[0]).push(same), expected)
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (np.empty((2, 4), np.float32), r"out has shape \(2, 4\), wanted \(2, 5\)"),
+        (np.empty((2, 5), np.float64), "out is not a C-contiguous float32 array"),
+        (np.empty((2, 10), np.float32)[:, ::2], "out is not a C-contiguous float32 array"),
+    ],
+)
+def test_out_that_does_not_fit_is_refused(out: Array, message: str) -> None:
+    with pytest.raises(ChunkError, match=message):
+        open_stream(next_program_with_overflow(), VARIANTS[0]).push(np.zeros((2, 4), np.float32), out=out)
+
+
+def test_empty_chunk_gives_no_frames_and_changes_nothing() -> None:
+    program = next_program_with_overflow()
+    stream = open_stream(program, VARIANTS[0])
+    stream.push(np.ones((3, 4), np.float32))
+    before = stream.states()
+    assert np.asarray(stream.push(np.zeros((0, 4), np.float32))).shape == (0, 5)
+    for now, then in zip(stream.states(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_reset_makes_a_stream_as_new() -> None:
+    program = next_program_with_overflow()
+    stream = open_stream(program, VARIANTS[0])
+    frames = np.random.default_rng(0).normal(0, 1, (9, 4)).astype(np.float32)
+    first = np.array(stream.push(frames))
+    stream.reset()
+    np.testing.assert_array_equal(stream.push(frames), first)
+
+
+def test_unknown_instruction_set_is_an_error_that_lists_those_there() -> None:
+    with pytest.raises(BackendError, match=r"'mmx' is not in this build, which has .*scalar"):
+        open_stream(next_program_with_overflow(), "mmx")
+
+
+def test_second_caller_at_the_same_time_gets_an_error() -> None:
+    """One stream belongs to one caller at a time: a concurrent push is refused, never a wrong answer."""
+    from programs import lstm
+    from tidegate.runtime.program import Reading
+
+    program = Program(64, (lstm(np.random.default_rng(0), 0, (64, 256), Reading.FRAME, 16),), (("y", 1),))
+    stream = open_stream(program, "scalar")
+    frames = np.ones((2000, 64), np.float32)
+    errors: list[BackendError] = []
+    started = threading.Barrier(2)
+
+    def push() -> None:
+        started.wait()
+        try:
+            stream.push(frames)
+        except BackendError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=push) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [str(e) for e in errors] == ["stream is in use by another thread; give each thread a stream of its own"]

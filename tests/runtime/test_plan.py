@@ -1,0 +1,125 @@
+"""A plan that is truncated, altered or from elsewhere is refused by the name of its field."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from programs import contract_of, lstm, matrix, write_lstm
+from tidegate.quant import quantize
+from tidegate.runtime.errors import PlanError
+from tidegate.runtime.model import compile_model, load
+from tidegate.runtime.native import NativeModel
+from tidegate.runtime.plan import HEADER, OP, compile_program
+from tidegate.runtime.program import Elementwise, Last, Linear, Program, Reading
+
+
+def small_plan() -> bytes:
+    """An LSTM 3 -> 4, a gain, a linear layer, the last frame."""
+    rng = np.random.default_rng(0)
+    gain = Elementwise(1, "div", np.full(4, 2, np.float32))
+    linear = Linear(2, matrix(rng, 2, 4, Reading.FRAME, 16), np.ones(2, np.float32))
+    program = Program(3, (lstm(rng, 0, (3, 4), Reading.FRAME, 16), gain, linear, Last(3)), (("y", 4),))
+    return compile_program(program, contract_of(program))
+
+
+def sealed(plan: bytearray) -> bytes:
+    """Repair the checksum, as one who alters a plan on purpose would."""
+    plan[12:16] = struct.pack("<I", zlib.crc32(memoryview(plan)[16:]))
+    return bytes(plan)
+
+
+def test_plan_file_gives_the_bits_of_the_onnx_file(tmp_path: Path) -> None:
+    quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
+    size = compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
+    assert size == (tmp_path / "m.tide").stat().st_size
+    frames = np.random.default_rng(0).normal(0, 1, (30, 6)).astype(np.float32)
+    from_onnx, from_plan = (load(tmp_path / name).stream() for name in ("m.int8.onnx", "m.tide"))
+    np.testing.assert_array_equal(from_onnx.push(frames), from_plan.push(frames))
+    for name, values in from_onnx.state().items():
+        np.testing.assert_array_equal(from_plan.state()[name], values)
+
+
+def test_every_truncation_is_refused() -> None:
+    plan = small_plan()
+    for size in range(len(plan)):
+        with pytest.raises(PlanError):
+            NativeModel(plan[:size])
+
+
+def test_every_flipped_bit_is_refused() -> None:
+    plan = small_plan()
+    for bit in range(8 * len(plan)):
+        altered = bytearray(plan)
+        altered[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(PlanError):
+            NativeModel(bytes(altered))
+
+
+def test_flipped_bits_under_a_repaired_checksum_are_refused_or_run_within_bounds() -> None:
+    plan = small_plan()
+    frames = np.ones((20, 3), np.float32)
+    for bit in range(128, 8 * len(plan)):
+        altered = bytearray(plan)
+        altered[bit // 8] ^= 1 << bit % 8
+        try:
+            stream = NativeModel(sealed(altered)).stream()
+        except PlanError:
+            continue
+        stream.push(frames)
+
+
+def at_op(op: int, offset: int) -> int:
+    return HEADER.size + OP.size * op + offset
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "message"),
+    [
+        (8, 2, "version is 2, this tidegate reads 1"),
+        (24, 0, "plan: operations is 0, wanted 1"),
+        (32, 99999, "plan: input width is 99999, wanted 16384"),
+        (40, 64, "plan: operation table is 64, wanted 128"),
+        (at_op(0, 0), 77, "plan, operation 0: kind is 77, wanted 4"),
+        (at_op(0, 4), 1, "plan, operation 0: input is 1, wanted 0"),
+        (at_op(0, 16 + 16), 17, "plan, operation 0: w.rows is 17, wanted 16"),
+        (at_op(0, 16 + 24), 9, "plan, operation 0: w.reading is 9, wanted 2"),
+        (at_op(0, 16 + 28), 17, "plan, operation 0: w.bits is 17, wanted 16"),
+        (at_op(0, 16), 1 << 20, "plan, operation 0: w.codes is 1048576"),
+        (at_op(0, 48), 65, "plan, operation 0: r.codes is 65, wanted 64"),
+        (at_op(1, 8), 5, "plan, operation 1: function is 5, wanted 4"),
+        (at_op(2, 16 + 20), 5, "plan, operation 2: w.columns is 5, wanted 4"),
+    ],
+)
+def test_each_field_is_checked_by_name(offset: int, value: int, message: str) -> None:
+    plan = bytearray(small_plan())
+    plan[offset : offset + 4] = struct.pack("<I", value)
+    with pytest.raises(PlanError, match=message):
+        NativeModel(sealed(plan))
+
+
+@pytest.mark.parametrize(
+    ("value", "field"), [(np.nan, "w.scales"), (-1.0, "w.scales"), (2.0**41, "w.scales"), (0.0, "w.scales")]
+)
+def test_scales_that_cannot_be_are_refused(value: float, field: str) -> None:
+    plan = bytearray(small_plan())
+    (scales,) = struct.unpack_from("<Q", plan, at_op(0, 16 + 8))
+    plan[scales : scales + 4] = struct.pack("<f", value)
+    with pytest.raises(PlanError, match=f"operation 0: {field}"):
+        NativeModel(sealed(plan))
+
+
+def test_weight_code_minus_128_is_refused() -> None:
+    plan = bytearray(small_plan())
+    (codes,) = struct.unpack_from("<Q", plan, at_op(0, 16))
+    plan[codes] = 0x80
+    with pytest.raises(PlanError, match=r"operation 0: w\.codes is 128, wanted 129"):
+        NativeModel(sealed(plan))
+
+
+def test_damaged_plan_file_is_refused_by_load(tmp_path: Path) -> None:
+    plan = small_plan()
+    (tmp_path / "cut.tide").write_bytes(plan[:-1])
+    with pytest.raises(PlanError, match=f"plan: size is {len(plan)}, wanted {len(plan) - 1}"):
+        load(tmp_path / "cut.tide")
