@@ -1,0 +1,6 @@
+"""Quantization: float streaming ONNX in, int8 streaming ONNX and a report out."""
+
+from .quantize import quantize
+from .report import QuantizationReport, WeightRow
+
+__all__ = ["QuantizationReport", "WeightRow", "quantize"]
