@@ -1,0 +1,208 @@
+"""What a model file holds and what runs it: facts for a person or a script, nothing is executed."""
+
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import plan as plans
+from .contract import Contract
+from .errors import ContractError, ModelError
+from .files import MAX_FILE_BYTES, read_bytes
+from .model import compile_graph
+from .native import NativeModel
+from .program import Lstm
+
+if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
+    import onnx
+
+    from .graph import Graph
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+@dataclass(frozen=True)
+class RecurrentLayer:
+    """One recurrent layer.
+
+    Attributes:
+        name: Its node's name; in a plan, that of the state that it carries.
+        cell: LSTM, GRU or RNN.
+        features: Values that it reads a step; None where the weights are not constant.
+        hidden: Units.
+        direction: forward, reverse or bidirectional.
+        weight_bits: Bits of its weights, or None where they are not constant.
+        activation_bits: Bits of the integers that the engine makes of its input and of its h; None where
+            another backend runs it.
+        bytes: Weights, scales and bias.
+        multiply_adds: Multiplications a step.
+    """
+
+    name: str
+    cell: str
+    features: int | None
+    hidden: int
+    direction: str
+    weight_bits: int | None
+    activation_bits: tuple[int, int] | None
+    bytes: int
+    multiply_adds: int | None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model file.
+
+    Attributes:
+        path: The file.
+        kind: `onnx` or `plan`.
+        bytes: Its size.
+        contract: Its streaming contract; None where it has no valid one.
+        features: Values of a frame; None where the file leaves it open.
+        layers: Its recurrent layers in the order of the file.
+        backend: What runs it, e.g. `native (avx2)` or `onnxruntime`; None where nothing does.
+        refusal: Why the engine does not run it; empty when it does.
+    """
+
+    path: str
+    kind: str
+    bytes: int
+    contract: Contract | None
+    features: int | None
+    layers: tuple[RecurrentLayer, ...]
+    backend: str | None
+    refusal: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts as JSON-ready values."""
+        return asdict(self)
+
+
+def inspect_file(path: str | os.PathLike[str]) -> Inspection:
+    """Return the facts of an ONNX file or a compiled plan.
+
+    Raises:
+        ModelError: It is neither, is damaged, or has no recurrent layer.
+        BackendError: TIDEGATE_ISA names an instruction set that is not there.
+        FileNotFoundError: There is no such file.
+    """
+    if is_plan(path):
+        return _inspect_plan(os.fspath(path), read_bytes(path, MAX_FILE_BYTES))
+    from .graph import Graph
+
+    return _inspect_graph(os.fspath(path), Graph.load(path))
+
+
+def is_plan(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is a compiled plan, by its first bytes."""
+    source = Path(path)
+    if not source.is_file():
+        return False
+    with source.open("rb") as file:
+        return file.read(len(plans.MAGIC)) == plans.MAGIC
+
+
+# ---- plans ----
+
+
+def _inspect_plan(path: str, plan: bytes) -> Inspection:
+    model = NativeModel(plan)
+    return Inspection(path, "plan", len(plan), model.contract, _input_width(plan), _plan_layers(plan), model.backend)
+
+
+def _input_width(plan: bytes) -> int:
+    return int(plans.HEADER.unpack_from(plan)[6])
+
+
+def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
+    """Read the operations of a plan that the engine has checked."""
+    fields = plans.HEADER.unpack_from(plan)
+    count, at = fields[4], fields[8]
+    names = (slot.name for slot in plans.read_text(plan).slots[::2])  # h and c of each layer
+    records = [plans.OP.unpack_from(plan, at + plans.OP.size * n) for n in range(count)]
+    return tuple(_plan_layer(next(names), w, r) for kind, *_, w, r, _ in records if kind == plans.KINDS[Lstm])
+
+
+def _plan_layer(name: str, w: bytes, r: bytes) -> RecurrentLayer:
+    _, _, rows, features, _, w_bits = plans.MATRIX.unpack(w)
+    _, _, _, hidden, _, r_bits = plans.MATRIX.unpack(r)
+    products = rows * (features + hidden)
+    size = products + 3 * 4 * rows  # two scales and a bias a row
+    return RecurrentLayer(name, "LSTM", features, hidden, "forward", 8, (w_bits, r_bits), size, products)
+
+
+# ---- ONNX ----
+
+
+def _inspect_graph(path: str, graph: "Graph") -> Inspection:
+    layers = tuple(_graph_layer(graph, node) for node in graph.nodes if node.op_type in GATES)
+    if not layers:
+        seen = ", ".join(sorted({node.op_type for node in graph.nodes})[:8])
+        raise ModelError(f"{path}: no recurrent node (LSTM, GRU, RNN) in the graph, only {seen}")
+    size = Path(path).stat().st_size
+    try:
+        contract = graph.contract
+    except ContractError as error:
+        return Inspection(path, "onnx", size, None, None, layers, None, str(error))
+    try:
+        plan = compile_graph(graph)
+    except ModelError as error:
+        features = _graph_features(graph, contract)
+        return Inspection(path, "onnx", size, contract, features, layers, "onnxruntime", str(error))
+    bits = [layer.activation_bits for layer in _plan_layers(plan)]
+    known = tuple(replace(layer, activation_bits=b) for layer, b in zip(layers, bits, strict=True))
+    return Inspection(path, "onnx", size, contract, _input_width(plan), known, NativeModel(plan).backend)
+
+
+def _graph_features(graph: "Graph", contract: Contract) -> int | None:
+    """Return the size of the first signal's only axis that is neither time nor batch."""
+    port = contract.inputs[0]
+    for value in graph.model.graph.input:
+        if value.name == port.name:
+            dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
+            sizes = [d for axis, d in enumerate(dims) if axis not in (port.time_axis, port.batch_axis)]
+            return sizes[0] or None if len(sizes) == 1 else None
+    return None
+
+
+def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
+    from .graph import attributes
+
+    given = attributes(node)
+    direction = str(given.get("direction", "forward"))
+    w, r, bias = (_weight(graph, name) for name in [*node.input[1:4], "", "", ""][:3])
+    hidden = int(given.get("hidden_size", 0))
+    features = w.shape[2] if w and len(w.shape) == 3 else None
+    gates = GATES[node.op_type] * (2 if direction == "bidirectional" else 1)
+    return RecurrentLayer(
+        name=node.name or node.output[0],
+        cell=node.op_type,
+        features=features,
+        hidden=hidden,
+        direction=direction,
+        weight_bits=max(w.bits, r.bits) if w and r else None,
+        activation_bits=None,
+        bytes=sum(weight.bytes for weight in (w, r, bias) if weight),
+        multiply_adds=None if features is None else gates * hidden * (features + hidden),
+    )
+
+
+@dataclass(frozen=True)
+class _Weight:
+    """How a constant is stored: codes and scales, or floats."""
+
+    shape: tuple[int, ...]
+    bits: int
+    bytes: int
+
+
+def _weight(graph: "Graph", name: str) -> _Weight | None:
+    """Return how a weight is stored, or None where it is no constant."""
+    node = graph.producer(name)
+    parts = node.input[:2] if node is not None and node.op_type == "DequantizeLinear" else [name]
+    arrays = [array for array in map(graph.constant, parts) if array is not None]
+    if len(arrays) < len(parts):
+        return None
+    bits = [4 if "int4" in str(array.dtype) else 8 * array.dtype.itemsize for array in arrays]
+    size = sum(-(-array.size * width // 8) for array, width in zip(arrays, bits, strict=True))
+    return _Weight(tuple(arrays[0].shape), bits[0], size)
