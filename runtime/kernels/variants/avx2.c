@@ -19,9 +19,11 @@ TIDE_TARGET_BEGIN("avx2")
 typedef float vf __attribute__((vector_size(32)));
 typedef int32_t vi __attribute__((vector_size(32)));
 
-TIDE_INLINE vf vmin(vf a, vf b) { return _mm256_min_ps(a, b); }
 TIDE_INLINE vf vmax(vf a, vf b) { return _mm256_max_ps(a, b); }
 TIDE_INLINE vf vabs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+TIDE_INLINE vf vclamp(vf a, float limit) {
+  return _mm256_min_ps(_mm256_max_ps(a, _mm256_set1_ps(-limit)), _mm256_set1_ps(limit));
+}
 
 /* One frame's codes are an array of int16. */
 TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, vi values) {
@@ -31,22 +33,31 @@ TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, 
   memcpy(codes + 2 * at, &packed, sizeof packed);
 }
 
-TIDE_INLINE void dot(const int8_t *weights, const tide_matrix *m, const uint8_t *codes, const int32_t *start, vi *sums,
-                     const int width) {
-  __m256i acc[PANEL];
-  for (int v = 0; v < width; v++) acc[v] = _mm256_load_si256((const __m256i *)(const void *)(start + v * LANES));
-  for (uint32_t k = 0; k < m->groups; k++) {
+typedef struct sums {
+  __m256i of[PANEL];
+} sums;
+
+TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width) {
+  for (int v = 0; v < width; v++) s->of[v] = _mm256_load_si256((const __m256i *)(const void *)(start + v * LANES));
+}
+
+TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
+                              uint32_t to, const int width) {
+  (void)m;
+  const int8_t *weights = panel + (size_t)from * 16 * (size_t)width;
+  for (uint32_t k = from; k < to; k++) {
     int32_t pair;
     memcpy(&pair, codes + 4 * (size_t)k, sizeof pair);
     const __m256i x = _mm256_set1_epi32(pair);
     for (int v = 0; v < width; v++) {
       const __m256i w = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(const void *)(weights + 16 * v)));
-      acc[v] = _mm256_add_epi32(acc[v], _mm256_madd_epi16(w, x));
+      s->of[v] = _mm256_add_epi32(s->of[v], _mm256_madd_epi16(w, x));
     }
     weights += 16 * width;
   }
-  for (int v = 0; v < width; v++) sums[v] = (vi)acc[v];
 }
+
+TIDE_INLINE vi sum_of(const sums *s, int v) { return (vi)s->of[v]; }
 
 static int variant_supported(void) { return __builtin_cpu_supports("avx2") != 0; }
 

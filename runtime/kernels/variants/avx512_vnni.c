@@ -20,9 +20,10 @@ TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
 
-TIDE_INLINE vf vmin(vf a, vf b) { return _mm512_min_ps(a, b); }
 TIDE_INLINE vf vmax(vf a, vf b) { return _mm512_max_ps(a, b); }
 TIDE_INLINE vf vabs(vf a) { return _mm512_abs_ps(a); }
+/* vrangeps with operation 2: the smaller magnitude, with the sign of a. */
+TIDE_INLINE vf vclamp(vf a, float limit) { return _mm512_range_ps(a, _mm512_set1_ps(limit), 2); }
 
 /* One frame's codes are a plane of low bytes and a plane of high bytes. */
 TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return tide_round_up((size_t)m->groups * DEPTH, LANES); }
@@ -44,25 +45,35 @@ TIDE_INLINE __m512i broadcast4(const uint8_t *p) {
   return _mm512_set1_epi32(four);
 }
 
-TIDE_INLINE void dot(const int8_t *weights, const tide_matrix *m, const uint8_t *codes, const int32_t *start, vi *sums,
-                     const int width) {
-  const uint8_t *high_codes = codes + plane_bytes(m);
+typedef struct sums {
   __m512i low[PANEL], high[PANEL];
+} sums;
+
+TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width) {
   for (int v = 0; v < width; v++) {
-    low[v] = _mm512_load_si512(start + v * LANES);
-    high[v] = _mm512_setzero_si512();
+    s->low[v] = _mm512_load_si512(start + v * LANES);
+    s->high[v] = _mm512_setzero_si512();
   }
-  for (uint32_t k = 0; k < 4 * m->groups; k += 4) {
+}
+
+TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
+                              uint32_t to, const int width) {
+  const uint8_t *high_codes = codes + plane_bytes(m);
+  const int8_t *weights = panel + (size_t)from * 64 * (size_t)width;
+  for (uint32_t k = 4 * from; k < 4 * to; k += 4) {
     const __m512i x_low = broadcast4(codes + k), x_high = broadcast4(high_codes + k);
 #pragma GCC unroll 8
     for (int v = 0; v < width; v++) {
       const __m512i w = _mm512_load_si512(weights + 64 * v);
-      DPBUSD(low[v], x_low, w);
-      DPBUSD(high[v], x_high, w);
+      DPBUSD(s->low[v], x_low, w);
+      DPBUSD(s->high[v], x_high, w);
     }
     weights += 64 * width;
   }
-  for (int v = 0; v < width; v++) sums[v] = (vi)_mm512_add_epi32(low[v], _mm512_slli_epi32(high[v], 8));
+}
+
+TIDE_INLINE vi sum_of(const sums *s, int v) {
+  return (vi)_mm512_add_epi32(s->low[v], _mm512_slli_epi32(s->high[v], 8));
 }
 
 static int variant_supported(void) {

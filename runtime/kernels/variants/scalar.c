@@ -14,9 +14,9 @@
 typedef float vf __attribute__((vector_size(4)));
 typedef int32_t vi __attribute__((vector_size(4)));
 
-TIDE_INLINE vf vmin(vf a, vf b) { return a[0] < b[0] ? a : b; }
 TIDE_INLINE vf vmax(vf a, vf b) { return a[0] > b[0] ? a : b; }
 TIDE_INLINE vf vabs(vf a) { return (vf){fabsf(a[0])}; }
+TIDE_INLINE vf vclamp(vf a, float limit) { return (vf){a[0] > limit ? limit : a[0] < -limit ? -limit : a[0]}; }
 
 /* One frame's codes are an array of int16. */
 TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, vi values) {
@@ -24,14 +24,24 @@ TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, 
   ((int16_t *)(void *)codes)[at] = (int16_t)values[0];
 }
 
-TIDE_INLINE void dot(const int8_t *weights, const tide_matrix *m, const uint8_t *codes, const int32_t *start, vi *sums,
-                     const int width) {
+typedef struct sums {
+  vi of[PANEL];
+} sums;
+
+TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width) {
+  for (int v = 0; v < width; v++) s->of[v] = (vi){start[v]};
+}
+
+TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
+                              uint32_t to, const int width) {
+  (void)m;
   const int16_t *x = (const int16_t *)(const void *)codes;
-  for (int v = 0; v < width; v++) sums[v] = (vi){start[v]};
-  for (uint32_t k = 0; k < m->groups; k++) {
-    for (int v = 0; v < width; v++) sums[v] += *weights++ * x[k];
+  for (uint32_t k = from; k < to; k++) {
+    for (int v = 0; v < width; v++) s->of[v] += panel[k * (uint32_t)width + (uint32_t)v] * x[k];
   }
 }
+
+TIDE_INLINE vi sum_of(const sums *s, int v) { return s->of[v]; }
 
 static int variant_supported(void) { return 1; }
 
