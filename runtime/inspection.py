@@ -26,7 +26,7 @@ class RecurrentLayer:
     """One recurrent layer.
 
     Attributes:
-        name: Its node's name; in a plan, that of the state that it carries.
+        name: Its node's name; in a plan, the place of its h in the contract, e.g. `lstm.h_in[1]`.
         cell: LSTM, GRU or RNN.
         features: Values that it reads a step; None where the weights are not constant.
         hidden: Units.
@@ -118,7 +118,7 @@ def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
     """Read the operations of a plan that the engine has checked."""
     fields = plans.HEADER.unpack_from(plan)
     count, at = fields[4], fields[8]
-    names = (slot.name for slot in plans.read_text(plan).slots[::2])  # h and c of each layer
+    names = (f"{slot.name}[{slot.row}]" for slot in plans.read_text(plan).slots[::2])  # h and c of each layer
     records = [plans.OP.unpack_from(plan, at + plans.OP.size * n) for n in range(count)]
     return tuple(_plan_layer(next(names), w, r) for kind, *_, w, r, _ in records if kind == plans.KINDS[Lstm])
 

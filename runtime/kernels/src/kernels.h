@@ -16,9 +16,10 @@ typedef struct tide_matrix {
   const float *scales;  /* row scales; of a recurrent matrix already times 1/q */
   const float *bias;    /* NULL for a recurrent matrix */
   uint32_t rows, columns;
-  uint32_t vectors; /* of packed rows, padding included */
-  uint32_t groups;  /* of inputs, padding included */
-  uint32_t code_bytes;
+  uint32_t vectors;    /* of packed rows, padding included */
+  uint32_t groups;     /* of inputs, padding included */
+  uint32_t code_bytes; /* of one frame */
+  int planes;          /* of bytes that its codes take: 1 up to 8 bits, else 2 */
   plan_reading reading;
   float q; /* largest code */
 } tide_matrix;
@@ -27,8 +28,8 @@ struct tide_variant {
   const char *name;
   uint32_t lanes;
   uint32_t depth;
-  uint32_t panel;      /* vectors in a full panel, a multiple of 4 */
-  int32_t code_offset; /* added to activation codes to make them unsigned */
+  uint32_t panel;     /* vectors in a full panel, a multiple of 4 */
+  int unsigned_codes; /* whether activation codes are made unsigned, by half their range */
   int (*supported)(void);
   /* Turns one frame into codes by the matrix's reading; returns the scale. */
   float (*encode)(const tide_matrix *m, const float *frame, uint8_t *codes);

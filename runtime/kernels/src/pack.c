@@ -55,6 +55,7 @@ static void pack_rows(const packing *p, const tide_matrix *packed, const float *
   int8_t *panels = (int8_t *)packed->panels;
   int32_t *start = (int32_t *)packed->start;
   float *scales = (float *)packed->scales, *biases = (float *)packed->bias;
+  const int32_t offset = !p->variant->unsigned_codes ? 0 : packed->planes == 1 ? 128 : 32768;
   const float code_scale = bias ? 1.0f : 1.0f / packed->q; /* a recurrent matrix reads h alone */
   for (uint32_t first = 0, width; first < p->vectors; first += width) {
     width = panel_vectors(p, first);
@@ -62,7 +63,7 @@ static void pack_rows(const packing *p, const tide_matrix *packed, const float *
     for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
       const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
       const uint32_t at = first * p->variant->lanes + i;
-      start[at] = start_of(p->m, row, p->variant->code_offset);
+      start[at] = start_of(p->m, row, offset);
       scales[at] = row < 0 ? 1.0f : code_scale * p->m->scales[row];
       if (biases) biases[at] = row < 0 ? 0.0f : bias[row];
     }
@@ -84,6 +85,7 @@ tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias
       .vectors = vectors,
       .groups = p.groups,
       .code_bytes = (uint32_t)tide_round_up(2 * tide_round_up(depth, variant->lanes), TIDE_ALIGNMENT),
+      .planes = m->bits <= 8 ? 1 : 2,
       .reading = m->reading,
       .q = (float)((1 << (m->bits - 1)) - 1),
   };

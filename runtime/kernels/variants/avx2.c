@@ -14,7 +14,7 @@ TIDE_TARGET_BEGIN("avx2")
 #define LANES 8
 #define DEPTH 2
 #define PANEL 8
-#define CODE_OFFSET 0
+#define UNSIGNED_CODES 0
 
 typedef float vf __attribute__((vector_size(32)));
 typedef int32_t vi __attribute__((vector_size(32)));
@@ -37,13 +37,14 @@ typedef struct sums {
   __m256i of[PANEL];
 } sums;
 
-TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width) {
+TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, const int planes) {
+  (void)planes;
   for (int v = 0; v < width; v++) s->of[v] = _mm256_load_si256((const __m256i *)(const void *)(start + v * LANES));
 }
 
 TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
-                              uint32_t to, const int width) {
-  (void)m;
+                              uint32_t to, const int width, const int planes) {
+  (void)m, (void)planes;
   const int8_t *weights = panel + (size_t)from * 16 * (size_t)width;
   for (uint32_t k = from; k < to; k++) {
     int32_t pair;
@@ -57,7 +58,16 @@ TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel
   }
 }
 
-TIDE_INLINE vi sum_of(const sums *s, int v) { return (vi)s->of[v]; }
+TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
+  (void)planes;
+  return (vi)s->of[v];
+}
+
+TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
+                          const int width) {
+  add_products(a, m, panel, codes, 0, m->groups, width, 1);
+  add_products(b, m, panel, codes + m->code_bytes, 0, m->groups, width, 1);
+}
 
 static int variant_supported(void) { return __builtin_cpu_supports("avx2") != 0; }
 

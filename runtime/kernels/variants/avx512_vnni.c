@@ -1,6 +1,6 @@
 /* AVX-512 VNNI: vpdpbusd multiplies unsigned activation bytes with signed weight bytes, four to an int32,
- * without saturation. A 16-bit code plus 32768 is two unsigned bytes, each a pass of its own over the
- * same loaded weights; the surplus of 32768 times the row's sum is in the start value. */
+ * without saturation. A 16-bit code plus 32768 is two unsigned bytes, each multiplied with the same loaded
+ * weights; an 8-bit code plus 128 is one. What that adds to a sum is taken off in its start value. */
 #include <string.h>
 
 #include "../src/kernels.h"
@@ -15,7 +15,7 @@ TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define LANES 16
 #define DEPTH 4
 #define PANEL 8
-#define CODE_OFFSET 32768
+#define UNSIGNED_CODES 1
 
 typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
@@ -25,14 +25,14 @@ TIDE_INLINE vf vabs(vf a) { return _mm512_abs_ps(a); }
 /* vrangeps with operation 2: the smaller magnitude, with the sign of a. */
 TIDE_INLINE vf vclamp(vf a, float limit) { return _mm512_range_ps(a, _mm512_set1_ps(limit), 2); }
 
-/* One frame's codes are a plane of low bytes and a plane of high bytes. */
+/* One frame's codes are a plane of low bytes and, above 8 bits, a plane of high bytes. */
 TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return tide_round_up((size_t)m->groups * DEPTH, LANES); }
 
 TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, vi values) {
-  const __m512i v = _mm512_add_epi32((__m512i)values, _mm512_set1_epi32(CODE_OFFSET));
+  const __m512i v = _mm512_add_epi32((__m512i)values, _mm512_set1_epi32(m->planes == 1 ? 128 : 32768));
   const __m128i low = _mm512_cvtepi32_epi8(v), high = _mm512_cvtepi32_epi8(_mm512_srli_epi32(v, 8));
   memcpy(codes + at, &low, sizeof low);
-  memcpy(codes + plane_bytes(m) + at, &high, sizeof high);
+  if (m->planes == 2) memcpy(codes + plane_bytes(m) + at, &high, sizeof high);
 }
 
 /* In assembly, because gcc 12 otherwise folds the weight load into both products and copies accumulators:
@@ -49,31 +49,42 @@ typedef struct sums {
   __m512i low[PANEL], high[PANEL];
 } sums;
 
-TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width) {
+TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, const int planes) {
   for (int v = 0; v < width; v++) {
     s->low[v] = _mm512_load_si512(start + v * LANES);
-    s->high[v] = _mm512_setzero_si512();
+    if (planes == 2) s->high[v] = _mm512_setzero_si512();
   }
 }
 
-TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
-                              uint32_t to, const int width) {
-  const uint8_t *high_codes = codes + plane_bytes(m);
-  const int8_t *weights = panel + (size_t)from * 64 * (size_t)width;
-  for (uint32_t k = 4 * from; k < 4 * to; k += 4) {
-    const __m512i x_low = broadcast4(codes + k), x_high = broadcast4(high_codes + k);
+/* Each loaded weight vector meets one or two planes of codes. */
+TIDE_INLINE void add_planes(__m512i *sum, __m512i *sum2, const int8_t *weights, const uint8_t *codes,
+                            const uint8_t *codes2, uint32_t groups, const int width) {
+  for (uint32_t k = 0; k < groups; k++) {
+    const __m512i x = broadcast4(codes + 4 * (size_t)k), x2 = codes2 ? broadcast4(codes2 + 4 * (size_t)k) : x;
 #pragma GCC unroll 8
     for (int v = 0; v < width; v++) {
       const __m512i w = _mm512_load_si512(weights + 64 * v);
-      DPBUSD(s->low[v], x_low, w);
-      DPBUSD(s->high[v], x_high, w);
+      DPBUSD(sum[v], x, w);
+      if (codes2) DPBUSD(sum2[v], x2, w);
     }
     weights += 64 * width;
   }
 }
 
-TIDE_INLINE vi sum_of(const sums *s, int v) {
-  return (vi)_mm512_add_epi32(s->low[v], _mm512_slli_epi32(s->high[v], 8));
+TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
+                              uint32_t to, const int width, const int planes) {
+  const int8_t *weights = panel + (size_t)from * 64 * (size_t)width;
+  codes += 4 * (size_t)from;
+  add_planes(s->low, s->high, weights, codes, planes == 2 ? codes + plane_bytes(m) : NULL, to - from, width);
+}
+
+TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
+                          const int width) {
+  add_planes(a->low, b->low, panel, codes, codes + m->code_bytes, m->groups, width);
+}
+
+TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
+  return (vi)(planes == 1 ? s->low[v] : _mm512_add_epi32(s->low[v], _mm512_slli_epi32(s->high[v], 8)));
 }
 
 static int variant_supported(void) {

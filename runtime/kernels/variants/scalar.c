@@ -9,7 +9,7 @@
 #define LANES 1
 #define DEPTH 1
 #define PANEL 4
-#define CODE_OFFSET 0
+#define UNSIGNED_CODES 0
 
 typedef float vf __attribute__((vector_size(4)));
 typedef int32_t vi __attribute__((vector_size(4)));
@@ -28,20 +28,30 @@ typedef struct sums {
   vi of[PANEL];
 } sums;
 
-TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width) {
+TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, const int planes) {
+  (void)planes;
   for (int v = 0; v < width; v++) s->of[v] = (vi){start[v]};
 }
 
 TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
-                              uint32_t to, const int width) {
-  (void)m;
+                              uint32_t to, const int width, const int planes) {
+  (void)m, (void)planes;
   const int16_t *x = (const int16_t *)(const void *)codes;
   for (uint32_t k = from; k < to; k++) {
     for (int v = 0; v < width; v++) s->of[v] += panel[k * (uint32_t)width + (uint32_t)v] * x[k];
   }
 }
 
-TIDE_INLINE vi sum_of(const sums *s, int v) { return s->of[v]; }
+TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
+  (void)planes;
+  return s->of[v];
+}
+
+TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
+                          const int width) {
+  add_products(a, m, panel, codes, 0, m->groups, width, 1);
+  add_products(b, m, panel, codes + m->code_bytes, 0, m->groups, width, 1);
+}
 
 static int variant_supported(void) { return 1; }
 
