@@ -1,0 +1,256 @@
+"""From a PyTorch module to a streaming ONNX file that has proved itself."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from operator import index
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+import onnx
+
+from ..runtime.contract import METADATA_KEY, Contract, Port, State
+from ..runtime.errors import ContractError, ExportError
+from ..runtime.files import write_atomic
+from ..runtime.graph import Graph
+from .axes import Axes, Dims, find_axes, output_ports, set_dims, trace_dims
+from .editing import forget_origin, name_weights, remove_dead, rename, value_names
+from .lifting import lift, same_values
+from .optional import need
+from .proof import Check, Proof, Runner
+from .recurrent import checked_nodes
+
+if TYPE_CHECKING:
+    import torch
+
+    from .tracing import Subject
+
+Array = npt.NDArray[Any]
+Original = Callable[[Array], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export made and how well it proved equal to the module.
+
+    Attributes:
+        path: The file.
+        bytes: Its size.
+        contract: Its streaming contract.
+        checks: The comparisons of the proof, with measured errors and their limits.
+        exporter: What translated the module.
+        folded: Outputs of the module that repeat a state, with the state output that stands for each.
+    """
+
+    path: Path
+    bytes: int
+    contract: Contract
+    checks: tuple[Check, ...]
+    exporter: str
+    folded: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def error(self) -> float:
+        """The largest relative error of all comparisons of equal things."""
+        return max(check.error for check in self.checks if not check.must_differ)
+
+
+def export_model(
+    model: "torch.nn.Module",
+    example: object,
+    path: str | os.PathLike[str],
+    *,
+    sample_rate: float | None = None,
+    hop: int | None = None,
+    tolerance: float = 1e-5,
+) -> ExportReport:
+    """Export a module as streaming ONNX: states are graph inputs and outputs, time and batch are free.
+
+    The file is written only after it has proved, in onnxruntime, to give what the module gives: whole, in
+    chunks with carried state, at other lengths and batches; and that each state matters. The module is run
+    in eval mode and is afterwards as it was.
+
+    Args:
+        model: A module in float32 whose recurrent layers are unidirectional `nn.LSTM`, starting from zeros.
+        example: One signal, a tensor or array as the forward takes it, e.g. `[1, 20, 6]`. Its length
+            and batch do not matter; its values set the scale of the proof's data.
+        path: Where to write. An older file is replaced only when everything succeeded.
+        sample_rate: Samples a second of the signal, for the contract.
+        hop: Samples that a frame advances, for the contract.
+        tolerance: Largest error allowed, relative to the largest value of an output.
+
+    Returns:
+        The report, with the contract and every measured error.
+
+    Raises:
+        ExportError: The module cannot be traced, or its file did not prove equal; nothing was written.
+        UnsupportedError: A recurrent layer has an option that cannot be streamed.
+        ContractError: The time or batch axis cannot be told, or a rate is not positive.
+        ModelError: The module has no recurrent layer.
+        BackendError: torch or onnxruntime is not installed.
+    """
+    target = _writable(path)
+    subject = _subject(model, example)
+    with subject.evaluating():
+        subject.try_example()
+        with _remarks_of(subject):
+            draft = _draft(subject, _trace(subject), sample_rate, hop)
+            data = draft.model.SerializeToString()
+            checks = Proof(Runner(data, draft.contract), draft.original, subject.example, tolerance).run()
+    write_atomic(target, data)
+    return ExportReport(target, len(data), draft.contract, checks, subject.exporter, draft.folded)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A lifted model before its proof."""
+
+    model: onnx.ModelProto
+    contract: Contract
+    original: Original
+    folded: dict[str, str]
+
+
+def _writable(path: str | os.PathLike[str]) -> Path:
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise ExportError(f"{target}: there is no folder {target.parent}; create it first")
+    if target.is_dir():
+        raise ExportError(f"{target}: is a folder, wanted the name of a file")
+    return target
+
+
+def _subject(model: object, example: object) -> "Subject":
+    need("torch")
+    from .tracing import Subject  # torch is an extra, and takes 2 s to import
+
+    return Subject(model, example)
+
+
+@contextmanager
+def _remarks_of(subject: "Subject") -> Iterator[None]:
+    """Add to an error what torch remarked on the module's own lines: often the cause stands there."""
+    try:
+        yield
+    except (ExportError, ContractError) as error:
+        if not subject.remarks:
+            raise
+        raise type(error)(f"{error}; torch remarked at {'; at '.join(subject.remarks[:3])}") from error
+
+
+@dataclass(frozen=True)
+class _Traced:
+    """A translated module, the shapes of its values, and the axes of its input."""
+
+    model: onnx.ModelProto
+    dims: dict[str, Dims]
+    axes: Axes
+
+
+def _trace(subject: "Subject") -> _Traced:
+    """Translate the module with its time and batch axes free, trying layouts until its LSTM runs along one."""
+    refusals: list[ContractError] = []
+    for free in _layouts(subject.example):
+        model = subject.trace(free)
+        checked_nodes(Graph(model))
+        dims = trace_dims(model, free)
+        try:
+            axes = find_axes(model, dims)
+        except ContractError as error:
+            refusals.append(error)
+            continue
+        _check_batch(subject, axes)
+        return _Traced(model, dims, axes)
+    raise refusals[0]  # of the usual layout
+
+
+def _layouts(example: Array) -> list[tuple[int, ...]]:
+    """Return sets of axes that may be time and batch, the usual one first.
+
+    A feature axis must not be free: its size would no longer be known in the graph.
+    """
+    features = example.dtype.kind == "f"  # ids have no feature axis
+    usual = (0, 1) if example.ndim - features > 1 else (0,)
+    return [usual, *((0, i) for i in range(1, example.ndim) if (0, i) != usual)]
+
+
+def _check_batch(subject: "Subject", axes: Axes) -> None:
+    taken = 1 + (subject.example.dtype.kind == "f")
+    if axes.batch is None and subject.example.ndim > taken:
+        raise ContractError(
+            f"input {subject.input_name!r} of shape {list(subject.example.shape)}: the LSTM has no free "
+            "batch axis, wanted one; keep the batch of x.shape as it is, or take [time, features]"
+        )
+
+
+def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: int | None) -> _Draft:
+    """Lift a translated model and write its contract."""
+    model, dims, axes = traced.model, traced.dims, traced.axes
+    ports = {port.name: port for port in output_ports(model, dims, axes)}
+    states = lift(model, batch=1 if axes.batch is None else "batch", modules=subject.recurrent_paths)
+    folded = _fold(model, states)
+    names = _final_names(model, [name for name in ports if name not in folded])
+    _finish(model, {name: axes.named(dims[name]) for name in (subject.input_name, *names)}, names)
+    signal = Port(subject.input_name, axes.time, axes.batch)
+    outputs = tuple(replace(ports[old], name=new) for old, new in names.items())
+    rate = None if sample_rate is None else float(sample_rate)
+    contract = Contract((signal,), outputs, states, sample_rate=rate, hop=None if hop is None else index(hop))
+    Contract.from_json(contract.to_json())  # refuses rates that are not positive
+    Graph(model).set_metadata(METADATA_KEY, contract.to_json())
+    _check(model)
+    return _Draft(model, contract, _original(subject, contract, names | folded), folded)
+
+
+def _fold(model: onnx.ModelProto, states: Sequence[State]) -> dict[str, str]:
+    """Drop outputs that repeat a final state, unless the module returns nothing else."""
+    folded = same_values(model, states)
+    kept = [item for item in model.graph.output if item.name not in folded]
+    if len(kept) == len(states):
+        return {}
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    return folded
+
+
+def _final_names(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, str]:
+    """Return the outputs' names in the file: a single one without a name of its own is `output`."""
+    single = len(names) == 1 and names[0].startswith("output_") and "output" not in value_names(model)
+    return {name: "output" if single else name for name in names}
+
+
+def _finish(model: onnx.ModelProto, dims: dict[str, Dims], names: dict[str, str]) -> None:
+    """Write shapes and names, and remove what nobody needs."""
+    for item in (*model.graph.input, *model.graph.output):
+        if item.name in dims:
+            set_dims(item, dims[item.name])
+    for old, new in names.items():
+        rename(model, old, new)
+    remove_dead(model)
+    name_weights(model)
+    forget_origin(model)
+
+
+def _check(model: onnx.ModelProto) -> None:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        first = str(error).partition("\n")[0][:300]
+        raise ExportError(f"the ONNX checker refuses the lifted file: {first}; report this as a fault") from error
+
+
+def _original(subject: "Subject", contract: Contract, names: dict[str, str]) -> Original:
+    """Return the module's answers by the names, and for states in the shapes, of the file."""
+    shapes = {state.output: state for state in contract.states}
+    axis = contract.inputs[0].batch_axis
+
+    def answers(x: Array) -> dict[str, Array]:
+        batch = 1 if axis is None else x.shape[axis]
+        found = {names[name]: value for name, value in subject.answers(x).items()}
+        return {
+            name: value.reshape(shapes[name].concrete_shape(batch)) if name in shapes else value
+            for name, value in found.items()
+        }
+
+    return answers

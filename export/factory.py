@@ -1,0 +1,168 @@
+"""What a command line names, made into objects: a module factory, its weights, an example."""
+
+import importlib
+import io
+import operator
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ..runtime.errors import ExportError
+from ..runtime.files import read_bytes
+from .optional import need
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_WEIGHT_BYTES = 2**31 - 1  # what an ONNX file can hold
+MAX_EXAMPLE_VALUES = 10**8  # 400 MB
+LISTED = 5  # keys that a message lists before it only counts them
+
+
+def load_module(name: str, weights: Path | None = None) -> "torch.nn.Module":
+    """Make a module from the name of its factory, as `tidegate export` does.
+
+    Args:
+        name: `package.module:factory`; a function or class that gives an `nn.Module` when called without
+            arguments, or a module itself. The current working directory is searched first.
+        weights: A state_dict, `.safetensors`, or `.pt`, `.pth`, `.bin` saved by torch; nothing else is ever
+            unpickled. Its keys and shapes must be the module's.
+
+    Raises:
+        ExportError: The name or the weights do not fit; the message says what was found.
+        FileNotFoundError: There is no such weight file.
+        BackendError: torch is not installed.
+    """
+    nn = need("torch").nn
+    with _importing_from(Path.cwd()):
+        made = _made(name, _attribute(name))
+    if not isinstance(made, nn.Module):
+        raise ExportError(f"{name} gave {type(made).__name__}, wanted a torch.nn.Module")
+    if weights is not None:
+        _load_weights(made, Path(weights))
+    return cast("torch.nn.Module", made)
+
+
+def example_from_shape(text: str) -> "torch.Tensor":
+    """Return random data of a shape such as `1x20x6`, standard normal, the same at every call.
+
+    Raises:
+        ExportError: The text is not positive sizes with an x between them, or asks for too many values.
+        BackendError: torch is not installed.
+    """
+    library = need("torch")
+    if not re.fullmatch(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*", text):
+        raise ExportError(f"example {text!r}: wanted positive sizes with an x between them, e.g. 1x20x6")
+    sizes = [int(size) for size in text.split("x")]
+    count = 1
+    for size in sizes:
+        count *= size
+    if count > MAX_EXAMPLE_VALUES:
+        raise ExportError(f"example {text!r}: {count} values, at most {MAX_EXAMPLE_VALUES} are made")
+    random = library.Generator().manual_seed(0)  # its own, so that the process's random state stays
+    return cast("torch.Tensor", library.randn(sizes, generator=random))
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Search a folder first, for as long as the factory is imported and runs."""
+    entry = os.fspath(folder)
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
+
+
+def _attribute(name: str) -> object:
+    module_name, colon, attribute = name.partition(":")
+    if not (colon and module_name and attribute):
+        raise ExportError(f"{name!r}: wanted package.module:factory, with a colon")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name + ".").startswith(error.name + "."):
+            raise ExportError(f"{name}: no module {error.name!r}, neither installed nor in {Path.cwd()}") from None
+        raise ExportError(f"{name}: importing {module_name} fails: {error}") from error
+    except Exception as error:
+        raise ExportError(f"{name}: importing {module_name} fails: {type(error).__name__}: {error}") from error
+    try:
+        return operator.attrgetter(attribute)(module)
+    except AttributeError:
+        raise ExportError(f"{name}: {module_name} has no {attribute!r}; it has {_listed(_factories(module))}") from None
+
+
+def _factories(module: object) -> list[str]:
+    return [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+
+
+def _made(name: str, factory: object) -> object:
+    if isinstance(factory, need("torch").nn.Module):
+        return factory
+    if not callable(factory):
+        raise ExportError(f"{name} is {type(factory).__name__}, wanted something to call")
+    try:
+        return factory()
+    except Exception as error:
+        raise ExportError(f"{name}() fails: {type(error).__name__}: {error}; it is called without arguments") from error
+
+
+def _load_weights(module: "torch.nn.Module", path: Path) -> None:
+    weights = _read_weights(path)
+    wanted = module.state_dict()
+    missing, odd = wanted.keys() - weights.keys(), weights.keys() - wanted.keys()
+    if missing or odd:
+        raise ExportError(
+            f"{path}: missing {_listed(missing)}; unexpected {_listed(odd)}; "
+            "wanted the keys of this module's state_dict"
+        )
+    wrong = [
+        f"{key} {list(tensor.shape)} for {list(wanted[key].shape)}"
+        for key, tensor in weights.items()
+        if tensor.shape != wanted[key].shape
+    ]
+    if wrong:
+        raise ExportError(f"{path}: wrong shapes: {_listed(wrong)}; wanted the weights of this module")
+    module.load_state_dict(weights)
+
+
+def _read_weights(path: Path) -> Mapping[str, "torch.Tensor"]:
+    readers = {".safetensors": _read_safetensors} | dict.fromkeys((".pt", ".pth", ".bin"), _read_torch)
+    if path.suffix not in readers:
+        raise ExportError(f"{path}: wanted one of {', '.join(readers)}")
+    data = read_bytes(path, MAX_WEIGHT_BYTES)
+    try:
+        found = readers[path.suffix](data)
+    except Exception as error:
+        first = str(error).partition("\n")[0][:200]
+        raise ExportError(f"{path}: not a state_dict ({first}); save model.state_dict() with safetensors") from error
+    tensor = need("torch").Tensor
+    if not isinstance(found, Mapping) or not all(isinstance(value, tensor) for value in found.values()):
+        raise ExportError(f"{path}: holds {_contents(found)}, wanted a state_dict of tensors: save model.state_dict()")
+    return found
+
+
+def _read_safetensors(data: bytes) -> object:
+    return need("safetensors.torch").load(data)
+
+
+def _read_torch(data: bytes) -> object:
+    # weights_only: torch's own reader of a closed list of types, instead of the unpickler, which runs code.
+    return need("torch").load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def _contents(found: object) -> str:
+    if not isinstance(found, Mapping):
+        return type(found).__name__
+    return _listed(f"{key} ({type(value).__name__})" for key, value in found.items())
+
+
+def _listed(names: Iterable[object]) -> str:
+    """Return the first names of a list, and how many more there are."""
+    texts = sorted(map(str, names))
+    more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
+    return (", ".join(texts[:LISTED]) or "none") + more

@@ -1,0 +1,198 @@
+"""Recurrent nodes of an ONNX graph: what they carry, which options are refused, where their state starts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+from onnx import numpy_helper
+
+from ..runtime.errors import ModelError, UnsupportedError
+from ..runtime.graph import MAX_NODES, Graph, attributes, label
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A state that a recurrent node carries.
+
+    Attributes:
+        kind: `h` or `c`, as in the contract.
+        input: Position of the initial value among the node's inputs.
+        output: Position of the final value among its outputs.
+    """
+
+    kind: str
+    input: int
+    output: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the ONNX standard says of one recurrent operator.
+
+    Attributes:
+        slots: The states it carries.
+        activations: The activation functions that it has by default.
+    """
+
+    slots: tuple[Slot, ...]
+    activations: tuple[str, ...]
+
+
+CELLS = {"LSTM": Cell((Slot("h", 5, 1), Slot("c", 6, 2)), ("Sigmoid", "Tanh", "Tanh"))}
+REFUSED_CELLS = ("GRU", "RNN", "Scan", "Loop", "DynamicQuantizeLSTM")
+
+_SEQUENCE_LENS, _PEEPHOLES = 4, 7  # positions among the inputs of an LSTM node
+
+# Operators whose output holds nothing but values of their first input.
+_MOVES = frozenset(
+    (
+        *("Cast", "CastLike", "Expand", "Flatten", "Gather", "Identity", "Reshape"),
+        *("Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
+    )
+)
+
+_ONE_DIRECTION = "a backward direction needs the whole sequence; use bidirectional=False"
+_OPTIONS: tuple[tuple[str, object, str], ...] = (
+    ("direction", "forward", _ONE_DIRECTION),
+    ("layout", 0, "write the model with the time axis first (layout 0)"),
+    ("input_forget", 0, "train it with separate input and forget gates"),
+    ("clip", 0.0, "train it without clipping of the cell"),
+)
+
+
+def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
+    """Return the recurrent nodes in file order.
+
+    Raises:
+        UnsupportedError: A recurrent operator stands in the graph that cannot be exported.
+        ModelError: There is none.
+    """
+    for node in graph.nodes:
+        if node.op_type in REFUSED_CELLS:
+            raise UnsupportedError(f"{label(node)}: wanted one of {', '.join(CELLS)}; use nn.LSTM")
+    found = [node for node in graph.nodes if node.op_type in CELLS]
+    if not found:
+        raise ModelError("no recurrent layer found, wanted at least one nn.LSTM (nn.LSTMCell in a loop is not found)")
+    return found
+
+
+def checked_nodes(graph: Graph) -> list[onnx.NodeProto]:
+    """Return the recurrent nodes in file order, having refused those whose stream would differ from the model.
+
+    Raises:
+        UnsupportedError: One has another direction, layout or activation, clips, reads sequence lengths
+            or peepholes, or does not start from zeros; or is of a kind that cannot be exported.
+        ModelError: There is none.
+    """
+    nodes = recurrent_nodes(graph)
+    for node in nodes:
+        _check_options(graph, node)
+    return nodes
+
+
+def _check_options(graph: Graph, node: onnx.NodeProto) -> None:
+    values = attributes(node)
+    for name, wanted, way_out in _OPTIONS:
+        seen = values.get(name, wanted)
+        if seen != wanted:
+            raise UnsupportedError(f"{label(node)}: {name} = {seen!r}, wanted {wanted!r}; {way_out}")
+    _check_activations(node, values)
+    for position, name, way_out in (
+        (_SEQUENCE_LENS, "sequence_lens", "do not pack the sequences; push each stream's own frames"),
+        (_PEEPHOLES, "P (peepholes)", "use nn.LSTM, which has none"),
+    ):
+        if operand(node, position):
+            raise UnsupportedError(f"{label(node)}: {name} = {operand(node, position)!r}, wanted none; {way_out}")
+    for slot in CELLS[node.op_type].slots:
+        _check_initial(graph, node, slot)
+
+
+def operand(node: onnx.NodeProto, position: int) -> str:
+    """Return the name at a position of a node's inputs; empty when there is none."""
+    return node.input[position] if position < len(node.input) else ""
+
+
+def hidden_size(graph: Graph, node: onnx.NodeProto) -> int:
+    """Return the length of a recurrent node's hidden state.
+
+    Raises:
+        UnsupportedError: Neither the attribute nor a constant R tells it.
+    """
+    size = attributes(node).get("hidden_size")
+    if size is not None:
+        return int(size)
+    weights = graph.constant(operand(node, 2))
+    if weights is None:
+        raise UnsupportedError(f"{label(node)}: no hidden_size and no constant R, wanted one of them")
+    return int(weights.shape[-1])
+
+
+def module_path(node: onnx.NodeProto) -> str:
+    """Return the dotted module path that torch's exporter wrote into a node's name.
+
+    `/encoder/lstm/LSTM_1` gives `encoder.lstm`. A container repeats its own name in that of its child
+    (`/enc/enc.1/lstm/LSTM` gives `enc.1.lstm`). A module at the root gives the empty string.
+    """
+    parts: list[str] = []
+    for part in node.name.strip("/").split("/")[:-1]:
+        if parts and part.startswith(parts[-1] + "."):
+            parts.pop()
+        parts.append(part)
+    return ".".join(parts)
+
+
+def _check_activations(node: onnx.NodeProto, values: dict[str, Any]) -> None:
+    wanted = CELLS[node.op_type].activations
+    seen = tuple(v.decode() for v in values.get("activations", ())) or wanted
+    if seen != wanted:
+        raise UnsupportedError(
+            f"{label(node)}: activations = {', '.join(seen)}, wanted {', '.join(wanted)}; use those of nn.LSTM"
+        )
+
+
+def _check_initial(graph: Graph, node: onnx.NodeProto, slot: Slot) -> None:
+    odd = nonzero_source(graph, operand(node, slot.input))
+    if odd is not None:
+        raise UnsupportedError(
+            f"{label(node)}: initial_{slot.kind} comes from {odd}, wanted zeros; "
+            "call the module without an initial state, a stream starts from zeros"
+        )
+
+
+def nonzero_source(graph: Graph, name: str) -> str | None:
+    """Trace a value to its sources and return the first that is not constant zero, or None.
+
+    Args:
+        graph: Where it stands.
+        name: The value; the empty string is an absent input, which ONNX reads as zeros.
+    """
+    waiting, seen = [name], {""}
+    while waiting and len(seen) <= MAX_NODES:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        odd, sources = _look(graph, name)
+        if odd is not None:
+            return odd
+        waiting.extend(sources)
+    return None
+
+
+def _look(graph: Graph, name: str) -> tuple[str | None, list[str]]:
+    """Return what is not zero about a value, or else the values that it is made of."""
+    constant = graph.constant(name)
+    if constant is not None:
+        return (f"the constant {name!r}" if constant.any() else None), []
+    node = graph.producer(name)
+    if node is None:
+        return f"the graph input {name!r}", []
+    if node.op_type == "ConstantOfShape":
+        filled = attributes(node).get("value")
+        odd = filled is not None and numpy_helper.to_array(filled).any()
+        return (label(node) if odd else None), []
+    if node.op_type in _MOVES:
+        return None, [node.input[0]]
+    if node.op_type == "Concat":
+        return None, list(node.input)
+    return label(node), []

@@ -1,0 +1,73 @@
+"""Signals for a proof: fresh data like an example, and ways to cut it into chunks."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..runtime.contract import Port
+from ..runtime.errors import ExportError
+
+Array = npt.NDArray[Any]
+
+SEED = 20  # of the data and the random chunkings: a proof is the same at every run
+CUT_SHARES = (0.1, 0.3, 0.5, 0.7)  # share of the frames after which a random chunking cuts
+
+
+class FreshData:
+    """Random signals of any length and batch, in the range and scale of an example.
+
+    Attributes:
+        length: Frames of the example.
+        batch: Streams of the example, or None.
+    """
+
+    def __init__(self, example: Array, port: Port) -> None:
+        self._example, self._port = example, port
+        self._random = np.random.default_rng(SEED)
+        self.length = example.shape[time_axis(port)]
+        self.batch = None if port.batch_axis is None else example.shape[port.batch_axis]
+
+    def __call__(self, length: int, batch: int | None) -> Array:
+        """Return a new signal of `length` frames and `batch` streams."""
+        shape = list(self._example.shape)
+        shape[time_axis(self._port)] = length
+        if self._port.batch_axis is not None and batch is not None:
+            shape[self._port.batch_axis] = batch
+        if self._example.dtype.kind == "i":
+            ids: Array = self._random.choice(np.unique(self._example), shape)
+            return ids
+        return self._noise(shape)
+
+    def _noise(self, shape: Sequence[int]) -> Array:
+        """Return noise with each feature's mean and deviation, within the example's range."""
+        axes = tuple(a for a in (self._port.time_axis, self._port.batch_axis) if a is not None)
+        mean = self._example.mean(axes, keepdims=True)
+        deviation = self._example.std(axes, keepdims=True)
+        deviation = np.where(deviation > 0, deviation, self._example.std() or 1.0)
+        noise = mean + deviation * self._random.standard_normal(shape)
+        low, high = self._example.min(), self._example.max()
+        ranged: Array = np.clip(noise, low, high) if low < high else noise
+        return ranged.astype(np.float32)
+
+
+def time_axis(port: Port) -> int:
+    """Return the time axis of a signal input, which always has one."""
+    if port.time_axis is None:
+        raise ExportError(f"input {port.name!r} has no time axis, wanted one")
+    return port.time_axis
+
+
+def cut(x: Array, axis: int, start: int, end: int) -> Array:
+    """Return the frames from `start` up to `end`."""
+    return np.ascontiguousarray(np.take(x, range(start, end), axis))
+
+
+def chunkings(length: int) -> Iterator[list[int]]:
+    """Yield ways to cut a signal: frame by frame, then at random places."""
+    yield [1] * length
+    random = np.random.default_rng(SEED)
+    for share in CUT_SHARES:
+        cuts = [i for i in range(1, length) if random.random() < share]
+        yield np.diff([0, *cuts, length]).tolist()

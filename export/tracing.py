@@ -1,0 +1,259 @@
+"""A PyTorch module as an export needs it: in eval mode, answering NumPy arrays, traced to ONNX.
+
+The only module of this folder that imports torch at its top. What a user sees of the module (training
+flags, hooks, parameters) and of the process (random state, warning filters) is as before afterwards.
+"""
+
+import inspect
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import nn
+from torch.jit._trace import TracerWarning
+
+from ..runtime.errors import ExportError, UnsupportedError
+
+Array = npt.NDArray[Any]
+
+OPSET = 20
+"""The newest operator set that the TorchScript exporter has rules for; GELU is one node since then."""
+
+
+class Subject:
+    """A module under export, with its example.
+
+    Attributes:
+        module: The module itself; use it inside `evaluating()`.
+        example: The example on the CPU.
+        exporter: What translates it.
+        remarks: What torch remarked on the module's own lines while tracing, e.g. that a size became a
+            constant.
+    """
+
+    def __init__(self, module: object, example: object) -> None:
+        if not isinstance(module, nn.Module):
+            raise ExportError(f"got {type(module).__name__}, wanted a torch.nn.Module")
+        _check_parameters(module)
+        self.module = module
+        self._tensor = _as_tensor(example)
+        self.example: Array = self._tensor.numpy()
+        self.exporter = f"torch {torch.__version__}, TorchScript tracing, opset {OPSET}"
+        self.remarks: list[str] = []
+        self.input_name = _input_name(module)
+        self._output_names: list[str] = []
+
+    @property
+    def recurrent_paths(self) -> list[str]:
+        """Paths of the recurrent modules."""
+        return [name for name, child in self.module.named_modules() if isinstance(child, nn.RNNBase)]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Hold the module in eval mode; each submodule gets its own training flag back."""
+        flags = {child: child.training for child in self.module.modules()}
+        # no_grad and not inference_mode: a module that keeps a tensor of its forward could not be trained on.
+        try:
+            self.module.eval()
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                yield
+        finally:
+            for child, flag in flags.items():
+                child.training = flag
+
+    def answers(self, x: Array) -> dict[str, Array]:
+        """Return the module's outputs by name.
+
+        Args:
+            x: A signal like the example, of any length and batch.
+
+        Raises:
+            ExportError: The forward fails, or returns something else than tensors.
+        """
+        device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        try:
+            returned = self.module(torch.from_numpy(x.copy()).to(device))
+        except Exception as error:
+            raise ExportError(f"the module's own forward fails: {_first_line(error)}") from error
+        return {name: tensor.cpu().numpy() for name, tensor in _name_outputs(returned).items()}
+
+    def try_example(self) -> None:
+        """Run the example once to learn the outputs and see that every recurrent module is called once.
+
+        Raises:
+            ExportError: The forward fails, or its answer is not finite.
+            UnsupportedError: A recurrent module is called more than once.
+        """
+        with _counting(self.module) as calls:
+            answers = self.answers(self.example)
+        for path, count in calls.items():
+            if count > 1:
+                raise UnsupportedError(
+                    f"module {path!r} is called {count} times in one forward, wanted once: each call would need "
+                    "a state of its own; use one nn.LSTM a call, their weights may be copies"
+                )
+        for name, answer in answers.items():
+            if name == self.input_name:
+                raise ExportError(f"output {name!r} has the name of the input; return it under another")
+            if not np.isfinite(answer).all():
+                raise ExportError(f"output {name!r} of the example is not finite; check example and weights")
+        self._output_names = list(answers)
+
+    def trace(self, free: Sequence[int]) -> onnx.ModelProto:
+        """Return the module as ONNX.
+
+        Args:
+            free: Axes of the input whose size a caller may choose.
+
+        Raises:
+            ExportError: torch cannot trace or translate it.
+        """
+        buffer = io.BytesIO()
+        with _listening() as heard, _quiet_translator():
+            try:
+                self._export(buffer, free)
+            except Exception as error:
+                raise ExportError(f"torch cannot export {type(self.module).__name__}: {_first_line(error)}") from error
+        self.remarks = list(dict.fromkeys(filter(None, map(_own_line, heard))))
+        return onnx.load_from_string(buffer.getvalue())
+
+    def _export(self, buffer: io.BytesIO, free: Sequence[int]) -> None:
+        # dynamo=False: measured on torch 2.13, 0.03-0.2 s a model against 10 s, and the newer exporter fixed
+        # the time axis at the example's length when batch_first=False.
+        device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        torch.onnx.export(
+            self.module,
+            (self._tensor.to(device),),
+            buffer,  # type: ignore[arg-type] # typed as a path, but any file object is written
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[self.input_name],
+            output_names=self._output_names,
+            dynamic_axes={self.input_name: {axis: f"axis{axis}" for axis in free}},
+        )
+
+
+def _check_parameters(module: nn.Module) -> None:
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise ExportError(f"{name} is {tensor.dtype}, wanted torch.float32; call module.float() first")
+    for name, child in module.named_modules():
+        if isinstance(child, nn.LSTM) and child.proj_size:
+            raise UnsupportedError(
+                f"module {name or 'LSTM'!r}: proj_size = {child.proj_size}, wanted 0; project after the LSTM"
+            )
+
+
+def _as_tensor(example: object) -> torch.Tensor:
+    """Return one example signal as a float32 or int64 tensor on the CPU, sharing no memory with it."""
+    if isinstance(example, tuple) and len(example) == 1:
+        example = example[0]  # as torch.onnx.export takes it
+    try:
+        example = example if isinstance(example, torch.Tensor) else torch.from_numpy(np.array(example))
+    except (TypeError, ValueError):
+        seen = type(example).__name__
+        raise ExportError(f"the example is {seen}, wanted a tensor or an array of numbers") from None
+    if example.is_complex():
+        raise ExportError(f"the example is {example.dtype}, wanted real numbers; give both parts as features")
+    tensor = example.detach().to("cpu", torch.float32 if example.is_floating_point() else torch.int64, copy=True)
+    if not tensor.numel() or not tensor.dim():
+        raise ExportError(f"the example has shape {list(tensor.shape)}, wanted at least one frame")
+    if not torch.isfinite(tensor).all():
+        raise ExportError("the example holds NaN or infinite values; take one from the real data")
+    return tensor
+
+
+def _input_name(module: nn.Module) -> str:
+    """Return the name of the forward's signal parameter."""
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p.name for p in named if p.default is p.empty]
+    if len(needed) > 1:
+        raise ExportError(f"the forward takes {', '.join(needed)}; wanted one signal, give the others a default")
+    return named[0].name if named else "input"
+
+
+def _name_outputs(returned: object) -> dict[str, torch.Tensor]:
+    """Flatten what a forward returned; a dict names its tensors, anything else numbers them."""
+    if isinstance(returned, Mapping) and all(isinstance(v, torch.Tensor) for v in returned.values()):
+        return {str(key): tensor for key, tensor in returned.items()}
+    return {f"output_{i}": tensor for i, tensor in enumerate(_flatten(returned))}
+
+
+def _flatten(value: object) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _flatten(item)
+    elif value is not None:  # the tracer leaves None out
+        raise ExportError(f"the forward returns {type(value).__name__}, wanted tensors, tuples or a dict of tensors")
+
+
+@contextmanager
+def _counting(module: nn.Module) -> Iterator[dict[str, int]]:
+    """Count the calls of each recurrent module by path."""
+    calls: dict[str, int] = {}
+    handles = []
+
+    def hook(path: str) -> Any:  # noqa: ANN401 - torch's type of a hook is a protocol of many forms
+        def count(*_: object) -> None:
+            calls[path] = calls.get(path, 0) + 1
+
+        return count
+
+    try:
+        for path, child in module.named_modules():
+            if isinstance(child, nn.RNNBase):
+                handles.append(child.register_forward_pre_hook(hook(path)))
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _listening() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect warnings instead of showing them.
+
+    torch warns at every use of this exporter that it is deprecated, and that a batch other than 1 fixes the
+    batch, which lifting undoes. Its remarks on the user's own lines go into the message of a failed proof.
+    """
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        yield heard
+
+
+@contextmanager
+def _quiet_translator() -> Iterator[None]:
+    """Keep torch from printing its graph to standard output when it cannot translate an operator.
+
+    torch 2.13 switches this log on for each export, whatever it was, and leaves it on. There is no public
+    switch; what is replaced here for the time of one export is put back.
+    """
+    log, enabled = torch._C._jit_onnx_log, torch._C._jit_is_onnx_log_enabled()  # noqa: SLF001
+    torch._C._jit_onnx_log = lambda *_: None  # noqa: SLF001
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = log  # noqa: SLF001
+        torch._C._jit_set_onnx_log_enabled(enabled)  # noqa: SLF001
+
+
+def _own_line(warning: warnings.WarningMessage) -> str | None:
+    """Return a tracer's remark on the user's own code, or None for another warning."""
+    inside = Path(torch.__file__).parent in Path(warning.filename).parents
+    if inside or not issubclass(warning.category, TracerWarning):
+        return None
+    return f"{warning.filename}:{warning.lineno}: {str(warning.message).partition('.')[0]}"
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:300]

@@ -1,0 +1,505 @@
+"""Exports of modules as newcomers write them."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tidegate.export import ExportReport, export_model
+from tidegate.export.axes import shape_of
+from tidegate.runtime.contract import Contract, Port, State
+from tidegate.runtime.errors import BackendError, ContractError, ExportError, ModelError, UnsupportedError
+from tidegate.runtime.graph import Graph
+from torch import Tensor, nn
+
+
+class LastAnswer(nn.Module):
+    """The recognizer of a thousand tutorials: last output, dropout, linear."""
+
+    def __init__(self, layers: int = 2, *, batch_first: bool = True, bias: bool = True) -> None:
+        super().__init__()
+        dropout = 0.3 if layers > 1 else 0.0
+        self.lstm = nn.LSTM(6, 8, layers, batch_first=batch_first, dropout=dropout, bias=bias)
+        self.dropout = nn.Dropout(0.3)
+        self.fc = nn.Linear(8, 7)
+        self.last = (slice(None), -1) if batch_first else (-1,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, _ = self.lstm(x)
+        answer: Tensor = self.fc(self.dropout(out[self.last]))
+        return answer
+
+
+class EachFrame(nn.Module):
+    """Linear and ReLU before and after the LSTM, an answer for each frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.front = nn.Sequential(nn.Linear(6, 5), nn.ReLU())
+        self.lstm = nn.LSTM(5, 4, 1, batch_first=True)
+        self.head = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.head(self.lstm(self.front(x))[0])
+        return answer
+
+
+class Encoder(nn.Module):
+    """An LSTM one level down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(6, 5, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.rnn(x)[0])
+
+
+class TwoDepths(nn.Module):
+    """Two LSTM modules at different depths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.decoder = nn.LSTM(5, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.decoder(self.encoder(x))[0]
+        return answer
+
+
+class OwnZeros(LastAnswer):
+    """States made by hand, as many tutorials do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h0 = torch.zeros(2, x.size(0), 8)
+        c0 = torch.zeros(2, x.size(0), 8)
+        out, _ = self.lstm(x, (h0, c0))
+        answer: Tensor = self.fc(out[:, -1, :])
+        return answer
+
+
+class Reshaped(LastAnswer):
+    """Time folded into the batch for the linear layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, _ = self.lstm(x)
+        batch, time, width = out.shape
+        answer: Tensor = self.fc(out.contiguous().view(-1, width)).view(batch, time, -1)
+        return answer
+
+
+class Features(LastAnswer):
+    """Features before time, as convolutions have them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, _ = self.lstm(x.transpose(1, 2))
+        answer: Tensor = self.fc(out)
+        return answer
+
+
+class Samples(nn.Module):
+    """Raw samples [batch, time]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(1, 4, batch_first=True)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        answer: Tensor = self.lstm(samples.unsqueeze(-1))[0]
+        return answer
+
+
+class Ids(nn.Module):
+    """Token ids [batch, time]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(11, 4)
+        self.lstm = nn.LSTM(4, 4, batch_first=True)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        answer: Tensor = self.lstm(self.embedding(ids))[0]
+        return answer
+
+
+class Named(LastAnswer):
+    """Answers in a dict."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override] # another answer on purpose
+        out, (h, _) = self.lstm(x)
+        return {"frames": out, "logits": self.fc(h[-1]), "memory": h}
+
+
+def _example(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(3))
+
+
+def _export(factory: Callable[[], nn.Module], example: object, folder: Path) -> ExportReport:
+    torch.manual_seed(1)
+    return export_model(factory(), example, folder / "m.onnx")
+
+
+def _name(value: object) -> str | None:
+    """Return how pytest names a parameter."""
+    return getattr(value, "__name__", None)
+
+
+def _lstm(*sizes: int, **options: bool | int) -> Callable[[], nn.Module]:
+    def bare_lstm() -> nn.Module:
+        return nn.LSTM(*sizes, **options)
+
+    return bare_lstm
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_last_answer_model(tmp_path: Path, layers: int, batch_first: bool, bias: bool) -> None:
+    example = _example(*((1, 20, 6) if batch_first else (20, 1, 6)))
+    report = _export(lambda: LastAnswer(layers, batch_first=batch_first, bias=bias), example, tmp_path)
+    time, batch = (1, 0) if batch_first else (0, 1)
+    assert report.contract == Contract(
+        inputs=(Port("x", time, batch),),
+        outputs=(Port("output", None, 0),),
+        states=tuple(State(f"lstm.{k}_in", f"lstm.{k}_out", k, (layers, "batch", 8)) for k in "hc"),
+    )
+    assert report.error < 1e-6
+
+
+def test_the_file_holds_the_contract_and_named_axes(tmp_path: Path) -> None:
+    report = export_model(LastAnswer(), _example(1, 20, 6), tmp_path / "m.onnx", sample_rate=50, hop=2)
+    graph = Graph.load(report.path)
+    assert graph.contract == report.contract
+    assert (report.contract.sample_rate, report.contract.hop) == (50.0, 2)
+    assert report.bytes == (tmp_path / "m.onnx").stat().st_size
+    assert report.exporter.startswith(f"torch {torch.__version__}")
+    shapes = {item.name: shape_of(item) for item in (*graph.model.graph.input, *graph.model.graph.output)}
+    assert shapes == {
+        "x": ("batch", "time", 6),
+        "output": ("batch", 7),
+        **{f"lstm.{kind}": (2, "batch", 8) for kind in ("h_in", "c_in", "h_out", "c_out")},
+    }
+
+
+def test_the_file_runs_on_its_own_with_any_length_and_batch(tmp_path: Path) -> None:
+    module = LastAnswer().eval()
+    report = _export(lambda: module, _example(1, 20, 6), tmp_path)
+    session = onnxruntime.InferenceSession(report.path, providers=["CPUExecutionProvider"])
+    x = _example(3, 33, 6)
+    states = {s.input: np.zeros(s.concrete_shape(3), np.float32) for s in report.contract.states}
+    for chunk in torch.split(x, [1, 30, 2], dim=1):
+        answer, h, c = session.run(["output", "lstm.h_out", "lstm.c_out"], {"x": chunk.numpy(), **states})
+        states = {"lstm.h_in": h, "lstm.c_in": c}
+    with torch.no_grad():
+        np.testing.assert_allclose(answer, module(x).numpy(), rtol=0, atol=1e-6)
+
+
+def test_the_file_says_nothing_of_the_machine_that_made_it(tmp_path: Path) -> None:
+    data = _export(TwoDepths, _example(1, 20, 6), tmp_path).path.read_bytes()
+    for text in (b".py", b"/home", b"site-packages", str(tmp_path).encode(), str(Path(__file__).parent).encode()):
+        assert text not in data
+
+
+def test_every_check_of_the_proof_is_reported(tmp_path: Path) -> None:
+    report = _export(LastAnswer, _example(1, 20, 6), tmp_path)
+    names = [check.name for check in report.checks]
+    assert names[0] == "whole, at the example"
+    assert "whole, at length 1, batch 1 (example: length 20, batch 1)" in names
+    assert "whole, at length 20, batch 3 (example: length 20, batch 1)" in names
+    assert "in chunks of 1 (20 chunks)" in names
+    assert "lstm.h_in zeroed in layer 1" in names
+    assert names[-1] == "lstm.h_in and lstm.c_in swapped"
+    assert all(check.passed for check in report.checks)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "inputs", "outputs"),
+    [
+        (EachFrame, (1, 20, 6), Port("x", 1, 0), [Port("output", 1, 0)]),
+        (OwnZeros, (1, 20, 6), Port("x", 1, 0), [Port("output", None, 0)]),
+        (Reshaped, (1, 20, 6), Port("x", 1, 0), [Port("output", 1, 0)]),
+        (Features, (1, 6, 20), Port("x", 2, 0), [Port("output", 1, 0)]),
+        (Samples, (1, 20), Port("samples", 1, 0), [Port("output", 1, 0)]),
+        (Named, (2, 20, 6), Port("x", 1, 0), [Port("frames", 1, 0), Port("logits", None, 0)]),
+        (_lstm(6, 4, batch_first=True), (3, 20, 6), Port("input", 1, 0), [Port("output", 1, 0)]),
+    ],
+    ids=_name,
+)
+def test_ports(
+    tmp_path: Path, module: Callable[[], nn.Module], shape: tuple[int, ...], inputs: Port, outputs: list[Port]
+) -> None:
+    contract = _export(module, _example(*shape), tmp_path).contract
+    assert contract.inputs == (inputs,)
+    assert contract.outputs == tuple(outputs)
+
+
+def test_token_ids(tmp_path: Path) -> None:
+    contract = _export(Ids, torch.arange(11).reshape(1, 11), tmp_path).contract
+    assert contract.inputs == (Port("ids", 1, 0),)
+
+
+def test_two_modules_at_different_depths(tmp_path: Path) -> None:
+    report = _export(TwoDepths, _example(1, 20, 6), tmp_path)
+    assert [(state.input, state.shape) for state in report.contract.states] == [
+        ("encoder.rnn.h_in", (2, "batch", 5)),
+        ("encoder.rnn.c_in", (2, "batch", 5)),
+        ("decoder.h_in", (1, "batch", 4)),
+        ("decoder.c_in", (1, "batch", 4)),
+    ]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_final_states_that_a_module_returns_are_its_state_outputs(tmp_path: Path, layers: int) -> None:
+    report = _export(_lstm(6, 4, layers), _example(20, 2, 6), tmp_path)
+    assert report.folded == {"output_1": "lstm.h_out", "output_2": "lstm.c_out"}
+    assert [item.name for item in Graph.load(report.path).model.graph.output] == ["output", "lstm.h_out", "lstm.c_out"]
+
+
+class Optional(LastAnswer):
+    """An answer and a None, as modules with optional answers return."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:  # type: ignore[override] # another answer on purpose
+        return super().forward(x), None
+
+
+def test_an_answer_that_is_none_is_left_out(tmp_path: Path) -> None:
+    assert _export(Optional, _example(1, 20, 6), tmp_path).contract.outputs == (Port("output", None, 0),)
+
+
+class OnlyState(LastAnswer):
+    """Nothing but the final state is returned."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.lstm(x)[1][0]
+        return h
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_final_state_that_is_the_only_answer_stays_one(tmp_path: Path, layers: int) -> None:
+    report = _export(lambda: OnlyState(layers), _example(1, 20, 6), tmp_path)
+    assert report.contract.outputs == (Port("output", None, 1),)
+    assert report.folded == {}
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_an_unbatched_sequence(tmp_path: Path, layers: int) -> None:
+    report = _export(_lstm(6, 4, layers), _example(20, 6), tmp_path)
+    assert report.contract.inputs == (Port("input", 0, None),)
+    assert report.contract.outputs == (Port("output", 0, None),)
+    assert report.contract.states[0].shape == (layers, 1, 4)
+    assert report.folded == {"output_1": "lstm.h_out", "output_2": "lstm.c_out"}
+
+
+@pytest.mark.parametrize(
+    "example",
+    [_example(1, 20, 6).numpy(), _example(1, 20, 6).double(), _example(1, 20, 6).tolist(), (_example(1, 20, 6),)],
+    ids=["numpy", "double", "list", "tuple"],
+)
+def test_examples_of_any_kind(tmp_path: Path, example: object) -> None:
+    assert _export(LastAnswer, example, tmp_path).contract.inputs == (Port("x", 1, 0),)
+
+
+class FixedLength(LastAnswer):
+    """A length that becomes a Python number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, _ = self.lstm(x)
+        answer: Tensor = self.fc(out[:, int(x.shape[1]) - 1])
+        return answer
+
+
+class FixedBatch(LastAnswer):
+    """A state for one stream only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.lstm(x, (torch.zeros(2, 1, 8), torch.zeros(2, 1, 8)))[0]
+        return answer
+
+
+class Average(LastAnswer):
+    """An answer that needs the whole sequence."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.lstm(x)[0].mean(1)
+        return answer
+
+
+class Padded(LastAnswer):
+    """A convolution that looks at both neighbours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(6, 6, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.lstm(self.conv(x.transpose(1, 2)).transpose(1, 2))[0]
+        return answer
+
+
+class Stateless(LastAnswer):
+    """An LSTM whose answer nobody uses."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, _ = self.lstm(x)
+        answer: Tensor = x[:, -1] + 0 * out[:, -1, :6]
+        return answer
+
+
+class Squeezed(LastAnswer):
+    """A squeeze that drops a batch of one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.lstm(x)[0].squeeze(0)
+        return answer
+
+
+class FirstOnly(LastAnswer):
+    """The first stream of a batch alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.lstm(x[0])[0]
+        return answer
+
+
+class Noisy(LastAnswer):
+    """Noise in the answer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.lstm(x)[0]
+        return out + torch.randn_like(out)
+
+
+class Turned(TwoDepths):
+    """batch_first forgotten in one of two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder = nn.LSTM(5, 4)
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "message"),
+    [
+        (FixedLength, ExportError, r"at length 1, batch 1 \(example: length 20, .*int\(\).*remarked at .*\.py:\d+"),
+        (FixedBatch, ExportError, r"at length 20, batch 3 .*the module's own forward fails.*Expected hidden"),
+        (Average, ExportError, r"in chunks of 1 .*output 'output' at \[0, \d\], frame \d+: seen .* wanted .* error"),
+        (Padded, ExportError, r"in chunks of 1 .*output 'output' at \[0, \d+, \d\], frame \d+.*convolution"),
+        (Stateless, ExportError, "lstm.h_in zeroed in layer 0: the answer changes by 0, wanted more than"),
+        (Squeezed, ContractError, r"output 'output_0' has shape \[\?\], wanted .*squeeze\(\) may drop it"),
+        (FirstOnly, ContractError, r"input 'x' of shape \[1, 20, 6\]: the LSTM has no free batch axis, wanted one"),
+        (Noisy, ExportError, r"whole, at the example: output 'output' at .*the module may answer at random"),
+        (Turned, ContractError, "'/decoder/LSTM' runs along axis 0 .*'/encoder/rnn/LSTM' along axis 1"),
+        (lambda: nn.Linear(6, 6), ModelError, "no recurrent layer found"),
+        (lambda: nn.GRU(6, 4), UnsupportedError, "GRU '/GRU': wanted one of LSTM"),
+        (_lstm(6, 4, bidirectional=True), UnsupportedError, "LSTM '/LSTM': direction = 'bidirectional', wanted"),
+        (_lstm(6, 4, proj_size=2), UnsupportedError, "module 'LSTM': proj_size = 2, wanted 0"),
+        (lambda: LastAnswer().double(), ExportError, r"lstm.weight_ih_l0 is torch.float64, wanted torch.float32"),
+        (_lstm(5, 4), ExportError, "the module's own forward fails: RuntimeError: input.size"),
+    ],
+    ids=_name,
+)
+def test_refusals_leave_no_file(
+    tmp_path: Path, module: Callable[[], nn.Module], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        _export(module, _example(1, 20, 6), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_file_stays_when_the_proof_fails(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"older")
+    with pytest.raises(ExportError):
+        _export(Average, _example(1, 20, 6), tmp_path)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("m.onnx", b"older")]
+
+
+def test_a_tolerance_that_is_too_tight_says_what_was_measured(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"error \S+e-\d\d of the largest value, at most 1e-12 allowed"):
+        export_model(LastAnswer(), _example(1, 20, 6), tmp_path / "m.onnx", tolerance=1e-12)
+
+
+@pytest.mark.parametrize(("rate", "hop"), [(-1, None), (float("nan"), None), (16000, 0)])
+def test_rates_that_are_not_positive_are_refused(tmp_path: Path, rate: float, hop: int | None) -> None:
+    with pytest.raises(ContractError, match="is not allowed"):
+        export_model(LastAnswer(1), _example(1, 20, 6), tmp_path / "m.onnx", sample_rate=rate, hop=hop)
+
+
+def test_a_missing_folder_is_told_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"there is no folder .*create it first"):
+        export_model(LastAnswer(), _example(1, 20, 6), tmp_path / "none" / "m.onnx")
+    with pytest.raises(ExportError, match="is a folder"):
+        export_model(LastAnswer(), _example(1, 20, 6), tmp_path)
+
+
+def test_a_file_that_the_checker_refuses_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise onnx.checker.ValidationError("no such thing")
+
+    monkeypatch.setattr(onnx.checker, "check_model", refuse)
+    with pytest.raises(ExportError, match="the ONNX checker refuses the lifted file: no such thing"):
+        _export(LastAnswer, _example(1, 20, 6), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scripted_module(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit.script is
+        scripted = torch.jit.script(EachFrame())
+    assert _export(lambda: scripted, _example(1, 20, 6), tmp_path).contract.outputs == (Port("output", 1, 0),)
+
+
+def test_torch_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(BackendError, match=r"torch is not installed.*pip install 'tidegate\[export\]'"):
+        export_model(LastAnswer(), _example(1, 20, 6), tmp_path / "m.onnx")
+
+
+@given(
+    layers=st.integers(1, 3),
+    hidden=st.integers(2, 9),
+    bias=st.booleans(),
+    batch_first=st.booleans(),
+    chunks=st.lists(st.integers(1, 6), min_size=1, max_size=6),
+    seed=st.integers(0, 2**31),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_lstm_streams_like_pytorch(
+    tmp_path_factory: pytest.TempPathFactory,
+    *,
+    layers: int,
+    hidden: int,
+    bias: bool,
+    batch_first: bool,
+    chunks: list[int],
+    seed: int,
+) -> None:
+    torch.manual_seed(seed)
+    module = nn.LSTM(3, hidden, layers, bias=bias, batch_first=batch_first).eval()
+    path = tmp_path_factory.mktemp("any") / "m.onnx"
+    contract = export_model(module, _example(2, 9, 3), path).contract
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    axis = contract.inputs[0].time_axis or 0
+    assert axis == int(batch_first)
+    x = _example(*((2, sum(chunks), 3) if batch_first else (sum(chunks), 2, 3)))
+    states = {s.input: np.zeros(s.concrete_shape(2), np.float32) for s in contract.states}
+    pieces = []
+    for chunk in torch.split(x, chunks, dim=axis):
+        y, h, c = session.run(["output", "lstm.h_out", "lstm.c_out"], {"input": chunk.numpy(), **states})
+        states = {"lstm.h_in": h, "lstm.c_in": c}
+        pieces.append(y)
+    with torch.no_grad():
+        whole, finals = module(x)
+    np.testing.assert_allclose(np.concatenate(pieces, axis), whole.numpy(), rtol=0, atol=2e-6)
+    for seen, wanted in zip((h, c), finals, strict=True):
+        np.testing.assert_allclose(seen, wanted.numpy(), rtol=0, atol=2e-6)
+
+
+def test_the_checker_of_onnx_accepts_the_file(tmp_path: Path) -> None:
+    onnx.checker.check_model(_export(TwoDepths, _example(1, 20, 6), tmp_path).path, full_check=True)

@@ -1,0 +1,180 @@
+"""Modules, weights and examples named on a command line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from tidegate.export import example_from_shape, load_module
+from tidegate.runtime.errors import BackendError, ExportError
+from torch import nn
+
+SOURCE = """
+import torch
+from torch import nn
+
+def net():
+    return nn.LSTM(3, 4)
+
+def failing():
+    raise RuntimeError("no configuration")
+
+def number():
+    return 3
+
+class Zoo:
+    small = nn.LSTM(3, 4)
+
+ready = nn.LSTM(3, 4)
+size = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work in a folder with a module of its own name, so that no test sees another's."""
+    (tmp_path / "factories.py").write_text(SOURCE)
+    (tmp_path / "broken.py").write_text("import no_such_package\n")
+    (tmp_path / "wrong.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    yield
+    import sys
+
+    for name in ("factories", "broken", "wrong"):
+        sys.modules.pop(name, None)
+
+
+def test_a_factory_in_the_working_directory() -> None:
+    import sys
+
+    before = list(sys.path)
+    assert isinstance(load_module("factories:net"), nn.LSTM)
+    assert sys.path == before
+
+
+@pytest.mark.parametrize("name", ["factories:ready", "factories:Zoo.small"])
+def test_a_module_that_is_there_already(name: str) -> None:
+    assert isinstance(load_module(name), nn.LSTM)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("factories", "'factories': wanted package.module:factory, with a colon"),
+        ("factories:", "wanted package.module:factory"),
+        (":net", "wanted package.module:factory"),
+        ("nowhere.models:net", "no module 'nowhere', neither installed nor in "),
+        ("broken:net", "importing broken fails: No module named 'no_such_package'"),
+        ("wrong:net", "importing wrong fails: ZeroDivisionError"),
+        ("factories:nets", "factories has no 'nets'; it has Zoo, failing, net, number"),
+        ("factories:failing", r"failing\(\) fails: RuntimeError: no configuration; it is called without arguments"),
+        ("factories:number", "gave int, wanted a torch.nn.Module"),
+        ("factories:size", "is int, wanted something to call"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(name: str, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        load_module(name)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth", ".bin"])
+def test_weights_are_loaded(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"w{suffix}"
+    weights = {key: torch.full_like(value, 0.5) for key, value in nn.LSTM(3, 4).state_dict().items()}
+    if suffix == ".safetensors":
+        safetensors.torch.save_file(weights, path)
+    else:
+        torch.save(weights, path)
+    loaded = load_module("factories:net", path).state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in weights.items())
+
+
+def _saved(weights: object, path: Path) -> Path:
+    torch.save(weights, path)
+    return path
+
+
+def test_weights_of_another_module_are_refused_by_name(tmp_path: Path) -> None:
+    path = _saved(nn.LSTM(3, 4, bias=False).state_dict() | {"fc.weight": torch.ones(1)}, tmp_path / "w.pt")
+    with pytest.raises(ExportError, match=r"missing bias_hh_l0, bias_ih_l0; unexpected fc.weight; wanted the keys"):
+        load_module("factories:net", path)
+
+
+def test_weights_of_another_shape_are_refused_by_name(tmp_path: Path) -> None:
+    path = _saved(nn.LSTM(5, 4).state_dict(), tmp_path / "w.pt")
+    with pytest.raises(ExportError, match=r"wrong shapes: weight_ih_l0 \[16, 5\] for \[16, 3\]"):
+        load_module("factories:net", path)
+
+
+def test_many_keys_are_counted(tmp_path: Path) -> None:
+    path = _saved(nn.LSTM(3, 4, 3).state_dict(), tmp_path / "w.pt")
+    with pytest.raises(ExportError, match=r"missing none; unexpected .* and 3 more"):
+        load_module("factories:net", path)
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [({"epoch": 3, "state_dict": {}}, r"epoch \(int\), state_dict \(dict\)"), (torch.ones(1), "Tensor")],
+    ids=["checkpoint", "tensor"],
+)
+def test_what_is_not_a_state_dict_is_refused(tmp_path: Path, content: object, seen: str) -> None:
+    path = _saved(content, tmp_path / "w.pt")
+    with pytest.raises(ExportError, match=rf"holds {seen}, wanted a state_dict of tensors"):
+        load_module("factories:net", path)
+
+
+class Trap:
+    """An object that would run code when unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path("trapped").touch, ()
+
+
+@pytest.mark.parametrize("content", [Trap(), nn.LSTM(3, 4)], ids=["code", "whole module"])
+def test_nothing_is_ever_unpickled(tmp_path: Path, content: object) -> None:
+    path = _saved(content, tmp_path / "w.pt")
+    with pytest.raises(ExportError, match=r"w.pt: not a state_dict \(.*\); save model.state_dict\(\) with safetensors"):
+        load_module("factories:net", path)
+    assert not (tmp_path / "trapped").exists()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_a_damaged_weight_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(b"\xff" * 100)
+    with pytest.raises(ExportError, match="not a state_dict"):
+        load_module("factories:net", path)
+
+
+def test_weight_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"w.pkl: wanted one of .safetensors, .pt, .pth, .bin"):
+        load_module("factories:net", tmp_path / "w.pkl")
+    with pytest.raises(FileNotFoundError, match=r"w.pt: no such file"):
+        load_module("factories:net", tmp_path / "w.pt")
+
+
+def test_an_example_is_the_same_at_every_call_and_leaves_the_random_state() -> None:
+    before = torch.get_rng_state()
+    example = example_from_shape("1x20x6")
+    assert example.shape == (1, 20, 6)
+    assert torch.equal(example, example_from_shape("1x20x6"))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("text", ["", "1x", "x3", "1x0x6", "-1x3", "1,20,6", "1x20x6\n", "axb", "1x2.5"])
+def test_examples_that_are_not_sizes_are_refused(text: str) -> None:
+    with pytest.raises(ExportError, match=r"wanted positive sizes with an x between them, e.g. 1x20x6"):
+        example_from_shape(text)
+
+
+def test_an_example_that_is_too_large_is_refused() -> None:
+    with pytest.raises(ExportError, match="1000000000000 values, at most 100000000 are made"):
+        example_from_shape("1000000x1000x1000")
+
+
+def test_torch_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    for call in (lambda: load_module("factories:net"), lambda: example_from_shape("1x2")):
+        with pytest.raises(BackendError, match=r"pip install 'tidegate\[export\]'"):
+            call()
