@@ -1,7 +1,7 @@
 # make demo    the main job on real recordings: export, quantize, stream, with accuracy and latency
 # make test    everything that must hold: format, lint, types, the suite, the built wheel
 # make check   format, lint and types alone
-# make speed   the engine beside onnxruntime's int8 LSTM, one core
+# make speed   the engine beside onnxruntime's int8 LSTM and beside the bounds of the machine, one core
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TOOLS := scikit-build-core nanobind cmake ninja hypothesis pytest ruff mypy types-protobuf clang-format
-C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp)
+C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
 .PHONY: demo test check speed setup needs clean
 
@@ -31,6 +31,7 @@ check: setup
 
 speed: setup
 	$(BIN)/python -m tidegate.benchmarks.speed
+	$(BIN)/python -m tidegate.benchmarks.bounds
 
 setup: $(VENV)/.ready
 

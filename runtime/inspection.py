@@ -86,20 +86,11 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
         BackendError: TIDEGATE_ISA names an instruction set that is not there.
         FileNotFoundError: There is no such file.
     """
-    if is_plan(path):
+    if plans.is_plan(path):
         return _inspect_plan(os.fspath(path), read_bytes(path, MAX_FILE_BYTES))
     from .graph import Graph
 
     return _inspect_graph(os.fspath(path), Graph.load(path))
-
-
-def is_plan(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is a compiled plan, by its first bytes."""
-    source = Path(path)
-    if not source.is_file():
-        return False
-    with source.open("rb") as file:
-        return file.read(len(plans.MAGIC)) == plans.MAGIC
 
 
 # ---- plans ----

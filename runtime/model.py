@@ -1,7 +1,8 @@
 """Models and streams: what a user holds. `load` opens a file with the backend asked for."""
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -75,18 +76,29 @@ def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str 
         BackendError: The backend or the instruction set is not there.
         FileNotFoundError: There is no such file.
     """
-    is_plan = _starts_with_magic(path)
     if backend == "native":
         from .native import NativeModel
 
-        return NativeModel(read_bytes(path, MAX_FILE_BYTES) if is_plan else compile_graph(_read_graph(path)), isa)
+        with naming(path):
+            return NativeModel(plan_of(path), isa)
     if backend == "onnxruntime":
-        if is_plan:
+        if plans.is_plan(path):
             raise ModelError(f"{path}: a compiled plan runs on backend='native' alone; load the ONNX file instead")
         from .onnxruntime_backend import OnnxruntimeModel
 
-        return OnnxruntimeModel(_read_graph(path))
+        with naming(path):
+            return OnnxruntimeModel(_read_graph(path))
     raise BackendError(f"backend {backend!r} is unknown; wanted 'native' or 'onnxruntime'")
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an error about a model name the file that it came from."""
+    try:
+        yield
+    except ModelError as error:
+        named = str(error).startswith(os.fspath(path))
+        raise error if named else type(error)(f"{os.fspath(path)}: {error}") from None
 
 
 def compile_graph(graph: "Graph") -> bytes:
@@ -106,7 +118,8 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
     Raises:
         ModelError: The file is not a model, or holds what the engine does not have; no file is written.
     """
-    plan = compile_graph(_read_graph(source))
+    with naming(source):
+        plan = compile_graph(_read_graph(source))
     write_atomic(target, plan)
     return len(plan)
 
@@ -116,16 +129,18 @@ def state_arrays(contract: Contract) -> dict[str, Array]:
     return {state.input: np.zeros(state.concrete_shape(), np.float32) for state in contract.states}
 
 
+def plan_of(path: str | os.PathLike[str]) -> bytes:
+    """Return the plan in a file, or that of the quantized graph in it.
+
+    Raises:
+        ModelError: The file is not a model, or holds what the engine does not have.
+        FileNotFoundError: There is no such file.
+    """
+    return read_bytes(path, MAX_FILE_BYTES) if plans.is_plan(path) else compile_graph(_read_graph(path))
+
+
 def _read_graph(path: str | os.PathLike[str]) -> "Graph":
     """Read an ONNX file; a plan needs no onnx, so it is imported here."""
     from .graph import Graph
 
     return Graph.load(path)
-
-
-def _starts_with_magic(path: str | os.PathLike[str]) -> bool:
-    source = Path(path)
-    if not source.is_file():
-        return False
-    with source.open("rb") as file:
-        return file.read(len(plans.MAGIC)) == plans.MAGIC

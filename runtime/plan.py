@@ -5,9 +5,11 @@ text, and arrays, each on a multiple of 64 bytes.
 """
 
 import json
+import os
 import struct
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -77,6 +79,15 @@ def compile_program(program: Program, contract: Contract) -> bytes:
     blob.data[: HEADER.size] = HEADER.pack(MAGIC, VERSION, 0, *fields, *places)
     blob.data[12:16] = struct.pack("<I", zlib.crc32(memoryview(blob.data)[16:]))
     return bytes(blob.data)
+
+
+def is_plan(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is a plan, by its first bytes; False where there is no file."""
+    source = Path(path)
+    if not source.is_file():
+        return False
+    with source.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def read_text(plan: bytes) -> Text:

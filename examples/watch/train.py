@@ -112,15 +112,11 @@ def cosine(step: int) -> float:
     return rise * 0.5 * (1 + math.cos(math.pi * step / STEPS))
 
 
-def learn(
-    model: ExerciseRecognizer, optimizer: torch.optim.Optimizer, frames: Tensor, labels: Tensor
-) -> None:
+def learn(model: ExerciseRecognizer, optimizer: torch.optim.Optimizer, frames: Tensor, labels: Tensor) -> None:
     """Take one step on the cross-entropy of every frame after the warm-up."""
     logits = model.every_frame(frames)[:, WARM_UP:]
     wanted = labels[:, None].expand(-1, logits.shape[1])
-    loss = nn.functional.cross_entropy(
-        logits.flatten(0, 1), wanted.flatten(), label_smoothing=LABEL_SMOOTHING
-    )
+    loss = nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), label_smoothing=LABEL_SMOOTHING)
     optimizer.zero_grad()
     torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -121,5 +121,5 @@ def test_weight_code_minus_128_is_refused() -> None:
 def test_damaged_plan_file_is_refused_by_load(tmp_path: Path) -> None:
     plan = small_plan()
     (tmp_path / "cut.tide").write_bytes(plan[:-1])
-    with pytest.raises(PlanError, match=f"plan: size is {len(plan)}, wanted {len(plan) - 1}"):
+    with pytest.raises(PlanError, match=f"cut.tide: plan: size is {len(plan) - 1}, wanted {len(plan)}"):
         load(tmp_path / "cut.tide")

@@ -202,7 +202,7 @@ static uint32_t crc32_of(const uint8_t *p, uint64_t bytes) {
 static int check_header(const checker *c) {
   if (c->bytes < PLAN_HEADER_BYTES) return refuse(c, "size", c->bytes, PLAN_HEADER_BYTES);
   if (memcmp(c->plan, "TIDEGATE", 8) != 0) return refuse(c, "magic", u64_at(c->plan), 0x4554414745444954u);
-  return equal(c, "version", u32_at(c->plan + 8), PLAN_VERSION) && equal(c, "size", u64_at(c->plan + 16), c->bytes) &&
+  return equal(c, "version", u32_at(c->plan + 8), PLAN_VERSION) && equal(c, "size", c->bytes, u64_at(c->plan + 16)) &&
          equal(c, "checksum", u32_at(c->plan + 12), crc32_of(c->plan + 16, c->bytes - 16)) &&
          within(c, "operations", u32_at(c->plan + 24), 1, PLAN_MAX_OPS) &&
          within(c, "outputs", u32_at(c->plan + 28), 1, PLAN_MAX_OPS) &&

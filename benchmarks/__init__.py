@@ -1,0 +1,1 @@
+"""Benchmarks: latency and accuracy, ours and others', one harness, side by side in one run."""

@@ -1,0 +1,206 @@
+"""How near the engine is to what the machine allows: `python -m tidegate.benchmarks.bounds`.
+
+The engine is timed in C beside two bounds taken in the same run: reading the weight bytes, and the integer
+multiply-adds at the processor's peak rate. Then what Python's `push` adds to the call in C. It compiles
+`benchmarks/engine.c` with the kernels, so it needs a checkout and a C compiler.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from ..quant import quantize
+from ..runtime.arrays import Floats
+from ..runtime.errors import BackendError, TidegateError
+from ..runtime.files import write_atomic
+from ..runtime.graph import Graph
+from ..runtime.model import compile_graph
+from ..runtime.native import NativeModel
+from . import lstms
+from .environment import observe
+from .latency import Contender, measure, pinned
+from .speed_tables import verdict
+from .tables import Table, micro, show
+
+HERE = Path(__file__).resolve().parent
+KERNELS = HERE.parent / "runtime" / "kernels"
+CALLS = {1: 20_000, 16: 2_000}
+PASSES = 3  # processes; the one with the lowest median counts: the others met a busier machine
+PLANES = {16: 2, 8: 1}  # passes over the weights that the activation bits take
+
+# Time over the larger bound: at most, stretch. `push` over the C call in us: a fresh array, `out=`.
+RATIO_GOALS = {"A": (1.6, 1.35), "B": (1.4, 1.22), "C": (1.4, 1.22), "D": (1.4, 1.22)}
+PUSH_GOALS = {"fresh array": (0.8, 0.2), "out=": (0.35, 0.12)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case in C; times in microseconds.
+
+    Attributes:
+        case: Name of the sizes.
+        bits: Most bits of activations.
+        steps: Frames of a push.
+        push_us: Median of a push of noise.
+        p999_us: Its 99.9th percentile.
+        silence_us: Median of a push of zeros.
+        read_us: Time to read the weight bytes.
+        macs_us: Time of the multiply-adds at the peak rate.
+    """
+
+    case: str
+    bits: int
+    steps: int
+    push_us: float
+    p999_us: float
+    silence_us: float
+    read_us: float
+    macs_us: float
+
+    @property
+    def ratio(self) -> float:
+        """Time over the larger bound."""
+        return self.push_us / max(self.read_us, self.macs_us)
+
+
+def build(folder: Path) -> Path:
+    """Compile the engine's timing program and return it.
+
+    Raises:
+        BackendError: There is no checkout or no C compiler.
+    """
+    compiler = shutil.which("cc")
+    if not KERNELS.is_dir() or compiler is None:
+        raise BackendError("bounds: wanted a checkout of tidegate and a C compiler `cc`; see the README")
+    sources = [HERE / "engine.c", *sorted(KERNELS.glob("src/*.c")), *sorted(KERNELS.glob("variants/*.c"))]
+    flags = ["-std=gnu11", "-O3", "-ffp-contract=off", f"-I{KERNELS / 'include'}"]
+    target = folder / "engine"
+    subprocess.run([compiler, *flags, *map(str, sources), "-lm", "-o", str(target)], check=True)  # noqa: S603
+    return target
+
+
+def save_plan(case: lstms.Case, bits: int, folder: Path) -> Path:
+    """Write the plan of a case and return its file."""
+    layers = lstms.random_layers(case)
+    lstms.save_model(layers, folder / "float.onnx")
+    quantize(folder / "float.onnx", folder / "int8.onnx", activation_bits=bits)
+    target = folder / f"{case.name}.{bits}.tide"
+    write_atomic(target, compile_graph(Graph.load(folder / "int8.onnx")))
+    return target
+
+
+def macs(case: lstms.Case) -> int:
+    """Return the multiply-adds of one step."""
+    widths = [case.features, *[case.hidden] * (case.layers - 1)]
+    return sum(4 * case.hidden * (width + case.hidden) for width in widths)
+
+
+def time_case(command: Sequence[str], case: lstms.Case, bits: int, steps: int) -> Row:
+    """Time one case in processes of its own and return the quietest; `command` is program, plan, variant."""
+    command = [*command, str(steps), str(CALLS[steps])]
+    runs: list[dict[str, float]] = []
+    for _ in range(PASSES):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        runs.append(json.loads(done.stdout))
+    best = min(runs, key=lambda run: run["push_ns"])
+    peak = min(run["million_macs_ns"] for run in runs) * macs(case) * steps * PLANES[bits] / 1e6
+    read = min(run["read_ns"] for run in runs)
+    figures = (best["push_ns"], best["push_p999_ns"], best["silence_ns"], read, peak)
+    return Row(case.name, bits, steps, *(value / 1e3 for value in figures))
+
+
+def python_overhead(plan: Path, isa: str, c_us: float) -> dict[str, float]:
+    """Return what `push` of one frame adds to the call in C, in microseconds, by how it is called."""
+    model = NativeModel(plan.read_bytes(), isa)
+    fresh, into = model.stream(), model.stream()
+    chunk: Floats = np.random.default_rng(0).standard_normal((1, 40), np.float32)
+    out = np.empty((1, 128), np.float32)
+    contenders = [
+        Contender("empty", lambda _: None, [chunk]),
+        Contender("fresh array", fresh.push, [chunk]),
+        Contender("out=", lambda frame: into.push(frame, out=out), [chunk]),
+    ]
+    empty, *timed = measure(contenders, calls=20_000).latencies
+    return {one.name: one.p50_us - empty.p50_us - c_us for one in timed}
+
+
+def tables(rows: Sequence[Row], overhead: dict[str, float]) -> list[Table]:
+    """Return the tables to print."""
+    cells = [
+        [
+            row.case,
+            f"W8A{row.bits}",
+            str(row.steps),
+            *map(micro, (row.push_us, row.p999_us, row.read_us, row.macs_us)),
+            f"{row.ratio:.2f}",
+            _verdict(row) if row.bits == 16 else "-",
+            f"{row.silence_us / row.push_us:.2f}",
+        ]
+        for row in rows
+    ]
+    columns = ["case|", "engine|", "T", "push", "p99.9", "read", "macs", "ratio", "goal|", "silence"]
+    added = [[how, f"{us:.2f}", verdict(-us, _negative(PUSH_GOALS[how]))] for how, us in overhead.items()]
+    return [
+        Table("Microseconds a push in C, and its bounds", columns, cells, whole=True),
+        Table("Microseconds that Python's push adds, 40->128, one frame", ["answer|", "us", "goal|"], added),
+    ]
+
+
+def _verdict(row: Row) -> str:
+    return verdict(-row.ratio, _negative(RATIO_GOALS[row.case]))
+
+
+def _negative(goals: tuple[float, float]) -> tuple[float, float]:
+    return -goals[0], -goals[1]
+
+
+def run(cases: Sequence[lstms.Case], isa: str | None) -> list[Any]:
+    """Measure and return what to show."""
+    with pinned() as core, TemporaryDirectory(prefix="tidegate-") as name:
+        folder = Path(name)
+        program = str(build(folder))
+        plans = {(case.name, bits): save_plan(case, bits, folder) for case in cases for bits in PLANES}
+        chosen = NativeModel(next(iter(plans.values())).read_bytes(), isa).isa
+        environment = observe((chosen,), core)
+        rows = [
+            time_case([program, str(plans[case.name, bits]), chosen], case, bits, steps)
+            for case in cases
+            for bits in PLANES
+            for steps in CALLS
+        ]
+        first = lstms.CASES["A"]
+        plan = plans.get(("A", 16)) or save_plan(first, 16, folder)
+        c_us = time_case([program, str(plan), chosen], first, 16, 1).push_us
+        overhead = python_overhead(plan, chosen, c_us)
+    sizes = ", ".join(str(case) for case in cases)
+    note = (
+        f"{sizes}. read: loading every weight byte, the input part once a push, the recurrent part at each step. "
+        "macs: the multiply-adds at the peak rate of vpdpbusd, twice for 16-bit activations. ratio: push over the "
+        "larger. silence: a push of zeros over one of noise."
+    )
+    return [*tables(rows, overhead), note, f"Machine: {environment.summary()}.", *environment.warnings()]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m tidegate.benchmarks.bounds", description=__doc__)
+    parser.add_argument("--cases", default=",".join(lstms.CASES), metavar="A,B", help="sizes (default: all)")
+    parser.add_argument("--isa", metavar="NAME", help="variant of the engine (default: the best)")
+    options = parser.parse_args(arguments)
+    try:
+        show(*run([lstms.CASES[name] for name in options.cases.split(",")], options.isa))
+    except (TidegateError, OSError, subprocess.CalledProcessError, KeyError) as error:
+        sys.exit(f"bounds: error: {error}")
+
+
+if __name__ == "__main__":
+    main()

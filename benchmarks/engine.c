@@ -1,0 +1,197 @@
+/* Times a plan in C, beside the bounds of the same machine in the same run.
+ *
+ *     engine PLAN VARIANT STEPS CALLS
+ *
+ * prints JSON, in nanoseconds: median and 99.9th percentile of a push of STEPS frames of noise, the median of
+ * one of silence, the median time to read the weight bytes (the input part once a push, the recurrent part at
+ * every step), and the time of 10^6 multiply-adds at the peak rate of vpdpbusd (0 where there is none). */
+#define _GNU_SOURCE
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../runtime/kernels/src/kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { FRAMES = 64, TURN = 200 };
+
+static uint64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b) {
+  const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+static void *aligned(size_t bytes) { return aligned_alloc(TIDE_ALIGNMENT, tide_round_up(bytes + 1, TIDE_ALIGNMENT)); }
+
+static void *read_file(const char *path, size_t *bytes) {
+  FILE *file = fopen(path, "rb");
+  if (!file) return NULL;
+  fseek(file, 0, SEEK_END);
+  *bytes = (size_t)ftell(file);
+  rewind(file);
+  void *data = aligned(*bytes);
+  const size_t got = fread(data, 1, *bytes, file);
+  fclose(file);
+  return got == *bytes ? data : NULL;
+}
+
+/* ---- bounds ---- */
+
+typedef struct work {
+  size_t input_bytes, recurrent_bytes; /* of weights */
+} work;
+
+static work work_of(const void *plan, uint32_t op) {
+  const plan_header header = plan_read_header(plan);
+  const plan_op o = plan_read_op(plan, &header, op);
+  work w = {0};
+  if (o.kind == OP_LSTM || o.kind == OP_LINEAR) w.input_bytes = (size_t)o.w.rows * o.w.columns;
+  if (o.kind == OP_LSTM) w.recurrent_bytes = (size_t)o.r.rows * o.r.columns;
+  return w;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) static int64_t read_bytes(const uint8_t *p, size_t bytes) {
+  __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+  for (size_t i = 0; i + 256 <= bytes; i += 256) {
+    for (int v = 0; v < 4; v++) sum[v] = _mm512_or_si512(sum[v], _mm512_load_si512(p + i + 64 * v));
+  }
+  return _mm512_reduce_or_epi64(_mm512_or_si512(_mm512_or_si512(sum[0], sum[1]), _mm512_or_si512(sum[2], sum[3])));
+}
+
+/* Nanoseconds of 10^6 multiply-adds of bytes at the peak rate: 16 independent sums, nothing loaded. */
+__attribute__((target("avx512f,avx512vnni"))) static double peak_ns_per_million(void) {
+  const uint64_t loops = 200000;
+  double best = 1e9;
+  for (int pass = 0; pass < 20; pass++) {
+    __m512i a = _mm512_set1_epi32(pass), s[16];
+    for (int i = 0; i < 16; i++) s[i] = _mm512_set1_epi32(i);
+    const uint64_t start = now();
+    for (uint64_t n = 0; n < loops; n++) {
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; i++) __asm__ volatile("vpdpbusd %1, %1, %0" : "+v"(s[i]) : "v"(a));
+    }
+    const double ns = (double)(now() - start) / ((double)loops * 16 * 64) * 1e6;
+    if (ns < best) best = ns;
+  }
+  return best;
+}
+
+static int has_bounds(void) { return __builtin_cpu_supports("avx512vnni") != 0; }
+#else
+static int64_t read_bytes(const uint8_t *p, size_t bytes) { return bytes ? p[0] : 0; }
+static double peak_ns_per_million(void) { return 0; }
+static int has_bounds(void) { return 0; }
+#endif
+
+/* Reads what a push of `steps` frames reads, where the weights of all operations share the caches. */
+static int64_t read_push(const void *plan, uint32_t ops, const uint8_t *weights, size_t steps) {
+  int64_t sink = 0;
+  for (uint32_t op = 0; op < ops; op++) {
+    const work w = work_of(plan, op);
+    sink |= read_bytes(weights, w.input_bytes);
+    weights += tide_round_up(w.input_bytes, 256);
+    for (size_t t = 0; t < steps; t++) {
+      sink |= read_bytes(weights, w.recurrent_bytes);
+      __asm__ volatile("" ::: "memory"); /* or the compiler reads once */
+    }
+    weights += tide_round_up(w.recurrent_bytes, 256);
+  }
+  return sink;
+}
+
+/* ---- timing ---- */
+
+typedef struct times {
+  uint64_t *ns;
+  size_t count;
+} times;
+
+static times room_for(size_t calls) { return (times){aligned(calls * sizeof(uint64_t)), 0}; }
+
+static uint64_t at_share(times *t, double share) {
+  if (t->count == 0) return 0;
+  qsort(t->ns, t->count, sizeof *t->ns, by_value);
+  return t->ns[(size_t)((double)(t->count - 1) * share)];
+}
+
+static void time_pushes(times *t, size_t calls, tide_stream *stream, const float *frames, size_t chunk, size_t steps,
+                        float *const *outputs) {
+  for (size_t i = 0; i < calls; i++) {
+    const uint64_t start = now();
+    tide_push(stream, frames + i % FRAMES * chunk, steps, outputs);
+    t->ns[t->count++] = now() - start;
+  }
+}
+
+static int64_t time_reads(times *t, size_t calls, const void *plan, uint32_t ops, const uint8_t *weights,
+                          size_t steps) {
+  int64_t sink = 0;
+  for (size_t i = 0; i < calls && has_bounds(); i++) {
+    const uint64_t start = now();
+    sink |= read_push(plan, ops, weights, steps);
+    t->ns[t->count++] = now() - start;
+  }
+  return sink;
+}
+
+static const tide_variant *variant_named(const char *name) {
+  for (size_t i = 0; tide_variant_at(i); i++) {
+    const tide_variant *variant = tide_variant_at(i);
+    if (strcmp(tide_variant_name(variant), name) == 0 && tide_variant_supported(variant)) return variant;
+  }
+  return NULL;
+}
+
+static tide_stream *new_stream(const tide_model *model) {
+  return tide_stream_init(aligned(tide_stream_bytes(model)), model);
+}
+
+int main(int count, char **arguments) {
+  if (count != 5) return fprintf(stderr, "usage: engine PLAN VARIANT STEPS CALLS\n"), 2;
+  size_t bytes = 0;
+  void *plan = read_file(arguments[1], &bytes);
+  const tide_variant *variant = variant_named(arguments[2]);
+  const size_t steps = strtoul(arguments[3], NULL, 10), calls = strtoul(arguments[4], NULL, 10);
+  tide_fault fault;
+  if (!plan || tide_plan_check(plan, bytes, &fault) != TIDE_OK) return fprintf(stderr, "engine: no plan\n"), 1;
+  if (!variant) return fprintf(stderr, "engine: no such variant on this machine\n"), 1;
+
+  const tide_model *model = tide_model_init(aligned(tide_model_bytes(plan, variant)), plan, variant);
+  tide_stream *loud = new_stream(model), *silent = new_stream(model);
+  const size_t chunk = steps * tide_input_width(model);
+  float *noise = aligned(FRAMES * chunk * sizeof *noise), *zeros = aligned(FRAMES * chunk * sizeof *zeros);
+  memset(zeros, 0, FRAMES * chunk * sizeof *zeros);
+  for (size_t i = 0; i < FRAMES * chunk; i++) noise[i] = (float)(rand() % 2001 - 1000) / 500.0f;
+  float *outputs[1] = {aligned(steps * tide_output_width(model, 0) * sizeof(float))};
+
+  const uint32_t ops = plan_read_header(plan).ops;
+  uint8_t *weights = aligned(bytes + 512 * ops);
+  memset(weights, 1, bytes + 512 * ops);
+  times push = room_for(calls), silence = room_for(calls), read = room_for(calls);
+  int64_t sink = 0;
+  tide_push(silent, noise, steps, outputs); /* something to decay */
+  while (push.count < calls) {              /* in turns, so that a busy moment meets all */
+    const size_t turn = calls - push.count < TURN ? calls - push.count : TURN;
+    time_pushes(&push, turn, loud, noise, chunk, steps, outputs);
+    time_pushes(&silence, turn, silent, zeros, chunk, steps, outputs);
+    sink |= time_reads(&read, turn, plan, ops, weights, steps);
+  }
+  const uint64_t push_p999 = at_share(&push, 0.999), push_p50 = at_share(&push, 0.5);
+  printf(
+      "{\"push_ns\": %llu, \"push_p999_ns\": %llu, \"silence_ns\": %llu, \"read_ns\": %llu, "
+      "\"million_macs_ns\": %.3f}%s\n",
+      (unsigned long long)push_p50, (unsigned long long)push_p999, (unsigned long long)at_share(&silence, 0.5),
+      (unsigned long long)at_share(&read, 0.5), has_bounds() ? peak_ns_per_million() : 0.0, sink == 42 ? " " : "");
+  return 0;
+}

@@ -1,0 +1,88 @@
+"""Tables of results, for a terminal or as Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import rich.console
+
+    from .latency import Run
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in rows and columns.
+
+    Attributes:
+        title: What the figures are, with their unit.
+        columns: Headers; those that end in `|` are aligned left, the others right.
+        rows: A text for each column.
+        whole: The first column is short and never broken; else it is the one that gives way.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    whole: bool = False
+
+    def to_rich(self) -> "rich.console.Group":
+        """Return the table for a rich console, its title above it."""
+        from rich import box
+        from rich.console import Group
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        table = RichTable(box=box.SIMPLE_HEAD)
+        for place, column in enumerate(self.columns):
+            whole = self.whole if place == 0 else not self.whole and _side(column) == "right"
+            table.add_column(column.removesuffix("|"), justify=_side(column), overflow="fold", no_wrap=whole)
+        for row in self.rows:
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        return Group(Text(printable(self.title)), table)
+
+    def to_markdown(self) -> str:
+        """Return the table as Markdown, its title above it."""
+        headers = [column.removesuffix("|") for column in self.columns]
+        rules = ["---" if _side(column) == "left" else "---:" for column in self.columns]
+        lines = [f"| {' | '.join(cells)} |" for cells in (headers, rules, *self.rows)]
+        return "\n".join([f"{self.title}:", "", *lines])
+
+
+def printable(text: str) -> str:
+    """Return text without control characters: names in a file must not steer the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def show(*parts: "Table | str") -> None:
+    """Print tables and paragraphs on standard output."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    for part in parts:
+        console.print(printable(part) if isinstance(part, str) else part.to_rich())
+
+
+def micro(value: float) -> str:
+    """Return microseconds with three digits that count: 1.07, 16.3, 217, 1315."""
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def latency_table(run: "Run") -> Table:
+    """Return the table of one run: a row a contender."""
+    bound = "" if run.deadline_us is None else f", deadline {run.deadline_us:g} us"
+    rows = [
+        [
+            one.name,
+            *(micro(value) for value in (one.p50_us, one.p90_us, one.p99_us, one.p999_us, one.max_us)),
+            "-" if one.misses is None else str(one.misses),
+        ]
+        for one in run.latencies
+    ]
+    columns = ["|", "p50", "p90", "p99", "p99.9", "max", "misses"]
+    counted = f"{run.latencies[0].calls} calls each, {run.loop} loop{bound}"
+    return Table(f"Microseconds a chunk; {counted}", columns, rows)
+
+
+def _side(column: str) -> "rich.console.JustifyMethod":
+    return "left" if column.endswith("|") else "right"

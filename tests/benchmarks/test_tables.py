@@ -1,0 +1,48 @@
+"""Tables: nothing lost, nothing that steers a terminal, readable without colour."""
+
+import pytest
+from tidegate.benchmarks.latency import Latency, Run
+from tidegate.benchmarks.tables import Table, latency_table, micro, printable, show
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.071, "0.07"), (1.29, "1.29"), (10.04, "10.0"), (97.85, "97.8"), (1098.2, "1098")]
+)
+def test_microseconds_have_the_digits_that_count(value: float, text: str) -> None:
+    assert micro(value) == text
+
+
+def test_markdown_aligns_text_left_and_numbers_right() -> None:
+    table = Table("Times", ["case|", "p50"], [["A", "1.0"]])
+
+    assert table.to_markdown() == "Times:\n\n| case | p50 |\n| --- | ---: |\n| A | 1.0 |"
+
+
+def test_a_long_name_is_broken_and_not_cut(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "a_very_long_name_of_a_weight_that_does_not_fit_into_forty_columns"
+
+    show(Table("Weights", ["name|", "error"], [[name, "1.234567"]]))
+
+    printed = capsys.readouterr().out
+    assert "1.234567" in printed
+    assert name in "".join(line[:30].strip() for line in printed.splitlines())
+
+
+def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Table("x", ["name|"], [["\x1b[2Jevil [bold]x[/bold]"]]), "also \x07 here")
+
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\x07" not in printed
+    assert "[bold]x[/bold]" in printed
+    assert printable("a\x1bb\n") == "a?b?"
+
+
+def test_the_latency_table_counts_misses_where_there_is_a_deadline() -> None:
+    late = latency_table(Run((Latency.of("x", [[1000, 9000]], 5000),), 0, 0.0, 5.0))
+    free = latency_table(Run((Latency.of("x", [[1000, 9000]], None),), 0, 0.0, None))
+
+    assert late.rows == [["x", "1.00", "9.00", "9.00", "9.00", "9.00", "1"]]
+    assert "2 calls each, closed loop, deadline 5 us" in late.title
+    assert free.rows[0][-1] == "-"
