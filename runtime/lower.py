@@ -64,6 +64,12 @@ def _activation_bits(graph: Graph) -> int:
 # ---- bookkeeping: nothing of it is left at run time ----
 
 
+def _dropout(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    if np.any(trace.constant(node, 2)):
+        raise unsupported(node, "it drops values at random (training_mode is true)")
+    return _same(trace, node)
+
+
 def _same(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     return [trace.values[node.input[0]]] if node.input[0] in trace.values else [trace.signal(node)]
 
@@ -141,7 +147,7 @@ def _concat(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 def _dequantize(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     codes, scales, zero = (trace.constant(node, i) for i in range(3))
-    if codes is None or scales is None:
+    if codes is None or scales is None or (zero is None and any(node.input[2:])):
         raise unsupported(node, "the engine takes constant int8 weights and scales")
     if codes.dtype != np.int8 or (zero is not None and np.any(zero)):
         raise unsupported(node, f"weights are {codes.dtype}, wanted int8 with zero point 0")
@@ -171,6 +177,8 @@ def _bias(trace: Trace, node: onnx.NodeProto, position: int, rows: int) -> Float
     bias = trace.constant(node, position)
     if bias is None:
         raise unsupported(node, f"its bias {node.input[position]!r} is not constant")
+    if bias.size != 1 and (bias.size, bias.shape[-1]) != (rows, rows):
+        raise unsupported(node, f"its bias {node.input[position]!r} has shape {bias.shape}, wanted {rows} values")
     return _flushed(node, np.broadcast_to(np.ravel(bias), rows))
 
 
@@ -207,7 +215,7 @@ def _start(trace: Trace, node: onnx.NodeProto, position: int) -> Slot:
     name = node.input[position] if position < len(node.input) else ""
     value = trace.values.get(name)
     if isinstance(value, Carried) and len(value.slots) == 1:
-        return value.slots[0]
+        return trace.take(node, value.slots[0])
     raise unsupported(node, f"it does not start from a state input but from {name!r}; lift it with `tidegate export`")
 
 
@@ -262,7 +270,7 @@ def _elementwise(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         raise unsupported(node, "the engine takes a signal and a constant, in this order")
     signal = trace.signal(node, 1 - constants[0])
     vector = _vector(node, trace.constant(node, constants[0]), signal, trace.widths[signal.value])
-    linear = _unbiased_linear(trace, node, signal) if function == "add" else None
+    linear = _unbiased_linear(trace, signal) if function == "add" else None
     if linear is not None:
         trace.ops[-1] = replace(linear, bias=vector)
         return [signal]
@@ -279,16 +287,16 @@ def _vector(node: onnx.NodeProto, constant: Array | None, signal: Signal, width:
     return _flushed(node, np.broadcast_to(np.ravel(constant), width))
 
 
-def _unbiased_linear(trace: Trace, node: onnx.NodeProto, signal: Signal) -> Linear | None:
+def _unbiased_linear(trace: Trace, signal: Signal) -> Linear | None:
     """Return the MatMul just before an Add that is its bias, if nothing else reads it."""
     last = trace.ops[-1] if signal.value == len(trace.ops) > 0 else None
-    alone = all(len(trace.graph.consumers(name)) <= 1 for name in node.input)
+    alone = trace.readers(signal.value) == 1
     return last if isinstance(last, Linear) and not np.any(last.bias) and alone else None
 
 
 HANDLERS: dict[str, Handler] = {
     "Identity": _same,
-    "Dropout": _same,
+    "Dropout": _dropout,
     "Transpose": _transpose,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,

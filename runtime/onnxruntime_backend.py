@@ -135,6 +135,8 @@ def dequantized(graph: Graph, node: Any) -> Array | None:  # noqa: ANN401  a Nod
     codes, scales = graph.constant(node.input[0]), graph.constant(node.input[1])
     if codes is None or scales is None or codes.dtype != np.int8 or scales.ndim > 1:
         return None
+    if any(zero is None or np.any(zero) for zero in map(graph.constant, node.input[2:])):
+        return None
     axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
     shape = [1] * codes.ndim
     if scales.ndim:
@@ -156,6 +158,7 @@ def open_session(model: bytes) -> Any:  # noqa: ANN401  onnxruntime has no types
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")  # float32, not int8 activations
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

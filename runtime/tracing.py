@@ -84,6 +84,7 @@ class Trace:
         self._handlers = handlers
         self._activation_bits = activation_bits
         self._contract = graph.contract
+        self._taken: set[Slot] = set()  # states that a node starts from
         self._hidden: set[int] = set()  # values that are an h of an LSTM, within (-1, 1)
 
     def run(self) -> Program:
@@ -137,6 +138,19 @@ class Trace:
         reading = Reading.HIDDEN if reads in self._hidden else Reading.FRAME
         return Matrix(codes, scales, reading, activation_bits(codes.shape[1], self._activation_bits))
 
+    def take(self, node: onnx.NodeProto, slot: Slot) -> Slot:
+        """Return a state that a node starts from; each belongs to one node."""
+        if slot in self._taken:
+            raise unsupported(node, f"it starts from row {slot.row} of {slot.name!r}, as another node does")
+        self._taken.add(slot)
+        return slot
+
+    def readers(self, value: int) -> int:
+        """Return how many nodes and graph outputs read a value, under whatever name."""
+        names = {name for name, v in self.values.items() if isinstance(v, Signal) and v.value == value}
+        outputs = sum(output.name in names for output in self.graph.model.graph.output)
+        return sum(len(self.graph.consumers(name)) for name in names) + outputs - (len(names) - 1)
+
     # ---- inside ----
 
     def _visit(self, node: onnx.NodeProto) -> None:
@@ -183,6 +197,11 @@ class Trace:
         signal = self._as_signal(name)
         if signal is None:
             raise UnsupportedError(f"output {name!r} is not a signal the engine can follow; use backend='onnxruntime'")
+        if ONE in signal.axes:
+            raise UnsupportedError(
+                f"output {name!r} has axes ({', '.join(signal.axes)}); squeeze the one of size 1 away, or use "
+                "backend='onnxruntime'"
+            )
         found = signal.axes.index(TIME) if TIME in signal.axes else None
         if found != time_axis:
             raise ContractError(f"contract: output {name!r} has time axis {time_axis}, the graph says {found}")
