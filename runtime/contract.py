@@ -113,6 +113,10 @@ class Contract:
         return _build(cls, read, "contract")
 
 
+def _is_size(value: object) -> bool:
+    return value == "batch" or (type(value) is int and 0 < value <= 65536)
+
+
 _CHECKS: dict[str, Any] = {
     "name": lambda v: isinstance(v, str) and v != "",
     "input": lambda v: isinstance(v, str) and v != "",
@@ -120,7 +124,7 @@ _CHECKS: dict[str, Any] = {
     "time_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
     "batch_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
     "kind": lambda v: v in ("h", "c"),
-    "shape": lambda v: all(s == "batch" or (type(s) is int and 0 < s < 2**31) for s in v) and len(v) < 8,
+    "shape": lambda v: isinstance(v, tuple) and 0 < len(v) < 8 and all(map(_is_size, v)),
     "initial": lambda v: v == "zeros",
     "lookahead": lambda v: v == 0 and type(v) is int,
     "sample_rate": lambda v: v is None or (type(v) in (int, float) and 0 < v < 1e12),

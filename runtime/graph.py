@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import numpy_helper
 
 from .arrays import Array
@@ -139,12 +139,22 @@ def _constant_value(node: onnx.NodeProto) -> Array | None:
     return None
 
 
+def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    """Return every tensor of a model, those of branches and functions too."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if isinstance(value, Message) else value:
+                yield from _tensors(part)
+
+
 def _check(model: onnx.ModelProto, path: str) -> None:
     """Refuse what must not be looked at more closely."""
     graph = model.graph
     if len(graph.node) > MAX_NODES:
         raise ModelError(f"{path}: {len(graph.node)} nodes, at most {MAX_NODES} are read")
-    constants = [a.t for node in graph.node for a in node.attribute if a.HasField("t")]
-    for tensor in [*graph.initializer, *constants]:
+    for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise ModelError(f"{path}: {tensor.name!r} keeps its data in another file; save the model as one file")

@@ -41,7 +41,13 @@ def lower(graph: Graph) -> Program:
         ContractError: The contract is missing, or does not fit the graph.
         UnsupportedError: The engine lacks an operator or option; the message names the node.
     """
-    return Trace(graph, HANDLERS, _activation_bits(graph)).run()
+    bits = _activation_bits(graph)
+    try:
+        return Trace(graph, HANDLERS, bits).run()
+    except ModelError:
+        raise
+    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"the graph is not valid ONNX ({type(error).__name__}: {error}); export it again") from None
 
 
 def _activation_bits(graph: Graph) -> int:
@@ -197,25 +203,25 @@ def _lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     signal = trace.signal(node)
     if tuple(a if a != ONE else BATCH for a in signal.axes) != (TIME, BATCH, FEATURE):
         raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted (time, batch, feature)")
-    h, c = _start(trace, node, 5), _start(trace, node, 6)
     _check_lstm_options(node)
-    weights, recurrent = (
-        _first_direction(_weights(trace, node, 1)),
-        _first_direction(_weights(trace, node, 2)),
-    )
-    w = trace.matrix(node, weights, 0, signal.value)
-    r = replace(trace.matrix(node, recurrent, 0, signal.value), reading=Reading.HIDDEN)
+    weights, recurrent = (_first_direction(_weights(trace, node, i)) for i in (1, 2))
+    hidden = recurrent.codes.shape[-1]
+    if (rows := {weights.codes.shape[0], recurrent.codes.shape[0]}) != {4 * hidden}:
+        raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {4 * hidden} for {hidden} units")
+    h, c = _start(trace, node, 5, hidden), _start(trace, node, 6, hidden)
+    w = trace.matrix(node, weights, 0, trace.widths[signal.value], trace.reading(signal.value))
+    r = trace.matrix(node, recurrent, 0, hidden, Reading.HIDDEN)
     halves = _bias(trace, node, 3, 2 * w.codes.shape[0]).reshape(2, -1)
     value = trace.emit(Lstm(signal.value, w, r, _flushed(node, halves[0] + halves[1]), h, c))
     final = (ONE, BATCH, FEATURE)
     return [Signal(value, (TIME, *final)), Final((value,), (h,), final), Final((None,), (c,), final)]
 
 
-def _start(trace: Trace, node: onnx.NodeProto, position: int) -> Slot:
+def _start(trace: Trace, node: onnx.NodeProto, position: int, width: int) -> Slot:
     name = node.input[position] if position < len(node.input) else ""
     value = trace.values.get(name)
     if isinstance(value, Carried) and len(value.slots) == 1:
-        return trace.take(node, value.slots[0])
+        return trace.take(node, value.slots[0], width)
     raise unsupported(node, f"it does not start from a state input but from {name!r}; lift it with `tidegate export`")
 
 
@@ -259,7 +265,8 @@ def _linear(trace: Trace, node: onnx.NodeProto, rows_axis: int) -> Signal:
     weights = _weights(trace, node, 1)
     if weights.codes.ndim != 2:
         raise unsupported(node, f"its weight has shape {weights.codes.shape}, wanted two axes")
-    matrix = trace.matrix(node, weights, rows_axis, signal.value)
+    width = trace.widths[signal.value]
+    matrix = trace.matrix(node, weights, rows_axis, width, trace.reading(signal.value))
     return replace(signal, value=trace.emit(Linear(signal.value, matrix, _bias(trace, node, 2, matrix.codes.shape[0]))))
 
 

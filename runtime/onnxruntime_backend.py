@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from .arrays import Array
 from .contract import Contract, Port
-from .errors import BackendError, ChunkError, ModelError
+from .errors import BackendError, ChunkError, ContractError, ModelError
 from .graph import Graph
 from .model import Answer, state_arrays
 
@@ -27,6 +27,7 @@ class OnnxruntimeModel:
     def __init__(self, graph: Graph) -> None:
         self.contract = graph.contract
         self.session = open_session(fold_weights(graph).model.SerializeToString())
+        _check_names(self.contract, self.session)
 
     @property
     def backend(self) -> str:
@@ -65,12 +66,12 @@ class OnnxruntimeStream:
         results = self._session.run(self._names, {self._port.name: frames, **self._state})
         ports = self._contract.outputs
         states = results[len(ports) :]
-        self._state = {s.input: values for s, values in zip(self._contract.states, states, strict=True)}
         answers = {p.name: _one_stream(p, values) for p, values in zip(ports, results, strict=False)}
-        if len(answers) > 1:
-            return answers
-        answer = next(iter(answers.values()))
-        return answer if out is None else _written(out, answer)
+        answer: Answer = answers if len(answers) > 1 else next(iter(answers.values()))
+        if out is not None:
+            answer = _written(out, answer)
+        self._state = {s.input: values for s, values in zip(self._contract.states, states, strict=True)}
+        return answer
 
     def _checked(self, chunk: Array) -> Array:
         """Return a chunk with the graph's axes, or refuse it before any state changes."""
@@ -84,7 +85,21 @@ class OnnxruntimeStream:
             raise ChunkError("chunk has no frame; push at least one")
         frames = np.ascontiguousarray(chunk, np.float32)
         refuse_unfinite(frames)
-        return frames if self._port.batch_axis is None else np.expand_dims(frames, self._port.batch_axis)
+        time, batch = self._port.time_axis or 0, self._port.batch_axis
+        frames = np.moveaxis(frames, 0, time - (batch is not None and batch < time))
+        return frames if batch is None else np.expand_dims(frames, batch)
+
+
+def _check_names(contract: Contract, session: Any) -> None:  # noqa: ANN401  onnxruntime has no types
+    """Every name of the contract must be one of the graph's inputs or outputs."""
+    inputs, outputs = ({value.name for value in values} for values in (session.get_inputs(), session.get_outputs()))
+    named = [(p.name, inputs, "an input") for p in contract.inputs]
+    named += [(p.name, outputs, "an output") for p in contract.outputs]
+    for state in contract.states:
+        named += [(state.input, inputs, "an input"), (state.output, outputs, "an output")]
+    for name, there, what in named:
+        if name not in there:
+            raise ContractError(f"contract: {name!r} is not {what} of the graph; export the model again")
 
 
 def refuse_unfinite(frames: Array) -> None:
@@ -102,7 +117,9 @@ def refuse_unfinite(frames: Array) -> None:
         )
 
 
-def _written(out: Array, answer: Array) -> Array:
+def _written(out: Array, answer: Answer) -> Array:
+    if isinstance(answer, dict):
+        raise ChunkError("out is for models with one output; this one has several")
     if out.shape != answer.shape or out.dtype != np.float32:
         raise ChunkError(f"out is {out.dtype} {out.shape}, wanted float32 {answer.shape}")
     out[...] = answer
@@ -112,7 +129,9 @@ def _written(out: Array, answer: Array) -> Array:
 def _one_stream(port: Port, values: Array) -> Array:
     if port.batch_axis is not None:
         values = np.take(values, 0, port.batch_axis)
-    return values
+    if port.time_axis is None:
+        return values
+    return np.moveaxis(values, port.time_axis - (port.batch_axis is not None and port.batch_axis < port.time_axis), 0)
 
 
 def fold_weights(graph: Graph) -> Graph:

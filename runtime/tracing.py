@@ -128,18 +128,28 @@ class Trace:
             self._hidden.add(len(self.ops))
         return len(self.ops)
 
-    def matrix(self, node: onnx.NodeProto, weights: Quantized, rows_axis: int, reads: int) -> Matrix:
-        """Return int8 weights as a matrix whose rows lie along `rows_axis`, reading value `reads`."""
+    def reading(self, value: int) -> Reading:
+        """Return how a matrix turns a value into integers: an h of an LSTM lies in (-1, 1)."""
+        return Reading.HIDDEN if value in self._hidden else Reading.FRAME
+
+    def matrix(
+        self, node: onnx.NodeProto, weights: Quantized, rows_axis: int, columns: int, reading: Reading
+    ) -> Matrix:
+        """Return int8 weights as a matrix whose rows lie along `rows_axis`, of `columns` values each."""
         codes, scales = weights.codes, weights.scales
         if scales.ndim == 1 and weights.axis != rows_axis:
             raise unsupported(node, f"its weights are scaled along axis {weights.axis}, wanted {rows_axis}")
         codes = np.ascontiguousarray(np.moveaxis(codes, rows_axis, 0))
+        if codes.ndim != 2 or codes.shape[1] != columns:
+            raise unsupported(node, f"its weights have {codes.shape[1:]} values a row, its input {columns}")
         scales = np.broadcast_to(scales, codes.shape[0]).astype(np.float32)
-        reading = Reading.HIDDEN if reads in self._hidden else Reading.FRAME
-        return Matrix(codes, scales, reading, activation_bits(codes.shape[1], self._activation_bits))
+        return Matrix(codes, scales, reading, activation_bits(columns, self._activation_bits))
 
-    def take(self, node: onnx.NodeProto, slot: Slot) -> Slot:
-        """Return a state that a node starts from; each belongs to one node."""
+    def take(self, node: onnx.NodeProto, slot: Slot, width: int) -> Slot:
+        """Return a state of `width` values that a node starts from; each belongs to one node."""
+        shape = next(state.shape for state in self._contract.states if state.input == slot.name)
+        if shape[-1] != width:
+            raise unsupported(node, f"its state {slot.name!r} has shape {shape}, wanted {width} values last")
         if slot in self._taken:
             raise unsupported(node, f"it starts from row {slot.row} of {slot.name!r}, as another node does")
         self._taken.add(slot)
@@ -191,7 +201,10 @@ class Trace:
                 "batch; use backend='onnxruntime'"
             )
         self.values[name] = Signal(0, axes)
-        return sizes[axes.index(FEATURE)]
+        width = sizes[axes.index(FEATURE)]
+        if width < 1:
+            raise ContractError(f"input {name!r} has no fixed number of features; export the model again")
+        return width
 
     def _output(self, name: str, time_axis: int | None) -> int:
         signal = self._as_signal(name)

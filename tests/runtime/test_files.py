@@ -1,0 +1,141 @@
+"""Files are written whole or not at all, and only regular files within the limit are read."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tidegate.runtime.errors import ModelError
+from tidegate.runtime.files import read_bytes, write_atomic
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("data", [b"", b"new", bytes(3_000_000)])
+def test_file_is_written_and_replaced(tmp_path: Path, data: bytes) -> None:
+    target = tmp_path / "m.onnx"
+    for old in (None, b"old and longer"):
+        if old is not None:
+            target.write_bytes(old)
+        write_atomic(target, data)
+        assert target.read_bytes() == data
+        assert names(tmp_path) == ["m.onnx"]
+
+
+def test_text_path_in_the_current_folder_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_atomic("m.onnx", b"new")
+    assert (tmp_path / "m.onnx").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("error", [OSError("disk is full"), KeyboardInterrupt(), MemoryError()])
+@pytest.mark.parametrize("step", ["fsync", "fchmod"])
+def test_failure_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
+) -> None:
+    """A full disk, an interrupt or any other end before the rename."""
+    target = tmp_path / "m.onnx"
+    target.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        assert len(names(tmp_path)) == 2  # the new file stands beside the old one
+        raise error
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(type(error)):
+        write_atomic(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["m.onnx"]
+
+
+def test_failed_rename_leaves_no_temporary_file(tmp_path: Path) -> None:
+    """A folder stands where the file should go."""
+    (tmp_path / "m.onnx").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_atomic(tmp_path / "m.onnx", b"new")
+    assert names(tmp_path) == ["m.onnx"]
+
+
+def test_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_atomic(tmp_path / "none" / "m.onnx", b"new")
+
+
+SLOW_WRITER = """
+import os, sys, time
+from tidegate.runtime import files
+def wait(_):
+    print("writing", flush=True)
+    time.sleep(60)
+files.os.fsync = wait
+files.write_atomic(sys.argv[1], bytes(100_000))
+"""
+
+
+def test_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    """A process that is killed in the middle cannot tidy up; the file under its name is whole all the same."""
+    target = tmp_path / "m.onnx"
+    target.write_bytes(b"old")
+    with subprocess.Popen([sys.executable, "-c", SLOW_WRITER, target], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"writing\n"
+        writer.kill()
+    assert target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_mode_is_that_of_any_new_file(tmp_path: Path, umask: int, expected: int) -> None:
+    """Temporary files are private; the file in its place must not be."""
+    code = (
+        f"import os, sys; os.umask({umask}); from tidegate.runtime.files import write_atomic as w; w(sys.argv[1], b'')"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "m.onnx"], check=True)
+    assert mode(tmp_path / "m.onnx") == expected
+
+
+def test_umask_is_not_changed_on_the_way(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "m.onnx", b"")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+
+
+def test_usual_umask_is_taken_where_the_system_does_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Systems without /proc."""
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    write_atomic(tmp_path / "m.onnx", b"")
+    assert mode(tmp_path / "m.onnx") == 0o644
+
+
+def test_file_of_the_limit_is_read_and_one_byte_more_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"12345678")
+    assert read_bytes(tmp_path / "m.onnx", 8) == b"12345678"
+    with pytest.raises(ModelError, match="8 bytes, at most 7 are read"):
+        read_bytes(tmp_path / "m.onnx", 7)
+
+
+def test_file_over_the_limit_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sparse file of 4 GB costs no memory."""
+    from tidegate.runtime.model import load
+
+    with (tmp_path / "m.onnx").open("wb") as file:
+        file.truncate(2**32)
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("the file is read"))
+    with pytest.raises(ModelError, match="4294967296 bytes, at most 2147483647 are read"):
+        load(tmp_path / "m.onnx")
+
+
+def test_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="not a regular file"):
+        read_bytes(tmp_path / "m.onnx", 100)
