@@ -1,6 +1,8 @@
 # make demo    the main job on real recordings: export, quantize, stream, with accuracy and latency
 # make test    everything that must hold: format, lint, types, the suite, the built wheel
 # make check   format, lint and types alone
+# make soak    the engine against its specification, 100 000 random models and streams (about 15 minutes)
+# make sanitize  the engine's C tests under the address and undefined-behaviour sanitizers
 # make speed   the engine beside onnxruntime's int8 LSTM and beside the bounds of the machine, one core
 
 PYTHON ?= python3
@@ -12,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := scikit-build-core nanobind cmake ninja hypothesis pytest ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
-.PHONY: demo test check speed setup needs clean
+.PHONY: demo test check soak sanitize speed setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -28,6 +30,12 @@ check: setup
 	$(BIN)/mypy tests
 	cd examples/watch && mypy --config-file ../../pyproject.toml *.py
 	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+
+soak: setup
+	TIDEGATE_CASES=100000 $(BIN)/python -m pytest tests/runtime/test_engine.py -k however_cut
+
+sanitize: setup
+	$(BIN)/python -m pytest tests/kernels/test_sanitizers.py
 
 speed: setup
 	$(BIN)/python -m tidegate.benchmarks.speed

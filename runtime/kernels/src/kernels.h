@@ -28,8 +28,8 @@ struct tide_variant {
   const char *name;
   uint32_t lanes;
   uint32_t depth;
-  uint32_t panel;     /* vectors in a full panel, a multiple of 4 */
-  int unsigned_codes; /* whether activation codes are made unsigned, by half their range */
+  uint32_t panel;         /* vectors in a full panel, a multiple of 4 */
+  int32_t code_offset[2]; /* stored codes less true ones, with one plane and with two */
   int (*supported)(void);
   /* Turns one frame into codes by the matrix's reading; returns the scale. */
   float (*encode)(const tide_matrix *m, const float *frame, uint8_t *codes);

@@ -42,10 +42,9 @@ static int8_t *pack_panel(const packing *p, uint32_t first, uint32_t width, int8
 
 /* The sum of (code + offset) * weight is offset * (sum of weights) too large; all sums are modulo 2^32. */
 static int32_t start_of(const plan_matrix *m, int64_t row, int32_t offset) {
-  uint32_t sum = 0;
-  for (uint32_t k = 0; row >= 0 && k < m->columns; k++)
-    sum += (uint32_t)(int32_t)m->codes[(size_t)row * m->columns + k];
-  const uint32_t start = 0u - (uint32_t)offset * sum;
+  int64_t sum = 0;
+  for (uint32_t k = 0; k < m->columns; k++) sum += code_at(m, row, k);
+  const uint32_t start = (uint32_t)(-offset * sum);
   int32_t value;
   memcpy(&value, &start, sizeof value);
   return value;
@@ -55,7 +54,7 @@ static void pack_rows(const packing *p, const tide_matrix *packed, const float *
   int8_t *panels = (int8_t *)packed->panels;
   int32_t *start = (int32_t *)packed->start;
   float *scales = (float *)packed->scales, *biases = (float *)packed->bias;
-  const int32_t offset = !p->variant->unsigned_codes ? 0 : packed->planes == 1 ? 128 : 32768;
+  const int32_t offset = p->variant->code_offset[packed->planes - 1];
   const float code_scale = bias ? 1.0f : 1.0f / packed->q; /* a recurrent matrix reads h alone */
   for (uint32_t first = 0, width; first < p->vectors; first += width) {
     width = panel_vectors(p, first);

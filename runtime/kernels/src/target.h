@@ -14,4 +14,23 @@
 
 #define TIDE_INLINE static inline __attribute__((always_inline))
 
+/* What a compiler may be too old for. A variant without its instruction set is left out of the list too.
+ * avxvnni: known to __builtin_cpu_supports from GCC 12 and Clang 18 on; Apple counts otherwise, and sells none. */
+#if !defined(__x86_64__) || defined(__apple_build_version__)
+#define TIDE_HAS_AVX_VNNI 0
+#elif defined(__clang__)
+#define TIDE_HAS_AVX_VNNI (__clang_major__ >= 18)
+#else
+#define TIDE_HAS_AVX_VNNI (__GNUC__ >= 12)
+#endif
+
+/* Dot products inside a file for plain AArch64: Clang's arm_neon.h hides them from such files up to version 15. */
+#if !defined(__aarch64__)
+#define TIDE_HAS_NEON_DOTPROD 0
+#elif defined(__clang__) && !defined(__ARM_FEATURE_DOTPROD)
+#define TIDE_HAS_NEON_DOTPROD (__clang_major__ >= 16)
+#else
+#define TIDE_HAS_NEON_DOTPROD 1
+#endif
+
 #endif

@@ -14,7 +14,8 @@ TIDE_TARGET_BEGIN("avx2")
 #define LANES 8
 #define DEPTH 2
 #define PANEL 8
-#define UNSIGNED_CODES 0
+#define CODE_OFFSETS {0, 0}
+#define SLICES 2 /* against five: A at T = 1 2.00 to 1.94 us, B 7.16 to 7.03 */
 
 typedef float vf __attribute__((vector_size(32)));
 typedef int32_t vi __attribute__((vector_size(32)));

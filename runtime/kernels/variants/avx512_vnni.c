@@ -15,7 +15,7 @@ TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define LANES 16
 #define DEPTH 4
 #define PANEL 8
-#define UNSIGNED_CODES 1
+#define CODE_OFFSETS {128, 32768}
 
 typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
@@ -58,14 +58,14 @@ TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, cons
 
 /* Each loaded weight vector meets one or two planes of codes. */
 TIDE_INLINE void add_planes(__m512i *sum, __m512i *sum2, const int8_t *weights, const uint8_t *codes,
-                            const uint8_t *codes2, uint32_t groups, const int width) {
+                            const uint8_t *codes2, uint32_t groups, const int width, const int planes) {
   for (uint32_t k = 0; k < groups; k++) {
-    const __m512i x = broadcast4(codes + 4 * (size_t)k), x2 = codes2 ? broadcast4(codes2 + 4 * (size_t)k) : x;
+    const __m512i x = broadcast4(codes + 4 * (size_t)k), x2 = planes == 2 ? broadcast4(codes2 + 4 * (size_t)k) : x;
 #pragma GCC unroll 8
     for (int v = 0; v < width; v++) {
       const __m512i w = _mm512_load_si512(weights + 64 * v);
       DPBUSD(sum[v], x, w);
-      if (codes2) DPBUSD(sum2[v], x2, w);
+      if (planes == 2) DPBUSD(sum2[v], x2, w);
     }
     weights += 64 * width;
   }
@@ -75,12 +75,12 @@ TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel
                               uint32_t to, const int width, const int planes) {
   const int8_t *weights = panel + (size_t)from * 64 * (size_t)width;
   codes += 4 * (size_t)from;
-  add_planes(s->low, s->high, weights, codes, planes == 2 ? codes + plane_bytes(m) : NULL, to - from, width);
+  add_planes(s->low, s->high, weights, codes, codes + plane_bytes(m), to - from, width, planes);
 }
 
 TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
                           const int width) {
-  add_planes(a->low, b->low, panel, codes, codes + m->code_bytes, m->groups, width);
+  add_planes(a->low, b->low, panel, codes, codes + m->code_bytes, m->groups, width, 2);
 }
 
 TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {

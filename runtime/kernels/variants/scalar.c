@@ -9,7 +9,7 @@
 #define LANES 1
 #define DEPTH 1
 #define PANEL 4
-#define UNSIGNED_CODES 0
+#define CODE_OFFSETS {0, 0}
 
 typedef float vf __attribute__((vector_size(4)));
 typedef int32_t vi __attribute__((vector_size(4)));

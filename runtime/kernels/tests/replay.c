@@ -1,0 +1,80 @@
+/* Every variant that this processor runs gives the bits that the NumPy specification wrote down.
+ *
+ *     replay VECTOR...
+ *
+ * reads VECTOR.tide, VECTOR.frames and VECTOR.answers; see tests/vectors/generate.py.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../src/plan.h"
+#include "running.h"
+
+static const size_t PIECES[] = {1000000, 1, 7, 16, 17}; /* frames a push */
+
+typedef struct bytes {
+  void *data;
+  size_t count;
+} bytes;
+
+static bytes read_file(const char *stem, const char *ending) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s.%s", stem, ending);
+  FILE *file = fopen(path, "rb");
+  if (!file) return fprintf(stderr, "replay: no file %s\n", path), exit(1), (bytes){0};
+  fseek(file, 0, SEEK_END);
+  bytes b = {.count = (size_t)ftell(file)};
+  rewind(file);
+  b.data = aligned_memory(b.count);
+  if (fread(b.data, 1, b.count, file) != b.count) exit(1);
+  fclose(file);
+  return b;
+}
+
+static int replay_in_pieces(const void *plan, const tide_variant *variant, const float *frames, size_t count,
+                            const answer *wanted, size_t piece) {
+  size_t *cuts = aligned_memory(count * sizeof *cuts), cut_count = 0;
+  for (size_t at = piece; at < count; at += piece) cuts[cut_count++] = at;
+  answer seen = run_plan(plan, variant, frames, count, cuts, cut_count);
+  const int good = same_bits(&seen, wanted, tide_variant_name(variant));
+  if (!good) fprintf(stderr, "in pushes of %zu frames\n", piece);
+  free(seen.values);
+  free(cuts);
+  return good;
+}
+
+static int replay(const char *stem) {
+  bytes plan = read_file(stem, "tide"), frames = read_file(stem, "frames"), answers = read_file(stem, "answers");
+  tide_fault fault;
+  if (tide_plan_check(plan.data, plan.count, &fault) != TIDE_OK) {
+    return fprintf(stderr, "replay: %s: plan refused: %s\n", stem, fault.field), 0;
+  }
+  int good = 1;
+  const size_t count = frames.count / sizeof(float) / plan_read_header(plan.data).input_width;
+  const answer wanted = {answers.data, answers.count / sizeof(float)};
+  for (size_t i = 0; good && tide_variant_at(i); i++) {
+    const tide_variant *variant = tide_variant_at(i);
+    if (!tide_variant_supported(variant)) continue;
+    for (size_t k = 0; good && k < sizeof PIECES / sizeof *PIECES; k++) {
+      good = replay_in_pieces(plan.data, variant, frames.data, count, &wanted, PIECES[k]);
+    }
+  }
+  free(plan.data);
+  free(frames.data);
+  free(answers.data);
+  return good;
+}
+
+int main(int count, char **arguments) {
+  if (count < 2) return fprintf(stderr, "usage: replay VECTOR...\n"), 2;
+  for (int i = 1; i < count; i++) {
+    if (!replay(arguments[i])) return fprintf(stderr, "replay: %s differs\n", arguments[i]), 1;
+  }
+  for (size_t i = 0; tide_variant_at(i); i++) {
+    const tide_variant *variant = tide_variant_at(i);
+    if (tide_variant_supported(variant)) printf("%s: %d vectors equal\n", tide_variant_name(variant), count - 1);
+    else printf("%s: not on this processor\n", tide_variant_name(variant));
+  }
+  return 0;
+}

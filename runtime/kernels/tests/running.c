@@ -1,0 +1,83 @@
+#include "running.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *aligned_memory(size_t bytes) {
+  void *memory = NULL; /* not aligned_alloc: that may round the size up, and hide an access beyond it */
+  if (posix_memalign(&memory, TIDE_ALIGNMENT, bytes ? bytes : 1) != 0) abort();
+  return memset(memory, 0xA5, bytes);
+}
+
+/* Frames that an output has for a stream of `count`. */
+static size_t rows_of(const tide_model *model, uint32_t output, size_t count) {
+  return tide_output_timed(model, output) ? count : 1;
+}
+
+static answer room_for(const tide_model *model, size_t count) {
+  answer a = {0};
+  for (uint32_t i = 0; i < tide_output_count(model); i++)
+    a.count += rows_of(model, i, count) * tide_output_width(model, i);
+  for (uint32_t i = 0; i < tide_state_count(model); i++) a.count += tide_state_width(model, i);
+  a.values = aligned_memory(a.count * sizeof *a.values);
+  return a;
+}
+
+/* Where a push that starts at frame `done` writes its outputs; returns the place of the first state. */
+static float *aim(const tide_model *model, const answer *a, size_t count, size_t done, float **outputs) {
+  float *at = a->values;
+  for (uint32_t i = 0; i < tide_output_count(model); i++) {
+    const size_t width = tide_output_width(model, i);
+    outputs[i] = at + (tide_output_timed(model, i) ? done * width : 0);
+    at += rows_of(model, i, count) * width;
+  }
+  return at;
+}
+
+static tide_status push_all(tide_stream *stream, const tide_model *model, const answer *a, const float *frames,
+                            size_t count, const size_t *cuts, size_t cut_count) {
+  float **outputs = aligned_memory(tide_output_count(model) * sizeof *outputs);
+  tide_status status = TIDE_OK;
+  for (size_t i = 0, done = 0; i <= cut_count && status == TIDE_OK; i++) {
+    const size_t next = i < cut_count ? cuts[i] : count;
+    aim(model, a, count, done, outputs);
+    status = tide_push(stream, frames + done * tide_input_width(model), next - done, outputs);
+    done = next;
+  }
+  float *states = aim(model, a, count, 0, outputs);
+  for (uint32_t i = 0; i < tide_state_count(model); states += tide_state_width(model, i++)) {
+    tide_state_read(stream, i, states);
+  }
+  free(outputs);
+  return status;
+}
+
+answer run_plan(const void *plan, const tide_variant *variant, const float *frames, size_t count, const size_t *cuts,
+                size_t cut_count) {
+  void *model_memory = aligned_memory(tide_model_bytes(plan, variant));
+  const tide_model *model = tide_model_init(model_memory, plan, variant);
+  void *stream_memory = aligned_memory(tide_stream_bytes(model));
+  tide_stream *stream = tide_stream_init(stream_memory, model);
+  answer a = room_for(model, count);
+  if (push_all(stream, model, &a, frames, count, cuts, cut_count) != TIDE_OK) {
+    free(a.values);
+    a = (answer){0};
+  }
+  free(stream_memory);
+  free(model_memory);
+  return a;
+}
+
+int same_bits(const answer *seen, const answer *wanted, const char *variant) {
+  if (!seen->values || !wanted->values || seen->count != wanted->count) {
+    return fprintf(stderr, "%s: %zu values, wanted %zu\n", variant, seen->count, wanted->count), 0;
+  }
+  for (size_t i = 0; i < wanted->count; i++) {
+    if (memcmp(&seen->values[i], &wanted->values[i], sizeof(float)) == 0) continue;
+    return fprintf(stderr, "%s: value %zu is %a, wanted %a\n", variant, i, (double)seen->values[i],
+                   (double)wanted->values[i]),
+           0;
+  }
+  return 1;
+}

@@ -1,0 +1,24 @@
+/* The text of AVX-VNNI in the 256-bit form that AVX-512 VL gives it: shows on a processor with AVX-512 what
+ * avx_vnni computes and about what it costs. */
+#include <string.h>
+
+#include "../src/kernels.h"
+#include "../src/target.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+TIDE_TARGET_BEGIN("avx2,avx512f,avx512vl,avx512vnni")
+
+#define VARIANT avx512_vnni_256
+#define DPBUSD(sum, x, w) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w))
+
+static int variant_supported(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+
+#include "vnni_256.inc"
+
+TIDE_TARGET_END
+#endif

@@ -1,0 +1,20 @@
+/* AVX-VNNI: the 256-bit vpdpbusd of processors without AVX-512. */
+#include <string.h>
+
+#include "../src/kernels.h"
+#include "../src/target.h"
+
+#if TIDE_HAS_AVX_VNNI
+#include <immintrin.h>
+
+TIDE_TARGET_BEGIN("avx2,avxvnni")
+
+#define VARIANT avx_vnni
+#define DPBUSD(sum, x, w) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(x), "x"(w))
+
+static int variant_supported(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("avxvnni"); }
+
+#include "vnni_256.inc"
+
+TIDE_TARGET_END
+#endif

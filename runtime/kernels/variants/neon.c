@@ -1,0 +1,67 @@
+/* AArch64 without dot products: weights widened to 16 bits and multiplied with 16-bit codes, two inputs of a row
+ * side by side; their two sums meet at the end. */
+#include <string.h>
+
+#include "../src/kernels.h"
+#include "../src/target.h"
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+#define VARIANT neon
+#define LANES 4
+#define DEPTH 2
+#define PANEL 8
+#define CODE_OFFSETS {0, 0}
+
+#include "neon_floats.inc"
+
+/* One frame's codes are an array of int16. */
+TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, vi values) {
+  (void)m;
+  vst1_s16((int16_t *)(void *)codes + at, vmovn_s32((int32x4_t)values));
+}
+
+/* Rows 0, 1 and rows 2, 3 of each vector. */
+typedef struct sums {
+  int32x4_t low[PANEL], high[PANEL];
+} sums;
+
+TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, const int planes) {
+  (void)start, (void)planes; /* its codes have no offset: every sum starts from 0 */
+  for (int v = 0; v < width; v++) s->low[v] = s->high[v] = vdupq_n_s32(0);
+}
+
+TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
+                              uint32_t to, const int width, const int planes) {
+  (void)m, (void)planes;
+  const int8_t *weights = panel + (size_t)from * 8 * (size_t)width;
+  for (uint32_t k = from; k < to; k++) {
+    int32_t pair;
+    memcpy(&pair, codes + 4 * (size_t)k, sizeof pair);
+    const int16x8_t x = vreinterpretq_s16_s32(vdupq_n_s32(pair));
+    for (int v = 0; v < width; v++) {
+      const int16x8_t w = vmovl_s8(vld1_s8(weights + 8 * v));
+      s->low[v] = vmlal_s16(s->low[v], vget_low_s16(w), vget_low_s16(x));
+      s->high[v] = vmlal_high_s16(s->high[v], w, x);
+    }
+    weights += 8 * width;
+  }
+}
+
+TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
+  (void)planes;
+  return (vi)vpaddq_s32(s->low[v], s->high[v]);
+}
+
+TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
+                          const int width) {
+  add_products(a, m, panel, codes, 0, m->groups, width, 1);
+  add_products(b, m, panel, codes + m->code_bytes, 0, m->groups, width, 1);
+}
+
+static int variant_supported(void) { return 1; } /* part of AArch64 */
+
+#include "../src/step.inc"
+
+#endif

@@ -1,0 +1,59 @@
+"""Builds the engine and its C tests, for this processor or another, and runs them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KERNELS = ROOT / "runtime" / "kernels"
+VECTORS = ROOT / "tests" / "vectors"
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+def require(tool: str) -> str:
+    """Return where a tool is; without it the test is skipped, and in continuous integration it fails."""
+    found = shutil.which(tool, path=PATH)
+    if found is not None:
+        return found
+    reason = f"{tool} is not installed (.ci/run says which package has it)"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def run(*command: str | Path) -> str:
+    """Run a command and return what it prints; the test fails with all of it if the command does."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def build(folder: Path, compiler: str, *flags: str, source: Path = KERNELS) -> Path:
+    """Build the engine and its C tests in `folder`; return the folder of the programs.
+
+    Args:
+        folder: An empty folder.
+        compiler: Name of the C compiler.
+        flags: Further compiler and linker flags.
+        source: The engine, or an altered copy.
+    """
+    cmake, all_flags = require("cmake"), " ".join(["-Werror", *flags])
+    compiler = require(compiler)
+    run(cmake, "-S", source, "-B", folder, f"-DCMAKE_C_COMPILER={compiler}", f"-DCMAKE_C_FLAGS={all_flags}")
+    run(cmake, "--build", folder, "--parallel", "2")
+    return folder / "tests"
+
+
+def check(programs: Path, *emulator: str, plans: int = 500) -> set[str]:
+    """Run the C tests, under an emulator if one is given; return the variants that ran."""
+    compared = run(*emulator, programs / "check_variants", str(plans))
+    vectors = sorted(path.with_suffix("") for path in VECTORS.glob("*.tide"))
+    replayed = run(*emulator, programs / "replay", *vectors)
+    ran = {line.split(":")[0] for line in compared.splitlines() if line.endswith(f" {plans} plans equal")}
+    assert ran == {line.split(":")[0] for line in replayed.splitlines() if line.endswith(" vectors equal")}
+    return ran

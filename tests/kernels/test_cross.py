@@ -1,0 +1,65 @@
+"""The engine on processors that this machine is not: every variant gives the same bits there, under emulation."""
+
+import platform
+import shutil
+from pathlib import Path
+
+import pytest
+from kernels.building import KERNELS, build, check, require, run
+from tidegate.runtime import _kernels
+
+EMULATED_PLANS = 100
+is_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="builds for the x86-64 processor it runs on")
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("native"), "cc")
+
+
+@pytest.fixture(scope="module")
+def aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require("qemu-aarch64")
+    return build(tmp_path_factory.mktemp("aarch64"), "aarch64-linux-gnu-gcc", "-static")
+
+
+def test_variants_of_this_processor_equal_plain_c(native: Path) -> None:
+    assert check(native) == set(_kernels.variants())
+
+
+def test_ctest_runs_the_same_programs(native: Path) -> None:
+    """Who builds the engine alone, without Python, gets the tests with it."""
+    assert "100% tests passed" in run(require("ctest"), "--test-dir", native.parent)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "variants"),
+    [
+        ("cortex-a53", {"neon", "scalar"}),
+        ("neoverse-n1", {"neon_dotprod", "neon", "scalar"}),
+        ("max", {"neon_dotprod", "neon", "scalar"}),
+    ],
+)
+def test_aarch64(aarch64: Path, cpu: str, variants: set[str]) -> None:
+    assert check(aarch64, require("qemu-aarch64"), "-cpu", cpu, plans=EMULATED_PLANS) == variants
+
+
+@pytest.mark.skipif("avx512_vnni_256" not in _kernels.variants(), reason="needs a processor with AVX-512 VNNI and VL")
+def test_avx_vnni_with_its_one_new_instruction_encoded_as_avx512(tmp_path: Path) -> None:
+    """All that the compiler makes of avx_vnni.c runs on a processor with AVX-512, but for the prefix of vpdpbusd."""
+    if "avx_vnni" not in _kernels.variants(supported_only=False):
+        pytest.skip("this compiler does not know AVX-VNNI")
+    shutil.copytree(KERNELS, tmp_path / "kernels")
+    file = tmp_path / "kernels" / "variants" / "avx_vnni.c"
+    text = file.read_text()
+    for old, new in (("%{vex%} vpdpbusd", "vpdpbusd"), ('supports("avxvnni")', 'supports("avx512vnni")')):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    file.write_text(text)
+    assert "avx_vnni" in check(build(tmp_path / "build", "cc", source=tmp_path / "kernels"))
+
+
+@is_x86
+@pytest.mark.parametrize(("cpu", "variants"), [("Nehalem", {"scalar"}), ("Haswell", {"avx2", "scalar"})])
+def test_x86_without_newer_instructions(native: Path, cpu: str, variants: set[str]) -> None:
+    assert check(native, require("qemu-x86_64"), "-cpu", cpu, plans=EMULATED_PLANS) == variants

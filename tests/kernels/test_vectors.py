@@ -1,0 +1,42 @@
+"""The golden vectors: what the specification wrote down, it still says, and the engine answers."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kernels.building import VECTORS
+from tidegate.runtime import _kernels
+from tidegate.runtime.arrays import Floats
+from tidegate.runtime.native import NativeModel
+from vectors.generate import answers, programs
+
+NAMES = sorted(path.stem for path in VECTORS.glob("*.tide"))
+
+
+def read(path: Path) -> Floats:
+    return np.fromfile(path, "<f4").astype(np.float32)
+
+
+def test_there_is_a_vector_for_each_case_of_the_generator() -> None:
+    assert sorted(programs(np.random.default_rng(2026))) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_specification_gives_what_was_written_down(name: str) -> None:
+    program = programs(np.random.default_rng(2026))[name]
+    frames = read(VECTORS / f"{name}.frames").reshape(-1, program.input_width)
+    np.testing.assert_array_equal(answers(program, frames), read(VECTORS / f"{name}.answers"), strict=True)
+
+
+@pytest.mark.parametrize("isa", _kernels.variants())
+@pytest.mark.parametrize("name", NAMES)
+def test_engine_replays_them_from_python(name: str, isa: str) -> None:
+    model = NativeModel((VECTORS / f"{name}.tide").read_bytes(), isa)
+    expected = read(VECTORS / f"{name}.answers")
+    frames = read(VECTORS / f"{name}.frames").reshape(24, -1)
+    stream = model.stream()
+    pushes = [np.asarray(stream.push(frames[a:b])) for a, b in pairwise([0, 1, 8, 24])]
+    output = np.concatenate(pushes) if pushes[0].ndim == 2 else pushes[-1]
+    seen = np.concatenate([output.ravel(), *stream.states()])
+    np.testing.assert_array_equal(seen, expected, strict=True)

@@ -1,0 +1,71 @@
+"""Writes the golden vectors: small plans, streams, and what the NumPy specification makes of them.
+
+    python tests/vectors/generate.py
+
+For each case NAME.tide (the plan), NAME.frames (float32 `[frames, features]`) and NAME.answers (float32: every
+output in plan order, then h and c of each layer); little-endian, nothing else in the files. versions.txt says
+what wrote them. The engine replays them from C (runtime/kernels/tests/replay.c) and from Python.
+"""
+
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from programs import contract_of, frames_for, lstm, matrix  # noqa: E402
+from tidegate.runtime.arrays import Floats  # noqa: E402
+from tidegate.runtime.plan import VERSION, compile_program  # noqa: E402
+from tidegate.runtime.program import Elementwise, Last, Linear, Op, Program, Reading  # noqa: E402
+from tidegate.runtime.reference import ReferenceStream  # noqa: E402
+
+FRAMES = 24  # more than a block of the engine
+FRAME, HIDDEN = Reading.FRAME, Reading.HIDDEN
+
+
+def linear(rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, bits: int) -> Linear:
+    """Return a random linear layer of sizes (inputs, outputs)."""
+    bias = rng.normal(0, 1, sizes[1]).astype(np.float32)
+    return Linear(value, matrix(rng, sizes[1], sizes[0], reading, bits), bias)
+
+
+def programs(rng: np.random.Generator) -> dict[str, Program]:
+    """Return the cases: both precisions, odd sizes, a stack, a head, and an input too wide for 16 bits."""
+    gain = Elementwise(0, "mul", rng.uniform(0.1, 3, 9).astype(np.float32))
+    cases: dict[str, tuple[int, list[Op]]] = {
+        "one_unit": (1, [lstm(rng, 0, (1, 1), FRAME, 16)]),
+        "lstm_16_bits": (20, [lstm(rng, 0, (20, 33), FRAME, 16)]),
+        "lstm_8_bits": (20, [lstm(rng, 0, (20, 33), FRAME, 8)]),
+        "linear_16_bits": (31, [linear(rng, 0, (31, 70), FRAME, 16)]),
+        "linear_8_bits": (31, [linear(rng, 0, (31, 70), FRAME, 8)]),
+        "stack": (13, [lstm(rng, 0, (13, 40), FRAME, 16), lstm(rng, 1, (40, 17), HIDDEN, 16)]),
+        "head": (9, [gain, lstm(rng, 1, (9, 24), FRAME, 8), Last(2), linear(rng, 3, (24, 5), HIDDEN, 8)]),
+        "wide": (600, [lstm(rng, 0, (600, 3), FRAME, 16)]),
+    }
+    return {name: Program(width, tuple(ops), (("y", len(ops)),)) for name, (width, ops) in cases.items()}
+
+
+def answers(program: Program, frames: Floats) -> Floats:
+    """Return every output, then every state, as the specification computes them."""
+    stream = ReferenceStream(program)
+    outputs = stream.push(frames)
+    return np.concatenate([*(outputs[name].ravel() for name, _ in program.outputs), *stream.states()])
+
+
+def main() -> None:
+    """Write all files."""
+    rng = np.random.default_rng(2026)
+    for name, program in programs(rng).items():
+        frames = np.clip(frames_for(program, rng, FRAMES), -1e12, 1e12)  # or a linear layer leaves the range
+        (HERE / f"{name}.tide").write_bytes(compile_program(program, contract_of(program)))
+        (HERE / f"{name}.frames").write_bytes(frames.astype("<f4").tobytes())
+        (HERE / f"{name}.answers").write_bytes(answers(program, frames).astype("<f4").tobytes())
+    versions = f"plan {VERSION}\npython {platform.python_version()}\nnumpy {np.__version__}\n"
+    (HERE / "versions.txt").write_text(versions)
+
+
+if __name__ == "__main__":
+    main()
