@@ -11,7 +11,8 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-TOOLS := scikit-build-core nanobind cmake ninja hypothesis pytest ruff mypy types-protobuf clang-format
+# What builds the package, then what checks it.
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
 .PHONY: demo test check soak sanitize speed setup needs clean
