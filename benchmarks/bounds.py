@@ -81,7 +81,8 @@ def build(folder: Path) -> Path:
     compiler = shutil.which("cc")
     if not KERNELS.is_dir() or compiler is None:
         raise BackendError("bounds: wanted a checkout of tidegate and a C compiler `cc`; see the README")
-    sources = [HERE / "engine.c", *sorted(KERNELS.glob("src/*.c")), *sorted(KERNELS.glob("variants/*.c"))]
+    folders = ("src", "operators", "variants")
+    sources = [HERE / "engine.c", *(file for name in folders for file in sorted((KERNELS / name).glob("*.c")))]
     flags = ["-std=gnu11", "-O3", "-ffp-contract=off", f"-I{KERNELS / 'include'}"]
     target = folder / "engine"
     subprocess.run([compiler, *flags, *map(str, sources), "-lm", "-o", str(target)], check=True)  # noqa: S603

@@ -51,13 +51,13 @@ typedef struct work {
   size_t input_bytes, recurrent_bytes; /* of weights */
 } work;
 
+static size_t matrix_bytes(const plan_matrix *m) { return (size_t)m->rows * m->columns; }
+
+/* The second matrix of an operation is read at every step, the first once a push. */
 static work work_of(const void *plan, uint32_t op) {
   const plan_header header = plan_read_header(plan);
   const plan_op o = plan_read_op(plan, &header, op);
-  work w = {0};
-  if (o.kind == OP_LSTM || o.kind == OP_LINEAR) w.input_bytes = (size_t)o.w.rows * o.w.columns;
-  if (o.kind == OP_LSTM) w.recurrent_bytes = (size_t)o.r.rows * o.r.columns;
-  return w;
+  return (work){matrix_bytes(&o.matrices[0]), matrix_bytes(&o.matrices[1])};
 }
 
 #if defined(__x86_64__)

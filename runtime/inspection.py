@@ -111,7 +111,7 @@ def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
     count, at = fields[4], fields[8]
     names = (f"{slot.name}[{slot.row}]" for slot in plans.read_text(plan).slots[::2])  # h and c of each layer
     records = [plans.OP.unpack_from(plan, at + plans.OP.size * n) for n in range(count)]
-    return tuple(_plan_layer(next(names), w, r) for kind, *_, w, r, _ in records if kind == plans.KINDS[Lstm])
+    return tuple(_plan_layer(next(names), *fields[12:14]) for fields in records if fields[0] == plans.KINDS[Lstm])
 
 
 def _plan_layer(name: str, w: bytes, r: bytes) -> RecurrentLayer:

@@ -117,7 +117,7 @@ def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     signal = trace.signal(node)
     rest = tuple(a for i, a in enumerate(signal.axes) if i != axis % len(signal.axes))
     if signal.axes[axis] == TIME and int(index) == -1:
-        return [Signal(trace.emit(Last(signal.value)), rest)]
+        return [Signal(trace.emit(Last((signal.value,))), rest)]
     if signal.axes[axis] in (ONE, BATCH) and int(index) in (0, -1):
         return [replace(signal, axes=rest)]
     raise unsupported(node, f"it takes index {int(index)} of the {signal.axes[axis]} axis, wanted the last frame (-1)")
@@ -212,7 +212,7 @@ def _lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     w = trace.matrix(node, weights, 0, trace.widths[signal.value], trace.reading(signal.value))
     r = trace.matrix(node, recurrent, 0, hidden, Reading.HIDDEN)
     halves = _bias(trace, node, 3, 2 * w.codes.shape[0]).reshape(2, -1)
-    value = trace.emit(Lstm(signal.value, w, r, _flushed(node, halves[0] + halves[1]), h, c))
+    value = trace.emit(Lstm((signal.value,), w, r, _flushed(node, halves[0] + halves[1]), h, c))
     final = (ONE, BATCH, FEATURE)
     return [Signal(value, (TIME, *final)), Final((value,), (h,), final), Final((None,), (c,), final)]
 
@@ -267,7 +267,8 @@ def _linear(trace: Trace, node: onnx.NodeProto, rows_axis: int) -> Signal:
         raise unsupported(node, f"its weight has shape {weights.codes.shape}, wanted two axes")
     width = trace.widths[signal.value]
     matrix = trace.matrix(node, weights, rows_axis, width, trace.reading(signal.value))
-    return replace(signal, value=trace.emit(Linear(signal.value, matrix, _bias(trace, node, 2, matrix.codes.shape[0]))))
+    bias = _bias(trace, node, 2, matrix.codes.shape[0])
+    return replace(signal, value=trace.emit(Linear((signal.value,), matrix, bias)))
 
 
 def _elementwise(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -283,7 +284,7 @@ def _elementwise(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         return [signal]
     if function == "div" and not np.all(vector):
         raise unsupported(node, "it divides by zero")
-    return [replace(signal, value=trace.emit(Elementwise(signal.value, function, vector)))]
+    return [replace(signal, value=trace.emit(Elementwise((signal.value,), function, vector)))]
 
 
 def _vector(node: onnx.NodeProto, constant: Array | None, signal: Signal, width: int) -> Floats:

@@ -1,6 +1,6 @@
 """Writing a plan: a program as the flat blob that the engine reads. docs/plan.md is the specification.
 
-Little-endian; a header of 128 bytes, a table of operations of 128 bytes each, a table of outputs, a JSON
+Little-endian; a header of 128 bytes, a table of operations of 256 bytes each, a table of outputs, a JSON
 text, and arrays, each on a multiple of 64 bytes.
 """
 
@@ -8,8 +8,10 @@ import json
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +24,8 @@ MAGIC = b"TIDEGATE"
 VERSION = 1
 ALIGNMENT = 64
 HEADER = struct.Struct("<8sIIQIIIIQQQQ56x")
-MATRIX = struct.Struct("<QQIIII")
-OP = struct.Struct("<IIII32s32sQ40x")
+MATRIX = struct.Struct("<QQIIII16x")
+OP = struct.Struct("<II2I4I4f48s48s48s2Q48x")
 
 KINDS: dict[type, int] = {Lstm: 1, Linear: 2, Elementwise: 3, Last: 4}
 FUNCTIONS = {"add": 1, "sub": 2, "mul": 3, "div": 4}
@@ -71,7 +73,7 @@ def compile_program(program: Program, contract: Contract) -> bytes:
     blob.append(np.asarray([value for _, value in program.outputs], "<u4"))
     text = _text(program, contract)
     text_at = blob.append(text)
-    records = b"".join(_op_record(blob, op) for op in program.ops)
+    records = b"".join(_op_record(op).pack(blob) for op in program.ops)
     blob.data.extend(bytes(-len(blob.data) % ALIGNMENT))
     blob.data[HEADER.size : HEADER.size + ops_bytes] = records
     fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, 0)
@@ -122,17 +124,43 @@ def _text(program: Program, contract: Contract) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def _op_record(blob: _Blob, op: Op) -> bytes:
-    kind, empty = KINDS[type(op)], bytes(MATRIX.size)
+@dataclass
+class _Record:
+    """The fields of an operation's record; see docs/plan.md."""
+
+    kind: int
+    function: int = 0
+    inputs: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+    numbers: tuple[float, ...] = ()
+    matrices: tuple[Matrix, ...] = ()
+    vectors: tuple[Array, ...] = ()
+
+    def pack(self, blob: _Blob) -> bytes:
+        """Append the arrays to the blob and return the record."""
+        matrices = [_matrix(blob, matrix) for matrix in self.matrices]
+        vectors = [_vector(blob, vector) for vector in self.vectors]
+        inputs, counts = _padded(self.inputs, 2), _padded(self.counts, 4)
+        numbers = _padded(self.numbers, 4)
+        places = [*_padded(matrices, 3, bytes(MATRIX.size)), *_padded(vectors, 2)]
+        return OP.pack(self.kind, self.function, *inputs, *counts, *numbers, *places)
+
+
+def _padded(values: Sequence[Any], size: int, empty: object = 0) -> list[Any]:
+    return [*values, *[empty] * (size - len(values))]
+
+
+def _op_record(op: Op) -> _Record:
+    kind = KINDS[type(op)]
     match op:
         case Lstm():
-            return OP.pack(kind, op.input, 0, 0, _matrix(blob, op.w), _matrix(blob, op.r), _vector(blob, op.bias))
+            return _Record(kind, inputs=op.inputs, matrices=(op.w, op.r), vectors=(op.bias,))
         case Linear():
-            return OP.pack(kind, op.input, 0, 0, _matrix(blob, op.w), empty, _vector(blob, op.bias))
+            return _Record(kind, inputs=op.inputs, matrices=(op.w,), vectors=(op.bias,))
         case Elementwise():
-            return OP.pack(kind, op.input, FUNCTIONS[op.function], 0, empty, empty, _vector(blob, op.constant))
+            return _Record(kind, FUNCTIONS[op.function], op.inputs, vectors=(op.constant,))
         case Last():
-            return OP.pack(kind, op.input, 0, 0, empty, empty, 0)
+            return _Record(kind, inputs=op.inputs)
 
 
 def _matrix(blob: _Blob, matrix: Matrix) -> bytes:

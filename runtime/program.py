@@ -60,7 +60,7 @@ class Slot:
 class Lstm:
     """An LSTM layer; gates in ONNX order i, o, f, c; `bias` is b_ih + b_hh, float32 `[4 hidden]`."""
 
-    input: int
+    inputs: tuple[int, ...]
     w: Matrix
     r: Matrix
     bias: Floats
@@ -77,7 +77,7 @@ class Lstm:
 class Linear:
     """W x + b."""
 
-    input: int
+    inputs: tuple[int, ...]
     w: Matrix
     bias: Floats
 
@@ -86,7 +86,7 @@ class Linear:
 class Elementwise:
     """X op constant for op in add, sub, mul, div; the constant is float32 `[width]`."""
 
-    input: int
+    inputs: tuple[int, ...]
     function: str
     constant: Floats
 
@@ -95,7 +95,7 @@ class Elementwise:
 class Last:
     """The last frame of each push; what follows has no time axis."""
 
-    input: int
+    inputs: tuple[int, ...]
 
 
 Op = Lstm | Linear | Elementwise | Last
@@ -109,7 +109,7 @@ def op_width(op: Op, widths: Sequence[int]) -> int:
         case Linear():
             return int(op.w.codes.shape[0])
         case Elementwise() | Last():
-            return widths[op.input]
+            return widths[op.inputs[0]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class Program:
             op = self.ops[value - 1]
             if isinstance(op, Last):
                 return False
-            value = op.input
+            value = op.inputs[0]
         return True
 
     @property

@@ -165,7 +165,7 @@ class ReferenceStream:
     def _run(self, frame: Floats, *, last: bool) -> list[Floats]:
         values = [frame]
         for index, op in enumerate(self._program.ops):
-            x = values[op.input]
+            x = values[op.inputs[0]]
             values.append(self._apply(index, op, x) if last or self._program.timed(index + 1) else x)
         return values
 

@@ -124,7 +124,7 @@ class Trace:
         """Append an operation and return the value that it makes."""
         self.ops.append(op)
         self.widths.append(op_width(op, self.widths))
-        if isinstance(op, Lstm) or (isinstance(op, Last) and op.input in self._hidden):
+        if isinstance(op, Lstm) or (isinstance(op, Last) and op.inputs[0] in self._hidden):
             self._hidden.add(len(self.ops))
         return len(self.ops)
 
@@ -174,7 +174,7 @@ class Trace:
     def _as_signal(self, name: str) -> Signal | None:
         value = self.values.get(name)
         if isinstance(value, Final) and len(value.values) == 1 and value.values[0] is not None:
-            return Signal(self.emit(Last(value.values[0])), value.axes)
+            return Signal(self.emit(Last((value.values[0],))), value.axes)
         return value if isinstance(value, Signal) else None
 
     def _dimensions(self, name: str, what: str) -> list[int]:

@@ -40,7 +40,7 @@ def lstm(rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: 
     bias = rng.normal(0, 1, 4 * hidden).astype(np.float32) * np.float32(rng.random() < 0.8)
     w = matrix(rng, 4 * hidden, inputs, reading, most_bits)
     r = matrix(rng, 4 * hidden, hidden, Reading.HIDDEN, most_bits)
-    return Lstm(value, w, r, bias, Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0))
+    return Lstm((value,), w, r, bias, Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0))
 
 
 @st.composite
@@ -59,18 +59,18 @@ def programs(draw: st.DrawFn) -> Program:
             ops.append(lstm(rng, value, (widths[-1], size), reading, most_bits))
         elif kind == "linear":
             bias = rng.normal(0, 1, size).astype(np.float32)
-            ops.append(Linear(value, matrix(rng, size, widths[-1], reading, most_bits), bias))
+            ops.append(Linear((value,), matrix(rng, size, widths[-1], reading, most_bits), bias))
         else:
             size = widths[-1]
             function = draw(st.sampled_from(["add", "sub", "mul", "div"]))
-            ops.append(Elementwise(value, function, rng.uniform(0.1, 3, size).astype(np.float32)))
+            ops.append(Elementwise((value,), function, rng.uniform(0.1, 3, size).astype(np.float32)))
         hidden = kind == "lstm"
         widths.append(size)
     outputs = [("y", len(ops))]
     if draw(st.booleans()):
         outputs.append(("middle", draw(st.integers(1, len(ops)))))
     if draw(st.booleans()):
-        ops.append(Last(len(ops)))
+        ops.append(Last((len(ops),)))
         outputs[0] = ("y", len(ops))
     return Program(width, tuple(ops), tuple(outputs))
 

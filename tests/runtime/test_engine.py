@@ -100,8 +100,8 @@ def next_program_with_overflow() -> Program:
     from tidegate.runtime.program import Elementwise, Last, Reading
 
     first = lstm(np.random.default_rng(0), 0, (4, 5), Reading.FRAME, 16)
-    gain = Elementwise(0, "mul", np.full(4, 1e6, np.float32))
-    return Program(4, (first, gain, Last(1)), (("y", 1),))
+    gain = Elementwise((0,), "mul", np.full(4, 1e6, np.float32))
+    return Program(4, (first, gain, Last((1,))), (("y", 1),))
 
 
 @pytest.mark.parametrize("isa", VARIANTS)
@@ -113,7 +113,7 @@ def test_silence_reaches_exact_zero_state_without_subnormals(isa: str) -> None:
     rng = np.random.default_rng(1)
     bias = np.zeros(32, np.float32)
     parts = (matrix(rng, 32, 4, Reading.FRAME, 16), matrix(rng, 32, 8, Reading.HIDDEN, 16))
-    program = Program(4, (Lstm(0, *parts, bias, Slot("l0.h", 0), Slot("l0.c", 0)),), (("y", 1),))
+    program = Program(4, (Lstm((0,), *parts, bias, Slot("l0.h", 0), Slot("l0.c", 0)),), (("y", 1),))
     stream = open_stream(program, isa)
     stream.push(rng.normal(0, 1, (50, 4)).astype(np.float32))
     outputs = np.asarray(stream.push(np.zeros((3000, 4), np.float32)))

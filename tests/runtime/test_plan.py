@@ -18,9 +18,9 @@ from tidegate.runtime.program import Elementwise, Last, Linear, Program, Reading
 def small_plan() -> bytes:
     """An LSTM 3 -> 4, a gain, a linear layer, the last frame."""
     rng = np.random.default_rng(0)
-    gain = Elementwise(1, "div", np.full(4, 2, np.float32))
-    linear = Linear(2, matrix(rng, 2, 4, Reading.FRAME, 16), np.ones(2, np.float32))
-    program = Program(3, (lstm(rng, 0, (3, 4), Reading.FRAME, 16), gain, linear, Last(3)), (("y", 4),))
+    gain = Elementwise((1,), "div", np.full(4, 2, np.float32))
+    linear = Linear((2,), matrix(rng, 2, 4, Reading.FRAME, 16), np.ones(2, np.float32))
+    program = Program(3, (lstm(rng, 0, (3, 4), Reading.FRAME, 16), gain, linear, Last((3,))), (("y", 4),))
     return compile_program(program, contract_of(program))
 
 
@@ -82,14 +82,14 @@ def at_op(op: int, offset: int) -> int:
         (32, 99999, "plan: input width is 99999, wanted 16384"),
         (40, 64, "plan: operation table is 64, wanted 128"),
         (at_op(0, 0), 77, "plan, operation 0: kind is 77, wanted 4"),
-        (at_op(0, 4), 1, "plan, operation 0: input is 1, wanted 0"),
-        (at_op(0, 16 + 16), 17, "plan, operation 0: w.rows is 17, wanted 16"),
-        (at_op(0, 16 + 24), 9, "plan, operation 0: w.reading is 9, wanted 2"),
-        (at_op(0, 16 + 28), 17, "plan, operation 0: w.bits is 17, wanted 16"),
-        (at_op(0, 16), 1 << 20, "plan, operation 0: w.codes is 1048576"),
-        (at_op(0, 48), 65, "plan, operation 0: r.codes is 65, wanted 64"),
-        (at_op(1, 8), 5, "plan, operation 1: function is 5, wanted 4"),
-        (at_op(2, 16 + 20), 5, "plan, operation 2: w.columns is 5, wanted 4"),
+        (at_op(0, 8), 1, "plan, operation 0: input is 1, wanted 0"),
+        (at_op(0, 48 + 16), 17, "plan, operation 0: w.rows is 17, wanted 16"),
+        (at_op(0, 48 + 24), 9, "plan, operation 0: w.reading is 9, wanted 2"),
+        (at_op(0, 48 + 28), 17, "plan, operation 0: w.bits is 17, wanted 16"),
+        (at_op(0, 48), 1 << 20, "plan, operation 0: w.codes is 1048576"),
+        (at_op(0, 96), 65, "plan, operation 0: r.codes is 65, wanted 64"),
+        (at_op(1, 4), 5, "plan, operation 1: function is 5, wanted 4"),
+        (at_op(2, 48 + 20), 5, "plan, operation 2: w.columns is 5, wanted 4"),
     ],
 )
 def test_each_field_is_checked_by_name(offset: int, value: int, message: str) -> None:
@@ -104,7 +104,7 @@ def test_each_field_is_checked_by_name(offset: int, value: int, message: str) ->
 )
 def test_scales_that_cannot_be_are_refused(value: float, field: str) -> None:
     plan = bytearray(small_plan())
-    (scales,) = struct.unpack_from("<Q", plan, at_op(0, 16 + 8))
+    (scales,) = struct.unpack_from("<Q", plan, at_op(0, 48 + 8))
     plan[scales : scales + 4] = struct.pack("<f", value)
     with pytest.raises(PlanError, match=f"operation 0: {field}"):
         NativeModel(sealed(plan))
@@ -112,9 +112,9 @@ def test_scales_that_cannot_be_are_refused(value: float, field: str) -> None:
 
 def test_weight_code_minus_128_is_refused() -> None:
     plan = bytearray(small_plan())
-    (codes,) = struct.unpack_from("<Q", plan, at_op(0, 16))
+    (codes,) = struct.unpack_from("<Q", plan, at_op(0, 48))
     plan[codes] = 0x80
-    with pytest.raises(PlanError, match=r"operation 0: w\.codes is 128, wanted 129"):
+    with pytest.raises(PlanError, match=r"operation 0: w\.codes is 128, wanted 127"):
         NativeModel(sealed(plan))
 
 

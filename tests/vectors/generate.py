@@ -29,12 +29,12 @@ FRAME, HIDDEN = Reading.FRAME, Reading.HIDDEN
 def linear(rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, bits: int) -> Linear:
     """Return a random linear layer of sizes (inputs, outputs)."""
     bias = rng.normal(0, 1, sizes[1]).astype(np.float32)
-    return Linear(value, matrix(rng, sizes[1], sizes[0], reading, bits), bias)
+    return Linear((value,), matrix(rng, sizes[1], sizes[0], reading, bits), bias)
 
 
 def programs(rng: np.random.Generator) -> dict[str, Program]:
     """Return the cases: both precisions, odd sizes, a stack, a head, and an input too wide for 16 bits."""
-    gain = Elementwise(0, "mul", rng.uniform(0.1, 3, 9).astype(np.float32))
+    gain = Elementwise((0,), "mul", rng.uniform(0.1, 3, 9).astype(np.float32))
     cases: dict[str, tuple[int, list[Op]]] = {
         "one_unit": (1, [lstm(rng, 0, (1, 1), FRAME, 16)]),
         "lstm_16_bits": (20, [lstm(rng, 0, (20, 33), FRAME, 16)]),
@@ -42,7 +42,7 @@ def programs(rng: np.random.Generator) -> dict[str, Program]:
         "linear_16_bits": (31, [linear(rng, 0, (31, 70), FRAME, 16)]),
         "linear_8_bits": (31, [linear(rng, 0, (31, 70), FRAME, 8)]),
         "stack": (13, [lstm(rng, 0, (13, 40), FRAME, 16), lstm(rng, 1, (40, 17), HIDDEN, 16)]),
-        "head": (9, [gain, lstm(rng, 1, (9, 24), FRAME, 8), Last(2), linear(rng, 3, (24, 5), HIDDEN, 8)]),
+        "head": (9, [gain, lstm(rng, 1, (9, 24), FRAME, 8), Last((2,)), linear(rng, 3, (24, 5), HIDDEN, 8)]),
         "wide": (600, [lstm(rng, 0, (600, 3), FRAME, 16)]),
     }
     return {name: Program(width, tuple(ops), (("y", len(ops)),)) for name, (width, ops) in cases.items()}

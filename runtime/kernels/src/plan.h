@@ -7,13 +7,15 @@
 enum {
   PLAN_VERSION = 1,
   PLAN_HEADER_BYTES = 128,
-  PLAN_OP_BYTES = 128,
+  PLAN_OP_BYTES = 256,
   PLAN_MAX_OPS = 1024,
   PLAN_MAX_WIDTH = 16384,
+  PLAN_INPUTS = 2,
+  PLAN_MATRICES = 3,
+  PLAN_VECTORS = 2,
+  PLAN_NUMBERS = 4,
 };
 
-typedef enum plan_kind { OP_LSTM = 1, OP_LINEAR = 2, OP_ELEMENTWISE = 3, OP_LAST = 4 } plan_kind;
-typedef enum plan_function { FN_ADD = 1, FN_SUB = 2, FN_MUL = 3, FN_DIV = 4 } plan_function;
 /* How floats become integers: by each frame's own maximum, or as hidden values in (-1, 1). */
 typedef enum plan_reading { READ_FRAME = 1, READ_HIDDEN = 2 } plan_reading;
 
@@ -25,22 +27,55 @@ typedef struct plan_matrix {
   uint32_t bits; /* of the activations */
 } plan_matrix;
 
-/* Operation k reads value `input` and makes value k + 1; value 0 is the input of the model. */
+/* Operation k reads earlier values and makes value k + 1; value 0 is the input of the model. */
 typedef struct plan_op {
-  plan_kind kind;
-  uint32_t input;
-  plan_function function;
-  plan_matrix w, r;
-  const float *vector; /* bias [rows], or the constant of an elementwise operation [width] */
+  uint32_t kind, function;
+  uint32_t inputs[PLAN_INPUTS];
+  uint32_t counts[PLAN_NUMBERS];
+  float numbers[PLAN_NUMBERS];
+  plan_matrix matrices[PLAN_MATRICES];
+  const float *vectors[PLAN_VECTORS];
 } plan_op;
 
 typedef struct plan_header {
   uint32_t ops, outputs, input_width;
+  uint64_t bytes;
   const uint8_t *op_records, *output_records;
 } plan_header;
 
 plan_header plan_read_header(const void *plan);
+/* In a plan that is not checked yet, pointers to what lies outside are NULL. */
 plan_op plan_read_op(const void *plan, const plan_header *header, uint32_t op);
 uint32_t plan_read_output(const plan_header *header, uint32_t output);
+
+/* What a value looks like: features of a row, and whether there is a row for each frame or one a push. */
+typedef struct plan_shape {
+  uint32_t width;
+  int timed;
+} plan_shape;
+
+/* ---- checking an operation of a plan from a stranger ---- */
+
+/* One operation under scrutiny. The functions below return 1, or put down the fault and return 0. */
+typedef struct plan_check {
+  const uint8_t *plan, *record;
+  uint64_t bytes;
+  tide_fault *fault;
+  uint32_t index;
+  plan_op op;
+  plan_shape in[PLAN_INPUTS], out;
+} plan_check;
+
+int plan_refuse(const plan_check *c, const char *field, uint64_t seen, uint64_t wanted);
+int plan_equal(const plan_check *c, const char *field, uint64_t seen, uint64_t wanted);
+int plan_within(const plan_check *c, const char *field, uint64_t seen, uint64_t least, uint64_t most);
+/* The input has a row for each frame. */
+int plan_timed(const plan_check *c);
+/* A matrix of these sizes, its codes, scales, and activation bits that cannot overflow int32. */
+int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
+/* `count` floats, each of magnitude 2^-60 to 2^60, or 0 where that is allowed. */
+int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint32_t count, int zero);
+/* A number of a magnitude up to 2^60, not subnormal. */
+int plan_number_ok(const plan_check *c, uint32_t index, const char *field);
 
 #endif

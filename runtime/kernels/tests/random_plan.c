@@ -8,6 +8,8 @@
 
 enum { MOST_LAYERS = 3, MOST_WIDTH = 70, ROOM = 1 << 18 };
 
+typedef enum plan_kind { OP_LSTM = 1, OP_LINEAR = 2 } plan_kind;
+
 /* splitmix64 */
 static uint32_t random_bits(uint64_t *seed) {
   uint64_t z = *seed += 0x9e3779b97f4a7c15u;
@@ -88,10 +90,10 @@ static void write_layer(writer *w, uint32_t op, plan_kind kind, uint32_t columns
   const uint64_t record = PLAN_HEADER_BYTES + (uint64_t)op * PLAN_OP_BYTES;
   const uint32_t rows = kind == OP_LSTM ? 4 * width : width;
   put32(w, record, kind);
-  put32(w, record + 4, op);
-  write_matrix(w, record + 16, rows, columns, reading, bits);
-  if (kind == OP_LSTM) write_matrix(w, record + 48, rows, width, READ_HIDDEN, bits);
-  put64(w, record + 80, append_bias(w, rows));
+  put32(w, record + 8, op); /* its input */
+  write_matrix(w, record + 48, rows, columns, reading, bits);
+  if (kind == OP_LSTM) write_matrix(w, record + 96, rows, width, READ_HIDDEN, bits);
+  put64(w, record + 192, append_bias(w, rows));
 }
 
 /* CRC-32, bit by bit. */

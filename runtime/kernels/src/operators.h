@@ -1,0 +1,77 @@
+/* What an operation is: how a plan's record of it is checked, prepared and run. */
+#ifndef TIDE_OPERATORS_H
+#define TIDE_OPERATORS_H
+
+#include "kernels.h"
+
+/* Frames that go through the operations together. Longer pushes run block after block, so scratch is
+ * bounded; with 16 frames the input part already runs at the arithmetic's peak, not the memory's. */
+enum { BLOCK = 16 };
+
+typedef struct tide_operator tide_operator;
+
+/* An operation of a model, ready to run. */
+typedef struct model_op {
+  const tide_operator *operator;
+  uint32_t function;
+  uint32_t inputs[PLAN_INPUTS];
+  uint32_t counts[PLAN_NUMBERS];
+  float numbers[PLAN_NUMBERS];
+  const float *vectors[PLAN_VECTORS];
+  tide_matrix matrices[PLAN_MATRICES];
+  uint32_t width; /* of the value it makes */
+  uint32_t in_widths[PLAN_INPUTS];
+  int timed; /* whether that has a row for each frame */
+} model_op;
+
+/* What an operation carries from push to push: floats, which are the state, and bytes that follow from them. */
+typedef struct op_state {
+  float *floats;
+  uint8_t *bytes;
+  int turn; /* which half of the bytes is current; no part of the state */
+} op_state;
+
+typedef struct op_size {
+  size_t floats, bytes;
+} op_size;
+
+/* Room that operations share, for the frames of one block. */
+typedef struct op_scratch {
+  const tide_variant *variant;
+  uint8_t *codes; /* [BLOCK, code bytes of the widest matrix] */
+  float *scales;  /* [BLOCK] */
+  float *rows;    /* [BLOCK, packed rows of the largest matrix] */
+} op_scratch;
+
+struct tide_operator {
+  const char *name;
+  uint32_t inputs;  /* values it reads */
+  uint32_t vectors; /* state vectors that callers see, each `width` long */
+  int bounded;      /* its results cannot leave 2^64 */
+  /* The shape of the value it makes, from those it reads. */
+  plan_shape (*shape)(const plan_op *op, const plan_shape *in);
+  /* Checks the rest of the record; see plan.h. */
+  int (*check)(const plan_check *c);
+  /* Packs matrices into the arena, which may only be counting. NULL: there is nothing to pack. */
+  void (*prepare)(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op);
+  /* Size of the state. NULL: it carries nothing. */
+  op_size (*size)(const model_op *op, const tide_variant *variant);
+  /* Makes the bytes of a state from its floats. NULL: there are none. */
+  void (*derive)(const model_op *op, const tide_variant *variant, op_state *state);
+  /* Where state vector `index` stands in the floats. NULL: there are none. */
+  const float *(*vector)(const model_op *op, const tide_variant *variant, const op_state *state, uint32_t index);
+  /* Runs over `frames` rows of its inputs; returns 0 when a result leaves 2^64. */
+  int (*run)(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
+             float *out);
+};
+
+/* The operator of a plan's kind, counted from 1 in the order of operators.inc; NULL beyond. */
+const tide_operator *tide_operator_of(uint32_t kind);
+uint32_t tide_operator_count(void);
+
+/* Rows of a matrix for the frames of a block, in scratch->rows; returns the stride. */
+size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float *x, uint32_t frames);
+/* Whether all magnitudes are at most 2^64; NaN and infinity are not. */
+int tide_in_range(const float *values, size_t count);
+
+#endif
