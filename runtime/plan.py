@@ -18,7 +18,7 @@ import numpy as np
 from .arrays import Array
 from .contract import Contract
 from .errors import PlanError
-from .program import Elementwise, Last, Linear, Lstm, Matrix, Op, Program, Slot
+from .program import Elementwise, Gru, Last, Linear, Lstm, Matrix, Op, Program, Rnn, Slot
 
 MAGIC = b"TIDEGATE"
 VERSION = 1
@@ -27,8 +27,9 @@ HEADER = struct.Struct("<8sIIQIIIIQQQQ56x")
 MATRIX = struct.Struct("<QQIIII16x")
 OP = struct.Struct("<II2I4I4f48s48s48s2Q48x")
 
-KINDS: dict[type, int] = {Lstm: 1, Linear: 2, Elementwise: 3, Last: 4}
+KINDS: dict[type, int] = {Lstm: 1, Linear: 2, Elementwise: 3, Last: 4, Gru: 5, Rnn: 6}
 FUNCTIONS = {"add": 1, "sub": 2, "mul": 3, "div": 4}
+RNN_FUNCTIONS = {"tanh": 1, "relu": 2}
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,10 @@ def _op_record(op: Op) -> _Record:
     match op:
         case Lstm():
             return _Record(kind, inputs=op.inputs, matrices=(op.w, op.r), vectors=(op.bias,))
+        case Gru():
+            return _Record(kind, inputs=op.inputs, matrices=(op.w, op.r), vectors=(op.bias, op.candidate_bias))
+        case Rnn():
+            return _Record(kind, RNN_FUNCTIONS[op.function], op.inputs, matrices=(op.w, op.r), vectors=(op.bias,))
         case Linear():
             return _Record(kind, inputs=op.inputs, matrices=(op.w,), vectors=(op.bias,))
         case Elementwise():

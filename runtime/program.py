@@ -72,6 +72,60 @@ class Lstm:
         """Units of the layer."""
         return int(self.r.codes.shape[1])
 
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Its state vectors."""
+        return self.h, self.c
+
+
+@dataclass(frozen=True, eq=False)
+class Gru:
+    """A GRU layer with linear_before_reset; gates in ONNX order z, r, n (ONNX calls the last h).
+
+    Attributes:
+        bias: b_ih + b_hh of z and r, b_ih of n; float32 `[3 hidden]`.
+        candidate_bias: b_hh of n, `[hidden]`: the reset gate scales it.
+    """
+
+    inputs: tuple[int, ...]
+    w: Matrix
+    r: Matrix
+    bias: Floats
+    candidate_bias: Floats
+    h: Slot
+
+    @property
+    def hidden(self) -> int:
+        """Units of the layer."""
+        return int(self.r.codes.shape[1])
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Its state vectors."""
+        return (self.h,)
+
+
+@dataclass(frozen=True, eq=False)
+class Rnn:
+    """A plain RNN layer, `function` tanh or relu; `bias` is b_ih + b_hh, float32 `[hidden]`."""
+
+    inputs: tuple[int, ...]
+    function: str
+    w: Matrix
+    r: Matrix
+    bias: Floats
+    h: Slot
+
+    @property
+    def hidden(self) -> int:
+        """Units of the layer."""
+        return int(self.r.codes.shape[1])
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Its state vectors."""
+        return (self.h,)
+
 
 @dataclass(frozen=True, eq=False)
 class Linear:
@@ -98,13 +152,19 @@ class Last:
     inputs: tuple[int, ...]
 
 
-Op = Lstm | Linear | Elementwise | Last
+Cell = Lstm | Gru | Rnn
+Op = Cell | Linear | Elementwise | Last
+
+
+def is_hidden(op: Op) -> bool:
+    """Return whether an operation makes hidden values in (-1, 1): h of every cell but an RNN with relu."""
+    return isinstance(op, Lstm | Gru) or (isinstance(op, Rnn) and op.function == "tanh")
 
 
 def op_width(op: Op, widths: Sequence[int]) -> int:
     """Return the features of the value that an operation makes, given those of the values before it."""
     match op:
-        case Lstm():
+        case Lstm() | Gru() | Rnn():
             return op.hidden
         case Linear():
             return int(op.w.codes.shape[0])
@@ -139,5 +199,5 @@ class Program:
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """The state vectors in the engine's order: h and c of each layer."""
-        return tuple(slot for op in self.ops if isinstance(op, Lstm) for slot in (op.h, op.c))
+        """The state vectors in the engine's order: h, and c of an LSTM, of each layer."""
+        return tuple(slot for op in self.ops if isinstance(op, Cell) for slot in op.slots)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .arrays import Floats
 from .errors import ChunkError
-from .program import Elementwise, Last, Linear, Lstm, Matrix, Program, Reading
+from .program import Cell, Elementwise, Gru, Last, Linear, Lstm, Matrix, Op, Program, Reading, Rnn
 
 Codes = npt.NDArray[np.int64]
 
@@ -83,6 +83,12 @@ def affine(matrix: Matrix, bias: Floats, x: Floats) -> Floats:
     return products(matrix, codes) * (scale * matrix.scales) + bias
 
 
+def recurrent(matrix: Matrix, h: Floats) -> Floats:
+    """Return R h for the state before a step: `[hidden]` -> `[rows]`."""
+    codes, scale = encode(matrix, h)
+    return products(matrix, codes) * (scale * matrix.scales)
+
+
 def lstm_step(op: Lstm, x: Floats, h: Floats, c: Floats) -> tuple[Floats, Floats]:
     """One step of an LSTM, the equations of the ONNX operator (gate order i, o, f, c).
 
@@ -95,8 +101,7 @@ def lstm_step(op: Lstm, x: Floats, h: Floats, c: Floats) -> tuple[Floats, Floats
     Returns:
         The new h and c.
     """
-    h_codes, h_scale = encode(op.r, h)
-    gates = affine(op.w, op.bias, x) + products(op.r, h_codes) * (h_scale * op.r.scales)
+    gates = affine(op.w, op.bias, x) + recurrent(op.r, h)
     i, o, f, g = np.split(gates, 4)
     input_gate = sigmoid(i)
     output_gate = sigmoid(o)
@@ -105,6 +110,42 @@ def lstm_step(op: Lstm, x: Floats, h: Floats, c: Floats) -> tuple[Floats, Floats
     cell = without_tiny(forget_gate * c + input_gate * candidate)
     hidden = output_gate * tanh(cell)
     return hidden, cell
+
+
+def gru_step(op: Gru, x: Floats, h: Floats) -> tuple[Floats]:
+    """One step of a GRU, the equations of the ONNX operator with linear_before_reset (gate order z, r, n)."""
+    z_x, r_x, n_x = np.split(affine(op.w, op.bias, x), 3)
+    z_h, r_h, n_h = np.split(recurrent(op.r, h), 3)
+    update = sigmoid(z_x + z_h)
+    reset = sigmoid(r_x + r_h)
+    candidate = tanh(n_x + reset * (n_h + op.candidate_bias))
+    return (without_tiny((np.float32(1) - update) * candidate + update * h),)
+
+
+def relu(x: Floats) -> Floats:
+    """Return x where it is above 0, else +0."""
+    return np.where(x > 0, x, np.float32(0))
+
+
+def rnn_step(op: Rnn, x: Floats, h: Floats) -> tuple[Floats]:
+    """One step of a plain RNN.
+
+    Raises:
+        ChunkError: Under relu, which has no bound, h leaves 2^64.
+    """
+    function = relu if op.function == "relu" else tanh
+    return (_check_range(without_tiny(function(affine(op.w, op.bias, x) + recurrent(op.r, h)))),)
+
+
+def cell_step(op: Cell, x: Floats, states: tuple[Floats, ...]) -> tuple[Floats, ...]:
+    """One step of a layer: its state vectors, h first, from those before."""
+    match op:
+        case Lstm():
+            return lstm_step(op, x, *states)
+        case Gru():
+            return gru_step(op, x, *states)
+        case Rnn():
+            return rnn_step(op, x, *states)
 
 
 FUNCTIONS: dict[str, Callable[[Floats, Floats], Floats]] = {
@@ -130,14 +171,14 @@ class ReferenceStream:
     def reset(self) -> None:
         """Set every state to zeros."""
         self._states = {
-            index: (np.zeros(op.hidden, np.float32), np.zeros(op.hidden, np.float32))
+            index: tuple(np.zeros(op.hidden, np.float32) for _ in op.slots)
             for index, op in enumerate(self._program.ops)
-            if isinstance(op, Lstm)
+            if isinstance(op, Cell)
         }
 
     def states(self) -> list[Floats]:
-        """Return h and c of each layer in program order."""
-        return [vector for pair in self._states.values() for vector in pair]
+        """Return the state vectors of each layer in program order."""
+        return [vector for vectors in self._states.values() for vector in vectors]
 
     def push(self, chunk: Floats) -> dict[str, Floats]:
         """Stream a chunk `[frames, features]`, at least one frame.
@@ -169,10 +210,10 @@ class ReferenceStream:
             values.append(self._apply(index, op, x) if last or self._program.timed(index + 1) else x)
         return values
 
-    def _apply(self, index: int, op: Lstm | Linear | Elementwise | Last, x: Floats) -> Floats:
+    def _apply(self, index: int, op: Op, x: Floats) -> Floats:
         match op:
-            case Lstm():
-                self._states[index] = lstm_step(op, x, *self._states[index])
+            case Lstm() | Gru() | Rnn():
+                self._states[index] = cell_step(op, x, self._states[index])
                 return self._states[index][0]
             case Linear():
                 return _check_range(affine(op.w, op.bias, x))

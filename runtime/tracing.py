@@ -15,7 +15,7 @@ from .arrays import Array
 from .contract import State
 from .errors import ContractError, UnsupportedError
 from .graph import Graph, attributes, label
-from .program import Last, Lstm, Matrix, Op, Program, Reading, Slot, activation_bits, op_width
+from .program import Last, Matrix, Op, Program, Reading, Slot, activation_bits, is_hidden, op_width
 
 TIME, BATCH, FEATURE, ONE = "time", "batch", "feature", "one"  # what an axis counts; ONE has size 1
 
@@ -85,7 +85,7 @@ class Trace:
         self._activation_bits = activation_bits
         self._contract = graph.contract
         self._taken: set[Slot] = set()  # states that a node starts from
-        self._hidden: set[int] = set()  # values that are an h of an LSTM, within (-1, 1)
+        self._hidden: set[int] = set()  # values that are an h within (-1, 1)
 
     def run(self) -> Program:
         """Visit the nodes in order and return the program."""
@@ -124,7 +124,7 @@ class Trace:
         """Append an operation and return the value that it makes."""
         self.ops.append(op)
         self.widths.append(op_width(op, self.widths))
-        if isinstance(op, Lstm) or (isinstance(op, Last) and op.inputs[0] in self._hidden):
+        if is_hidden(op) or (isinstance(op, Last) and op.inputs[0] in self._hidden):
             self._hidden.add(len(self.ops))
         return len(self.ops)
 

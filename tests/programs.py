@@ -1,6 +1,7 @@
 """Random programs and streams for property tests, and small streaming ONNX files."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from onnx import helper, numpy_helper
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 from tidegate.runtime.program import (
+    Cell,
     Elementwise,
+    Gru,
     Last,
     Linear,
     Lstm,
@@ -18,8 +21,10 @@ from tidegate.runtime.program import (
     Op,
     Program,
     Reading,
+    Rnn,
     Slot,
     activation_bits,
+    is_hidden,
 )
 
 WIDTHS = st.one_of(st.integers(1, 20), st.sampled_from([31, 32, 33, 63, 64, 65, 100]))
@@ -43,6 +48,41 @@ def lstm(rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: 
     return Lstm((value,), w, r, bias, Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0))
 
 
+def gru(rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, most_bits: int) -> Gru:
+    """Return a random GRU layer of sizes (inputs, hidden), some with bias."""
+    inputs, hidden = sizes
+    bias, own = (rng.normal(0, 1, n * hidden).astype(np.float32) * np.float32(rng.random() < 0.8) for n in (3, 1))
+    w = matrix(rng, 3 * hidden, inputs, reading, most_bits)
+    r = matrix(rng, 3 * hidden, hidden, Reading.HIDDEN, most_bits)
+    return Gru((value,), w, r, bias, own, Slot(f"l{value}.h", 0))
+
+
+def rnn(
+    rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, most_bits: int, *, function: str
+) -> Rnn:
+    """Return a random RNN layer of sizes (inputs, hidden), some with bias; with relu it may grow or decay."""
+    inputs, hidden = sizes
+    bias = rng.normal(0, 1, hidden).astype(np.float32) * np.float32(rng.random() < 0.8)
+    w = matrix(rng, hidden, inputs, reading, most_bits)
+    own = Reading.FRAME if function == "relu" else Reading.HIDDEN
+    r = matrix(rng, hidden, hidden, own, most_bits)
+    if function == "relu":  # h grows at most fourfold a step, so that most streams stay within bounds
+        r = replace(r, scales=r.scales * np.float32(2.0 ** rng.uniform(-6, 0) / hidden))
+    return Rnn((value,), function, w, r, bias, Slot(f"l{value}.h", 0))
+
+
+def cell(
+    rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, most_bits: int, *, kind: str
+) -> Cell:
+    """Return a random layer of a kind: lstm, gru, tanh or relu."""
+    if kind in ("tanh", "relu"):
+        return rnn(rng, value, sizes, reading, most_bits, function=kind)
+    return (lstm if kind == "lstm" else gru)(rng, value, sizes, reading, most_bits)
+
+
+KINDS = ["lstm", "gru", "tanh", "relu", "linear", "elementwise"]
+
+
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
     """Draw a stack of layers with what may stand around them."""
@@ -51,20 +91,20 @@ def programs(draw: st.DrawFn) -> Program:
     most_bits = draw(st.sampled_from([16, 8]))
     ops: list[Op] = []
     widths = [width]
-    hidden = False  # whether the value at hand is an h of an LSTM
-    for kind in draw(st.lists(st.sampled_from(["lstm", "lstm", "linear", "elementwise"]), min_size=1, max_size=4)):
+    hidden = False  # whether the value at hand is an h within (-1, 1)
+    for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=4)):
         value, reading = len(ops), Reading.HIDDEN if hidden else Reading.FRAME
         size = draw(WIDTHS)
-        if kind == "lstm":
-            ops.append(lstm(rng, value, (widths[-1], size), reading, most_bits))
-        elif kind == "linear":
+        if kind == "linear":
             bias = rng.normal(0, 1, size).astype(np.float32)
             ops.append(Linear((value,), matrix(rng, size, widths[-1], reading, most_bits), bias))
-        else:
+        elif kind == "elementwise":
             size = widths[-1]
             function = draw(st.sampled_from(["add", "sub", "mul", "div"]))
             ops.append(Elementwise((value,), function, rng.uniform(0.1, 3, size).astype(np.float32)))
-        hidden = kind == "lstm"
+        else:
+            ops.append(cell(rng, value, (widths[-1], size), reading, most_bits, kind=kind))
+        hidden = is_hidden(ops[-1])
         widths.append(size)
     outputs = [("y", len(ops))]
     if draw(st.booleans()):
@@ -92,7 +132,7 @@ def cuts(count: int) -> st.SearchStrategy[list[int]]:
 def contract_of(program: Program) -> Contract:
     """Return a contract that fits a program."""
     outputs = tuple(Port(name, 0 if program.timed(value) else None, None) for name, value in program.outputs)
-    sizes = {op.h.name: op.hidden for op in program.ops if isinstance(op, Lstm)}
+    sizes = {op.h.name: op.hidden for op in program.ops if isinstance(op, Cell)}
     states = tuple(
         State(slot.name, f"{slot.name}.out", slot.name[-1], (1, "batch", sizes[slot.name[:-1] + "h"]))
         for slot in program.slots

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -105,22 +106,73 @@ def next_program_with_overflow() -> Program:
 
 
 @pytest.mark.parametrize("isa", VARIANTS)
-def test_silence_reaches_exact_zero_state_without_subnormals(isa: str) -> None:
-    """A state that decays under silence passes through no subnormal, and ends at +0 when nothing drives it."""
-    from programs import matrix
-    from tidegate.runtime.program import Lstm, Reading, Slot
+@pytest.mark.parametrize("accepted", [1, 17, 50])
+def test_overflow_of_a_relu_state_is_refused_and_rolled_back(isa: str, accepted: int) -> None:
+    """An RNN with relu whose h doubles each step passes 2^64; that push is refused and the state of before is kept."""
+    program = doubling_program()
+    stream, reference = open_stream(program, isa), ReferenceStream(program)
+    frames = np.full((80, 3), 0.5, np.float32)
+    np.testing.assert_array_equal(stream.push(frames[:accepted]), reference.push(frames[:accepted])["y"])
+    with pytest.raises(ChunkError, match="a value inside the model left 2\\^64"):
+        stream.push(frames)
+    with pytest.raises(ChunkError):
+        reference.push(frames)
+    for now, then in zip(stream.states(), reference.states(), strict=True):
+        np.testing.assert_array_equal(now, then)
+    np.testing.assert_array_equal(stream.push(frames[:1]), reference.push(frames[:1])["y"])
 
-    rng = np.random.default_rng(1)
-    bias = np.zeros(32, np.float32)
-    parts = (matrix(rng, 32, 4, Reading.FRAME, 16), matrix(rng, 32, 8, Reading.HIDDEN, 16))
-    program = Program(4, (Lstm((0,), *parts, bias, Slot("l0.h", 0), Slot("l0.c", 0)),), (("y", 1),))
+
+def doubling_program() -> Program:
+    """An LSTM, and an RNN with relu of 20 units, each reading twice itself."""
+    from programs import lstm, matrix
+    from tidegate.runtime.program import Matrix, Reading, Rnn, Slot
+
+    rng = np.random.default_rng(0)
+    twice = Matrix(127 * np.eye(20, dtype=np.int8), np.full(20, 2 / 127, np.float32), Reading.FRAME, 16)
+    first = lstm(rng, 0, (3, 5), Reading.FRAME, 16)
+    bias = rng.uniform(0, 1, 20).astype(np.float32)
+    second = Rnn((1,), "relu", matrix(rng, 20, 5, Reading.HIDDEN, 16), twice, bias, Slot("l1.h", 0))
+    return Program(3, (first, second), (("y", 2),))
+
+
+@pytest.mark.parametrize("isa", VARIANTS)
+@pytest.mark.parametrize("kind", ["lstm", "gru", "tanh", "relu"])
+def test_silence_meets_no_subnormals(isa: str, kind: str) -> None:
+    """A state that decays under silence passes through no subnormal: every value is 0 or at least 2^-60."""
+    program = unbiased_program(kind)
     stream = open_stream(program, isa)
-    stream.push(rng.normal(0, 1, (50, 4)).astype(np.float32))
+    stream.push(np.random.default_rng(1).normal(0, 1, (50, 4)).astype(np.float32))
     outputs = np.asarray(stream.push(np.zeros((3000, 4), np.float32)))
-    tiny = np.finfo(np.float32).tiny
-    assert not np.any((outputs != 0) & (np.abs(outputs) < tiny))
-    c = stream.states()[1]
-    assert np.all((c == 0) | (np.abs(c) >= 2.0**-60))
+    assert not np.any((outputs != 0) & (np.abs(outputs) < np.finfo(np.float32).tiny))
+    carried = stream.states()[-1]
+    assert np.all((carried == 0) | (np.abs(carried) >= 2.0**-60))
+
+
+@pytest.mark.parametrize("isa", VARIANTS)
+@pytest.mark.parametrize("kind", ["gru", "tanh", "relu"])
+def test_state_that_nothing_drives_ends_at_positive_zero(isa: str, kind: str) -> None:
+    program = unbiased_program(kind, recurrence=0.25)
+    stream = open_stream(program, isa)
+    stream.push(np.random.default_rng(1).normal(0, 1, (50, 4)).astype(np.float32))
+    assert np.any(stream.states()[0] != 0)
+    stream.push(np.zeros((200, 4), np.float32))
+    assert not stream.states()[0].view(np.uint32).any()
+
+
+def unbiased_program(kind: str, recurrence: float | None = None) -> Program:
+    """One layer 4 -> 8 without bias, R random or `recurrence` times the unit matrix for each gate."""
+    from programs import cell
+    from tidegate.runtime.program import Gru, Reading
+
+    layer = cell(np.random.default_rng(1), 0, (4, 8), Reading.FRAME, 16, kind=kind)
+    layer = replace(layer, bias=np.zeros_like(layer.bias))
+    if isinstance(layer, Gru):
+        layer = replace(layer, candidate_bias=np.zeros_like(layer.candidate_bias))
+    if recurrence is not None:
+        codes = np.tile(127 * np.eye(8, dtype=np.int8), (len(layer.bias) // 8, 1))
+        scales = np.full(len(layer.bias), recurrence / 127, np.float32)
+        layer = replace(layer, r=replace(layer.r, codes=codes, scales=scales))
+    return Program(4, (layer,), (("y", 1),))
 
 
 def test_out_is_written_and_returned() -> None:

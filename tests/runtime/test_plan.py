@@ -2,11 +2,12 @@
 
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import contract_of, lstm, matrix, write_lstm
+from programs import contract_of, gru, lstm, matrix, rnn, write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.errors import PlanError
 from tidegate.runtime.model import compile_model, load
@@ -21,6 +22,16 @@ def small_plan() -> bytes:
     gain = Elementwise((1,), "div", np.full(4, 2, np.float32))
     linear = Linear((2,), matrix(rng, 2, 4, Reading.FRAME, 16), np.ones(2, np.float32))
     program = Program(3, (lstm(rng, 0, (3, 4), Reading.FRAME, 16), gain, linear, Last((3,))), (("y", 4),))
+    return compile_program(program, contract_of(program))
+
+
+def cells_plan() -> bytes:
+    """A GRU 3 -> 4, an RNN 4 -> 2 with tanh, one 2 -> 2 with relu."""
+    rng = np.random.default_rng(0)
+    first = gru(rng, 0, (3, 4), Reading.FRAME, 16)
+    second = rnn(rng, 1, (4, 2), Reading.HIDDEN, 16, function="tanh")
+    third = rnn(rng, 2, (2, 2), Reading.HIDDEN, 16, function="relu")
+    program = Program(3, (first, second, third), (("y", 3),))
     return compile_program(program, contract_of(program))
 
 
@@ -48,8 +59,9 @@ def test_every_truncation_is_refused() -> None:
             NativeModel(plan[:size])
 
 
-def test_every_flipped_bit_is_refused() -> None:
-    plan = small_plan()
+@pytest.mark.parametrize("make", [small_plan, cells_plan])
+def test_every_flipped_bit_is_refused(make: Callable[[], bytes]) -> None:
+    plan = make()
     for bit in range(8 * len(plan)):
         altered = bytearray(plan)
         altered[bit // 8] ^= 1 << bit % 8
@@ -57,8 +69,9 @@ def test_every_flipped_bit_is_refused() -> None:
             NativeModel(bytes(altered))
 
 
-def test_flipped_bits_under_a_repaired_checksum_are_refused_or_run_within_bounds() -> None:
-    plan = small_plan()
+@pytest.mark.parametrize("make", [small_plan, cells_plan])
+def test_flipped_bits_under_a_repaired_checksum_are_refused_or_run_within_bounds(make: Callable[[], bytes]) -> None:
+    plan = make()
     frames = np.ones((20, 3), np.float32)
     for bit in range(128, 8 * len(plan)):
         altered = bytearray(plan)
@@ -81,7 +94,7 @@ def at_op(op: int, offset: int) -> int:
         (24, 0, "plan: operations is 0, wanted 1"),
         (32, 99999, "plan: input width is 99999, wanted 16384"),
         (40, 64, "plan: operation table is 64, wanted 128"),
-        (at_op(0, 0), 77, "plan, operation 0: kind is 77, wanted 4"),
+        (at_op(0, 0), 77, "plan, operation 0: kind is 77, wanted 6"),
         (at_op(0, 8), 1, "plan, operation 0: input is 1, wanted 0"),
         (at_op(0, 48 + 16), 17, "plan, operation 0: w.rows is 17, wanted 16"),
         (at_op(0, 48 + 24), 9, "plan, operation 0: w.reading is 9, wanted 2"),
@@ -94,6 +107,27 @@ def at_op(op: int, offset: int) -> int:
 )
 def test_each_field_is_checked_by_name(offset: int, value: int, message: str) -> None:
     plan = bytearray(small_plan())
+    plan[offset : offset + 4] = struct.pack("<I", value)
+    with pytest.raises(PlanError, match=message):
+        NativeModel(sealed(plan))
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "message"),
+    [
+        (at_op(0, 48 + 16), 16, "plan, operation 0: w.rows is 16, wanted 12"),
+        (at_op(0, 96 + 24), 1, "plan, operation 0: r.reading is 1, wanted 2"),
+        (at_op(0, 192), 1, "plan, operation 0: bias is 1, wanted 0"),
+        (at_op(0, 200), 65, "plan, operation 0: candidate bias is 65, wanted 64"),
+        (at_op(1, 4), 3, "plan, operation 1: function is 3, wanted 2"),
+        (at_op(1, 4), 0, "plan, operation 1: function is 0, wanted 1"),
+        (at_op(1, 4), 2, "plan, operation 1: r.reading is 2, wanted 1"),
+        (at_op(1, 48 + 16), 6, "plan, operation 1: w.rows is 6, wanted 2"),
+        (at_op(2, 4), 1, "plan, operation 2: r.reading is 1, wanted 2"),
+    ],
+)
+def test_each_field_of_the_other_cells_is_checked_by_name(offset: int, value: int, message: str) -> None:
+    plan = bytearray(cells_plan())
     plan[offset : offset + 4] = struct.pack("<I", value)
     with pytest.raises(PlanError, match=message):
         NativeModel(sealed(plan))

@@ -12,7 +12,7 @@ static int check(const plan_check *c) {
 }
 
 static void prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op) {
-  op->matrices[0] = tide_pack(arena, &source->matrices[0], source->vectors[0], 1, variant);
+  op->matrices[0] = tide_pack(arena, &source->matrices[0], source->vectors[0], 1, READS_INPUT, variant);
 }
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,

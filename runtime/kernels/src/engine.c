@@ -149,7 +149,7 @@ static void lay_states(tide_arena *arena, const tide_model *model, tide_stream *
     const op_size size = size_of(model, i);
     uint8_t *bytes = tide_take(arena, size.bytes);
     if (!stream) continue;
-    states[i] = (op_state){carried, bytes, 0};
+    states[i] = (op_state){.floats = carried, .bytes = bytes};
     carried += size.floats;
   }
 }

@@ -6,15 +6,16 @@
 
 /* A weight matrix packed for a variant.
  *
- * Rows stand in vectors of `lanes`, vectors in panels: full panels of the variant's width, then panels
- * of 4, then of 1. Within a panel the inputs go in groups of `depth`, and for each group all vectors of
- * the panel follow each other, so a dot product walks memory once, straight on. The four gates of a unit
- * lie in the same lane of four vectors of one panel: gates can be computed as soon as a panel is done. */
+ * Rows stand in vectors of `lanes`, vectors in panels of the widths that tide_panel_width gives. Within a
+ * panel the inputs go in groups of `depth`, and for each group all vectors of the panel follow each other,
+ * so a dot product walks memory once, straight on. The gates of a unit lie in the same lane of as many
+ * vectors of one panel: gates can be computed as soon as a panel is done. */
 typedef struct tide_matrix {
   const int8_t *panels;
   const int32_t *start; /* what the int32 sum starts from: takes the variant's offset of the codes off */
-  const float *scales;  /* row scales; of a recurrent matrix already times 1/q */
-  const float *bias;    /* NULL for a recurrent matrix */
+  const float *scales;  /* row scales; where h in (-1, 1) is read, already times 1/q */
+  const float *bias;    /* NULL where there is none */
+  uint32_t gates;       /* of a unit; 1: any rows */
   uint32_t rows, columns;
   uint32_t vectors;    /* of packed rows, padding included */
   uint32_t groups;     /* of inputs, padding included */
@@ -38,6 +39,12 @@ struct tide_variant {
   /* One step of an LSTM from its input's share of the gates; h and c in place, codes of h to `next`. */
   void (*lstm_step)(const tide_matrix *r, const float *gates_x, const uint8_t *codes, float *h, float *c, uint8_t *next,
                     int backwards);
+  /* One step of a GRU, the same way; the bias of r is that of the candidate's recurrent share. */
+  void (*gru_step)(const tide_matrix *r, const float *gates_x, const uint8_t *codes, float *h, uint8_t *next,
+                   int backwards);
+  /* One step of an RNN, the same way. `scale` is that of the codes where r reads frames, else 1; so is the result. */
+  float (*rnn_step)(const tide_matrix *r, const float *gates_x, const uint8_t *codes, float scale, int relu, float *h,
+                    uint8_t *next);
 };
 
 #define TIDE_VARIANT(name) extern const tide_variant tide_variant_##name;
@@ -58,8 +65,18 @@ static inline void *tide_take(tide_arena *arena, size_t bytes) {
   return at;
 }
 
-/* Packs a matrix of `gates` x units rows (gates = 1: any rows) into the arena; bias may be NULL. */
-tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates,
+/* Vectors of the next panel when `left` are left: full panels, then small ones. */
+static inline uint32_t tide_panel_width(uint32_t panel, uint32_t gates, uint32_t left) {
+  const uint32_t full = gates == 3 ? panel / 4 * 3 : panel, small = gates == 3 ? 3 : 4;
+  return left >= full ? full : left >= small ? small : 1;
+}
+
+/* What a matrix multiplies: its operation's input, or the h that its cell made the step before. */
+typedef enum tide_role { READS_INPUT, READS_OWN_H } tide_role;
+
+/* Packs a matrix of `gates` x units rows (gates = 1: any rows) into the arena. The bias has one value a row, or for
+ * READS_OWN_H one a unit, of the last gate; it may be NULL. */
+tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates, tide_role role,
                       const tide_variant *variant);
 
 #endif

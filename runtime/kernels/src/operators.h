@@ -28,7 +28,10 @@ typedef struct model_op {
 typedef struct op_state {
   float *floats;
   uint8_t *bytes;
-  int turn; /* which half of the bytes is current; no part of the state */
+  /* No part of the state: which half of the bytes is current, and the value of one of its codes where that is not
+   * constant, else 1. */
+  int turn;
+  float scale;
 } op_state;
 
 typedef struct op_size {

@@ -5,15 +5,11 @@
 typedef struct packing {
   const plan_matrix *m;
   const tide_variant *variant;
+  tide_role role;
   uint32_t gates, vectors, groups;
 } packing;
 
 static uint32_t ceil_div(uint32_t n, uint32_t d) { return (n + d - 1) / d; }
-
-static uint32_t panel_vectors(const packing *p, uint32_t first) {
-  const uint32_t left = p->vectors - first;
-  return left >= p->variant->panel ? p->variant->panel : left >= 4 ? 4 : 1;
-}
 
 /* The row of the plan's matrix that lies at a vector and lane of a panel, or -1 for padding. */
 static int64_t source_row(const packing *p, uint32_t first, uint32_t width, uint32_t vector, uint32_t lane) {
@@ -50,35 +46,44 @@ static int32_t start_of(const plan_matrix *m, int64_t row, int32_t offset) {
   return value;
 }
 
+/* The bias of a row; that of a recurrent matrix covers the last gate alone. */
+static float bias_of(const packing *p, const float *bias, int64_t row) {
+  const int64_t from = p->role == READS_OWN_H ? p->m->rows - p->m->rows / p->gates : 0;
+  return row < from || row < 0 ? 0.0f : bias[row - from];
+}
+
 static void pack_rows(const packing *p, const tide_matrix *packed, const float *bias) {
   int8_t *panels = (int8_t *)packed->panels;
   int32_t *start = (int32_t *)packed->start;
   float *scales = (float *)packed->scales, *biases = (float *)packed->bias;
   const int32_t offset = p->variant->code_offset[packed->planes - 1];
-  const float code_scale = bias ? 1.0f : 1.0f / packed->q; /* a recurrent matrix reads h alone */
+  /* Other scales are known only with the codes: from the frame, or from the layer below. */
+  const int fixed = p->role == READS_OWN_H && p->m->reading == READ_HIDDEN;
+  const float code_scale = fixed ? 1.0f / packed->q : 1.0f;
   for (uint32_t first = 0, width; first < p->vectors; first += width) {
-    width = panel_vectors(p, first);
+    width = tide_panel_width(p->variant->panel, p->gates, p->vectors - first);
     panels = pack_panel(p, first, width, panels);
     for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
       const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
       const uint32_t at = first * p->variant->lanes + i;
       start[at] = start_of(p->m, row, offset);
       scales[at] = row < 0 ? 1.0f : code_scale * p->m->scales[row];
-      if (biases) biases[at] = row < 0 ? 0.0f : bias[row];
+      if (biases) biases[at] = bias_of(p, bias, row);
     }
   }
 }
 
-tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates,
+tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates, tide_role role,
                       const tide_variant *variant) {
   const uint32_t vectors = ceil_div(m->rows / gates, variant->lanes) * gates;
-  const packing p = {m, variant, gates, vectors, ceil_div(m->columns, variant->depth)};
+  const packing p = {m, variant, role, gates, vectors, ceil_div(m->columns, variant->depth)};
   const size_t rows = (size_t)vectors * variant->lanes, depth = (size_t)p.groups * variant->depth;
   tide_matrix packed = {
       .panels = tide_take(arena, rows * depth),
       .start = tide_take(arena, rows * sizeof(int32_t)),
       .scales = tide_take(arena, rows * sizeof(float)),
       .bias = bias ? tide_take(arena, rows * sizeof(float)) : NULL,
+      .gates = gates,
       .rows = m->rows,
       .columns = m->columns,
       .vectors = vectors,

@@ -1,0 +1,72 @@
+/* What the recurrent cells share: matrices w and r, the first vector a bias of all gates, and h as the first state
+ * vector, padded to whole vectors. The bytes of the state are the codes of h, two sets: one is read in a step, the
+ * other written. */
+#ifndef TIDE_CELL_H
+#define TIDE_CELL_H
+
+#include <string.h>
+
+#include "../src/operators.h"
+
+static inline plan_shape cell_shape(const plan_op *op, const plan_shape *in) {
+  (void)in;
+  return (plan_shape){op->matrices[1].columns, 1};
+}
+
+static inline int cell_check(const plan_check *c, uint32_t gates, plan_reading own) {
+  const uint32_t hidden = c->out.width;
+  return plan_timed(c) && plan_matrix_ok(c, 0, gates * hidden, c->in[0].width) &&
+         plan_matrix_ok(c, 1, gates * hidden, hidden) && plan_equal(c, "r.reading", c->op.matrices[1].reading, own) &&
+         plan_vector_ok(c, 0, "bias", gates * hidden, 1);
+}
+
+/* `own` is the bias of r, NULL where there is none. */
+static inline void cell_prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op,
+                                uint32_t gates, const float *own) {
+  op->matrices[0] = tide_pack(arena, &source->matrices[0], source->vectors[0], gates, READS_INPUT, variant);
+  op->matrices[1] = tide_pack(arena, &source->matrices[1], own, gates, READS_OWN_H, variant);
+}
+
+static inline size_t cell_units(const model_op *op, const tide_variant *variant) {
+  return (size_t)op->matrices[1].vectors / op->matrices[1].gates * variant->lanes;
+}
+
+static inline op_size cell_size(const model_op *op, const tide_variant *variant, size_t vectors) {
+  return (op_size){vectors * cell_units(op, variant), 2 * (size_t)op->matrices[1].code_bytes};
+}
+
+static inline uint8_t *cell_codes(const model_op *op, const op_state *state, int turn) {
+  return state->bytes + (size_t)turn * op->matrices[1].code_bytes;
+}
+
+static inline void cell_derive(const model_op *op, const tide_variant *variant, op_state *state) {
+  const tide_matrix *r = &op->matrices[1];
+  const float scale = variant->encode(r, state->floats, cell_codes(op, state, state->turn));
+  state->scale = r->reading == READ_FRAME ? scale : 1.0f;
+}
+
+static inline const float *cell_vector(const model_op *op, const tide_variant *variant, const op_state *state,
+                                       uint32_t index) {
+  return state->floats + index * cell_units(op, variant);
+}
+
+/* One step from the input's share of the gates, codes of h read and written; returns 0 when h leaves 2^64. */
+typedef int (*cell_step)(const model_op *op, const tide_variant *variant, op_state *state, const float *gates_x,
+                         const uint8_t *codes, uint8_t *next);
+
+static inline int cell_run(const model_op *op, const op_scratch *scratch, op_state *state, const float *in,
+                           uint32_t frames, float *out, cell_step step) {
+  const size_t stride = tide_project(scratch, &op->matrices[0], in, frames);
+  for (uint32_t t = 0; t < frames; t++) {
+    const int turn = state->turn;
+    state->turn = 1 - turn;
+    if (!step(op, scratch->variant, state, scratch->rows + t * stride, cell_codes(op, state, turn),
+              cell_codes(op, state, 1 - turn))) {
+      return 0;
+    }
+    memcpy(out + (size_t)t * op->width, state->floats, op->width * sizeof *out);
+  }
+  return 1;
+}
+
+#endif
