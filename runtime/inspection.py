@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .model import compile_graph
 from .native import NativeModel
-from .program import Lstm
+from .program import Gru, Lstm, Rnn
 
 if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
     import onnx
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
     from .graph import Graph
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+# The recurrent operations of a plan: cell, state vectors.
+CELL_KINDS = {plans.KINDS[Lstm]: ("LSTM", 2), plans.KINDS[Gru]: ("GRU", 1), plans.KINDS[Rnn]: ("RNN", 1)}
 
 
 @dataclass(frozen=True)
@@ -109,17 +112,24 @@ def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
     """Read the operations of a plan that the engine has checked."""
     fields = plans.HEADER.unpack_from(plan)
     count, at = fields[4], fields[8]
-    names = (f"{slot.name}[{slot.row}]" for slot in plans.read_text(plan).slots[::2])  # h and c of each layer
-    records = [plans.OP.unpack_from(plan, at + plans.OP.size * n) for n in range(count)]
-    return tuple(_plan_layer(next(names), *fields[12:14]) for fields in records if fields[0] == plans.KINDS[Lstm])
+    slots = iter(plans.read_text(plan).slots)
+    layers = []
+    for n in range(count):
+        kind, *record = plans.OP.unpack_from(plan, at + plans.OP.size * n)
+        if kind in CELL_KINDS:
+            cell, states = CELL_KINDS[kind]
+            h, *_ = islice(slots, states)
+            layers.append(_plan_layer(f"{h.name}[{h.row}]", cell, *record[11:13]))
+    return tuple(layers)
 
 
-def _plan_layer(name: str, w: bytes, r: bytes) -> RecurrentLayer:
+def _plan_layer(name: str, cell: str, w: bytes, r: bytes) -> RecurrentLayer:
     _, _, rows, features, _, w_bits = plans.MATRIX.unpack(w)
     _, _, _, hidden, _, r_bits = plans.MATRIX.unpack(r)
     products = rows * (features + hidden)
-    size = products + 3 * 4 * rows  # two scales and a bias a row
-    return RecurrentLayer(name, "LSTM", features, hidden, "forward", 8, (w_bits, r_bits), size, products)
+    own = 4 * hidden if cell == "GRU" else 0  # the candidate's recurrent bias
+    size = products + 3 * 4 * rows + own  # two scales and a bias a row
+    return RecurrentLayer(name, cell, features, hidden, "forward", 8, (w_bits, r_bits), size, products)
 
 
 # ---- ONNX ----

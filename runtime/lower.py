@@ -12,7 +12,7 @@ import onnx
 from .arrays import Array, Floats
 from .errors import ModelError
 from .graph import Graph, attributes
-from .program import Elementwise, Last, Linear, Lstm, Program, Reading, Slot
+from .program import Elementwise, Gru, Last, Linear, Lstm, Matrix, Program, Reading, Rnn, Slot
 from .tracing import (
     BATCH,
     FEATURE,
@@ -200,21 +200,67 @@ def _flushed(node: onnx.NodeProto, values: Array) -> Floats:
 
 
 def _lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    value, activations = _sequence(trace, node), _activations(node, "sigmoid", "tanh", "tanh")
+    _check_options(node, input_forget=0)
+    if activations != ("sigmoid", "tanh", "tanh"):
+        raise unsupported(node, f"activations are {', '.join(activations)}, wanted sigmoid, tanh, tanh")
+    w, r, halves = _cell_weights(trace, node, value, Reading.HIDDEN, 4)
+    h, c = (_start(trace, node, position, r.codes.shape[1]) for position in (5, 6))
+    made = trace.emit(Lstm((value,), w, r, _flushed(node, halves[0] + halves[1]), h, c))
+    return [*_cell_answers(made, h), Final((None,), (c,), (ONE, BATCH, FEATURE))]
+
+
+def _gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    value, activations = _sequence(trace, node), _activations(node, "sigmoid", "tanh")
+    _check_options(node)
+    if activations != ("sigmoid", "tanh"):
+        raise unsupported(node, f"activations are {', '.join(activations)}, wanted sigmoid, tanh")
+    if attributes(node).get("linear_before_reset", 0) != 1:
+        raise unsupported(node, "linear_before_reset is 0, wanted 1, the form of PyTorch and cuDNN")
+    w, r, (bias, own) = _cell_weights(trace, node, value, Reading.HIDDEN, 3)
+    h = _start(trace, node, 5, r.codes.shape[1])
+    gates = 2 * r.codes.shape[1]  # those that add both biases: z and r
+    joined = np.concatenate([bias[:gates] + own[:gates], bias[gates:]])
+    return _cell_answers(trace.emit(Gru((value,), w, r, _flushed(node, joined), own[gates:], h)), h)
+
+
+def _rnn(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    value, activations = _sequence(trace, node), _activations(node, "tanh")
+    _check_options(node)
+    if activations not in (("tanh",), ("relu",)):
+        raise unsupported(node, f"activations are {', '.join(activations)}, wanted tanh or relu")
+    reading = Reading.FRAME if activations == ("relu",) else Reading.HIDDEN
+    w, r, halves = _cell_weights(trace, node, value, reading, 1)
+    h = _start(trace, node, 5, r.codes.shape[1])
+    bias = _flushed(node, halves[0] + halves[1])
+    return _cell_answers(trace.emit(Rnn((value,), activations[0], w, r, bias, h)), h)
+
+
+def _sequence(trace: Trace, node: onnx.NodeProto) -> int:
+    """Return the value that a recurrent node reads."""
     signal = trace.signal(node)
     if tuple(a if a != ONE else BATCH for a in signal.axes) != (TIME, BATCH, FEATURE):
         raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted (time, batch, feature)")
-    _check_lstm_options(node)
-    weights, recurrent = (_first_direction(_weights(trace, node, i)) for i in (1, 2))
+    return signal.value
+
+
+def _cell_weights(
+    trace: Trace, node: onnx.NodeProto, value: int, own: Reading, gates: int
+) -> tuple[Matrix, Matrix, Floats]:
+    """Return W, R, which reads h by `own`, and the biases of both, `[2, rows]`."""
+    weights, recurrent = (_first_direction(_weights(trace, node, position)) for position in (1, 2))
     hidden = recurrent.codes.shape[-1]
-    if (rows := {weights.codes.shape[0], recurrent.codes.shape[0]}) != {4 * hidden}:
-        raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {4 * hidden} for {hidden} units")
-    h, c = _start(trace, node, 5, hidden), _start(trace, node, 6, hidden)
-    w = trace.matrix(node, weights, 0, trace.widths[signal.value], trace.reading(signal.value))
-    r = trace.matrix(node, recurrent, 0, hidden, Reading.HIDDEN)
-    halves = _bias(trace, node, 3, 2 * w.codes.shape[0]).reshape(2, -1)
-    value = trace.emit(Lstm((signal.value,), w, r, _flushed(node, halves[0] + halves[1]), h, c))
+    if (rows := {weights.codes.shape[0], recurrent.codes.shape[0]}) != {gates * hidden}:
+        raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {gates * hidden} for {hidden} units")
+    w = trace.matrix(node, weights, 0, trace.widths[value], trace.reading(value))
+    r = trace.matrix(node, recurrent, 0, hidden, own)
+    return w, r, _bias(trace, node, 3, 2 * gates * hidden).reshape(2, -1)
+
+
+def _cell_answers(value: int, h: Slot) -> list[Value]:
+    """Return the answers Y and Y_h of a recurrent node."""
     final = (ONE, BATCH, FEATURE)
-    return [Signal(value, (TIME, *final)), Final((value,), (h,), final), Final((None,), (c,), final)]
+    return [Signal(value, (TIME, *final)), Final((value,), (h,), final)]
 
 
 def _start(trace: Trace, node: onnx.NodeProto, position: int, width: int) -> Slot:
@@ -230,14 +276,17 @@ def _first_direction(weights: Quantized) -> Quantized:
     return Quantized(weights.codes[0], weights.scales, weights.axis - 1)
 
 
-def _check_lstm_options(node: onnx.NodeProto) -> None:
-    wanted = {"direction": "forward", "layout": 0, "input_forget": 0, "clip": 0.0}
+def _activations(node: onnx.NodeProto, *default: str) -> tuple[str, ...]:
+    """Return the names of a node's activation functions in lower case."""
+    return tuple(_text(a).lower() for a in attributes(node).get("activations", ())) or default
+
+
+def _check_options(node: onnx.NodeProto, **more: object) -> None:
+    wanted = {"direction": "forward", "layout": 0, "clip": 0.0, **more}
     given = attributes(node)
     for key, value in wanted.items():
         if given.get(key, value) != value:
             raise unsupported(node, f"{key} is {given[key]!r}, wanted {value!r}")
-    if [a.lower() for a in map(_text, given.get("activations", []))] not in ([], ["sigmoid", "tanh", "tanh"]):
-        raise unsupported(node, f"activations are {given['activations']}, wanted Sigmoid, Tanh, Tanh")
     for position, what in ((4, "sequence_lens"), (7, "peepholes")):
         if position < len(node.input) and node.input[position]:
             raise unsupported(node, f"it has {what}")
@@ -313,6 +362,8 @@ HANDLERS: dict[str, Handler] = {
     "Concat": _concat,
     "DequantizeLinear": _dequantize,
     "LSTM": _lstm,
+    "GRU": _gru,
+    "RNN": _rnn,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Add": _elementwise,
