@@ -1,4 +1,4 @@
-"""Axes of an ONNX graph: which one counts frames, which one streams, told from what its LSTM reads.
+"""Axes of an ONNX graph: which one counts frames, which one streams, told from what its recurrent layer reads.
 
 The shapes are inferred twice, with different sizes for the free axes of the input, and compared: a size
 that follows one free axis both times is that axis. Inference with names instead of sizes would be shorter,
@@ -69,10 +69,10 @@ def trace_dims(model: onnx.ModelProto, free: Sequence[int]) -> dict[str, Dims]:
 
 
 def find_axes(model: onnx.ModelProto, dims: dict[str, Dims]) -> Axes:
-    """Tell time from batch by the LSTM's X, which ONNX wants as [time, batch, features].
+    """Tell time from batch by the recurrent node's X, which ONNX wants as [time, batch, features].
 
     Raises:
-        ContractError: An LSTM runs along no free axis of the input, or two of them disagree.
+        ContractError: A recurrent node runs along no free axis of the input, or two of them disagree.
     """
     graph = Graph(model)
     found = {label(node): _axes_of(node, dims) for node in recurrent_nodes(graph)}

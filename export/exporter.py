@@ -73,7 +73,8 @@ def export_model(
     in eval mode and is afterwards as it was.
 
     Args:
-        model: A module in float32 whose recurrent layers are unidirectional `nn.LSTM`, starting from zeros.
+        model: A module in float32 whose recurrent layers are unidirectional `nn.LSTM`, `nn.GRU` or `nn.RNN`,
+            starting from zeros.
         example: One signal, a tensor or array as the forward takes it, e.g. `[1, 20, 6]`. Its length
             and batch do not matter; its values set the scale of the proof's data.
         path: Where to write. An older file is replaced only when everything succeeded.
@@ -150,7 +151,7 @@ class _Traced:
 
 
 def _trace(subject: "Subject") -> _Traced:
-    """Translate the module with its time and batch axes free, trying layouts until its LSTM runs along one."""
+    """Translate the module with its time and batch axes free, trying layouts until its cells run along one."""
     refusals: list[ContractError] = []
     for free in _layouts(subject.example):
         model = subject.trace(free)
@@ -180,7 +181,7 @@ def _check_batch(subject: "Subject", axes: Axes) -> None:
     taken = 1 + (subject.example.dtype.kind == "f")
     if axes.batch is None and subject.example.ndim > taken:
         raise ContractError(
-            f"input {subject.input_name!r} of shape {list(subject.example.shape)}: the LSTM has no free "
+            f"input {subject.input_name!r} of shape {list(subject.example.shape)}: the recurrent layer has no free "
             "batch axis, wanted one; keep the batch of x.shape as it is, or take [time, features]"
         )
 

@@ -31,17 +31,23 @@ class Cell:
 
     Attributes:
         slots: The states it carries.
-        activations: The activation functions that it has by default.
+        activations: The activation functions that it may have, those by default first.
     """
 
     slots: tuple[Slot, ...]
-    activations: tuple[str, ...]
+    activations: tuple[tuple[str, ...], ...]
 
 
-CELLS = {"LSTM": Cell((Slot("h", 5, 1), Slot("c", 6, 2)), ("Sigmoid", "Tanh", "Tanh"))}
-REFUSED_CELLS = ("GRU", "RNN", "Scan", "Loop", "DynamicQuantizeLSTM")
+_H = Slot("h", 5, 1)
+CELLS = {
+    "LSTM": Cell((_H, Slot("c", 6, 2)), (("Sigmoid", "Tanh", "Tanh"),)),
+    "GRU": Cell((_H,), (("Sigmoid", "Tanh"),)),
+    "RNN": Cell((_H,), (("Tanh",), ("Relu",))),
+}
+REFUSED_CELLS = ("Scan", "Loop", "DynamicQuantizeLSTM")
 
-_SEQUENCE_LENS, _PEEPHOLES = 4, 7  # positions among the inputs of an LSTM node
+_MODULES = "nn.LSTM, nn.GRU or nn.RNN"
+_SEQUENCE_LENS, _PEEPHOLES = 4, 7  # positions among the inputs; only an LSTM has the last
 
 # Operators whose output holds nothing but values of their first input.
 _MOVES = frozenset(
@@ -69,10 +75,12 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
     """
     for node in graph.nodes:
         if node.op_type in REFUSED_CELLS:
-            raise UnsupportedError(f"{label(node)}: wanted one of {', '.join(CELLS)}; use nn.LSTM")
+            raise UnsupportedError(f"{label(node)}: wanted one of {', '.join(CELLS)}; use {_MODULES}")
     found = [node for node in graph.nodes if node.op_type in CELLS]
     if not found:
-        raise ModelError("no recurrent layer found, wanted at least one nn.LSTM (nn.LSTMCell in a loop is not found)")
+        raise ModelError(
+            f"no recurrent layer found, wanted at least one {_MODULES} (an nn.LSTMCell in a loop is not found)"
+        )
     return found
 
 
@@ -142,11 +150,12 @@ def module_path(node: onnx.NodeProto) -> str:
 
 
 def _check_activations(node: onnx.NodeProto, values: dict[str, Any]) -> None:
-    wanted = CELLS[node.op_type].activations
-    seen = tuple(v.decode() for v in values.get("activations", ())) or wanted
-    if seen != wanted:
+    known = CELLS[node.op_type].activations
+    seen = tuple(v.decode() for v in values.get("activations", ())) or known[0]
+    if seen not in known:
+        wanted = " or ".join(", ".join(names) for names in known)
         raise UnsupportedError(
-            f"{label(node)}: activations = {', '.join(seen)}, wanted {', '.join(wanted)}; use those of nn.LSTM"
+            f"{label(node)}: activations = {', '.join(seen)}, wanted {wanted}; use those of nn.{node.op_type}"
         )
 
 

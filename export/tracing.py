@@ -97,7 +97,7 @@ class Subject:
             if count > 1:
                 raise UnsupportedError(
                     f"module {path!r} is called {count} times in one forward, wanted once: each call would need "
-                    "a state of its own; use one nn.LSTM a call, their weights may be copies"
+                    "a state of its own; use one module a call, their weights may be copies"
                 )
         for name, answer in answers.items():
             if name == self.input_name:

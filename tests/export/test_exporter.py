@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.export import ExportReport, export_model
 from tidegate.export.axes import shape_of
+from tidegate.quant import quantize
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import BackendError, ContractError, ExportError, ModelError, UnsupportedError
 from tidegate.runtime.graph import Graph
+from tidegate.runtime.model import load
 from torch import Tensor, nn
 
 
@@ -393,11 +396,15 @@ class Turned(TwoDepths):
         (Padded, ExportError, r"in chunks of 1 .*output 'output' at \[0, \d+, \d\], frame \d+.*convolution"),
         (Stateless, ExportError, "lstm.h_in zeroed in layer 0: the answer changes by 0, wanted more than"),
         (Squeezed, ContractError, r"output 'output_0' has shape \[\?\], wanted .*squeeze\(\) may drop it"),
-        (FirstOnly, ContractError, r"input 'x' of shape \[1, 20, 6\]: the LSTM has no free batch axis, wanted one"),
+        (
+            FirstOnly,
+            ContractError,
+            r"input 'x' of shape \[1, 20, 6\]: the recurrent layer has no free batch axis, wanted one",
+        ),
         (Noisy, ExportError, r"whole, at the example: output 'output' at .*the module may answer at random"),
         (Turned, ContractError, "'/decoder/LSTM' runs along axis 0 .*'/encoder/rnn/LSTM' along axis 1"),
         (lambda: nn.Linear(6, 6), ModelError, "no recurrent layer found"),
-        (lambda: nn.GRU(6, 4), UnsupportedError, "GRU '/GRU': wanted one of LSTM"),
+        (lambda: nn.GRU(6, 4, bidirectional=True), UnsupportedError, "GRU '/GRU': direction = 'bidirectional', wanted"),
         (_lstm(6, 4, bidirectional=True), UnsupportedError, "LSTM '/LSTM': direction = 'bidirectional', wanted"),
         (_lstm(6, 4, proj_size=2), UnsupportedError, "module 'LSTM': proj_size = 2, wanted 0"),
         (lambda: LastAnswer().double(), ExportError, r"lstm.weight_ih_l0 is torch.float64, wanted torch.float32"),
@@ -461,7 +468,16 @@ def test_torch_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytes
         export_model(LastAnswer(), _example(1, 20, 6), tmp_path / "m.onnx")
 
 
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "tanh": nn.RNN,
+    "relu": partial(nn.RNN, nonlinearity="relu"),
+}
+
+
 @given(
+    kind=st.sampled_from(list(CELLS)),
     layers=st.integers(1, 3),
     hidden=st.integers(2, 9),
     bias=st.booleans(),
@@ -469,10 +485,11 @@ def test_torch_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytes
     chunks=st.lists(st.integers(1, 6), min_size=1, max_size=6),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=25, deadline=None)
-def test_any_lstm_streams_like_pytorch(
+@settings(max_examples=60, deadline=None)
+def test_any_cell_streams_like_pytorch(
     tmp_path_factory: pytest.TempPathFactory,
     *,
+    kind: str,
     layers: int,
     hidden: int,
     bias: bool,
@@ -481,24 +498,46 @@ def test_any_lstm_streams_like_pytorch(
     seed: int,
 ) -> None:
     torch.manual_seed(seed)
-    module = nn.LSTM(3, hidden, layers, bias=bias, batch_first=batch_first).eval()
+    module = CELLS[kind](3, hidden, layers, bias=bias, batch_first=batch_first).eval()
     path = tmp_path_factory.mktemp("any") / "m.onnx"
     contract = export_model(module, _example(2, 9, 3), path).contract
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     axis = contract.inputs[0].time_axis or 0
     assert axis == int(batch_first)
     x = _example(*((2, sum(chunks), 3) if batch_first else (sum(chunks), 2, 3)))
+    assert [state.kind for state in contract.states] == list("hc" if kind == "lstm" else "h")
     states = {s.input: np.zeros(s.concrete_shape(2), np.float32) for s in contract.states}
     pieces = []
     for chunk in torch.split(x, chunks, dim=axis):
-        y, h, c = session.run(["output", "lstm.h_out", "lstm.c_out"], {"input": chunk.numpy(), **states})
-        states = {"lstm.h_in": h, "lstm.c_in": c}
+        names = ["output", *(state.output for state in contract.states)]
+        y, *carried = session.run(names, {"input": chunk.numpy(), **states})
+        states = dict(zip(states, carried, strict=True))
         pieces.append(y)
     with torch.no_grad():
         whole, finals = module(x)
     np.testing.assert_allclose(np.concatenate(pieces, axis), whole.numpy(), rtol=0, atol=2e-6)
-    for seen, wanted in zip((h, c), finals, strict=True):
+    for seen, wanted in zip(carried, finals if kind == "lstm" else [finals], strict=True):
         np.testing.assert_allclose(seen, wanted.numpy(), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", ["gru", "tanh", "relu"])
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize(("layers", "bias"), [(1, True), (1, False), (2, True), (3, False)])
+def test_other_cells_stream_on_both_backends(
+    tmp_path: Path, *, kind: str, batch_first: bool, layers: int, bias: bool
+) -> None:
+    """From PyTorch through the quantizer: only the rounding of activations to 16 bits differs."""
+    example = _example(*((1, 20, 6) if batch_first else (20, 1, 6)))
+    report = _export(lambda: CELLS[kind](6, 8, layers, batch_first=batch_first, bias=bias), example, tmp_path)
+    assert all(check.passed for check in report.checks)
+    assert not any("swapped" in check.name for check in report.checks)
+    assert [state.kind for state in report.contract.states] == ["h"]
+    assert quantize(report.path, tmp_path / "m.int8.onnx").backend.startswith("native")
+    frames = _example(50, 6).numpy()
+    seen, wanted = (load(tmp_path / "m.int8.onnx", backend).stream() for backend in ("native", "onnxruntime"))
+    for chunk in np.split(frames, [1, 20, 23]):
+        ours, theirs = (np.asarray(stream.push(chunk)) for stream in (seen, wanted))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-4 * max(1.0, float(np.abs(theirs).max())))
 
 
 def test_the_checker_of_onnx_accepts_the_file(tmp_path: Path) -> None:

@@ -53,9 +53,28 @@ def test_a_state_that_continues_another_node_is_refused(make_graph: MakeGraph) -
         checked_nodes(Graph(model))
 
 
-@pytest.mark.parametrize("op", ["GRU", "RNN"])
-def test_other_cells_are_refused(make_graph: MakeGraph, op: str) -> None:
-    with pytest.raises(UnsupportedError, match=f"{op} '/lstm/LSTM': wanted one of LSTM"):
+@pytest.mark.parametrize(
+    ("op", "activations", "message"),
+    [
+        ("GRU", ["Sigmoid", "Relu"], "activations = Sigmoid, Relu, wanted Sigmoid, Tanh; use those of nn.GRU"),
+        ("RNN", ["Affine"], "activations = Affine, wanted Tanh or Relu; use those of nn.RNN"),
+    ],
+)
+def test_activations_that_a_cell_lacks_are_refused(
+    make_graph: MakeGraph, op: str, activations: list[str], message: str
+) -> None:
+    graph = Graph(make_graph(op=op, activations=activations))
+    with pytest.raises(UnsupportedError, match=f"{op} '/lstm/LSTM': {message}"):
+        checked_nodes(graph)
+
+
+def test_an_rnn_may_have_relu(make_graph: MakeGraph) -> None:
+    assert len(checked_nodes(Graph(make_graph(op="RNN", activations=["Relu"])))) == 1
+
+
+@pytest.mark.parametrize("op", ["Scan", "Loop", "DynamicQuantizeLSTM"])
+def test_other_operators_are_refused(make_graph: MakeGraph, op: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"{op} '/lstm/LSTM': wanted one of LSTM, GRU, RNN"):
         checked_nodes(Graph(make_graph(op=op)))
 
 

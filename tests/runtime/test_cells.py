@@ -42,7 +42,7 @@ def write_stack(
     tensors = [numpy_helper.from_array(np.array([1]), "one"), numpy_helper.from_array(np.array([0]), "zero")]
     nodes, states, source, width = [], [], "x", FEATURES
     for n in range(layers):
-        shapes = {"W": (GATES[cell] * HIDDEN, width), "R": (GATES[cell] * HIDDEN, HIDDEN)}
+        shapes: dict[str, tuple[int, ...]] = {"W": (GATES[cell] * HIDDEN, width), "R": (GATES[cell] * HIDDEN, HIDDEN)}
         shapes |= {"B": (2 * GATES[cell] * HIDDEN,)} if bias else {}
         for name, shape in shapes.items():
             values = rng.normal(0, 0.2, (1, *shape)).astype(np.float32)
