@@ -791,7 +791,7 @@ def states_joined_in_another_order(d: Draft) -> None:
 
 REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     # operators
-    "GRU": (gru, UnsupportedError, "GRU 'gru': the engine does not have this operator; use backend='onnxruntime'"),
+    "linear_before_reset": (gru, UnsupportedError, "GRU 'gru': linear_before_reset is 0, wanted 1"),
     "operator": (
         of_frame(lambda d, y: d.add("Relu", y)),
         UnsupportedError,
@@ -805,7 +805,7 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "layout": (of_lstm(layout=1), UnsupportedError, "layout is 1, wanted 0"),
     "clip": (of_lstm(clip=3.0), UnsupportedError, "clip is 3.0, wanted 0.0"),
     "input_forget": (of_lstm(input_forget=1), UnsupportedError, "input_forget is 1, wanted 0"),
-    "activations": (of_lstm(activations=["Sigmoid", "Tanh", "Relu"]), UnsupportedError, "wanted Sigmoid, Tanh, Tanh"),
+    "activations": (of_lstm(activations=["Sigmoid", "Tanh", "Relu"]), UnsupportedError, "wanted sigmoid, tanh, tanh"),
     "peepholes": (peepholes, UnsupportedError, "LSTM 'lstm': it has peepholes"),
     "sequence_lens": (sequence_lens, UnsupportedError, "LSTM 'lstm': it has sequence_lens"),
     "no start": (start_left_out, UnsupportedError, "does not start from a state input but from ''; lift it with"),
