@@ -12,7 +12,9 @@ import onnx
 from .arrays import Array, Floats
 from .errors import ModelError
 from .graph import Graph, attributes
-from .program import Elementwise, Gru, Last, Linear, Lstm, Matrix, Program, Reading, Rnn, Slot
+from .operators import Elementwise, Gru, Last, Linear, Lstm, Rnn, Slot
+from .operators.matrix import Matrix, Reading
+from .program import Program
 from .tracing import (
     BATCH,
     FEATURE,

@@ -18,7 +18,9 @@ import numpy as np
 from .arrays import Array
 from .contract import Contract
 from .errors import PlanError
-from .program import Elementwise, Gru, Last, Linear, Lstm, Matrix, Op, Program, Rnn, Slot
+from .operators import OPERATORS, Operator, Record, Slot
+from .operators.matrix import Matrix
+from .program import Program
 
 MAGIC = b"TIDEGATE"
 VERSION = 1
@@ -27,9 +29,7 @@ HEADER = struct.Struct("<8sIIQIIIIQQQQ56x")
 MATRIX = struct.Struct("<QQIIII16x")
 OP = struct.Struct("<II2I4I4f48s48s48s2Q48x")
 
-KINDS: dict[type, int] = {Lstm: 1, Linear: 2, Elementwise: 3, Last: 4, Gru: 5, Rnn: 6}
-FUNCTIONS = {"add": 1, "sub": 2, "mul": 3, "div": 4}
-RNN_FUNCTIONS = {"tanh": 1, "relu": 2}
+KINDS: dict[type[Operator], int] = {operator: kind for kind, operator in enumerate(OPERATORS, 1)}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def compile_program(program: Program, contract: Contract) -> bytes:
     blob.append(np.asarray([value for _, value in program.outputs], "<u4"))
     text = _text(program, contract)
     text_at = blob.append(text)
-    records = b"".join(_op_record(op).pack(blob) for op in program.ops)
+    records = b"".join(_op_record(blob, op) for op in program.ops)
     blob.data.extend(bytes(-len(blob.data) % ALIGNMENT))
     blob.data[HEADER.size : HEADER.size + ops_bytes] = records
     fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, 0)
@@ -125,47 +125,19 @@ def _text(program: Program, contract: Contract) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-@dataclass
-class _Record:
-    """The fields of an operation's record; see docs/plan.md."""
-
-    kind: int
-    function: int = 0
-    inputs: tuple[int, ...] = ()
-    counts: tuple[int, ...] = ()
-    numbers: tuple[float, ...] = ()
-    matrices: tuple[Matrix, ...] = ()
-    vectors: tuple[Array, ...] = ()
-
-    def pack(self, blob: _Blob) -> bytes:
-        """Append the arrays to the blob and return the record."""
-        matrices = [_matrix(blob, matrix) for matrix in self.matrices]
-        vectors = [_vector(blob, vector) for vector in self.vectors]
-        inputs, counts = _padded(self.inputs, 2), _padded(self.counts, 4)
-        numbers = _padded(self.numbers, 4)
-        places = [*_padded(matrices, 3, bytes(MATRIX.size)), *_padded(vectors, 2)]
-        return OP.pack(self.kind, self.function, *inputs, *counts, *numbers, *places)
-
-
 def _padded(values: Sequence[Any], size: int, empty: object = 0) -> list[Any]:
     return [*values, *[empty] * (size - len(values))]
 
 
-def _op_record(op: Op) -> _Record:
-    kind = KINDS[type(op)]
-    match op:
-        case Lstm():
-            return _Record(kind, inputs=op.inputs, matrices=(op.w, op.r), vectors=(op.bias,))
-        case Gru():
-            return _Record(kind, inputs=op.inputs, matrices=(op.w, op.r), vectors=(op.bias, op.candidate_bias))
-        case Rnn():
-            return _Record(kind, RNN_FUNCTIONS[op.function], op.inputs, matrices=(op.w, op.r), vectors=(op.bias,))
-        case Linear():
-            return _Record(kind, inputs=op.inputs, matrices=(op.w,), vectors=(op.bias,))
-        case Elementwise():
-            return _Record(kind, FUNCTIONS[op.function], op.inputs, vectors=(op.constant,))
-        case Last():
-            return _Record(kind, inputs=op.inputs)
+def _op_record(blob: _Blob, op: Operator) -> bytes:
+    """Append an operation's arrays to the blob and return its record."""
+    record: Record = op.record()
+    matrices = [_matrix(blob, matrix) for matrix in record.matrices]
+    vectors = [_vector(blob, vector) for vector in record.vectors]
+    inputs, counts = _padded(op.inputs, 2), _padded(record.counts, 4)
+    numbers = _padded(record.numbers, 4)
+    places = [*_padded(matrices, 3, bytes(MATRIX.size)), *_padded(vectors, 2)]
+    return OP.pack(KINDS[type(op)], record.function, *inputs, *counts, *numbers, *places)
 
 
 def _matrix(blob: _Blob, matrix: Matrix) -> bytes:

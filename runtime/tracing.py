@@ -15,7 +15,9 @@ from .arrays import Array
 from .contract import State
 from .errors import ContractError, UnsupportedError
 from .graph import Graph, attributes, label
-from .program import Last, Matrix, Op, Program, Reading, Slot, activation_bits, is_hidden, op_width
+from .operators import Last, Operator, Slot, is_hidden
+from .operators.matrix import Matrix, Reading, activation_bits
+from .program import Program
 
 TIME, BATCH, FEATURE, ONE = "time", "batch", "feature", "one"  # what an axis counts; ONE has size 1
 
@@ -79,7 +81,7 @@ class Trace:
     def __init__(self, graph: Graph, handlers: Mapping[str, Handler], activation_bits: int) -> None:
         self.graph = graph
         self.values: dict[str, Value] = {}
-        self.ops: list[Op] = []
+        self.ops: list[Operator] = []
         self.widths: list[int] = []
         self._handlers = handlers
         self._activation_bits = activation_bits
@@ -120,10 +122,10 @@ class Trace:
         listed = attributes(node).get(attribute)
         return None if listed is None else list(listed)
 
-    def emit(self, op: Op) -> int:
+    def emit(self, op: Operator) -> int:
         """Append an operation and return the value that it makes."""
         self.ops.append(op)
-        self.widths.append(op_width(op, self.widths))
+        self.widths.append(op.width(self.widths))
         if is_hidden(op) or (isinstance(op, Last) and op.inputs[0] in self._hidden):
             self._hidden.add(len(self.ops))
         return len(self.ops)

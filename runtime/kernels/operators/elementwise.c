@@ -15,8 +15,8 @@ static int check(const plan_check *c) {
          plan_vector_ok(c, 0, "constant", c->out.width, c->op.function != DIV);
 }
 
-/* Values below 2^-60 become +0 before and after a float operation. */
-static float without_tiny(float x) { return fabsf(x) >= 0x1p-60f ? x : 0.0f; }
+/* Values below 2^-60 become +0 before and after a float operation; NaN stays, for the range check to find. */
+static float without_tiny(float x) { return fabsf(x) < 0x1p-60f ? 0.0f : x; }
 
 static float apply(uint32_t function, float x, float constant) {
   switch (function) {

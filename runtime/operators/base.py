@@ -1,0 +1,88 @@
+"""What every operator of the engine is: a record that knows its width, its arithmetic and its place in a plan."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Array, Floats
+from .functions import check_range, without_tiny
+from .matrix import Matrix
+
+State = tuple[Floats, ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a state vector lives in the contract: row `row` of the state whose input is `name`."""
+
+    name: str
+    row: int
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What an operation puts into its record in a plan, beside its kind and inputs; see docs/plan.md."""
+
+    function: int = 0
+    counts: tuple[int, ...] = ()
+    numbers: tuple[float, ...] = ()
+    matrices: tuple[Matrix, ...] = ()
+    vectors: tuple[Array, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Operator(ABC):
+    """One operation of a program.
+
+    Attributes:
+        inputs: The values that it reads.
+    """
+
+    inputs: tuple[int, ...]
+
+    @abstractmethod
+    def width(self, widths: Sequence[int]) -> int:
+        """Return the features of the value that it makes, given those of the values before it."""
+
+    @abstractmethod
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
+        """Compute one frame: the specification that the engine equals bit for bit.
+
+        Args:
+            state: What it carries from frame to frame.
+            x: A frame of each input, float32 `[width]`.
+
+        Returns:
+            The frame that it makes and the new state.
+
+        Raises:
+            ChunkError: A result is not finite or leaves 2^64.
+        """
+
+    @abstractmethod
+    def record(self) -> Record:
+        """Return its part of a plan."""
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Where its state vectors live in the contract, in the engine's order."""
+        return ()
+
+    def initial(self) -> State:
+        """Return the state at the start of a stream."""
+        return ()
+
+
+class FloatOperator(Operator):
+    """An operator of plain float arithmetic: magnitudes below 2^-60 become +0 before and after it."""
+
+    @abstractmethod
+    def formula(self, *x: Floats) -> Floats:
+        """Return one frame from a frame of each input, free of tiny values; every operation rounded."""
+
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
+        """Flush, compute, flush, check the range."""
+        with np.errstate(all="ignore"):  # what overflows or is no number is refused just below
+            return check_range(without_tiny(self.formula(*map(without_tiny, x)))), state

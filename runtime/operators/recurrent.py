@@ -1,0 +1,149 @@
+"""Recurrent layers."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import Floats
+from .base import Operator, Record, Slot, State
+from .functions import check_range, sigmoid, tanh, without_tiny
+from .matrix import Matrix, affine, encode, products
+
+
+class Cell(Operator):
+    """A recurrent layer: its state is h, and c for an LSTM; its answer is h."""
+
+    w: Matrix
+    r: Matrix
+    h: Slot
+
+    @property
+    def hidden(self) -> int:
+        """Units of the layer."""
+        return int(self.r.codes.shape[1])
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Its h."""
+        return (self.h,)
+
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  its own units
+        """One feature a unit."""
+        return self.hidden
+
+    def initial(self) -> State:
+        """Zeros for each state vector."""
+        return tuple(np.zeros(self.hidden, np.float32) for _ in self.slots)
+
+    @abstractmethod
+    def next_state(self, x: Floats, *state: Floats) -> State:
+        """Return the state vectors after a frame `[features]`, h first."""
+
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
+        """One step; h is the answer."""
+        after = self.next_state(x[0], *state)
+        return after[0], after
+
+
+def recurrent(matrix: Matrix, h: Floats) -> Floats:
+    """Return R h: `[hidden]` -> `[rows]`."""
+    codes, scale = encode(matrix, h)
+    return products(matrix, codes) * (scale * matrix.scales)
+
+
+@dataclass(frozen=True, eq=False)
+class Lstm(Cell):
+    """An LSTM layer; gates in ONNX order i, o, f, c; `bias` is b_ih + b_hh, float32 `[4 hidden]`."""
+
+    w: Matrix
+    r: Matrix
+    bias: Floats
+    h: Slot
+    c: Slot
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """H, then c."""
+        return self.h, self.c
+
+    def next_state(self, x: Floats, *state: Floats) -> State:
+        """The equations of the ONNX LSTM."""
+        h, c = state
+        gates = affine(self.w, self.bias, x) + recurrent(self.r, h)
+        i, o, f, g = np.split(gates, 4)
+        input_gate = sigmoid(i)
+        output_gate = sigmoid(o)
+        forget_gate = sigmoid(f)
+        candidate = tanh(g)
+        cell = without_tiny(forget_gate * c + input_gate * candidate)
+        hidden = output_gate * tanh(cell)
+        return hidden, cell
+
+    def record(self) -> Record:
+        """The matrices w and r, and the bias."""
+        return Record(matrices=(self.w, self.r), vectors=(self.bias,))
+
+
+@dataclass(frozen=True, eq=False)
+class Gru(Cell):
+    """A GRU layer with linear_before_reset; gates in ONNX order z, r, n (ONNX calls the last h).
+
+    Attributes:
+        bias: b_ih + b_hh of z and r, b_ih of n; float32 `[3 hidden]`.
+        candidate_bias: b_hh of n, `[hidden]`: the reset gate scales it.
+    """
+
+    w: Matrix
+    r: Matrix
+    bias: Floats
+    candidate_bias: Floats
+    h: Slot
+
+    def next_state(self, x: Floats, *state: Floats) -> State:
+        """The equations of the ONNX GRU."""
+        (h,) = state
+        z_x, r_x, n_x = np.split(affine(self.w, self.bias, x), 3)
+        z_h, r_h, n_h = np.split(recurrent(self.r, h), 3)
+        update = sigmoid(z_x + z_h)
+        reset = sigmoid(r_x + r_h)
+        candidate = tanh(n_x + reset * (n_h + self.candidate_bias))
+        return (without_tiny((np.float32(1) - update) * candidate + update * h),)
+
+    def record(self) -> Record:
+        """The matrices w and r, and both biases."""
+        return Record(matrices=(self.w, self.r), vectors=(self.bias, self.candidate_bias))
+
+
+@dataclass(frozen=True, eq=False)
+class Rnn(Cell):
+    """A plain RNN layer, `function` tanh or relu; `bias` is b_ih + b_hh, float32 `[hidden]`."""
+
+    FUNCTIONS: ClassVar[tuple[str, ...]] = ("tanh", "relu")
+
+    function: str
+    w: Matrix
+    r: Matrix
+    bias: Floats
+    h: Slot
+
+    def next_state(self, x: Floats, *state: Floats) -> State:
+        """The equation of the ONNX RNN.
+
+        Raises:
+            ChunkError: Under relu, which has no bound, h leaves 2^64.
+        """
+        sums = affine(self.w, self.bias, x) + recurrent(self.r, state[0])
+        hidden = tanh(sums) if self.function == "tanh" else np.where(sums > 0, sums, np.float32(0))
+        return (check_range(without_tiny(hidden)),)
+
+    def record(self) -> Record:
+        """The function, the matrices w and r, and the bias."""
+        return Record(self.FUNCTIONS.index(self.function) + 1, matrices=(self.w, self.r), vectors=(self.bias,))
+
+
+def is_hidden(op: Operator) -> bool:
+    """Return whether an operation makes an h within (-1, 1)."""
+    return isinstance(op, Cell) and not (isinstance(op, Rnn) and op.function == "relu")

@@ -1,0 +1,64 @@
+"""Operators that choose and join, and compute nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Floats
+from .base import Operator, Record, State
+
+
+@dataclass(frozen=True, eq=False)
+class Last(Operator):
+    """The last frame of each push; what follows has no time axis."""
+
+    def width(self, widths: Sequence[int]) -> int:
+        """That of the input."""
+        return widths[self.inputs[0]]
+
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
+        """The frame itself; only that of the last frame of a push is used."""
+        return x[0], state
+
+    def record(self) -> Record:
+        """Nothing more than its kind."""
+        return Record()
+
+
+@dataclass(frozen=True, eq=False)
+class Slice(Operator):
+    """`count` features from `start` on, every `stride`-th."""
+
+    start: int
+    count: int
+    stride: int = 1
+
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  its own count
+        """The count."""
+        return self.count
+
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
+        """The chosen features."""
+        return x[0][self.start :: self.stride][: self.count], state
+
+    def record(self) -> Record:
+        """Start, count and stride."""
+        return Record(counts=(self.start, self.count, self.stride))
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(Operator):
+    """The features of one value, then those of another."""
+
+    def width(self, widths: Sequence[int]) -> int:
+        """The sum of both."""
+        return sum(widths[i] for i in self.inputs)
+
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
+        """Both, joined."""
+        return np.concatenate(x), state
+
+    def record(self) -> Record:
+        """Nothing more than its kind."""
+        return Record()
