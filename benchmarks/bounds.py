@@ -1,7 +1,8 @@
 """How near the engine is to what the machine allows: `python -m tidegate.benchmarks.bounds`.
 
 The engine is timed in C beside two bounds taken in the same run: reading the weight bytes, and the integer
-multiply-adds at the processor's peak rate. Then what Python's `push` adds to the call in C. It compiles
+multiply-adds at the processor's peak rate. Then what Python's `push` adds to the call in C. With `--cells`
+one layer of each recurrent cell instead, whose goal is the LSTM's own ratio of the same run. It compiles
 `benchmarks/engine.c` with the kernels, so it needs a checkout and a C compiler.
 """
 
@@ -25,7 +26,7 @@ from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
 from ..runtime.model import compile_graph
 from ..runtime.native import NativeModel
-from . import lstms
+from . import cells, lstms
 from .environment import observe
 from .latency import Contender, measure, pinned
 from .speed_tables import verdict
@@ -106,17 +107,23 @@ def macs(case: lstms.Case) -> int:
 
 
 def time_case(command: Sequence[str], case: lstms.Case, bits: int, steps: int) -> Row:
-    """Time one case in processes of its own and return the quietest; `command` is program, plan, variant."""
+    """Time one case of LSTMs; `command` is program, plan, variant."""
+    return time_plan(command, (case.name, macs(case)), bits, steps)
+
+
+def time_plan(command: Sequence[str], case: tuple[str, int], bits: int, steps: int) -> Row:
+    """Time a plan in processes of its own and return the quietest; `case` is its name, its multiply-adds a step."""
+    name, work = case
     command = [*command, str(steps), str(CALLS[steps])]
     runs: list[dict[str, float]] = []
     for _ in range(PASSES):
         done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
         runs.append(json.loads(done.stdout))
     best = min(runs, key=lambda run: run["push_ns"])
-    peak = min(run["million_macs_ns"] for run in runs) * macs(case) * steps * PLANES[bits] / 1e6
+    peak = min(run["million_macs_ns"] for run in runs) * work * steps * PLANES[bits] / 1e6
     read = min(run["read_ns"] for run in runs)
     figures = (best["push_ns"], best["push_p999_ns"], best["silence_ns"], read, peak)
-    return Row(case.name, bits, steps, *(value / 1e3 for value in figures))
+    return Row(name, bits, steps, *(value / 1e3 for value in figures))
 
 
 def python_overhead(plan: Path, isa: str, c_us: float) -> dict[str, float]:
@@ -191,14 +198,51 @@ def run(cases: Sequence[lstms.Case], isa: str | None) -> list[Any]:
     return [*tables(rows, overhead), note, f"Machine: {environment.summary()}.", *environment.warnings()]
 
 
+def run_cells(isa: str | None) -> list[Any]:
+    """Measure one layer of each cell at W8A16 and return what to show."""
+    with pinned() as core, TemporaryDirectory(prefix="tidegate-") as name:
+        folder = Path(name)
+        program, target = str(build(folder)), folder / "cell.tide"
+        rows: list[Row] = []
+        for case in cells.CASES:
+            write_atomic(target, cells.plan_of(case))
+            chosen = NativeModel(target.read_bytes(), isa).isa
+            command = [program, str(target), chosen]
+            rows += [time_plan(command, (case.name, case.macs), 16, steps) for steps in CALLS]
+        environment = observe((chosen,), core)
+    note = "A is 40->128, B 100->256, W8A16. against LSTM: its ratio over the LSTM's at the same size and T."
+    return [cells_table(rows), note, f"Machine: {environment.summary()}.", *environment.warnings()]
+
+
+def cells_table(rows: Sequence[Row]) -> Table:
+    """Return each cell's time, bounds and ratio, and that ratio over the LSTM's."""
+    own = {(row.case.rpartition(" ")[2], row.steps): row.ratio for row in rows if row.case.startswith("LSTM")}
+    lines = [
+        [
+            row.case,
+            str(row.steps),
+            *map(micro, (row.push_us, row.read_us, row.macs_us)),
+            f"{row.ratio:.2f}",
+            f"{row.ratio / own[row.case.rpartition(' ')[2], row.steps]:.2f}",
+        ]
+        for row in rows
+    ]
+    columns = ["cell|", "T", "push", "read", "macs", "ratio", "against LSTM"]
+    return Table("Microseconds a push in C, one layer of each cell, and its bounds", columns, lines, whole=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tidegate.benchmarks.bounds", description=__doc__)
     parser.add_argument("--cases", default=",".join(lstms.CASES), metavar="A,B", help="sizes (default: all)")
     parser.add_argument("--isa", metavar="NAME", help="variant of the engine (default: the best)")
+    parser.add_argument("--cells", action="store_true", help="one layer of each recurrent cell instead")
     options = parser.parse_args(arguments)
     try:
-        show(*run([lstms.CASES[name] for name in options.cases.split(",")], options.isa))
+        if options.cells:
+            show(*run_cells(options.isa))
+        else:
+            show(*run([lstms.CASES[name] for name in options.cases.split(",")], options.isa))
     except (TidegateError, OSError, subprocess.CalledProcessError, KeyError) as error:
         sys.exit(f"bounds: error: {error}")
 
