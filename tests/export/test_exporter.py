@@ -497,6 +497,8 @@ def test_any_cell_streams_like_pytorch(
     chunks: list[int],
     seed: int,
 ) -> None:
+    if kind == "relu":
+        hidden += 10  # two or three units with relu may all be dead: a state that changes nothing is refused
     torch.manual_seed(seed)
     module = CELLS[kind](3, hidden, layers, bias=bias, batch_first=batch_first).eval()
     path = tmp_path_factory.mktemp("any") / "m.onnx"
