@@ -30,8 +30,9 @@ def quantize(
 ) -> QuantizationReport:
     """Quantize the weight matrices of a streaming ONNX file to int8.
 
-    Every recurrent and linear weight matrix becomes int8 with one float32 scale a row (for an LSTM: a
-    gate row). The written file is loaded and run before it is moved to its place.
+    Every recurrent and linear weight matrix and every embedding table becomes int8 with one float32 scale
+    a row (for an LSTM: a gate row; for a table: an id). The written file is loaded and run before it is
+    moved to its place.
 
     Args:
         source: A float file made by `export_model`.
@@ -76,20 +77,33 @@ def _quantize_nodes(graph: Graph) -> list[WeightRow]:
     """Quantize each weight matrix once, though several nodes may read it."""
     rows: dict[str, WeightRow] = {}
     for node in list(graph.nodes):
-        for position, axis in _weight_inputs(node):
+        for position, axis in _weight_inputs(graph, node):
             name = node.input[position]
             if name not in rows:
                 rows[name] = _quantize_weight(graph, node, name, axis)
     return list(rows.values())
 
 
-def _weight_inputs(node: onnx.NodeProto) -> list[tuple[int, int]]:
+def _weight_inputs(graph: Graph, node: onnx.NodeProto) -> list[tuple[int, int]]:
     """Return the inputs of a node that are weight matrices, and the axis of their rows."""
     if node.op_type in RECURRENT:
         return [(1, 1), (2, 1)]
     if node.op_type == "Gemm":
         return [(1, 0 if attributes(node).get("transB", 0) else 1)]
+    if node.op_type == "Gather" and _is_table(graph, node):
+        return [(0, 0)]
     return [(1, 1)] if node.op_type == "MatMul" else []
+
+
+def _is_table(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Return whether a Gather looks ids up in a constant table of floats."""
+    table = graph.constant(node.input[0])
+    varying = graph.constant(node.input[1]) is None
+    return table is not None and varying and table.ndim == 2 and table.dtype.kind == "f" and not _axis(node)
+
+
+def _axis(node: onnx.NodeProto) -> int:
+    return int(attributes(node).get("axis", 0))
 
 
 def _quantize_weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int) -> WeightRow:
@@ -146,7 +160,9 @@ def _try_out(graph: Graph) -> str:
     shape = [d.dim_value for d in graph.model.graph.input[0].type.tensor_type.shape.dim]
     port = model.contract.inputs[0]
     features = [s for a, s in enumerate(shape) if a not in (port.time_axis, port.batch_axis)]
-    noise = np.random.default_rng(0).standard_normal((20, *features), np.float32)
+    noise: Array = np.random.default_rng(0).standard_normal((20, *features), np.float32)
+    if graph.model.graph.input[0].type.tensor_type.elem_type in (onnx.TensorProto.INT32, onnx.TensorProto.INT64):
+        noise = np.zeros(20, np.int64)  # ids: the first row is in every table
     answers = stream.push(noise)
     for name, values in (answers if isinstance(answers, dict) else {port.name: answers}).items():
         if not np.all(np.isfinite(values)):

@@ -27,7 +27,7 @@ class Stream(Protocol):
         """Stream a chunk; the state carries over to the next.
 
         Args:
-            chunk: float32 `[frames, features]`.
+            chunk: float32 `[frames, features]`; integers `[frames]` for a model that reads ids.
             out: float32, C-contiguous, of the answer's shape: written and returned in place of a fresh
                 array; for models with one output.
 
@@ -36,8 +36,8 @@ class Stream(Protocol):
             chunk's last frame; several outputs come as a dict by name.
 
         Raises:
-            ChunkError: Wrong shape or type, or a value that is not finite or above 2^64. The state is
-                unchanged.
+            ChunkError: Wrong shape or type, a value that is not finite or above 2^64, or an id that is not in
+                the table. The state is unchanged.
         """
 
     def reset(self) -> None:

@@ -12,6 +12,8 @@ from .errors import BackendError, ChunkError, ContractError, ModelError
 from .graph import Graph
 from .model import Answer, state_arrays
 
+INPUT_TYPES: dict[str, type] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}  # ids; all else is float32
+
 
 class OnnxruntimeModel:
     """A streaming graph in an onnxruntime session.
@@ -48,7 +50,8 @@ class OnnxruntimeStream:
         self._session = session
         self._contract = contract
         self._port = contract.inputs[0]
-        self._shape = next(i.shape for i in session.get_inputs() if i.name == self._port.name)
+        found = next(i for i in session.get_inputs() if i.name == self._port.name)
+        self._shape, self._dtype = found.shape, INPUT_TYPES.get(found.type, np.float32)
         self._names = [p.name for p in contract.outputs] + [s.output for s in contract.states]
         self.reset()
 
@@ -79,11 +82,11 @@ class OnnxruntimeStream:
         if chunk.ndim != 1 + len(features) or list(chunk.shape[1:]) != features:
             wanted = ", ".join(map(str, ["frames", *features]))
             raise ChunkError(f"chunk has shape {chunk.shape}, wanted ({wanted})")
-        if not np.can_cast(chunk.dtype, np.float32, "same_kind"):
-            raise ChunkError(f"chunk has dtype {chunk.dtype}, wanted float32")
+        if not np.can_cast(chunk.dtype, self._dtype, "same_kind"):
+            raise ChunkError(f"chunk has dtype {chunk.dtype}, wanted {np.dtype(self._dtype)}")
         if len(chunk) == 0:
             raise ChunkError("chunk has no frame; push at least one")
-        frames = np.ascontiguousarray(chunk, np.float32)
+        frames: Array = np.ascontiguousarray(chunk, self._dtype)
         refuse_unfinite(frames)
         time, batch = self._port.time_axis or 0, self._port.batch_axis
         frames = np.moveaxis(frames, 0, time - (batch is not None and batch < time))

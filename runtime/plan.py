@@ -77,7 +77,7 @@ def compile_program(program: Program, contract: Contract) -> bytes:
     records = b"".join(_op_record(blob, op) for op in program.ops)
     blob.data.extend(bytes(-len(blob.data) % ALIGNMENT))
     blob.data[HEADER.size : HEADER.size + ops_bytes] = records
-    fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, 0)
+    fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, int(program.ids))
     places = (HEADER.size, outputs_at, text_at, len(text))
     blob.data[: HEADER.size] = HEADER.pack(MAGIC, VERSION, 0, *fields, *places)
     blob.data[12:16] = struct.pack("<I", zlib.crc32(memoryview(blob.data)[16:]))

@@ -31,11 +31,12 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Operations over frames of `input_width` features; outputs are `(name, value)`."""
+    """Operations over frames of `input_width` features, or of one id each; outputs are `(name, value)`."""
 
     input_width: int
     ops: tuple[Op, ...]
     outputs: tuple[tuple[str, int], ...]
+    ids: bool = False
 
     @cached_property
     def widths(self) -> tuple[int, ...]:

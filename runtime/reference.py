@@ -33,13 +33,13 @@ class ReferenceStream:
         return [vector for state in self._states for vector in state]
 
     def push(self, chunk: Floats) -> dict[str, Floats]:
-        """Stream a chunk `[frames, features]`, at least one frame.
+        """Stream a chunk `[frames, features]`, at least one frame; ids are whole floats `[frames, 1]`.
 
         Returns:
             Each output by name: `[frames, width]`, or `[width]` for one without a time axis.
 
         Raises:
-            ChunkError: A value is not finite or leaves 2^64; the state is unchanged.
+            ChunkError: A value is not finite or leaves 2^64, or an id is not in a table; the state is unchanged.
         """
         check_range(chunk)
         states = self._states

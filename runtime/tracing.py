@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from .arrays import Array
-from .contract import State
+from .contract import Port, State
 from .errors import ContractError, UnsupportedError
 from .graph import Graph, attributes, label
 from .operators import Last, Operator, Slot, is_hidden
@@ -55,7 +55,19 @@ class Quantized:
     axis: int
 
 
-Value = Signal | Carried | Final | Quantized
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of axes: numbers, or TIME and BATCH for those that a push decides."""
+
+    items: tuple[int | str, ...]
+
+    def numbers(self) -> list[int] | None:
+        """Return the sizes, or None if a push decides one of them."""
+        known = [size for size in self.items if isinstance(size, int)]
+        return known if len(known) == len(self.items) else None
+
+
+Value = Signal | Carried | Final | Quantized | Sizes
 
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
@@ -82,6 +94,7 @@ class Trace:
         self.graph = graph
         self.values: dict[str, Value] = {}
         self.ops: list[Operator] = []
+        self.ids = False  # whether the input is ids
         self.widths: list[int] = []
         self._handlers = handlers
         self._activation_bits = activation_bits
@@ -92,22 +105,35 @@ class Trace:
     def run(self) -> Program:
         """Visit the nodes in order and return the program."""
         self._bind_states()
+        self.ids = self._input_holds_ids()
         self.widths.append(self._bind_input())
         for node in self.graph.nodes:
             if self.graph.constant(node.output[0]) is None:
                 self._visit(node)
         self._check_states()
-        outputs = tuple((port.name, self._output(port.name, port.time_axis)) for port in self._contract.outputs)
-        return Program(self.widths[0], tuple(self.ops), outputs)
+        outputs = tuple((port.name, self._output(port)) for port in self._contract.outputs)
+        return Program(self.widths[0], tuple(self.ops), outputs, self.ids)
 
     # ---- what a handler may ask ----
 
-    def signal(self, node: onnx.NodeProto, position: int = 0) -> Signal:
-        """Return an input of a node that must be signal; the final h of a layer counts as its last frame."""
+    def signal(self, node: onnx.NodeProto, position: int = 0, *, ids: bool = False) -> Signal:
+        """Return an input of a node that must be signal; the final h of a layer counts as its last frame.
+
+        Args:
+            node: The node that reads it.
+            position: Which input.
+            ids: Whether ids will do; otherwise they are refused.
+        """
         signal = self._as_signal(node.input[position])
+        if signal is not None and self.is_ids(signal) and not ids:
+            raise unsupported(node, f"it reads the ids {node.input[position]!r}; the engine looks ids up, no more")
         if signal is None:
             raise unsupported(node, f"its input {node.input[position]!r} is not a signal that the engine can follow")
         return signal
+
+    def is_ids(self, signal: Signal) -> bool:
+        """Return whether a signal is the input of a model that takes ids."""
+        return self.ids and signal.value == 0
 
     def constant(self, node: onnx.NodeProto, position: int) -> Array | None:
         """Return an input of a node if it is constant."""
@@ -117,6 +143,9 @@ class Trace:
     def integers(self, node: onnx.NodeProto, position: int, attribute: str) -> list[int] | None:
         """Return a constant integer input, or the attribute that older operator sets had in its place."""
         values = self.constant(node, position)
+        sizes = self.values.get(node.input[position]) if position < len(node.input) else None
+        if isinstance(sizes, Sizes):
+            return sizes.numbers()
         if values is not None:
             return [int(v) for v in np.atleast_1d(values)]
         listed = attributes(node).get(attribute)
@@ -190,6 +219,11 @@ class Trace:
             self._dimensions(state.input, "state")
             self.values[state.input] = Carried(_rows(state))
 
+    def _input_holds_ids(self) -> bool:
+        names = {port.name for port in self._contract.inputs}
+        types = [v.type.tensor_type.elem_type for v in self.graph.model.graph.input if v.name in names]
+        return any(kind in (onnx.TensorProto.INT32, onnx.TensorProto.INT64) for kind in types)
+
     def _bind_input(self) -> int:
         ports = self._contract.inputs
         if len(ports) != 1:
@@ -197,10 +231,13 @@ class Trace:
         name, kinds = ports[0].name, {ports[0].time_axis: TIME, ports[0].batch_axis: BATCH}
         sizes = self._dimensions(name, "input")
         axes = tuple(kinds.get(a, FEATURE) for a in range(len(sizes)))
+        if self.ids and axes.count(TIME) == 1 and FEATURE not in axes:
+            self.values[name] = Signal(0, axes)
+            return 1
         if axes.count(TIME) != 1 or axes.count(FEATURE) != 1:
             raise UnsupportedError(
-                f"input {name!r} has axes ({', '.join(axes)}), the engine takes time, features and at most a "
-                "batch; use backend='onnxruntime'"
+                f"input {name!r} has axes ({', '.join(axes)}), the engine takes time, features (for ids: "
+                "none) and at most a batch; use backend='onnxruntime'"
             )
         self.values[name] = Signal(0, axes)
         width = sizes[axes.index(FEATURE)]
@@ -208,18 +245,20 @@ class Trace:
             raise ContractError(f"input {name!r} has no fixed number of features; export the model again")
         return width
 
-    def _output(self, name: str, time_axis: int | None) -> int:
+    def _output(self, port: Port) -> int:
+        name = port.name
         signal = self._as_signal(name)
         if signal is None:
             raise UnsupportedError(f"output {name!r} is not a signal the engine can follow; use backend='onnxruntime'")
-        if ONE in signal.axes:
+        streams = sum(axis in (ONE, BATCH) for axis in signal.axes)
+        if FEATURE not in signal.axes or streams != (port.batch_axis is not None):
             raise UnsupportedError(
-                f"output {name!r} has axes ({', '.join(signal.axes)}); squeeze the one of size 1 away, or use "
-                "backend='onnxruntime'"
+                f"output {name!r} has axes ({', '.join(signal.axes)}), the engine gives time and features: squeeze "
+                "axes of size 1 away and keep that of features, or use backend='onnxruntime'"
             )
         found = signal.axes.index(TIME) if TIME in signal.axes else None
-        if found != time_axis:
-            raise ContractError(f"contract: output {name!r} has time axis {time_axis}, the graph says {found}")
+        if found != port.time_axis:
+            raise ContractError(f"contract: output {name!r} has time axis {port.time_axis}, the graph says {found}")
         return signal.value
 
     def _check_states(self) -> None:

@@ -1,6 +1,6 @@
 """Random programs and streams for property tests, and small streaming ONNX files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,24 +8,32 @@ import numpy as np
 import onnx
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
-from tidegate.runtime.arrays import Floats
+from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
-from tidegate.runtime.program import (
+from tidegate.runtime.operators import (
+    OPERATORS,
+    Binary,
     Cell,
+    Concat,
     Elementwise,
+    Embedding,
     Gru,
     Last,
+    LayerNorm,
     Linear,
     Lstm,
-    Matrix,
-    Op,
-    Program,
-    Reading,
+    Map,
+    Operator,
+    Reduce,
     Rnn,
+    Slice,
     Slot,
-    activation_bits,
+    Softmax,
     is_hidden,
 )
+from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
+from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
+from tidegate.runtime.program import Matrix, Program, Reading, activation_bits
 
 WIDTHS = st.one_of(st.integers(1, 20), st.sampled_from([31, 32, 33, 63, 64, 65, 100]))
 
@@ -80,48 +88,201 @@ def cell(
     return (lstm if kind == "lstm" else gru)(rng, value, sizes, reading, most_bits)
 
 
-KINDS = ["lstm", "gru", "tanh", "relu", "linear", "elementwise"]
+class Builder:
+    """A random program as it grows: each operator reads an earlier value, most often the newest."""
+
+    def __init__(self, draw: st.DrawFn, width: int, *, ids: bool = False) -> None:
+        self.least = int(ids)  # the first value that most operators may read
+        self.draw = draw
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        self.most_bits = draw(st.sampled_from([16, 8]))
+        self.ops: list[Operator] = []
+        self.widths = [width]
+
+    def emit(self, op: Operator) -> int:
+        """Append an operation and return its value."""
+        self.ops.append(op)
+        self.widths.append(op.width(self.widths))
+        return len(self.ops)
+
+    def pick(self) -> int:
+        """Draw a value to read."""
+        newest = len(self.ops)
+        return self.draw(st.one_of(st.just(newest), st.integers(self.least, newest)))
+
+    def reading(self, value: int) -> Reading:
+        """Return how a matrix reads a value."""
+        return Reading.HIDDEN if value and is_hidden(self.ops[value - 1]) else Reading.FRAME
+
+    def one_of(self, functions: Mapping[str, object]) -> str:
+        """Draw a function by name."""
+        return self.draw(st.sampled_from(list(functions)))
+
+    def constants(self, width: int) -> Floats:
+        """Return constants in [0.1, 3)."""
+        return self.rng.uniform(0.1, 3, width).astype(np.float32)
+
+
+def add_lstm(build: Builder) -> None:
+    """A layer of any size."""
+    value = build.pick()
+    sizes = (build.widths[value], build.draw(WIDTHS))
+    slots = len(build.ops)
+    layer = lstm(build.rng, value, sizes, build.reading(value), build.most_bits)
+    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
+
+
+def add_gru(build: Builder) -> None:
+    """A layer of any size."""
+    value = build.pick()
+    sizes = (build.widths[value], build.draw(WIDTHS))
+    layer = gru(build.rng, value, sizes, build.reading(value), build.most_bits)
+    build.emit(replace(layer, h=Slot(f"l{len(build.ops)}.h", 0)))
+
+
+def add_rnn(build: Builder) -> None:
+    """A layer of any size, tanh or relu."""
+    value, function = build.pick(), build.draw(st.sampled_from(Rnn.FUNCTIONS))
+    sizes = (build.widths[value], build.draw(WIDTHS))
+    layer = rnn(build.rng, value, sizes, build.reading(value), build.most_bits, function=function)
+    build.emit(replace(layer, h=Slot(f"l{len(build.ops)}.h", 0)))
+
+
+def add_linear(build: Builder) -> None:
+    """A layer of any size."""
+    value, size = build.pick(), build.draw(WIDTHS)
+    bias = build.rng.normal(0, 1, size).astype(np.float32)
+    weights = matrix(build.rng, size, build.widths[value], build.reading(value), build.most_bits)
+    build.emit(Linear((value,), weights, bias))
+
+
+def add_elementwise(build: Builder) -> None:
+    """Any function, its constants positive."""
+    value, function = build.pick(), build.one_of(CONSTANTS)
+    build.emit(Elementwise((value,), function, build.constants(build.widths[value])))
+
+
+def positive(build: Builder, value: int) -> int:
+    """Keep away from what has no root, logarithm or reciprocal."""
+    value = build.emit(Map((value,), "abs"))
+    return build.emit(Elementwise((value,), "add", build.constants(build.widths[value])))
+
+
+def add_map(build: Builder) -> None:
+    """Any function, mostly of values where it is defined."""
+    value, function = build.pick(), build.one_of(MAPS)
+    if function in ("log", "sqrt", "reciprocal") and build.rng.random() < 0.9:
+        value = positive(build, value)
+    if function in ("exp", "square"):
+        value = build.emit(Map((value,), "tanh"))
+    numbers = tuple(float(n) for n in build.constants(NUMBERS.get(function, 0)))
+    build.emit(Map((value,), function, numbers))
+
+
+def add_binary(build: Builder) -> None:
+    """Any function of two values that fit, in any order."""
+    first, function = build.pick(), build.one_of(BINARIES)
+    sizes = (1, build.widths[first])
+    fits = [v for v, w in enumerate(build.widths) if v >= build.least and (w in sizes or build.widths[first] == 1)]
+    pair = [first, build.draw(st.sampled_from(fits))]
+    if build.draw(st.booleans()):
+        pair.reverse()
+    if function == "div":
+        pair[1] = positive(build, pair[1])
+    build.emit(Binary((pair[0], pair[1]), function))
+
+
+def add_reduce(build: Builder) -> None:
+    """Any reduction."""
+    build.emit(Reduce((build.pick(),), build.one_of(REDUCTIONS)))
+
+
+def add_softmax(build: Builder) -> None:
+    """Either form."""
+    build.emit(Softmax((build.pick(),), build.one_of(SOFTMAXES)))
+
+
+def add_layer_norm(build: Builder) -> None:
+    """With constants of either sign."""
+    value = build.pick()
+    width = build.widths[value]
+    bias = build.rng.normal(0, 1, width).astype(np.float32)
+    build.emit(LayerNorm((value,), build.constants(width), bias, float(np.float32(1e-5))))
+
+
+def add_slice(build: Builder) -> None:
+    """Any features that are there."""
+    value = build.pick()
+    start = build.draw(st.integers(0, build.widths[value] - 1))
+    stride = build.draw(st.integers(1, 3))
+    most = (build.widths[value] - 1 - start) // stride + 1
+    build.emit(Slice((value,), start, build.draw(st.integers(1, most)), stride))
+
+
+def add_concat(build: Builder) -> None:
+    """Any two values, or one twice."""
+    build.emit(Concat((build.pick(), build.pick())))
+
+
+def add_embedding(build: Builder) -> None:
+    """A table of either type."""
+    rows, width = build.draw(st.integers(1, 50)), build.draw(WIDTHS)
+    floats = build.rng.normal(0, 1, (rows, width)).astype(np.float32)
+    int8 = matrix(build.rng, rows, width, Reading.FRAME, 16)
+    build.emit(Embedding((0,), floats if build.draw(st.booleans()) else int8))
+
+
+ADD: dict[type[Operator], Callable[[Builder], None]] = {
+    Lstm: add_lstm,
+    Gru: add_gru,
+    Rnn: add_rnn,
+    Linear: add_linear,
+    Elementwise: add_elementwise,
+    Map: add_map,
+    Binary: add_binary,
+    Reduce: add_reduce,
+    Softmax: add_softmax,
+    LayerNorm: add_layer_norm,
+    Slice: add_slice,
+    Concat: add_concat,
+    Embedding: add_embedding,
+}
+AT_AN_END = {Last, Embedding}  # drawn at the end of a program, and at the start of one that reads ids
+MOST_DRAWN: list[type[Operator]] = [Lstm, *(operator for operator in OPERATORS if operator not in AT_AN_END)]
 
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    """Draw a stack of layers with what may stand around them."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    width = draw(WIDTHS)
-    most_bits = draw(st.sampled_from([16, 8]))
-    ops: list[Op] = []
-    widths = [width]
-    hidden = False  # whether the value at hand is an h within (-1, 1)
-    for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=4)):
-        value, reading = len(ops), Reading.HIDDEN if hidden else Reading.FRAME
-        size = draw(WIDTHS)
-        if kind == "linear":
-            bias = rng.normal(0, 1, size).astype(np.float32)
-            ops.append(Linear((value,), matrix(rng, size, widths[-1], reading, most_bits), bias))
-        elif kind == "elementwise":
-            size = widths[-1]
-            function = draw(st.sampled_from(["add", "sub", "mul", "div"]))
-            ops.append(Elementwise((value,), function, rng.uniform(0.1, 3, size).astype(np.float32)))
-        else:
-            ops.append(cell(rng, value, (widths[-1], size), reading, most_bits, kind=kind))
-        hidden = is_hidden(ops[-1])
-        widths.append(size)
-    outputs = [("y", len(ops))]
+    """Draw a program of any operators of the engine."""
+    ids = draw(st.sampled_from([False, False, False, True]))
+    build = Builder(draw, 1 if ids else draw(WIDTHS), ids=ids)
+    for _ in range(draw(st.integers(1, 2)) if ids else 0):
+        add_embedding(build)
+    for operator in draw(st.lists(st.sampled_from(MOST_DRAWN), min_size=1, max_size=6)):
+        ADD[operator](build)
+    outputs = [("y", len(build.ops))]
     if draw(st.booleans()):
-        outputs.append(("middle", draw(st.integers(1, len(ops)))))
+        outputs.append(("middle", draw(st.integers(1, len(build.ops)))))
     if draw(st.booleans()):
-        ops.append(Last((len(ops),)))
-        outputs[0] = ("y", len(ops))
-    return Program(width, tuple(ops), tuple(outputs))
+        outputs[0] = ("y", build.emit(Last((len(build.ops),))))
+    return Program(build.widths[0], tuple(build.ops), tuple(outputs), ids)
 
 
 def frames_for(program: Program, rng: np.random.Generator, count: int) -> Floats:
-    """Return a stream with loud, quiet, silent and one-sided frames in it."""
+    """Return a stream with loud, quiet, silent and one-sided frames in it; ids as floats `[frames, 1]`."""
+    if program.ids:
+        most = min(op.rows for op in program.ops if isinstance(op, Embedding))
+        return rng.integers(0, most, (count, 1)).astype(np.float32)
     frames = rng.normal(0, 1, (count, program.input_width)).astype(np.float32)
     for scale in (0.0, 1e-30, 1e-18, 1e6, 1e18):
         frames[rng.random(count) < 0.08] *= np.float32(scale)
     frames[rng.random(frames.shape) < 0.1] = 0
     return frames
+
+
+def as_pushed(program: Program, frames: Floats) -> Array:
+    """Return frames as a caller pushes them: ids as integers `[frames]`."""
+    return frames[:, 0].astype(np.int64) if program.ids else frames
 
 
 def cuts(count: int) -> st.SearchStrategy[list[int]]:

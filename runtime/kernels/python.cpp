@@ -132,6 +132,33 @@ nb::object as_float32(nb::handle chunk) {
   return cast;
 }
 
+// Ids `[frames]` as floats `[frames, 1]`, each checked against the tables' size before anything is touched.
+nb::object ids_as_float32(nb::handle chunk, uint32_t rows) {
+  nb::object any = nb::steal(PyArray_FromAny(chunk.ptr(), nullptr, 0, 0, 0, nullptr));
+  if (!any.is_valid()) throw nb::python_error();
+  auto *array = reinterpret_cast<PyArrayObject *>(any.ptr());
+  if (!PyTypeNum_ISINTEGER(PyArray_TYPE(array))) {
+    nb::object dtype = any.attr("dtype");
+    raise("ChunkError", std::string("chunk has dtype ") + nb::str(dtype).c_str() + ", wanted ids, which are integers");
+  }
+  if (PyArray_NDIM(array) != 1) raise("ChunkError", "chunk has shape " + shape_of(array) + ", wanted ids (frames)");
+  nb::object whole =
+      nb::steal(PyArray_FromArray(array, PyArray_DescrFromType(NPY_INT64), NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST));
+  npy_intp sizes[2] = {PyArray_DIM(array, 0), 1};
+  nb::object floats = nb::steal(PyArray_SimpleNew(2, sizes, NPY_FLOAT));
+  if (!whole.is_valid() || !floats.is_valid()) throw nb::python_error();
+  const auto *ids = static_cast<const npy_int64 *>(PyArray_DATA(reinterpret_cast<PyArrayObject *>(whole.ptr())));
+  auto *out = static_cast<float *>(PyArray_DATA(reinterpret_cast<PyArrayObject *>(floats.ptr())));
+  for (npy_intp i = 0; i < sizes[0]; i++) {
+    if (ids[i] < 0 || ids[i] >= rows) {
+      raise("ChunkError", "chunk holds id " + std::to_string(ids[i]) + " at frame " + std::to_string(i) +
+                              "; wanted 0 to " + std::to_string(rows - 1) + "; chunk refused, state unchanged");
+    }
+    out[i] = static_cast<float>(ids[i]);
+  }
+  return floats;
+}
+
 class Stream {
  public:
   explicit Stream(nb::object model)
@@ -140,7 +167,8 @@ class Stream {
   }
 
   nb::object push(nb::handle chunk, nb::handle out) {
-    nb::object frames = as_float32(chunk);
+    const uint32_t ids = tide_input_ids(model_->get());
+    nb::object frames = ids ? ids_as_float32(chunk, ids) : as_float32(chunk);
     auto *array = reinterpret_cast<PyArrayObject *>(frames.ptr());
     check_shape(array);
     const size_t count = static_cast<size_t>(PyArray_DIM(array, 0));

@@ -6,26 +6,51 @@ specification of its kernel.
 """
 
 from .base import FloatOperator, Operator, Record, Slot, State
+from .embedding import Embedding
 from .linear import Linear
-from .pointwise import Elementwise
+from .over_features import LayerNorm, Reduce, Softmax
+from .pointwise import Binary, Elementwise, Map
 from .recurrent import Cell, Gru, Lstm, Rnn, is_hidden
-from .select import Last
+from .select import Concat, Last, Slice
 
-OPERATORS: tuple[type[Operator], ...] = (Lstm, Linear, Elementwise, Last, Gru, Rnn)
+OPERATORS: tuple[type[Operator], ...] = (
+    Lstm,
+    Linear,
+    Elementwise,
+    Last,
+    Gru,
+    Rnn,
+    Map,
+    Binary,
+    Reduce,
+    Softmax,
+    LayerNorm,
+    Slice,
+    Concat,
+    Embedding,
+)
 
 __all__ = [
     "OPERATORS",
+    "Binary",
     "Cell",
+    "Concat",
     "Elementwise",
+    "Embedding",
     "FloatOperator",
     "Gru",
     "Last",
+    "LayerNorm",
     "Linear",
     "Lstm",
+    "Map",
     "Operator",
     "Record",
+    "Reduce",
     "Rnn",
+    "Slice",
     "Slot",
+    "Softmax",
     "State",
     "is_hidden",
 ]

@@ -73,6 +73,27 @@ def test_recurrent_weight_that_is_not_constant_is_reported_as_float(tmp_path: Pa
     assert report.backend == "onnxruntime"
 
 
+def test_embedding_table_becomes_int8_with_a_scale_an_id(tmp_path: Path) -> None:
+    graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
+    table = np.random.default_rng(0).normal(0, 1, (10, 6)).astype(np.float32)
+    graph.model.graph.initializer.append(numpy_helper.from_array(table, "table"))
+    graph.model.graph.node.insert(0, helper.make_node("Gather", ["table", "x"], ["looked up"], name="embedding"))
+    next(n for n in graph.nodes if n.op_type == "LSTM").input[0] = "looked up"
+    ids = helper.make_tensor_value_info("x", TensorProto.INT64, ["time", "batch"])
+    graph.model.graph.input[0].CopyFrom(ids)
+    graph.save(tmp_path / "m.onnx")
+    report = quantize(tmp_path / "m.onnx", tmp_path / "m.int8.onnx")
+    row = next(w for w in report.weights if w.name == "table")
+    assert (row.shape, row.bits, row.recurrent) == ((10, 6), 8, False)
+    assert report.backend.startswith("native")
+    model = onnx.load(tmp_path / "m.int8.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert {t.name: list(t.dims) for t in model.graph.initializer}["table.scale"] == [10]
+    seen = load(tmp_path / "m.int8.onnx", "native").stream().push(np.arange(10))
+    wanted = load(tmp_path / "m.int8.onnx", "onnxruntime").stream().push(np.arange(10))
+    np.testing.assert_allclose(np.asarray(seen), np.asarray(wanted), atol=1e-4)
+
+
 def no_recurrent_node(path: Path) -> None:
     value = helper.make_tensor_value_info
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [value("x", 1, [1])], [value("y", 1, [1])])

@@ -1,5 +1,6 @@
 """A plan that is truncated, altered or from elsewhere is refused by the name of its field."""
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Callable
@@ -9,9 +10,21 @@ import numpy as np
 import pytest
 from programs import contract_of, gru, lstm, matrix, rnn, write_lstm
 from tidegate.quant import quantize
-from tidegate.runtime.errors import PlanError
+from tidegate.runtime.errors import ChunkError, PlanError
 from tidegate.runtime.model import compile_model, load
 from tidegate.runtime.native import NativeModel
+from tidegate.runtime.operators import (
+    OPERATORS,
+    Binary,
+    Concat,
+    Embedding,
+    LayerNorm,
+    Map,
+    Reduce,
+    Slice,
+    Softmax,
+)
+from tidegate.runtime.operators.pointwise import CONSTANTS
 from tidegate.runtime.plan import HEADER, OP, compile_program
 from tidegate.runtime.program import Elementwise, Last, Linear, Program, Reading
 
@@ -83,6 +96,36 @@ def test_flipped_bits_under_a_repaired_checksum_are_refused_or_run_within_bounds
         stream.push(frames)
 
 
+def plan_of_many_operators() -> bytes:
+    """Ids, and one or more of each operator that has counts, functions or two inputs."""
+    rng = np.random.default_rng(0)
+    ops = (
+        Embedding((0,), rng.normal(0, 1, (5, 6)).astype(np.float32)),
+        Embedding((0,), matrix(rng, 7, 3, Reading.FRAME, 16)),
+        Slice((1,), 1, 2, 3),
+        Concat((2, 3)),
+        Binary((4, 4), "mul"),
+        Reduce((5,), "mean"),
+        Binary((4, 6), "sub"),
+        LayerNorm((7,), np.ones(5, np.float32), np.zeros(5, np.float32), 1e-5),
+        Softmax((8,), "softmax"),
+        Map((9,), "leaky_relu", (0.1,)),
+    )
+    program = Program(1, ops, (("y", len(ops)),), ids=True)
+    return compile_program(program, contract_of(program))
+
+
+def test_altered_fields_of_every_operator_are_refused_or_run_within_bounds() -> None:
+    plan = plan_of_many_operators()
+    ids = np.zeros(20, np.int64)
+    NativeModel(plan).stream().push(ids)
+    for bit in range(8 * HEADER.size - 8 * 100, 8 * (HEADER.size + 10 * OP.size)):
+        altered = bytearray(plan)
+        altered[bit // 8] ^= 1 << bit % 8
+        with contextlib.suppress(PlanError, ChunkError):
+            NativeModel(sealed(altered)).stream().push(ids)
+
+
 def at_op(op: int, offset: int) -> int:
     return HEADER.size + OP.size * op + offset
 
@@ -94,14 +137,14 @@ def at_op(op: int, offset: int) -> int:
         (24, 0, "plan: operations is 0, wanted 1"),
         (32, 99999, "plan: input width is 99999, wanted 16384"),
         (40, 64, "plan: operation table is 64, wanted 128"),
-        (at_op(0, 0), 77, "plan, operation 0: kind is 77, wanted 6"),
+        (at_op(0, 0), 77, f"plan, operation 0: kind is 77, wanted {len(OPERATORS)}"),
         (at_op(0, 8), 1, "plan, operation 0: input is 1, wanted 0"),
         (at_op(0, 48 + 16), 17, "plan, operation 0: w.rows is 17, wanted 16"),
         (at_op(0, 48 + 24), 9, "plan, operation 0: w.reading is 9, wanted 2"),
         (at_op(0, 48 + 28), 17, "plan, operation 0: w.bits is 17, wanted 16"),
         (at_op(0, 48), 1 << 20, "plan, operation 0: w.codes is 1048576"),
         (at_op(0, 96), 65, "plan, operation 0: r.codes is 65, wanted 64"),
-        (at_op(1, 4), 5, "plan, operation 1: function is 5, wanted 4"),
+        (at_op(1, 4), 77, f"plan, operation 1: function is 77, wanted {len(CONSTANTS)}"),
         (at_op(2, 48 + 20), 5, "plan, operation 2: w.columns is 5, wanted 4"),
     ],
 )

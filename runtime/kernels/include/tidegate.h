@@ -31,7 +31,8 @@ extern "C" {
 typedef enum tide_status {
   TIDE_OK = 0,
   TIDE_E_PLAN = -1,  /* the plan is truncated, altered, of another version, or says what cannot be */
-  TIDE_E_INPUT = -2, /* a frame holds NaN, infinity or a magnitude above 2^64; the state is unchanged */
+  TIDE_E_INPUT = -2, /* a frame holds NaN, infinity, a magnitude above 2^64 or an id that is not in the table;
+                      * the state is unchanged */
   TIDE_E_RANGE = -3, /* a value inside the model left 2^64; the state is unchanged */
 } tide_status;
 
@@ -65,6 +66,8 @@ size_t tide_model_bytes(const void *plan, const tide_variant *variant);
 tide_model *tide_model_init(void *memory, const void *plan, const tide_variant *variant);
 const tide_variant *tide_model_variant(const tide_model *model);
 
+/* How many ids a model takes, 0 and up, each a frame of one float; 0 for a model whose frames are features. */
+uint32_t tide_input_ids(const tide_model *model);
 /* Features of a frame. */
 uint32_t tide_input_width(const tide_model *model);
 /* Outputs, their features, and whether they have one row a frame (1) or one a push (0: the last frame's). */

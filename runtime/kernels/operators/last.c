@@ -5,7 +5,7 @@
 
 static plan_shape shape(const plan_op *op, const plan_shape *in) {
   (void)op;
-  return (plan_shape){in[0].width, 0};
+  return (plan_shape){.width = in[0].width};
 }
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,

@@ -4,7 +4,7 @@
 #include "../src/operators.h"
 
 static plan_shape shape(const plan_op *op, const plan_shape *in) {
-  return (plan_shape){op->matrices[0].rows, in[0].timed};
+  return (plan_shape){.width = op->matrices[0].rows, .timed = in[0].timed};
 }
 
 static int check(const plan_check *c) {

@@ -19,6 +19,7 @@ struct tide_model {
   plan_header header;
   const model_op *ops;
   uint32_t states;
+  uint32_t ids;                  /* ids that every table has; 0: the input is floats */
   int fallible;                  /* some operation's result may leave 2^64 */
   size_t code_bytes, row_floats; /* most that a frame's codes and packed rows need in any operation */
 };
@@ -55,6 +56,7 @@ static model_op prepare_op(tide_arena *arena, const plan_op *source, const tide_
 }
 
 static void account_op(tide_model *model, const model_op *op) {
+  if (op->operator->ids && op->counts[0] < model->ids) model->ids = op->counts[0];
   model->states += op->operator->vectors;
   model->fallible |= !op->operator->bounded;
   for (uint32_t i = 0; i < PLAN_MATRICES; i++) {
@@ -67,7 +69,7 @@ static void shape_op(const plan_header *header, const plan_op *source, model_op 
   plan_shape in[PLAN_INPUTS];
   for (uint32_t i = 0; i < ops[index].operator->inputs; i++) {
     const model_op *maker = source->inputs[i] ? &ops[source->inputs[i] - 1] : NULL;
-    in[i] = maker ? (plan_shape){maker->width, maker->timed} : (plan_shape){header->input_width, 1};
+    in[i] = maker ? (plan_shape){maker->width, maker->timed, 0} : (plan_shape){header->input_width, 1, 0};
     ops[index].in_widths[i] = in[i].width;
   }
   const plan_shape out = ops[index].operator->shape(source, in);
@@ -79,7 +81,8 @@ static tide_model *lay_model(tide_arena *arena, const void *plan, const tide_var
   const plan_header header = plan_read_header(plan);
   tide_model *model = tide_take(arena, sizeof *model);
   model_op *ops = tide_take(arena, header.ops * sizeof *ops);
-  if (model) *model = (tide_model){.variant = variant, .header = header, .ops = ops};
+  const uint32_t ids = header.input_ids ? PLAN_MAX_IDS : 0;
+  if (model) *model = (tide_model){.variant = variant, .header = header, .ops = ops, .ids = ids};
   for (uint32_t i = 0; i < header.ops; i++) {
     const plan_op source = plan_read_op(plan, &header, i);
     const model_op op = prepare_op(arena, &source, variant);
@@ -105,6 +108,8 @@ tide_model *tide_model_init(void *memory, const void *plan, const tide_variant *
 const tide_variant *tide_model_variant(const tide_model *model) { return model->variant; }
 
 uint32_t tide_input_width(const tide_model *model) { return model->header.input_width; }
+
+uint32_t tide_input_ids(const tide_model *model) { return model->ids; }
 
 uint32_t tide_output_count(const tide_model *model) { return model->header.outputs; }
 
@@ -262,9 +267,22 @@ static tide_status roll_back(tide_stream *stream) {
   return TIDE_E_RANGE;
 }
 
+/* Whether every id is whole and in all tables. */
+static int ids_ok(const float *ids, size_t count, uint32_t rows) {
+  for (size_t i = 0; i < count; i++) {
+    if (!(ids[i] >= 0.0f && ids[i] < (float)rows && ids[i] == floorf(ids[i]))) return 0;
+  }
+  return 1;
+}
+
+static int input_ok(const tide_model *model, const float *frames, size_t count) {
+  if (model->ids) return ids_ok(frames, count, model->ids);
+  return tide_in_range(frames, count * model->header.input_width);
+}
+
 tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs) {
   const uint32_t width = stream->model->header.input_width;
-  if (!tide_in_range(frames, count * width)) return TIDE_E_INPUT;
+  if (!input_ok(stream->model, frames, count)) return TIDE_E_INPUT;
   if (stream->model->fallible) memcpy(stream->before, stream->carried, stream->carried_bytes);
   for (size_t done = 0; done < count;) {
     const uint32_t block = count - done < BLOCK ? (uint32_t)(count - done) : BLOCK;

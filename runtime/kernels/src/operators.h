@@ -50,6 +50,7 @@ struct tide_operator {
   const char *name;
   uint32_t inputs;  /* values it reads */
   uint32_t vectors; /* state vectors that callers see, each `width` long */
+  int ids;          /* it reads ids */
   int bounded;      /* its results cannot leave 2^64 */
   /* The shape of the value it makes, from those it reads. */
   plan_shape (*shape)(const plan_op *op, const plan_shape *in);

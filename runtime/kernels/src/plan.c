@@ -31,6 +31,7 @@ plan_header plan_read_header(const void *plan) {
       .ops = u32_at(p + 24),
       .outputs = u32_at(p + 28),
       .input_width = u32_at(p + 32),
+      .input_ids = u32_at(p + 36),
       .bytes = u64_at(p + 16),
       .op_records = p + u64_at(p + 40),
       .output_records = p + u64_at(p + 48),
@@ -97,6 +98,10 @@ int plan_within(const plan_check *c, const char *field, uint64_t seen, uint64_t 
 
 int plan_timed(const plan_check *c) { return plan_equal(c, "input has a time axis", (uint64_t)c->in[0].timed, 1); }
 
+int plan_same_times(const plan_check *c) {
+  return plan_equal(c, "second input has a time axis", (uint64_t)c->in[1].timed, (uint64_t)c->in[0].timed);
+}
+
 /* An array must start on a cache line, behind the header, and end within the plan. */
 static int array(const plan_check *c, const char *field, uint64_t offset, uint64_t bytes) {
   if (offset % TIDE_ALIGNMENT) return plan_refuse(c, field, offset, offset / TIDE_ALIGNMENT * TIDE_ALIGNMENT);
@@ -122,10 +127,10 @@ int plan_number_ok(const plan_check *c, uint32_t index, const char *field) {
   return magnitude(c, field, c->op.numbers[index], 1, 0x1p-60f, 0x1p60f);
 }
 
-int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint32_t count, int zero) {
+int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count, int zero) {
   const uint64_t offset = u64_at(c->record + AT_VECTORS + 8 * vector);
-  if (!array(c, field, offset, (uint64_t)count * sizeof(float))) return 0;
-  for (uint32_t i = 0; i < count; i++) {
+  if (!array(c, field, offset, count * sizeof(float))) return 0;
+  for (uint64_t i = 0; i < count; i++) {
     if (!magnitude(c, field, c->op.vectors[vector][i], zero, 0x1p-60f, 0x1p60f)) return 0;
   }
   return 1;
@@ -195,7 +200,8 @@ static int check_header(const plan_check *c) {
          plan_equal(c, "size", c->bytes, u64_at(c->plan + 16)) &&
          plan_equal(c, "checksum", u32_at(c->plan + 12), crc32_of(c->plan + 16, c->bytes - 16)) &&
          plan_within(c, "operations", ops, 1, PLAN_MAX_OPS) && plan_within(c, "outputs", outputs, 1, PLAN_MAX_OPS) &&
-         plan_within(c, "input width", u32_at(c->plan + 32), 1, PLAN_MAX_WIDTH) &&
+         plan_within(c, "input kind", u32_at(c->plan + 36), 0, 1) &&
+         plan_within(c, "input width", u32_at(c->plan + 32), 1, u32_at(c->plan + 36) ? 1 : PLAN_MAX_WIDTH) &&
          array(c, "operation table", u64_at(c->plan + 40), (uint64_t)ops * PLAN_OP_BYTES) &&
          array(c, "output table", u64_at(c->plan + 48), (uint64_t)outputs * 4) &&
          array(c, "text", u64_at(c->plan + 56), u64_at(c->plan + 64));
@@ -207,6 +213,7 @@ static int check_op(plan_check *c, const plan_shape *values) {
   for (uint32_t i = 0; i < operator->inputs; i++) {
     if (!plan_within(c, "input", c->op.inputs[i], 0, c->index)) return 0;
     c->in[i] = values[c->op.inputs[i]];
+    if (!plan_equal(c, "input is ids", (uint64_t)c->in[i].ids, (uint64_t)operator->ids)) return 0;
   }
   c->out = operator->shape(&c->op, c->in);
   return plan_within(c, "width", c->out.width, 1, PLAN_MAX_WIDTH) && operator->check(c);
@@ -216,7 +223,7 @@ static int check_plan(plan_check *c) {
   if (!check_header(c)) return 0;
   const plan_header header = plan_read_header(c->plan);
   plan_shape values[PLAN_MAX_OPS + 1];
-  values[0] = (plan_shape){header.input_width, 1};
+  values[0] = (plan_shape){header.input_width, 1, (int)header.input_ids};
   for (uint32_t op = 0; op < header.ops; op++) {
     c->index = op;
     c->record = header.op_records + (size_t)op * PLAN_OP_BYTES;

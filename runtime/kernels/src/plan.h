@@ -10,6 +10,7 @@ enum {
   PLAN_OP_BYTES = 256,
   PLAN_MAX_OPS = 1024,
   PLAN_MAX_WIDTH = 16384,
+  PLAN_MAX_IDS = 1 << 24, /* ids reach the engine as floats, which are exact below */
   PLAN_INPUTS = 2,
   PLAN_MATRICES = 3,
   PLAN_VECTORS = 2,
@@ -39,6 +40,7 @@ typedef struct plan_op {
 
 typedef struct plan_header {
   uint32_t ops, outputs, input_width;
+  uint32_t input_ids; /* 1 where the input is ids, not floats */
   uint64_t bytes;
   const uint8_t *op_records, *output_records;
 } plan_header;
@@ -48,10 +50,12 @@ plan_header plan_read_header(const void *plan);
 plan_op plan_read_op(const void *plan, const plan_header *header, uint32_t op);
 uint32_t plan_read_output(const plan_header *header, uint32_t output);
 
-/* What a value looks like: features of a row, and whether there is a row for each frame or one a push. */
+/* What a value looks like: features of a row, whether there is a row for each frame or one a push, and whether it
+ * is ids, which only a lookup may read. */
 typedef struct plan_shape {
   uint32_t width;
   int timed;
+  int ids;
 } plan_shape;
 
 /* ---- checking an operation of a plan from a stranger ---- */
@@ -71,10 +75,12 @@ int plan_equal(const plan_check *c, const char *field, uint64_t seen, uint64_t w
 int plan_within(const plan_check *c, const char *field, uint64_t seen, uint64_t least, uint64_t most);
 /* The input has a row for each frame. */
 int plan_timed(const plan_check *c);
+/* Both inputs have a row for each frame, or neither. */
+int plan_same_times(const plan_check *c);
 /* A matrix of these sizes, its codes, scales, and activation bits that cannot overflow int32. */
 int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
 /* `count` floats, each of magnitude 2^-60 to 2^60, or 0 where that is allowed. */
-int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint32_t count, int zero);
+int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count, int zero);
 /* A number of a magnitude up to 2^60, not subnormal. */
 int plan_number_ok(const plan_check *c, uint32_t index, const char *field);
 

@@ -1,0 +1,141 @@
+/* Functions of one float, every operation rounded: runtime/operators/functions.py in C, the same bits.
+ *
+ * Scalar and without branches where it can be, so that compilers vectorize the loops around them; the steps of
+ * recurrent layers have vectors of their own in step.inc. */
+#ifndef TIDE_FUNCTIONS_H
+#define TIDE_FUNCTIONS_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "tanh.h"
+
+/* Values below 2^-60 become +0 before and after a float operation; NaN stays, for the range check to find. */
+static inline float tide_flush(float x) { return fabsf(x) < 0x1p-60f ? 0.0f : x; }
+
+static inline float tide_clamp(float x, float least, float most) { return x > most ? most : x < least ? least : x; }
+
+static inline float tide_tanh(float x) {
+  const float u = tide_clamp(x * TANH_UNIT, -TANH_LIMIT, TANH_LIMIT), s = u * u;
+  const float p = (((s + TANH_P[3]) * s + TANH_P[2]) * s + TANH_P[1]) * s + TANH_P[0];
+  const float q = (((s + TANH_Q[3]) * s + TANH_Q[2]) * s + TANH_Q[1]) * s + TANH_Q[0];
+  return tide_clamp(u * p / q, -1.0f, 1.0f);
+}
+
+static inline float tide_sigmoid(float x) { return 0.5f * tide_tanh(0.5f * x) + 0.5f; }
+
+#define LN2_HIGH 0x1.63p-1f
+#define LN2_LOW -0x1.bd0106p-13f
+
+static inline float tide_exp(float x) {
+  x = tide_clamp(x, -42.0f, 45.0f);
+  const float k = (x * 0x1.715476p+0f + 0x1.8p23f) - 0x1.8p23f; /* to the nearest whole number, ties to even */
+  const float r = (x - k * LN2_HIGH) - k * LN2_LOW;
+  float y = 0x1.a0d2cep-13f;
+  y = y * r + 0x1.6e879cp-10f;
+  y = y * r + 0x1.11121p-7f;
+  y = y * r + 0x1.555382p-5f;
+  y = y * r + 0x1.555554p-3f;
+  y = y * r + 0x1p-1f;
+  const uint32_t bits = (uint32_t)((int32_t)k + 127) << 23;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return ((y * (r * r) + r) + 1.0f) * power;
+}
+
+static inline float tide_log(float x) {
+  if (!(x > 0.0f)) return NAN;
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  const uint32_t above = bits - 0x3f3504f3u; /* the bits of sqrt(1/2) */
+  const int32_t exponent = (int32_t)(above >> 23) - (above >> 31 ? 512 : 0);
+  bits -= (uint32_t)exponent << 23;
+  float f;
+  memcpy(&f, &bits, sizeof f);
+  f -= 1.0f;
+  const float k = (float)exponent, s = f * f;
+  float y = 0x1.204376p-4f;
+  y = y * f + -0x1.d7a37p-4f;
+  y = y * f + 0x1.de4a34p-4f;
+  y = y * f + -0x1.fcba9ep-4f;
+  y = y * f + 0x1.23d37ep-3f;
+  y = y * f + -0x1.555cap-3f;
+  y = y * f + 0x1.999d58p-3f;
+  y = y * f + -0x1.fffff8p-3f;
+  y = y * f + 0x1.555554p-2f;
+  const float tail = (y * f) * s + k * LN2_LOW;
+  return (f + (tail - 0.5f * s)) + k * LN2_HIGH;
+}
+
+static inline float tide_erf(float x) {
+  x = tide_clamp(x, -4.0f, 4.0f);
+  const float s = x * x;
+  float p = -0x1.2bbe16p-32f;
+  p = p * s + 0x1.dbffdcp-26f;
+  p = p * s + -0x1.19fea2p-19f;
+  p = p * s + -0x1.dd85a4p-15f;
+  p = p * s + -0x1.8158c6p-11f;
+  p = p * s + -0x1.8343ecp-9f;
+  p = p * s + -0x1.07b7a8p-6f;
+  float q = -0x1.e8c19ap-17f;
+  q = q * s + -0x1.bf7a52p-13f;
+  q = q * s + -0x1.b9249cp-10f;
+  q = q * s + -0x1.e337fp-8f;
+  q = q * s + -0x1.d36d4ep-7f;
+  return tide_clamp(x * p / q, -1.0f, 1.0f);
+}
+
+static inline float tide_gelu(float x) { return (0.5f * x) * (1.0f + tide_erf(x * 0x1.6a09e6p-1f)); }
+
+static inline float tide_gelu_tanh(float x) {
+  const float u = tide_clamp(x, -32.0f, 32.0f);
+  return (0.5f * x) * (1.0f + tide_tanh((u + ((u * u) * u) * 0x1.6e4e26p-5f) * 0x1.988454p-1f));
+}
+
+/* ---- over all features of a frame ---- */
+
+/* Sums go in 8 interleaved lanes, each ascending, then fold by halves: vectors of any machine can do the same. */
+enum { SUM_LANES = 8 };
+
+static inline float tide_fold(float *lanes) {
+  for (int half = SUM_LANES / 2; half; half /= 2) {
+    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
+static inline float tide_sum(const float *x, size_t count) {
+  float lanes[SUM_LANES] = {0};
+  size_t i = 0;
+  for (; i + SUM_LANES <= count; i += SUM_LANES) {
+    for (size_t k = 0; k < SUM_LANES; k++) lanes[k] += tide_flush(x[i + k]);
+  }
+  for (size_t k = 0; i + k < count; k++) lanes[k] += tide_flush(x[i + k]);
+  return tide_fold(lanes);
+}
+
+static inline float tide_sum_square(const float *x, size_t count) {
+  float lanes[SUM_LANES] = {0};
+  size_t i = 0;
+  for (; i + SUM_LANES <= count; i += SUM_LANES) {
+    for (size_t k = 0; k < SUM_LANES; k++) lanes[k] += tide_flush(x[i + k]) * tide_flush(x[i + k]);
+  }
+  for (size_t k = 0; i + k < count; k++) lanes[k] += tide_flush(x[i + k]) * tide_flush(x[i + k]);
+  return tide_fold(lanes);
+}
+
+static inline float tide_max(const float *x, size_t count) {
+  float most = tide_flush(x[0]);
+  for (size_t i = 1; i < count; i++) most = tide_flush(x[i]) > most ? tide_flush(x[i]) : most;
+  return most;
+}
+
+static inline float tide_min(const float *x, size_t count) {
+  float least = tide_flush(x[0]);
+  for (size_t i = 1; i < count; i++) least = tide_flush(x[i]) < least ? tide_flush(x[i]) : least;
+  return least;
+}
+
+#endif

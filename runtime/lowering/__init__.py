@@ -1,0 +1,1 @@
+"""What each family of ONNX operators becomes in the engine."""

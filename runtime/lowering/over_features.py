@@ -1,0 +1,101 @@
+"""Operators that look at all features of a frame; batch normalization folds to constants."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from ..arrays import Array
+from ..graph import attributes
+from ..operators import Binary, Elementwise, LayerNorm, Reduce, Softmax
+from ..tracing import FEATURE, Handler, Signal, Trace, Value, unsupported
+from .weights import flushed
+
+REDUCTIONS = {
+    "ReduceSum": "sum",
+    "ReduceMean": "mean",
+    "ReduceMax": "max",
+    "ReduceMin": "min",
+    "ReduceSumSquare": "sum_square",
+    "ReduceL2": "l2",
+}
+SOFTMAXES = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
+AXIS_IS_LAST = 13  # operator set from which the axis of a softmax is one axis, by default the last
+
+
+def _over_features(trace: Trace, node: onnx.NodeProto, axes: list[int]) -> Signal:
+    """Return the signal if these axes are its features alone."""
+    signal = trace.signal(node)
+    named = [signal.axes[a] for a in axes if -len(signal.axes) <= a < len(signal.axes)]
+    if named != [FEATURE] or len(axes) != 1:
+        raise unsupported(node, f"it works along axes {axes} of ({', '.join(signal.axes)}), wanted the features alone")
+    return signal
+
+
+def _reduce(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    signal = _over_features(trace, node, trace.integers(node, 1, "axes") or [])
+    value = trace.emit(Reduce((signal.value,), REDUCTIONS[node.op_type]))
+    kept = attributes(node).get("keepdims", 1)
+    axes = signal.axes if kept else tuple(a for a in signal.axes if a != FEATURE)
+    return [Signal(value, axes)]
+
+
+def _softmax(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    axis = attributes(node).get("axis", -1 if trace.graph.opset() >= AXIS_IS_LAST else 1)
+    signal = _over_features(trace, node, [axis])
+    if trace.graph.opset() < AXIS_IS_LAST and signal.axes[-1] != FEATURE:
+        raise unsupported(node, f"operator set {trace.graph.opset()} works along several axes, wanted features last")
+    return [replace(signal, value=trace.emit(Softmax((signal.value,), SOFTMAXES[node.op_type])))]
+
+
+def _layer_norm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    given = attributes(node)
+    signal = _over_features(trace, node, [given.get("axis", -1)])
+    if signal.axes[-1] != FEATURE:
+        raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted features last")
+    scale, bias = (_vector(trace, node, i, signal, default) for i, default in ((1, 1.0), (2, 0.0)))
+    epsilon = float(flushed(node, np.asarray(given.get("epsilon", 1e-5))))
+    return [replace(signal, value=trace.emit(LayerNorm((signal.value,), scale, bias, epsilon)))]
+
+
+def _vector(trace: Trace, node: onnx.NodeProto, position: int, signal: Signal, default: float) -> Array:
+    width = trace.widths[signal.value]
+    if position >= len(node.input) or node.input[position] == "":
+        return np.full(width, default, np.float32)
+    values = trace.constant(node, position)
+    if values is None or values.size not in (1, width):
+        raise unsupported(node, f"its input {node.input[position]!r} is not a constant of one value or {width}")
+    return flushed(node, np.broadcast_to(np.ravel(values), width))
+
+
+def _batch_norm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """Fold mean and variance into a scale and a shift, in float64 and rounded once."""
+    given = attributes(node)
+    if given.get("training_mode", 0):
+        raise unsupported(node, "it is in training mode; export the model in eval mode")
+    signal = _over_features(trace, node, [1])
+    parts = (_vector(trace, node, i, signal, 0.0).astype(np.float64) for i in range(1, 5))
+    scale, bias, mean, variance = parts
+    gain = scale / np.sqrt(variance + given.get("epsilon", 1e-5))
+    value = trace.emit(Elementwise((signal.value,), "mul", flushed(node, gain)))
+    return [replace(signal, value=trace.emit(Elementwise((value,), "add", flushed(node, bias - mean * gain))))]
+
+
+def _lp_norm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """Divide by the norm, and leave a frame of zeros as it is: its norm counts as 2^-60."""
+    given = attributes(node)
+    if given.get("p", 2) != 2:
+        raise unsupported(node, f"p is {given['p']}, wanted 2")
+    signal = _over_features(trace, node, [given.get("axis", -1)])
+    norm = trace.emit(Reduce((signal.value,), "l2"))
+    norm = trace.emit(Elementwise((norm,), "max", np.full(1, 2.0**-60, np.float32)))
+    return [replace(signal, value=trace.emit(Binary((signal.value, norm), "div")))]
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(REDUCTIONS, _reduce),
+    **dict.fromkeys(SOFTMAXES, _softmax),
+    "LayerNormalization": _layer_norm,
+    "BatchNormalization": _batch_norm,
+    "LpNormalization": _lp_norm,
+}

@@ -1,0 +1,187 @@
+"""Functions feature by feature: of one value, of a value and a constant, of two values."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from ..arrays import Array
+from ..graph import attributes
+from ..operators import Binary, Elementwise, Linear, Map
+from ..tracing import FEATURE, ONE, TIME, Handler, Signal, Sizes, Trace, Value, unsupported
+from .weights import along_features, flushed
+
+MAPS = {
+    "Relu": "relu",
+    "Tanh": "tanh",
+    "Sigmoid": "sigmoid",
+    "Erf": "erf",
+    "Sqrt": "sqrt",
+    "Abs": "abs",
+    "Neg": "neg",
+    "Exp": "exp",
+    "Log": "log",
+    "Reciprocal": "reciprocal",
+}
+FUNCTIONS = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Max": "max", "Min": "min"}
+SWAPPED = {"sub": "from", "div": "into"}  # with the constant first; the others commute
+SIZES = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.floor_divide}
+POWERS = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
+BEYOND = 2.0**64  # a bound from here on bounds nothing
+
+
+def _map(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    return [mapped(trace, trace.signal(node), MAPS[node.op_type])]
+
+
+def mapped(trace: Trace, signal: Signal, function: str, *numbers: float) -> Signal:
+    """Emit a function of one value."""
+    return replace(signal, value=trace.emit(Map((signal.value,), function, numbers)))
+
+
+def _numbers(node: onnx.NodeProto, **defaults: float) -> list[float]:
+    given = attributes(node)
+    return [float(v) for v in flushed(node, np.asarray([given.get(key, value) for key, value in defaults.items()]))]
+
+
+def _leaky_relu(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    return [mapped(trace, trace.signal(node), "leaky_relu", *_numbers(node, alpha=0.01))]
+
+
+def _hard_sigmoid(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    return [mapped(trace, trace.signal(node), "hard_sigmoid", *_numbers(node, alpha=0.2, beta=0.5))]
+
+
+def _hard_swish(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    signal = trace.signal(node)
+    return [paired(trace, node, signal, mapped(trace, signal, "hard_sigmoid", float(np.float32(1 / 6)), 0.5), "mul")]
+
+
+def _swish(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    if attributes(node).get("alpha", 1.0) != 1.0:
+        raise unsupported(node, "alpha must be 1")
+    signal = trace.signal(node)
+    return [paired(trace, node, signal, mapped(trace, signal, "sigmoid"), "mul")]
+
+
+def _gelu(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    form = attributes(node).get("approximate", "none")
+    return [mapped(trace, trace.signal(node), "gelu_tanh" if form == "tanh" else "gelu")]
+
+
+def _pow(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    power = trace.constant(node, 1)
+    function = POWERS.get(float(power.item())) if power is not None and power.size == 1 else None
+    if function is None:
+        raise unsupported(node, f"its exponent must be a constant, one of {', '.join(map(str, POWERS))}")
+    return [mapped(trace, trace.signal(node), function)]
+
+
+def _prelu(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    slope = trace.constant(node, 1)
+    if slope is None:
+        raise unsupported(node, "its slope is not constant")
+    return [with_constant(trace, node, trace.signal(node), "prelu", slope)]
+
+
+def _clip(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    signal = trace.signal(node)
+    for position, key, function in ((1, "min", "max"), (2, "max", "min")):
+        bound = _bound(trace, node, position, key)
+        if bound is not None and abs(float(bound.item())) < BEYOND:
+            signal = with_constant(trace, node, signal, function, bound)
+    return [signal]
+
+
+def _bound(trace: Trace, node: onnx.NodeProto, position: int, key: str) -> Array | None:
+    if position < len(node.input) and node.input[position]:
+        bound = trace.constant(node, position)
+        if bound is None or bound.size != 1:
+            raise unsupported(node, f"its {key} {node.input[position]!r} is not one constant value")
+        return bound
+    given = attributes(node).get(key)
+    return None if given is None else np.asarray(given, np.float32)
+
+
+# ---- two operands ----
+
+
+def _arithmetic(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    if len(node.input) != 2:
+        raise unsupported(node, f"it has {len(node.input)} inputs, the engine takes two")
+    if any(isinstance(trace.values.get(name), Sizes) for name in node.input):
+        return [_of_sizes(trace, node)]
+    function = FUNCTIONS[node.op_type]
+    first, second = (trace.constant(node, i) for i in (0, 1))
+    if second is not None:
+        return [with_constant(trace, node, trace.signal(node), function, second)]
+    if first is not None:
+        return [with_constant(trace, node, trace.signal(node, 1), SWAPPED.get(function, function), first)]
+    return [paired(trace, node, trace.signal(node), trace.signal(node, 1), function)]
+
+
+def _of_sizes(trace: Trace, node: onnx.NodeProto) -> Sizes:
+    """Compute with sizes that are known, as torch writes the bounds of a chunk() or split()."""
+    numbers = [trace.integers(node, position, "") for position in (0, 1)]
+    compute = SIZES.get(node.op_type)
+    if compute is None or None in numbers:
+        raise unsupported(node, "it computes with a size that a push decides")
+    first, second = (np.asarray(n, np.int64) for n in numbers)
+    if node.op_type == "Div" and not np.all(second):
+        raise unsupported(node, "it divides a size by zero")
+    return Sizes(tuple(int(size) for size in compute(first, second)))
+
+
+def with_constant(trace: Trace, node: onnx.NodeProto, signal: Signal, function: str, constant: Array) -> Signal:
+    """Emit a function of a value and a constant; the bias of a MatMul goes into it."""
+    vector, signal = along_features(trace, node, constant, signal)
+    linear = _unbiased_linear(trace, signal) if function == "add" else None
+    if linear is not None:
+        trace.ops[-1] = replace(linear, bias=vector)
+        return signal
+    if function == "div" and not np.all(vector):
+        raise unsupported(node, "it divides by zero")
+    return replace(signal, value=trace.emit(Elementwise((signal.value,), function, vector)))
+
+
+def _unbiased_linear(trace: Trace, signal: Signal) -> Linear | None:
+    """Return the MatMul just before an Add that is its bias, if nothing else reads it."""
+    last = trace.ops[-1] if signal.value == len(trace.ops) > 0 else None
+    alone = trace.readers(signal.value) == 1
+    return last if isinstance(last, Linear) and not np.any(last.bias) and alone else None
+
+
+def paired(trace: Trace, node: onnx.NodeProto, a: Signal, b: Signal, function: str) -> Signal:
+    """Emit a function of two values."""
+    axes = aligned(node, a, b)
+    widths = {trace.widths[a.value], trace.widths[b.value]}
+    if len(widths) == 2 and 1 not in widths:
+        raise unsupported(node, f"its operands have {trace.widths[a.value]} and {trace.widths[b.value]} features")
+    return Signal(trace.emit(Binary((a.value, b.value), function)), axes)
+
+
+def aligned(node: onnx.NodeProto, a: Signal, b: Signal) -> tuple[str, ...]:
+    """Return the axes of two operands broadcast against each other, from the right as ONNX does."""
+    if (TIME in a.axes) != (TIME in b.axes):
+        raise unsupported(node, "it joins a value of each frame with one of the last frame alone")
+    rank = max(len(a.axes), len(b.axes))
+    first, second = ((ONE,) * (rank - len(s.axes)) + s.axes for s in (a, b))
+    axes = tuple(y if x == ONE else x for x, y in zip(first, second, strict=True))
+    fits = all(x == y or ONE in (x, y) for x, y in zip(first, second, strict=True))
+    if not fits or axes.count(FEATURE) > 1 or axes.count(TIME) > 1:
+        raise unsupported(node, f"its operands have axes ({', '.join(a.axes)}) and ({', '.join(b.axes)})")
+    return axes
+
+
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(MAPS, _map),
+    **dict.fromkeys(FUNCTIONS, _arithmetic),
+    "LeakyRelu": _leaky_relu,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _hard_swish,
+    "Swish": _swish,
+    "Gelu": _gelu,
+    "Pow": _pow,
+    "PRelu": _prelu,
+    "Clip": _clip,
+}

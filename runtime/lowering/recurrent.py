@@ -1,0 +1,114 @@
+"""Recurrent layers."""
+
+import numpy as np
+import onnx
+
+from ..arrays import Floats
+from ..graph import attributes
+from ..operators import Gru, Lstm, Rnn, Slot
+from ..operators.matrix import Matrix, Reading
+from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Final, Handler, Quantized, Signal, Trace, Value, unsupported
+from .weights import bias_of, flushed, weights_of
+
+
+def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """An LSTM."""
+    value, activations = _sequence(trace, node), _activations(node, "sigmoid", "tanh", "tanh")
+    _check_options(node, input_forget=0)
+    if activations != ("sigmoid", "tanh", "tanh"):
+        raise unsupported(node, f"activations are {', '.join(activations)}, wanted sigmoid, tanh, tanh")
+    w, r, halves = _cell_weights(trace, node, value, Reading.HIDDEN, 4)
+    h, c = (_start(trace, node, position, r.codes.shape[1]) for position in (5, 6))
+    made = trace.emit(Lstm((value,), w, r, flushed(node, halves[0] + halves[1]), h, c))
+    return [*_cell_answers(made, h), Final((None,), (c,), (ONE, BATCH, FEATURE))]
+
+
+def gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """A GRU with linear_before_reset."""
+    value, activations = _sequence(trace, node), _activations(node, "sigmoid", "tanh")
+    _check_options(node)
+    if activations != ("sigmoid", "tanh"):
+        raise unsupported(node, f"activations are {', '.join(activations)}, wanted sigmoid, tanh")
+    if attributes(node).get("linear_before_reset", 0) != 1:
+        raise unsupported(node, "linear_before_reset is 0, wanted 1, the form of PyTorch and cuDNN")
+    w, r, (bias, own) = _cell_weights(trace, node, value, Reading.HIDDEN, 3)
+    h = _start(trace, node, 5, r.codes.shape[1])
+    gates = 2 * r.codes.shape[1]  # those that add both biases: z and r
+    joined = np.concatenate([bias[:gates] + own[:gates], bias[gates:]])
+    return _cell_answers(trace.emit(Gru((value,), w, r, flushed(node, joined), own[gates:], h)), h)
+
+
+def rnn(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """A plain RNN."""
+    value, activations = _sequence(trace, node), _activations(node, "tanh")
+    _check_options(node)
+    if activations not in (("tanh",), ("relu",)):
+        raise unsupported(node, f"activations are {', '.join(activations)}, wanted tanh or relu")
+    reading = Reading.FRAME if activations == ("relu",) else Reading.HIDDEN
+    w, r, halves = _cell_weights(trace, node, value, reading, 1)
+    h = _start(trace, node, 5, r.codes.shape[1])
+    bias = flushed(node, halves[0] + halves[1])
+    return _cell_answers(trace.emit(Rnn((value,), activations[0], w, r, bias, h)), h)
+
+
+def _sequence(trace: Trace, node: onnx.NodeProto) -> int:
+    """Return the value that a recurrent node reads."""
+    signal = trace.signal(node)
+    if tuple(a if a != ONE else BATCH for a in signal.axes) != (TIME, BATCH, FEATURE):
+        raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted (time, batch, feature)")
+    return signal.value
+
+
+def _cell_weights(
+    trace: Trace, node: onnx.NodeProto, value: int, own: Reading, gates: int
+) -> tuple[Matrix, Matrix, Floats]:
+    """Return W, R, which reads h by `own`, and the biases of both, `[2, rows]`."""
+    weights, recurrent = (_first_direction(weights_of(trace, node, position)) for position in (1, 2))
+    hidden = recurrent.codes.shape[-1]
+    if (rows := {weights.codes.shape[0], recurrent.codes.shape[0]}) != {gates * hidden}:
+        raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {gates * hidden} for {hidden} units")
+    w = trace.matrix(node, weights, 0, trace.widths[value], trace.reading(value))
+    r = trace.matrix(node, recurrent, 0, hidden, own)
+    return w, r, bias_of(trace, node, 3, 2 * gates * hidden).reshape(2, -1)
+
+
+def _cell_answers(value: int, h: Slot) -> list[Value]:
+    """Return the answers Y and Y_h of a recurrent node."""
+    final = (ONE, BATCH, FEATURE)
+    return [Signal(value, (TIME, *final)), Final((value,), (h,), final)]
+
+
+def _start(trace: Trace, node: onnx.NodeProto, position: int, width: int) -> Slot:
+    name = node.input[position] if position < len(node.input) else ""
+    value = trace.values.get(name)
+    if isinstance(value, Carried) and len(value.slots) == 1:
+        return trace.take(node, value.slots[0], width)
+    raise unsupported(node, f"it does not start from a state input but from {name!r}; lift it with `tidegate export`")
+
+
+def _first_direction(weights: Quantized) -> Quantized:
+    """Drop ONNX's axis of directions."""
+    return Quantized(weights.codes[0], weights.scales, weights.axis - 1)
+
+
+def _activations(node: onnx.NodeProto, *default: str) -> tuple[str, ...]:
+    """Return the names of a node's activation functions in lower case."""
+    return tuple(_text(a).lower() for a in attributes(node).get("activations", ())) or default
+
+
+def _check_options(node: onnx.NodeProto, **more: object) -> None:
+    wanted = {"direction": "forward", "layout": 0, "clip": 0.0, **more}
+    given = attributes(node)
+    for key, value in wanted.items():
+        if given.get(key, value) != value:
+            raise unsupported(node, f"{key} is {given[key]!r}, wanted {value!r}")
+    for position, what in ((4, "sequence_lens"), (7, "peepholes")):
+        if position < len(node.input) and node.input[position]:
+            raise unsupported(node, f"it has {what}")
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+HANDLERS: dict[str, Handler] = {"LSTM": lstm, "GRU": gru, "RNN": rnn}

@@ -1,0 +1,182 @@
+"""Choosing and joining: frames, features, layers of states."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from ..graph import attributes
+from ..operators import Concat, Last, Slice
+from ..tracing import (
+    BATCH,
+    FEATURE,
+    ONE,
+    TIME,
+    Carried,
+    Final,
+    Handler,
+    Signal,
+    Sizes,
+    Trace,
+    Value,
+    unsupported,
+)
+from .embedding import embedded
+from .pointwise import aligned
+
+
+def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """Constant indices on an axis: the last frame of time, features, a layer of a final state, sizes."""
+    index = trace.constant(node, 1)
+    axis = int(attributes(node).get("axis", 0))
+    known = trace.values.get(node.input[1])
+    if isinstance(known, Signal) and trace.is_ids(known):
+        return [embedded(trace, node, known)]
+    if index is None:
+        raise unsupported(node, "the engine takes constant indices")
+    value = trace.values.get(node.input[0])
+    if isinstance(value, Sizes):
+        return [Sizes(tuple(value.items[i] for i in np.ravel(index)))]
+    if isinstance(value, Final) and axis == 0 and index.ndim == 0:
+        return [_final_layer(node, value, int(index))]
+    signal = trace.signal(node)
+    if signal.axes[axis] == FEATURE:
+        return [_features(trace, node, signal, index.astype(np.int64))]
+    if index.ndim:
+        raise unsupported(node, f"it takes {index.size} indices of the {signal.axes[axis]} axis")
+    rest = tuple(a for i, a in enumerate(signal.axes) if i != axis % len(signal.axes))
+    if signal.axes[axis] == TIME and int(index) == -1:
+        return [Signal(trace.emit(Last((signal.value,))), rest)]
+    if signal.axes[axis] in (ONE, BATCH) and int(index) in (0, -1):
+        return [replace(signal, axes=rest)]
+    raise unsupported(node, f"it takes index {int(index)} of the {signal.axes[axis]} axis, wanted the last frame (-1)")
+
+
+def _final_layer(node: onnx.NodeProto, final: Final, index: int) -> Final:
+    if not -len(final.values) <= index < len(final.values):
+        raise unsupported(node, f"it takes layer {index} of {len(final.values)}")
+    return Final((final.values[index],), (final.slots[index],), final.axes[1:])
+
+
+def _features(
+    trace: Trace, node: onnx.NodeProto, signal: Signal, index: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+) -> Signal:
+    """One feature, or several at even steps."""
+    width = trace.widths[signal.value]
+    if np.any((index < -width) | (index >= width)):
+        raise unsupported(node, f"it takes features {index.tolist()} of {width}")
+    chosen = np.atleast_1d(index % width)
+    steps = set(np.diff(chosen).tolist()) or {1}
+    if chosen.ndim > 1 or len(steps) > 1 or min(steps) < 1:
+        raise unsupported(node, "the engine takes features at even, rising steps")
+    value = trace.emit(Slice((signal.value,), int(chosen[0]), chosen.size, int(steps.pop())))
+    axes = signal.axes if index.ndim else tuple(a for a in signal.axes if a != FEATURE)
+    return Signal(value, axes)
+
+
+# ---- Slice and Split ----
+
+
+def _slice(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    starts, ends = trace.integers(node, 1, "starts"), trace.integers(node, 2, "ends")
+    if starts is None or ends is None:
+        raise unsupported(node, "its bounds are not constant")
+    axes = trace.integers(node, 3, "axes") or list(range(len(starts)))
+    steps = trace.integers(node, 4, "steps") or [1] * len(starts)
+    value = trace.values.get(node.input[0])
+    if isinstance(value, Sizes):
+        return [Sizes(value.items[starts[0] : ends[0] : steps[0]])]
+    signal = trace.signal(node)
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        signal = _cut(trace, node, signal, axis % len(signal.axes), slice(start, end, step))
+    return [signal]
+
+
+def _cut(trace: Trace, node: onnx.NodeProto, signal: Signal, axis: int, bounds: slice) -> Signal:
+    kind = signal.axes[axis]
+    if kind == FEATURE:
+        return part(trace, node, signal, range(trace.widths[signal.value])[bounds])
+    if kind == TIME and bounds.start == -1 and bounds.stop > 2**30 and bounds.step == 1:
+        last = trace.emit(Last((signal.value,)))
+        return Signal(last, tuple(ONE if a == TIME else a for a in signal.axes))
+    if bounds.start == 0 and bounds.stop > 2**30 and bounds.step == 1:
+        return signal
+    raise unsupported(node, f"it cuts the {kind} axis from {bounds.start} to {bounds.stop}, wanted features")
+
+
+def part(trace: Trace, node: onnx.NodeProto, signal: Signal, chosen: range) -> Signal:
+    """Emit a choice of features."""
+    if not chosen or chosen.step < 1:
+        raise unsupported(node, f"it takes {len(chosen)} features at a step of {chosen.step}")
+    if len(chosen) == trace.widths[signal.value]:
+        return signal
+    return replace(signal, value=trace.emit(Slice((signal.value,), chosen.start, len(chosen), chosen.step)))
+
+
+def _split(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    value = trace.values.get(node.input[0])
+    axis = int(attributes(node).get("axis", 0))
+    if isinstance(value, Carried) and axis == 0:
+        return _split_layers(trace, node, value)
+    signal = trace.signal(node)
+    if signal.axes[axis] != FEATURE:
+        raise unsupported(node, f"it splits the {signal.axes[axis]} axis, wanted features")
+    width, count = trace.widths[signal.value], len(node.output)
+    sizes = trace.integers(node, 1, "split")
+    if sizes is None:
+        each = -(-width // count)
+        sizes = [min(each, width - each * i) for i in range(count)]
+    if sum(sizes) != width or len(sizes) != count:
+        raise unsupported(node, f"it splits {width} features into {sizes}")
+    ends = np.cumsum(sizes)
+    return [part(trace, node, signal, range(int(e) - s, int(e))) for e, s in zip(ends, sizes, strict=True)]
+
+
+def _split_layers(trace: Trace, node: onnx.NodeProto, value: Carried) -> list[Value]:
+    sizes = trace.integers(node, 1, "split") or [1] * len(node.output)
+    if sizes != [1] * len(value.slots):
+        raise unsupported(node, f"it splits {len(value.slots)} layers into {sizes}, wanted one each")
+    return [Carried((slot,)) for slot in value.slots]
+
+
+# ---- Concat ----
+
+
+def _concat(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    values = [trace.values.get(name) for name in node.input]
+    axis = int(attributes(node)["axis"])
+    if any(isinstance(v, Sizes) for v in values):
+        return [_joined_sizes(trace, node)]
+    if all(isinstance(v, Final) for v in values) and axis == 0:
+        return [_joined_layers([v for v in values if isinstance(v, Final)])]
+    signals = [trace.signal(node, i) for i in range(len(node.input))]
+    joined = signals[0]
+    for signal in signals:
+        if -len(signal.axes) <= axis < len(signal.axes) and signal.axes[axis] == FEATURE:
+            continue
+        raise unsupported(node, f"it joins along axis {axis} of ({', '.join(signal.axes)}), wanted features or layers")
+    for signal in signals[1:]:
+        axes = aligned(node, joined, signal)
+        joined = Signal(trace.emit(Concat((joined.value, signal.value))), axes)
+    return [joined]
+
+
+def _joined_layers(parts: list[Final]) -> Final:
+    values = tuple(v for f in parts for v in f.values)
+    return Final(values, tuple(s for f in parts for s in f.slots), parts[0].axes)
+
+
+def _joined_sizes(trace: Trace, node: onnx.NodeProto) -> Sizes:
+    items: list[int | str] = []
+    for position, name in enumerate(node.input):
+        value, constant = trace.values.get(name), trace.constant(node, position)
+        if isinstance(value, Sizes):
+            items.extend(value.items)
+        elif constant is not None:
+            items.extend(int(v) for v in np.ravel(constant))
+        else:
+            raise unsupported(node, f"its input {name!r} is not a size that the engine can follow")
+    return Sizes(tuple(items))
+
+
+HANDLERS: dict[str, Handler] = {"Gather": _gather, "Slice": _slice, "Split": _split, "Concat": _concat}

@@ -1,0 +1,150 @@
+"""Bookkeeping of axes: nothing of it is left at run time."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from ..graph import attributes
+from ..tracing import BATCH, FEATURE, ONE, TIME, Final, Handler, Signal, Sizes, Trace, Value, unsupported
+
+BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these widen a value of one feature by themselves
+
+
+def _dropout(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    training = trace.constant(node, 2)
+    if any(node.input[2:]) and (training is None or np.any(training)):
+        raise unsupported(node, "it drops values at random (training_mode may be true)")
+    return _same(trace, node)
+
+
+def _same(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    known = trace.values.get(node.input[0])
+    return [known if known is not None else trace.signal(node)]
+
+
+def _cast(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    kind = attributes(node)["to"]
+    value = trace.values.get(node.input[0])
+    whole = kind in (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
+    if isinstance(value, Sizes) or (whole and isinstance(value, Signal) and trace.is_ids(value)):
+        return [value]
+    if kind != onnx.TensorProto.FLOAT:
+        raise unsupported(node, f"it casts to {onnx.TensorProto.DataType.Name(kind)}, wanted FLOAT")
+    return [trace.signal(node)]
+
+
+def _transpose(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    signal = trace.signal(node, ids=True)
+    order = attributes(node).get("perm") or range(len(signal.axes))[::-1]
+    return [replace(signal, axes=tuple(signal.axes[i] for i in order))]
+
+
+def _squeeze(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    value = trace.values.get(node.input[0])
+    if isinstance(value, Sizes):
+        return [value]
+    if not isinstance(value, Signal | Final):
+        raise unsupported(node, "its input is not a signal")
+    removed = {a % len(value.axes) for a in trace.integers(node, 1, "axes") or []}
+    single = isinstance(value, Signal) and trace.widths[value.value] == 1
+    if not removed or any(value.axes[a] not in (ONE, BATCH, *([FEATURE] * single)) for a in removed):
+        raise unsupported(node, f"it removes axes {sorted(removed)} of ({', '.join(value.axes)})")
+    return [replace(value, axes=tuple(a for i, a in enumerate(value.axes) if i not in removed))]
+
+
+def _unsqueeze(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    value = trace.values.get(node.input[0])
+    if isinstance(value, Sizes):
+        return [value]
+    signal = trace.signal(node, ids=True)
+    added = trace.integers(node, 1, "axes") or []
+    axes = list(signal.axes)
+    for a in sorted(a % (len(axes) + len(added)) for a in added):
+        # A value without an axis of features has one feature; an axis put last is theirs.
+        lost = a == len(axes) and FEATURE not in axes and not trace.is_ids(signal)
+        axes.insert(a, FEATURE if lost else ONE)
+    return [replace(signal, axes=tuple(axes))]
+
+
+def _shape(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    signal, given = trace.signal(node, ids=True), attributes(node)
+    width = trace.widths[signal.value]
+    sizes: dict[str, int | str] = {ONE: 1, FEATURE: width, TIME: TIME, BATCH: BATCH}
+    axes = signal.axes[given.get("start", 0) : given.get("end", len(signal.axes))]
+    return [Sizes(tuple(sizes[a] for a in axes))]
+
+
+def _reshape(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    known = trace.values.get(node.input[1])
+    constant = trace.constant(node, 1)
+    if constant is None and not isinstance(known, Sizes):
+        raise unsupported(node, f"its shape {node.input[1]!r} is not one that the engine can follow")
+    target = known.items if isinstance(known, Sizes) else tuple(int(v) for v in np.ravel(np.asarray(constant)))
+    signal = trace.signal(node)
+    return [replace(signal, axes=_regrouped(node, signal.axes, trace.widths[signal.value], target))]
+
+
+def _flatten(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    signal = trace.signal(node)
+    axis = int(attributes(node).get("axis", 1)) % (len(signal.axes) + 1)
+    groups = [[a for a in part if a in (TIME, FEATURE)] or [BATCH] for part in (signal.axes[:axis], signal.axes[axis:])]
+    if any(len(group) > 1 for group in groups):
+        raise unsupported(node, f"it folds the axes ({', '.join(signal.axes)}) at {axis}")
+    return [replace(signal, axes=(groups[0][0], groups[1][0]))]
+
+
+def _regrouped(
+    node: onnx.NodeProto, axes: tuple[str, ...], width: int, target: tuple[int | str, ...]
+) -> tuple[str, ...]:
+    """Return what the axes of a reshaped tensor count; time and features must stay whole and in order.
+
+    A stream is a batch of one, so a batch axis may come, go, or fold into time.
+    """
+    left = [a for a in axes if a == TIME or (a == FEATURE and width > 1)]
+    seen = f"it turns axes ({', '.join(axes)}) with {width} features into {list(target)}"
+    new: list[str] = []
+    for position, size in enumerate(target):
+        later = sum(1 for s in target[position + 1 :] if s == TIME or (isinstance(s, int) and s > 1))
+        kind = _axis_of(size, axes, position, left, later)
+        if kind in (TIME, FEATURE) and (not left or left.pop(0) != kind or (size not in (-1, 0, TIME, width))):
+            raise unsupported(node, seen)
+        new.append(kind)
+    if left:
+        raise unsupported(node, seen)
+    if width == 1 and FEATURE in axes and new and new[-1] in (ONE, BATCH):
+        new[-1] = FEATURE
+    return tuple(new)
+
+
+def _axis_of(size: int | str, axes: tuple[str, ...], position: int, left: list[str], later: int) -> str:
+    if isinstance(size, str):
+        return size
+    if size == 0 and position < len(axes):
+        return axes[position]
+    if size == -1:
+        return left[0] if len(left) > later else BATCH if BATCH in axes else ONE
+    return ONE if size == 1 else FEATURE
+
+
+def _expand(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """Leave the widening of one feature to the operators that read it, where they do that by themselves."""
+    signal = trace.signal(node)
+    readers = {reader.op_type for reader in trace.graph.consumers(node.output[0])}
+    if trace.widths[signal.value] != 1 or not readers or readers - BROADCASTING:
+        raise unsupported(node, "the engine widens one feature for Add, Sub, Mul, Div, Max and Min alone")
+    return [signal]
+
+
+HANDLERS: dict[str, Handler] = {
+    "Identity": _same,
+    "Dropout": _dropout,
+    "Cast": _cast,
+    "Transpose": _transpose,
+    "Squeeze": _squeeze,
+    "Unsqueeze": _unsqueeze,
+    "Shape": _shape,
+    "Reshape": _reshape,
+    "Flatten": _flatten,
+    "Expand": _expand,
+}
