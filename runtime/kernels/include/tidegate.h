@@ -74,7 +74,7 @@ uint32_t tide_input_width(const tide_model *model);
 uint32_t tide_output_count(const tide_model *model);
 uint32_t tide_output_width(const tide_model *model, uint32_t output);
 int tide_output_timed(const tide_model *model, uint32_t output);
-/* State vectors (h and c of each layer, in plan order) and their lengths. */
+/* State vectors (h of each layer in plan order, of an LSTM then c) and their lengths. */
 uint32_t tide_state_count(const tide_model *model);
 uint32_t tide_state_width(const tide_model *model, uint32_t state);
 
