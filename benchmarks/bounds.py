@@ -84,7 +84,14 @@ def build(folder: Path) -> Path:
         raise BackendError("bounds: wanted a checkout of tidegate and a C compiler `cc`; see the README")
     folders = ("src", "operators", "variants")
     sources = [HERE / "engine.c", *(file for name in folders for file in sorted((KERNELS / name).glob("*.c")))]
-    flags = ["-std=gnu11", "-O3", "-ffp-contract=off", f"-I{KERNELS / 'include'}"]
+    flags = [
+        "-std=gnu11",
+        "-O3",
+        "-ffp-contract=off",
+        "-fno-trapping-math",
+        "-fno-math-errno",
+        f"-I{KERNELS / 'include'}",
+    ]
     target = folder / "engine"
     subprocess.run([compiler, *flags, *map(str, sources), "-lm", "-o", str(target)], check=True)  # noqa: S603
     return target
