@@ -81,7 +81,7 @@ def rnn(
 
 def cell(
     rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, most_bits: int, *, kind: str
-) -> Cell:
+) -> Lstm | Gru | Rnn:
     """Return a random layer of a kind: lstm, gru, tanh or relu."""
     if kind in ("tanh", "relu"):
         return rnn(rng, value, sizes, reading, most_bits, function=kind)

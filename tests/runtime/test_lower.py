@@ -552,8 +552,7 @@ def test_tiny_and_subnormal_constants_become_zero() -> None:
 def test_metadata_states_the_activation_bits(bits: int) -> None:
     d = draft("matmul")
     d.quantization = f'{{"version": 1, "activation_bits": {bits}}}'
-    matrices = [m for op in d.program().ops for m in ([op.w, op.r] if isinstance(op, Lstm) else [op.w])]  # type: ignore[union-attr]
-    assert {m.bits for m in matrices} == {bits}
+    assert {matrix.bits for op in d.program().ops for matrix in op.record().matrices} == {bits}
 
 
 # ---- forms that are refused ----
