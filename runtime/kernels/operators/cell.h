@@ -10,7 +10,7 @@
 
 static inline plan_shape cell_shape(const plan_op *op, const plan_shape *in) {
   (void)in;
-  return (plan_shape){op->matrices[1].columns, 1};
+  return (plan_shape){.width = op->matrices[1].columns, .timed = 1};
 }
 
 static inline int cell_check(const plan_check *c, uint32_t gates, plan_reading own) {
