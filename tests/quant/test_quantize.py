@@ -74,6 +74,7 @@ def test_recurrent_weight_that_is_not_constant_is_reported_as_float(tmp_path: Pa
 
 
 def test_embedding_table_becomes_int8_with_a_scale_an_id(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
     graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
     table = np.random.default_rng(0).normal(0, 1, (10, 6)).astype(np.float32)
     graph.model.graph.initializer.append(numpy_helper.from_array(table, "table"))

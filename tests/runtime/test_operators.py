@@ -1,8 +1,5 @@
 """One list of operators: Python, C and the property tests name the same ones in the same order."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from programs import ADD, AT_AN_END, contract_of
@@ -10,46 +7,16 @@ from tidegate.runtime.arrays import Floats
 from tidegate.runtime.errors import ChunkError
 from tidegate.runtime.native import NativeModel
 from tidegate.runtime.operators import OPERATORS, Binary, Elementwise, FloatOperator, Map, Slice
-from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
 from tidegate.runtime.plan import compile_program
 from tidegate.runtime.program import Program
 from tidegate.runtime.reference import ReferenceStream
 
 ALL_WIDTHS = 16384
-KERNELS = Path(__file__).parents[2] / "runtime/kernels"
-
-
-def snake(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-
-
-def test_kinds_are_those_of_the_engine() -> None:
-    listed = re.findall(r"^TIDE_OPERATOR\((\w+)\)", (KERNELS / "src/operators.inc").read_text(), re.MULTILINE)
-    assert listed == [snake(operator.__name__) for operator in OPERATORS]
-
-
-def test_every_file_of_operators_is_listed() -> None:
-    assert {p.stem for p in (KERNELS / "operators").glob("*.c")} == {snake(o.__name__) for o in OPERATORS}
 
 
 def test_property_tests_draw_every_operator() -> None:
     assert set(OPERATORS) == set(ADD) | AT_AN_END
-
-
-@pytest.mark.parametrize(
-    ("file", "functions"),
-    [
-        ("map", MAPS),
-        ("elementwise", CONSTANTS),
-        ("binary", BINARIES),
-        ("reduce", REDUCTIONS),
-        ("softmax", SOFTMAXES),
-    ],
-)
-def test_functions_are_those_of_the_engine(file: str, functions: dict[str, object]) -> None:
-    text = (KERNELS / f"operators/{file}.c").read_text()
-    assert re.findall(r"^  F\((\w+)[,)]", text, re.MULTILINE) == list(functions)
 
 
 def magnitudes(seed: int, count: int) -> Floats:
