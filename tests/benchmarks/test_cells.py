@@ -28,7 +28,7 @@ def test_multiply_adds_count_the_gates() -> None:
 
 def test_each_ratio_is_set_against_the_lstm_of_its_size_and_length() -> None:
     times = {"LSTM A": 3.0, "GRU A": 3.3, "LSTM B": 1.5, "GRU B": 1.2}
-    rows = [Row(name, 16, 1, push, push, push, 0.5, 1.0) for name, push in times.items()]
+    rows = [Row(name, 16, 1, push, push, push, 0.5, 0.5, 1.0) for name, push in times.items()]
     table = cells_table(rows)
     assert [row[-1] for row in table.rows] == ["1.00", "1.10", "1.00", "0.80"]
     assert [row[-2] for row in table.rows] == ["3.00", "3.30", "1.50", "1.20"]
