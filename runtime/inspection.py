@@ -10,7 +10,7 @@ from . import plan as plans
 from .contract import Contract
 from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
-from .model import compile_graph
+from .model import compile_graph, naming
 from .native import NativeModel
 from .program import Gru, Lstm, Rnn
 
@@ -90,7 +90,8 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
         FileNotFoundError: There is no such file.
     """
     if plans.is_plan(path):
-        return _inspect_plan(os.fspath(path), read_bytes(path, MAX_FILE_BYTES))
+        with naming(path):
+            return _inspect_plan(os.fspath(path), read_bytes(path, MAX_FILE_BYTES))
     from .graph import Graph
 
     return _inspect_graph(os.fspath(path), Graph.load(path))
