@@ -12,7 +12,6 @@ from tidegate.runtime.errors import ChunkError
 from tidegate.runtime.files import write_atomic
 
 LONGEST_LINE = 2**20  # characters; a hostile pipe may never send a line's end
-FORMATS = (".npy", ".csv")
 
 
 def read_chunks(source: Path | None, frames: int) -> Iterator[tuple[str, Array]]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..runtime.contract import Contract, Port, State
 from ..runtime.errors import ExportError
+from ..runtime.onnxruntime_backend import session_options
 from .optional import need
 from .signals import FreshData, chunkings, cut, time_axis
 
@@ -65,8 +66,7 @@ class Runner:
 
     def __init__(self, data: bytes, contract: Contract) -> None:
         runtime = need("onnxruntime")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options = session_options(runtime)
         options.log_severity_level = 4  # a run that fails is reported by its exception
         self.contract = contract
         try:

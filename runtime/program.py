@@ -4,7 +4,6 @@ Operation k reads earlier values and makes value k + 1; value 0 is the input fra
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from .operators import Cell, Elementwise, Gru, Last, Linear, Lstm, Rnn, Slot, is_hidden
 from .operators import Operator as Op
@@ -37,14 +36,6 @@ class Program:
     ops: tuple[Op, ...]
     outputs: tuple[tuple[str, int], ...]
     ids: bool = False
-
-    @cached_property
-    def widths(self) -> tuple[int, ...]:
-        """Features of each value."""
-        widths = [self.input_width]
-        for op in self.ops:
-            widths.append(op.width(widths))
-        return tuple(widths)
 
     def timed(self, value: int) -> bool:
         """Return whether a value has a row for each frame."""

@@ -38,11 +38,6 @@ static void (*const EACH[])(const float *, size_t, const float *, float *) = {
 #undef F
 };
 
-static plan_shape shape(const plan_op *op, const plan_shape *in) {
-  (void)op;
-  return in[0];
-}
-
 static int check(const plan_check *c) {
   return plan_within(c, "function", c->op.function, 1, FUNCTION_COUNT - 1) &&
          plan_vector_ok(c, 0, "constant", c->out.width, c->op.function != FUNCTION_div);
@@ -58,4 +53,4 @@ static int run(const model_op *op, const op_scratch *scratch, op_state *state, c
 }
 
 const tide_operator tide_operator_elementwise = {
-    .name = "elementwise", .inputs = 1, .shape = shape, .check = check, .run = run};
+    .name = "elementwise", .inputs = 1, .shape = tide_same_shape, .check = check, .run = run};

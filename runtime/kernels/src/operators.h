@@ -73,6 +73,12 @@ struct tide_operator {
 const tide_operator *tide_operator_of(uint32_t kind);
 uint32_t tide_operator_count(void);
 
+/* The shape of an operation that keeps that of its input. */
+static inline plan_shape tide_same_shape(const plan_op *op, const plan_shape *in) {
+  (void)op;
+  return in[0];
+}
+
 /* Rows of a matrix for the frames of a block, in scratch->rows; returns the stride. */
 size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float *x, uint32_t frames);
 /* Whether all magnitudes are at most 2^64; NaN and infinity are not. */
