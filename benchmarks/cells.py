@@ -51,7 +51,9 @@ def _layer(cell: str, features: int, hidden: int, bits: int) -> Cell:
     def matrix(columns: int, reading: Reading) -> Matrix:
         codes = rng.integers(-127, 128, (rows, columns)).astype(np.int8)
         # As torch draws at first, uniform within 1 / sqrt(hidden): under relu such a state stays small.
-        return Matrix(codes, np.full(rows, hidden**-0.5 / 127, np.float32), reading, activation_bits(columns, bits))
+        return Matrix(
+            codes, np.full((rows, 1), hidden**-0.5 / 127, np.float32), reading, activation_bits(columns, bits)
+        )
 
     w = matrix(features, Reading.FRAME)
     r = matrix(hidden, Reading.FRAME if cell == "RNN relu" else Reading.HIDDEN)

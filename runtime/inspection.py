@@ -125,8 +125,8 @@ def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
 
 
 def _plan_layer(name: str, cell: str, w: bytes, r: bytes) -> RecurrentLayer:
-    _, _, rows, features, _, w_bits = plans.MATRIX.unpack(w)
-    _, _, _, hidden, _, r_bits = plans.MATRIX.unpack(r)
+    _, _, rows, features, _, w_bits, *_ = plans.MATRIX.unpack(w)
+    _, _, _, hidden, _, r_bits, *_ = plans.MATRIX.unpack(r)
     products = rows * (features + hidden)
     own = 4 * hidden if cell == "GRU" else 0  # the candidate's recurrent bias
     size = products + 3 * 4 * rows + own  # two scales and a bias a row

@@ -23,10 +23,10 @@ from .operators.matrix import Matrix
 from .program import Program
 
 MAGIC = b"TIDEGATE"
-VERSION = 1
+VERSION = 2
 ALIGNMENT = 64
 HEADER = struct.Struct("<8sIIQIIIIQQQQ56x")
-MATRIX = struct.Struct("<QQIIII16x")
+MATRIX = struct.Struct("<QQIIIIII8x")
 OP = struct.Struct("<II2I4I4f48s48s48s2Q48x")
 
 KINDS: dict[type[Operator], int] = {operator: kind for kind, operator in enumerate(OPERATORS, 1)}
@@ -141,9 +141,17 @@ def _op_record(blob: _Blob, op: Operator) -> bytes:
 
 
 def _matrix(blob: _Blob, matrix: Matrix) -> bytes:
-    rows, columns = matrix.codes.shape
-    codes, scales = blob.append(matrix.codes.astype(np.int8)), _vector(blob, matrix.scales)
-    return MATRIX.pack(codes, scales, rows, columns, matrix.reading.value, matrix.bits)
+    codes, scales = blob.append(_stored(matrix)), _vector(blob, matrix.scales)
+    sizes = matrix.codes.shape
+    return MATRIX.pack(codes, scales, *sizes, matrix.reading.value, matrix.bits, matrix.weight_bits, matrix.group)
+
+
+def _stored(matrix: Matrix) -> Array:
+    """Return the codes as they lie in a plan; those of 4 bits two a byte, the first in the low half."""
+    if matrix.weight_bits != 4:
+        return matrix.codes.astype({8: "<i1", 16: "<i2", 32: "<f4"}[matrix.weight_bits])
+    halves = np.pad(matrix.codes, ((0, 0), (0, matrix.codes.shape[1] % 2))).astype(np.uint8) & 15
+    return halves[:, ::2] | halves[:, 1::2] << 4
 
 
 def _vector(blob: _Blob, values: Array) -> int:

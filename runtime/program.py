@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from .operators import Cell, Elementwise, Gru, Last, Linear, Lstm, Rnn, Slot, is_hidden
 from .operators import Operator as Op
-from .operators.matrix import WEIGHT_MAX, Matrix, Reading, activation_bits
+from .operators.matrix import Matrix, Reading, activation_bits
 
 __all__ = [
-    "WEIGHT_MAX",
     "Cell",
     "Elementwise",
     "Gru",

@@ -173,7 +173,7 @@ class Trace:
         codes = np.ascontiguousarray(np.moveaxis(codes, rows_axis, 0))
         if codes.ndim != 2 or codes.shape[1] != columns:
             raise unsupported(node, f"its weights have {codes.shape[1:]} values a row, its input {columns}")
-        scales = np.broadcast_to(scales, codes.shape[0]).astype(np.float32)
+        scales = np.broadcast_to(scales, codes.shape[0]).astype(np.float32)[:, None]
         return Matrix(codes, scales, reading, activation_bits(columns, self._activation_bits))
 
     def take(self, node: onnx.NodeProto, slot: Slot, width: int) -> Slot:

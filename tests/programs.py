@@ -44,7 +44,7 @@ def matrix(rng: np.random.Generator, rows: int, columns: int, reading: Reading, 
     codes[rng.random(rows) < 0.1] = 127
     codes[rng.random(rows) < 0.1] = 0
     scales = (2.0 ** rng.uniform(-14, -5, rows)).astype(np.float32)
-    return Matrix(codes, scales, reading, activation_bits(columns, most_bits))
+    return Matrix(codes, scales[:, None], reading, activation_bits(columns, most_bits))
 
 
 def lstm(rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, most_bits: int) -> Lstm:

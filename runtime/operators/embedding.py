@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..arrays import Array, Floats
 from ..errors import ChunkError
 from .base import Operator, Record, State
 from .functions import without_tiny
-from .matrix import Matrix
+from .matrix import Matrix, row
 
 MAX_ROWS = 2**24  # ids reach the engine as floats, which are exact up to here
 
@@ -38,10 +36,9 @@ class Embedding(Operator):
         number = float(x[0][0])
         if not (0 <= number < self.rows and number.is_integer()):
             raise ChunkError(f"id {number} is not in the table of {self.rows} rows; chunk refused, state unchanged")
-        row = self._array[int(number)]
-        if isinstance(self.table, Matrix):
-            return without_tiny(row.astype(np.float32) * self.table.scales[int(number)]), state
-        return row.astype(np.float32), state
+        index = int(number)
+        found = row(self.table, index) if isinstance(self.table, Matrix) else self.table[index]
+        return without_tiny(found), state
 
     def record(self) -> Record:
         """Function 1 and a matrix, or function 2 and a vector; the counts are rows and columns."""

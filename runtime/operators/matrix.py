@@ -1,16 +1,21 @@
-"""Int8 matrices: how floats become integers, and exact integer products."""
+"""Weight matrices: how floats become integers, and exact integer products.
 
+A matrix is W8A16, W4A8 and so on by its weight bits and those of the activations that it reads; its codes have
+one scale a row, or one for each group of inputs. Weights of 32 bits are floats as they are.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-import numpy.typing as npt
 
-from ..arrays import Floats
+from ..arrays import Array, Floats
+from .functions import without_tiny
 
-Codes = npt.NDArray[np.int64]
-
-WEIGHT_MAX = 127  # largest int8 code in use; -128 is refused
+LARGEST_CODE = {4: 7, 8: 127, 16: 32767}  # by weight bits; -8, -128 and -32768 are refused
+FLOAT = 32  # weight bits of a matrix that is not quantized
+GROUP_SIZES = (8, 32)  # inputs that may share a scale; 0 stands for all of a row
 SILENT = np.float32(2.0**-64)  # a frame below is a frame of zeros
 
 
@@ -21,41 +26,54 @@ class Reading(Enum):
     HIDDEN = 2  # as hidden values in (-1, 1): one code is 1/q
 
 
-def activation_bits(columns: int, most: int = 16) -> int:
-    """Return the most activation bits, up to `most`, whose int32 sums over `columns` cannot overflow."""
+def activation_bits(columns: int, most: int = 16, weight_bits: int = 8, group: int = 0) -> int:
+    """Return the most activation bits, up to `most`, whose int32 sums over a scale's inputs cannot overflow.
+
+    Sums of 16-bit weights are 64 bits long, and floats have no codes: there `most` it is.
+    """
+    terms = min(columns, group or columns)
     bits = most
-    while columns * WEIGHT_MAX * (2 ** (bits - 1) - 1) > 2**31 - 1:
+    while weight_bits <= 8 and terms * LARGEST_CODE[weight_bits] * (2 ** (bits - 1) - 1) > 2**31 - 1:
         bits -= 1
     return bits
 
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """An int8 weight matrix with one scale a row.
+    """A weight matrix, quantized with one scale a row or a group of inputs, or float.
 
     Attributes:
-        codes: int8 `[rows, columns]`, within +-127.
-        scales: float32 `[rows]`, within [2^-40, 2^40].
-        reading: How it reads its input.
+        codes: `[rows, columns]`; int8 within +-7 or +-127, or int16 within +-32767; for 32 bits float32, zero or
+            of magnitude 2^-40 to 2^40.
+        scales: float32 `[rows, groups]`: one group a row within [2^-40, 2^40], several within [2^-24, 2^40]; for
+            32 bits ones.
+        reading: How it reads its input; floats are read as they are.
         bits: Bits of the input's integers.
+        weight_bits: 4, 8, 16 or 32.
+        group: Inputs that share a scale, 8 or 32; 0: all of a row.
     """
 
-    codes: npt.NDArray[np.int8]
+    codes: Array
     scales: Floats
     reading: Reading
     bits: int
+    weight_bits: int = 8
+    group: int = 0
 
 
-def encode(matrix: Matrix, x: Floats) -> tuple[Codes, np.float32]:
-    """Turn one frame into integers for a matrix.
+def encode(matrix: Matrix, x: Floats) -> tuple[Array, np.float32]:
+    """Turn one frame into codes for a matrix.
 
     Args:
         matrix: The matrix that will read it; its `reading` and `bits` decide.
         x: One frame, float32 `[columns]`.
 
     Returns:
-        The codes `[columns]`, within +-q for q = 2^(bits-1) - 1, and the value of one code.
+        The codes `[columns]`, within +-q for q = 2^(bits-1) - 1, and the value of one code. For float weights the
+        values themselves, magnitudes below 2^-60 being 0, and 1.
     """
+    if matrix.weight_bits == FLOAT:
+        return without_tiny(x), np.float32(1)
     q = np.float32(2 ** (matrix.bits - 1) - 1)
     if matrix.reading is Reading.HIDDEN:
         return np.rint(np.clip(x * q, -q, q)).astype(np.int64), np.float32(1) / q
@@ -66,15 +84,47 @@ def encode(matrix: Matrix, x: Floats) -> tuple[Codes, np.float32]:
     return np.rint(x / scale).astype(np.int64), scale
 
 
-def products(matrix: Matrix, codes: Codes) -> Floats:
-    """Return the exact int32 sums W . codes, rounded once to float32; `[rows]`."""
-    sums = matrix.codes.astype(np.int64) @ codes
-    if np.any(np.abs(sums) > 2**31 - 1):
-        raise AssertionError(f"int32 overflow: {matrix.codes.shape[1]} columns at {matrix.bits} bits")
-    return sums.astype(np.float32)
+def product(matrix: Matrix, x: Floats) -> Floats:
+    """Return W x for one frame: `[columns]` -> `[rows]`.
+
+    One scale a row: the exact integer sum, rounded once, times (scale of the frame x scale of the row). Groups:
+    those sums times the groups' scales, added in ascending order, times the scale of the frame. Floats: the terms
+    in ascending order.
+    """
+    codes, scale = encode(matrix, x)
+    if matrix.weight_bits == FLOAT:
+        return _ascending(matrix.codes[:, k] * codes[k] for k in range(len(codes)))
+    if matrix.scales.shape[1] == 1:
+        return _exact_sum(matrix, codes, slice(None)) * (scale * matrix.scales[:, 0])
+    parts = (slice(at, at + matrix.group) for at in range(0, len(codes), matrix.group))
+    total = _ascending(_exact_sum(matrix, codes, part) * matrix.scales[:, g] for g, part in enumerate(parts))
+    return total * scale
 
 
 def affine(matrix: Matrix, bias: Floats, x: Floats) -> Floats:
     """Return W x + b for one frame: `[columns]` -> `[rows]`."""
-    codes, scale = encode(matrix, x)
-    return products(matrix, codes) * (scale * matrix.scales) + bias
+    return product(matrix, x) + bias
+
+
+def row(matrix: Matrix, index: int) -> Floats:
+    """Return one row as floats: codes times their scales."""
+    group = matrix.group or matrix.codes.shape[1]
+    scales: Floats = np.repeat(matrix.scales[index], group)[: matrix.codes.shape[1]]
+    values: Floats = matrix.codes[index].astype(np.float32) * scales
+    return values
+
+
+def _exact_sum(matrix: Matrix, codes: Array, part: slice) -> Floats:
+    """Return the exact integer sums of a part of the inputs, rounded once to float32."""
+    sums = matrix.codes[:, part].astype(np.int64) @ codes[part].astype(np.int64)
+    if matrix.weight_bits <= 8 and np.any(np.abs(sums) > 2**31 - 1):
+        raise AssertionError(f"int32 overflow: {matrix.codes.shape[1]} columns at {matrix.bits} bits")
+    return sums.astype(np.float32)
+
+
+def _ascending(terms: Iterator[Floats]) -> Floats:
+    """Return the sum of terms in their order, from zero."""
+    total: Floats = np.zeros((), np.float32)
+    for term in terms:
+        total = total + term
+    return total

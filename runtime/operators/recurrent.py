@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Floats
 from .base import Operator, Record, Slot, State
 from .functions import check_range, sigmoid, tanh, without_tiny
-from .matrix import Matrix, affine, encode, products
+from .matrix import Matrix, affine, product
 
 
 class Cell(Operator):
@@ -48,12 +48,6 @@ class Cell(Operator):
         return after[0], after
 
 
-def recurrent(matrix: Matrix, h: Floats) -> Floats:
-    """Return R h: `[hidden]` -> `[rows]`."""
-    codes, scale = encode(matrix, h)
-    return products(matrix, codes) * (scale * matrix.scales)
-
-
 @dataclass(frozen=True, eq=False)
 class Lstm(Cell):
     """An LSTM layer; gates in ONNX order i, o, f, c; `bias` is b_ih + b_hh, float32 `[4 hidden]`."""
@@ -72,7 +66,7 @@ class Lstm(Cell):
     def next_state(self, x: Floats, *state: Floats) -> State:
         """The equations of the ONNX LSTM."""
         h, c = state
-        gates = affine(self.w, self.bias, x) + recurrent(self.r, h)
+        gates = affine(self.w, self.bias, x) + product(self.r, h)
         i, o, f, g = np.split(gates, 4)
         input_gate = sigmoid(i)
         output_gate = sigmoid(o)
@@ -106,7 +100,7 @@ class Gru(Cell):
         """The equations of the ONNX GRU."""
         (h,) = state
         z_x, r_x, n_x = np.split(affine(self.w, self.bias, x), 3)
-        z_h, r_h, n_h = np.split(recurrent(self.r, h), 3)
+        z_h, r_h, n_h = np.split(product(self.r, h), 3)
         update = sigmoid(z_x + z_h)
         reset = sigmoid(r_x + r_h)
         candidate = tanh(n_x + reset * (n_h + self.candidate_bias))
@@ -135,7 +129,7 @@ class Rnn(Cell):
         Raises:
             ChunkError: Under relu, which has no bound, h leaves 2^64.
         """
-        sums = affine(self.w, self.bias, x) + recurrent(self.r, state[0])
+        sums = affine(self.w, self.bias, x) + product(self.r, state[0])
         hidden = tanh(sums) if self.function == "tanh" else np.where(sums > 0, sums, np.float32(0))
         return (check_range(without_tiny(hidden)),)
 

@@ -142,7 +142,7 @@ def doubling_program() -> Program:
     from tidegate.runtime.program import Matrix, Reading, Rnn, Slot
 
     rng = np.random.default_rng(0)
-    twice = Matrix(127 * np.eye(20, dtype=np.int8), np.full(20, 2 / 127, np.float32), Reading.FRAME, 16)
+    twice = Matrix(127 * np.eye(20, dtype=np.int8), np.full((20, 1), 2 / 127, np.float32), Reading.FRAME, 16)
     first = lstm(rng, 0, (3, 5), Reading.FRAME, 16)
     bias = rng.uniform(0, 1, 20).astype(np.float32)
     second = Rnn((1,), "relu", matrix(rng, 20, 5, Reading.HIDDEN, 16), twice, bias, Slot("l1.h", 0))
@@ -184,7 +184,7 @@ def unbiased_program(kind: str, recurrence: float | None = None) -> Program:
         layer = replace(layer, candidate_bias=np.zeros_like(layer.candidate_bias))
     if recurrence is not None:
         codes = np.tile(127 * np.eye(8, dtype=np.int8), (len(layer.bias) // 8, 1))
-        scales = np.full(len(layer.bias), recurrence / 127, np.float32)
+        scales = np.full((len(layer.bias), 1), recurrence / 127, np.float32)
         layer = replace(layer, r=replace(layer.r, codes=codes, scales=scales))
     return Program(4, (layer,), (("y", 1),))
 

@@ -133,7 +133,7 @@ def at_op(op: int, offset: int) -> int:
 @pytest.mark.parametrize(
     ("offset", "value", "message"),
     [
-        (8, 2, "version is 2, this tidegate reads 1"),
+        (8, 3, "version is 3, this tidegate reads 2"),
         (24, 0, "plan: operations is 0, wanted 1"),
         (32, 99999, "plan: input width is 99999, wanted 16384"),
         (40, 64, "plan: operation table is 64, wanted 128"),

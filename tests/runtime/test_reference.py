@@ -39,7 +39,7 @@ def test_activation_bits_are_the_most_that_cannot_overflow(columns: int, bits: i
 
 
 def matrix(reading: Reading, bits: int) -> Matrix:
-    return Matrix(np.zeros((1, 3), np.int8), np.ones(1, np.float32), reading, bits)
+    return Matrix(np.zeros((1, 3), np.int8), np.ones((1, 1), np.float32), reading, bits)
 
 
 def test_frame_reading_scales_by_the_frames_own_maximum() -> None:

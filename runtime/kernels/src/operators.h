@@ -19,7 +19,8 @@ typedef struct model_op {
   float numbers[PLAN_NUMBERS];
   const float *vectors[PLAN_VECTORS];
   tide_matrix matrices[PLAN_MATRICES];
-  uint32_t width; /* of the value it makes */
+  plan_matrix table; /* the first matrix as the plan has it, for one that is not packed */
+  uint32_t width;    /* of the value it makes */
   uint32_t in_widths[PLAN_INPUTS];
   int timed; /* whether that has a row for each frame */
 } model_op;

@@ -21,7 +21,7 @@ static int64_t source_row(const packing *p, uint32_t first, uint32_t width, uint
 }
 
 static int8_t code_at(const plan_matrix *m, int64_t row, uint32_t column) {
-  return row < 0 || column >= m->columns ? 0 : m->codes[(size_t)row * m->columns + column];
+  return row < 0 || column >= m->columns ? 0 : (int8_t)plan_code(m, (size_t)row, column);
 }
 
 static int8_t *pack_panel(const packing *p, uint32_t first, uint32_t width, int8_t *out) {

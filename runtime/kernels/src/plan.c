@@ -50,7 +50,18 @@ static plan_matrix read_matrix(const uint8_t *plan, const plan_header *header, c
       .columns = u32_at(record + 20),
       .reading = (plan_reading)u32_at(record + 24),
       .bits = u32_at(record + 28),
+      .weight_bits = u32_at(record + 32),
+      .group = u32_at(record + 36),
   };
+}
+
+int32_t plan_code(const plan_matrix *m, size_t row, uint32_t column) {
+  const size_t at = row * m->columns + column;
+  if (m->weight_bits == 16) return ((const int16_t *)m->codes)[at];
+  if (m->weight_bits == 8) return ((const int8_t *)m->codes)[at];
+  const uint8_t pair = ((const uint8_t *)m->codes)[row * ((m->columns + 1) / 2) + column / 2];
+  const int32_t half = column % 2 ? pair >> 4 : pair & 15;
+  return half < 8 ? half : half - 16;
 }
 
 static float number_at(const uint8_t *record, uint32_t index) {
@@ -137,46 +148,75 @@ int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint
 }
 
 typedef struct matrix_fields {
-  const char *codes, *scales, *rows, *columns, *reading, *bits;
+  const char *codes, *scales, *rows, *columns, *reading, *bits, *weight_bits, *group;
 } matrix_fields;
 
 static const matrix_fields MATRIX_FIELDS[PLAN_MATRICES] = {
-    {"w.codes", "w.scales", "w.rows", "w.columns", "w.reading", "w.bits"},
-    {"r.codes", "r.scales", "r.rows", "r.columns", "r.reading", "r.bits"},
-    {"p.codes", "p.scales", "p.rows", "p.columns", "p.reading", "p.bits"},
+    {"w.codes", "w.scales", "w.rows", "w.columns", "w.reading", "w.bits", "w.weight_bits", "w.group"},
+    {"r.codes", "r.scales", "r.rows", "r.columns", "r.reading", "r.bits", "r.weight_bits", "r.group"},
+    {"p.codes", "p.scales", "p.rows", "p.columns", "p.reading", "p.bits", "p.weight_bits", "p.group"},
 };
 
-static int scales_ok(const plan_check *c, const char *field, uint64_t offset, const float *values, uint32_t rows) {
-  if (!array(c, field, offset, (uint64_t)rows * sizeof(float))) return 0;
-  for (uint32_t i = 0; i < rows; i++) {
-    if (values[i] < 0.0f) return plan_refuse(c, field, float_bits(values[i]), 0);
-    if (!magnitude(c, field, values[i], 0, 0x1p-40f, 0x1p40f)) return 0;
+static int scales_ok(const plan_check *c, const char *field, uint64_t offset, const plan_matrix *m) {
+  const uint64_t count = (uint64_t)m->rows * plan_groups(m);
+  const float least = plan_groups(m) > 1 ? 0x1p-24f : 0x1p-40f;
+  if (!array(c, field, offset, count * sizeof(float))) return 0;
+  for (uint64_t i = 0; i < count; i++) {
+    if (m->scales[i] < 0.0f) return plan_refuse(c, field, float_bits(m->scales[i]), 0);
+    if (!magnitude(c, field, m->scales[i], 0, least, 0x1p40f)) return 0;
   }
   return 1;
 }
 
-/* The int32 sum of `columns` products must not overflow. */
-static int activation_bits_ok(const plan_check *c, const char *field, uint32_t bits, uint32_t columns) {
-  if (!plan_within(c, field, bits, 2, 16)) return 0;
-  const uint64_t q = (1u << (bits - 1)) - 1;
-  return columns * 127 * q <= INT32_MAX || plan_refuse(c, field, bits, bits - 1);
+/* The int32 sum of what shares a scale must not overflow; those of 16-bit weights have 64 bits. */
+static int activation_bits_ok(const plan_check *c, const char *field, const plan_matrix *m) {
+  if (!plan_within(c, field, m->bits, 2, 16)) return 0;
+  const uint64_t terms = m->group && m->group < m->columns ? m->group : m->columns;
+  const uint64_t q = (1u << (m->bits - 1)) - 1, most = m->weight_bits == 4 ? 7 : 127;
+  return m->weight_bits > 8 || terms * most * q <= INT32_MAX || plan_refuse(c, field, m->bits, m->bits - 1);
+}
+
+static int codes_ok(const plan_check *c, const char *field, const plan_matrix *m) {
+  const int32_t least = -(1 << (m->weight_bits - 1));
+  for (size_t row = 0; row < m->rows; row++) {
+    for (uint32_t k = 0; k < m->columns; k++) {
+      if (plan_code(m, row, k) == least) return plan_refuse(c, field, (uint64_t)-least, (uint64_t)-least - 1);
+    }
+  }
+  return 1;
+}
+
+static int floats_ok(const plan_check *c, const char *field, const plan_matrix *m) {
+  const float *values = m->codes;
+  for (uint64_t i = 0; i < (uint64_t)m->rows * m->columns; i++) {
+    if (!magnitude(c, field, values[i], 1, 0x1p-40f, 0x1p40f)) return 0;
+  }
+  return 1;
+}
+
+static int weight_bits_ok(const plan_check *c, const char *field, uint32_t bits) {
+  return bits == 4 || bits == 8 || bits == 16 || bits == WEIGHT_FLOAT || plan_refuse(c, field, bits, 8);
+}
+
+static int group_ok(const plan_check *c, const char *field, const plan_matrix *m) {
+  if (m->weight_bits == WEIGHT_FLOAT) return plan_equal(c, field, m->group, 0);
+  return m->group == 0 || m->group == 8 || m->group == 32 || plan_refuse(c, field, m->group, 32);
 }
 
 int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns) {
   const uint8_t *record = c->record + AT_MATRICES + MATRIX_BYTES * matrix;
   const plan_matrix *m = &c->op.matrices[matrix];
   const matrix_fields *f = &MATRIX_FIELDS[matrix];
-  const uint64_t count = (uint64_t)rows * columns;
   if (!plan_equal(c, f->rows, m->rows, rows) || !plan_equal(c, f->columns, m->columns, columns) ||
       !plan_within(c, f->reading, m->reading, READ_FRAME, READ_HIDDEN) ||
-      !activation_bits_ok(c, f->bits, m->bits, columns) || !array(c, f->codes, u64_at(record), count) ||
-      !scales_ok(c, f->scales, u64_at(record + 8), m->scales, rows)) {
+      !weight_bits_ok(c, f->weight_bits, m->weight_bits) || !group_ok(c, f->group, m) ||
+      !activation_bits_ok(c, f->bits, m)) {
     return 0;
   }
-  for (uint64_t i = 0; i < count; i++) {
-    if (m->codes[i] == -128) return plan_refuse(c, f->codes, 128, 127);
-  }
-  return 1;
+  const uint64_t row_bytes = ((uint64_t)columns * m->weight_bits + 7) / 8;
+  if (!array(c, f->codes, u64_at(record), rows * row_bytes)) return 0;
+  if (m->weight_bits == WEIGHT_FLOAT) return floats_ok(c, f->codes, m);
+  return scales_ok(c, f->scales, u64_at(record + 8), m) && codes_ok(c, f->codes, m);
 }
 
 /* ---- checking a plan from a stranger ---- */

@@ -5,7 +5,7 @@
 #include "tidegate.h"
 
 enum {
-  PLAN_VERSION = 1,
+  PLAN_VERSION = 2,
   PLAN_HEADER_BYTES = 128,
   PLAN_OP_BYTES = 256,
   PLAN_MAX_OPS = 1024,
@@ -21,12 +21,23 @@ enum {
 typedef enum plan_reading { READ_FRAME = 1, READ_HIDDEN = 2 } plan_reading;
 
 typedef struct plan_matrix {
-  const int8_t *codes; /* [rows, columns] */
-  const float *scales; /* [rows] */
+  const void *codes;   /* [rows, columns] of int8, int16 or float; of 4 bits two a byte, each row in whole bytes */
+  const float *scales; /* [rows, groups] */
   uint32_t rows, columns;
   plan_reading reading;
   uint32_t bits; /* of the activations */
+  uint32_t weight_bits;
+  uint32_t group; /* inputs that share a scale; 0: all of a row */
 } plan_matrix;
+
+enum { WEIGHT_FLOAT = 32 }; /* the weight bits of a matrix that is not quantized */
+
+/* Groups of a row. */
+static inline uint32_t plan_groups(const plan_matrix *m) {
+  return m->group ? (m->columns + m->group - 1) / m->group : 1;
+}
+/* A code of a matrix that is quantized. */
+int32_t plan_code(const plan_matrix *m, size_t row, uint32_t column);
 
 /* Operation k reads earlier values and makes value k + 1; value 0 is the input of the model. */
 typedef struct plan_op {
@@ -77,7 +88,7 @@ int plan_within(const plan_check *c, const char *field, uint64_t seen, uint64_t 
 int plan_timed(const plan_check *c);
 /* Both inputs have a row for each frame, or neither. */
 int plan_same_times(const plan_check *c);
-/* A matrix of these sizes, its codes, scales, and activation bits that cannot overflow int32. */
+/* A matrix of these sizes, its codes, scales, and activation bits whose sums cannot overflow. */
 int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
 /* `count` floats, each of magnitude 2^-60 to 2^60, or 0 where that is allowed. */
 int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count, int zero);

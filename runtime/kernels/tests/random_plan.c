@@ -83,6 +83,7 @@ static void write_matrix(writer *w, uint64_t record, uint32_t rows, uint32_t col
   put32(w, record + 20, columns);
   put32(w, record + 24, reading);
   put32(w, record + 28, bits);
+  put32(w, record + 32, 8);
 }
 
 static void write_layer(writer *w, uint32_t op, plan_kind kind, uint32_t columns, uint32_t width, plan_reading reading,
