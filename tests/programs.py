@@ -31,61 +31,123 @@ from tidegate.runtime.operators import (
     Softmax,
     is_hidden,
 )
+from tidegate.runtime.operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
 from tidegate.runtime.program import Matrix, Program, Reading, activation_bits
 
+FORMATS = [(bits, group) for bits in LARGEST_CODE for group in (0, *GROUP_SIZES)] + [(FLOAT, 0)]
 WIDTHS = st.one_of(st.integers(1, 20), st.sampled_from([31, 32, 33, 63, 64, 65, 100]))
 
 
-def matrix(rng: np.random.Generator, rows: int, columns: int, reading: Reading, most_bits: int) -> Matrix:
-    """Return random weights, some rows at the extremes of codes and scales."""
-    codes = rng.integers(-127, 128, (rows, columns)).astype(np.int8)
-    codes[rng.random(rows) < 0.1] = 127
+def matrix(
+    rng: np.random.Generator,
+    rows: int,
+    columns: int,
+    reading: Reading,
+    most_bits: int,
+    *,
+    weights: tuple[int, int] | None = (8, 0),
+) -> Matrix:
+    """Return random weights, some rows at the extremes of codes and scales.
+
+    Args:
+        rng: What draws them.
+        rows: Rows.
+        columns: Columns.
+        reading: How the matrix reads.
+        most_bits: Most bits of activations.
+        weights: Weight bits and group size; None: any.
+    """
+    weight_bits, group = weights or FORMATS[rng.integers(len(FORMATS))]
+    if weight_bits == FLOAT:
+        floats = rng.normal(0, 0.3, (rows, columns)).astype(np.float32)
+        return Matrix(floats, np.ones((rows, 1), np.float32), reading, most_bits, FLOAT)
+    largest = LARGEST_CODE[weight_bits]
+    codes = rng.integers(-largest, largest + 1, (rows, columns)).astype(np.int16 if weight_bits == 16 else np.int8)
+    codes[rng.random(rows) < 0.1] = largest
     codes[rng.random(rows) < 0.1] = 0
-    scales = (2.0 ** rng.uniform(-14, -5, rows)).astype(np.float32)
-    return Matrix(codes, scales[:, None], reading, activation_bits(columns, most_bits))
+    groups = -(-columns // group) if group else 1
+    scales = (2.0 ** rng.uniform(-14, -5, (rows, groups)) * (127 / largest)).astype(np.float32)
+    return Matrix(codes, scales, reading, activation_bits(columns, most_bits, weight_bits, group), weight_bits, group)
 
 
-def lstm(rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, most_bits: int) -> Lstm:
+def weaker(weights: Matrix, factor: np.float32) -> Matrix:
+    """Return weights times a factor below 1."""
+    if weights.weight_bits == FLOAT:
+        return replace(weights, codes=weights.codes * factor)
+    return replace(weights, scales=np.maximum(weights.scales * factor, np.float32(2.0**-24)))
+
+
+def lstm(
+    rng: np.random.Generator,
+    value: int,
+    sizes: tuple[int, int],
+    reading: Reading,
+    most_bits: int,
+    *,
+    weights: tuple[int, int] | None = (8, 0),
+) -> Lstm:
     """Return a random LSTM layer of sizes (inputs, hidden), some with bias."""
     inputs, hidden = sizes
     bias = rng.normal(0, 1, 4 * hidden).astype(np.float32) * np.float32(rng.random() < 0.8)
-    w = matrix(rng, 4 * hidden, inputs, reading, most_bits)
-    r = matrix(rng, 4 * hidden, hidden, Reading.HIDDEN, most_bits)
+    w = matrix(rng, 4 * hidden, inputs, reading, most_bits, weights=weights)
+    r = matrix(rng, 4 * hidden, hidden, Reading.HIDDEN, most_bits, weights=weights)
     return Lstm((value,), w, r, bias, Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0))
 
 
-def gru(rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, most_bits: int) -> Gru:
+def gru(
+    rng: np.random.Generator,
+    value: int,
+    sizes: tuple[int, int],
+    reading: Reading,
+    most_bits: int,
+    *,
+    weights: tuple[int, int] | None = (8, 0),
+) -> Gru:
     """Return a random GRU layer of sizes (inputs, hidden), some with bias."""
     inputs, hidden = sizes
     bias, own = (rng.normal(0, 1, n * hidden).astype(np.float32) * np.float32(rng.random() < 0.8) for n in (3, 1))
-    w = matrix(rng, 3 * hidden, inputs, reading, most_bits)
-    r = matrix(rng, 3 * hidden, hidden, Reading.HIDDEN, most_bits)
+    w = matrix(rng, 3 * hidden, inputs, reading, most_bits, weights=weights)
+    r = matrix(rng, 3 * hidden, hidden, Reading.HIDDEN, most_bits, weights=weights)
     return Gru((value,), w, r, bias, own, Slot(f"l{value}.h", 0))
 
 
 def rnn(
-    rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, most_bits: int, *, function: str
+    rng: np.random.Generator,
+    value: int,
+    sizes: tuple[int, int],
+    reading: Reading,
+    most_bits: int,
+    *,
+    function: str,
+    weights: tuple[int, int] | None = (8, 0),
 ) -> Rnn:
     """Return a random RNN layer of sizes (inputs, hidden), some with bias; with relu it may grow or decay."""
     inputs, hidden = sizes
     bias = rng.normal(0, 1, hidden).astype(np.float32) * np.float32(rng.random() < 0.8)
-    w = matrix(rng, hidden, inputs, reading, most_bits)
+    w = matrix(rng, hidden, inputs, reading, most_bits, weights=weights)
     own = Reading.FRAME if function == "relu" else Reading.HIDDEN
-    r = matrix(rng, hidden, hidden, own, most_bits)
+    r = matrix(rng, hidden, hidden, own, most_bits, weights=weights)
     if function == "relu":  # h grows at most fourfold a step, so that most streams stay within bounds
-        r = replace(r, scales=r.scales * np.float32(2.0 ** rng.uniform(-6, 0) / hidden))
+        r = weaker(r, np.float32(2.0 ** rng.uniform(-6, 0) / hidden))
     return Rnn((value,), function, w, r, bias, Slot(f"l{value}.h", 0))
 
 
 def cell(
-    rng: np.random.Generator, value: int, sizes: tuple[int, int], reading: Reading, most_bits: int, *, kind: str
+    rng: np.random.Generator,
+    value: int,
+    sizes: tuple[int, int],
+    reading: Reading,
+    most_bits: int,
+    *,
+    kind: str,
+    weights: tuple[int, int] | None = (8, 0),
 ) -> Lstm | Gru | Rnn:
     """Return a random layer of a kind: lstm, gru, tanh or relu."""
     if kind in ("tanh", "relu"):
-        return rnn(rng, value, sizes, reading, most_bits, function=kind)
-    return (lstm if kind == "lstm" else gru)(rng, value, sizes, reading, most_bits)
+        return rnn(rng, value, sizes, reading, most_bits, function=kind, weights=weights)
+    return (lstm if kind == "lstm" else gru)(rng, value, sizes, reading, most_bits, weights=weights)
 
 
 class Builder:
@@ -96,6 +158,7 @@ class Builder:
         self.draw = draw
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         self.most_bits = draw(st.sampled_from([16, 8]))
+        self.weights = draw(st.sampled_from([(8, 0), None]))  # int8 by rows, or any format for each matrix
         self.ops: list[Operator] = []
         self.widths = [width]
 
@@ -128,7 +191,7 @@ def add_lstm(build: Builder) -> None:
     value = build.pick()
     sizes = (build.widths[value], build.draw(WIDTHS))
     slots = len(build.ops)
-    layer = lstm(build.rng, value, sizes, build.reading(value), build.most_bits)
+    layer = lstm(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
     build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
 
 
@@ -136,7 +199,7 @@ def add_gru(build: Builder) -> None:
     """A layer of any size."""
     value = build.pick()
     sizes = (build.widths[value], build.draw(WIDTHS))
-    layer = gru(build.rng, value, sizes, build.reading(value), build.most_bits)
+    layer = gru(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
     build.emit(replace(layer, h=Slot(f"l{len(build.ops)}.h", 0)))
 
 
@@ -144,7 +207,9 @@ def add_rnn(build: Builder) -> None:
     """A layer of any size, tanh or relu."""
     value, function = build.pick(), build.draw(st.sampled_from(Rnn.FUNCTIONS))
     sizes = (build.widths[value], build.draw(WIDTHS))
-    layer = rnn(build.rng, value, sizes, build.reading(value), build.most_bits, function=function)
+    layer = rnn(
+        build.rng, value, sizes, build.reading(value), build.most_bits, function=function, weights=build.weights
+    )
     build.emit(replace(layer, h=Slot(f"l{len(build.ops)}.h", 0)))
 
 
@@ -152,7 +217,7 @@ def add_linear(build: Builder) -> None:
     """A layer of any size."""
     value, size = build.pick(), build.draw(WIDTHS)
     bias = build.rng.normal(0, 1, size).astype(np.float32)
-    weights = matrix(build.rng, size, build.widths[value], build.reading(value), build.most_bits)
+    weights = matrix(build.rng, size, build.widths[value], build.reading(value), build.most_bits, weights=build.weights)
     build.emit(Linear((value,), weights, bias))
 
 
@@ -228,8 +293,8 @@ def add_embedding(build: Builder) -> None:
     """A table of either type."""
     rows, width = build.draw(st.integers(1, 50)), build.draw(WIDTHS)
     floats = build.rng.normal(0, 1, (rows, width)).astype(np.float32)
-    int8 = matrix(build.rng, rows, width, Reading.FRAME, 16)
-    build.emit(Embedding((0,), floats if build.draw(st.booleans()) else int8))
+    codes = matrix(build.rng, rows, width, Reading.FRAME, 16, weights=build.weights)
+    build.emit(Embedding((0,), floats if codes.weight_bits == FLOAT or build.draw(st.booleans()) else codes))
 
 
 ADD: dict[type[Operator], Callable[[Builder], None]] = {

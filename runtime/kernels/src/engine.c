@@ -201,6 +201,7 @@ void tide_reset(tide_stream *stream) {
 
 tide_stream *tide_stream_init(void *memory, const tide_model *model) {
   tide_arena arena = {.base = memory};
+  memset(memory, 0, tide_stream_bytes(model)); /* the padding of codes is read */
   tide_stream *stream = lay_stream(&arena, model);
   tide_reset(stream);
   return stream;

@@ -4,23 +4,44 @@
 
 #include "plan.h"
 
+/* How the weights of a matrix are stored; GROUPS: with a scale for each group of inputs. */
+typedef enum tide_format {
+  FORMAT_INT8,
+  FORMAT_INT8_GROUPS,
+  FORMAT_INT4,
+  FORMAT_INT4_GROUPS,
+  FORMAT_INT16,
+  FORMAT_INT16_GROUPS,
+  FORMAT_FLOAT,
+  FORMATS
+} tide_format;
+
 /* A weight matrix packed for a variant.
  *
  * Rows stand in vectors of `lanes`, vectors in panels of the widths that tide_panel_width gives. Within a
- * panel the inputs go in groups of `depth`, and for each group all vectors of the panel follow each other,
- * so a dot product walks memory once, straight on. The gates of a unit lie in the same lane of as many
- * vectors of one panel: gates can be computed as soon as a panel is done. */
+ * panel the inputs go in steps of the format's depth, and for each step all vectors of the panel follow each
+ * other, so a dot product walks memory once, straight on; of 4-bit weights two steps share their bytes. After
+ * the steps of a group stand its scales. The gates of a unit lie in the same lane of as many vectors of one
+ * panel: gates can be computed as soon as a panel is done. */
 typedef struct tide_matrix {
+  tide_format format;
   const int8_t *panels;
-  const int32_t *start; /* what the int32 sum starts from: takes the variant's offset of the codes off */
-  const float *scales;  /* row scales; where h in (-1, 1) is read, already times 1/q */
+  const int32_t *start; /* of int8 by rows: what the sum starts from, to take the variant's offset of the codes off */
+  const float *scales;  /* row scales, 1 where groups have theirs; where h in (-1, 1) is read, already times 1/q */
   const float *bias;    /* NULL where there is none */
   uint32_t gates;       /* of a unit; 1: any rows */
   uint32_t rows, columns;
-  uint32_t vectors;    /* of packed rows, padding included */
-  uint32_t groups;     /* of inputs, padding included */
-  uint32_t code_bytes; /* of one frame */
-  int planes;          /* of bytes that its codes take: 1 up to 8 bits, else 2 */
+  uint32_t vectors;     /* of packed rows, padding included */
+  size_t vector_bytes;  /* of one of them */
+  uint32_t steps;       /* of inputs, padding included */
+  uint32_t group_steps; /* that share a scale */
+  uint32_t code_bytes;  /* of one frame */
+  int planes;           /* of bytes that its codes take: 1 up to 8 bits, else 2 */
+  int32_t code_offset;  /* stored codes less true ones */
+  /* What the stored weights are too large by, where the codes of a plane meet them unsigned. What that adds to a sum
+   * is the same for all rows: the frame's codes end with what each group's sums start from, at `starts`. */
+  int32_t centre[2];
+  uint32_t groups, starts;
   plan_reading reading;
   float q; /* largest code */
 } tide_matrix;
@@ -30,7 +51,8 @@ struct tide_variant {
   uint32_t lanes;
   uint32_t depth;
   uint32_t panel;         /* vectors in a full panel, a multiple of 4 */
-  int32_t code_offset[2]; /* stored codes less true ones, with one plane and with two */
+  int32_t code_offset[2]; /* of int8 by rows: stored codes less true ones, with one plane and with two */
+  int32_t centre[2][3]; /* see tide_matrix; of 4-bit and of 8-bit weights, with one plane, and the two of two planes */
   int (*supported)(void);
   /* Turns one frame into codes by the matrix's reading; returns the scale. */
   float (*encode)(const tide_matrix *m, const float *frame, uint8_t *codes);
@@ -76,6 +98,9 @@ typedef enum tide_role { READS_INPUT, READS_OWN_H } tide_role;
 
 /* Packs a matrix of `gates` x units rows (gates = 1: any rows) into the arena. The bias has one value a row, or for
  * READS_OWN_H one a unit, of the last gate; it may be NULL. */
+/* Ends a frame's codes with what its sums start from; for a matrix with a centre. */
+void tide_centre(const tide_matrix *m, uint8_t *codes);
+
 tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates, tide_role role,
                       const tide_variant *variant);
 

@@ -6,35 +6,98 @@ typedef struct packing {
   const plan_matrix *m;
   const tide_variant *variant;
   tide_role role;
-  uint32_t gates, vectors, groups;
+  const tide_matrix *packed;
 } packing;
 
 static uint32_t ceil_div(uint32_t n, uint32_t d) { return (n + d - 1) / d; }
 
+static tide_format format_of(const plan_matrix *m) {
+  const int grouped = plan_groups(m) > 1;
+  if (m->weight_bits == 4) return grouped ? FORMAT_INT4_GROUPS : FORMAT_INT4;
+  if (m->weight_bits == 8) return grouped ? FORMAT_INT8_GROUPS : FORMAT_INT8;
+  if (m->weight_bits == 16) return grouped ? FORMAT_INT16_GROUPS : FORMAT_INT16;
+  return FORMAT_FLOAT;
+}
+
+static int is_nibbles(tide_format format) { return format == FORMAT_INT4 || format == FORMAT_INT4_GROUPS; }
+
+/* Inputs of a step. */
+static uint32_t depth_of(tide_format format, const tide_variant *variant) {
+  return format <= FORMAT_INT4_GROUPS ? variant->depth : format == FORMAT_FLOAT ? 1 : 2;
+}
+
+/* ---- codes ---- */
+
 /* The row of the plan's matrix that lies at a vector and lane of a panel, or -1 for padding. */
 static int64_t source_row(const packing *p, uint32_t first, uint32_t width, uint32_t vector, uint32_t lane) {
-  const uint32_t lanes = p->variant->lanes, units = p->m->rows / p->gates;
-  const uint32_t vectors_a_gate = width / p->gates; /* of this panel */
+  const uint32_t lanes = p->variant->lanes, gates = p->packed->gates, units = p->m->rows / gates;
+  const uint32_t vectors_a_gate = width / gates; /* of this panel */
   const uint32_t gate = vector / vectors_a_gate;
-  const uint32_t unit = (first / p->gates + vector % vectors_a_gate) * lanes + lane;
+  const uint32_t unit = (first / gates + vector % vectors_a_gate) * lanes + lane;
   return unit < units ? (int64_t)gate * units + unit : -1;
 }
 
-static int8_t code_at(const plan_matrix *m, int64_t row, uint32_t column) {
-  return row < 0 || column >= m->columns ? 0 : (int8_t)plan_code(m, (size_t)row, column);
+static int32_t code_at(const plan_matrix *m, int64_t row, uint32_t column) {
+  return row < 0 || column >= m->columns ? 0 : plan_code(m, (size_t)row, column);
 }
 
-static int8_t *pack_panel(const packing *p, uint32_t first, uint32_t width, int8_t *out) {
-  for (uint32_t group = 0; group < p->groups; group++) {
-    for (uint32_t vector = 0; vector < width; vector++) {
-      for (uint32_t lane = 0; lane < p->variant->lanes; lane++) {
-        const int64_t row = source_row(p, first, width, vector, lane);
-        for (uint32_t d = 0; d < p->variant->depth; d++) *out++ = code_at(p->m, row, group * p->variant->depth + d);
-      }
+static int8_t *put(int8_t *out, const void *value, size_t bytes) {
+  memcpy(out, value, bytes);
+  return out + bytes;
+}
+
+/* The inputs of one row in a step, or for 4 bits in two: codes 8 too large, the later step's in the high half. */
+static int8_t *pack_inputs(const packing *p, int64_t row, uint32_t step, int8_t *out) {
+  const plan_matrix *m = p->m;
+  const tide_format format = p->packed->format;
+  const uint32_t depth = depth_of(format, p->variant);
+  for (uint32_t column = step * depth; column < (step + 1) * depth; column++) {
+    const int32_t code = format == FORMAT_FLOAT ? 0 : code_at(m, row, column);
+    if (format == FORMAT_FLOAT) {
+      const float weight = row < 0 ? 0.0f : ((const float *)m->codes)[(size_t)row * m->columns + column];
+      out = put(out, &weight, sizeof weight);
+    } else if (m->weight_bits == 16) {
+      out = put(out, &(int16_t){(int16_t)code}, sizeof(int16_t));
+    } else if (m->weight_bits == 8) {
+      *out++ = (int8_t)code;
+    } else {
+      *out++ = (int8_t)(code + 8 + 16 * (code_at(m, row, column + depth) + 8));
     }
   }
   return out;
 }
+
+static int8_t *pack_step(const packing *p, uint32_t first, uint32_t width, uint32_t step, int8_t *out) {
+  for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
+    const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
+    out = pack_inputs(p, row, step, out);
+  }
+  return out;
+}
+
+static int8_t *pack_group_scales(const packing *p, uint32_t first, uint32_t width, uint32_t group, int8_t *out) {
+  for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
+    const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
+    const float scale = row < 0 ? 1.0f : p->m->scales[(size_t)row * p->packed->groups + group];
+    out = put(out, &scale, sizeof scale);
+  }
+  return out;
+}
+
+static int8_t *pack_panel(const packing *p, uint32_t first, uint32_t width, int8_t *out) {
+  const tide_matrix *packed = p->packed;
+  const uint32_t stride = is_nibbles(packed->format) ? 2 : 1;
+  for (uint32_t step = 0; step < packed->steps; step += stride) {
+    out = pack_step(p, first, width, step, out);
+    const uint32_t done = step + stride;
+    if (packed->groups > 1 && (done % packed->group_steps == 0 || done == packed->steps)) {
+      out = pack_group_scales(p, first, width, step / packed->group_steps, out);
+    }
+  }
+  return out;
+}
+
+/* ---- what belongs to rows ---- */
 
 /* The sum of (code + offset) * weight is offset * (sum of weights) too large; all sums are modulo 2^32. */
 static int32_t start_of(const plan_matrix *m, int64_t row, int32_t offset) {
@@ -48,51 +111,124 @@ static int32_t start_of(const plan_matrix *m, int64_t row, int32_t offset) {
 
 /* The bias of a row; that of a recurrent matrix covers the last gate alone. */
 static float bias_of(const packing *p, const float *bias, int64_t row) {
-  const int64_t from = p->role == READS_OWN_H ? p->m->rows - p->m->rows / p->gates : 0;
+  const int64_t from = p->role == READS_OWN_H ? p->m->rows - p->m->rows / p->packed->gates : 0;
   return row < from || row < 0 ? 0.0f : bias[row - from];
 }
 
-static void pack_rows(const packing *p, const tide_matrix *packed, const float *bias) {
+/* Other scales are known only with the codes: from the frame, or from the layer below. */
+static float code_scale_of(const packing *p) {
+  const int fixed = p->role == READS_OWN_H && p->m->reading == READ_HIDDEN && p->packed->format != FORMAT_FLOAT;
+  return fixed ? 1.0f / p->packed->q : 1.0f;
+}
+
+static void pack_rows(const packing *p, const float *bias) {
+  const tide_matrix *packed = p->packed;
   int8_t *panels = (int8_t *)packed->panels;
   int32_t *start = (int32_t *)packed->start;
   float *scales = (float *)packed->scales, *biases = (float *)packed->bias;
-  const int32_t offset = p->variant->code_offset[packed->planes - 1];
-  /* Other scales are known only with the codes: from the frame, or from the layer below. */
-  const int fixed = p->role == READS_OWN_H && p->m->reading == READ_HIDDEN;
-  const float code_scale = fixed ? 1.0f / packed->q : 1.0f;
-  for (uint32_t first = 0, width; first < p->vectors; first += width) {
-    width = tide_panel_width(p->variant->panel, p->gates, p->vectors - first);
+  const int by_rows = packed->groups == 1 && packed->format != FORMAT_FLOAT;
+  const float code_scale = code_scale_of(p);
+  for (uint32_t first = 0, width; first < packed->vectors; first += width) {
+    width = tide_panel_width(p->variant->panel, packed->gates, packed->vectors - first);
     panels = pack_panel(p, first, width, panels);
     for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
       const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
       const uint32_t at = first * p->variant->lanes + i;
-      start[at] = start_of(p->m, row, offset);
-      scales[at] = row < 0 ? 1.0f : code_scale * p->m->scales[row];
+      if (start) start[at] = start_of(p->m, row, packed->code_offset);
+      scales[at] = row < 0 ? 1.0f : code_scale * (by_rows ? p->m->scales[row] : 1.0f);
       if (biases) biases[at] = bias_of(p, bias, row);
     }
   }
 }
 
+/* ---- sizes ---- */
+
+/* The codes' planes or values, and behind them what sums start from. */
+static void lay_codes(tide_matrix *packed, const tide_variant *variant, uint32_t depth) {
+  const size_t values = tide_round_up((size_t)packed->steps * depth, variant->lanes);
+  const size_t size = packed->format == FORMAT_FLOAT ? sizeof(float) : 2; /* two planes, or int16 */
+  packed->starts = (uint32_t)tide_round_up(values * size, sizeof(int32_t));
+  const size_t starts = 2 * sizeof(int32_t) * packed->groups;
+  packed->code_bytes = (uint32_t)tide_round_up(packed->starts + starts, TIDE_ALIGNMENT);
+}
+
+static void lay_steps(tide_matrix *packed, const plan_matrix *m, const tide_variant *variant) {
+  const uint32_t depth = depth_of(packed->format, variant);
+  packed->steps = ceil_div(m->columns, depth);
+  if (is_nibbles(packed->format)) packed->steps = (uint32_t)tide_round_up(packed->steps, 2);
+  packed->groups = plan_groups(m);
+  packed->group_steps = packed->groups > 1 ? m->group / depth : packed->steps;
+  const size_t group_scales = packed->groups > 1 ? packed->groups * sizeof(float) : 0;
+  packed->vector_bytes = variant->lanes * ((size_t)packed->steps * depth * m->weight_bits / 8 + group_scales);
+  lay_codes(packed, variant, depth);
+}
+
+static void place_codes(tide_matrix *packed, const plan_matrix *m, const tide_variant *variant) {
+  if (packed->format == FORMAT_INT8) packed->code_offset = variant->code_offset[packed->planes - 1];
+  if (packed->format == FORMAT_INT8 || m->weight_bits > 8) return;
+  const int32_t *centre = variant->centre[m->weight_bits == 8];
+  packed->centre[0] = centre[packed->planes - 1];
+  packed->centre[1] = packed->planes == 1 ? 0 : centre[2];
+}
+
 tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates, tide_role role,
                       const tide_variant *variant) {
-  const uint32_t vectors = ceil_div(m->rows / gates, variant->lanes) * gates;
-  const packing p = {m, variant, role, gates, vectors, ceil_div(m->columns, variant->depth)};
-  const size_t rows = (size_t)vectors * variant->lanes, depth = (size_t)p.groups * variant->depth;
   tide_matrix packed = {
-      .panels = tide_take(arena, rows * depth),
-      .start = tide_take(arena, rows * sizeof(int32_t)),
-      .scales = tide_take(arena, rows * sizeof(float)),
-      .bias = bias ? tide_take(arena, rows * sizeof(float)) : NULL,
+      .format = format_of(m),
       .gates = gates,
       .rows = m->rows,
       .columns = m->columns,
-      .vectors = vectors,
-      .groups = p.groups,
-      .code_bytes = (uint32_t)tide_round_up(2 * tide_round_up(depth, variant->lanes), TIDE_ALIGNMENT),
+      .vectors = ceil_div(m->rows / gates, variant->lanes) * gates,
       .planes = m->bits <= 8 ? 1 : 2,
       .reading = m->reading,
       .q = (float)((1 << (m->bits - 1)) - 1),
   };
-  if (arena->base) pack_rows(&p, &packed, bias);
+  lay_steps(&packed, m, variant);
+  place_codes(&packed, m, variant);
+  const size_t rows = (size_t)packed.vectors * variant->lanes;
+  packed.panels = tide_take(arena, packed.vectors * packed.vector_bytes);
+  packed.start = packed.format == FORMAT_INT8 ? tide_take(arena, rows * sizeof(int32_t)) : NULL;
+  packed.scales = tide_take(arena, rows * sizeof(float));
+  packed.bias = bias ? tide_take(arena, rows * sizeof(float)) : NULL;
+  const packing p = {m, variant, role, &packed};
+  if (arena->base) pack_rows(&p, bias);
   return packed;
+}
+
+/* ---- codes met by unsigned weights ---- */
+
+enum { BYTE_DEPTH = 4, MOST_BYTES = 1024 /* whose sum fits the lanes below */ };
+
+/* The sum of `count` bytes, a multiple of 4 up to MOST_BYTES, each first xored with that of `flip`. */
+static int32_t sum_of_bytes(const uint8_t *bytes, uint32_t count, uint32_t flip) {
+  uint64_t lanes = 0;
+  for (uint32_t i = 0; i < count; i += BYTE_DEPTH) {
+    uint32_t four;
+    memcpy(&four, bytes + i, sizeof four);
+    four ^= flip;
+    lanes += (four & 0x00ff00ffu) + (four >> 8 & 0x00ff00ffu);
+  }
+  return (int32_t)((lanes & 0xffff) + (lanes >> 16));
+}
+
+static int32_t sum_of_plane(const uint8_t *bytes, uint32_t count, int is_signed) {
+  int32_t sum = 0;
+  for (uint32_t i = 0; i < count; i += MOST_BYTES) {
+    const uint32_t some = count - i < MOST_BYTES ? count - i : MOST_BYTES;
+    sum += sum_of_bytes(bytes + i, some, is_signed ? 0x80808080u : 0) - (is_signed ? 128 * (int32_t)some : 0);
+  }
+  return sum;
+}
+
+void tide_centre(const tide_matrix *m, uint8_t *codes) {
+  const uint32_t plane = m->starts / 2, most = m->group_steps * BYTE_DEPTH, all = m->steps * BYTE_DEPTH;
+  for (uint32_t group = 0; group < m->groups; group++) {
+    const uint32_t from = group * most, count = all - from < most ? all - from : most;
+    /* With one plane its bytes are signed; of two the low one is not. */
+    const int32_t starts[2] = {
+        m->centre[0] ? -m->centre[0] * sum_of_plane(codes + from, count, m->planes == 1) : 0,
+        m->centre[1] ? -m->centre[1] * sum_of_plane(codes + plane + from, count, 1) : 0,
+    };
+    memcpy(codes + m->starts + group * sizeof starts, starts, sizeof starts);
+  }
 }

@@ -16,6 +16,8 @@ TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define DEPTH 4
 #define PANEL 8
 #define CODE_OFFSETS {128, 32768}
+#define CENTRED 1
+#define CENTRES {{8, 8, 8}, {128, 0, 128}}
 
 typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
@@ -32,10 +34,10 @@ TIDE_INLINE vf load_part(const float *p, uint32_t count) {
 }
 
 /* One frame's codes are a plane of low bytes and, above 8 bits, a plane of high bytes. */
-TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return tide_round_up((size_t)m->groups * DEPTH, LANES); }
+TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return tide_round_up((size_t)m->steps * DEPTH, LANES); }
 
 TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, vi values) {
-  const __m512i v = _mm512_add_epi32((__m512i)values, _mm512_set1_epi32(m->planes == 1 ? 128 : 32768));
+  const __m512i v = _mm512_add_epi32((__m512i)values, _mm512_set1_epi32(m->code_offset));
   const __m128i low = _mm512_cvtepi32_epi8(v), high = _mm512_cvtepi32_epi8(_mm512_srli_epi32(v, 8));
   memcpy(codes + at, &low, sizeof low);
   if (m->planes == 2) memcpy(codes + plane_bytes(m) + at, &high, sizeof high);
@@ -64,8 +66,8 @@ TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, cons
 
 /* Each loaded weight vector meets one or two planes of codes. */
 TIDE_INLINE void add_planes(__m512i *sum, __m512i *sum2, const int8_t *weights, const uint8_t *codes,
-                            const uint8_t *codes2, uint32_t groups, const int width, const int planes) {
-  for (uint32_t k = 0; k < groups; k++) {
+                            const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
+  for (uint32_t k = 0; k < steps; k++) {
     const __m512i x = broadcast4(codes + 4 * (size_t)k), x2 = planes == 2 ? broadcast4(codes2 + 4 * (size_t)k) : x;
 #pragma GCC unroll 8
     for (int v = 0; v < width; v++) {
@@ -77,16 +79,71 @@ TIDE_INLINE void add_planes(__m512i *sum, __m512i *sum2, const int8_t *weights, 
   }
 }
 
-TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
+TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
                               uint32_t to, const int width, const int planes) {
-  const int8_t *weights = panel + (size_t)from * 64 * (size_t)width;
   codes += 4 * (size_t)from;
   add_planes(s->low, s->high, weights, codes, codes + plane_bytes(m), to - from, width, planes);
 }
 
+TIDE_INLINE void start_all(sums *s, int32_t low, int32_t high, const int width, const int planes) {
+  for (int v = 0; v < width; v++) {
+    s->low[v] = _mm512_set1_epi32(low);
+    if (planes == 2) s->high[v] = _mm512_set1_epi32(high);
+  }
+}
+
+/* vpdpbusd wants one operand unsigned: the low plane of two is, and meets signed weights; a signed plane meets the
+ * weights plus 128. */
+TIDE_INLINE void add_bytes(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
+                           uint32_t to, const int width, const int planes) {
+  const uint8_t *codes2 = codes + plane_bytes(m);
+  const __m512i flip = _mm512_set1_epi8((char)128);
+  for (size_t k = from; k < to; k++) {
+    const __m512i x = broadcast4(codes + 4 * k), x2 = planes == 2 ? broadcast4(codes2 + 4 * k) : x;
+#pragma GCC unroll 8
+    for (int v = 0; v < width; v++) {
+      const __m512i w = _mm512_loadu_si512(weights + 64 * v);
+      if (planes == 2) DPBUSD(s->low[v], x, w);
+      const __m512i flipped = _mm512_xor_si512(w, flip);
+      if (planes == 2) DPBUSD(s->high[v], flipped, x2);
+      else DPBUSD(s->low[v], flipped, x);
+    }
+    weights += 64 * width;
+  }
+}
+
+/* Weights plus 8 are signed and unsigned bytes alike. */
+TIDE_INLINE void add_half(sums *s, int v, __m512i w, __m512i x, __m512i x2, const int planes) {
+  if (planes == 2) DPBUSD(s->low[v], x, w);
+  else DPBUSD(s->low[v], w, x);
+  if (planes == 2) DPBUSD(s->high[v], w, x2);
+}
+
+TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
+                             uint32_t to, const int width, const int planes) {
+  const uint8_t *codes2 = planes == 2 ? codes + plane_bytes(m) : codes;
+  const __m512i half = _mm512_set1_epi8(15);
+  for (size_t k = from; k < to; k += 2) {
+    const __m512i x = broadcast4(codes + 4 * k), next = broadcast4(codes + 4 * k + 4);
+    const __m512i x2 = planes == 2 ? broadcast4(codes2 + 4 * k) : x;
+    const __m512i next2 = planes == 2 ? broadcast4(codes2 + 4 * k + 4) : next;
+#pragma GCC unroll 8
+    for (int v = 0; v < width; v++) {
+      const __m512i both = _mm512_loadu_si512(weights + 64 * v);
+      add_half(s, v, _mm512_and_si512(both, half), x, x2, planes);
+      add_half(s, v, _mm512_and_si512(_mm512_srli_epi16(both, 4), half), next, next2, planes);
+    }
+    weights += 64 * width;
+  }
+}
+
+TIDE_INLINE vi madd(const int8_t *weights, const uint8_t *codes) {
+  return (vi)_mm512_madd_epi16(_mm512_loadu_si512(weights), broadcast4(codes));
+}
+
 TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
                           const int width) {
-  add_planes(a->low, b->low, panel, codes, codes + m->code_bytes, m->groups, width, 2);
+  add_planes(a->low, b->low, panel, codes, codes + m->code_bytes, m->steps, width, 2);
 }
 
 TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {

@@ -13,6 +13,8 @@
 #define DEPTH 2
 #define PANEL 8
 #define CODE_OFFSETS {0, 0}
+#define CENTRED 0
+#define CENTRES {{0}}
 
 #include "neon_floats.inc"
 
@@ -32,18 +34,42 @@ TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, cons
   for (int v = 0; v < width; v++) s->low[v] = s->high[v] = vdupq_n_s32(0);
 }
 
-TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
+TIDE_INLINE void start_all(sums *s, int32_t low, int32_t high, const int width, const int planes) {
+  (void)low, (void)high;
+  start_sums(s, NULL, width, planes);
+}
+
+TIDE_INLINE void multiply_add(sums *s, int v, int16x8_t w, int16x8_t x) {
+  s->low[v] = vmlal_s16(s->low[v], vget_low_s16(w), vget_low_s16(x));
+  s->high[v] = vmlal_high_s16(s->high[v], w, x);
+}
+
+TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
                               uint32_t to, const int width, const int planes) {
   (void)m, (void)planes;
-  const int8_t *weights = panel + (size_t)from * 8 * (size_t)width;
   for (uint32_t k = from; k < to; k++) {
-    int32_t pair;
-    memcpy(&pair, codes + 4 * (size_t)k, sizeof pair);
-    const int16x8_t x = vreinterpretq_s16_s32(vdupq_n_s32(pair));
+    const int16x8_t x = broadcast_pair(codes + 4 * (size_t)k);
     for (int v = 0; v < width; v++) {
-      const int16x8_t w = vmovl_s8(vld1_s8(weights + 8 * v));
-      s->low[v] = vmlal_s16(s->low[v], vget_low_s16(w), vget_low_s16(x));
-      s->high[v] = vmlal_high_s16(s->high[v], w, x);
+      multiply_add(s, v, vmovl_s8(vld1_s8(weights + 8 * v)), x);
+    }
+    weights += 8 * width;
+  }
+}
+
+#define add_bytes add_products
+
+TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
+                             uint32_t to, const int width, const int planes) {
+  (void)m, (void)planes;
+  for (uint32_t k = from; k < to; k += 2) {
+    const int16x8_t x = broadcast_pair(codes + 4 * (size_t)k), next = broadcast_pair(codes + 4 * (size_t)k + 4);
+    for (int v = 0; v < width; v++) {
+      const uint8x8_t both = vld1_u8((const uint8_t *)weights + 8 * v);
+      const int8x8_t eight = vdup_n_s8(8);
+      const int8x8_t w = vsub_s8(vreinterpret_s8_u8(vand_u8(both, vdup_n_u8(15))), eight);
+      const int8x8_t w_next = vsub_s8(vreinterpret_s8_u8(vshr_n_u8(both, 4)), eight);
+      multiply_add(s, v, vmovl_s8(w), x);
+      multiply_add(s, v, vmovl_s8(w_next), next);
     }
     weights += 8 * width;
   }
@@ -56,8 +82,8 @@ TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
 
 TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
                           const int width) {
-  add_products(a, m, panel, codes, 0, m->groups, width, 1);
-  add_products(b, m, panel, codes + m->code_bytes, 0, m->groups, width, 1);
+  add_products(a, m, panel, codes, 0, m->steps, width, 1);
+  add_products(b, m, panel, codes + m->code_bytes, 0, m->steps, width, 1);
 }
 
 static int variant_supported(void) { return 1; } /* part of AArch64 */

@@ -10,6 +10,8 @@
 #define DEPTH 1
 #define PANEL 4
 #define CODE_OFFSETS {0, 0}
+#define CENTRED 0
+#define CENTRES {{0}}
 
 typedef float vf __attribute__((vector_size(4)));
 typedef int32_t vi __attribute__((vector_size(4)));
@@ -33,13 +35,39 @@ TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, cons
   for (int v = 0; v < width; v++) s->of[v] = (vi){start[v]};
 }
 
-TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *panel, const uint8_t *codes, uint32_t from,
+TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
                               uint32_t to, const int width, const int planes) {
   (void)m, (void)planes;
   const int16_t *x = (const int16_t *)(const void *)codes;
   for (uint32_t k = from; k < to; k++) {
-    for (int v = 0; v < width; v++) s->of[v] += panel[k * (uint32_t)width + (uint32_t)v] * x[k];
+    for (int v = 0; v < width; v++) s->of[v] += *weights++ * x[k];
   }
+}
+
+TIDE_INLINE void start_all(sums *s, int32_t low, int32_t high, const int width, const int planes) {
+  (void)high, (void)planes;
+  for (int v = 0; v < width; v++) s->of[v] = (vi){low};
+}
+
+#define add_bytes add_products
+
+TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
+                             uint32_t to, const int width, const int planes) {
+  (void)m, (void)planes;
+  const int16_t *x = (const int16_t *)(const void *)codes;
+  for (uint32_t k = from; k < to; k += 2) {
+    for (int v = 0; v < width; v++) {
+      const uint8_t pair = (uint8_t)*weights++;
+      s->of[v] += ((pair & 15) - 8) * x[k] + ((pair >> 4) - 8) * x[k + 1];
+    }
+  }
+}
+
+TIDE_INLINE vi madd(const int8_t *weights, const uint8_t *codes) {
+  int16_t w[2], x[2];
+  memcpy(w, weights, sizeof w);
+  memcpy(x, codes, sizeof x);
+  return (vi){w[0] * x[0] + w[1] * x[1]};
 }
 
 TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
@@ -49,8 +77,8 @@ TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
 
 TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
                           const int width) {
-  add_products(a, m, panel, codes, 0, m->groups, width, 1);
-  add_products(b, m, panel, codes + m->code_bytes, 0, m->groups, width, 1);
+  add_products(a, m, panel, codes, 0, m->steps, width, 1);
+  add_products(b, m, panel, codes + m->code_bytes, 0, m->steps, width, 1);
 }
 
 static int variant_supported(void) { return 1; }
