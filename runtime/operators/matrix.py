@@ -26,6 +26,11 @@ class Reading(Enum):
     HIDDEN = 2  # as hidden values in (-1, 1): one code is 1/q
 
 
+def largest_activation(bits: int) -> int:
+    """Return q, the largest code of activations: 2^(bits-1) - 1; for 16 bits what two signed bytes can say, 32639."""
+    return min(2 ** (bits - 1) - 1, 127 * 256 + 127)
+
+
 def activation_bits(columns: int, most: int = 16, weight_bits: int = 8, group: int = 0) -> int:
     """Return the most activation bits, up to `most`, whose int32 sums over a scale's inputs cannot overflow.
 
@@ -33,7 +38,7 @@ def activation_bits(columns: int, most: int = 16, weight_bits: int = 8, group: i
     """
     terms = min(columns, group or columns)
     bits = most
-    while weight_bits <= 8 and terms * LARGEST_CODE[weight_bits] * (2 ** (bits - 1) - 1) > 2**31 - 1:
+    while weight_bits <= 8 and terms * LARGEST_CODE[weight_bits] * largest_activation(bits) > 2**31 - 1:
         bits -= 1
     return bits
 
@@ -69,12 +74,12 @@ def encode(matrix: Matrix, x: Floats) -> tuple[Array, np.float32]:
         x: One frame, float32 `[columns]`.
 
     Returns:
-        The codes `[columns]`, within +-q for q = 2^(bits-1) - 1, and the value of one code. For float weights the
+        The codes `[columns]`, within +-q for q = `largest_activation(bits)`, and the value of one code. For float weights the
         values themselves, magnitudes below 2^-60 being 0, and 1.
     """
     if matrix.weight_bits == FLOAT:
         return without_tiny(x), np.float32(1)
-    q = np.float32(2 ** (matrix.bits - 1) - 1)
+    q = np.float32(largest_activation(matrix.bits))
     if matrix.reading is Reading.HIDDEN:
         return np.rint(np.clip(x * q, -q, q)).astype(np.int64), np.float32(1) / q
     largest = np.max(np.abs(x))

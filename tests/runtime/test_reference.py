@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tidegate.runtime.operators.matrix import largest_activation
 from tidegate.runtime.program import Matrix, Reading, activation_bits
 from tidegate.runtime.reference import encode, sigmoid, tanh
 
@@ -30,12 +31,31 @@ def test_sigmoid_reaches_zero_and_one_so_a_gate_can_hold_forever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "bits"), [(1, 16), (516, 16), (517, 15), (1032, 15), (1033, 14), (4096, 13), (16384, 11)]
+    ("columns", "bits"), [(1, 16), (518, 16), (519, 15), (1032, 15), (1033, 14), (4096, 13), (16384, 11)]
 )
 def test_activation_bits_are_the_most_that_cannot_overflow(columns: int, bits: int) -> None:
     assert activation_bits(columns) == bits
-    assert columns * 127 * (2 ** (bits - 1) - 1) <= 2**31 - 1
-    assert bits == 16 or columns * 127 * (2**bits - 1) > 2**31 - 1
+    assert columns * 127 * largest_activation(bits) <= 2**31 - 1
+    assert bits == 16 or columns * 127 * largest_activation(bits + 1) > 2**31 - 1
+
+
+@pytest.mark.parametrize("bits", range(2, 17))
+def test_codes_of_activations_are_two_signed_bytes(bits: int) -> None:
+    q = largest_activation(bits)
+    codes = np.arange(-q, q + 1)
+    low = codes.astype(np.int8)
+    high = (codes - low) >> 8
+    assert high.min() >= -128
+    assert high.max() <= 127
+    assert q == (32639 if bits == 16 else 2 ** (bits - 1) - 1)
+
+
+@pytest.mark.parametrize(
+    ("weight_bits", "columns", "group", "bits"),
+    [(4, 9399, 0, 16), (4, 9400, 0, 15), (4, 16384, 32, 16), (8, 16384, 8, 16), (16, 16384, 0, 16), (32, 16384, 0, 16)],
+)
+def test_activation_bits_follow_from_what_shares_a_scale(weight_bits: int, columns: int, group: int, bits: int) -> None:
+    assert activation_bits(columns, 16, weight_bits, group) == bits
 
 
 def matrix(reading: Reading, bits: int) -> Matrix:
@@ -44,8 +64,8 @@ def matrix(reading: Reading, bits: int) -> Matrix:
 
 def test_frame_reading_scales_by_the_frames_own_maximum() -> None:
     codes, scale = encode(matrix(Reading.FRAME, 16), np.array([0.5, -2, 1], np.float32))
-    assert codes.tolist() == [8192, -32767, 16384]
-    assert scale == np.float32(2) / np.float32(32767)
+    assert codes.tolist() == [8160, -32639, 16319]
+    assert scale == np.float32(2) / np.float32(32639)
 
 
 def test_frame_below_the_smallest_counts_as_silence() -> None:

@@ -26,10 +26,9 @@ typedef enum tide_format {
 typedef struct tide_matrix {
   tide_format format;
   const int8_t *panels;
-  const int32_t *start; /* of int8 by rows: what the sum starts from, to take the variant's offset of the codes off */
-  const float *scales;  /* row scales, 1 where groups have theirs; where h in (-1, 1) is read, already times 1/q */
-  const float *bias;    /* NULL where there is none */
-  uint32_t gates;       /* of a unit; 1: any rows */
+  const float *scales; /* row scales, 1 where groups have theirs; where h in (-1, 1) is read, already times 1/q */
+  const float *bias;   /* NULL where there is none */
+  uint32_t gates;      /* of a unit; 1: any rows */
   uint32_t rows, columns;
   uint32_t vectors;     /* of packed rows, padding included */
   size_t vector_bytes;  /* of one of them */
@@ -37,10 +36,9 @@ typedef struct tide_matrix {
   uint32_t group_steps; /* that share a scale */
   uint32_t code_bytes;  /* of one frame */
   int planes;           /* of bytes that its codes take: 1 up to 8 bits, else 2 */
-  int32_t code_offset;  /* stored codes less true ones */
-  /* What the stored weights are too large by, where the codes of a plane meet them unsigned. What that adds to a sum
-   * is the same for all rows: the frame's codes end with what each group's sums start from, at `starts`. */
-  int32_t centre[2];
+  /* What the stored weights are too large by. What that adds to a sum is the same for all rows: the codes of a frame
+   * end with what each group's sums start from, at `starts`. */
+  int32_t centre;
   uint32_t groups, starts;
   plan_reading reading;
   float q; /* largest code */
@@ -50,9 +48,8 @@ struct tide_variant {
   const char *name;
   uint32_t lanes;
   uint32_t depth;
-  uint32_t panel;         /* vectors in a full panel, a multiple of 4 */
-  int32_t code_offset[2]; /* of int8 by rows: stored codes less true ones, with one plane and with two */
-  int32_t centre[2][3]; /* see tide_matrix; of 4-bit and of 8-bit weights, with one plane, and the two of two planes */
+  uint32_t panel;           /* vectors in a full panel, a multiple of 4 */
+  int32_t centre4, centre8; /* what stored weights of 4 and 8 bits are too large by, where that adds to sums */
   int (*supported)(void);
   /* Turns one frame into codes by the matrix's reading; returns the scale. */
   float (*encode)(const tide_matrix *m, const float *frame, uint8_t *codes);

@@ -59,7 +59,7 @@ static int8_t *pack_inputs(const packing *p, int64_t row, uint32_t step, int8_t 
     } else if (m->weight_bits == 16) {
       out = put(out, &(int16_t){(int16_t)code}, sizeof(int16_t));
     } else if (m->weight_bits == 8) {
-      *out++ = (int8_t)code;
+      *out++ = (int8_t)(code + p->packed->centre);
     } else {
       *out++ = (int8_t)(code + 8 + 16 * (code_at(m, row, column + depth) + 8));
     }
@@ -99,16 +99,6 @@ static int8_t *pack_panel(const packing *p, uint32_t first, uint32_t width, int8
 
 /* ---- what belongs to rows ---- */
 
-/* The sum of (code + offset) * weight is offset * (sum of weights) too large; all sums are modulo 2^32. */
-static int32_t start_of(const plan_matrix *m, int64_t row, int32_t offset) {
-  int64_t sum = 0;
-  for (uint32_t k = 0; k < m->columns; k++) sum += code_at(m, row, k);
-  const uint32_t start = (uint32_t)(-offset * sum);
-  int32_t value;
-  memcpy(&value, &start, sizeof value);
-  return value;
-}
-
 /* The bias of a row; that of a recurrent matrix covers the last gate alone. */
 static float bias_of(const packing *p, const float *bias, int64_t row) {
   const int64_t from = p->role == READS_OWN_H ? p->m->rows - p->m->rows / p->packed->gates : 0;
@@ -124,7 +114,6 @@ static float code_scale_of(const packing *p) {
 static void pack_rows(const packing *p, const float *bias) {
   const tide_matrix *packed = p->packed;
   int8_t *panels = (int8_t *)packed->panels;
-  int32_t *start = (int32_t *)packed->start;
   float *scales = (float *)packed->scales, *biases = (float *)packed->bias;
   const int by_rows = packed->groups == 1 && packed->format != FORMAT_FLOAT;
   const float code_scale = code_scale_of(p);
@@ -134,7 +123,6 @@ static void pack_rows(const packing *p, const float *bias) {
     for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
       const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
       const uint32_t at = first * p->variant->lanes + i;
-      if (start) start[at] = start_of(p->m, row, packed->code_offset);
       scales[at] = row < 0 ? 1.0f : code_scale * (by_rows ? p->m->scales[row] : 1.0f);
       if (biases) biases[at] = bias_of(p, bias, row);
     }
@@ -163,14 +151,6 @@ static void lay_steps(tide_matrix *packed, const plan_matrix *m, const tide_vari
   lay_codes(packed, variant, depth);
 }
 
-static void place_codes(tide_matrix *packed, const plan_matrix *m, const tide_variant *variant) {
-  if (packed->format == FORMAT_INT8) packed->code_offset = variant->code_offset[packed->planes - 1];
-  if (packed->format == FORMAT_INT8 || m->weight_bits > 8) return;
-  const int32_t *centre = variant->centre[m->weight_bits == 8];
-  packed->centre[0] = centre[packed->planes - 1];
-  packed->centre[1] = packed->planes == 1 ? 0 : centre[2];
-}
-
 tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates, tide_role role,
                       const tide_variant *variant) {
   tide_matrix packed = {
@@ -181,13 +161,14 @@ tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias
       .vectors = ceil_div(m->rows / gates, variant->lanes) * gates,
       .planes = m->bits <= 8 ? 1 : 2,
       .reading = m->reading,
-      .q = (float)((1 << (m->bits - 1)) - 1),
+      .q = (float)plan_largest_code(m->bits),
+      .centre = m->weight_bits == 4   ? variant->centre4
+                : m->weight_bits == 8 ? variant->centre8
+                                      : 0,
   };
   lay_steps(&packed, m, variant);
-  place_codes(&packed, m, variant);
   const size_t rows = (size_t)packed.vectors * variant->lanes;
   packed.panels = tide_take(arena, packed.vectors * packed.vector_bytes);
-  packed.start = packed.format == FORMAT_INT8 ? tide_take(arena, rows * sizeof(int32_t)) : NULL;
   packed.scales = tide_take(arena, rows * sizeof(float));
   packed.bias = bias ? tide_take(arena, rows * sizeof(float)) : NULL;
   const packing p = {m, variant, role, &packed};
@@ -195,27 +176,28 @@ tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias
   return packed;
 }
 
-/* ---- codes met by unsigned weights ---- */
+/* ---- what sums start from ---- */
 
 enum { BYTE_DEPTH = 4, MOST_BYTES = 1024 /* whose sum fits the lanes below */ };
 
-/* The sum of `count` bytes, a multiple of 4 up to MOST_BYTES, each first xored with that of `flip`. */
-static int32_t sum_of_bytes(const uint8_t *bytes, uint32_t count, uint32_t flip) {
+/* The sum of `count` signed bytes, a multiple of 4 up to MOST_BYTES. */
+static int32_t sum_of_bytes(const uint8_t *bytes, uint32_t count) {
+  const uint64_t even = 0x00ff00ff00ff00ffu, flip = 0x8080808080808080u; /* each byte 128 too large: none negative */
   uint64_t lanes = 0;
-  for (uint32_t i = 0; i < count; i += BYTE_DEPTH) {
-    uint32_t four;
-    memcpy(&four, bytes + i, sizeof four);
-    four ^= flip;
-    lanes += (four & 0x00ff00ffu) + (four >> 8 & 0x00ff00ffu);
+  for (uint32_t i = 0; i < count; i += 8) {
+    uint64_t eight = 0;
+    memcpy(&eight, bytes + i, count - i < 8 ? BYTE_DEPTH : 8);
+    eight ^= flip;
+    lanes += (eight & even) + (eight >> 8 & even);
   }
-  return (int32_t)((lanes & 0xffff) + (lanes >> 16));
+  const uint64_t sum = (lanes & 0xffff) + (lanes >> 16 & 0xffff) + (lanes >> 32 & 0xffff) + (lanes >> 48);
+  return (int32_t)sum - 128 * (int32_t)tide_round_up(count, 8);
 }
 
-static int32_t sum_of_plane(const uint8_t *bytes, uint32_t count, int is_signed) {
+static int32_t sum_of_plane(const uint8_t *bytes, uint32_t count) {
   int32_t sum = 0;
   for (uint32_t i = 0; i < count; i += MOST_BYTES) {
-    const uint32_t some = count - i < MOST_BYTES ? count - i : MOST_BYTES;
-    sum += sum_of_bytes(bytes + i, some, is_signed ? 0x80808080u : 0) - (is_signed ? 128 * (int32_t)some : 0);
+    sum += sum_of_bytes(bytes + i, count - i < MOST_BYTES ? count - i : MOST_BYTES);
   }
   return sum;
 }
@@ -224,11 +206,8 @@ void tide_centre(const tide_matrix *m, uint8_t *codes) {
   const uint32_t plane = m->starts / 2, most = m->group_steps * BYTE_DEPTH, all = m->steps * BYTE_DEPTH;
   for (uint32_t group = 0; group < m->groups; group++) {
     const uint32_t from = group * most, count = all - from < most ? all - from : most;
-    /* With one plane its bytes are signed; of two the low one is not. */
-    const int32_t starts[2] = {
-        m->centre[0] ? -m->centre[0] * sum_of_plane(codes + from, count, m->planes == 1) : 0,
-        m->centre[1] ? -m->centre[1] * sum_of_plane(codes + plane + from, count, 1) : 0,
-    };
+    int32_t starts[2] = {-m->centre * sum_of_plane(codes + from, count), 0};
+    if (m->planes == 2) starts[1] = -m->centre * sum_of_plane(codes + plane + from, count);
     memcpy(codes + m->starts + group * sizeof starts, starts, sizeof starts);
   }
 }

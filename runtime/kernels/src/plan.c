@@ -172,7 +172,7 @@ static int scales_ok(const plan_check *c, const char *field, uint64_t offset, co
 static int activation_bits_ok(const plan_check *c, const char *field, const plan_matrix *m) {
   if (!plan_within(c, field, m->bits, 2, 16)) return 0;
   const uint64_t terms = m->group && m->group < m->columns ? m->group : m->columns;
-  const uint64_t q = (1u << (m->bits - 1)) - 1, most = m->weight_bits == 4 ? 7 : 127;
+  const uint64_t q = plan_largest_code(m->bits), most = m->weight_bits == 4 ? 7 : 127;
   return m->weight_bits > 8 || terms * most * q <= INT32_MAX || plan_refuse(c, field, m->bits, m->bits - 1);
 }
 

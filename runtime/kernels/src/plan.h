@@ -32,6 +32,11 @@ typedef struct plan_matrix {
 
 enum { WEIGHT_FLOAT = 32 }; /* the weight bits of a matrix that is not quantized */
 
+/* The most that the codes of activations may be; of 16 bits, what two signed bytes can say. */
+static inline uint32_t plan_largest_code(uint32_t bits) {
+  return bits == 16 ? 127 * 256 + 127 : (1u << (bits - 1)) - 1;
+}
+
 /* Groups of a row. */
 static inline uint32_t plan_groups(const plan_matrix *m) {
   return m->group ? (m->columns + m->group - 1) / m->group : 1;

@@ -1,6 +1,6 @@
-/* AVX-512 VNNI: vpdpbusd multiplies unsigned activation bytes with signed weight bytes, four to an int32,
- * without saturation. A 16-bit code plus 32768 is two unsigned bytes, each multiplied with the same loaded
- * weights; an 8-bit code plus 128 is one. What that adds to a sum is taken off in its start value. */
+/* AVX-512 VNNI: vpdpbusd multiplies unsigned bytes with signed ones, four to an int32, without saturation. Weights are
+ * stored unsigned; a 16-bit code is two signed bytes, each multiplied with the same loaded weights, an 8-bit code
+ * one. */
 #include <string.h>
 
 #include "../src/kernels.h"
@@ -15,9 +15,8 @@ TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define LANES 16
 #define DEPTH 4
 #define PANEL 8
-#define CODE_OFFSETS {128, 32768}
-#define CENTRED 1
-#define CENTRES {{8, 8, 8}, {128, 0, 128}}
+#define CENTRE4 8
+#define CENTRE8 128
 
 typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
@@ -37,15 +36,15 @@ TIDE_INLINE vf load_part(const float *p, uint32_t count) {
 TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return tide_round_up((size_t)m->steps * DEPTH, LANES); }
 
 TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, vi values) {
-  const __m512i v = _mm512_add_epi32((__m512i)values, _mm512_set1_epi32(m->code_offset));
-  const __m128i low = _mm512_cvtepi32_epi8(v), high = _mm512_cvtepi32_epi8(_mm512_srli_epi32(v, 8));
+  const __m512i v = (__m512i)values, above = _mm512_add_epi32(v, _mm512_set1_epi32(128));
+  const __m128i low = _mm512_cvtepi32_epi8(v), high = _mm512_cvtepi32_epi8(_mm512_srai_epi32(above, 8));
   memcpy(codes + at, &low, sizeof low);
   if (m->planes == 2) memcpy(codes + plane_bytes(m) + at, &high, sizeof high);
 }
 
 /* In assembly, because gcc 12 otherwise folds the weight load into both products and copies accumulators:
  * 20 % slower. */
-#define DPBUSD(sum, x, w) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w))
+#define DPBUSD(sum, w, x) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x))
 
 TIDE_INLINE __m512i broadcast4(const uint8_t *p) {
   int32_t four;
@@ -57,93 +56,72 @@ typedef struct sums {
   __m512i low[PANEL], high[PANEL];
 } sums;
 
-TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, const int planes) {
-  for (int v = 0; v < width; v++) {
-    s->low[v] = _mm512_load_si512(start + v * LANES);
-    if (planes == 2) s->high[v] = _mm512_setzero_si512();
-  }
-}
-
-/* Each loaded weight vector meets one or two planes of codes. */
-TIDE_INLINE void add_planes(__m512i *sum, __m512i *sum2, const int8_t *weights, const uint8_t *codes,
-                            const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
-  for (uint32_t k = 0; k < steps; k++) {
-    const __m512i x = broadcast4(codes + 4 * (size_t)k), x2 = planes == 2 ? broadcast4(codes2 + 4 * (size_t)k) : x;
+TIDE_INLINE void start_sums(sums *s, const int32_t *starts, const int width, const int planes) {
 #pragma GCC unroll 8
-    for (int v = 0; v < width; v++) {
-      const __m512i w = _mm512_load_si512(weights + 64 * v);
-      DPBUSD(sum[v], x, w);
-      if (planes == 2) DPBUSD(sum2[v], x2, w);
-    }
-    weights += 64 * width;
-  }
-}
-
-TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
-                              uint32_t to, const int width, const int planes) {
-  codes += 4 * (size_t)from;
-  add_planes(s->low, s->high, weights, codes, codes + plane_bytes(m), to - from, width, planes);
-}
-
-TIDE_INLINE void start_all(sums *s, int32_t low, int32_t high, const int width, const int planes) {
   for (int v = 0; v < width; v++) {
-    s->low[v] = _mm512_set1_epi32(low);
-    if (planes == 2) s->high[v] = _mm512_set1_epi32(high);
+    s->low[v] = _mm512_set1_epi32(starts[0]);
+    if (planes == 2) s->high[v] = _mm512_set1_epi32(starts[1]);
   }
 }
 
-/* vpdpbusd wants one operand unsigned: the low plane of two is, and meets signed weights; a signed plane meets the
- * weights plus 128. */
-TIDE_INLINE void add_bytes(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
-                           uint32_t to, const int width, const int planes) {
-  const uint8_t *codes2 = codes + plane_bytes(m);
-  const __m512i flip = _mm512_set1_epi8((char)128);
-  for (size_t k = from; k < to; k++) {
+/* Each loaded vector of weights meets one or two planes of codes, of one frame or of two. */
+TIDE_INLINE void add_byte_planes(__m512i *sum, __m512i *sum2, const int8_t *weights, const uint8_t *codes,
+                                 const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
+  for (size_t k = 0; k < steps; k++) {
     const __m512i x = broadcast4(codes + 4 * k), x2 = planes == 2 ? broadcast4(codes2 + 4 * k) : x;
 #pragma GCC unroll 8
     for (int v = 0; v < width; v++) {
       const __m512i w = _mm512_loadu_si512(weights + 64 * v);
-      if (planes == 2) DPBUSD(s->low[v], x, w);
-      const __m512i flipped = _mm512_xor_si512(w, flip);
-      if (planes == 2) DPBUSD(s->high[v], flipped, x2);
-      else DPBUSD(s->low[v], flipped, x);
+      DPBUSD(sum[v], w, x);
+      if (planes == 2) DPBUSD(sum2[v], w, x2);
     }
     weights += 64 * width;
   }
 }
 
-/* Weights plus 8 are signed and unsigned bytes alike. */
-TIDE_INLINE void add_half(sums *s, int v, __m512i w, __m512i x, __m512i x2, const int planes) {
-  if (planes == 2) DPBUSD(s->low[v], x, w);
-  else DPBUSD(s->low[v], w, x);
-  if (planes == 2) DPBUSD(s->high[v], w, x2);
-}
-
-TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
-                             uint32_t to, const int width, const int planes) {
-  const uint8_t *codes2 = planes == 2 ? codes + plane_bytes(m) : codes;
+/* The low halves of the bytes are one step's weights, the high halves the next one's. */
+TIDE_INLINE void add_nibble_planes(__m512i *sum, __m512i *sum2, const int8_t *weights, const uint8_t *codes,
+                                   const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
   const __m512i half = _mm512_set1_epi8(15);
-  for (size_t k = from; k < to; k += 2) {
+  for (size_t k = 0; k < steps; k += 2) {
     const __m512i x = broadcast4(codes + 4 * k), next = broadcast4(codes + 4 * k + 4);
     const __m512i x2 = planes == 2 ? broadcast4(codes2 + 4 * k) : x;
     const __m512i next2 = planes == 2 ? broadcast4(codes2 + 4 * k + 4) : next;
 #pragma GCC unroll 8
     for (int v = 0; v < width; v++) {
       const __m512i both = _mm512_loadu_si512(weights + 64 * v);
-      add_half(s, v, _mm512_and_si512(both, half), x, x2, planes);
-      add_half(s, v, _mm512_and_si512(_mm512_srli_epi16(both, 4), half), next, next2, planes);
+      const __m512i w = _mm512_and_si512(both, half), w_next = _mm512_and_si512(_mm512_srli_epi16(both, 4), half);
+      DPBUSD(sum[v], w, x);
+      if (planes == 2) DPBUSD(sum2[v], w, x2);
+      DPBUSD(sum[v], w_next, next);
+      if (planes == 2) DPBUSD(sum2[v], w_next, next2);
     }
     weights += 64 * width;
   }
 }
 
-TIDE_INLINE vi madd(const int8_t *weights, const uint8_t *codes) {
-  return (vi)_mm512_madd_epi16(_mm512_loadu_si512(weights), broadcast4(codes));
+TIDE_INLINE void add_bytes(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
+                           uint32_t to, const int width, const int planes) {
+  codes += 4 * (size_t)from;
+  add_byte_planes(s->low, s->high, weights, codes, codes + plane_bytes(m), to - from, width, planes);
 }
 
+TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
+                             uint32_t to, const int width, const int planes) {
+  codes += 4 * (size_t)from;
+  add_nibble_planes(s->low, s->high, weights, codes, codes + plane_bytes(m), to - from, width, planes);
+}
+
+#define ADD_PAIR
 TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
-                          const int width) {
-  add_planes(a->low, b->low, panel, codes, codes + m->code_bytes, m->steps, width, 2);
+                          const int width, const int bits) {
+  const uint8_t *codes2 = codes + m->code_bytes;
+  if (bits == 4) add_nibble_planes(a->low, b->low, panel, codes, codes2, m->steps, width, 2);
+  else add_byte_planes(a->low, b->low, panel, codes, codes2, m->steps, width, 2);
+}
+
+TIDE_INLINE vi madd(const int8_t *weights, const uint8_t *codes) {
+  return (vi)_mm512_madd_epi16(_mm512_loadu_si512(weights), broadcast4(codes));
 }
 
 TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {

@@ -11,7 +11,7 @@
 TIDE_TARGET_BEGIN("avx2,avx512f,avx512vl,avx512vnni")
 
 #define VARIANT avx512_vnni_256
-#define DPBUSD(sum, x, w) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w))
+#define DPBUSD(sum, w, x) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x))
 
 static int variant_supported(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&

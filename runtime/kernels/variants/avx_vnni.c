@@ -10,7 +10,7 @@
 TIDE_TARGET_BEGIN("avx2,avxvnni")
 
 #define VARIANT avx_vnni
-#define DPBUSD(sum, x, w) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(x), "x"(w))
+#define DPBUSD(sum, w, x) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(w), "x"(x))
 
 static int variant_supported(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("avxvnni"); }
 

@@ -12,9 +12,8 @@
 #define LANES 4
 #define DEPTH 2
 #define PANEL 8
-#define CODE_OFFSETS {0, 0}
-#define CENTRED 0
-#define CENTRES {{0}}
+#define CENTRE4 0
+#define CENTRE8 0
 
 #include "neon_floats.inc"
 
@@ -29,14 +28,9 @@ typedef struct sums {
   int32x4_t low[PANEL], high[PANEL];
 } sums;
 
-TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, const int planes) {
-  (void)start, (void)planes; /* its codes have no offset: every sum starts from 0 */
+TIDE_INLINE void start_sums(sums *s, const int32_t *starts, const int width, const int planes) {
+  (void)starts, (void)planes;
   for (int v = 0; v < width; v++) s->low[v] = s->high[v] = vdupq_n_s32(0);
-}
-
-TIDE_INLINE void start_all(sums *s, int32_t low, int32_t high, const int width, const int planes) {
-  (void)low, (void)high;
-  start_sums(s, NULL, width, planes);
 }
 
 TIDE_INLINE void multiply_add(sums *s, int v, int16x8_t w, int16x8_t x) {
@@ -44,8 +38,8 @@ TIDE_INLINE void multiply_add(sums *s, int v, int16x8_t w, int16x8_t x) {
   s->high[v] = vmlal_high_s16(s->high[v], w, x);
 }
 
-TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
-                              uint32_t to, const int width, const int planes) {
+TIDE_INLINE void add_bytes(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
+                           uint32_t to, const int width, const int planes) {
   (void)m, (void)planes;
   for (uint32_t k = from; k < to; k++) {
     const int16x8_t x = broadcast_pair(codes + 4 * (size_t)k);
@@ -55,8 +49,6 @@ TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *weigh
     weights += 8 * width;
   }
 }
-
-#define add_bytes add_products
 
 TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
                              uint32_t to, const int width, const int planes) {
@@ -78,12 +70,6 @@ TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weight
 TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
   (void)planes;
   return (vi)vpaddq_s32(s->low[v], s->high[v]);
-}
-
-TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
-                          const int width) {
-  add_products(a, m, panel, codes, 0, m->steps, width, 1);
-  add_products(b, m, panel, codes + m->code_bytes, 0, m->steps, width, 1);
 }
 
 static int variant_supported(void) { return 1; } /* part of AArch64 */

@@ -9,9 +9,9 @@
 #define LANES 1
 #define DEPTH 1
 #define PANEL 4
-#define CODE_OFFSETS {0, 0}
-#define CENTRED 0
-#define CENTRES {{0}}
+#define CENTRE4 0
+#define CENTRE8 0
+#define PLAIN /* nothing runs side by side */
 
 typedef float vf __attribute__((vector_size(4)));
 typedef int32_t vi __attribute__((vector_size(4)));
@@ -30,26 +30,19 @@ typedef struct sums {
   vi of[PANEL];
 } sums;
 
-TIDE_INLINE void start_sums(sums *s, const int32_t *start, const int width, const int planes) {
-  (void)planes;
-  for (int v = 0; v < width; v++) s->of[v] = (vi){start[v]};
+TIDE_INLINE void start_sums(sums *s, const int32_t *starts, const int width, const int planes) {
+  (void)starts, (void)planes;
+  for (int v = 0; v < width; v++) s->of[v] = (vi){0};
 }
 
-TIDE_INLINE void add_products(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
-                              uint32_t to, const int width, const int planes) {
+TIDE_INLINE void add_bytes(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
+                           uint32_t to, const int width, const int planes) {
   (void)m, (void)planes;
   const int16_t *x = (const int16_t *)(const void *)codes;
   for (uint32_t k = from; k < to; k++) {
     for (int v = 0; v < width; v++) s->of[v] += *weights++ * x[k];
   }
 }
-
-TIDE_INLINE void start_all(sums *s, int32_t low, int32_t high, const int width, const int planes) {
-  (void)high, (void)planes;
-  for (int v = 0; v < width; v++) s->of[v] = (vi){low};
-}
-
-#define add_bytes add_products
 
 TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
                              uint32_t to, const int width, const int planes) {
@@ -73,12 +66,6 @@ TIDE_INLINE vi madd(const int8_t *weights, const uint8_t *codes) {
 TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
   (void)planes;
   return s->of[v];
-}
-
-TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
-                          const int width) {
-  add_products(a, m, panel, codes, 0, m->steps, width, 1);
-  add_products(b, m, panel, codes + m->code_bytes, 0, m->steps, width, 1);
 }
 
 static int variant_supported(void) { return 1; }
