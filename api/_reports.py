@@ -80,8 +80,8 @@ def inspection_parts(facts: "Inspection") -> Parts:
     yield f"{facts.path}: {'compiled plan' if facts.kind == 'plan' else 'ONNX'}, {size(facts.bytes)}"
     if facts.contract is not None:
         yield contract_table(facts.contract)
-    columns = ["recurrent layer|", "cell|", "in -> units", "bits", "bytes", "products"]
-    title = "Layers: bits of weights, of inputs and h; products are multiply-adds a step"
+    columns = ["recurrent layer|", "cell|", "in -> units", "W, R", "bytes", "products"]
+    title = "Layers: precisions of W and R, with the bits that their inputs have; products are multiply-adds a step"
     yield Table(title, columns, [_layer_row(layer) for layer in facts.layers])
     yield f"Runs on: {facts.backend or 'nothing'}"
     if facts.refusal:
@@ -89,10 +89,21 @@ def inspection_parts(facts: "Inspection") -> Parts:
 
 
 def _layer_row(layer: "RecurrentLayer") -> list[str]:
-    bits = ", ".join(map(_known, [layer.weight_bits, *(layer.activation_bits or [None])]))
     cell = layer.cell if layer.direction == "forward" else f"{layer.cell} {layer.direction}"
     sizes = f"{_known(layer.features)} -> {layer.hidden}"
-    return [layer.name, cell, sizes, bits, str(layer.bytes), _known(layer.multiply_adds)]
+    return [layer.name, cell, sizes, _precisions(layer), str(layer.bytes), _known(layer.multiply_adds)]
+
+
+def _precisions(layer: "RecurrentLayer") -> str:
+    """Return how W and R are stored and, where the engine runs them, what they read: `W4A15g32, float32`."""
+    if layer.weight_bits is None or layer.groups is None:
+        return "-"
+    read = layer.activation_bits or (0, 0)
+    parts = zip(layer.weight_bits, layer.groups, read, strict=True)
+    return ", ".join(
+        "float32" if bits == 32 else f"W{bits}{f'A{most}' if most else ''}{f'g{group}' if group else ''}"
+        for bits, group, most in parts
+    )
 
 
 def _known(value: object) -> str:

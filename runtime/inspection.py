@@ -12,6 +12,7 @@ from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .model import compile_graph, naming
 from .native import NativeModel
+from .operators.matrix import FLOAT
 from .program import Gru, Lstm, Rnn
 
 if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
@@ -34,9 +35,11 @@ class RecurrentLayer:
         features: Values that it reads a step; None where the weights are not constant.
         hidden: Units.
         direction: forward, reverse or bidirectional.
-        weight_bits: Bits of its weights, or None where they are not constant.
-        activation_bits: Bits of the integers that the engine makes of its input and of its h; None where
-            another backend runs it.
+        weight_bits: Bits of W and R, its weights for its input and for its h; 32 for floats; None where they
+            are not constant.
+        groups: Inputs that share a scale in W and in R; 0: all of a row, or floats; None as above.
+        activation_bits: Bits of the integers that the engine makes of its input and of its h, 32 where it reads
+            floats; None where another backend runs it.
         bytes: Weights, scales and bias.
         multiply_adds: Multiplications a step.
     """
@@ -46,7 +49,8 @@ class RecurrentLayer:
     features: int | None
     hidden: int
     direction: str
-    weight_bits: int | None
+    weight_bits: tuple[int, int] | None
+    groups: tuple[int, int] | None
     activation_bits: tuple[int, int] | None
     bytes: int
     multiply_adds: int | None
@@ -125,12 +129,20 @@ def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
 
 
 def _plan_layer(name: str, cell: str, w: bytes, r: bytes) -> RecurrentLayer:
-    _, _, rows, features, _, w_bits, *_ = plans.MATRIX.unpack(w)
-    _, _, _, hidden, _, r_bits, *_ = plans.MATRIX.unpack(r)
-    products = rows * (features + hidden)
-    own = 4 * hidden if cell == "GRU" else 0  # the candidate's recurrent bias
-    size = products + 3 * 4 * rows + own  # two scales and a bias a row
-    return RecurrentLayer(name, cell, features, hidden, "forward", 8, (w_bits, r_bits), size, products)
+    own = _plan_matrix(w), _plan_matrix(r)
+    (rows, features), (_, hidden) = (matrix.shape for matrix in own)
+    biases = 4 * (rows + hidden if cell == "GRU" else rows)  # with the candidate's recurrent bias
+    size = sum(matrix.bytes for matrix in own) + biases
+    bits, groups, read = zip(*((m.bits, m.group, m.activation_bits) for m in own), strict=True)
+    return RecurrentLayer(name, cell, features, hidden, "forward", bits, groups, read, size, rows * (features + hidden))
+
+
+def _plan_matrix(record: bytes) -> "_Weight":
+    _, _, rows, columns, _, activation_bits, bits, group = plans.MATRIX.unpack(record)
+    if bits == FLOAT:
+        return _Weight((rows, columns), bits, 0, 4 * rows * columns, FLOAT)
+    groups = -(-columns // (group or columns))
+    return _Weight((rows, columns), bits, group, rows * (-(-columns * bits // 8) + 4 * groups), activation_bits)
 
 
 # ---- ONNX ----
@@ -182,7 +194,8 @@ def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
         features=features,
         hidden=hidden,
         direction=direction,
-        weight_bits=max(w.bits, r.bits) if w and r else None,
+        weight_bits=(w.bits, r.bits) if w and r else None,
+        groups=(w.group, r.group) if w and r else None,
         activation_bits=None,
         bytes=sum(weight.bytes for weight in (w, r, bias) if weight),
         multiply_adds=None if features is None else gates * hidden * (features + hidden),
@@ -191,11 +204,13 @@ def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
 
 @dataclass(frozen=True)
 class _Weight:
-    """How a constant is stored: codes and scales, or floats."""
+    """How weights are stored: as codes and scales or as floats, and what reads them."""
 
     shape: tuple[int, ...]
     bits: int
+    group: int
     bytes: int
+    activation_bits: int = 0
 
 
 def _weight(graph: "Graph", name: str) -> _Weight | None:
@@ -207,4 +222,6 @@ def _weight(graph: "Graph", name: str) -> _Weight | None:
         return None
     bits = [4 if "int4" in str(array.dtype) else 8 * array.dtype.itemsize for array in arrays]
     size = sum(-(-array.size * width // 8) for array, width in zip(arrays, bits, strict=True))
-    return _Weight(tuple(arrays[0].shape), bits[0], size)
+    shape = tuple(arrays[0].shape)
+    block = next((a.i for a in node.attribute if a.name == "block_size"), 0) if node is not None else 0
+    return _Weight(shape, bits[0], block if block < shape[-1] else 0, size)

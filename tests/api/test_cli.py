@@ -184,7 +184,7 @@ def test_inspect_shows_contract_layers_and_backend(name: str, tide: Command, fol
 
     assert (outcome.status, outcome.err) == (0, "")
     assert "lstm0.h_in <- lstm0.h_out" in outcome.out
-    assert re.search(r"LSTM +3 -> 5 +8, 16, 16", outcome.out)
+    assert re.search(r"LSTM +3 -> 5 +W8A16, W8A16", outcome.out)
     assert "Runs on: native (" in outcome.out
 
 

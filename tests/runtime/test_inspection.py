@@ -40,7 +40,7 @@ def test_each_recurrent_layer_has_its_sizes_and_costs(folder: Path) -> None:
 
     assert (first.name, first.cell, first.direction) == ("lstm0", "LSTM", "forward")
     assert (first.features, first.hidden, second.features) == (3, 5, 5)
-    assert (first.weight_bits, first.activation_bits) == (8, (16, 16))
+    assert (first.weight_bits, first.groups, first.activation_bits) == ((8, 8), (0, 0), (16, 16))
     assert (first.multiply_adds, second.multiply_adds) == (20 * 8, 20 * 10)
     assert first.bytes == 20 * 8 + 2 * 20 * 4 + 2 * 20 * 4  # codes, scales of W and R, both halves of the bias
 
@@ -61,7 +61,7 @@ def test_a_float_file_names_what_keeps_it_from_the_engine(folder: Path) -> None:
     assert (facts.backend, facts.features) == ("onnxruntime", 3)
     assert "LSTM 'lstm0'" in facts.refusal
     assert "is not int8" in facts.refusal
-    assert [layer.weight_bits for layer in facts.layers] == [32, 32]
+    assert [layer.weight_bits for layer in facts.layers] == [(32, 32)] * 2
     assert facts.layers[0].activation_bits is None
 
 
@@ -74,6 +74,7 @@ def test_an_operator_that_the_engine_lacks_is_named(folder: Path) -> None:
     facts = inspect_file(folder / "odd.onnx")
 
     assert facts.backend == "onnxruntime"
+    assert [(layer.weight_bits, layer.activation_bits) for layer in facts.layers] == [((8, 8), None)] * 2
     assert "Sin 'odd'" in facts.refusal or "Sin odd" in facts.refusal
 
 
