@@ -59,19 +59,19 @@ def quantization_parts(report: "QuantizationReport") -> Parts:
         [
             weight.name,
             " x ".join(map(str, weight.shape)),
-            str(weight.bits),
-            "-" if weight.reason else f"{weight.error:.2%}",
+            weight.precision,
+            "-" if weight.precision == "float32" else f"{100 * weight.error:.3g}%",
             weight.reason,
         ]
         for weight in report.weights
     ]
     reasons = any(weight.reason for weight in report.weights)
-    columns = ["weight|", "shape", "bits", "error"] + ["why it stayed float|"] * reasons
+    columns = ["weight|", "shape", "precision", "error"] + ["why it stayed float|"] * reasons
     yield Table("Weights: error is root mean square, relative", columns, [row[: len(columns)] for row in rows])
     share = report.bytes / report.source_bytes
     yield (
         f"{report.path}: {size(report.bytes)}, {share:.0%} of {size(report.source_bytes)}; "
-        f"activations up to {report.activation_bits} bits; tried out on {report.backend}"
+        f"tried out on {report.backend}"
     )
 
 

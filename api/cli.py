@@ -58,13 +58,6 @@ class Rival(StrEnum):
     none = "none"
 
 
-class ActivationBits(StrEnum):
-    """Most bits of activations on the engine."""
-
-    eight = "8"
-    sixteen = "16"
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"tidegate {__version__}")
@@ -118,22 +111,36 @@ def export(
         _show(export_parts(report))
 
 
-@app.command(epilog="\b\nExample:\n  tidegate quantize kws.onnx -o kws.int8.onnx")
+@app.command(
+    epilog="\b\nExample:\n  tidegate quantize kws.onnx -o kws.int8.onnx\n"
+    "  tidegate quantize kws.onnx -o kws.int4.onnx --precision W4A8g32 \\\n"
+    "    --precision 'head.*=W16A16'"
+)
 def quantize(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A float streaming ONNX file.")],
     output: Output,
-    activation_bits: Annotated[ActivationBits, typer.Option(help="Most bits of activations.")] = ActivationBits.sixteen,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[PATTERN=]PRECISION",
+            help="Bits of weights and activations, of all weights or of those whose name matches; may be repeated.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Quantize a streaming ONNX file to int8.
+    """Quantize a streaming ONNX file.
 
-    The exit status is 1 when a recurrent weight stayed float; the file is written, and the table says why.
+    Precisions are W8A16 (the default), W8A8, W4A16, W4A8, W16A16, W16A8: bits of weights, most bits of activations;
+    g8 or g32 behind them gives each group of 8 or 32 inputs a scale of its own; float32 leaves weights as they are.
+    Of several patterns that match a name the last counts; one precision without a pattern is for the rest.
+
+    The exit status is 1 when a recurrent weight could not be quantized; the file is written, and the table says why.
     """
     from tidegate.quant import quantize as quantize_file
 
     _check_target(output)
     with _busy("quantizing"):
-        report = quantize_file(source, output, activation_bits=int(activation_bits))
+        report = quantize_file(source, output, precision=_precisions(precision or []))
     if as_json:
         _print_json(report.to_dict())
     else:
@@ -144,6 +151,12 @@ def quantize(
         names = ", ".join(weight.name for weight in report.recurrent_float)
         _complain(f"recurrent weights stayed float: {names}")
         raise typer.Exit(1)
+
+
+def _precisions(options: Sequence[str]) -> dict[str, str]:
+    """Return precisions by pattern; one without a pattern is for all weights."""
+    pairs = [option.rpartition("=") for option in options]
+    return {pattern if split else "*": precision for pattern, split, precision in pairs}
 
 
 @app.command(epilog="\b\nExample:\n  tidegate inspect kws.int8.onnx")
@@ -265,11 +278,11 @@ def bench(
 
 @app.command("compile", epilog="\b\nExample:\n  tidegate compile kws.int8.onnx -o kws.tide")
 def compile_command(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A quantized streaming ONNX file.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A streaming ONNX file.")],
     output: Output,
     as_json: Json = False,
 ) -> None:
-    """Compile a quantized ONNX file to a plan.
+    """Compile an ONNX file to a plan.
 
     The engine loads a plan where onnx is not installed.
     """

@@ -103,7 +103,7 @@ def save_plan(case: lstms.Case, bits: int, folder: Path) -> Path:
     """Write the plan of a case and return its file."""
     layers = lstms.random_layers(case)
     lstms.save_model(layers, folder / "float.onnx")
-    quantize(folder / "float.onnx", folder / "int8.onnx", activation_bits=bits)
+    quantize(folder / "float.onnx", folder / "int8.onnx", precision=f"W8A{bits}")
     target = folder / f"{case.name}.{bits}.tide"
     write_atomic(target, compile_graph(Graph.load(folder / "int8.onnx")))
     return target

@@ -84,7 +84,7 @@ def compare(
     """Time a model on the engine and on its rivals, all on the same stream of chunks.
 
     Args:
-        path: A quantized streaming ONNX file, or a compiled plan, which rivals cannot run.
+        path: A streaming ONNX file, or a compiled plan, which rivals cannot run.
         against: Rivals: `onnxruntime`, or none.
         signal: float32 `[frames, features]`, streamed over and over; None: 1000 frames of noise.
         frames: Frames of a chunk.

@@ -32,7 +32,7 @@ from .speed_tables import render, to_markdown
 JSON_VERSION = 1
 STREAM_FRAMES = 1000  # for the error; a last part shorter than a chunk is left out
 DISTINCT_CHUNKS = 250
-PRECISIONS = {16: "W8A16", 8: "W8A8"}
+PRECISIONS = ("W8A16", "W8A8")
 RIVAL = "onnxruntime"
 
 
@@ -184,9 +184,9 @@ def _ours(
 ) -> Iterator[Entrant]:
     source = folder / "float.onnx"
     lstms.save_model(layers, source)
-    for bits, precision in PRECISIONS.items():
+    for precision in PRECISIONS:
         target = folder / f"{precision}.onnx"
-        quantize(source, target, activation_bits=bits)
+        quantize(source, target, precision=precision)
         plan = compile_graph(Graph.load(target))
         for name in isa:
             model = NativeModel(plan, name)

@@ -1,4 +1,4 @@
-"""Quantization: float streaming ONNX in, int8 streaming ONNX and a report out."""
+"""Quantization: float streaming ONNX in, quantized streaming ONNX and a report out."""
 
 from .quantize import quantize
 from .report import QuantizationReport, WeightRow

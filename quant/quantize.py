@@ -1,65 +1,77 @@
-"""Quantizing a file: int8 initializers with one scale a gate row, through DequantizeLinear.
+"""Quantizing a file: weights become codes and scales, through DequantizeLinear.
 
 The file stays plain ONNX with standard operators: any runtime computes the weight-only result, and
-tidegate's engine reads the int8 weights as they are.
+tidegate's engine reads the codes as they are.
 """
 
 import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import version_converter
 
-from ..runtime.arrays import Array, Floats
+from ..runtime.arrays import Array
 from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
 from ..runtime.files import write_atomic
-from ..runtime.graph import Graph, attributes, label
-from ..runtime.lower import QUANTIZATION_KEY
+from ..runtime.graph import Graph
+from ..runtime.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION
 from ..runtime.model import Model, compile_graph
+from ..runtime.operators.matrix import FLOAT
+from ..runtime.precision import Precision
+from .choice import DEFAULT, choose
 from .report import QuantizationReport, WeightRow
-from .rows import quantize_rows, relative_error
+from .rounding import relative_error, rounded
+from .weights import RECURRENT, Weight, replace_weight, weights_of
 
-RECURRENT = {"LSTM": ("W", "R"), "GRU": ("W", "R"), "RNN": ("W", "R")}
 SMALLEST_OPSET = 13  # DequantizeLinear by axis
+BLOCKS_OPSET, BLOCKS_IR = 21, 10  # DequantizeLinear of int4, of int16, in blocks
 
 
 def quantize(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], *, activation_bits: int = 16
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    precision: str | Mapping[str, str] = DEFAULT,
 ) -> QuantizationReport:
-    """Quantize the weight matrices of a streaming ONNX file to int8.
+    """Quantize the weight matrices of a streaming ONNX file.
 
-    Every recurrent and linear weight matrix and every embedding table becomes int8 with one float32 scale
-    a row (for an LSTM: a gate row; for a table: an id). The written file is loaded and run before it is
-    moved to its place.
+    Every recurrent and linear weight matrix and every embedding table becomes integers with one float32 scale
+    a row (for an LSTM: a gate row; for a table: an id) or a group of inputs. The written file is loaded and run
+    before it is moved to its place.
 
     Args:
         source: A float file made by `export_model`.
         target: The file to write.
-        activation_bits: Most bits of activations on tidegate's engine, 16 (default) or 8: stated in the
-            file's metadata; other runtimes compute the weight-only result.
+        precision: Bits of weights and most bits of activations on tidegate's engine (other runtimes compute the
+            weight-only result): W8A16, W8A8, W4A16, W4A8, W16A16 or W16A8, with g8 or g32 behind it one scale a
+            group of 8 or 32 inputs; float32 leaves weights as they are. Or a mapping from patterns of weight names
+            to such precisions, e.g. `{"*": "W4A8g32", "head.*": "W16A16"}`: of the patterns that match the last
+            counts, `*` stands for the rest.
 
     Returns:
-        The coverage: each weight with its shape, bits and error.
+        The coverage: each weight with its shape, precision and error.
 
     Raises:
         ModelError: The source is not a streaming ONNX file, or has no recurrent node.
-        QuantizationError: An option or a weight cannot be used; no file is written.
+        QuantizationError: A precision, a pattern or a weight cannot be used; no file is written.
         FileNotFoundError: There is no such file.
     """
-    if activation_bits not in (8, 16):
-        raise QuantizationError(f"activation_bits is {activation_bits}, wanted 16 or 8")
     graph = Graph.load(source)
     _check_source(graph, source)
-    rows = _quantize_nodes(graph)
-    graph.set_metadata(QUANTIZATION_KEY, _metadata(rows, activation_bits))
+    weights = weights_of(graph)
+    chosen = choose(precision, weights)
+    if any(_needs_blocks(chosen[weight.name]) for weight in weights if not weight.reason):
+        graph = _converted(graph, source)
+    rows = [_quantized(graph, weight, chosen[weight.name]) for weight in weights]
+    graph.set_metadata(QUANTIZATION_KEY, _metadata(rows))
     quantized = Graph(graph.model)
     backend = _try_out(quantized)
     data = quantized.model.SerializeToString()
     write_atomic(target, data)
-    size = Path(source).stat().st_size
-    return QuantizationReport(os.fspath(target), size, len(data), activation_bits, tuple(rows), backend)
+    return QuantizationReport(os.fspath(target), Path(source).stat().st_size, len(data), tuple(rows), backend)
 
 
 def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
@@ -73,84 +85,41 @@ def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
     graph.contract  # noqa: B018  raises when there is none
 
 
-def _quantize_nodes(graph: Graph) -> list[WeightRow]:
-    """Quantize each weight matrix once, though several nodes may read it."""
-    rows: dict[str, WeightRow] = {}
-    for node in list(graph.nodes):
-        for position, axis in _weight_inputs(graph, node):
-            name = node.input[position]
-            if name not in rows:
-                rows[name] = _quantize_weight(graph, node, name, axis)
-    return list(rows.values())
+def _needs_blocks(precision: Precision) -> bool:
+    """Return whether DequantizeLinear takes such weights only since operator set 21."""
+    return precision.weight_bits in (4, 16) or (precision.weight_bits == 8 and precision.group > 0)
 
 
-def _weight_inputs(graph: Graph, node: onnx.NodeProto) -> list[tuple[int, int]]:
-    """Return the inputs of a node that are weight matrices, and the axis of their rows."""
-    if node.op_type in RECURRENT:
-        return [(1, 1), (2, 1)]
-    if node.op_type == "Gemm":
-        return [(1, 0 if attributes(node).get("transB", 0) else 1)]
-    if node.op_type == "Gather" and _is_table(graph, node):
-        return [(0, 0)]
-    return [(1, 1)] if node.op_type == "MatMul" else []
+def _converted(graph: Graph, source: str | os.PathLike[str]) -> Graph:
+    """Return a graph of an operator set that has what the precisions need."""
+    model = graph.model
+    if graph.opset() < BLOCKS_OPSET:
+        try:
+            model = version_converter.convert_version(model, BLOCKS_OPSET)
+        except (RuntimeError, version_converter.ConvertError) as error:
+            raise QuantizationError(
+                f"{source}: operator set {graph.opset()} cannot be converted to {BLOCKS_OPSET}, which int4, int16 and "
+                f"groups need ({error}); export it with {BLOCKS_OPSET}, or choose W8A16 or W8A8"
+            ) from None
+    model.ir_version = max(model.ir_version, BLOCKS_IR)
+    return Graph(model)
 
 
-def _is_table(graph: Graph, node: onnx.NodeProto) -> bool:
-    """Return whether a Gather looks ids up in a constant table of floats."""
-    table = graph.constant(node.input[0])
-    varying = graph.constant(node.input[1]) is None
-    return table is not None and varying and table.ndim == 2 and table.dtype.kind == "f" and not _axis(node)
+def _quantized(graph: Graph, weight: Weight, precision: Precision) -> WeightRow:
+    """Quantize a weight and return what became of it."""
+    about, bits, group = (weight.name, weight.operator, weight.recurrent), precision.weight_bits, precision.group
+    if weight.reason or bits == FLOAT:
+        return WeightRow(*about, weight.shape, FLOAT, 0, 0, 0.0, weight.reason if bits != FLOAT else "")
+    values = weight.by_row()
+    codes, scales = rounded(values, bits, group)
+    replace_weight(graph, weight, precision, codes, scales)
+    error = relative_error(values, codes, scales, group)
+    return WeightRow(*about, weight.shape, bits, group, precision.activation_bits, error)
 
 
-def _axis(node: onnx.NodeProto) -> int:
-    return int(attributes(node).get("axis", 0))
-
-
-def _quantize_weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int) -> WeightRow:
-    values = graph.constant(name)
-    recurrent = node.op_type in RECURRENT
-    reason = _why_not(values, recurrent)
-    shape = () if values is None else tuple(int(s) for s in values.shape)
-    if values is None or reason:
-        return WeightRow(name, label(node), recurrent, shape, 32, 0.0, reason)
-    if not np.all(np.isfinite(values)):
-        raise QuantizationError(f"{label(node)}: weight {name!r} holds NaN or infinity; train or export it again")
-    by_row: Floats = np.moveaxis(values.astype(np.float32), axis, 0).reshape(values.shape[axis], -1)
-    codes, scales = quantize_rows(by_row)
-    error = relative_error(by_row, codes, scales)
-    rest = [s for i, s in enumerate(values.shape) if i != axis]
-    in_place = np.moveaxis(codes.reshape(values.shape[axis], *rest), 0, axis)
-    _replace_weight(graph, name, np.ascontiguousarray(in_place), scales, axis)
-    return WeightRow(name, label(node), recurrent, by_row.shape, 8, error)
-
-
-def _why_not(values: object, recurrent: bool) -> str:
-    """Return why a weight stays float, or nothing."""
-    if not isinstance(values, np.ndarray):
-        return "not a constant of the graph"
-    if values.dtype.kind != "f":
-        return f"holds {values.dtype}"
-    if recurrent and values.shape[0] != 1:
-        return f"{values.shape[0]} directions: only forward layers are quantized"
-    return "" if values.ndim == (3 if recurrent else 2) else f"has {values.ndim} axes"
-
-
-def _replace_weight(graph: Graph, name: str, codes: Array, scales: Floats, axis: int) -> None:
-    """Let `name` be made from int8 codes by a DequantizeLinear, so that its readers stay as they are."""
-    model = graph.model.graph
-    kept_tensors = [t for t in model.initializer if t.name != name]
-    kept_nodes = [n for n in model.node if not (n.op_type == "Constant" and n.output[0] == name)]
-    del model.initializer[:], model.node[:]
-    inputs = [f"{name}.int8", f"{name}.scale"]
-    node = helper.make_node("DequantizeLinear", inputs, [name], name=f"{name}.dequantize", axis=axis)
-    tensors = [numpy_helper.from_array(a, n) for n, a in zip(inputs, (codes, scales), strict=True)]
-    model.initializer.extend([*kept_tensors, *tensors])
-    model.node.extend([node, *kept_nodes])
-
-
-def _metadata(rows: list[WeightRow], activation_bits: int) -> str:
-    weights = {row.name: row.bits for row in rows}
-    return json.dumps({"version": 1, "activation_bits": activation_bits, "weight_bits": weights})
+def _metadata(rows: Iterable[WeightRow]) -> str:
+    bits = {row.name: row.activation_bits for row in rows if row.bits != FLOAT}
+    return json.dumps({"version": QUANTIZATION_VERSION, "activation_bits": bits})
 
 
 def _try_out(graph: Graph) -> str:

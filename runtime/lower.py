@@ -1,6 +1,6 @@
 """Lowering: what each ONNX operator becomes in the engine.
 
-A quantized streaming graph goes in, a program comes out; what the engine does not have is refused by name.
+A streaming graph goes in, a program comes out; what the engine does not have is refused by name.
 """
 
 import json
@@ -11,19 +11,20 @@ import onnx
 from .errors import ModelError
 from .graph import Graph, attributes
 from .lowering import over_features, pointwise, recurrent, select, shapes
-from .lowering.weights import bias_of, dequantize, weights_of
+from .lowering.weights import bias_of, dequantize, matrix_of, weights_of
 from .operators import Linear
 from .program import Program
 from .tracing import FEATURE, Handler, Signal, Trace, Value, unsupported
 
 QUANTIZATION_KEY = "tidegate.quantization"
+QUANTIZATION_VERSION = 2
 
 
 def lower(graph: Graph) -> Program:
     """Lower a graph to a program.
 
     Args:
-        graph: A streaming graph whose matrices are int8 through `DequantizeLinear`.
+        graph: A streaming graph; its matrices are floats, or codes through `DequantizeLinear`.
 
     Raises:
         ContractError: The contract is missing, or does not fit the graph.
@@ -38,21 +39,27 @@ def lower(graph: Graph) -> Program:
         raise ModelError(f"the graph is not valid ONNX ({type(error).__name__}: {error}); export it again") from None
 
 
-def _activation_bits(graph: Graph) -> int:
-    """Return the most activation bits that the file asks for; 16 when it says nothing."""
+def _activation_bits(graph: Graph) -> dict[str, int]:
+    """Return the most bits of what a weight multiplies, by its name, as far as the file says."""
     text = graph.metadata(QUANTIZATION_KEY)
     if text is None:
-        return 16
+        return {}
     try:
         fields = json.loads(text)
-        version, bits = fields["version"], fields["activation_bits"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        version, bits = fields["version"], fields.get("activation_bits")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ModelError(f"metadata {QUANTIZATION_KEY} is not readable; quantize the file again") from None
-    if version != 1 or bits not in (8, 16):
+    if version != QUANTIZATION_VERSION:
         raise ModelError(
-            f"metadata {QUANTIZATION_KEY}: version {version}, activation bits {bits}; wanted 1, and 8 or 16"
+            f"metadata {QUANTIZATION_KEY}: version is {version}, this tidegate reads {QUANTIZATION_VERSION}; "
+            "quantize the float file again"
         )
-    return int(bits)
+    if not isinstance(bits, dict) or any(most not in (8, 16) for most in bits.values()):
+        raise ModelError(f"metadata {QUANTIZATION_KEY}: activation_bits must give 8 or 16 by weight; quantize again")
+    for name in bits:
+        if graph.producer(name) is None:
+            raise ModelError(f"metadata {QUANTIZATION_KEY}: the graph has no weight {name!r}; quantize the file again")
+    return {name: int(most) for name, most in bits.items()}
 
 
 # ---- operations ----
@@ -77,7 +84,7 @@ def _linear(trace: Trace, node: onnx.NodeProto, rows_axis: int) -> Signal:
     if weights.codes.ndim != 2:
         raise unsupported(node, f"its weight has shape {weights.codes.shape}, wanted two axes")
     width = trace.widths[signal.value]
-    matrix = trace.matrix(node, weights, rows_axis, width, trace.reading(signal.value))
+    matrix = matrix_of(node, weights, rows_axis, width, trace.reading(signal.value))
     bias = bias_of(trace, node, 2, matrix.codes.shape[0])
     return replace(signal, value=trace.emit(Linear((signal.value,), matrix, bias)))
 

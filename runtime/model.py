@@ -63,7 +63,7 @@ class Model(Protocol):
 
 
 def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str | None = None) -> Model:
-    """Load a quantized streaming ONNX file or a compiled plan.
+    """Load a streaming ONNX file, quantized or float, or a compiled plan.
 
     Args:
         path: The file.
@@ -102,7 +102,7 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def compile_graph(graph: "Graph") -> bytes:
-    """Return the plan of a quantized streaming graph.
+    """Return the plan of a streaming graph.
 
     Raises:
         ModelError: The graph has no valid contract, or holds what the engine does not have.
@@ -113,7 +113,7 @@ def compile_graph(graph: "Graph") -> bytes:
 
 
 def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
-    """Compile a quantized streaming ONNX file to a plan file and return its size in bytes.
+    """Compile a streaming ONNX file to a plan file and return its size in bytes.
 
     Raises:
         ModelError: The file is not a model, or holds what the engine does not have; no file is written.
@@ -130,7 +130,7 @@ def state_arrays(contract: Contract) -> dict[str, Array]:
 
 
 def plan_of(path: str | os.PathLike[str]) -> bytes:
-    """Return the plan in a file, or that of the quantized graph in it.
+    """Return the plan in a file, or that of the graph in it.
 
     Raises:
         ModelError: The file is not a model, or holds what the engine does not have.

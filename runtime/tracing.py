@@ -8,15 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from .arrays import Array
+from .arrays import Array, Floats
 from .contract import Port, State
 from .errors import ContractError, UnsupportedError
 from .graph import Graph, attributes, label
 from .operators import Last, Operator, Slot, is_hidden
-from .operators.matrix import Matrix, Reading, activation_bits
+from .operators.matrix import Reading
 from .program import Program
 
 TIME, BATCH, FEATURE, ONE = "time", "batch", "feature", "one"  # what an axis counts; ONE has size 1
@@ -47,12 +46,24 @@ class Final:
 
 
 @dataclass(frozen=True, eq=False)
-class Quantized:
-    """Int8 weights and the scales along one of their axes."""
+class Weights:
+    """Constant weights: codes and their scales, or floats.
 
-    codes: npt.NDArray[np.int8]
-    scales: npt.NDArray[np.float32]
-    axis: int
+    Attributes:
+        codes: Of any shape: int8, int16, or for 32 bits float32.
+        scales: float32, of as many axes as the codes; an axis of size 1 is shared.
+        bits: 4, 8, 16 or 32.
+        axis: The axis along which scales differ; the one that is cut into blocks.
+        block: Codes along `axis` that share a scale; 0: no blocks.
+        activation_bits: Most bits of what they multiply.
+    """
+
+    codes: Array
+    scales: Floats
+    bits: int
+    axis: int = 0
+    block: int = 0
+    activation_bits: int = 16
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,7 @@ class Sizes:
         return known if len(known) == len(self.items) else None
 
 
-Value = Signal | Carried | Final | Quantized | Sizes
+Value = Signal | Carried | Final | Weights | Sizes
 
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
@@ -84,20 +95,20 @@ class Trace:
     Args:
         graph: A streaming graph.
         handlers: For each operator, what makes its outputs from a trace and a node.
-        activation_bits: Most bits of activations; fewer where a long sum could overflow.
+        activation_bits: Most bits of what a quantized weight multiplies, by its name; 16 where it is not named.
 
     Raises:
         ContractError: The contract is missing, or does not fit the graph.
     """
 
-    def __init__(self, graph: Graph, handlers: Mapping[str, Handler], activation_bits: int) -> None:
+    def __init__(self, graph: Graph, handlers: Mapping[str, Handler], activation_bits: Mapping[str, int]) -> None:
         self.graph = graph
         self.values: dict[str, Value] = {}
         self.ops: list[Operator] = []
         self.ids = False  # whether the input is ids
         self.widths: list[int] = []
         self._handlers = handlers
-        self._activation_bits = activation_bits
+        self.activation_bits = activation_bits
         self._contract = graph.contract
         self._taken: set[Slot] = set()  # states that a node starts from
         self._hidden: set[int] = set()  # values that are an h within (-1, 1)
@@ -162,19 +173,6 @@ class Trace:
     def reading(self, value: int) -> Reading:
         """Return how a matrix turns a value into integers: an h of an LSTM lies in (-1, 1)."""
         return Reading.HIDDEN if value in self._hidden else Reading.FRAME
-
-    def matrix(
-        self, node: onnx.NodeProto, weights: Quantized, rows_axis: int, columns: int, reading: Reading
-    ) -> Matrix:
-        """Return int8 weights as a matrix whose rows lie along `rows_axis`, of `columns` values each."""
-        codes, scales = weights.codes, weights.scales
-        if scales.ndim == 1 and weights.axis != rows_axis:
-            raise unsupported(node, f"its weights are scaled along axis {weights.axis}, wanted {rows_axis}")
-        codes = np.ascontiguousarray(np.moveaxis(codes, rows_axis, 0))
-        if codes.ndim != 2 or codes.shape[1] != columns:
-            raise unsupported(node, f"its weights have {codes.shape[1:]} values a row, its input {columns}")
-        scales = np.broadcast_to(scales, codes.shape[0]).astype(np.float32)[:, None]
-        return Matrix(codes, scales, reading, activation_bits(columns, self._activation_bits))
 
     def take(self, node: onnx.NodeProto, slot: Slot, width: int) -> Slot:
         """Return a state of `width` values that a node starts from; each belongs to one node."""

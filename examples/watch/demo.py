@@ -54,8 +54,8 @@ def export(target: Path) -> None:
 def quantize(source: Path, target: Path) -> None:
     """Quantize every weight matrix to int8, one scale a gate row."""
     report = tg.quantize(source, target)
-    rows = [[w.name, "x".join(map(str, w.shape)), str(w.bits), f"{w.error:.2%}"] for w in report.weights]
-    show(Table("Quantized weights", ["weight|", "shape", "bits", "error"], rows))
+    rows = [[w.name, "x".join(map(str, w.shape)), w.precision, f"{100 * w.error:.3g}%"] for w in report.weights]
+    show(Table("Quantized weights", ["weight|", "shape", "precision", "error"], rows))
 
 
 def sizes(*files: Path) -> Table:

@@ -3,26 +3,25 @@
 import numpy as np
 import onnx
 
+from ..arrays import Floats
 from ..graph import attributes
 from ..operators import Embedding
 from ..operators.embedding import MAX_ROWS
 from ..operators.matrix import Matrix, Reading
-from ..tracing import FEATURE, Quantized, Signal, Trace, unsupported
-from .weights import flushed
+from ..tracing import FEATURE, Signal, Trace, Weights, unsupported
+from .weights import flushed, matrix_of
 
 
 def embedded(trace: Trace, node: onnx.NodeProto, ids: Signal) -> Signal:
-    """Emit the lookup of ids along the rows of a constant table, int8 with one scale a row or float32."""
+    """Emit the lookup of ids along the rows of a constant table, of codes and scales or of floats."""
     weights, constant = trace.values.get(node.input[0]), trace.constant(node, 0)
-    shape = weights.codes.shape if isinstance(weights, Quantized) else () if constant is None else constant.shape
+    shape = weights.codes.shape if isinstance(weights, Weights) else () if constant is None else constant.shape
     if len(shape) != 2 or attributes(node).get("axis", 0) != 0:
         raise unsupported(node, f"its table {node.input[0]!r} is {list(shape)}, wanted constant rows and columns")
     if shape[0] > MAX_ROWS:
         raise unsupported(node, f"its table has {shape[0]} rows, the engine takes at most {MAX_ROWS}")
-    if isinstance(weights, Quantized):
-        table: Matrix | np.ndarray[tuple[int, ...], np.dtype[np.float32]] = trace.matrix(
-            node, weights, 0, shape[1], Reading.FRAME
-        )
+    if isinstance(weights, Weights):
+        table: Matrix | Floats = matrix_of(node, weights, 0, shape[1], Reading.FRAME)
     else:
         table = flushed(node, np.asarray(constant))
     return Signal(trace.emit(Embedding((ids.value,), table)), (*ids.axes, FEATURE))

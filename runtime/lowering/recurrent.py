@@ -1,5 +1,7 @@
 """Recurrent layers."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
@@ -7,8 +9,8 @@ from ..arrays import Floats
 from ..graph import attributes
 from ..operators import Gru, Lstm, Rnn, Slot
 from ..operators.matrix import Matrix, Reading
-from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Final, Handler, Quantized, Signal, Trace, Value, unsupported
-from .weights import bias_of, flushed, weights_of
+from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Final, Handler, Signal, Trace, Value, Weights, unsupported
+from .weights import bias_of, flushed, matrix_of, weights_of
 
 
 def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -67,8 +69,8 @@ def _cell_weights(
     hidden = recurrent.codes.shape[-1]
     if (rows := {weights.codes.shape[0], recurrent.codes.shape[0]}) != {gates * hidden}:
         raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {gates * hidden} for {hidden} units")
-    w = trace.matrix(node, weights, 0, trace.widths[value], trace.reading(value))
-    r = trace.matrix(node, recurrent, 0, hidden, own)
+    w = matrix_of(node, weights, 0, trace.widths[value], trace.reading(value))
+    r = matrix_of(node, recurrent, 0, hidden, own)
     return w, r, bias_of(trace, node, 3, 2 * gates * hidden).reshape(2, -1)
 
 
@@ -86,9 +88,9 @@ def _start(trace: Trace, node: onnx.NodeProto, position: int, width: int) -> Slo
     raise unsupported(node, f"it does not start from a state input but from {name!r}; lift it with `tidegate export`")
 
 
-def _first_direction(weights: Quantized) -> Quantized:
+def _first_direction(weights: Weights) -> Weights:
     """Drop ONNX's axis of directions."""
-    return Quantized(weights.codes[0], weights.scales, weights.axis - 1)
+    return replace(weights, codes=weights.codes[0], scales=weights.scales[0], axis=weights.axis - 1)
 
 
 def _activations(node: onnx.NodeProto, *default: str) -> tuple[str, ...]:

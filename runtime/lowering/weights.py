@@ -1,38 +1,59 @@
 """Constants of a graph as the engine takes them."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
 from ..arrays import Array, Floats
-from ..graph import attributes
-from ..tracing import FEATURE, ONE, Quantized, Signal, Trace, Value, unsupported
+from ..operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE, Matrix, Reading, activation_bits
+from ..tracing import FEATURE, ONE, Signal, Trace, Value, Weights, unsupported
+from .quantized import quantized
 
 
 def dequantize(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """Read int8 codes and their scales; nothing is left of it at run time."""
-    codes, scales, zero = (trace.constant(node, i) for i in range(3))
-    if codes is None or scales is None or (zero is None and any(node.input[2:])):
-        raise unsupported(node, "the engine takes constant int8 weights and scales")
-    if codes.dtype != np.int8 or (zero is not None and np.any(zero)):
-        raise unsupported(node, f"weights are {codes.dtype}, wanted int8 with zero point 0")
-    if scales.ndim > 1 or attributes(node).get("block_size", 0):
-        raise unsupported(node, "scales by blocks; the engine takes one a row")
-    if np.any(codes == -128):
-        raise unsupported(node, "a weight code is -128, wanted -127 to 127")
-    if not np.all((scales >= 2.0**-40) & (scales <= 2.0**40)):
-        raise unsupported(node, "a weight scale lies outside [2^-40, 2^40]")
-    axis = int(attributes(node).get("axis", 1)) % codes.ndim
-    return [Quantized(codes, scales.astype(np.float32), axis)]
+    """Read codes and their scales; nothing is left of it at run time."""
+    weights = quantized(trace.graph, node)
+    largest = LARGEST_CODE[weights.bits]
+    if np.any(weights.codes < -largest):
+        raise unsupported(node, f"a weight code is {-largest - 1}, wanted {-largest} to {largest}")
+    least = -24 if weights.block and weights.scales.shape[weights.axis] > 1 else -40
+    if not np.all((weights.scales >= 2.0**least) & (weights.scales <= 2.0**40)):
+        raise unsupported(node, f"a weight scale lies outside [2^{least}, 2^40]")
+    return [replace(weights, activation_bits=trace.activation_bits.get(node.output[0], 16))]
 
 
-def weights_of(trace: Trace, node: onnx.NodeProto, position: int) -> Quantized:
-    """Return an input that must be int8 weights."""
-    value = trace.values.get(node.input[position])
-    if isinstance(value, Quantized):
+def weights_of(trace: Trace, node: onnx.NodeProto, position: int) -> Weights:
+    """Return an input that must be weights: codes and scales, or floats."""
+    value, values = trace.values.get(node.input[position]), trace.constant(node, position)
+    if isinstance(value, Weights):
         return value
-    raise unsupported(
-        node, f"its weight {node.input[position]!r} is not int8; quantize the file with `tidegate quantize`"
-    )
+    if values is None or values.dtype.kind != "f":
+        raise unsupported(
+            node, f"its weight {node.input[position]!r} is neither constant floats nor codes through DequantizeLinear"
+        )
+    magnitudes = np.abs(values)
+    if not np.all(magnitudes <= 2.0**40):
+        raise unsupported(node, f"its weight {node.input[position]!r} holds a value that is not finite or above 2^40")
+    kept = np.where(magnitudes < 2.0**-40, 0, values).astype(np.float32)
+    return Weights(kept, np.ones((1,) * values.ndim, np.float32), FLOAT)
+
+
+def matrix_of(node: onnx.NodeProto, weights: Weights, rows_axis: int, columns: int, reading: Reading) -> Matrix:
+    """Return weights of two axes as a matrix whose rows lie along `rows_axis`, of `columns` values each."""
+    if weights.codes.ndim != 2 or weights.codes.shape[1 - rows_axis] != columns:
+        raise unsupported(node, f"its weights have shape {weights.codes.shape}, wanted {columns} values a row")
+    along = rows_axis if not weights.block else 1 - rows_axis
+    if weights.scales.size > 1 and weights.axis != along:
+        what = "in blocks along" if weights.block else "along"
+        raise unsupported(node, f"its weights are scaled {what} axis {weights.axis}, wanted {along}")
+    codes, scales = (np.moveaxis(part, rows_axis, 0) for part in (weights.codes, weights.scales))
+    group = weights.block if scales.shape[1] > 1 else 0
+    if group not in (0, *GROUP_SIZES):
+        raise unsupported(node, f"its weights have blocks of {group}, wanted 8, 32 or one scale a row")
+    bits = activation_bits(columns, weights.activation_bits, weights.bits, group)
+    scales = np.ascontiguousarray(np.broadcast_to(scales, (len(codes), scales.shape[1])))
+    return Matrix(np.ascontiguousarray(codes), scales, reading, bits, weights.bits, group)
 
 
 def bias_of(trace: Trace, node: onnx.NodeProto, position: int, rows: int) -> Floats:

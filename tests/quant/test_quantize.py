@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 from programs import write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ContractError, ModelError, QuantizationError
 from tidegate.runtime.graph import Graph
+from tidegate.runtime.lower import lower
 from tidegate.runtime.model import load
 from tidegate.runtime.native import NativeModel
 
@@ -51,13 +52,112 @@ def test_int8_differs_from_float_and_stays_close(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_activation_bits_reach_the_engine(tmp_path: Path, bits: int) -> None:
-    quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx", activation_bits=bits)
-    from tidegate.runtime.lower import lower
-    from tidegate.runtime.program import Lstm
-
-    lstm = next(op for op in lower(Graph.load(tmp_path / "m.int8.onnx")).ops if isinstance(op, Lstm))
-    assert (lstm.w.bits, lstm.r.bits) == (bits, bits)
+    quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx", precision=f"W8A{bits}")
+    assert matrices(tmp_path / "m.int8.onnx") == [(8, bits, 0)] * 3
     assert isinstance(load(tmp_path / "m.int8.onnx"), NativeModel)
+
+
+def matrices(path: Path) -> list[tuple[int, int, int]]:
+    """Return bits of weights, of activations and the group of W, R and the head's weight."""
+    ops = lower(Graph.load(path)).ops
+    return [(m.weight_bits, m.bits, m.group) for op in ops for m in op.record().matrices]
+
+
+def test_each_weight_gets_the_last_precision_that_matches_its_name(tmp_path: Path) -> None:
+    source, target = write_lstm(tmp_path / "m.onnx", features=40, hidden=36), tmp_path / "q.onnx"
+    report = quantize(source, target, precision={"[RV]": "W16A8", "V": "float32", "*": "W4A8g32"})
+    assert matrices(target) == [(4, 8, 32), (16, 8, 0), (32, 16, 0)]
+    assert [row.precision for row in report.weights] == ["W4A8g32", "W16A8", "float32"]
+    assert [(row.bits, row.group, row.activation_bits) for row in report.weights] == [
+        (4, 32, 8),
+        (16, 0, 8),
+        (32, 0, 0),
+    ]
+    assert report.recurrent_float == ()  # what was to stay float is no surprise
+    quantize(source, target, precision={"R": "W8A8g8"})
+    assert matrices(target) == [(8, 16, 0), (8, 8, 8), (8, 16, 0)]
+
+
+def test_a_group_that_holds_a_whole_row_is_one_scale_a_row(tmp_path: Path) -> None:
+    report = quantize(write_lstm(tmp_path / "m.onnx", hidden=32), tmp_path / "q.onnx", precision="W8A16g32")
+    assert [(row.precision, row.shape[1]) for row in report.weights] == [("W8A16", 6), ("W8A16", 32), ("W8A16", 32)]
+    assert Graph.load(tmp_path / "q.onnx").opset() == 18  # int8 by rows needs no later one
+
+
+def test_all_float32_is_the_same_model(tmp_path: Path) -> None:
+    source = write_lstm(tmp_path / "m.onnx")
+    report = quantize(source, tmp_path / "q.onnx", precision="float32")
+    assert [(row.precision, row.shape) for row in report.weights] == [
+        ("float32", shape) for shape in ((32, 6), (32, 8), (3, 8))
+    ]
+    frames = np.random.default_rng(1).normal(0, 1, (9, 6)).astype(np.float32)
+    same, wanted = (np.asarray(load(path).stream().push(frames)) for path in (tmp_path / "q.onnx", source))
+    np.testing.assert_array_equal(same, wanted)
+
+
+@pytest.mark.parametrize("text", ["", "W8", "w8a16", "W2A8", "W4A4", "W32A16", "W4A8g16", "W4A8 g8", "int8", "W8A16g"])
+def test_precisions_that_are_not_there_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(QuantizationError, match=f"precision is {text!r}, wanted W4, W8 or W16, then A8 or A16"):
+        quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx", precision={"R": text})
+    assert not (tmp_path / "q.onnx").exists()
+
+
+def test_a_pattern_that_matches_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(QuantizationError, match=r"no weight matches 'lstm\.\*'; there are W, R, V"):
+        quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx", precision={"lstm.*": "W4A8"})
+    assert not (tmp_path / "q.onnx").exists()
+
+
+@pytest.mark.parametrize("opset", [13, 17, 20])
+def test_an_older_operator_set_is_converted_where_the_precision_needs_it(tmp_path: Path, opset: int) -> None:
+    """Names, metadata and initializers survive, and onnxruntime's answers of what stayed float are the same."""
+    pytest.importorskip("onnxruntime")
+    graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
+    graph.model.opset_import[0].version, graph.model.ir_version = opset, 8
+    graph.set_metadata("author", "me")
+    graph.save(tmp_path / "m.onnx")
+    target = tmp_path / "q.onnx"
+    quantize(tmp_path / "m.onnx", target, precision={"*": "float32", "W": "W16A16"})
+    made = Graph.load(target)
+    assert (made.opset(), made.model.ir_version) == (21, 10)
+    assert (made.metadata("author"), made.contract) == ("me", graph.contract)
+    kept = {t.name: numpy_helper.to_array(t) for t in made.model.graph.initializer}
+    for tensor in graph.model.graph.initializer:
+        if tensor.name != "W":
+            np.testing.assert_array_equal(kept.pop(tensor.name), numpy_helper.to_array(tensor), strict=True)
+    assert kept.keys() == {"W.int16", "W.scale"}
+    for values in ("input", "output"):
+        assert getattr(made.model.graph, values) == getattr(graph.model.graph, values)
+    kept_nodes = [n for n in made.nodes if n.op_type != "DequantizeLinear"]
+    for one, other in zip(kept_nodes, graph.nodes, strict=True):
+        assert (one.op_type, one.name, one.input, one.output) == (other.op_type, other.name, other.input, other.output)
+    frames = np.random.default_rng(1).normal(0, 1, (9, 6)).astype(np.float32)
+    exact, seen = (
+        np.asarray(load(path, "onnxruntime").stream().push(frames)) for path in (tmp_path / "m.onnx", target)
+    )
+    np.testing.assert_allclose(seen, exact, rtol=0, atol=1e-4)  # W has 16 bits
+
+
+def test_what_cannot_be_converted_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise version_converter.ConvertError("no adapter")
+
+    monkeypatch.setattr(version_converter, "convert_version", refuse)
+    source = write_lstm(tmp_path / "m.onnx")
+    with pytest.raises(QuantizationError, match=r"operator set 18 cannot be converted to 21, .*\(no adapter\); export"):
+        quantize(source, tmp_path / "q.onnx", precision="W4A8")
+    assert quantize(source, tmp_path / "q.onnx").backend.startswith("native")
+
+
+def test_weight_through_identity_is_quantized(tmp_path: Path) -> None:
+    """As in a file whose equal initializers were joined."""
+    graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
+    graph.model.graph.node.insert(0, helper.make_node("Identity", ["R"], ["R2"]))
+    next(n for n in graph.nodes if n.op_type == "LSTM").input[2] = "R2"
+    graph.save(tmp_path / "m.onnx")
+    quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", precision={"R2": "W4A8"})
+    onnx.checker.check_model(onnx.load(tmp_path / "q.onnx"), full_check=True)
+    assert matrices(tmp_path / "q.onnx") == [(8, 16, 0), (4, 8, 0), (8, 16, 0)]
 
 
 def test_recurrent_weight_that_is_not_constant_is_reported_as_float(tmp_path: Path) -> None:
@@ -134,8 +234,3 @@ def test_weight_with_nan_is_refused_and_the_old_file_stays(tmp_path: Path) -> No
         quantize(tmp_path / "m.onnx", tmp_path / "m.int8.onnx")
     assert (tmp_path / "m.int8.onnx").read_bytes() == b"the old file"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.int8.onnx", "m.onnx"]
-
-
-def test_activation_bits_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(QuantizationError, match="activation_bits is 4, wanted 16 or 8"):
-        quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx", activation_bits=4)

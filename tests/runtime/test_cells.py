@@ -150,14 +150,9 @@ def test_rnn_reads_its_h_by_its_range(activation: str, reading: Reading, tmp_pat
 def test_options_that_the_engine_lacks_are_refused_by_node(
     cell: str, options: dict[str, Any], operands: dict[int, str], message: str, tmp_path: Path
 ) -> None:
-    from tidegate.quant.quantize import _quantize_nodes
-    from tidegate.runtime.graph import Graph
-    from tidegate.runtime.lower import lower
-
-    graph = Graph.load(write_stack(tmp_path / "m.onnx", cell, options, layers=1, operands=operands))
-    _quantize_nodes(graph)
+    source = write_stack(tmp_path / "m.onnx", cell, options, layers=1, operands=operands)
     with pytest.raises(UnsupportedError, match=f"{cell} 'l0': .*{message}.*; use backend='onnxruntime'"):
-        lower(Graph(graph.model))
+        ops_of(source)
 
 
 @pytest.mark.parametrize(("cell", "options"), [("GRU", GRU), ("RNN", {})])

@@ -55,14 +55,29 @@ def test_a_plan_has_the_same_layers(folder: Path) -> None:
     assert [(x.features, x.hidden, x.activation_bits, x.multiply_adds) for x in plan.layers] == costs
 
 
-def test_a_float_file_names_what_keeps_it_from_the_engine(folder: Path) -> None:
-    facts = inspect_file(folder / "m.onnx")
+def test_a_float_file_runs_on_the_engine(folder: Path) -> None:
+    tidegate.compile_model(folder / "m.onnx", folder / "float.tide")
+    facts, plan = inspect_file(folder / "m.onnx"), inspect_file(folder / "float.tide")
 
-    assert (facts.backend, facts.features) == ("onnxruntime", 3)
-    assert "LSTM 'lstm0'" in facts.refusal
-    assert "is not int8" in facts.refusal
-    assert [layer.weight_bits for layer in facts.layers] == [(32, 32)] * 2
-    assert facts.layers[0].activation_bits is None
+    assert (facts.backend, facts.features, facts.refusal) == (plan.backend, 3, "")
+    for layers in (facts.layers, plan.layers):
+        assert [layer.weight_bits for layer in layers] == [(32, 32)] * 2
+        assert [layer.activation_bits for layer in layers] == [(32, 32)] * 2
+    assert plan.layers[0].bytes == 4 * (20 * 8 + 20)  # weights and the bias
+
+
+def test_each_precision_is_told_by_its_bits_groups_and_bytes(tmp_path: Path) -> None:
+    """Rows of 33 four-bit codes: 17 bytes each in a plan, 16 and a half in ONNX; five groups of 8, the last of one."""
+    lstms.save_model(lstms.random_layers(lstms.Case("wide", 33, 5, 1)), tmp_path / "m.onnx")
+    tidegate.quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", precision={"w0": "W4A8g8", "r0": "W16A16g8"})
+    tidegate.compile_model(tmp_path / "q.onnx", tmp_path / "q.tide")
+    (layer,), (planned,) = (inspect_file(tmp_path / name).layers for name in ("q.onnx", "q.tide"))
+
+    for facts in (layer, planned):
+        assert (facts.weight_bits, facts.groups, facts.activation_bits) == ((4, 16), (8, 0), (8, 16))
+    scales = 4 * (20 * 5 + 20)
+    assert layer.bytes == 20 * 33 // 2 + 2 * 20 * 5 + scales + 2 * 4 * 20
+    assert planned.bytes == 20 * 17 + 2 * 20 * 5 + scales + 4 * 20
 
 
 def test_an_operator_that_the_engine_lacks_is_named(folder: Path) -> None:

@@ -1,17 +1,19 @@
 """Every form of graph that lowering understands streams as on onnxruntime; every other is refused by name."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
 from tidegate.quant import quantize
-from tidegate.quant.rows import quantize_rows
+from tidegate.quant.rounding import rounded
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 from tidegate.runtime.errors import ContractError, ModelError, UnsupportedError
@@ -82,8 +84,8 @@ class Draft:
         if not self.int8:
             return self.tensor(values)
         rows = np.moveaxis(values, axis, 0)
-        codes, scales = quantize_rows(rows.reshape(len(rows), -1))
-        return self.dequantize(np.moveaxis(codes.reshape(rows.shape), 0, axis), scales, axis=axis)
+        codes, scales = rounded(rows.reshape(len(rows), -1), 8)
+        return self.dequantize(np.moveaxis(codes.reshape(rows.shape), 0, axis), scales[:, 0], axis=axis)
 
     def dequantize(self, codes: Array, scales: Array, *more: str, **attributes: Any) -> str:  # noqa: ANN401
         """Add weights from codes and scales as they are."""
@@ -548,11 +550,24 @@ def test_tiny_and_subnormal_constants_become_zero() -> None:
     assert not np.any(np.signbit(values))
 
 
+def test_float_weights_are_floats_and_tiny_ones_become_zero() -> None:
+    """What is below 2^-40 would make subnormal products."""
+    d = Draft()
+    values = np.resize(np.array([1e-13, -1e-13, 1e-40, 2.0**-40, -0.5], np.float32), (HIDDEN, 3))
+    d.answer(d.add("MatMul", d.layer("x"), d.tensor(values)))
+    (matrix,) = d.program().ops[-1].record().matrices
+    assert (matrix.weight_bits, matrix.group) == (32, 0)
+    np.testing.assert_array_equal(matrix.codes, np.where(np.abs(values) < 2.0**-40, 0, values).T, strict=True)
+    assert np.all(matrix.scales == 1)
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_metadata_states_the_activation_bits(bits: int) -> None:
     d = draft("matmul")
-    d.quantization = f'{{"version": 1, "activation_bits": {bits}}}'
-    assert {matrix.bits for op in d.program().ops for matrix in op.record().matrices} == {bits}
+    names = [node.output[0] for node in d.nodes if node.op_type == "DequantizeLinear"]
+    d.quantization = json.dumps({"version": 2, "activation_bits": dict.fromkeys(names[1:], bits)})
+    seen = [matrix.bits for op in d.program().ops for matrix in op.record().matrices]
+    assert seen == [16, *[bits] * (len(names) - 1)]  # 16 where nothing is said
 
 
 # ---- forms that are refused ----
@@ -560,6 +575,7 @@ def test_metadata_states_the_activation_bits(bits: int) -> None:
 Build = Callable[[Draft], object]
 CODES = np.ones((HIDDEN, 3), np.int8)
 SCALES = np.full(3, 0.01, np.float32)
+BLOCKS = np.full((HIDDEN, 3), 0.01, np.float32)
 
 
 def of_lstm(**options: Any) -> Build:  # noqa: ANN401
@@ -627,8 +643,15 @@ def start_of_two_layers(d: Draft) -> None:
     d.answer(d.squeeze(d.lstm("x", start=d.state(2)), 1))
 
 
-def float_weights(d: Draft) -> None:
-    d.answer(d.squeeze(d.lstm("x", W=d.tensor(d.random(1, 4 * HIDDEN, FEATURES))), 1))
+def of_float(value: float, dtype: Any = np.float32) -> Build:  # noqa: ANN401
+    """An LSTM with one such weight among ones."""
+
+    def build(d: Draft) -> None:
+        values = np.ones((1, 4 * HIDDEN, FEATURES), dtype)
+        values[0, 5, 2] = value
+        d.answer(d.squeeze(d.lstm("x", W=d.tensor(values, dtype)), 1))
+
+    return build
 
 
 def signal_as_weight(d: Draft) -> None:
@@ -796,22 +819,47 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "start of zeros": (start_of_zeros, UnsupportedError, "does not start from a state input but from 'v"),
     "start of two layers": (start_of_two_layers, UnsupportedError, "does not start from a state input but from 'v"),
     # weights
-    "float weights": (float_weights, UnsupportedError, "is not int8; quantize the file with `tidegate quantize`"),
-    "signal as weight": (signal_as_weight, UnsupportedError, "its weight 'x' is not int8"),
+    **{
+        f"float weight {value}": (of_float(value), UnsupportedError, "holds a value that is not finite or above 2^40")
+        for value in (np.nan, -np.inf, 1.2e12)
+    },
+    "weights of integers": (of_float(3, np.int64), UnsupportedError, "is neither constant floats nor codes through"),
+    "signal as weight": (signal_as_weight, UnsupportedError, "its weight 'x' is neither constant floats nor codes"),
     "weight first": (weight_first, UnsupportedError, "is not a signal that the engine can follow"),
     "three axes": (weight_of_three_axes, UnsupportedError, "its weight has shape (1, 8, 3), wanted two axes"),
     "wrong axis": (of_weight(CODES, np.ones(HIDDEN, np.float32), axis=0), UnsupportedError, "axis 0, wanted 1"),
     "wrong axis of an LSTM": (wrong_axis_of_lstm, UnsupportedError, "its weights are scaled along axis"),
-    "computed codes": (weight_computed, UnsupportedError, "takes constant int8 weights and scales"),
-    "computed zero point": (zero_point_computed, UnsupportedError, "takes constant int8 weights and scales"),
-    "uint8": (of_weight(CODES.astype(np.uint8), SCALES), UnsupportedError, "weights are uint8, wanted int8 with zero"),
+    "computed codes": (weight_computed, UnsupportedError, "takes constant codes and scales"),
+    "computed zero point": (zero_point_computed, UnsupportedError, "takes constant codes and scales"),
+    "uint8": (of_weight(CODES.astype(np.uint8), SCALES), UnsupportedError, "weights are uint8, wanted int4, int8 or"),
     "zero point": (
         of_weight(CODES, SCALES, np.array([0, 1, 0], np.int8)),
         UnsupportedError,
-        "weights are int8, wanted int8 with zero point 0",
+        "weights are int8, wanted int4, int8 or int16 with zero point 0",
     ),
-    "blocks": (of_weight(CODES, np.full((2, 3), 0.01, np.float32), block_size=4), UnsupportedError, "scales by blocks"),
-    "code -128": (of_weight(CODES * np.int8(-128), SCALES), UnsupportedError, "a weight code is -128, wanted -127"),
+    "blocks of 4": (of_weight(CODES, BLOCKS[:2], axis=0, block_size=4), UnsupportedError, "blocks of 4, wanted 8, 32"),
+    "blocks of rows": (
+        of_weight(CODES, BLOCKS[:, :1], block_size=8),
+        UnsupportedError,
+        "blocks along axis 1, wanted 0",
+    ),
+    "too few blocks": (of_weight(CODES, BLOCKS[:1], axis=0, block_size=4), UnsupportedError, "(1, 3), wanted (2, 3)"),
+    "too few scales": (of_weight(CODES, SCALES[:2]), UnsupportedError, "its scales have shape (2,), wanted (3,)"),
+    "no such axis": (of_weight(CODES, SCALES, axis=2), UnsupportedError, "axis is 2, block_size 0; its codes have 2"),
+    "scales of float16": (of_weight(CODES, SCALES.astype(np.float16)), UnsupportedError, "scales are float16, wanted"),
+    **{
+        f"code {-(2 ** (bits - 1))}": (
+            of_weight(np.full_like(CODES, -(2 ** (bits - 1)), dtype), SCALES),
+            UnsupportedError,
+            f"a weight code is {-(2 ** (bits - 1))}, wanted {1 - 2 ** (bits - 1)} to {2 ** (bits - 1) - 1}",
+        )
+        for bits, dtype in {4: ml_dtypes.int4, 8: np.int8, 16: np.int16}.items()
+    },
+    "scale of a group": (
+        of_weight(CODES, np.full((2, 3), 2.0**-25, np.float32), axis=0, block_size=4),
+        UnsupportedError,
+        "a weight scale lies outside [2^-24, 2^40]",
+    ),
     **{
         f"scale {scale}": (
             of_weight(CODES, np.array([0.01, scale, 0.01], np.float32)),
@@ -897,15 +945,25 @@ def test_form_that_the_engine_lacks_is_refused_by_name(form: str) -> None:
     assert message in str(caught.value)
 
 
-def test_quantization_of_another_version_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"version": 1, "activation_bits": 16}', "version is 1, this tidegate reads 2; quantize the float file again"),
+        ('{"version": 3}', "version is 3, this tidegate reads 2"),
+        ('{"version": 2}', "activation_bits must give 8 or 16 by weight"),
+        ('{"version": 2, "activation_bits": 16}', "activation_bits must give 8 or 16 by weight"),
+        ('{"version": 2, "activation_bits": {"W": 4}}', "activation_bits must give 8 or 16 by weight"),
+        ('{"version": 2, "activation_bits": {"absent": 8}}', "the graph has no weight 'absent'"),
+    ],
+)
+def test_quantization_that_says_something_else_is_refused(text: str, message: str) -> None:
     d = draft("matmul")
-    for fields in ('"version": 2, "activation_bits": 16', '"version": 1, "activation_bits": 4'):
-        d.quantization = f"{{{fields}}}"
-        with pytest.raises(ModelError, match=r"version \d, activation bits \d+; wanted 1, and 8 or 16"):
-            d.program()
+    d.quantization = text
+    with pytest.raises(ModelError, match=rf"metadata tidegate\.quantization: {message}"):
+        d.program()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"text"', "{}", '{"version": 1}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"text"', "{}", "[" * 100_000])
 def test_quantization_that_is_not_readable_is_refused(text: str) -> None:
     d = draft("matmul")
     d.quantization = text

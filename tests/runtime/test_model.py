@@ -33,12 +33,14 @@ def test_both_backends_agree_on_answers_and_states(tmp_path: Path) -> None:
         np.testing.assert_allclose(native.state()[name], values, atol=5e-4)
 
 
-def test_float_file_runs_on_onnxruntime_and_is_refused_by_the_engine(tmp_path: Path) -> None:
+def test_float_file_runs_on_the_engine_as_on_onnxruntime(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     path = write_lstm(tmp_path / "m.onnx")
-    assert np.asarray(load(path, "onnxruntime").stream().push(np.zeros((2, 6), np.float32))).shape == (3,)
-    with pytest.raises(UnsupportedError, match=r"LSTM 'lstm': its weight 'W' is not int8; quantize the file"):
-        load(path)
+    frames = np.random.default_rng(0).normal(0, 1, (200, 6)).astype(np.float32)
+    native, ort = (np.asarray(m.stream().push(frames)) for m in (load(path), load(path, "onnxruntime")))
+    error = float(np.max(np.abs(native - ort)))
+    print(f"largest difference of native from onnxruntime, both float: {error:.1e}, allowed 1e-5")
+    assert error < 1e-5
 
 
 @pytest.mark.parametrize("content", [b"", b"not onnx at all", b"\x08\x09", bytes(1000), b"\xff" * 64])

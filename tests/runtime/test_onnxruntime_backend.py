@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
@@ -216,11 +217,12 @@ def test_time_axis_may_stand_behind_the_features() -> None:
     np.testing.assert_array_equal(answer["double"], 2 * FRAMES, strict=True)
 
 
-# ---- int8 weights ----
+# ---- quantized weights ----
 
 CODES = np.random.default_rng(0).integers(-127, 128, (6, 4)).astype(np.int8)
 SCALES = np.linspace(0.01, 0.04, 4, dtype=np.float32)
 COLUMN_SCALES = np.linspace(0.01, 0.06, 6, dtype=np.float32)
+SMALL_CODES = np.random.default_rng(0).integers(-7, 8, (6, 4)).astype(np.int8)
 ZEROS = np.array([0, 3, -4, 0], np.int8)
 
 
@@ -247,12 +249,17 @@ def folded(graph: Graph) -> bool:
         (quantized(CODES, SCALES[0]), CODES * SCALES[0], True),
         (quantized(CODES, SCALES, np.zeros(4, np.int8)), CODES * SCALES, True),
         (quantized(CODES, SCALES, ZEROS), (CODES - ZEROS.astype(np.float32)) * SCALES, False),
+        (quantized(SMALL_CODES.astype(ml_dtypes.int4), SCALES), SMALL_CODES * SCALES, True),
+        (quantized(300 * CODES.astype(np.int16), SCALES), 300 * CODES.astype(np.int16) * SCALES, True),
         (quantized(CODES.view(np.uint8), SCALES), CODES.view(np.uint8) * SCALES, False),
-        (quantized(CODES, np.full((2, 4), SCALES), axis=0, block_size=3), CODES * SCALES, False),
+        (quantized(CODES, np.full((2, 4), SCALES), axis=0, block_size=3), CODES * SCALES, True),
     ],
-    ids=["rows", "negative axis", "columns", "one scale", "zero point of zeros", "zero point", "uint8", "blocks"],
+    ids=[
+        *["rows", "negative axis", "columns", "one scale", "zero point of zeros", "zero point", "int4", "int16"],
+        *["uint8", "blocks"],
+    ],
 )
-def test_int8_weights_mean_what_the_file_says(graph: Graph, weights: Floats, folds: bool) -> None:
+def test_quantized_weights_mean_what_the_file_says(graph: Graph, weights: Floats, folds: bool) -> None:
     """What is folded to float at load, and what is left to onnxruntime, gives the same product."""
     answer = OnnxruntimeModel(graph).stream().push(FRAMES)
     np.testing.assert_allclose(np.asarray(answer), FRAMES @ weights, rtol=1e-5, atol=1e-5)

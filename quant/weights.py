@@ -1,0 +1,142 @@
+"""The weight matrices of a graph: which there are, how they lie, how codes take their place."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ..runtime.arrays import Array, Floats
+from ..runtime.errors import QuantizationError
+from ..runtime.graph import Graph, attributes, label
+from ..runtime.precision import Precision
+
+RECURRENT = ("LSTM", "GRU", "RNN")
+CODE_TYPES = {4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8, 16: onnx.TensorProto.INT16}
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A weight matrix of a graph.
+
+    Attributes:
+        name: Its name in the file.
+        operator: What reads it, as messages say.
+        recurrent: Whether that is a recurrent layer.
+        rows_axis: The axis along which its rows lie.
+        values: Floats of two axes, or for a recurrent layer three; none where it cannot be quantized.
+        reason: Why it cannot; empty when it can.
+    """
+
+    name: str
+    operator: str
+    recurrent: bool
+    rows_axis: int
+    values: Floats
+    reason: str
+
+    @property
+    def columns_axis(self) -> int:
+        """The axis along which the inputs of a row lie."""
+        return 2 if self.recurrent else 1 - self.rows_axis
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns; where it cannot be quantized as it lies in the file."""
+        return self.values.shape if self.reason else self.by_row().shape
+
+    def by_row(self) -> Floats:
+        """Return its values `[rows, columns]`."""
+        moved = np.moveaxis(self.values, self.rows_axis, 0)
+        return moved.reshape(len(moved), self.values.shape[self.columns_axis])
+
+    def in_place(self, by_row: Array) -> Array:
+        """Return something of each row, `[rows, any]`, as it lies in the file."""
+        shape = list(self.values.shape)
+        shape[self.columns_axis] = by_row.shape[1]
+        del shape[self.rows_axis]
+        return np.ascontiguousarray(np.moveaxis(by_row.reshape(len(by_row), *shape), 0, self.rows_axis))
+
+
+def weights_of(graph: Graph) -> list[Weight]:
+    """Return each weight matrix once, though several nodes may read it.
+
+    Raises:
+        QuantizationError: One holds NaN or infinity.
+    """
+    found: dict[str, Weight] = {}
+    for node in graph.nodes:
+        for position, axis in _inputs(graph, node):
+            name = node.input[position]
+            if name not in found:
+                found[name] = _weight(graph, node, name, axis)
+    return list(found.values())
+
+
+def _inputs(graph: Graph, node: onnx.NodeProto) -> list[tuple[int, int]]:
+    """Return the inputs of a node that are weight matrices, and the axis of their rows."""
+    if node.op_type in RECURRENT:
+        return [(1, 1), (2, 1)]
+    if node.op_type == "Gemm":
+        return [(1, 0 if attributes(node).get("transB", 0) else 1)]
+    if node.op_type == "Gather" and _is_table(graph, node):
+        return [(0, 0)]
+    return [(1, 1)] if node.op_type == "MatMul" else []
+
+
+def _is_table(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Return whether a Gather looks ids up in a constant table of floats."""
+    table = graph.constant(node.input[0])
+    varying = graph.constant(node.input[1]) is None
+    by_rows = attributes(node).get("axis", 0) == 0
+    return table is not None and varying and table.ndim == 2 and table.dtype.kind == "f" and by_rows
+
+
+def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int) -> Weight:
+    values, recurrent = graph.constant(name), node.op_type in RECURRENT
+    reason = _why_not(values, recurrent)
+    if values is None or reason:
+        values = np.zeros(() if values is None else values.shape, np.float32)
+    elif not np.all(np.isfinite(values)):
+        raise QuantizationError(f"{label(node)}: weight {name!r} holds NaN or infinity; train or export it again")
+    return Weight(name, label(node), recurrent, axis, values.astype(np.float32), reason)
+
+
+def _why_not(values: Array | None, recurrent: bool) -> str:
+    """Return why a weight stays float, or nothing."""
+    if values is None:
+        return "not a constant of the graph"
+    if values.dtype.kind != "f":
+        return f"holds {values.dtype}"
+    if recurrent and values.shape[0] != 1:
+        return f"{values.shape[0]} directions: only forward layers are quantized"
+    return "" if values.ndim == (3 if recurrent else 2) else f"has {values.ndim} axes"
+
+
+def replace_weight(graph: Graph, weight: Weight, precision: Precision, codes: Array, scales: Floats) -> None:
+    """Let a weight be made from codes by a DequantizeLinear, so that its readers stay as they are.
+
+    Args:
+        graph: What to edit; its indices are those of before.
+        weight: The weight.
+        precision: Its precision: not float32.
+        codes: `[rows, columns]`.
+        scales: `[rows, groups]`.
+    """
+    model, name, bits, group = graph.model.graph, weight.name, precision.weight_bits, precision.group
+    kept_tensors = [t for t in model.initializer if t.name != name]
+    kept_nodes = [n for n in model.node if name not in n.output]
+    del model.initializer[:], model.node[:]
+    inputs = [f"{name}.int{bits}", f"{name}.scale"]
+    how: dict[str, Any] = {"axis": weight.columns_axis, "block_size": group} if group else {"axis": weight.rows_axis}
+    node = helper.make_node("DequantizeLinear", inputs, [name], name=f"{name}.dequantize", **how)
+    stored = numpy_helper.from_array(weight.in_place(scales) if group else scales[:, 0], inputs[1])
+    model.initializer.extend([*kept_tensors, _codes(inputs[0], weight.in_place(codes), bits), stored])
+    model.node.extend([node, *kept_nodes])
+
+
+def _codes(name: str, codes: Array, bits: int) -> onnx.TensorProto:
+    if bits == 4:  # numpy has no such type; the helper packs two a byte
+        return helper.make_tensor(name, CODE_TYPES[bits], codes.shape, codes)
+    return numpy_helper.from_array(codes, name)
