@@ -74,8 +74,8 @@ def encode(matrix: Matrix, x: Floats) -> tuple[Array, np.float32]:
         x: One frame, float32 `[columns]`.
 
     Returns:
-        The codes `[columns]`, within +-q for q = `largest_activation(bits)`, and the value of one code. For float weights the
-        values themselves, magnitudes below 2^-60 being 0, and 1.
+        The codes `[columns]`, within +-q for q = `largest_activation(bits)`, and the value of one code. For float
+        weights the values themselves, magnitudes below 2^-60 being 0, and 1.
     """
     if matrix.weight_bits == FLOAT:
         return without_tiny(x), np.float32(1)
