@@ -28,7 +28,7 @@ class Reading(Enum):
 
 def largest_activation(bits: int) -> int:
     """Return q, the largest code of activations: 2^(bits-1) - 1; for 16 bits what two signed bytes can say, 32639."""
-    return min(2 ** (bits - 1) - 1, 127 * 256 + 127)
+    return int(min(2 ** (bits - 1) - 1, 127 * 256 + 127))
 
 
 def activation_bits(columns: int, most: int = 16, weight_bits: int = 8, group: int = 0) -> int:
