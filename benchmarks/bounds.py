@@ -2,7 +2,8 @@
 
 The engine is timed in C beside two bounds taken in the same run: reading the weight bytes, and the integer
 multiply-adds at the processor's peak rate. Then what Python's `push` adds to the call in C. With `--cells`
-one layer of each recurrent cell instead, whose goal is the LSTM's own ratio of the same run. It compiles
+one layer of each recurrent cell instead, whose goal is the LSTM's own ratio of the same run; with `--whole`
+whole small nets beside the sum of their layers and the bytes of their other weights. It compiles
 `benchmarks/engine.c` with the kernels, so it needs a checkout and a C compiler.
 """
 
@@ -11,7 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +27,7 @@ from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
 from ..runtime.model import compile_graph
 from ..runtime.native import NativeModel
-from . import cells, lstms
+from . import cells, lstms, whole
 from .environment import observe
 from .latency import Contender, measure, pinned
 from .speed_tables import verdict
@@ -40,6 +41,7 @@ PLANES = {16: 2, 8: 1}  # passes over the weights that the activation bits take
 
 # Time over the larger bound: at most, stretch. `push` over the C call in us: a fresh array, `out=`.
 RATIO_GOALS = {"A": (1.6, 1.35), "B": (1.4, 1.22), "C": (1.4, 1.22), "D": (1.4, 1.22)}
+WHOLE_GOAL = (1.15, 1.0)  # of a whole net, over its layers and the bytes of its other weights
 PUSH_GOALS = {"fresh array": (0.8, 0.2), "out=": (0.35, 0.12)}
 
 
@@ -242,15 +244,44 @@ def cells_table(rows: Sequence[Row]) -> Table:
     return Table("Microseconds a push in C, one layer of each cell, and its bounds", columns, lines, whole=True)
 
 
+def run_whole(isa: str | None) -> list[Any]:
+    """Measure whole nets and their parts and return what to show."""
+    with pinned() as core, TemporaryDirectory(prefix="tidegate-") as name:
+        program, target = str(build(Path(name))), Path(name) / "net.tide"
+        chosen = NativeModel(whole.nets()[0].whole, isa).isa
+
+        def timed(plan: bytes, steps: int) -> Row:
+            write_atomic(target, plan)
+            return time_plan([program, str(target), chosen], ("", 0), 16, steps)
+
+        lines = [_whole_line(net, steps, timed) for net in whole.nets() for steps in CALLS]
+        environment = observe((chosen,), core)
+    note = "layers: the recurrent layers, each alone. bytes: reading the weights of the linear layers."
+    columns = ["net|", "T", "whole", "layers", "bytes", "ratio", "goal|"]
+    found = Table("Microseconds a push in C of a whole net, and its bound", columns, lines, whole=True)
+    return [found, note, f"Machine: {environment.summary()}.", *environment.warnings()]
+
+
+def _whole_line(net: whole.Net, steps: int, timed: Callable[[bytes, int], Row]) -> list[str]:
+    layers = sum(timed(plan, steps).push_us for plan in net.layers)
+    others, push = timed(net.others, steps).read_us, timed(net.whole, steps).push_us
+    ratio = push / (layers + others)
+    figures = [micro(us) for us in (push, layers, others)]
+    return [net.name, str(steps), *figures, f"{ratio:.2f}", verdict(-ratio, _negative(WHOLE_GOAL))]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tidegate.benchmarks.bounds", description=__doc__)
     parser.add_argument("--cases", default=",".join(lstms.CASES), metavar="A,B", help="sizes (default: all)")
     parser.add_argument("--isa", metavar="NAME", help="variant of the engine (default: the best)")
     parser.add_argument("--cells", action="store_true", help="one layer of each recurrent cell instead")
+    parser.add_argument("--whole", action="store_true", help="whole small nets instead")
     options = parser.parse_args(arguments)
     try:
-        if options.cells:
+        if options.whole:
+            show(*run_whole(options.isa))
+        elif options.cells:
             show(*run_cells(options.isa))
         else:
             show(*run([lstms.CASES[name] for name in options.cases.split(",")], options.isa))

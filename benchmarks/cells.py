@@ -38,13 +38,14 @@ CASES = tuple(CellCase(cell, size) for size in SIZES for cell in GATES)
 def plan_of(case: CellCase, bits: int = 16) -> bytes:
     """Return the plan of one layer; `bits` is the most that activations take."""
     features, hidden = SIZES[case.size]
-    layer = _layer(case.cell, features, hidden, bits)
-    states = tuple(State(slot.name, f"{slot.name}.out", slot.name, (1, "batch", hidden)) for slot in layer.slots)
+    one = layer(case.cell, features, hidden, bits=bits)
+    states = tuple(State(slot.name, f"{slot.name}.out", slot.name, (1, "batch", hidden)) for slot in one.slots)
     contract = Contract((Port("x", 0, None),), (Port("y", 0, None),), states)
-    return compile_program(Program(features, (layer,), (("y", 1),)), contract)
+    return compile_program(Program(features, (one,), (("y", 1),)), contract)
 
 
-def _layer(cell: str, features: int, hidden: int, bits: int) -> Cell:
+def layer(cell: str, features: int, hidden: int, own: Reading = Reading.FRAME, *, bits: int = 16) -> Cell:
+    """Return a layer with random weights that reads its input by `own`; `bits` is the most that activations take."""
     rng = np.random.default_rng(0)
     rows = GATES[cell] * hidden
 
@@ -55,7 +56,7 @@ def _layer(cell: str, features: int, hidden: int, bits: int) -> Cell:
             codes, np.full((rows, 1), hidden**-0.5 / 127, np.float32), reading, activation_bits(columns, bits)
         )
 
-    w = matrix(features, Reading.FRAME)
+    w = matrix(features, own)
     r = matrix(hidden, Reading.FRAME if cell == "RNN relu" else Reading.HIDDEN)
     bias = np.zeros(rows, np.float32)
     if cell == "LSTM":

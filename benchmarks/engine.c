@@ -52,7 +52,10 @@ typedef struct work {
   size_t input_bytes, recurrent_bytes; /* of weights */
 } work;
 
-static size_t matrix_bytes(const plan_matrix *m) { return (size_t)m->rows * m->columns; }
+static size_t matrix_bytes(const plan_matrix *m) {
+  const size_t scales = plan_groups(m) > 1 ? plan_groups(m) * sizeof(float) : 0;
+  return m->rows * (((size_t)m->columns * m->weight_bits + 7) / 8 + scales);
+}
 
 /* The second matrix of an operation is read at every step, the first once a push. */
 static work work_of(const void *plan, uint32_t op) {
@@ -173,7 +176,9 @@ int main(int count, char **arguments) {
   const size_t chunk = steps * tide_input_width(model);
   float *noise = aligned(FRAMES * chunk * sizeof *noise), *zeros = aligned(FRAMES * chunk * sizeof *zeros);
   memset(zeros, 0, FRAMES * chunk * sizeof *zeros);
-  for (size_t i = 0; i < FRAMES * chunk; i++) noise[i] = (float)(rand() % 2001 - 1000) / 500.0f;
+  const int ids = (int)tide_input_ids(model);
+  for (size_t i = 0; i < FRAMES * chunk; i++)
+    noise[i] = ids ? (float)(rand() % ids) : (float)(rand() % 2001 - 1000) / 500.0f;
   float *outputs[1] = {aligned(steps * tide_output_width(model, 0) * sizeof(float))};
 
   const uint32_t ops = plan_read_header(plan).ops;

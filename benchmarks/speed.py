@@ -32,7 +32,7 @@ from .speed_tables import render, to_markdown
 JSON_VERSION = 1
 STREAM_FRAMES = 1000  # for the error; a last part shorter than a chunk is left out
 DISTINCT_CHUNKS = 250
-PRECISIONS = ("W8A16", "W8A8")
+PRECISIONS = ("W8A16", "W8A8", "W4A8")
 RIVAL = "onnxruntime"
 
 
@@ -159,7 +159,7 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
         runs = [(case, steps) for case in settings.cases for steps in settings.steps]
         for done, (case, steps) in enumerate(runs):
             entrants = enter(case, steps, settings.isa, Path(folder))
-            part = None if progress is None else _part(progress, done, len(runs))
+            part = part_of(progress, done, len(runs))
             timed = measure([e.contender() for e in entrants], calls=settings.calls, progress=part)
             found = [e.row(case, steps, one) for e, one in zip(entrants, timed.latencies, strict=True)]
             unsteady += [f"{case.name} T={steps} {text}" for text in timed.unsteady()]
@@ -173,10 +173,14 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
 def enter(case: lstms.Case, steps: int, isa: Sequence[str | None], folder: Path) -> list[Entrant]:
     """Return the contenders of a case: ours in each precision and variant, then onnxruntime's."""
     layers = lstms.random_layers(case)
-    frames = lstms.random_frames(case, STREAM_FRAMES // steps * steps)
-    exact = lstms.exact_answers(layers, frames)
-    chunks = np.split(frames, len(frames) // steps)
+    chunks, exact = chunks_of(case, layers, steps)
     return [*_ours(layers, chunks, exact, isa, folder), *_theirs(layers, chunks, exact)]
+
+
+def chunks_of(case: lstms.Case, layers: Sequence[lstms.Layer], steps: int) -> tuple[list[Array], Array]:
+    """Return a stream in chunks of `steps` frames, and its answers in float64 `[frames, hidden]`."""
+    frames = lstms.random_frames(case, STREAM_FRAMES // steps * steps)
+    return np.split(frames, len(frames) // steps), lstms.exact_answers(layers, frames)
 
 
 def _ours(
@@ -212,8 +216,9 @@ def errors(step: Any, chunks: Sequence[Array], exact: Array) -> tuple[float, flo
     return float(np.sqrt(np.mean(difference**2))), float(np.abs(difference).max())
 
 
-def _part(progress: Progress, done: int, count: int) -> Progress:
-    return lambda share: progress((done + share) / count)
+def part_of(progress: Progress | None, done: int, count: int) -> Progress | None:
+    """Return the progress of run `done` of `count`."""
+    return None if progress is None else lambda share: progress((done + share) / count)
 
 
 # ---- the command ----
