@@ -12,6 +12,7 @@ from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .model import compile_graph, naming
 from .native import NativeModel
+from .operators import Window
 from .program import Gru, Lstm, Rnn
 
 if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
@@ -20,8 +21,8 @@ if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
     from .graph import Graph
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-# The recurrent operations of a plan: cell, state vectors.
-CELL_KINDS = {plans.KINDS[Lstm]: ("LSTM", 2), plans.KINDS[Gru]: ("GRU", 1), plans.KINDS[Rnn]: ("RNN", 1)}
+CELL_KINDS = {plans.KINDS[Lstm]: "LSTM", plans.KINDS[Gru]: "GRU", plans.KINDS[Rnn]: "RNN"}
+STATE_VECTORS = {**dict.fromkeys(CELL_KINDS, 1), plans.KINDS[Lstm]: 2, plans.KINDS[Window]: 1}  # of one operation
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,9 @@ def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
     layers = []
     for n in range(count):
         kind, *record = plans.OP.unpack_from(plan, at + plans.OP.size * n)
+        own = list(islice(slots, STATE_VECTORS.get(kind, 0)))
         if kind in CELL_KINDS:
-            cell, states = CELL_KINDS[kind]
-            h, *_ = islice(slots, states)
-            layers.append(_plan_layer(f"{h.name}[{h.row}]", cell, *record[11:13]))
+            layers.append(_plan_layer(f"{own[0].name}[{own[0].row}]", CELL_KINDS[kind], *record[11:13]))
     return tuple(layers)
 
 

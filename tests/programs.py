@@ -13,7 +13,6 @@ from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 from tidegate.runtime.operators import (
     OPERATORS,
     Binary,
-    Cell,
     Concat,
     Elementwise,
     Embedding,
@@ -29,6 +28,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Window,
     is_hidden,
 )
 from tidegate.runtime.operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE
@@ -297,6 +297,15 @@ def add_embedding(build: Builder) -> None:
     build.emit(Embedding((0,), floats if codes.weight_bits == FLOAT or build.draw(st.booleans()) else codes))
 
 
+def add_window(build: Builder) -> None:
+    """Two taps or more of some channels, their tail within or beyond a block of the engine."""
+    value = build.pick()
+    channels = min(build.widths[value], 20)
+    value = build.emit(Slice((value,), 0, channels))
+    kernel, dilation = build.draw(st.integers(2, 5)), build.draw(st.integers(1, 9))
+    build.emit(Window((value,), kernel, dilation, channels, Slot(f"l{len(build.ops)}.tail", 0)))
+
+
 ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Lstm: add_lstm,
     Gru: add_gru,
@@ -311,6 +320,7 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Slice: add_slice,
     Concat: add_concat,
     Embedding: add_embedding,
+    Window: add_window,
 }
 AT_AN_END = {Last, Embedding}  # drawn at the end of a program, and at the start of one that reads ids
 MOST_DRAWN: list[type[Operator]] = [Lstm, *(operator for operator in OPERATORS if operator not in AT_AN_END)]
@@ -358,10 +368,10 @@ def cuts(count: int) -> st.SearchStrategy[list[int]]:
 def contract_of(program: Program) -> Contract:
     """Return a contract that fits a program."""
     outputs = tuple(Port(name, 0 if program.timed(value) else None, None) for name, value in program.outputs)
-    sizes = {op.h.name: op.hidden for op in program.ops if isinstance(op, Cell)}
     states = tuple(
-        State(slot.name, f"{slot.name}.out", slot.name[-1], (1, "batch", sizes[slot.name[:-1] + "h"]))
-        for slot in program.slots
+        State(slot.name, f"{slot.name}.out", slot.name.rpartition(".")[2], (1, "batch", vector.size))
+        for op in program.ops
+        for slot, vector in zip(op.slots, op.initial(), strict=True)
     )
     return Contract((Port("x", 0, None),), outputs, states)
 

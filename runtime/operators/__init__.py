@@ -12,6 +12,7 @@ from .over_features import LayerNorm, Reduce, Softmax
 from .pointwise import Binary, Elementwise, Map
 from .recurrent import Cell, Gru, Lstm, Rnn, is_hidden
 from .select import Concat, Last, Slice
+from .window import Window
 
 OPERATORS: tuple[type[Operator], ...] = (
     Lstm,
@@ -28,6 +29,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     Slice,
     Concat,
     Embedding,
+    Window,
 )
 
 __all__ = [
@@ -52,5 +54,6 @@ __all__ = [
     "Slot",
     "Softmax",
     "State",
+    "Window",
     "is_hidden",
 ]
