@@ -30,7 +30,7 @@ def quantize(
 ) -> QuantizationReport:
     """Quantize the weight matrices of a streaming ONNX file to int8.
 
-    Every recurrent and linear weight matrix and every embedding table becomes int8 with one float32 scale
+    Every recurrent, linear and convolution weight and every embedding table becomes int8 with one float32 scale
     a row (for an LSTM: a gate row; for a table: an id). The written file is loaded and run before it is
     moved to its place.
 
@@ -92,7 +92,7 @@ def _weight_inputs(graph: Graph, node: onnx.NodeProto) -> list[tuple[int, int]]:
         return [(1, 0 if attributes(node).get("transB", 0) else 1)]
     if node.op_type == "Gather" and _is_table(graph, node):
         return [(0, 0)]
-    return [(1, 1)] if node.op_type == "MatMul" else []
+    return {"MatMul": [(1, 1)], "Conv": [(1, 0)]}.get(node.op_type, [])
 
 
 def _is_table(graph: Graph, node: onnx.NodeProto) -> bool:
@@ -109,7 +109,7 @@ def _axis(node: onnx.NodeProto) -> int:
 def _quantize_weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int) -> WeightRow:
     values = graph.constant(name)
     recurrent = node.op_type in RECURRENT
-    reason = _why_not(values, recurrent)
+    reason = _why_not(values, node)
     shape = () if values is None else tuple(int(s) for s in values.shape)
     if values is None or reason:
         return WeightRow(name, label(node), recurrent, shape, 32, 0.0, reason)
@@ -124,15 +124,17 @@ def _quantize_weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int) -
     return WeightRow(name, label(node), recurrent, by_row.shape, 8, error)
 
 
-def _why_not(values: object, recurrent: bool) -> str:
+def _why_not(values: object, node: onnx.NodeProto) -> str:
     """Return why a weight stays float, or nothing."""
+    recurrent = node.op_type in RECURRENT
     if not isinstance(values, np.ndarray):
         return "not a constant of the graph"
     if values.dtype.kind != "f":
         return f"holds {values.dtype}"
     if recurrent and values.shape[0] != 1:
         return f"{values.shape[0]} directions: only forward layers are quantized"
-    return "" if values.ndim == (3 if recurrent else 2) else f"has {values.ndim} axes"
+    axes = 3 if recurrent or node.op_type == "Conv" else 2
+    return "" if values.ndim == axes else f"has {values.ndim} axes"
 
 
 def _replace_weight(graph: Graph, name: str, codes: Array, scales: Floats, axis: int) -> None:
