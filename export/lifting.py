@@ -13,7 +13,7 @@ from ..runtime.contract import State
 from ..runtime.errors import UnsupportedError
 from ..runtime.graph import Graph, attributes, label
 from .axes import set_dims
-from .editing import remove_dead, rename, value_names
+from .editing import remove_dead, rename, unused, value_names
 from .recurrent import CELLS, Slot, checked_nodes, hidden_size, module_path
 
 MIN_OPSET = 13  # since then Split takes its sizes as an input, in every version alike
@@ -91,7 +91,7 @@ def _stacks(graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str
     taken: set[str] = set()
     stacks = []
     for (path, kind, hidden), layers in groups.items():
-        name = _unused(path or kind.lower(), taken)
+        name = unused(path or kind.lower(), taken)
         taken.add(name)
         stacks.append(_Stack(name, tuple(layers), hidden))
     return stacks
@@ -101,10 +101,6 @@ def _known_path(path: str, modules: Sequence[str]) -> str:
     """Complete a path: a module that is called past its parent's forward is named without the parent."""
     longer = [module for module in modules if module.endswith("." + path)]
     return longer[0] if path and path not in modules and len(longer) == 1 else path
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    return next(n for n in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if n not in taken)
 
 
 def _lift_state(model: onnx.ModelProto, stack: _Stack, slot: Slot, batch: int | str) -> State:
