@@ -21,6 +21,7 @@ from tidegate.runtime.operators import (
     LayerNorm,
     Linear,
     Lstm,
+    LstmProjected,
     Map,
     Operator,
     Reduce,
@@ -195,6 +196,32 @@ def add_lstm(build: Builder) -> None:
     build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
 
 
+def lstm_projected(
+    rng: np.random.Generator,
+    value: int,
+    sizes: tuple[int, int, int],
+    reading: Reading,
+    most_bits: int,
+    *,
+    weights: tuple[int, int] | None = (8, 0),
+) -> LstmProjected:
+    """Return a random LSTM layer of sizes (inputs, hidden, projected), some with bias."""
+    inputs, hidden, projected = sizes
+    bias = rng.normal(0, 1, 4 * hidden).astype(np.float32) * np.float32(rng.random() < 0.8)
+    w = matrix(rng, 4 * hidden, inputs, reading, most_bits, weights=weights)
+    r = matrix(rng, 4 * hidden, projected, Reading.FRAME, most_bits, weights=weights)
+    p = matrix(rng, projected, hidden, Reading.HIDDEN, most_bits, weights=weights)
+    return LstmProjected((value,), w, r, p, bias, Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0))
+
+
+def add_lstm_projected(build: Builder) -> None:
+    """A layer of any size, its h shorter or longer than its c."""
+    value, slots = build.pick(), len(build.ops)
+    sizes = (build.widths[value], build.draw(WIDTHS), build.draw(WIDTHS))
+    layer = lstm_projected(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
+    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
+
+
 def add_gru(build: Builder) -> None:
     """A layer of any size."""
     value = build.pick()
@@ -321,6 +348,7 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Concat: add_concat,
     Embedding: add_embedding,
     Window: add_window,
+    LstmProjected: add_lstm_projected,
 }
 AT_AN_END = {Last, Embedding}  # drawn at the end of a program, and at the start of one that reads ids
 MOST_DRAWN: list[type[Operator]] = [Lstm, *(operator for operator in OPERATORS if operator not in AT_AN_END)]

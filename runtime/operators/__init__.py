@@ -10,7 +10,7 @@ from .embedding import Embedding
 from .linear import Linear
 from .over_features import LayerNorm, Reduce, Softmax
 from .pointwise import Binary, Elementwise, Map
-from .recurrent import Cell, Gru, Lstm, Rnn, is_hidden
+from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn, is_hidden
 from .select import Concat, Last, Slice
 from .window import Window
 
@@ -30,6 +30,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     Concat,
     Embedding,
     Window,
+    LstmProjected,
 )
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "Lstm",
+    "LstmProjected",
     "Map",
     "Operator",
     "Record",

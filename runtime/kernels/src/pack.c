@@ -112,7 +112,7 @@ static int32_t start_of(const plan_matrix *m, int64_t row, int32_t offset) {
 /* The bias of a row; that of a recurrent matrix covers the last gate alone. */
 static float bias_of(const packing *p, const float *bias, int64_t row) {
   const int64_t from = p->role == READS_OWN_H ? p->m->rows - p->m->rows / p->packed->gates : 0;
-  return row < from || row < 0 ? 0.0f : bias[row - from];
+  return row < from || row < 0 || !bias ? 0.0f : bias[row - from];
 }
 
 /* Other scales are known only with the codes: from the frame, or from the layer below. */
@@ -189,7 +189,7 @@ tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias
   packed.panels = tide_take(arena, packed.vectors * packed.vector_bytes);
   packed.start = packed.format == FORMAT_INT8 ? tide_take(arena, rows * sizeof(int32_t)) : NULL;
   packed.scales = tide_take(arena, rows * sizeof(float));
-  packed.bias = bias ? tide_take(arena, rows * sizeof(float)) : NULL;
+  packed.bias = bias || role == READS_INPUT ? tide_take(arena, rows * sizeof(float)) : NULL;
   const packing p = {m, variant, role, &packed};
   if (arena->base) pack_rows(&p, bias);
   return packed;
