@@ -16,7 +16,7 @@ from ..runtime.contract import Port
 from ..runtime.errors import ContractError
 from ..runtime.graph import Graph, attributes, label
 from .folding import fold_constants
-from .recurrent import recurrent_nodes
+from .recurrent import recurrent_nodes, signal_of
 
 Dims = tuple[int | str | None, ...]
 """A shape: sizes, names of axes that a size follows, None where neither is known."""
@@ -170,7 +170,7 @@ def _follows(axis: int) -> str:
 
 
 def _axes_of(node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
-    read = dims.get(node.input[0], (None,))
+    read = dims.get(signal_of(node), (None,))
     time, batch = (_number(size) for size in (*read, None, None)[:2])
     if time is None:
         raise ContractError(

@@ -46,8 +46,12 @@ def name_weights(model: onnx.ModelProto) -> None:
         schema = onnx.defs.get_schema(node.op_type, version, node.domain)
         for name, operand in zip(node.input, schema.inputs, strict=False):
             if name in numbered:
-                place = ".".join(part for part in (module_path(node), node.name.rpartition("/")[2]) if part)
-                rename(model, name, f"{place}.{operand.name}")
+                rename(model, name, f"{weight_place(node)}.{operand.name}")
+
+
+def weight_place(node: onnx.NodeProto) -> str:
+    """Return what the names of a node's weights begin with, e.g. `lstm.LSTM_1`."""
+    return ".".join(part for part in (module_path(node), node.name.rpartition("/")[2]) if part)
 
 
 def remove_dead(model: onnx.ModelProto) -> None:

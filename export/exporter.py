@@ -21,6 +21,7 @@ from .editing import forget_origin, name_weights, remove_dead, rename, value_nam
 from .folding import fold_constants
 from .lifting import lift, same_values
 from .optional import need
+from .projection import write_projections
 from .proof import Check, Proof, Runner
 from .recurrent import checked_nodes
 
@@ -158,6 +159,7 @@ def _trace(subject: "Subject") -> _Traced:
     refusals: list[ContractError] = []
     for free in _layouts(subject.example):
         model = subject.trace(free)
+        write_projections(model)
         checked_nodes(Graph(model))
         fold_constants(model)
         dims = trace_dims(model, free)

@@ -18,10 +18,11 @@ from ..runtime.files import write_atomic
 from ..runtime.graph import Graph, attributes, label
 from ..runtime.lower import QUANTIZATION_KEY
 from ..runtime.model import Model, compile_graph
+from ..runtime.projection import PROJECTED, with_weights
 from .report import QuantizationReport, WeightRow
 from .rows import quantize_rows, relative_error
 
-RECURRENT = {"LSTM": ("W", "R"), "GRU": ("W", "R"), "RNN": ("W", "R")}
+RECURRENT = {"LSTM": ("W", "R"), "GRU": ("W", "R"), "RNN": ("W", "R"), PROJECTED: ("W", "R", "P")}
 SMALLEST_OPSET = 13  # DequantizeLinear by axis
 
 
@@ -63,7 +64,7 @@ def quantize(
 
 
 def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
-    if not any(node.op_type in RECURRENT for node in graph.nodes):
+    if not any((with_weights(node) or node).op_type in RECURRENT for node in graph.nodes):
         seen = ", ".join(sorted({node.op_type for node in graph.nodes})[:8])
         raise ModelError(f"{source}: no recurrent node (LSTM, GRU, RNN) in the graph, only {seen}")
     if graph.metadata(QUANTIZATION_KEY) is not None:
@@ -76,7 +77,7 @@ def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
 def _quantize_nodes(graph: Graph) -> list[WeightRow]:
     """Quantize each weight matrix once, though several nodes may read it."""
     rows: dict[str, WeightRow] = {}
-    for node in list(graph.nodes):
+    for node in [with_weights(node) or node for node in graph.nodes]:
         for position, axis in _weight_inputs(graph, node):
             name = node.input[position]
             if name not in rows:
@@ -87,7 +88,7 @@ def _quantize_nodes(graph: Graph) -> list[WeightRow]:
 def _weight_inputs(graph: Graph, node: onnx.NodeProto) -> list[tuple[int, int]]:
     """Return the inputs of a node that are weight matrices, and the axis of their rows."""
     if node.op_type in RECURRENT:
-        return [(1, 1), (2, 1)]
+        return [(1 + i, 1) for i in range(len(RECURRENT[node.op_type]))]
     if node.op_type == "Gemm":
         return [(1, 0 if attributes(node).get("transB", 0) else 1)]
     if node.op_type == "Gather" and _is_table(graph, node):
@@ -126,7 +127,7 @@ def _quantize_weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int) -
 
 def _why_not(values: object, node: onnx.NodeProto) -> str:
     """Return why a weight stays float, or nothing."""
-    recurrent = node.op_type in RECURRENT
+    recurrent = node.op_type in RECURRENT and node.op_type != PROJECTED
     if not isinstance(values, np.ndarray):
         return "not a constant of the graph"
     if values.dtype.kind != "f":

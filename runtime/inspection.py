@@ -1,5 +1,6 @@
 """What a model file holds and what runs it: facts for a person or a script, nothing is executed."""
 
+import math
 import os
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -12,7 +13,7 @@ from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .model import compile_graph, naming
 from .native import NativeModel
-from .operators import Window
+from .operators import LstmProjected, Window
 from .program import Gru, Lstm, Rnn
 
 if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
@@ -20,9 +21,20 @@ if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
 
     from .graph import Graph
 
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-CELL_KINDS = {plans.KINDS[Lstm]: "LSTM", plans.KINDS[Gru]: "GRU", plans.KINDS[Rnn]: "RNN"}
-STATE_VECTORS = {**dict.fromkeys(CELL_KINDS, 1), plans.KINDS[Lstm]: 2, plans.KINDS[Window]: 1}  # of one operation
+PROJECTED_LSTM = "ProjectedLSTM"  # as runtime.projection names it, which needs onnx
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1, PROJECTED_LSTM: 4}
+CELL_KINDS = {
+    plans.KINDS[Lstm]: "LSTM",
+    plans.KINDS[Gru]: "GRU",
+    plans.KINDS[Rnn]: "RNN",
+    plans.KINDS[LstmProjected]: "LSTM",
+}
+STATE_VECTORS = {
+    **dict.fromkeys(CELL_KINDS, 1),
+    plans.KINDS[Lstm]: 2,
+    plans.KINDS[LstmProjected]: 2,
+    plans.KINDS[Window]: 1,
+}  # of one operation
 
 
 @dataclass(frozen=True)
@@ -120,24 +132,28 @@ def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
         kind, *record = plans.OP.unpack_from(plan, at + plans.OP.size * n)
         own = list(islice(slots, STATE_VECTORS.get(kind, 0)))
         if kind in CELL_KINDS:
-            layers.append(_plan_layer(f"{own[0].name}[{own[0].row}]", CELL_KINDS[kind], *record[11:13]))
+            layers.append(_plan_layer(f"{own[0].name}[{own[0].row}]", CELL_KINDS[kind], *record[11:14]))
     return tuple(layers)
 
 
-def _plan_layer(name: str, cell: str, w: bytes, r: bytes) -> RecurrentLayer:
+def _plan_layer(name: str, cell: str, w: bytes, r: bytes, p: bytes) -> RecurrentLayer:
     _, _, rows, features, _, w_bits, *_ = plans.MATRIX.unpack(w)
-    _, _, _, hidden, _, r_bits, *_ = plans.MATRIX.unpack(r)
-    products = rows * (features + hidden)
-    own = 4 * hidden if cell == "GRU" else 0  # the candidate's recurrent bias
-    size = products + 3 * 4 * rows + own  # two scales and a bias a row
-    return RecurrentLayer(name, cell, features, hidden, "forward", 8, (w_bits, r_bits), size, products)
+    _, _, _, recurrent, _, r_bits, *_ = plans.MATRIX.unpack(r)
+    _, _, projected, units, *_ = plans.MATRIX.unpack(p)  # zeros where there is none
+    products = rows * (features + recurrent) + projected * units
+    own = 4 * recurrent if cell == "GRU" else 0  # the candidate's recurrent bias
+    size = products + 3 * 4 * rows + 4 * projected + own  # two scales and a bias a row, one scale of a projection
+    return RecurrentLayer(name, cell, features, units or recurrent, "forward", 8, (w_bits, r_bits), size, products)
 
 
 # ---- ONNX ----
 
 
 def _inspect_graph(path: str, graph: "Graph") -> Inspection:
-    layers = tuple(_graph_layer(graph, node) for node in graph.nodes if node.op_type in GATES)
+    from .projection import with_weights
+
+    nodes = [with_weights(node) or node for node in graph.nodes]
+    layers = tuple(_graph_layer(graph, node) for node in nodes if node.op_type in GATES)
     if not layers:
         seen = ", ".join(sorted({node.op_type for node in graph.nodes})[:8])
         raise ModelError(f"{path}: no recurrent node (LSTM, GRU, RNN) in the graph, only {seen}")
@@ -172,6 +188,8 @@ def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
 
     given = attributes(node)
     direction = str(given.get("direction", "forward"))
+    if node.op_type == PROJECTED_LSTM:
+        return _projected_layer(graph, node)
     w, r, bias = (_weight(graph, name) for name in [*node.input[1:4], "", "", ""][:3])
     hidden = int(given.get("hidden_size", 0))
     features = w.shape[2] if w and len(w.shape) == 3 else None
@@ -186,6 +204,23 @@ def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
         activation_bits=None,
         bytes=sum(weight.bytes for weight in (w, r, bias) if weight),
         multiply_adds=None if features is None else gates * hidden * (features + hidden),
+    )
+
+
+def _projected_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
+    """Return the facts of an LSTM with projection, whose matrices are those of MatMul."""
+    w, r, p, bias = (_weight(graph, name) for name in node.input[1:5])
+    known = w and r and p
+    return RecurrentLayer(
+        name=node.name or node.output[0],
+        cell="LSTM",
+        features=w.shape[0] if w else None,
+        hidden=p.shape[0] if p else 0,
+        direction="forward",
+        weight_bits=max(w.bits, r.bits, p.bits) if w and r and p else None,
+        activation_bits=None,
+        bytes=sum(weight.bytes for weight in (w, r, p, bias) if weight),
+        multiply_adds=sum(math.prod(weight.shape) for weight in (w, r, p) if weight) if known else None,
     )
 
 

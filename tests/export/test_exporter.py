@@ -406,7 +406,6 @@ class Turned(TwoDepths):
         (lambda: nn.Linear(6, 6), ModelError, "no recurrent layer found"),
         (lambda: nn.GRU(6, 4, bidirectional=True), UnsupportedError, "GRU '/GRU': direction = 'bidirectional', wanted"),
         (_lstm(6, 4, bidirectional=True), UnsupportedError, "LSTM '/LSTM': direction = 'bidirectional', wanted"),
-        (_lstm(6, 4, proj_size=2), UnsupportedError, "module 'LSTM': proj_size = 2, wanted 0"),
         (lambda: LastAnswer().double(), ExportError, r"lstm.weight_ih_l0 is torch.float64, wanted torch.float32"),
         (_lstm(5, 4), ExportError, "the module's own forward fails: RuntimeError: input.size"),
     ],
