@@ -8,18 +8,24 @@ but gives up at every convolution and at most reshapes.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from ..runtime.contract import Port
 from ..runtime.errors import ContractError
-from ..runtime.graph import Graph, label
-from .recurrent import recurrent_nodes
+from ..runtime.graph import Graph, attributes, label
+from .folding import fold_constants
+from .recurrent import recurrent_nodes, signal_of
 
 Dims = tuple[int | str | None, ...]
 """A shape: sizes, names of axes that a size follows, None where neither is known."""
 
 # Primes, so that no product or sum of small constants equals one of them in both rounds.
 _SIZES = ((1009, 1021, 1033, 1049, 1061), (1013, 1031, 1039, 1051, 1063))
+
+# What sizes are computed with; none of them makes much of little.
+_OF_SIZES = frozenset(("Add", "Cast", "Concat", "Div", "Gather", "Mul", "Slice", "Squeeze", "Sub", "Unsqueeze"))
 
 
 @dataclass(frozen=True)
@@ -122,9 +128,35 @@ def _shapes(model: onnx.ModelProto, sizes: dict[int, int]) -> dict[str, Dims]:
     del sized.graph.value_info[:]
     for output in sized.graph.output:  # the exporter's own guess would be merged in
         output.type.tensor_type.ClearField("shape")
-    inferred = onnx.shape_inference.infer_shapes(sized, data_prop=True).graph
+    shapes = _infer(sized)
+    while _settle_sizes(sized, shapes):
+        shapes |= _infer(sized)
+    return shapes
+
+
+def _infer(model: onnx.ModelProto) -> dict[str, Dims]:
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     known = (*inferred.input, *inferred.value_info, *inferred.output)
     return {item.name: shape_of(item) for item in known if item.type.tensor_type.HasField("shape")}
+
+
+def _settle_sizes(model: onnx.ModelProto, shapes: dict[str, Dims]) -> bool:
+    """Write the sizes that the graph asks for as constants, as far as they are known; return whether there were any.
+
+    Inference follows sizes by itself, but not into the bounds of a Slice (`y[..., : x.size(-1)]`).
+    """
+    asking = [node for node in model.graph.node if node.op_type == "Shape" and _is_known(shapes.get(node.input[0]))]
+    for node in asking:
+        given = attributes(node)
+        sizes = shapes[node.input[0]][given.get("start", 0) : given.get("end")]
+        model.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), node.output[0]))
+        model.graph.node.remove(node)
+    fold_constants(model, _OF_SIZES)
+    return bool(asking)
+
+
+def _is_known(dims: Dims | None) -> bool:
+    return dims is not None and all(isinstance(size, int) for size in dims)
 
 
 def _compare(first: Dims, second: Dims, free: Sequence[int]) -> Dims:
@@ -138,7 +170,7 @@ def _follows(axis: int) -> str:
 
 
 def _axes_of(node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
-    read = dims.get(node.input[0], (None,))
+    read = dims.get(signal_of(node), (None,))
     time, batch = (_number(size) for size in (*read, None, None)[:2])
     if time is None:
         raise ContractError(

@@ -16,9 +16,12 @@ from ..runtime.errors import ContractError, ExportError
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
 from .axes import Axes, Dims, find_axes, output_ports, set_dims, trace_dims
+from .convolutions import Causal, causal_convolutions, lift_tails
 from .editing import forget_origin, name_weights, remove_dead, rename, value_names
+from .folding import fold_constants
 from .lifting import lift, same_values
 from .optional import need
+from .projection import write_projections
 from .proof import Check, Proof, Runner
 from .recurrent import checked_nodes
 
@@ -74,7 +77,7 @@ def export_model(
 
     Args:
         model: A module in float32 whose recurrent layers are unidirectional `nn.LSTM`, `nn.GRU` or `nn.RNN`,
-            starting from zeros.
+            starting from zeros, and whose convolutions along time are causal.
         example: One signal, a tensor or array as the forward takes it, e.g. `[1, 20, 6]`. Its length
             and batch do not matter; its values set the scale of the proof's data.
         path: Where to write. An older file is replaced only when everything succeeded.
@@ -87,7 +90,7 @@ def export_model(
 
     Raises:
         ExportError: The module cannot be traced, or its file did not prove equal; nothing was written.
-        UnsupportedError: A recurrent layer has an option that cannot be streamed.
+        UnsupportedError: A recurrent layer has an option that cannot be streamed, or a convolution looks ahead.
         ContractError: The time or batch axis cannot be told, or a rate is not positive.
         ModelError: The module has no recurrent layer.
         BackendError: torch or onnxruntime is not installed.
@@ -143,11 +146,12 @@ def _remarks_of(subject: "Subject") -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Traced:
-    """A translated module, the shapes of its values, and the axes of its input."""
+    """A translated module, the shapes of its values, the axes of its input, and what convolves along time."""
 
     model: onnx.ModelProto
     dims: dict[str, Dims]
     axes: Axes
+    convolutions: list[Causal]
 
 
 def _trace(subject: "Subject") -> _Traced:
@@ -155,15 +159,18 @@ def _trace(subject: "Subject") -> _Traced:
     refusals: list[ContractError] = []
     for free in _layouts(subject.example):
         model = subject.trace(free)
+        write_projections(model)
         checked_nodes(Graph(model))
+        fold_constants(model)
         dims = trace_dims(model, free)
+        convolutions = causal_convolutions(model, dims)
         try:
             axes = find_axes(model, dims)
         except ContractError as error:
             refusals.append(error)
             continue
         _check_batch(subject, axes)
-        return _Traced(model, dims, axes)
+        return _Traced(model, dims, axes, convolutions)
     raise refusals[0]  # of the usual layout
 
 
@@ -190,7 +197,9 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     """Lift a translated model and write its contract."""
     model, dims, axes = traced.model, traced.dims, traced.axes
     ports = {port.name: port for port in output_ports(model, dims, axes)}
-    states = lift(model, batch=1 if axes.batch is None else "batch", modules=subject.recurrent_paths)
+    batch = 1 if axes.batch is None else "batch"
+    tails = lift_tails(model, traced.convolutions, batch)
+    states = (*tails, *lift(model, batch=batch, modules=subject.recurrent_paths))
     folded = _fold(model, states)
     names = _final_names(model, [name for name in ports if name not in folded])
     _finish(model, {name: axes.named(dims[name]) for name in (subject.input_name, *names)}, names)

@@ -13,8 +13,8 @@ from ..runtime.contract import State
 from ..runtime.errors import UnsupportedError
 from ..runtime.graph import Graph, attributes, label
 from .axes import set_dims
-from .editing import remove_dead, rename, value_names
-from .recurrent import CELLS, Slot, checked_nodes, hidden_size, module_path
+from .editing import remove_dead, rename, unused, value_names
+from .recurrent import CELLS, Slot, checked_nodes, module_path, state_sizes
 
 MIN_OPSET = 13  # since then Split takes its sizes as an input, in every version alike
 
@@ -25,7 +25,7 @@ class _Stack:
 
     name: str
     layers: tuple[onnx.NodeProto, ...]
-    hidden: int
+    sizes: tuple[int, ...]
 
 
 def lift(model: onnx.ModelProto, *, batch: int | str = "batch", modules: Sequence[str] = ()) -> tuple[State, ...]:
@@ -53,9 +53,9 @@ def lift(model: onnx.ModelProto, *, batch: int | str = "batch", modules: Sequenc
         raise UnsupportedError(f"opset {graph.opset()}, wanted at least {MIN_OPSET}; use onnx.version_converter")
     nodes = checked_nodes(graph)
     states = [
-        _lift_state(model, stack, slot, batch)
+        _lift_state(model, stack, slot, (len(stack.layers), batch, size))
         for stack in _stacks(graph, nodes, modules)
-        for slot in CELLS[stack.layers[0].op_type].slots
+        for slot, size in zip(CELLS[stack.layers[0].op_type].slots, stack.sizes, strict=True)
     ]
     remove_dead(model)
     return tuple(states)
@@ -85,15 +85,15 @@ def _origin(graph: Graph, name: str, passing: AbstractSet[str]) -> tuple[str, ..
 
 
 def _stacks(graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str]) -> list[_Stack]:
-    groups: dict[tuple[str, str, int], list[onnx.NodeProto]] = defaultdict(list)
+    groups: dict[tuple[str, str, tuple[int, ...]], list[onnx.NodeProto]] = defaultdict(list)
     for node in nodes:
-        groups[_known_path(module_path(node), modules), node.op_type, hidden_size(graph, node)].append(node)
+        groups[_known_path(module_path(node), modules), node.op_type, state_sizes(graph, node)].append(node)
     taken: set[str] = set()
     stacks = []
-    for (path, kind, hidden), layers in groups.items():
-        name = _unused(path or kind.lower(), taken)
+    for (path, kind, sizes), layers in groups.items():
+        name = unused(path or kind.lower(), taken)
         taken.add(name)
-        stacks.append(_Stack(name, tuple(layers), hidden))
+        stacks.append(_Stack(name, tuple(layers), sizes))
     return stacks
 
 
@@ -103,11 +103,7 @@ def _known_path(path: str, modules: Sequence[str]) -> str:
     return longer[0] if path and path not in modules and len(longer) == 1 else path
 
 
-def _unused(name: str, taken: set[str]) -> str:
-    return next(n for n in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if n not in taken)
-
-
-def _lift_state(model: onnx.ModelProto, stack: _Stack, slot: Slot, batch: int | str) -> State:
+def _lift_state(model: onnx.ModelProto, stack: _Stack, slot: Slot, shape: tuple[int | str, ...]) -> State:
     source, target = f"{stack.name}.{slot.kind}_in", f"{stack.name}.{slot.kind}_out"
     for name in sorted({source, target} & value_names(model)):
         raise UnsupportedError(f"{label(stack.layers[0])}: the graph already has a value {name!r}; rename it")
@@ -118,7 +114,6 @@ def _lift_state(model: onnx.ModelProto, stack: _Stack, slot: Slot, batch: int | 
     else:
         _split(model, stack, slot, source)
         model.graph.node.append(helper.make_node("Concat", finals, [target], name=f"{target}/Concat", axis=0))
-    shape = (len(stack.layers), batch, stack.hidden)
     for name, items in ((source, model.graph.input), (target, model.graph.output)):
         items.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
         set_dims(items[-1], shape)

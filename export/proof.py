@@ -29,7 +29,7 @@ LISTED = 5  # chunk sizes in a check's name
 _FAULT = "the module may answer at random or keep data between calls; else report this as a fault of tidegate"
 _SIZES = "the forward may turn a size into a Python number: use x.shape as it is, no int(), len() or item()"
 _CHUNKS = (
-    "an answer may need more frames than its chunk has (mean, convolution, padding or attention over time); "
+    "an answer may need more frames than its chunk has (mean, pooling, norm or attention over time); "
     "such a layer cannot be streamed"
 )
 _STATES = "the answer depends on this state not at all or too little to prove it; check that it is used"
@@ -288,8 +288,11 @@ def _runs(chunks: Sequence[int]) -> str:
 
 
 def _spoil(states: Sequence[State], values: Answers) -> Iterator[tuple[str, dict[str, Array]]]:
-    """Yield spoilt states: each layer of each state set to zeros, h and c of each module swapped."""
+    """Yield spoilt states: each layer of each state and each tail set to zeros, h and c of each module swapped."""
     for state in states:
+        if state.kind == "tail":
+            yield f"{state.input} zeroed", {state.input: np.zeros_like(values[state.input])}
+            continue
         for layer in range(len(values[state.input])):
             spoilt = values[state.input].copy()
             spoilt[layer] = 0

@@ -8,6 +8,7 @@ from onnx import numpy_helper
 
 from ..runtime.errors import ModelError, UnsupportedError
 from ..runtime.graph import MAX_NODES, Graph, attributes, label
+from ..runtime.projection import with_weights
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class Cell:
     Attributes:
         slots: The states it carries.
         activations: The activation functions that it may have, those by default first.
+        signal: Position of its frames among the node's inputs.
     """
 
     slots: tuple[Slot, ...]
     activations: tuple[tuple[str, ...], ...]
+    signal: int = 0
 
 
 _H = Slot("h", 5, 1)
@@ -43,6 +46,7 @@ CELLS = {
     "LSTM": Cell((_H, Slot("c", 6, 2)), (("Sigmoid", "Tanh", "Tanh"),)),
     "GRU": Cell((_H,), (("Sigmoid", "Tanh"),)),
     "RNN": Cell((_H,), (("Tanh",), ("Relu",))),
+    "Scan": Cell((Slot("h", 0, 0), Slot("c", 1, 1)), ((),), signal=2),  # an LSTM with projection
 }
 REFUSED_CELLS = ("Scan", "Loop", "DynamicQuantizeLSTM")
 
@@ -74,8 +78,8 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
         ModelError: There is none.
     """
     for node in graph.nodes:
-        if node.op_type in REFUSED_CELLS:
-            raise UnsupportedError(f"{label(node)}: wanted one of {', '.join(CELLS)}; use {_MODULES}")
+        if node.op_type in REFUSED_CELLS and with_weights(node) is None:
+            raise UnsupportedError(f"{label(node)}: wanted one of LSTM, GRU, RNN; use {_MODULES}")
     found = [node for node in graph.nodes if node.op_type in CELLS]
     if not found:
         raise ModelError(
@@ -120,8 +124,29 @@ def operand(node: onnx.NodeProto, position: int) -> str:
     return node.input[position] if position < len(node.input) else ""
 
 
-def hidden_size(graph: Graph, node: onnx.NodeProto) -> int:
-    """Return the length of a recurrent node's hidden state.
+def signal_of(node: onnx.NodeProto) -> str:
+    """Return the name of the frames that a recurrent node reads."""
+    return operand(node, CELLS[node.op_type].signal)
+
+
+def state_sizes(graph: Graph, node: onnx.NodeProto) -> tuple[int, ...]:
+    """Return the length of each state of a recurrent node.
+
+    Raises:
+        UnsupportedError: It does not follow from constants.
+    """
+    scan = with_weights(node)
+    if scan is None:
+        return (_hidden_size(graph, node),) * len(CELLS[node.op_type].slots)
+    projection = graph.constant(scan.input[3])
+    if projection is None:
+        raise UnsupportedError(f"{label(node)}: its projection {scan.input[3]!r} is not constant, wanted a constant")
+    hidden, projected = projection.shape
+    return projected, hidden
+
+
+def _hidden_size(graph: Graph, node: onnx.NodeProto) -> int:
+    """Return the length of the hidden state of an LSTM, GRU or RNN.
 
     Raises:
         UnsupportedError: Neither the attribute nor a constant R tells it.

@@ -20,6 +20,7 @@ from torch import nn
 from torch.jit._trace import TracerWarning
 
 from ..runtime.errors import ExportError, UnsupportedError
+from .torch_projection import marking_projections
 
 Array = npt.NDArray[Any]
 
@@ -116,7 +117,7 @@ class Subject:
             ExportError: torch cannot trace or translate it.
         """
         buffer = io.BytesIO()
-        with _listening() as heard, _quiet_translator():
+        with _listening() as heard, _quiet_translator(), marking_projections():
             try:
                 self._export(buffer, free)
             except Exception as error:
@@ -145,9 +146,10 @@ def _check_parameters(module: nn.Module) -> None:
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             raise ExportError(f"{name} is {tensor.dtype}, wanted torch.float32; call module.float() first")
     for name, child in module.named_modules():
-        if isinstance(child, nn.LSTM) and child.proj_size:
+        if isinstance(child, nn.LSTM) and child.proj_size and child.bidirectional:
             raise UnsupportedError(
-                f"module {name or 'LSTM'!r}: proj_size = {child.proj_size}, wanted 0; project after the LSTM"
+                f"module {name or 'LSTM'!r}: bidirectional, wanted one direction; a backward direction needs the whole "
+                "sequence; use bidirectional=False"
             )
 
 

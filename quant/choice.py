@@ -33,5 +33,7 @@ def choose(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> dict[st
 
 
 def _fitted(precision: Precision, weight: Weight) -> Precision:
-    whole = weight.reason == "" and weight.values.shape[weight.columns_axis] <= precision.group
+    if weight.reason:
+        return precision
+    whole = not weight.blocked or weight.values.shape[weight.columns_axis] <= precision.group
     return replace(precision, group=0) if whole else precision

@@ -21,6 +21,7 @@ from ..runtime.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION
 from ..runtime.model import Model, compile_graph
 from ..runtime.operators.matrix import FLOAT
 from ..runtime.precision import Precision
+from ..runtime.projection import with_weights
 from .choice import DEFAULT, choose
 from .report import QuantizationReport, WeightRow
 from .rounding import relative_error, rounded
@@ -38,7 +39,7 @@ def quantize(
 ) -> QuantizationReport:
     """Quantize the weight matrices of a streaming ONNX file.
 
-    Every recurrent and linear weight matrix and every embedding table becomes integers with one float32 scale
+    Every recurrent, linear and convolution weight and every embedding table becomes integers with one float32 scale
     a row (for an LSTM: a gate row; for a table: an id) or a group of inputs. The written file is loaded and run
     before it is moved to its place.
 
@@ -75,7 +76,7 @@ def quantize(
 
 
 def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
-    if not any(node.op_type in RECURRENT for node in graph.nodes):
+    if not any((with_weights(node) or node).op_type in RECURRENT for node in graph.nodes):
         seen = ", ".join(sorted({node.op_type for node in graph.nodes})[:8])
         raise ModelError(f"{source}: no recurrent node (LSTM, GRU, RNN) in the graph, only {seen}")
     if graph.metadata(QUANTIZATION_KEY) is not None:

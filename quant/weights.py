@@ -11,8 +11,9 @@ from ..runtime.arrays import Array, Floats
 from ..runtime.errors import QuantizationError
 from ..runtime.graph import Graph, attributes, label
 from ..runtime.precision import Precision
+from ..runtime.projection import PROJECTED, with_weights
 
-RECURRENT = ("LSTM", "GRU", "RNN")
+RECURRENT = {"LSTM": 2, "GRU": 2, "RNN": 2, PROJECTED: 3}  # cells, and how many weights each has
 CODE_TYPES = {4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8, 16: onnx.TensorProto.INT16}
 
 
@@ -25,7 +26,8 @@ class Weight:
         operator: What reads it, as messages say.
         recurrent: Whether that is a recurrent layer.
         rows_axis: The axis along which its rows lie.
-        values: Floats of two axes, or for a recurrent layer three; none where it cannot be quantized.
+        values: Floats of two axes, or for a recurrent layer (directions first) and a convolution (taps last) three;
+            none where it cannot be quantized.
         reason: Why it cannot; empty when it can.
     """
 
@@ -38,8 +40,13 @@ class Weight:
 
     @property
     def columns_axis(self) -> int:
-        """The axis along which the inputs of a row lie."""
-        return 2 if self.recurrent else 1 - self.rows_axis
+        """The axis along which the inputs of a row lie; of a convolution all after that of rows."""
+        return 2 if self.values.ndim == 3 and self.rows_axis == 1 else 1 - self.rows_axis
+
+    @property
+    def blocked(self) -> bool:
+        """Whether groups of its inputs can share a scale: not those of a convolution, which lie along two axes."""
+        return not (self.values.ndim == 3 and self.rows_axis == 0)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,10 +56,12 @@ class Weight:
     def by_row(self) -> Floats:
         """Return its values `[rows, columns]`."""
         moved = np.moveaxis(self.values, self.rows_axis, 0)
-        return moved.reshape(len(moved), self.values.shape[self.columns_axis])
+        return moved.reshape(len(moved), -1)
 
     def in_place(self, by_row: Array) -> Array:
         """Return something of each row, `[rows, any]`, as it lies in the file."""
+        if not self.blocked:
+            return by_row.reshape(self.values.shape)
         shape = list(self.values.shape)
         shape[self.columns_axis] = by_row.shape[1]
         del shape[self.rows_axis]
@@ -66,7 +75,7 @@ def weights_of(graph: Graph) -> list[Weight]:
         QuantizationError: One holds NaN or infinity.
     """
     found: dict[str, Weight] = {}
-    for node in graph.nodes:
+    for node in [with_weights(node) or node for node in graph.nodes]:
         for position, axis in _inputs(graph, node):
             name = node.input[position]
             if name not in found:
@@ -77,12 +86,12 @@ def weights_of(graph: Graph) -> list[Weight]:
 def _inputs(graph: Graph, node: onnx.NodeProto) -> list[tuple[int, int]]:
     """Return the inputs of a node that are weight matrices, and the axis of their rows."""
     if node.op_type in RECURRENT:
-        return [(1, 1), (2, 1)]
+        return [(1 + place, 1) for place in range(RECURRENT[node.op_type])]
     if node.op_type == "Gemm":
         return [(1, 0 if attributes(node).get("transB", 0) else 1)]
     if node.op_type == "Gather" and _is_table(graph, node):
         return [(0, 0)]
-    return [(1, 1)] if node.op_type == "MatMul" else []
+    return {"MatMul": [(1, 1)], "Conv": [(1, 0)]}.get(node.op_type, [])
 
 
 def _is_table(graph: Graph, node: onnx.NodeProto) -> bool:
@@ -95,7 +104,7 @@ def _is_table(graph: Graph, node: onnx.NodeProto) -> bool:
 
 def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int) -> Weight:
     values, recurrent = graph.constant(name), node.op_type in RECURRENT
-    reason = _why_not(values, recurrent)
+    reason = _why_not(values, node)
     if values is None or reason:
         values = np.zeros(() if values is None else values.shape, np.float32)
     elif not np.all(np.isfinite(values)):
@@ -103,15 +112,16 @@ def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int) -> Weight:
     return Weight(name, label(node), recurrent, axis, values.astype(np.float32), reason)
 
 
-def _why_not(values: Array | None, recurrent: bool) -> str:
+def _why_not(values: Array | None, node: onnx.NodeProto) -> str:
     """Return why a weight stays float, or nothing."""
+    directed = node.op_type in RECURRENT and node.op_type != PROJECTED
     if values is None:
         return "not a constant of the graph"
     if values.dtype.kind != "f":
         return f"holds {values.dtype}"
-    if recurrent and values.shape[0] != 1:
+    if directed and values.shape[0] != 1:
         return f"{values.shape[0]} directions: only forward layers are quantized"
-    return "" if values.ndim == (3 if recurrent else 2) else f"has {values.ndim} axes"
+    return "" if values.ndim == (3 if directed or node.op_type == "Conv" else 2) else f"has {values.ndim} axes"
 
 
 def replace_weight(graph: Graph, weight: Weight, precision: Precision, codes: Array, scales: Floats) -> None:

@@ -40,8 +40,9 @@ class State:
     Attributes:
         input: Name of the graph input, e.g. `lstm.h_in`.
         output: Name of the graph output, e.g. `lstm.h_out`.
-        kind: `h` (hidden) or `c` (cell).
-        shape: Shape of both; the axis that counts streams is the string `batch`.
+        kind: `h` (hidden), `c` (cell) or `tail` (the last frames that a convolution read).
+        shape: Shape of both: `[layers, batch, hidden]`, of a tail `[batch, channels, frames]`; the axis that counts
+            streams is the string `batch`.
         initial: `zeros`.
     """
 
@@ -123,7 +124,7 @@ _CHECKS: dict[str, Any] = {
     "output": lambda v: isinstance(v, str) and v != "",
     "time_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
     "batch_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
-    "kind": lambda v: v in ("h", "c"),
+    "kind": lambda v: v in ("h", "c", "tail"),
     "shape": lambda v: isinstance(v, tuple) and 0 < len(v) < 8 and all(map(_is_size, v)),
     "initial": lambda v: v == "zeros",
     "lookahead": lambda v: v == 0 and type(v) is int,

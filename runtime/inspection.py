@@ -1,5 +1,6 @@
 """What a model file holds and what runs it: facts for a person or a script, nothing is executed."""
 
+import math
 import os
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -12,6 +13,7 @@ from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .model import compile_graph, naming
 from .native import NativeModel
+from .operators import LstmProjected, Window
 from .operators.matrix import FLOAT
 from .program import Gru, Lstm, Rnn
 
@@ -20,9 +22,20 @@ if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
 
     from .graph import Graph
 
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-# The recurrent operations of a plan: cell, state vectors.
-CELL_KINDS = {plans.KINDS[Lstm]: ("LSTM", 2), plans.KINDS[Gru]: ("GRU", 1), plans.KINDS[Rnn]: ("RNN", 1)}
+PROJECTED_LSTM = "ProjectedLSTM"  # as runtime.projection names it, which needs onnx
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1, PROJECTED_LSTM: 4}
+CELL_KINDS = {
+    plans.KINDS[Lstm]: "LSTM",
+    plans.KINDS[Gru]: "GRU",
+    plans.KINDS[Rnn]: "RNN",
+    plans.KINDS[LstmProjected]: "LSTM",
+}
+STATE_VECTORS = {
+    **dict.fromkeys(CELL_KINDS, 1),
+    plans.KINDS[Lstm]: 2,
+    plans.KINDS[LstmProjected]: 2,
+    plans.KINDS[Window]: 1,
+}  # of one operation
 
 
 @dataclass(frozen=True)
@@ -121,27 +134,28 @@ def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
     layers = []
     for n in range(count):
         kind, *record = plans.OP.unpack_from(plan, at + plans.OP.size * n)
+        own = list(islice(slots, STATE_VECTORS.get(kind, 0)))
         if kind in CELL_KINDS:
-            cell, states = CELL_KINDS[kind]
-            h, *_ = islice(slots, states)
-            layers.append(_plan_layer(f"{h.name}[{h.row}]", cell, *record[11:13]))
+            layers.append(_plan_layer(f"{own[0].name}[{own[0].row}]", CELL_KINDS[kind], *record[11:14]))
     return tuple(layers)
 
 
-def _plan_layer(name: str, cell: str, w: bytes, r: bytes) -> RecurrentLayer:
-    own = _plan_matrix(w), _plan_matrix(r)
-    (rows, features), (_, hidden) = (matrix.shape for matrix in own)
-    biases = 4 * (rows + hidden if cell == "GRU" else rows)  # with the candidate's recurrent bias
-    size = sum(matrix.bytes for matrix in own) + biases
+def _plan_layer(name: str, cell: str, w: bytes, r: bytes, p: bytes) -> RecurrentLayer:
+    own, projection = (_plan_matrix(w), _plan_matrix(r)), _plan_matrix(p)  # without rows where there is none
+    (rows, features), (_, recurrent) = (matrix.shape for matrix in own)
+    biases = 4 * (rows + recurrent if cell == "GRU" else rows)  # with the candidate's recurrent bias
+    size = sum(matrix.bytes for matrix in (*own, projection)) + biases
     bits, groups, read = zip(*((m.bits, m.group, m.activation_bits) for m in own), strict=True)
-    return RecurrentLayer(name, cell, features, hidden, "forward", bits, groups, read, size, rows * (features + hidden))
+    projected, units = projection.shape
+    products = rows * (features + recurrent) + projected * units
+    return RecurrentLayer(name, cell, features, units or recurrent, "forward", bits, groups, read, size, products)
 
 
 def _plan_matrix(record: bytes) -> "_Weight":
     _, _, rows, columns, _, activation_bits, bits, group = plans.MATRIX.unpack(record)
     if bits == FLOAT:
         return _Weight((rows, columns), bits, 0, 4 * rows * columns, FLOAT)
-    groups = -(-columns // (group or columns))
+    groups = -(-columns // (group or columns or 1))
     return _Weight((rows, columns), bits, group, rows * (-(-columns * bits // 8) + 4 * groups), activation_bits)
 
 
@@ -149,7 +163,10 @@ def _plan_matrix(record: bytes) -> "_Weight":
 
 
 def _inspect_graph(path: str, graph: "Graph") -> Inspection:
-    layers = tuple(_graph_layer(graph, node) for node in graph.nodes if node.op_type in GATES)
+    from .projection import with_weights
+
+    nodes = [with_weights(node) or node for node in graph.nodes]
+    layers = tuple(_graph_layer(graph, node) for node in nodes if node.op_type in GATES)
     if not layers:
         seen = ", ".join(sorted({node.op_type for node in graph.nodes})[:8])
         raise ModelError(f"{path}: no recurrent node (LSTM, GRU, RNN) in the graph, only {seen}")
@@ -184,6 +201,8 @@ def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
 
     given = attributes(node)
     direction = str(given.get("direction", "forward"))
+    if node.op_type == PROJECTED_LSTM:
+        return _projected_layer(graph, node)
     w, r, bias = (_weight(graph, name) for name in [*node.input[1:4], "", "", ""][:3])
     hidden = int(given.get("hidden_size", 0))
     features = w.shape[2] if w and len(w.shape) == 3 else None
@@ -199,6 +218,24 @@ def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
         activation_bits=None,
         bytes=sum(weight.bytes for weight in (w, r, bias) if weight),
         multiply_adds=None if features is None else gates * hidden * (features + hidden),
+    )
+
+
+def _projected_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
+    """Return the facts of an LSTM with projection, whose matrices are those of MatMul."""
+    w, r, p, bias = (_weight(graph, name) for name in node.input[1:5])
+    known = w and r and p
+    return RecurrentLayer(
+        name=node.name or node.output[0],
+        cell="LSTM",
+        features=w.shape[0] if w else None,
+        hidden=p.shape[0] if p else 0,
+        direction="forward",
+        weight_bits=(w.bits, r.bits) if w and r else None,
+        groups=(w.group, r.group) if w and r else None,
+        activation_bits=None,
+        bytes=sum(weight.bytes for weight in (w, r, p, bias) if weight),
+        multiply_adds=sum(math.prod(weight.shape) for weight in (w, r, p) if weight) if known else None,
     )
 
 

@@ -72,5 +72,5 @@ class NativeStream(_kernels.Stream):
         """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
         state = state_arrays(self._model.contract)
         for slot, values in zip(self._model.slots, self.states(), strict=True):
-            state[slot.name][slot.row] = values
+            state[slot.name][slot.row] = values.reshape(state[slot.name][slot.row].shape)
         return state

@@ -45,6 +45,14 @@ class Final:
     axes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Extended:
+    """Frames of a push behind the tail of those before, which `slot` carries: what a convolution reads."""
+
+    slot: Slot
+    signal: Signal
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
     """Constant weights: codes and their scales, or floats.
@@ -78,7 +86,7 @@ class Sizes:
         return known if len(known) == len(self.items) else None
 
 
-Value = Signal | Carried | Final | Weights | Sizes
+Value = Signal | Carried | Final | Extended | Weights | Sizes
 
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
@@ -174,11 +182,16 @@ class Trace:
         """Return how a matrix turns a value into integers: an h of an LSTM lies in (-1, 1)."""
         return Reading.HIDDEN if value in self._hidden else Reading.FRAME
 
-    def take(self, node: onnx.NodeProto, slot: Slot, width: int) -> Slot:
-        """Return a state of `width` values that a node starts from; each belongs to one node."""
-        shape = next(state.shape for state in self._contract.states if state.input == slot.name)
-        if shape[-1] != width:
-            raise unsupported(node, f"its state {slot.name!r} has shape {shape}, wanted {width} values last")
+    def state_shape(self, slot: Slot) -> tuple[int | str, ...]:
+        """Return the shape of the state that a slot is a row of."""
+        return next(state.shape for state in self._contract.states if state.input == slot.name)
+
+    def take(self, node: onnx.NodeProto, slot: Slot, *sizes: int) -> Slot:
+        """Return a state that a node starts from, its last axes of these sizes; each belongs to one node."""
+        shape = self.state_shape(slot)
+        if shape[-len(sizes) :] != sizes:
+            wanted = " x ".join(map(str, sizes))
+            raise unsupported(node, f"its state {slot.name!r} has shape {shape}, wanted {wanted} values last")
         if slot in self._taken:
             raise unsupported(node, f"it starts from row {slot.row} of {slot.name!r}, as another node does")
         self._taken.add(slot)
@@ -263,7 +276,7 @@ class Trace:
         """Every state output must be the final state of the node that started from its input."""
         for state in self._contract.states:
             final = self.values.get(state.output)
-            if not isinstance(final, Final) or final.slots != _rows(state):
+            if not isinstance(final, Final) or final.slots != _rows(state) or not self._taken.issuperset(final.slots):
                 raise ContractError(
                     f"contract: state output {state.output!r} does not come from the layers that read "
                     f"{state.input!r}; export the model again"

@@ -13,7 +13,6 @@ from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 from tidegate.runtime.operators import (
     OPERATORS,
     Binary,
-    Cell,
     Concat,
     Elementwise,
     Embedding,
@@ -22,6 +21,7 @@ from tidegate.runtime.operators import (
     LayerNorm,
     Linear,
     Lstm,
+    LstmProjected,
     Map,
     Operator,
     Reduce,
@@ -29,6 +29,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Window,
     is_hidden,
 )
 from tidegate.runtime.operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE
@@ -195,6 +196,32 @@ def add_lstm(build: Builder) -> None:
     build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
 
 
+def lstm_projected(
+    rng: np.random.Generator,
+    value: int,
+    sizes: tuple[int, int, int],
+    reading: Reading,
+    most_bits: int,
+    *,
+    weights: tuple[int, int] | None = (8, 0),
+) -> LstmProjected:
+    """Return a random LSTM layer of sizes (inputs, hidden, projected), some with bias."""
+    inputs, hidden, projected = sizes
+    bias = rng.normal(0, 1, 4 * hidden).astype(np.float32) * np.float32(rng.random() < 0.8)
+    w = matrix(rng, 4 * hidden, inputs, reading, most_bits, weights=weights)
+    r = matrix(rng, 4 * hidden, projected, Reading.FRAME, most_bits, weights=weights)
+    p = matrix(rng, projected, hidden, Reading.HIDDEN, most_bits, weights=weights)
+    return LstmProjected((value,), w, r, p, bias, Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0))
+
+
+def add_lstm_projected(build: Builder) -> None:
+    """A layer of any size, its h shorter or longer than its c."""
+    value, slots = build.pick(), len(build.ops)
+    sizes = (build.widths[value], build.draw(WIDTHS), build.draw(WIDTHS))
+    layer = lstm_projected(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
+    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
+
+
 def add_gru(build: Builder) -> None:
     """A layer of any size."""
     value = build.pick()
@@ -297,6 +324,15 @@ def add_embedding(build: Builder) -> None:
     build.emit(Embedding((0,), floats if codes.weight_bits == FLOAT or build.draw(st.booleans()) else codes))
 
 
+def add_window(build: Builder) -> None:
+    """Two taps or more of some channels, their tail within or beyond a block of the engine."""
+    value = build.pick()
+    channels = min(build.widths[value], 20)
+    value = build.emit(Slice((value,), 0, channels))
+    kernel, dilation = build.draw(st.integers(2, 5)), build.draw(st.integers(1, 9))
+    build.emit(Window((value,), kernel, dilation, channels, Slot(f"l{len(build.ops)}.tail", 0)))
+
+
 ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Lstm: add_lstm,
     Gru: add_gru,
@@ -311,6 +347,8 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Slice: add_slice,
     Concat: add_concat,
     Embedding: add_embedding,
+    Window: add_window,
+    LstmProjected: add_lstm_projected,
 }
 AT_AN_END = {Last, Embedding}  # drawn at the end of a program, and at the start of one that reads ids
 MOST_DRAWN: list[type[Operator]] = [Lstm, *(operator for operator in OPERATORS if operator not in AT_AN_END)]
@@ -358,10 +396,10 @@ def cuts(count: int) -> st.SearchStrategy[list[int]]:
 def contract_of(program: Program) -> Contract:
     """Return a contract that fits a program."""
     outputs = tuple(Port(name, 0 if program.timed(value) else None, None) for name, value in program.outputs)
-    sizes = {op.h.name: op.hidden for op in program.ops if isinstance(op, Cell)}
     states = tuple(
-        State(slot.name, f"{slot.name}.out", slot.name[-1], (1, "batch", sizes[slot.name[:-1] + "h"]))
-        for slot in program.slots
+        State(slot.name, f"{slot.name}.out", slot.name.rpartition(".")[2], (1, "batch", vector.size))
+        for op in program.ops
+        for slot, vector in zip(op.slots, op.initial(), strict=True)
     )
     return Contract((Port("x", 0, None),), outputs, states)
 

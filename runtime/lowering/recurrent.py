@@ -7,8 +7,9 @@ import onnx
 
 from ..arrays import Floats
 from ..graph import attributes
-from ..operators import Gru, Lstm, Rnn, Slot
+from ..operators import Gru, Lstm, LstmProjected, Rnn, Slot
 from ..operators.matrix import Matrix, Reading
+from ..projection import with_weights
 from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Final, Handler, Signal, Trace, Value, Weights, unsupported
 from .weights import bias_of, flushed, matrix_of, weights_of
 
@@ -23,6 +24,25 @@ def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     h, c = (_start(trace, node, position, r.codes.shape[1]) for position in (5, 6))
     made = trace.emit(Lstm((value,), w, r, flushed(node, halves[0] + halves[1]), h, c))
     return [*_cell_answers(made, h), Final((None,), (c,), (ONE, BATCH, FEATURE))]
+
+
+def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """An LSTM with projection, which ONNX writes as a Scan; see `runtime.projection`."""
+    lstm = with_weights(node)
+    if lstm is None:
+        raise unsupported(node, "its body is not the step of an LSTM with projection as `tidegate export` writes it")
+    value = _sequence(trace, lstm)
+    weights = [weights_of(trace, lstm, position) for position in (1, 2, 3)]
+    hidden, projected = weights[2].codes.shape
+    w = matrix_of(lstm, weights[0], 1, trace.widths[value], trace.reading(value))
+    r = matrix_of(lstm, weights[1], 1, projected, Reading.FRAME)
+    p = matrix_of(lstm, weights[2], 1, hidden, Reading.HIDDEN)
+    if (rows := {w.codes.shape[0], r.codes.shape[0]}) != {4 * hidden}:
+        raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {4 * hidden} for {hidden} units")
+    h, c = _start(trace, lstm, 5, projected), _start(trace, lstm, 6, hidden)
+    made = trace.emit(LstmProjected((value,), w, r, p, bias_of(trace, lstm, 4, 4 * hidden), h, c))
+    y, last_h = _cell_answers(made, h)
+    return [last_h, Final((None,), (c,), (ONE, BATCH, FEATURE)), y]
 
 
 def gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -113,4 +133,4 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-HANDLERS: dict[str, Handler] = {"LSTM": lstm, "GRU": gru, "RNN": rnn}
+HANDLERS: dict[str, Handler] = {"LSTM": lstm, "GRU": gru, "RNN": rnn, "Scan": scan}

@@ -13,6 +13,7 @@ from ..tracing import (
     ONE,
     TIME,
     Carried,
+    Extended,
     Final,
     Handler,
     Signal,
@@ -21,6 +22,7 @@ from ..tracing import (
     Value,
     unsupported,
 )
+from .convolution import extended, tail_of
 from .embedding import embedded
 from .pointwise import aligned
 
@@ -86,6 +88,8 @@ def _slice(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     value = trace.values.get(node.input[0])
     if isinstance(value, Sizes):
         return [Sizes(value.items[starts[0] : ends[0] : steps[0]])]
+    if isinstance(value, Extended):
+        return [tail_of(trace, node, value, list(zip(axes, starts, ends, steps, strict=True)))]
     signal = trace.signal(node)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         signal = _cut(trace, node, signal, axis % len(signal.axes), slice(start, end, step))
@@ -149,6 +153,8 @@ def _concat(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         return [_joined_sizes(trace, node)]
     if all(isinstance(v, Final) for v in values) and axis == 0:
         return [_joined_layers([v for v in values if isinstance(v, Final)])]
+    if isinstance(values[0], Carried):
+        return [extended(trace, node, values[0], axis)]
     signals = [trace.signal(node, i) for i in range(len(node.input))]
     joined = signals[0]
     for signal in signals:

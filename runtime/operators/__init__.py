@@ -10,8 +10,9 @@ from .embedding import Embedding
 from .linear import Linear
 from .over_features import LayerNorm, Reduce, Softmax
 from .pointwise import Binary, Elementwise, Map
-from .recurrent import Cell, Gru, Lstm, Rnn, is_hidden
+from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn, is_hidden
 from .select import Concat, Last, Slice
+from .window import Window
 
 OPERATORS: tuple[type[Operator], ...] = (
     Lstm,
@@ -28,6 +29,8 @@ OPERATORS: tuple[type[Operator], ...] = (
     Slice,
     Concat,
     Embedding,
+    Window,
+    LstmProjected,
 )
 
 __all__ = [
@@ -43,6 +46,7 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "Lstm",
+    "LstmProjected",
     "Map",
     "Operator",
     "Record",
@@ -52,5 +56,6 @@ __all__ = [
     "Slot",
     "Softmax",
     "State",
+    "Window",
     "is_hidden",
 ]

@@ -22,7 +22,7 @@ class Cell(Operator):
 
     @property
     def hidden(self) -> int:
-        """Units of the layer."""
+        """Values of h."""
         return int(self.r.codes.shape[1])
 
     @property
@@ -31,7 +31,7 @@ class Cell(Operator):
         return (self.h,)
 
     def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  its own units
-        """One feature a unit."""
+        """Those of h."""
         return self.hidden
 
     def initial(self) -> State:
@@ -46,6 +46,17 @@ class Cell(Operator):
         """One step; h is the answer."""
         after = self.next_state(x[0], *state)
         return after[0], after
+
+
+def _lstm_step(gates: Floats, c: Floats) -> tuple[Floats, Floats]:
+    """Return o * tanh(c) and the new c."""
+    i, o, f, g = np.split(gates, 4)
+    input_gate = sigmoid(i)
+    output_gate = sigmoid(o)
+    forget_gate = sigmoid(f)
+    candidate = tanh(g)
+    cell = without_tiny(forget_gate * c + input_gate * candidate)
+    return output_gate * tanh(cell), cell
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,20 +76,52 @@ class Lstm(Cell):
 
     def next_state(self, x: Floats, *state: Floats) -> State:
         """The equations of the ONNX LSTM."""
-        h, c = state
-        gates = affine(self.w, self.bias, x) + product(self.r, h)
-        i, o, f, g = np.split(gates, 4)
-        input_gate = sigmoid(i)
-        output_gate = sigmoid(o)
-        forget_gate = sigmoid(f)
-        candidate = tanh(g)
-        cell = without_tiny(forget_gate * c + input_gate * candidate)
-        hidden = output_gate * tanh(cell)
-        return hidden, cell
+        return _lstm_step(affine(self.w, self.bias, x) + product(self.r, state[0]), state[1])
 
     def record(self) -> Record:
         """The matrices w and r, and the bias."""
         return Record(matrices=(self.w, self.r), vectors=(self.bias,))
+
+
+@dataclass(frozen=True, eq=False)
+class LstmProjected(Cell):
+    """An LSTM layer whose h is projected: h = P (o * tanh(c)), which has no bound.
+
+    Attributes:
+        w: `[4 hidden, features]`, gates in ONNX order i, o, f, c.
+        r: `[4 hidden, projected]`; reads h by the largest magnitude of each step.
+        p: `[projected, hidden]`; reads o * tanh(c), within (-1, 1).
+        bias: b_ih + b_hh, float32 `[4 hidden]`.
+    """
+
+    w: Matrix
+    r: Matrix
+    p: Matrix
+    bias: Floats
+    h: Slot
+    c: Slot
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """H, then c."""
+        return self.h, self.c
+
+    def initial(self) -> State:
+        """Zeros: h of the projected size, c of the units."""
+        return np.zeros(self.p.codes.shape[0], np.float32), np.zeros(self.p.codes.shape[1], np.float32)
+
+    def next_state(self, x: Floats, *state: Floats) -> State:
+        """The equations of torch's LSTM with `proj_size`.
+
+        Raises:
+            ChunkError: h leaves 2^64.
+        """
+        output, cell = _lstm_step(affine(self.w, self.bias, x) + product(self.r, state[0]), state[1])
+        return check_range(without_tiny(product(self.p, output))), cell
+
+    def record(self) -> Record:
+        """The matrices w, r and p, and the bias."""
+        return Record(matrices=(self.w, self.r, self.p), vectors=(self.bias,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,4 +183,5 @@ class Rnn(Cell):
 
 def is_hidden(op: Operator) -> bool:
     """Return whether an operation makes an h within (-1, 1)."""
-    return isinstance(op, Cell) and not (isinstance(op, Rnn) and op.function == "relu")
+    unbounded = isinstance(op, LstmProjected) or (isinstance(op, Rnn) and op.function == "relu")
+    return isinstance(op, Cell) and not unbounded

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tidegate.export.recurrent import checked_nodes, hidden_size, module_path, nonzero_source
+from tidegate.export.recurrent import checked_nodes, module_path, nonzero_source, state_sizes
 from tidegate.runtime.errors import ModelError, UnsupportedError
 from tidegate.runtime.graph import Graph
 
@@ -102,12 +102,12 @@ def test_module_path(name: str, path: str) -> None:
 def test_hidden_size_comes_from_the_attribute_or_from_r(make_graph: MakeGraph) -> None:
     model = make_graph(hidden=[5])
     node = next(node for node in model.graph.node if node.op_type == "LSTM")
-    assert hidden_size(Graph(model), node) == 5
+    assert state_sizes(Graph(model), node) == (5, 5)
     del node.attribute[:]
-    assert hidden_size(Graph(model), node) == 5
+    assert state_sizes(Graph(model), node) == (5, 5)
     node.input[2] = "x"
     with pytest.raises(UnsupportedError, match="no hidden_size and no constant R"):
-        hidden_size(Graph(model), node)
+        state_sizes(Graph(model), node)
 
 
 def _zero_graph(nodes: list[onnx.NodeProto]) -> Graph:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from programs import FORMATS, cell, contract_of, frames_for, matrix
+from programs import FORMATS, cell, contract_of, frames_for, lstm_projected, matrix
 from tidegate.runtime import _kernels
 from tidegate.runtime.native import NativeModel
 from tidegate.runtime.operators import Linear
@@ -21,11 +21,13 @@ def layer(name: str, sizes: tuple[int, int], weights: tuple[int, int], most_bits
     if name == "linear":
         bias = rng.normal(0, 1, sizes[1]).astype(np.float32)
         return Linear((0,), matrix(rng, sizes[1], sizes[0], Reading.FRAME, most_bits, weights=weights), bias)
+    if name == "lstm_projected":
+        return lstm_projected(rng, 0, (*sizes, sizes[0] + 3), Reading.FRAME, most_bits, weights=weights)
     return cell(rng, 0, sizes, Reading.FRAME, most_bits, kind=name, weights=weights)
 
 
 @pytest.mark.parametrize("isa", VARIANTS)
-@pytest.mark.parametrize("name", ["linear", "lstm", "gru", "tanh", "relu"])
+@pytest.mark.parametrize("name", ["linear", "lstm", "lstm_projected", "gru", "tanh", "relu"])
 @pytest.mark.parametrize("most_bits", [16, 8])
 @pytest.mark.parametrize("weights", FORMATS)
 def test_format(weights: tuple[int, int], most_bits: int, name: str, isa: str) -> None:

@@ -3,7 +3,7 @@
     python tests/vectors/generate.py
 
 For each case NAME.tide (the plan), NAME.frames (float32 `[frames, features]`) and NAME.answers (float32: every
-output in plan order, then h and c of each layer); little-endian, nothing else in the files. versions.txt says
+output in plan order, then every state vector); little-endian, nothing else in the files. versions.txt says
 what wrote them. The engine replays them from C (runtime/kernels/tests/replay.c) and from Python.
 """
 
@@ -18,6 +18,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from programs import contract_of, frames_for, lstm, matrix  # noqa: E402
 from tidegate.runtime.arrays import Floats  # noqa: E402
+from tidegate.runtime.operators import Slot, Window  # noqa: E402
 from tidegate.runtime.plan import VERSION, compile_program  # noqa: E402
 from tidegate.runtime.program import Elementwise, Last, Linear, Op, Program, Reading  # noqa: E402
 from tidegate.runtime.reference import ReferenceStream  # noqa: E402
@@ -33,8 +34,11 @@ def linear(rng: np.random.Generator, value: int, sizes: tuple[int, int], reading
 
 
 def programs(rng: np.random.Generator) -> dict[str, Program]:
-    """Return the cases: both precisions, odd sizes, a stack, a head, and an input too wide for 16 bits."""
+    """Return the cases: precisions, odd sizes, a stack, a head, an input too wide for 16 bits, a convolution."""
     gain = Elementwise((0,), "mul", rng.uniform(0.1, 3, 9).astype(np.float32))
+    own = np.random.default_rng(2027)  # so that the older cases stay as they are
+    window = Window((0,), 3, 4, 7, Slot("l0.tail", 0))
+    convolution: list[Op] = [window, linear(own, 1, (21, 10), FRAME, 16), lstm(own, 2, (10, 12), FRAME, 16)]
     cases: dict[str, tuple[int, list[Op]]] = {
         "one_unit": (1, [lstm(rng, 0, (1, 1), FRAME, 16)]),
         "lstm_16_bits": (20, [lstm(rng, 0, (20, 33), FRAME, 16)]),
@@ -44,6 +48,7 @@ def programs(rng: np.random.Generator) -> dict[str, Program]:
         "stack": (13, [lstm(rng, 0, (13, 40), FRAME, 16), lstm(rng, 1, (40, 17), HIDDEN, 16)]),
         "head": (9, [gain, lstm(rng, 1, (9, 24), FRAME, 8), Last((2,)), linear(rng, 3, (24, 5), HIDDEN, 8)]),
         "wide": (600, [lstm(rng, 0, (600, 3), FRAME, 16)]),
+        "convolution": (7, convolution),
     }
     return {name: Program(width, tuple(ops), (("y", len(ops)),)) for name, (width, ops) in cases.items()}
 

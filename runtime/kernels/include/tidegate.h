@@ -74,7 +74,8 @@ uint32_t tide_input_width(const tide_model *model);
 uint32_t tide_output_count(const tide_model *model);
 uint32_t tide_output_width(const tide_model *model, uint32_t output);
 int tide_output_timed(const tide_model *model, uint32_t output);
-/* State vectors (h of each layer in plan order, of an LSTM then c) and their lengths. */
+/* State vectors and their lengths, in plan order: h of each layer, of an LSTM then c; the tail of a window, channel by
+ * channel, the oldest frame first. */
 uint32_t tide_state_count(const tide_model *model);
 uint32_t tide_state_width(const tide_model *model, uint32_t state);
 

@@ -45,9 +45,8 @@ static inline void cell_derive(const model_op *op, const tide_variant *variant, 
   state->scale = r->reading == READ_FRAME ? scale : 1.0f;
 }
 
-static inline const float *cell_vector(const model_op *op, const tide_variant *variant, const op_state *state,
-                                       uint32_t index) {
-  return state->floats + index * cell_units(op, variant);
+static inline op_vector cell_vector(const model_op *op, const tide_variant *variant, uint32_t index) {
+  return (op_vector){index * cell_units(op, variant), op->width};
 }
 
 /* One step from the input's share of the gates, codes of h read and written; returns 0 when h leaves 2^64. */

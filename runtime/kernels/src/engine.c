@@ -124,14 +124,18 @@ int tide_output_timed(const tide_model *model, uint32_t output) { return output_
 
 uint32_t tide_state_count(const tide_model *model) { return model->states; }
 
-/* The operation that owns a state vector; `*state` becomes the vector's number within it. */
-static uint32_t state_op(const tide_model *model, uint32_t *state) {
-  uint32_t op = 0;
-  for (; *state >= model->ops[op].operator->vectors; op++) *state -= model->ops[op].operator->vectors;
-  return op;
+/* A state vector and the operation that owns it. */
+static op_vector state_vector(const tide_model *model, uint32_t state, uint32_t *owner) {
+  uint32_t i = 0;
+  for (; state >= model->ops[i].operator->vectors; i++) state -= model->ops[i].operator->vectors;
+  *owner = i;
+  return model->ops[i].operator->vector(&model->ops[i], model->variant, state);
 }
 
-uint32_t tide_state_width(const tide_model *model, uint32_t state) { return model->ops[state_op(model, &state)].width; }
+uint32_t tide_state_width(const tide_model *model, uint32_t state) {
+  uint32_t owner;
+  return state_vector(model, state, &owner).count;
+}
 
 /* ---- stream ---- */
 
@@ -208,10 +212,9 @@ tide_stream *tide_stream_init(void *memory, const tide_model *model) {
 }
 
 void tide_state_read(const tide_stream *stream, uint32_t state, float *values) {
-  const uint32_t index = state_op(stream->model, &state);
-  const model_op *op = &stream->model->ops[index];
-  const float *vector = op->operator->vector(op, stream->model->variant, &stream->states[index], state);
-  memcpy(values, vector, op->width * sizeof *values);
+  uint32_t owner;
+  const op_vector vector = state_vector(stream->model, state, &owner);
+  memcpy(values, stream->states[owner].floats + vector.first, vector.count * sizeof *values);
 }
 
 /* ---- push ---- */

@@ -39,6 +39,12 @@ typedef struct op_size {
   size_t floats, bytes;
 } op_size;
 
+/* Where a state vector that callers see stands in the floats. */
+typedef struct op_vector {
+  size_t first;
+  uint32_t count;
+} op_vector;
+
 /* Room that operations share, for the frames of one block. */
 typedef struct op_scratch {
   const tide_variant *variant;
@@ -50,7 +56,7 @@ typedef struct op_scratch {
 struct tide_operator {
   const char *name;
   uint32_t inputs;  /* values it reads */
-  uint32_t vectors; /* state vectors that callers see, each `width` long */
+  uint32_t vectors; /* state vectors that callers see */
   int ids;          /* it reads ids */
   int bounded;      /* its results cannot leave 2^64 */
   /* The shape of the value it makes, from those it reads. */
@@ -63,8 +69,8 @@ struct tide_operator {
   op_size (*size)(const model_op *op, const tide_variant *variant);
   /* Makes the bytes of a state from its floats. NULL: there are none. */
   void (*derive)(const model_op *op, const tide_variant *variant, op_state *state);
-  /* Where state vector `index` stands in the floats. NULL: there are none. */
-  const float *(*vector)(const model_op *op, const tide_variant *variant, const op_state *state, uint32_t index);
+  /* State vector `index`. NULL: there are none. */
+  op_vector (*vector)(const model_op *op, const tide_variant *variant, uint32_t index);
   /* Runs over `frames` rows of its inputs; returns 0 when a result leaves 2^64. */
   int (*run)(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
              float *out);

@@ -102,7 +102,7 @@ static int8_t *pack_panel(const packing *p, uint32_t first, uint32_t width, int8
 /* The bias of a row; that of a recurrent matrix covers the last gate alone. */
 static float bias_of(const packing *p, const float *bias, int64_t row) {
   const int64_t from = p->role == READS_OWN_H ? p->m->rows - p->m->rows / p->packed->gates : 0;
-  return row < from || row < 0 ? 0.0f : bias[row - from];
+  return row < from || row < 0 || !bias ? 0.0f : bias[row - from];
 }
 
 /* Other scales are known only with the codes: from the frame, or from the layer below. */
@@ -170,7 +170,7 @@ tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias
   const size_t rows = (size_t)packed.vectors * variant->lanes;
   packed.panels = tide_take(arena, packed.vectors * packed.vector_bytes);
   packed.scales = tide_take(arena, rows * sizeof(float));
-  packed.bias = bias ? tide_take(arena, rows * sizeof(float)) : NULL;
+  packed.bias = bias || role == READS_INPUT ? tide_take(arena, rows * sizeof(float)) : NULL;
   const packing p = {m, variant, role, &packed};
   if (arena->base) pack_rows(&p, bias);
   return packed;

@@ -10,7 +10,8 @@ enum {
   PLAN_OP_BYTES = 256,
   PLAN_MAX_OPS = 1024,
   PLAN_MAX_WIDTH = 16384,
-  PLAN_MAX_IDS = 1 << 24, /* ids reach the engine as floats, which are exact below */
+  PLAN_MAX_TAIL = 1 << 20, /* values that a window carries */
+  PLAN_MAX_IDS = 1 << 24,  /* ids reach the engine as floats, which are exact below */
   PLAN_INPUTS = 2,
   PLAN_MATRICES = 3,
   PLAN_VECTORS = 2,

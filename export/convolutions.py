@@ -1,0 +1,185 @@
+"""Convolutions along time: the frames that they read again become inputs and outputs of the graph."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from ..runtime.contract import State
+from ..runtime.errors import UnsupportedError
+from ..runtime.graph import Graph, attributes, label
+from .axes import Dims, set_dims
+from .editing import unused, value_names
+from .recurrent import module_path, operand
+
+END = 2**63 - 1  # a bound that means the end
+_TIME = 2  # axis of the frames that a convolution of one axis reads
+
+
+@dataclass(frozen=True)
+class Causal:
+    """A convolution whose answer for a frame follows from that frame and those before.
+
+    Attributes:
+        node: The node.
+        signal: What it reads, before any padding.
+        answer: Its answer, of as many frames.
+        channels: Those of the signal.
+        frames: How many frames it reaches back.
+    """
+
+    node: onnx.NodeProto
+    signal: str
+    answer: str
+    channels: int
+    frames: int
+
+
+def causal_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[Causal]:
+    """Return the convolutions along time that read more than one frame, in file order.
+
+    Args:
+        model: An ONNX model with one signal input.
+        dims: The shapes of its values, as `axes.trace_dims` gives them.
+
+    Raises:
+        UnsupportedError: One looks ahead, skips frames or spans time beside another axis.
+    """
+    graph = Graph(model)
+    found = (_causal(graph, dims, node) for node in graph.nodes if node.op_type == "Conv")
+    return [convolution for convolution in found if convolution is not None]
+
+
+def lift_tails(model: onnx.ModelProto, convolutions: Sequence[Causal], batch: int | str) -> tuple[State, ...]:
+    """Make the frames that convolutions read again inputs and outputs of the graph, in place of paddings.
+
+    Each convolution gets `<module path>.tail_in` and `<module path>.tail_out`, [batch, channels, frames].
+
+    Raises:
+        UnsupportedError: The graph already has a value of that name.
+    """
+    taken: set[str] = set()
+    return tuple(_lift_tail(model, convolution, taken, batch) for convolution in convolutions)
+
+
+def _causal(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> Causal | None:
+    signal, padded = _before_padding(graph, node)
+    axes = dims.get(signal, ())[2:]
+    if not any(_varies(size) for size in axes) or _is_pointwise(node, padded, axes):
+        return None
+    given, weights = attributes(node), graph.constant(node.input[1])
+    if len(axes) != 1 or weights is None:
+        raise UnsupportedError(
+            f"{label(node)}: it spans time beside another axis, or its weights vary; wanted one frame of time, or "
+            "nn.Conv1d along time with constant weights"
+        )
+    taps, dilation = weights.shape[-1], given.get("dilations", [1])[0]
+    reach, stride = (taps - 1) * dilation, given.get("strides", [1])[0]
+    answer = _after_cut(graph, node, dims, axes[0])
+    if stride != 1 or padded != reach or answer is None:
+        seen = "no known" if padded is None else str(padded)
+        raise UnsupportedError(
+            f"{label(node)}: {taps} taps {dilation} apart, stride {stride}, {seen} frames of zeros before the signal, "
+            f"and {'more or fewer answers than' if answer is None else 'an answer for each of the'} frames; wanted "
+            f"stride 1, {reach} frames of zeros before and an answer for each frame: pad on the left alone "
+            f"(nn.ConstantPad1d(({reach}, 0), 0.0)), or cut the last {reach} answers of padding={reach}"
+        )
+    channels = weights.shape[1] * given.get("group", 1)
+    return Causal(node, signal, answer, channels, reach)
+
+
+def _varies(size: int | str | None) -> bool:
+    """Return whether a size depends on those of the input."""
+    return not isinstance(size, int)
+
+
+def _is_pointwise(node: onnx.NodeProto, padded: int | None, axes: Dims) -> bool:
+    """Return whether a convolution reads one frame for each answer."""
+    given, rank = attributes(node), len(axes)
+    kernel = given.get("kernel_shape", [0] * rank)
+    strides, pads = given.get("strides", [1] * rank), given.get("pads", [0] * 2 * rank)
+    times = [i for i, size in enumerate(axes) if _varies(size)]
+    alone = all(kernel[i] == strides[i] == 1 and pads[i] == pads[i + rank] == 0 for i in times)
+    return alone and (rank > 1 or padded == 0)
+
+
+def _before_padding(graph: Graph, node: onnx.NodeProto) -> tuple[str, int | None]:
+    """Return the signal that a convolution reads and the zeros in front of it; None where they are not known."""
+    given = attributes(node)
+    own = given.get("pads", [0])[0] if given.get("auto_pad", "NOTSET") in ("NOTSET", "VALID") else None
+    pad = graph.producer(node.input[0])
+    if pad is None or pad.op_type != "Pad":
+        return node.input[0], own
+    before = _zeros_before(graph, pad)
+    return pad.input[0], None if own is None or before is None else own + before
+
+
+def _zeros_before(graph: Graph, pad: onnx.NodeProto) -> int | None:
+    """Return the zeros that a Pad puts before the frames of a convolution; None where it does anything else."""
+    sizes, value = graph.constant(operand(pad, 1)), graph.constant(operand(pad, 2))
+    silent = not operand(pad, 2) or (value is not None and not np.any(value))
+    if sizes is None or not silent or operand(pad, 3) or attributes(pad).get("mode", "constant") != "constant":
+        return None
+    batch, channels, before, *_ = map(int, sizes)
+    return before if batch == channels == 0 else None
+
+
+def _after_cut(graph: Graph, node: onnx.NodeProto, dims: dict[str, Dims], time: int | str | None) -> str | None:
+    """Return the answer that has a row for each frame of the signal: the node's own or, cut at its end, a Slice's."""
+    answer = node.output[0]
+    shape, readers = dims.get(answer, ()), graph.consumers(answer)
+    wanted = (*shape[:_TIME], time)
+    if shape == wanted:
+        return answer
+    shown = any(output.name == answer for output in graph.model.graph.output)
+    if shown or [reader.op_type for reader in readers] != ["Slice"] or dims.get(readers[0].output[0]) != wanted:
+        return None
+    starts, steps = (graph.constant(operand(readers[0], position)) for position in (1, 4))
+    return (
+        None if starts is None or np.any(starts) or (steps is not None and np.any(steps != 1)) else readers[0].output[0]
+    )
+
+
+def _lift_tail(model: onnx.ModelProto, convolution: Causal, taken: set[str], batch: int | str) -> State:
+    node = convolution.node
+    name = unused(module_path(node) or "conv", taken)
+    taken.add(name)
+    source, target = f"{name}.tail_in", f"{name}.tail_out"
+    for known in sorted({source, target} & value_names(model)):
+        raise UnsupportedError(f"{label(node)}: the graph already has a value {known!r}; rename it")
+    _carry(model, convolution, source, target)
+    shape = (batch, convolution.channels, convolution.frames)
+    for value, items in ((source, model.graph.input), (target, model.graph.output)):
+        items.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, None))
+        set_dims(items[-1], shape)
+    return State(source, target, "tail", shape)
+
+
+def _carry(model: onnx.ModelProto, convolution: Causal, source: str, target: str) -> None:
+    """Put the tail before the frames, keep the last frames, and drop the padding and what it cut off."""
+    joined = f"{source}/Concat_output"
+    bounds = {f"{target}.starts": -convolution.frames, f"{target}.ends": END, f"{target}.axes": _TIME}
+    model.graph.initializer.extend(numpy_helper.from_array(np.array([v]), name) for name, v in bounds.items())
+    join = helper.make_node("Concat", [source, convolution.signal], [joined], name=f"{source}/Concat", axis=_TIME)
+    keep = helper.make_node("Slice", [joined, *bounds], [target], name=f"{target}/Slice")
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        if node.name == convolution.node.name and node.output[0] == convolution.node.output[0]:
+            nodes += [join, keep, _unpadded(node, joined, convolution.answer)]
+        elif convolution.answer not in node.output:
+            nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _unpadded(node: onnx.NodeProto, signal: str, answer: str) -> onnx.NodeProto:
+    """Return a convolution of a signal that has its past before it."""
+    made = onnx.NodeProto()
+    made.CopyFrom(node)
+    made.input[0], made.output[0] = signal, answer
+    kept = [attribute for attribute in node.attribute if attribute.name not in ("pads", "auto_pad")]
+    del made.attribute[:]
+    made.attribute.extend([*kept, helper.make_attribute("pads", [0, 0])])
+    return made

@@ -1,0 +1,64 @@
+/* Taps of a causal convolution: of each channel the values of this frame and of those `dilation`, 2 * dilation, ...
+ * frames before, the oldest first. The state is the tail, the last frames of the stream: [channels, frames]. */
+#include <string.h>
+
+#include "../src/operators.h"
+
+enum { KERNEL, DILATION };
+
+/* Frames of the tail. */
+static uint64_t reach(const uint32_t *counts) { return (uint64_t)(counts[KERNEL] - 1) * counts[DILATION]; }
+
+/* A result that is too wide for 32 bits is too wide for a plan as well. */
+static plan_shape shape(const plan_op *op, const plan_shape *in) {
+  const uint64_t width = (uint64_t)op->counts[KERNEL] * in[0].width;
+  return (plan_shape){.width = width <= PLAN_MAX_WIDTH ? (uint32_t)width : PLAN_MAX_WIDTH + 1, .timed = 1};
+}
+
+static int check(const plan_check *c) {
+  const uint32_t *n = c->op.counts;
+  return plan_timed(c) && plan_within(c, "kernel", n[KERNEL], 2, PLAN_MAX_WIDTH) &&
+         plan_within(c, "dilation", n[DILATION], 1, PLAN_MAX_TAIL) &&
+         plan_within(c, "tail", reach(n) * c->in[0].width, 1, PLAN_MAX_TAIL);
+}
+
+static op_vector vector(const model_op *op, const tide_variant *variant, uint32_t index) {
+  (void)variant, (void)index;
+  return (op_vector){0, (uint32_t)reach(op->counts) * op->in_widths[0]};
+}
+
+static op_size size(const model_op *op, const tide_variant *variant) {
+  return (op_size){vector(op, variant, 0).count, 0};
+}
+
+/* The value of a channel at frame `at`, counted from the start of the tail; the block's frames follow it. */
+static float value_at(const model_op *op, const float *tail, const float *x, size_t channel, size_t at) {
+  const size_t carried = (size_t)reach(op->counts), channels = op->in_widths[0];
+  return at < carried ? tail[channel * carried + at] : x[(at - carried) * channels + channel];
+}
+
+static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
+               float *out) {
+  (void)scratch;
+  float *tail = state->floats;
+  const size_t kernel = op->counts[KERNEL], dilation = op->counts[DILATION], carried = (size_t)reach(op->counts);
+  for (size_t t = 0; t < frames; t++) {
+    for (size_t i = 0; i < op->width; i++) {
+      out[t * op->width + i] = value_at(op, tail, in[0], i / kernel, t + i % kernel * dilation);
+    }
+  }
+  for (size_t i = 0; i < op->in_widths[0]; i++) {
+    for (size_t k = 0; k < carried; k++) tail[i * carried + k] = value_at(op, tail, in[0], i, frames + k);
+  }
+  return 1;
+}
+
+const tide_operator tide_operator_window = {.name = "window",
+                                            .inputs = 1,
+                                            .vectors = 1,
+                                            .bounded = 1,
+                                            .shape = shape,
+                                            .check = check,
+                                            .size = size,
+                                            .vector = vector,
+                                            .run = run};

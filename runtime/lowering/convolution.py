@@ -1,0 +1,90 @@
+"""Causal convolutions along time: the frames that they still need are carried from push to push."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from ..arrays import Array
+from ..graph import attributes
+from ..operators import Linear, Window
+from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Handler, Signal, Trace, Value, unsupported
+from .weights import bias_of, matrix_of, weights_of
+
+MOST_DENSE = 1_000_000  # weights of a grouped convolution written as a dense one
+END = 2**30  # a bound from here on means the end
+
+
+def extended(trace: Trace, node: onnx.NodeProto, tail: Carried, axis: int) -> Extended:
+    """Follow the joining of a carried tail and the frames of a push."""
+    signal = trace.signal(node, 1)
+    if len(node.input) != 2 or len(tail.slots) != 1 or signal.axes[axis] != TIME:
+        raise unsupported(node, f"it joins the state {tail.slots[0].name!r} with axis {axis} of what is not frames")
+    return Extended(tail.slots[0], signal)
+
+
+def tail_of(trace: Trace, node: onnx.NodeProto, value: Extended, cuts: list[tuple[int, int, int, int]]) -> Final:
+    """Follow the frames that are kept for the next push; a cut is axis, start, end, step."""
+    frames = trace.state_shape(value.slot)[-1]
+    axes = value.signal.axes
+    axis, start, end, step = cuts[0]
+    if len(cuts) != 1 or axes[axis] != TIME or (-start, step) != (frames, 1) or end < END:
+        raise unsupported(node, f"it does not keep the last {frames} frames, which is what {value.slot.name!r} holds")
+    return Final((None,), (value.slot,), axes)
+
+
+def _conv(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """A Linear on a window of frames; on the frame itself where the kernel is 1."""
+    known = trace.values.get(node.input[0])
+    signal = known.signal if isinstance(known, Extended) else trace.signal(node)
+    channels = trace.widths[signal.value]
+    if len(signal.axes) != 3 or signal.axes[0] not in (ONE, BATCH) or signal.axes[1:] != (FEATURE, TIME):
+        raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted (batch, feature, time)")
+    weights = weights_of(trace, node, 1)
+    kernel, dilation = weights.codes.shape[-1], _options(node)
+    value = signal.value
+    if isinstance(known, Extended):
+        tail = trace.take(node, known.slot, channels, (kernel - 1) * dilation)
+        value = trace.emit(Window((value,), kernel, dilation, channels, tail))
+    elif kernel > 1:
+        raise unsupported(node, f"its {kernel} taps need frames of earlier pushes; lift it with `tidegate export`")
+    if weights.block or (weights.scales.size > 1 and weights.axis != 0):
+        raise unsupported(node, f"its weights are scaled along axis {weights.axis}, wanted one scale an output channel")
+    scales = weights.scales.reshape(-1, 1)
+    dense = replace(weights, codes=_dense(node, weights.codes, channels), scales=scales)
+    matrix = matrix_of(node, dense, 0, channels * kernel, trace.reading(value))
+    bias = bias_of(trace, node, 2, matrix.codes.shape[0])
+    return [Signal(trace.emit(Linear((value,), matrix, bias)), signal.axes)]
+
+
+def _options(node: onnx.NodeProto) -> int:
+    """Return the dilation, having refused what is not one step in time for each frame."""
+    given = attributes(node)
+    for key, wanted in (("strides", [1]), ("pads", [0, 0])):
+        if list(given.get(key, wanted)) != wanted:
+            raise unsupported(node, f"{key} are {list(given[key])}, wanted {wanted}: a causal convolution")
+    if given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        raise unsupported(node, f"auto_pad is {given['auto_pad']}, wanted NOTSET")
+    return int(given.get("dilations", [1])[0])
+
+
+def _dense(node: onnx.NodeProto, codes: Array, channels: int) -> Array:
+    """Return weights `[out, channels of a group, kernel]` as `[out, channels * kernel]`, zeros between groups."""
+    groups = int(attributes(node).get("group", 1))
+    rows, inside, kernel = codes.shape
+    if inside * groups != channels or rows % groups:
+        raise unsupported(node, f"its weights {list(codes.shape)} in {groups} groups do not fit {channels} channels")
+    if groups > 1 and rows * channels * kernel > MOST_DENSE:
+        raise unsupported(
+            node,
+            f"its {groups} groups make a dense matrix of {rows * channels * kernel} weights, the engine takes "
+            f"{MOST_DENSE}; train it with fewer groups or channels",
+        )
+    dense = np.zeros((groups, rows // groups, groups, inside, kernel), codes.dtype)
+    blocks = codes.reshape(groups, rows // groups, inside, kernel)
+    for group in range(groups):
+        dense[group, :, group] = blocks[group]
+    return dense.reshape(rows, channels * kernel)
+
+
+HANDLERS: dict[str, Handler] = {"Conv": _conv}

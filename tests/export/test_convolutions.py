@@ -1,0 +1,225 @@
+"""Convolutions along time as people write them: causal ones stream with their tail, others are refused by name."""
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tidegate.export import ExportReport, export_model
+from tidegate.quant import quantize
+from tidegate.runtime.errors import UnsupportedError
+from tidegate.runtime.graph import Graph
+from tidegate.runtime.model import load
+from torch import Tensor, nn
+from torch.nn import functional
+
+FEATURES, CHANNELS = 6, 5
+
+
+class Convolved(nn.Module):
+    """Something over `[batch, channels, time]` before an LSTM."""
+
+    def __init__(self, front: nn.Module) -> None:
+        super().__init__()
+        self.front = front
+        self.lstm = nn.LSTM(CHANNELS, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.lstm(self.front(x.transpose(1, 2)).transpose(1, 2))[0]
+        return answer
+
+
+class Cut(nn.Module):
+    """Padding on both sides, the last answers cut off."""
+
+    def __init__(self, kernel: int = 3, dilation: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.reach = (kernel - 1) * dilation
+        self.conv = nn.Conv1d(FEATURES, CHANNELS * groups, kernel, padding=self.reach, dilation=dilation, groups=groups)
+        self.mix = nn.Conv1d(CHANNELS * groups, CHANNELS, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.mix(self.conv(x)[..., : -self.reach])
+        return answer
+
+
+class CutToLength(Cut):
+    """Cut to as many answers as there are frames."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.mix(self.conv(x)[:, :, : x.size(-1)].contiguous())
+        return answer
+
+
+class PaddedInForward(nn.Conv1d):
+    """A subclass that pads in its forward, as TTS models have it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(functional.pad(x, ((self.kernel_size[0] - 1) * self.dilation[0], 0)))
+
+
+class Residual(nn.Module):
+    """A block of a temporal convolution network: normalized weights, dropout, a skip."""
+
+    def __init__(self, inputs: int, dilation: int) -> None:
+        super().__init__()
+        self.conv = nn.utils.parametrizations.weight_norm(
+            nn.Conv1d(inputs, CHANNELS, 2, padding=dilation, dilation=dilation)
+        )
+        self.norm = nn.BatchNorm1d(CHANNELS)
+        self.drop = nn.Dropout(0.2)
+        self.skip = nn.Conv1d(inputs, CHANNELS, 1)
+        self.dilation = dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.drop(torch.relu(self.norm(self.conv(x)[:, :, : -self.dilation].contiguous())))
+        return torch.relu(y + self.skip(x))
+
+
+class Gated(nn.Module):
+    """Two convolutions of one padded signal, as in WaveNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad = nn.ConstantPad1d((4, 0), 0.0)
+        self.filter, self.gate = (nn.Conv1d(FEATURES, CHANNELS, 3, dilation=2) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pad(x)
+        return torch.tanh(self.filter(x)) * torch.sigmoid(self.gate(x))
+
+
+CAUSAL: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
+    "cut": (Cut, ["front.conv"]),
+    "cut_to_length": (partial(CutToLength, 5, 3), ["front.conv"]),
+    "grouped": (partial(Cut, 4, 2, groups=2), ["front.conv"]),
+    "padded_module": (
+        lambda: nn.Sequential(nn.ConstantPad1d((2, 0), 0.0), nn.Conv1d(FEATURES, CHANNELS, 3), nn.ReLU()),
+        ["front.1"],
+    ),
+    "padded_in_forward": (partial(PaddedInForward, FEATURES, CHANNELS, 3, dilation=4), ["front"]),
+    "network": (
+        lambda: nn.Sequential(*(Residual(FEATURES if i == 0 else CHANNELS, 2**i) for i in range(3))),
+        [f"front.{i}.conv" for i in range(3)],
+    ),
+    "gated": (Gated, ["front.filter", "front.gate"]),
+}
+
+
+def export(front: nn.Module, path: Path, *shape: int) -> ExportReport:
+    example = torch.randn(shape or (2, 20, FEATURES), generator=torch.Generator().manual_seed(3))
+    return export_model(Convolved(front), example, path)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_causal_convolution_carries_its_tail(name: str, tmp_path: Path) -> None:
+    """The proof compares chunks with the whole; the engine then with onnxruntime."""
+    factory, paths = CAUSAL[name]
+    torch.manual_seed(1)
+    report = export(factory(), tmp_path / "m.onnx")
+    tails = [state for state in report.contract.states if state.kind == "tail"]
+    assert [state.input for state in tails] == [f"{path}.tail_in" for path in paths]
+    assert not {"Pad", "Shape"} & {node.op_type for node in Graph.load(tmp_path / "m.onnx").nodes}
+    made = quantize(tmp_path / "m.onnx", tmp_path / "m.int8.onnx")
+    assert made.backend.startswith("native")
+    assert {row.bits for row in made.weights} == {8}
+    frames = np.random.default_rng(1).normal(0, 1, (60, FEATURES)).astype(np.float32)
+    seen, wanted = (
+        np.asarray(load(tmp_path / "m.int8.onnx", backend).stream().push(frames))
+        for backend in ("native", "onnxruntime")
+    )
+    error = float(np.abs(seen - wanted).max() / np.abs(wanted).max())
+    print(f"{name}: {report.error:.1e}, engine against onnxruntime {error:.1e}")
+    assert error <= 3e-4
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 6), st.booleans())
+def test_any_kernel_and_dilation(kernel: int, dilation: int, cut: bool) -> None:
+    front = (
+        (CutToLength if kernel == 1 else Cut)(kernel, dilation)
+        if cut
+        else PaddedInForward(FEATURES, CHANNELS, kernel, dilation=dilation)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        report = export(front, Path(folder) / "m.onnx")
+    shapes = [state.shape for state in report.contract.states if state.kind == "tail"]
+    assert shapes == [("batch", FEATURES, (kernel - 1) * dilation)] * (kernel > 1)
+
+
+def test_features_before_time_and_no_batch(tmp_path: Path) -> None:
+    """An input [channels, time] of one stream: the tail has a batch of one."""
+
+    class OneStream(Convolved):
+        def forward(self, x: Tensor) -> Tensor:
+            answer: Tensor = self.lstm(self.front(x.unsqueeze(0)).squeeze(0).transpose(0, 1))[0]
+            return answer
+
+    torch.manual_seed(1)
+    model = OneStream(Cut())
+    report = export_model(model, torch.randn(FEATURES, 20), tmp_path / "m.onnx")
+    assert report.contract.inputs[0].batch_axis is None
+    assert report.contract.states[0].shape == (1, FEATURES, 2)
+
+
+class Looking(nn.Module):
+    """A convolution over time and features together."""
+
+    def __init__(self, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, kernel, padding=(kernel[0] // 2, kernel[1] // 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.conv(x.unsqueeze(1)).squeeze(1)[:, :CHANNELS]
+        return answer
+
+
+class Turned(nn.Module):
+    """Frames padded before the axes are turned, where the zeros are not found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(FEATURES, CHANNELS, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.conv(functional.pad(x.transpose(1, 2), (0, 0, 2, 0)).transpose(1, 2))
+        return answer
+
+
+def conv(**options: object) -> Callable[[], nn.Module]:
+    return lambda: nn.Conv1d(FEATURES, CHANNELS, 3, **options)  # type: ignore[arg-type] # any of them
+
+
+def padded(pad: nn.Module) -> Callable[[], nn.Module]:
+    return lambda: nn.Sequential(pad, nn.Conv1d(FEATURES, CHANNELS, 3))
+
+
+@pytest.mark.parametrize(
+    ("front", "message"),
+    [
+        (conv(padding=1), "Conv '/front/Conv': 3 taps 1 apart, stride 1, 1 frames of zeros before the signal"),
+        (conv(), "Conv '/front/Conv': .* 0 frames of zeros before the signal, and more or fewer answers"),
+        (conv(stride=2, padding=2), "Conv '/front/Conv': .*stride 2, .*wanted stride 1, 2 frames of zeros before"),
+        (conv(padding=2), "Conv '/front/Conv': .*more or fewer answers than frames; .* or cut the last 2 answers"),
+        (padded(nn.ReflectionPad1d((2, 0))), "Conv '/front/front.1/Conv': .* no known frames of zeros"),
+        (padded(nn.ConstantPad1d((2, 0), 0.5)), "Conv '/front/front.1/Conv': .* no known frames of zeros"),
+        (padded(nn.ConstantPad1d((1, 1), 0.0)), "Conv '/front/front.1/Conv': .* 1 frames of zeros"),
+        (Turned, "Conv '/front/conv/Conv': .* 0 frames of zeros before the signal"),
+        (partial(Looking, (1, 3)), "Conv '/front/conv/Conv': it spans time beside another axis"),
+    ],
+)
+def test_other_convolutions_are_refused_by_name(front: Callable[[], nn.Module], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match=message):
+        export(front(), tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_convolution_over_features_alone_needs_no_tail(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    report = export(Looking((3, 1)), tmp_path / "m.onnx")
+    assert [state.kind for state in report.contract.states] == ["h", "c"]
