@@ -24,11 +24,12 @@ class NativeModel:
     """
 
     def __init__(self, plan: bytes, isa: str | None = None) -> None:
+        chosen = os.environ.get(ISA_VARIABLE, "") if isa is None else isa
+        self._model = _kernels.Model(plan, chosen)  # checks every field, by its hash first
         text = plans.read_text(plan)
         self.contract = text.contract
         self.slots = text.slots
-        chosen = os.environ.get(ISA_VARIABLE, "") if isa is None else isa
-        self._model = _kernels.Model(plan, chosen, list(text.outputs))
+        self._model.name_outputs(list(text.outputs))
         self._check_slots(text)
 
     @property

@@ -74,15 +74,20 @@ std::string describe(const tide_fault &fault) {
 
 class Model {
  public:
-  Model(nb::bytes plan, const std::string &variant, std::vector<std::string> output_names)
-      : variant_(find_variant(variant)), plan_(aligned(plan.size())), output_names_(std::move(output_names)) {
+  Model(nb::bytes plan, const std::string &variant) : variant_(find_variant(variant)), plan_(aligned(plan.size())) {
     std::memcpy(plan_.get(), plan.c_str(), plan.size());
     tide_fault fault;
     if (tide_plan_check(plan_.get(), plan.size(), &fault) != TIDE_OK) raise("PlanError", describe(fault));
     memory_ = aligned(tide_model_bytes(plan_.get(), variant_));
     model_ = tide_model_init(memory_.get(), plan_.get(), variant_);
-    if (output_names_.size() != tide_output_count(model_))
-      raise("PlanError", "plan: output names do not match outputs");
+  }
+
+  void name_outputs(std::vector<std::string> names) {
+    if (names.size() != tide_output_count(model_)) {
+      raise("PlanError", "plan: " + std::to_string(names.size()) + " output names for " +
+                             std::to_string(tide_output_count(model_)) + " outputs; compile it again");
+    }
+    output_names_ = std::move(names);
   }
 
   const tide_model *get() const { return model_; }
@@ -311,8 +316,8 @@ NB_MODULE(_kernels, m) {
   m.doc() = "The engine: compiled plans and their streams.";
   m.def("variants", &variants, nb::arg("supported_only") = true, "Names of the instruction-set variants, best first.");
   nb::class_<Model>(m, "Model", "A checked plan, packed for one instruction set.")
-      .def(nb::init<nb::bytes, const std::string &, std::vector<std::string>>(), nb::arg("plan"), nb::arg("variant"),
-           nb::arg("output_names"))
+      .def(nb::init<nb::bytes, const std::string &>(), nb::arg("plan"), nb::arg("variant"))
+      .def("name_outputs", &Model::name_outputs, nb::arg("names"))
       .def_prop_ro("variant", &Model::variant)
       .def_prop_ro("state_widths", &Model::state_widths);
   nb::class_<Stream>(m, "Stream", "One sequence in progress.")
