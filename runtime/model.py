@@ -43,6 +43,31 @@ class Stream(Protocol):
     def reset(self) -> None:
         """Make the stream as new."""
 
+    def snapshot(self) -> bytes:
+        """Return the stream as bytes: its state and counters, tied to its model; see docs/snapshot.md.
+
+        A stream of the same model goes on from it with the same bits, in another process too, and on the engine
+        with another instruction set.
+        """
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from where a snapshot was taken.
+
+        Raises:
+            SnapshotError: It is truncated, altered, of another model or of another backend. The stream is unchanged.
+        """
+
+    def fork(self) -> "Stream":
+        """Return another stream of the model, which goes on from the same state."""
+
+    @property
+    def frames(self) -> int:
+        """Frames consumed since the stream was new; stays at 2^64 - 1."""
+
+    @property
+    def refused(self) -> int:
+        """Frames of chunks that were refused for a value in them or inside the model; stays at 2^64 - 1."""
+
     def state(self) -> dict[str, Array]:
         """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
 

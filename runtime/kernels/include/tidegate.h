@@ -30,14 +30,16 @@ extern "C" {
 
 typedef enum tide_status {
   TIDE_OK = 0,
-  TIDE_E_PLAN = -1,  /* the plan is truncated, altered, of another version, or says what cannot be */
-  TIDE_E_INPUT = -2, /* a frame holds NaN, infinity, a magnitude above 2^64 or an id that is not in the table;
-                      * the state is unchanged */
-  TIDE_E_RANGE = -3, /* a value inside the model left 2^64; the state is unchanged */
+  TIDE_E_PLAN = -1,     /* the plan is truncated, altered, of another version, or says what cannot be */
+  TIDE_E_INPUT = -2,    /* a frame holds NaN, infinity, a magnitude above 2^64 or an id that is not in the table;
+                         * the state is unchanged */
+  TIDE_E_RANGE = -3,    /* a value inside the model left 2^64; the state is unchanged */
+  TIDE_E_SNAPSHOT = -4, /* the snapshot is truncated, altered, of another model, or says what cannot be; the stream
+                         * is unchanged */
 } tide_status;
 
-/* Why a plan is refused: the field, the operation it belongs to (TIDE_NO_OP: the header), the value
- * seen and the value wanted (a limit where the field is a size). */
+/* Why a plan or a snapshot is refused: the field, the operation it belongs to (TIDE_NO_OP: none), the value
+ * seen and the value wanted (a limit where the field is a size). Floats are told by their bits. */
 typedef struct tide_fault {
   const char *field;
   uint32_t op;
@@ -88,6 +90,19 @@ void tide_reset(tide_stream *stream);
 tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs);
 /* Copies state vector `state` (tide_state_width values). */
 void tide_state_read(const tide_stream *stream, uint32_t state, float *values);
+
+/* Frames that the stream has consumed since it was new, and frames of pushes that were refused. At 2^64 - 1 a
+ * counter stays where it is. */
+uint64_t tide_frames(const tide_stream *stream);
+uint64_t tide_refused(const tide_stream *stream);
+
+/* A snapshot is a stream as bytes: its state vectors and counters, the hash of its plan, and a hash of all that; see
+ * docs/snapshot.md. A stream of the same plan goes on from it with the same bits: in another process, on another
+ * processor, with another variant. All snapshots of a model have one size. The bytes need no alignment. */
+size_t tide_snapshot_bytes(const tide_model *model);
+void tide_snapshot(const tide_stream *stream, void *bytes);
+/* TIDE_OK, or TIDE_E_SNAPSHOT and the fault: the bytes may come from anywhere. */
+tide_status tide_restore(tide_stream *stream, const void *bytes, size_t size, tide_fault *fault);
 
 #ifdef __cplusplus
 }

@@ -11,6 +11,15 @@ static inline uint32_t u32_at(const uint8_t *p) {
 
 static inline uint64_t u64_at(const uint8_t *p) { return u32_at(p) | (uint64_t)u32_at(p + 4) << 32; }
 
+static inline void put_u32(uint8_t *p, uint32_t value) {
+  for (int i = 0; i < 4; i++) p[i] = (uint8_t)(value >> 8 * i);
+}
+
+static inline void put_u64(uint8_t *p, uint64_t value) {
+  put_u32(p, (uint32_t)value);
+  put_u32(p + 4, (uint32_t)(value >> 32));
+}
+
 static inline float float_at(const uint8_t *p) {
   const uint32_t bits = u32_at(p);
   float value;
