@@ -37,6 +37,12 @@ Memory aligned(size_t bytes) {
   return memory;
 }
 
+// Clears memory; through a volatile pointer, so that no compiler leaves out what nobody reads.
+void wipe(void *memory, size_t bytes) {
+  static void *(*const volatile clear)(void *, int, size_t) = std::memset;
+  clear(memory, 0, bytes);
+}
+
 // ---- variants ----
 
 std::vector<std::string> variants(bool supported_only) {
@@ -186,6 +192,9 @@ class Stream {
       : model_object_(model), model_(nb::cast<Model *>(model)), memory_(aligned(tide_stream_bytes(model_->get()))) {
     stream_ = tide_stream_init(memory_.get(), model_->get());
   }
+
+  // What one stream carried is not for the next owner of its memory.
+  ~Stream() { wipe(memory_.get(), tide_stream_bytes(model_->get())); }
 
   nb::object push(nb::handle chunk, nb::handle out) {
     const uint32_t ids = tide_input_ids(model_->get());

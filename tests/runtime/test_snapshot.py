@@ -149,6 +149,73 @@ def test_row_27_reset_leaves_nothing_behind(tmp_path: Path, backend: str) -> Non
     np.testing.assert_array_equal(stream.push(FRAMES), model.stream().push(FRAMES))
 
 
+@pytest.mark.skipif("sys.platform != 'linux'", reason="reads /proc")
+def test_row_26_no_byte_of_a_closed_stream_is_left_in_memory(tmp_path: Path) -> None:
+    """Every float of the state is a canary; after the stream is gone, memory holds it as often as before it came."""
+    plan = small_plan()
+    (tmp_path / "m.tide").write_bytes(plan)
+    saved = stream_of(plan).snapshot()
+    count = (len(saved) - HEADER_BYTES) // 4
+    (tmp_path / "saved").write_bytes(seal(saved[:HEADER_BYTES] + struct.pack("<f", 0.70718) * count))
+    code = """
+import re, struct, sys
+from pathlib import Path
+import numpy as np
+import tidegate as tg
+folder = Path(sys.argv[1])
+model, saved = tg.load(folder / 'm.tide'), (folder / 'saved').read_bytes()
+def canaries():
+    found = 0
+    with open('/proc/self/maps') as maps, open('/proc/self/mem', 'rb', 0) as memory:
+        for line in maps:
+            if ' rw' in line and not re.search(r'\\[v', line):
+                first, last = (int(at, 16) for at in line.split()[0].split('-'))
+                memory.seek(first)
+                found += np.count_nonzero(np.frombuffer(memory.read(last - first), '<f4') == np.float32(0.70718))
+    return found
+canaries()
+before = canaries()
+streams = [model.stream() for _ in range(20)]
+for stream in streams:
+    stream.restore(saved)
+during = canaries()
+del stream, streams
+print(during - before, canaries() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    during, after = map(int, done.stdout.split())
+    assert during >= 20 * count
+    assert after <= 0
+
+
+def test_row_26_streams_of_one_model_never_mix() -> None:
+    """64 streams opened, pushed, reset, forked and closed at random: each answers as one that is alone."""
+    model, rng = NativeModel(small_plan()), np.random.default_rng(0)
+    pairs = [(model.stream(), NativeModel(small_plan()).stream()) for _ in range(64)]
+    for _ in range(3000):
+        index, move = int(rng.integers(64)), rng.random()
+        shared, alone = pairs[index]
+        if move < 0.05:
+            pairs[index] = (model.stream(), NativeModel(small_plan()).stream())
+        elif move < 0.1:
+            shared.reset()
+            alone.reset()
+        elif move < 0.15:
+            pairs[int(rng.integers(64))] = (shared.fork(), alone.fork())
+        else:
+            frames = rng.normal(0, 10 ** rng.uniform(-3, 1), (int(rng.integers(1, 20)), 6)).astype(np.float32)
+            frames[0, 0] = np.nan if rng.random() < 0.1 else 1
+            seen = []
+            for stream in (shared, alone):
+                try:
+                    seen.append(str(np.asarray(stream.push(frames)).tobytes()))
+                except ChunkError as error:
+                    seen.append(str(error))
+            assert seen[0] == seen[1]
+    for shared, alone in pairs:
+        assert shared.snapshot() == alone.snapshot()
+
+
 # ---- what is refused ----
 
 
