@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .graph import Graph
 
 Backend = Literal["native", "onnxruntime"]
+Form = Literal["plan", "c"]
 Answer = Array | dict[str, Array]
 
 
@@ -137,15 +139,20 @@ def compile_graph(graph: "Graph") -> bytes:
     return plans.compile_program(lower(graph), graph.contract)
 
 
-def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
-    """Compile a streaming ONNX file to a plan file and return its size in bytes.
+def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str], form: Form = "plan") -> int:
+    """Compile a streaming ONNX file to a plan and return the plan's size in bytes.
+
+    Args:
+        source: The ONNX file.
+        target: The file to write.
+        form: `plan`, the plan itself; `c`, C source that holds it as a `const` array named after the file.
 
     Raises:
         ModelError: The file is not a model, or holds what the engine does not have; no file is written.
     """
     with naming(source):
         plan = compile_graph(_read_graph(source))
-    write_atomic(target, plan)
+    write_atomic(target, plan if form == "plan" else plans.c_source(plan, Path(target).stem).encode())
     return len(plan)
 
 

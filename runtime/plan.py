@@ -6,6 +6,7 @@ text, and arrays, each on a multiple of 64 bytes.
 
 import json
 import os
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,6 +107,29 @@ def seal(plan: bytes | bytearray) -> bytes:
     """Return a plan with its hash."""
     head, body = plan[: HEADER.size], memoryview(plan)[HASHED_FROM:]
     return b"".join([head[:16], blake2b(body, digest_size=32).digest(), body])
+
+
+def c_source(plan: bytes, stem: str) -> str:
+    """Return C source that holds a plan as the array `STEM_plan` and its size as `STEM_plan_bytes`.
+
+    Args:
+        plan: The plan.
+        stem: What to name it after; what C does not allow in a name becomes an underscore.
+    """
+    name = re.sub(r"^(?=\d)|\W", "_", stem, flags=re.ASCII) + "_plan"
+    rows = (plan[at : at + 32] for at in range(0, len(plan), 32))
+    body = ",\n".join(",".join(map(str, row)) for row in rows)
+    return f"""/* A plan of tidegate, hash {read_header(plan).hash.hex()}.
+ *
+ *     extern const unsigned char {name}[];
+ *     extern const size_t {name}_bytes;
+ */
+#include <stddef.h>
+
+_Alignas({ALIGNMENT}) const unsigned char {name}[] = {{
+{body}}};
+const size_t {name}_bytes = sizeof {name};
+"""
 
 
 def is_plan(path: str | os.PathLike[str]) -> bool:

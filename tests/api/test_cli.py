@@ -288,6 +288,15 @@ def test_compile_writes_a_plan(tide: Command, folder: Path) -> None:
     assert (folder / "n.tide").read_bytes() == (folder / "m.tide").read_bytes()
 
 
+def test_compile_writes_c_source(tide: Command, folder: Path) -> None:
+    size = (folder / "m.tide").stat().st_size
+    assert tide("compile", "m.int8.onnx", "-o", "n.c", "--format", "c").out == f"n.c: {size} bytes\n"
+    assert "const unsigned char n_plan[] = {" in (folder / "n.c").read_text()
+    refused = tide("compile", "m.int8.onnx", "-o", "n.tide", "--format", "c")
+    assert refused.status == 2
+    assert re.search(r"wanted a name that\s+ends in \.c", refused.err)
+
+
 # ---- bad input ----
 
 

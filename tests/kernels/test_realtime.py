@@ -1,6 +1,5 @@
 """After init a push asks nothing of the system: no memory, no lock, no call, no setting of the process."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def test_every_call_runs_where_a_system_call_kills(native: Path) -> None:
 
 
 def test_row_4_no_import_and_no_call_changes_the_floating_point_control_register(tmp_path: Path) -> None:
-    """Read from Python around import, load, push, snapshot and restore; in C it is `realtime`, under flush to zero too."""
+    """Read from Python around import, load, push, snapshot and restore; in C see tests/realtime.c."""
     (tmp_path / "control.c").write_text(CONTROL)
     run(require("cc"), "-O1", "-shared", "-fPIC", tmp_path / "control.c", "-o", tmp_path / "control.so")
     code = """
@@ -64,8 +63,8 @@ stream.restore(stream.fork().snapshot())
 seen.append(control())
 print(len(seen), len(set(seen)))
 """
-    command = [sys.executable, "-c", code, tmp_path / "control.so", VECTORS / "lstm_16_bits.tide"]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "5 1\n"
+    seen = run(sys.executable, "-c", code, tmp_path / "control.so", VECTORS / "lstm_16_bits.tide")
+    assert seen == "5 1\n"
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="reads /proc")
@@ -90,8 +89,6 @@ for _ in range(1000):
     round()
 print(pages() - before)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, VECTORS / "stack.tide"], capture_output=True, text=True, check=True
-    )
-    print(f"resident pages more after 1000 models of 8 streams: {done.stdout.strip()}")
-    assert int(done.stdout) <= 16
+    more = int(run(sys.executable, "-c", code, VECTORS / "stack.tide"))
+    print(f"resident pages more after 1000 models of 8 streams: {more}")
+    assert more <= 16

@@ -24,7 +24,7 @@ from tidegate.runtime.operators import (
     Softmax,
 )
 from tidegate.runtime.operators.pointwise import CONSTANTS
-from tidegate.runtime.plan import HASHED_FROM, HEADER, OP, compile_program, seal
+from tidegate.runtime.plan import HASHED_FROM, HEADER, OP, c_source, compile_program, seal
 from tidegate.runtime.program import Elementwise, Last, Linear, Program, Reading
 
 
@@ -56,6 +56,16 @@ def test_plan_file_gives_the_bits_of_the_onnx_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(from_onnx.push(frames), from_plan.push(frames))
     for name, values in from_onnx.state().items():
         np.testing.assert_array_equal(from_plan.state()[name], values)
+
+
+@pytest.mark.parametrize(("stem", "name"), [("kws", "kws"), ("kws-2.int8", "kws_2_int8"), ("2", "_2"), ("int", "int")])
+def test_c_source_holds_the_bytes_of_the_plan(stem: str, name: str) -> None:
+    plan = small_plan()
+    before, _, rest = c_source(plan, stem).partition(f"_Alignas(64) const unsigned char {name}_plan[] = {{")
+    numbers, _, after = rest.partition("};")
+    assert bytes(map(int, numbers.split(","))) == plan
+    assert after == f"\nconst size_t {name}_plan_bytes = sizeof {name}_plan;\n"
+    assert plan[16:48].hex() in before
 
 
 def test_every_truncation_is_refused() -> None:

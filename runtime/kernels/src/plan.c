@@ -232,8 +232,17 @@ static int hash_ok(const plan_check *c) {
   return 1;
 }
 
+/* Arrays are read where they lie: the plan starts on a cache line, and the machine is little-endian. */
+static int machine_ok(const plan_check *c) {
+  const uint32_t one = 1;
+  uint8_t first;
+  memcpy(&first, &one, 1);
+  return plan_equal(c, "address", (uintptr_t)c->plan % TIDE_ALIGNMENT, 0) && plan_equal(c, "byte order", first, 1);
+}
+
 static int check_header(const plan_check *c) {
   const uint8_t *p = c->plan;
+  if (!machine_ok(c)) return 0;
   if (c->bytes < PLAN_HEADER_BYTES) return plan_refuse(c, "size", c->bytes, PLAN_HEADER_BYTES);
   if (memcmp(p, "TIDEGATE", 8) != 0) return plan_refuse(c, "magic", u64_at(p), 0x4554414745444954u);
   const uint32_t ops = u32_at(p + AT_OPERATIONS), outputs = u32_at(p + AT_OUTPUTS);
