@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tidegate.runtime.errors import ModelError as ModelError
     from tidegate.runtime.errors import PlanError as PlanError
     from tidegate.runtime.errors import QuantizationError as QuantizationError
+    from tidegate.runtime.errors import SnapshotError as SnapshotError
     from tidegate.runtime.errors import TidegateError as TidegateError
     from tidegate.runtime.errors import UnsupportedError as UnsupportedError
     from tidegate.runtime.model import Model as Model
@@ -40,6 +41,7 @@ _HOMES = {
         "ModelError",
         "PlanError",
         "QuantizationError",
+        "SnapshotError",
         "TidegateError",
         "UnsupportedError",
     ],

@@ -58,6 +58,13 @@ class Rival(StrEnum):
     none = "none"
 
 
+class Form(StrEnum):
+    """How a plan is written."""
+
+    plan = "plan"
+    c = "c"
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"tidegate {__version__}")
@@ -276,20 +283,27 @@ def bench(
         _show(comparison_parts(comparison))
 
 
-@app.command("compile", epilog="\b\nExample:\n  tidegate compile kws.int8.onnx -o kws.tide")
+@app.command(
+    "compile",
+    epilog="\b\nExample:\n  tidegate compile kws.int8.onnx -o kws.tide\n"
+    "  tidegate compile kws.int8.onnx -o kws.c --format c",
+)
 def compile_command(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A streaming ONNX file.")],
     output: Output,
+    form: Annotated[
+        Form, typer.Option("--format", help="The plan itself, or C source that holds it as a const array.")
+    ] = Form.plan,
     as_json: Json = False,
 ) -> None:
     """Compile an ONNX file to a plan.
 
-    The engine loads a plan where onnx is not installed.
+    The engine loads a plan where onnx is not installed; a C program may hold it as an array.
     """
     from tidegate import compile_model
 
-    _check_target(output)
-    count = compile_model(source, output)
+    _check_target(output, (".c",) if form is Form.c else ())
+    count = compile_model(source, output, form.value)
     if as_json:
         _print_json({"path": os.fspath(output), "bytes": count})
     else:

@@ -8,6 +8,7 @@ TidegateError
   ├── ExportError         a module could not be exported, or its file did not prove equal
   ├── QuantizationError   a weight could not be quantized as asked
   ├── ChunkError          a chunk has the wrong shape or type, or a value that is refused
+  ├── SnapshotError       a snapshot is truncated, altered or of another model
   └── BackendError        a backend, instruction set or optional package is not there
 
 Each message names the thing, the value seen, the value wanted and the way out.
@@ -44,6 +45,10 @@ class QuantizationError(TidegateError, ValueError):
 
 class ChunkError(TidegateError, ValueError):
     """A chunk has the wrong shape or type, or holds a value that is refused; the state is unchanged."""
+
+
+class SnapshotError(TidegateError, ValueError):
+    """A snapshot is truncated, altered, of another model or of another backend; the stream is unchanged."""
 
 
 class BackendError(TidegateError):

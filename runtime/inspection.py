@@ -123,17 +123,16 @@ def _inspect_plan(path: str, plan: bytes) -> Inspection:
 
 
 def _input_width(plan: bytes) -> int:
-    return int(plans.HEADER.unpack_from(plan)[6])
+    return plans.read_header(plan).input_width
 
 
 def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
     """Read the operations of a plan that the engine has checked."""
-    fields = plans.HEADER.unpack_from(plan)
-    count, at = fields[4], fields[8]
+    header = plans.read_header(plan)
     slots = iter(plans.read_text(plan).slots)
     layers = []
-    for n in range(count):
-        kind, *record = plans.OP.unpack_from(plan, at + plans.OP.size * n)
+    for n in range(header.operations):
+        kind, *record = plans.OP.unpack_from(plan, header.operations_at + plans.OP.size * n)
         own = list(islice(slots, STATE_VECTORS.get(kind, 0)))
         if kind in CELL_KINDS:
             layers.append(_plan_layer(f"{own[0].name}[{own[0].row}]", CELL_KINDS[kind], *record[11:14]))

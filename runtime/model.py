@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .graph import Graph
 
 Backend = Literal["native", "onnxruntime"]
+Form = Literal["plan", "c"]
 Answer = Array | dict[str, Array]
 
 
@@ -42,6 +44,31 @@ class Stream(Protocol):
 
     def reset(self) -> None:
         """Make the stream as new."""
+
+    def snapshot(self) -> bytes:
+        """Return the stream as bytes: its state and counters, tied to its model; see docs/snapshot.md.
+
+        A stream of the same model goes on from it with the same bits, in another process too, and on the engine
+        with another instruction set.
+        """
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from where a snapshot was taken.
+
+        Raises:
+            SnapshotError: It is truncated, altered, of another model or of another backend. The stream is unchanged.
+        """
+
+    def fork(self) -> "Stream":
+        """Return another stream of the model, which goes on from the same state."""
+
+    @property
+    def frames(self) -> int:
+        """Frames consumed since the stream was new; stays at 2^64 - 1."""
+
+    @property
+    def refused(self) -> int:
+        """Frames of chunks that were refused for a value in them or inside the model; stays at 2^64 - 1."""
 
     def state(self) -> dict[str, Array]:
         """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
@@ -112,15 +139,20 @@ def compile_graph(graph: "Graph") -> bytes:
     return plans.compile_program(lower(graph), graph.contract)
 
 
-def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
-    """Compile a streaming ONNX file to a plan file and return its size in bytes.
+def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str], form: Form = "plan") -> int:
+    """Compile a streaming ONNX file to a plan and return the plan's size in bytes.
+
+    Args:
+        source: The ONNX file.
+        target: The file to write.
+        form: `plan`, the plan itself; `c`, C source that holds it as a `const` array named after the file.
 
     Raises:
         ModelError: The file is not a model, or holds what the engine does not have; no file is written.
     """
     with naming(source):
         plan = compile_graph(_read_graph(source))
-    write_atomic(target, plan)
+    write_atomic(target, plan if form == "plan" else plans.c_source(plan, Path(target).stem).encode())
     return len(plan)
 
 

@@ -24,11 +24,12 @@ class NativeModel:
     """
 
     def __init__(self, plan: bytes, isa: str | None = None) -> None:
+        chosen = os.environ.get(ISA_VARIABLE, "") if isa is None else isa
+        self._model = _kernels.Model(plan, chosen)  # checks every field, by its hash first
         text = plans.read_text(plan)
         self.contract = text.contract
         self.slots = text.slots
-        chosen = os.environ.get(ISA_VARIABLE, "") if isa is None else isa
-        self._model = _kernels.Model(plan, chosen, list(text.outputs))
+        self._model.name_outputs(list(text.outputs))
         self._check_slots(text)
 
     @property
@@ -62,11 +63,21 @@ class NativeModel:
 
 
 class NativeStream(_kernels.Stream):
-    """One sequence in progress on the engine; `push` and `reset` are the engine's own."""
+    """One sequence in progress on the engine, whose own most methods are.
+
+    A stream belongs to one caller at a time: a second one at the same time gets a BackendError. The child of an
+    `os.fork()` may go on with its streams, which are then its own.
+    """
 
     def __init__(self, model: NativeModel) -> None:
         super().__init__(model.kernel_model())
         self._model = model
+
+    def fork(self) -> "NativeStream":
+        """Return another stream of the model, which goes on from the same state."""
+        other = self._model.stream()
+        other.restore(self.snapshot())
+        return other
 
     def state(self) -> dict[str, Array]:
         """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""

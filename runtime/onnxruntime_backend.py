@@ -6,13 +6,16 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
+from . import snapshot as snapshots
 from .arrays import Array
 from .contract import Contract, Port
 from .errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
 from .graph import Graph
 from .lowering.quantized import floats, quantized
 from .model import Answer, state_arrays
+from .snapshot import Snapshot
 
+MOST_COUNTED = 2**64 - 1  # where a counter stays
 INPUT_TYPES: dict[str, type] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}  # ids; all else is float32
 
 
@@ -29,7 +32,9 @@ class OnnxruntimeModel:
 
     def __init__(self, graph: Graph) -> None:
         self.contract = graph.contract
-        self.session = open_session(fold_weights(graph).model.SerializeToString())
+        folded = fold_weights(graph).model.SerializeToString(deterministic=True)
+        self.hash = snapshots.hash_of(folded)
+        self.session = open_session(folded)
         _check_names(self.contract, self.session)
 
     @property
@@ -39,26 +44,53 @@ class OnnxruntimeModel:
 
     def stream(self) -> "OnnxruntimeStream":
         """Start a stream from the initial state."""
-        return OnnxruntimeStream(self.session, self.contract)
+        return OnnxruntimeStream(self.session, self.contract, self.hash)
 
 
 class OnnxruntimeStream:
-    """One sequence in progress on onnxruntime."""
+    """One sequence in progress on onnxruntime.
 
-    def __init__(self, session: Any, contract: Contract) -> None:  # noqa: ANN401  onnxruntime has no types
+    Args:
+        session: What runs the model.
+        contract: Its contract.
+        model_hash: What snapshots know it by.
+
+    Attributes:
+        frames: Frames consumed since the stream was new.
+        refused: Frames of chunks that were refused for a value in them.
+    """
+
+    def __init__(self, session: Any, contract: Contract, model_hash: bytes) -> None:  # noqa: ANN401  no types
         if len(contract.inputs) != 1:
             raise ModelError(f"{len(contract.inputs)} signal inputs; a stream takes one")
         self._session = session
         self._contract = contract
+        self._hash = model_hash
         self._port = contract.inputs[0]
         found = next(i for i in session.get_inputs() if i.name == self._port.name)
         self._shape, self._dtype = found.shape, INPUT_TYPES.get(found.type, np.float32)
         self._names = [p.name for p in contract.outputs] + [s.output for s in contract.states]
+        self._state: dict[str, Array] = {}
+        self.frames = self.refused = 0
         self.reset()
 
     def reset(self) -> None:
         """Make the stream as new."""
-        self._state = state_arrays(self._contract)
+        self._put(Snapshot(state_arrays(self._contract), 0, 0))
+
+    def snapshot(self) -> bytes:
+        """Return the stream as bytes; see `runtime.model.Stream.snapshot`."""
+        return snapshots.pack(Snapshot(self._state, self.frames, self.refused), self._hash)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from where a snapshot was taken; see `runtime.model.Stream.restore`."""
+        self._put(snapshots.unpack(snapshot, self._hash, state_arrays(self._contract)))
+
+    def fork(self) -> "OnnxruntimeStream":
+        """Return another stream of the model, which goes on from the same state."""
+        other = OnnxruntimeStream(self._session, self._contract, self._hash)
+        other.restore(self.snapshot())
+        return other
 
     def state(self) -> dict[str, Array]:
         """Return a copy of the state by the contract's input names."""
@@ -66,7 +98,7 @@ class OnnxruntimeStream:
 
     def push(self, chunk: Array, *, out: Array | None = None) -> Answer:
         """Stream a chunk; see `runtime.model.Stream.push`."""
-        frames = self._checked(np.asarray(chunk))
+        frames = self._checked(chunk := np.asarray(chunk))
         results = self._session.run(self._names, {self._port.name: frames, **self._state})
         ports = self._contract.outputs
         states = results[len(ports) :]
@@ -75,7 +107,12 @@ class OnnxruntimeStream:
         if out is not None:
             answer = _written(out, answer)
         self._state = {s.input: values for s, values in zip(self._contract.states, states, strict=True)}
+        self.frames = min(self.frames + len(chunk), MOST_COUNTED)
         return answer
+
+    def _put(self, snapshot: Snapshot) -> None:
+        self._state = dict(snapshot.state)
+        self.frames, self.refused = snapshot.frames, snapshot.refused
 
     def _checked(self, chunk: Array) -> Array:
         """Return a chunk with the graph's axes, or refuse it before any state changes."""
@@ -88,7 +125,11 @@ class OnnxruntimeStream:
         if len(chunk) == 0:
             raise ChunkError("chunk has no frame; push at least one")
         frames: Array = np.ascontiguousarray(chunk, self._dtype)
-        refuse_unfinite(frames)
+        try:
+            refuse_unfinite(frames)
+        except ChunkError:
+            self.refused = min(self.refused + len(frames), MOST_COUNTED)
+            raise
         time, batch = self._port.time_axis or 0, self._port.batch_axis
         frames = np.moveaxis(frames, 0, time - (batch is not None and batch < time))
         return frames if batch is None else np.expand_dims(frames, batch)

@@ -6,12 +6,13 @@ text, and arrays, each on a multiple of 64 bytes.
 
 import json
 import os
+import re
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,11 +26,30 @@ from .program import Program
 MAGIC = b"TIDEGATE"
 VERSION = 2
 ALIGNMENT = 64
-HEADER = struct.Struct("<8sIIQIIIIQQQQ56x")
+HEADER = struct.Struct("<8sII32sQIIIIQQQQ24x")
+HASHED_FROM = 48  # the hash is that of all bytes from here on
 MATRIX = struct.Struct("<QQIIIIII8x")
 OP = struct.Struct("<II2I4I4f48s48s48s2Q48x")
 
 KINDS: dict[type[Operator], int] = {operator: kind for kind, operator in enumerate(OPERATORS, 1)}
+
+
+class Header(NamedTuple):
+    """The fields of a plan's header; see docs/plan.md."""
+
+    magic: bytes
+    version: int
+    flags: int
+    hash: bytes
+    size: int
+    operations: int
+    outputs: int
+    input_width: int
+    input_kind: int
+    operations_at: int
+    outputs_at: int
+    text_at: int
+    text_size: int
 
 
 @dataclass(frozen=True)
@@ -79,9 +99,37 @@ def compile_program(program: Program, contract: Contract) -> bytes:
     blob.data[HEADER.size : HEADER.size + ops_bytes] = records
     fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, int(program.ids))
     places = (HEADER.size, outputs_at, text_at, len(text))
-    blob.data[: HEADER.size] = HEADER.pack(MAGIC, VERSION, 0, *fields, *places)
-    blob.data[12:16] = struct.pack("<I", zlib.crc32(memoryview(blob.data)[16:]))
-    return bytes(blob.data)
+    blob.data[: HEADER.size] = HEADER.pack(*Header(MAGIC, VERSION, 0, b"", *fields, *places))
+    return seal(blob.data)
+
+
+def seal(plan: bytes | bytearray) -> bytes:
+    """Return a plan with its hash."""
+    head, body = plan[: HEADER.size], memoryview(plan)[HASHED_FROM:]
+    return b"".join([head[:16], blake2b(body, digest_size=32).digest(), body])
+
+
+def c_source(plan: bytes, stem: str) -> str:
+    """Return C source that holds a plan as the array `STEM_plan` and its size as `STEM_plan_bytes`.
+
+    Args:
+        plan: The plan.
+        stem: What to name it after; what C does not allow in a name becomes an underscore.
+    """
+    name = re.sub(r"^(?=\d)|\W", "_", stem, flags=re.ASCII) + "_plan"
+    rows = (plan[at : at + 32] for at in range(0, len(plan), 32))
+    body = ",\n".join(",".join(map(str, row)) for row in rows)
+    return f"""/* A plan of tidegate, hash {read_header(plan).hash.hex()}.
+ *
+ *     extern const unsigned char {name}[];
+ *     extern const size_t {name}_bytes;
+ */
+#include <stddef.h>
+
+_Alignas({ALIGNMENT}) const unsigned char {name}[] = {{
+{body}}};
+const size_t {name}_bytes = sizeof {name};
+"""
 
 
 def is_plan(path: str | os.PathLike[str]) -> bool:
@@ -93,23 +141,20 @@ def is_plan(path: str | os.PathLike[str]) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
+def read_header(plan: bytes) -> Header:
+    """Return the header of a plan that the engine has checked."""
+    return Header(*HEADER.unpack_from(plan))
+
+
 def read_text(plan: bytes) -> Text:
-    """Return a plan's text. The engine checks all the rest when it loads the plan.
+    """Return the text of a plan that the engine has checked.
 
     Raises:
-        PlanError: The plan is too short, or its text is not where it should be or not what it should be.
+        PlanError: It is not what it should be.
     """
-    if len(plan) < HEADER.size or plan[:8] != MAGIC:
-        raise PlanError(f"plan: {len(plan)} bytes, wanted a header of {HEADER.size} that starts with {MAGIC.decode()}")
-    *_, at, size = HEADER.unpack_from(plan)
-    if HEADER.unpack_from(plan)[1] != VERSION:
-        raise PlanError(
-            f"plan: version is {HEADER.unpack_from(plan)[1]}, this tidegate reads {VERSION}; compile it again"
-        )
-    if at > len(plan) or size > len(plan) - at:
-        raise PlanError(f"plan: text at {at} with {size} bytes lies outside its {len(plan)} bytes; the file is damaged")
+    header = read_header(plan)
     try:
-        fields = json.loads(plan[at : at + size])
+        fields = json.loads(plan[header.text_at : header.text_at + header.text_size])
         slots = tuple(Slot(str(name), int(row)) for name, row in fields["slots"])
         return Text(Contract.from_json(fields["contract"]), tuple(map(str, fields["outputs"])), slots)
     except (ValueError, TypeError, KeyError, RecursionError) as error:

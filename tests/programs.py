@@ -404,6 +404,12 @@ def contract_of(program: Program) -> Contract:
     return Contract((Port("x", 0, None),), outputs, states)
 
 
+def embedding(table: Matrix | Floats) -> Program:
+    """Return a lookup and an LSTM."""
+    layer = lstm(np.random.default_rng(0), 1, (4, 5), Reading.FRAME, 16)
+    return Program(1, (Embedding((0,), table), layer), (("y", 2),), ids=True)
+
+
 def write_lstm(
     path: Path, features: int = 6, hidden: int = 8, *, head: int = 3, nodes: Sequence[onnx.NodeProto] = ()
 ) -> Path:

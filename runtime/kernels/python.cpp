@@ -37,6 +37,12 @@ Memory aligned(size_t bytes) {
   return memory;
 }
 
+// Clears memory; through a volatile pointer, so that no compiler leaves out what nobody reads.
+void wipe(void *memory, size_t bytes) {
+  static void *(*const volatile clear)(void *, int, size_t) = std::memset;
+  clear(memory, 0, bytes);
+}
+
 // ---- variants ----
 
 std::vector<std::string> variants(bool supported_only) {
@@ -66,7 +72,7 @@ const tide_variant *find_variant(const std::string &name) {
 
 // ---- model ----
 
-std::string describe(const tide_fault &fault) {
+std::string describe_plan(const tide_fault &fault) {
   std::string where = fault.op == TIDE_NO_OP ? "plan" : "plan, operation " + std::to_string(fault.op);
   return where + ": " + fault.field + " is " + std::to_string(fault.seen) + ", wanted " + std::to_string(fault.wanted) +
          "; the file is damaged or of another version, compile it again";
@@ -74,15 +80,20 @@ std::string describe(const tide_fault &fault) {
 
 class Model {
  public:
-  Model(nb::bytes plan, const std::string &variant, std::vector<std::string> output_names)
-      : variant_(find_variant(variant)), plan_(aligned(plan.size())), output_names_(std::move(output_names)) {
+  Model(nb::bytes plan, const std::string &variant) : variant_(find_variant(variant)), plan_(aligned(plan.size())) {
     std::memcpy(plan_.get(), plan.c_str(), plan.size());
     tide_fault fault;
-    if (tide_plan_check(plan_.get(), plan.size(), &fault) != TIDE_OK) raise("PlanError", describe(fault));
+    if (tide_plan_check(plan_.get(), plan.size(), &fault) != TIDE_OK) raise("PlanError", describe_plan(fault));
     memory_ = aligned(tide_model_bytes(plan_.get(), variant_));
     model_ = tide_model_init(memory_.get(), plan_.get(), variant_);
-    if (output_names_.size() != tide_output_count(model_))
-      raise("PlanError", "plan: output names do not match outputs");
+  }
+
+  void name_outputs(std::vector<std::string> names) {
+    if (names.size() != tide_output_count(model_)) {
+      raise("PlanError", "plan: " + std::to_string(names.size()) + " output names for " +
+                             std::to_string(tide_output_count(model_)) + " outputs; compile it again");
+    }
+    output_names_ = std::move(names);
   }
 
   const tide_model *get() const { return model_; }
@@ -102,6 +113,21 @@ class Model {
 };
 
 // ---- stream ----
+
+std::string describe_snapshot(const tide_fault &fault) {
+  const std::string field = fault.field;
+  if (field == "state") {
+    const auto bits = static_cast<uint32_t>(fault.seen);
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return "snapshot: state holds " + std::to_string(value) + ", wanted finite values up to 2^64; stream unchanged";
+  }
+  const char *way_out = field == "model"     ? "it was taken of another plan, restore it there"
+                        : field == "backend" ? "it was taken on another backend, restore it there"
+                                             : "it is damaged or of another version, take it again";
+  return "snapshot: " + field + " is " + std::to_string(fault.seen) + ", wanted " + std::to_string(fault.wanted) +
+         "; " + way_out + "; stream unchanged";
+}
 
 std::string shape_of(PyArrayObject *array) {
   std::string text = "(";
@@ -132,8 +158,8 @@ nb::object as_float32(nb::handle chunk) {
   return cast;
 }
 
-// Ids `[frames]` as floats `[frames, 1]`, each checked against the tables' size before anything is touched.
-nb::object ids_as_float32(nb::handle chunk, uint32_t rows) {
+// Ids `[frames]` as int64.
+nb::object as_ids(nb::handle chunk) {
   nb::object any = nb::steal(PyArray_FromAny(chunk.ptr(), nullptr, 0, 0, 0, nullptr));
   if (!any.is_valid()) throw nb::python_error();
   auto *array = reinterpret_cast<PyArrayObject *>(any.ptr());
@@ -142,20 +168,21 @@ nb::object ids_as_float32(nb::handle chunk, uint32_t rows) {
     raise("ChunkError", std::string("chunk has dtype ") + nb::str(dtype).c_str() + ", wanted ids, which are integers");
   }
   if (PyArray_NDIM(array) != 1) raise("ChunkError", "chunk has shape " + shape_of(array) + ", wanted ids (frames)");
-  nb::object whole =
+  nb::object ids =
       nb::steal(PyArray_FromArray(array, PyArray_DescrFromType(NPY_INT64), NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST));
+  if (!ids.is_valid()) throw nb::python_error();
+  return ids;
+}
+
+// Ids as the engine takes them, floats `[frames, 1]`; those that are no float are in no table either.
+nb::object ids_as_float32(const nb::object &ids) {
+  auto *array = reinterpret_cast<PyArrayObject *>(ids.ptr());
   npy_intp sizes[2] = {PyArray_DIM(array, 0), 1};
   nb::object floats = nb::steal(PyArray_SimpleNew(2, sizes, NPY_FLOAT));
-  if (!whole.is_valid() || !floats.is_valid()) throw nb::python_error();
-  const auto *ids = static_cast<const npy_int64 *>(PyArray_DATA(reinterpret_cast<PyArrayObject *>(whole.ptr())));
-  auto *out = static_cast<float *>(PyArray_DATA(reinterpret_cast<PyArrayObject *>(floats.ptr())));
-  for (npy_intp i = 0; i < sizes[0]; i++) {
-    if (ids[i] < 0 || ids[i] >= rows) {
-      raise("ChunkError", "chunk holds id " + std::to_string(ids[i]) + " at frame " + std::to_string(i) +
-                              "; wanted 0 to " + std::to_string(rows - 1) + "; chunk refused, state unchanged");
-    }
-    out[i] = static_cast<float>(ids[i]);
-  }
+  if (!floats.is_valid()) throw nb::python_error();
+  const auto *from = static_cast<const npy_int64 *>(PyArray_DATA(array));
+  auto *to = static_cast<float *>(PyArray_DATA(reinterpret_cast<PyArrayObject *>(floats.ptr())));
+  for (npy_intp i = 0; i < sizes[0]; i++) to[i] = static_cast<float>(from[i]);
   return floats;
 }
 
@@ -166,22 +193,49 @@ class Stream {
     stream_ = tide_stream_init(memory_.get(), model_->get());
   }
 
+  // What one stream carried is not for the next owner of its memory.
+  ~Stream() { wipe(memory_.get(), tide_stream_bytes(model_->get())); }
+
   nb::object push(nb::handle chunk, nb::handle out) {
     const uint32_t ids = tide_input_ids(model_->get());
-    nb::object frames = ids ? ids_as_float32(chunk, ids) : as_float32(chunk);
+    nb::object given = ids ? as_ids(chunk) : as_float32(chunk), frames = ids ? ids_as_float32(given) : given;
     auto *array = reinterpret_cast<PyArrayObject *>(frames.ptr());
     check_shape(array);
     const size_t count = static_cast<size_t>(PyArray_DIM(array, 0));
-    if (tide_output_count(model_->get()) != 1) return push_many(array, count, out);
+    if (tide_output_count(model_->get()) != 1) return push_many(given, array, count, out);
     nb::object result = out.is_none() ? fresh(0, count) : checked(out, 0, count);
     float *outputs[1] = {data(result)};
-    run(array, count, outputs);
+    run(given, array, count, outputs);
     return result;
   }
 
   void reset() {
     Turn turn(*this);
     tide_reset(stream_);
+  }
+
+  nb::bytes snapshot() {
+    Turn turn(*this);
+    std::string bytes(tide_snapshot_bytes(model_->get()), '\0');
+    tide_snapshot(stream_, bytes.data());
+    return nb::bytes(bytes.data(), bytes.size());
+  }
+
+  void restore(nb::bytes snapshot) {
+    Turn turn(*this);
+    tide_fault fault;
+    if (tide_restore(stream_, snapshot.c_str(), snapshot.size(), &fault) != TIDE_OK)
+      raise("SnapshotError", describe_snapshot(fault));
+  }
+
+  uint64_t frames() {
+    Turn turn(*this);
+    return tide_frames(stream_);
+  }
+
+  uint64_t refused() {
+    Turn turn(*this);
+    return tide_refused(stream_);
   }
 
   nb::list states() {
@@ -261,7 +315,7 @@ class Stream {
     return nb::borrow(out);
   }
 
-  nb::object push_many(PyArrayObject *array, size_t count, nb::handle out) {
+  nb::object push_many(const nb::object &given, PyArrayObject *array, size_t count, nb::handle out) {
     if (!out.is_none()) raise("ChunkError", "out is for models with one output; this one has several");
     nb::dict results;
     std::vector<float *> outputs;
@@ -270,11 +324,11 @@ class Stream {
       outputs.push_back(data(result));
       results[model_->output_names()[i].c_str()] = result;
     }
-    run(array, count, outputs.data());
+    run(given, array, count, outputs.data());
     return results;
   }
 
-  void run(PyArrayObject *array, size_t count, float *const *outputs) {
+  void run(const nb::object &given, PyArrayObject *array, size_t count, float *const *outputs) {
     const float *frames = static_cast<const float *>(PyArray_DATA(array));
     tide_status status;
     {
@@ -282,13 +336,27 @@ class Stream {
       nb::gil_scoped_release release;
       status = tide_push(stream_, frames, count, outputs);
     }
-    if (status != TIDE_OK) refuse(status, frames, count);
+    if (status != TIDE_OK) refuse(status, given, count);
   }
 
-  [[noreturn]] void refuse(tide_status status, const float *frames, size_t count) const {
+  [[noreturn]] void refuse(tide_status status, const nb::object &given, size_t count) const {
     if (status == TIDE_E_RANGE) {
       raise("ChunkError", "a value inside the model left 2^64 on this chunk; chunk refused, state unchanged");
     }
+    const void *values = PyArray_DATA(reinterpret_cast<PyArrayObject *>(given.ptr()));
+    const uint32_t ids = tide_input_ids(model_->get());
+    if (ids) refuse_id(static_cast<const npy_int64 *>(values), count, ids);
+    refuse_value(static_cast<const float *>(values), count);
+  }
+
+  [[noreturn]] void refuse_id(const npy_int64 *ids, size_t count, uint32_t rows) const {
+    size_t at = 0;
+    while (at + 1 < count && ids[at] >= 0 && ids[at] < rows) at++;
+    raise("ChunkError", "chunk holds id " + std::to_string(ids[at]) + " at frame " + std::to_string(at) +
+                            "; wanted 0 to " + std::to_string(rows - 1) + "; chunk refused, state unchanged");
+  }
+
+  [[noreturn]] void refuse_value(const float *frames, size_t count) const {
     const size_t width = tide_input_width(model_->get());
     size_t at = 0;
     while (at + 1 < count * width && std::fabs(frames[at]) <= 0x1p64f) at++;
@@ -311,13 +379,17 @@ NB_MODULE(_kernels, m) {
   m.doc() = "The engine: compiled plans and their streams.";
   m.def("variants", &variants, nb::arg("supported_only") = true, "Names of the instruction-set variants, best first.");
   nb::class_<Model>(m, "Model", "A checked plan, packed for one instruction set.")
-      .def(nb::init<nb::bytes, const std::string &, std::vector<std::string>>(), nb::arg("plan"), nb::arg("variant"),
-           nb::arg("output_names"))
+      .def(nb::init<nb::bytes, const std::string &>(), nb::arg("plan"), nb::arg("variant"))
+      .def("name_outputs", &Model::name_outputs, nb::arg("names"))
       .def_prop_ro("variant", &Model::variant)
       .def_prop_ro("state_widths", &Model::state_widths);
   nb::class_<Stream>(m, "Stream", "One sequence in progress.")
       .def(nb::init<nb::object>(), nb::arg("model"))
       .def("push", &Stream::push, nb::arg("chunk"), nb::kw_only(), nb::arg("out") = nb::none())
       .def("reset", &Stream::reset)
+      .def("snapshot", &Stream::snapshot)
+      .def("restore", &Stream::restore, nb::arg("snapshot"))
+      .def_prop_ro("frames", &Stream::frames)
+      .def_prop_ro("refused", &Stream::refused)
       .def("states", &Stream::states);
 }

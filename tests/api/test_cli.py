@@ -288,6 +288,15 @@ def test_compile_writes_a_plan(tide: Command, folder: Path) -> None:
     assert (folder / "n.tide").read_bytes() == (folder / "m.tide").read_bytes()
 
 
+def test_compile_writes_c_source(tide: Command, folder: Path) -> None:
+    size = (folder / "m.tide").stat().st_size
+    assert tide("compile", "m.int8.onnx", "-o", "n.c", "--format", "c").out == f"n.c: {size} bytes\n"
+    assert "const unsigned char n_plan[] = {" in (folder / "n.c").read_text()
+    refused = tide("compile", "m.int8.onnx", "-o", "n.tide", "--format", "c")
+    assert refused.status == 2
+    assert re.search(r"wanted a name that\s+ends in \.c", refused.err)
+
+
 # ---- bad input ----
 
 
@@ -328,7 +337,7 @@ def bad(folder: Path) -> Path:
         (["inspect", "."], "not a regular file"),
         (["inspect", "short.tide"], "plan: "),
         (["run", "short.tide", "x.npy", "-o", "out.npy"], "plan: "),
-        (["run", "altered.tide", "x.npy", "-o", "out.npy"], "plan: checksum"),
+        (["run", "altered.tide", "x.npy", "-o", "out.npy"], "plan: hash"),
         (["run", "garbage.onnx", "x.npy", "-o", "out.npy"], "not an ONNX file"),
         (["run", "m.tide", "wide.npy", "-o", "out.npy"], r"wide.npy, frame 0: chunk has shape \(1, 7\)"),
         (["run", "m.tide", "nan.npy", "-o", "out.npy"], "nan.npy, frame 13: chunk holds nan .* state unchanged"),
@@ -337,7 +346,7 @@ def bad(folder: Path) -> Path:
         (["run", "m.tide", "nothing.csv", "-o", "out.csv"], "nothing.csv: No such file"),
         (["run", "m.tide", "x.npy", "-o", "out.csv", "--isa", "sse9"], "instruction set 'sse9' is not in this build"),
         (["run", "m.tide", "x.npy", "--backend", "onnxruntime", "-o", "out.csv"], "compiled plan runs on"),
-        (["bench", "altered.tide"], "plan: checksum"),
+        (["bench", "altered.tide"], "plan: hash"),
         (["bench", "m.tide", "--input", "nan.npy"], "nan.npy: chunk holds nan at frame 13, feature 2"),
         (["bench", "m.tide", "--input", "wide.npy"], "wide.npy: chunk has shape"),
         (["bench", "m.tide", "--isa", "sse9"], "instruction set 'sse9'"),

@@ -20,6 +20,7 @@ NAMES = [
     "PlanError",
     "QuantizationError",
     "QuantizationReport",
+    "SnapshotError",
     "Stream",
     "TidegateError",
     "UnsupportedError",

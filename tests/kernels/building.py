@@ -49,11 +49,15 @@ def build(folder: Path, compiler: str, *flags: str, source: Path = KERNELS) -> P
     return folder / "tests"
 
 
+def vectors() -> list[Path]:
+    """Return the golden vectors, without the ending."""
+    return sorted(path.with_suffix("") for path in VECTORS.glob("*.tide"))
+
+
 def check(programs: Path, *emulator: str, plans: int = 500) -> set[str]:
     """Run the C tests, under an emulator if one is given; return the variants that ran."""
     compared = run(*emulator, programs / "check_variants", str(plans))
-    vectors = sorted(path.with_suffix("") for path in VECTORS.glob("*.tide"))
-    replayed = run(*emulator, programs / "replay", *vectors)
+    replayed = run(*emulator, programs / "replay", *vectors())
     ran = {line.split(":")[0] for line in compared.splitlines() if line.endswith(f" {plans} plans equal")}
     assert ran == {line.split(":")[0] for line in replayed.splitlines() if line.endswith(" vectors equal")}
     return ran

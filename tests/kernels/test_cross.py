@@ -12,17 +12,6 @@ EMULATED_PLANS = 100
 is_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="builds for the x86-64 processor it runs on")
 
 
-@pytest.fixture(scope="module")
-def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("native"), "cc")
-
-
-@pytest.fixture(scope="module")
-def aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require("qemu-aarch64")
-    return build(tmp_path_factory.mktemp("aarch64"), "aarch64-linux-gnu-gcc", "-static")
-
-
 def test_variants_of_this_processor_equal_plain_c(native: Path) -> None:
     assert check(native) == set(_kernels.variants())
 

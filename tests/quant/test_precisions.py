@@ -217,4 +217,4 @@ def test_any_precision_of_any_weight(data: st.DataObject) -> None:
 
 def on_onnxruntime(model: onnx.ModelProto, contract: Contract, frames: Array) -> Array:
     """Stream frames through a model as it is: nothing is folded."""
-    return np.asarray(OnnxruntimeStream(open_session(model.SerializeToString()), contract).push(frames))
+    return np.asarray(OnnxruntimeStream(open_session(model.SerializeToString()), contract, b"").push(frames))

@@ -1,7 +1,6 @@
 """The engine equals its specification bit for bit, however a stream is cut, on every instruction set."""
 
 import os
-import threading
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from programs import as_pushed, contract_of, cuts, frames_for, programs
+from programs import as_pushed, contract_of, cuts, embedding, frames_for, programs
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.errors import BackendError, ChunkError
@@ -112,7 +111,7 @@ def test_overflow_inside_is_refused_and_rolled_back(isa: str) -> None:
 def next_program_with_overflow() -> Program:
     """An LSTM beside a gain that takes 1e18 out of range."""
     from programs import lstm
-    from tidegate.runtime.program import Elementwise, Last, Reading
+    from tidegate.runtime.program import Elementwise, Last
 
     first = lstm(np.random.default_rng(0), 0, (4, 5), Reading.FRAME, 16)
     gain = Elementwise((0,), "mul", np.full(4, 1e6, np.float32))
@@ -139,7 +138,7 @@ def test_overflow_of_a_relu_state_is_refused_and_rolled_back(isa: str, accepted:
 def doubling_program() -> Program:
     """An LSTM, and an RNN with relu of 20 units, each reading twice itself."""
     from programs import lstm, matrix
-    from tidegate.runtime.program import Matrix, Reading, Rnn, Slot
+    from tidegate.runtime.program import Rnn, Slot
 
     rng = np.random.default_rng(0)
     twice = Matrix(127 * np.eye(20, dtype=np.int8), np.full((20, 1), 2 / 127, np.float32), Reading.FRAME, 16)
@@ -176,7 +175,7 @@ def test_state_that_nothing_drives_ends_at_positive_zero(isa: str, kind: str) ->
 def unbiased_program(kind: str, recurrence: float | None = None) -> Program:
     """One layer 4 -> 8 without bias, R random or `recurrence` times the unit matrix for each gate."""
     from programs import cell
-    from tidegate.runtime.program import Gru, Reading
+    from tidegate.runtime.program import Gru
 
     layer = cell(np.random.default_rng(1), 0, (4, 8), Reading.FRAME, 16, kind=kind)
     layer = replace(layer, bias=np.zeros_like(layer.bias))
@@ -256,41 +255,6 @@ def test_reset_makes_a_stream_as_new() -> None:
 def test_unknown_instruction_set_is_an_error_that_lists_those_there() -> None:
     with pytest.raises(BackendError, match=r"'mmx' is not in this build, which has .*scalar"):
         open_stream(next_program_with_overflow(), "mmx")
-
-
-def test_second_caller_at_the_same_time_gets_an_error() -> None:
-    """One stream belongs to one caller at a time: a concurrent push is refused, never a wrong answer."""
-    from programs import lstm
-    from tidegate.runtime.program import Reading
-
-    program = Program(64, (lstm(np.random.default_rng(0), 0, (64, 256), Reading.FRAME, 16),), (("y", 1),))
-    stream = open_stream(program, "scalar")
-    frames = np.ones((2000, 64), np.float32)
-    errors: list[BackendError] = []
-    started = threading.Barrier(2)
-
-    def push() -> None:
-        started.wait()
-        try:
-            stream.push(frames)
-        except BackendError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=push) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [str(e) for e in errors] == ["stream is in use by another thread; give each thread a stream of its own"]
-
-
-def embedding(table: Matrix | Floats) -> Program:
-    """A lookup and an LSTM."""
-    from programs import lstm
-    from tidegate.runtime.operators import Embedding
-
-    layer = lstm(np.random.default_rng(0), 1, (4, 5), Reading.FRAME, 16)
-    return Program(1, (Embedding((0,), table), layer), (("y", 2),), ids=True)
 
 
 @pytest.mark.parametrize("isa", VARIANTS)

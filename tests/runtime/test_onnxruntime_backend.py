@@ -281,7 +281,7 @@ def test_folding_changes_no_answer_of_a_quantized_file(tmp_path: Path) -> None:
     """Against onnxruntime's own DequantizeLinear at every call."""
     quantize(write_lstm(tmp_path / "m.onnx", hidden=32), tmp_path / "m.int8.onnx")
     graph = Graph.load(tmp_path / "m.int8.onnx")
-    plain = OnnxruntimeStream(open_session(graph.model.SerializeToString()), graph.contract)
+    plain = OnnxruntimeStream(open_session(graph.model.SerializeToString()), graph.contract, bytes(32))
     np.testing.assert_allclose(
         np.asarray(OnnxruntimeModel(graph).stream().push(FRAMES)), np.asarray(plain.push(FRAMES)), atol=1e-6
     )

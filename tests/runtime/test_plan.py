@@ -2,7 +2,6 @@
 
 import contextlib
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from tidegate.runtime.operators import (
     Softmax,
 )
 from tidegate.runtime.operators.pointwise import CONSTANTS
-from tidegate.runtime.plan import HEADER, OP, compile_program
+from tidegate.runtime.plan import HASHED_FROM, HEADER, OP, c_source, compile_program, seal
 from tidegate.runtime.program import Elementwise, Last, Linear, Program, Reading
 
 
@@ -48,12 +47,6 @@ def cells_plan() -> bytes:
     return compile_program(program, contract_of(program))
 
 
-def sealed(plan: bytearray) -> bytes:
-    """Repair the checksum, as one who alters a plan on purpose would."""
-    plan[12:16] = struct.pack("<I", zlib.crc32(memoryview(plan)[16:]))
-    return bytes(plan)
-
-
 def test_plan_file_gives_the_bits_of_the_onnx_file(tmp_path: Path) -> None:
     quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
     size = compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
@@ -63,6 +56,16 @@ def test_plan_file_gives_the_bits_of_the_onnx_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(from_onnx.push(frames), from_plan.push(frames))
     for name, values in from_onnx.state().items():
         np.testing.assert_array_equal(from_plan.state()[name], values)
+
+
+@pytest.mark.parametrize(("stem", "name"), [("kws", "kws"), ("kws-2.int8", "kws_2_int8"), ("2", "_2"), ("int", "int")])
+def test_c_source_holds_the_bytes_of_the_plan(stem: str, name: str) -> None:
+    plan = small_plan()
+    before, _, rest = c_source(plan, stem).partition(f"_Alignas(64) const unsigned char {name}_plan[] = {{")
+    numbers, _, after = rest.partition("};")
+    assert bytes(map(int, numbers.split(","))) == plan
+    assert after == f"\nconst size_t {name}_plan_bytes = sizeof {name}_plan;\n"
+    assert plan[16:48].hex() in before
 
 
 def test_every_truncation_is_refused() -> None:
@@ -83,14 +86,14 @@ def test_every_flipped_bit_is_refused(make: Callable[[], bytes]) -> None:
 
 
 @pytest.mark.parametrize("make", [small_plan, cells_plan])
-def test_flipped_bits_under_a_repaired_checksum_are_refused_or_run_within_bounds(make: Callable[[], bytes]) -> None:
+def test_flipped_bits_under_a_repaired_hash_are_refused_or_run_within_bounds(make: Callable[[], bytes]) -> None:
     plan = make()
     frames = np.ones((20, 3), np.float32)
-    for bit in range(128, 8 * len(plan)):
+    for bit in range(8 * HASHED_FROM, 8 * len(plan)):
         altered = bytearray(plan)
         altered[bit // 8] ^= 1 << bit % 8
         try:
-            stream = NativeModel(sealed(altered)).stream()
+            stream = NativeModel(seal(altered)).stream()
         except PlanError:
             continue
         stream.push(frames)
@@ -119,11 +122,11 @@ def test_altered_fields_of_every_operator_are_refused_or_run_within_bounds() -> 
     plan = plan_of_many_operators()
     ids = np.zeros(20, np.int64)
     NativeModel(plan).stream().push(ids)
-    for bit in range(8 * HEADER.size - 8 * 100, 8 * (HEADER.size + 10 * OP.size)):
+    for bit in range(8 * HASHED_FROM, 8 * (HEADER.size + 10 * OP.size)):
         altered = bytearray(plan)
         altered[bit // 8] ^= 1 << bit % 8
         with contextlib.suppress(PlanError, ChunkError):
-            NativeModel(sealed(altered)).stream().push(ids)
+            NativeModel(seal(altered)).stream().push(ids)
 
 
 def at_op(op: int, offset: int) -> int:
@@ -133,10 +136,11 @@ def at_op(op: int, offset: int) -> int:
 @pytest.mark.parametrize(
     ("offset", "value", "message"),
     [
-        (8, 3, "version is 3, this tidegate reads 2"),
-        (24, 0, "plan: operations is 0, wanted 1"),
-        (32, 99999, "plan: input width is 99999, wanted 16384"),
-        (40, 64, "plan: operation table is 64, wanted 128"),
+        (8, 3, "plan: version is 3, wanted 2; the file is damaged or of another version, compile it again"),
+        (12, 1, "plan: flags is 1, wanted 0"),
+        (56, 0, "plan: operations is 0, wanted 1"),
+        (64, 99999, "plan: input width is 99999, wanted 16384"),
+        (72, 64, "plan: operation table is 64, wanted 128"),
         (at_op(0, 0), 77, f"plan, operation 0: kind is 77, wanted {len(OPERATORS)}"),
         (at_op(0, 8), 1, "plan, operation 0: input is 1, wanted 0"),
         (at_op(0, 48 + 16), 17, "plan, operation 0: w.rows is 17, wanted 16"),
@@ -152,7 +156,7 @@ def test_each_field_is_checked_by_name(offset: int, value: int, message: str) ->
     plan = bytearray(small_plan())
     plan[offset : offset + 4] = struct.pack("<I", value)
     with pytest.raises(PlanError, match=message):
-        NativeModel(sealed(plan))
+        NativeModel(seal(plan))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +177,7 @@ def test_each_field_of_the_other_cells_is_checked_by_name(offset: int, value: in
     plan = bytearray(cells_plan())
     plan[offset : offset + 4] = struct.pack("<I", value)
     with pytest.raises(PlanError, match=message):
-        NativeModel(sealed(plan))
+        NativeModel(seal(plan))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +188,7 @@ def test_scales_that_cannot_be_are_refused(value: float, field: str) -> None:
     (scales,) = struct.unpack_from("<Q", plan, at_op(0, 48 + 8))
     plan[scales : scales + 4] = struct.pack("<f", value)
     with pytest.raises(PlanError, match=f"operation 0: {field}"):
-        NativeModel(sealed(plan))
+        NativeModel(seal(plan))
 
 
 def test_weight_code_minus_128_is_refused() -> None:
@@ -192,7 +196,7 @@ def test_weight_code_minus_128_is_refused() -> None:
     (codes,) = struct.unpack_from("<Q", plan, at_op(0, 48))
     plan[codes] = 0x80
     with pytest.raises(PlanError, match=r"operation 0: w\.codes is 128, wanted 127"):
-        NativeModel(sealed(plan))
+        NativeModel(seal(plan))
 
 
 def test_damaged_plan_file_is_refused_by_load(tmp_path: Path) -> None:

@@ -1,19 +1,40 @@
 /* tidegate: streams recurrent networks, the same bits on every machine.
  *
- * The memory is the caller's. Check a plan once, ask how much memory a model and a stream need, hand
- * over that much (aligned to TIDE_ALIGNMENT bytes), and push frames. After tide_stream_init nothing
- * is allocated, locked or printed, and no setting of the process is read or changed.
+ *     #include <tidegate.h>
+ *
+ *     extern const unsigned char kws_plan[];  // written by: tidegate compile kws.int8.onnx -o kws.c --format c
+ *     extern const size_t kws_plan_bytes;
  *
  *     tide_fault fault;
- *     if (tide_plan_check(plan, bytes, &fault) != TIDE_OK) return complain(&fault);
+ *     if (tide_plan_check(kws_plan, kws_plan_bytes, &fault) != TIDE_OK) return complain(&fault);
  *     const tide_variant *variant = tide_variant_best();
- *     tide_model *model = tide_model_init(model_memory, plan, variant);
+ *     void *model_memory = aligned_alloc(TIDE_ALIGNMENT, tide_model_bytes(kws_plan, variant));
+ *     const tide_model *model = tide_model_init(model_memory, kws_plan, variant);
+ *     void *stream_memory = aligned_alloc(TIDE_ALIGNMENT, tide_stream_bytes(model));
  *     tide_stream *stream = tide_stream_init(stream_memory, model);
- *     float *outputs[1] = {answer};
- *     tide_push(stream, frames, count, outputs);
+ *     float *outputs[] = {logits};
+ *     while (next_frame(frame)) {
+ *       if (tide_push(stream, frame, 1, outputs) == TIDE_OK) use(logits);
+ *     }
  *
- * A model is read-only after init and may serve any number of threads; a stream belongs to one caller
- * at a time.
+ * A plan is a model compiled to bytes: a file read whole, or an array in the program. A model is a plan made ready for
+ * one instruction set; a stream is one sequence in progress on a model. `cmake --install` puts the library where
+ * CMake (`find_package(tidegate)`, target `tidegate::tidegate`) and pkg-config (`tidegate`) find it.
+ *
+ * Memory is the caller's, from anywhere, aligned to TIDE_ALIGNMENT: ask for the size, hand it over, free it when
+ * nothing uses it. A model points into its plan and a stream into its model, so they end in the opposite order. Nothing
+ * else is needed to end them; clear a stream's memory if others may read it later.
+ *
+ * After init nothing is allocated, locked or printed, no system call is made, and no setting of the process is read or
+ * changed: every call may stand in an audio callback or an interrupt. The processor's rounding and flush-to-zero modes
+ * are left as they are; the bits are those of rounding to nearest, with or without flush to zero.
+ *
+ * Threads: a model is read-only after init and serves any number of them. A stream belongs to one caller at a time,
+ * whatever the call; which thread that is may change. The child of a fork may go on with its copies.
+ *
+ * Trust: a plan and a snapshot may come from a stranger. tide_plan_check and tide_restore check every field and refuse
+ * by its name; what they accept runs within the memory that the size functions tell. Arguments of all other calls are
+ * the caller's own and are not checked.
  */
 #ifndef TIDEGATE_H
 #define TIDEGATE_H
@@ -30,14 +51,17 @@ extern "C" {
 
 typedef enum tide_status {
   TIDE_OK = 0,
-  TIDE_E_PLAN = -1,  /* the plan is truncated, altered, of another version, or says what cannot be */
-  TIDE_E_INPUT = -2, /* a frame holds NaN, infinity, a magnitude above 2^64 or an id that is not in the table;
-                      * the state is unchanged */
-  TIDE_E_RANGE = -3, /* a value inside the model left 2^64; the state is unchanged */
+  TIDE_E_PLAN = -1,     /* the plan is truncated, altered, of another version, or says what cannot be */
+  TIDE_E_INPUT = -2,    /* a frame holds NaN, infinity, a magnitude above 2^64, or an id that is not in the table;
+                         * the state is unchanged */
+  TIDE_E_RANGE = -3,    /* a value inside the model left 2^64; the state is unchanged */
+  TIDE_E_SNAPSHOT = -4, /* the snapshot is truncated, altered, of another plan, or says what cannot be; the stream is
+                         * unchanged */
 } tide_status;
 
-/* Why a plan is refused: the field, the operation it belongs to (TIDE_NO_OP: the header), the value
- * seen and the value wanted (a limit where the field is a size). */
+/* Why a plan or a snapshot is refused: the field as docs/plan.md and docs/snapshot.md name it, the operation that it
+ * belongs to (TIDE_NO_OP: none), the value seen and the value wanted (a limit where any of several would do). Floats
+ * are told by their bits. `field` is a constant string. */
 typedef struct tide_fault {
   const char *field;
   uint32_t op;
@@ -45,23 +69,29 @@ typedef struct tide_fault {
   uint64_t wanted;
 } tide_fault;
 
-typedef struct tide_variant tide_variant; /* the kernels for one instruction set */
-typedef struct tide_model tide_model;
-typedef struct tide_stream tide_stream;
+/* ---- variants: the kernels, written for one instruction set each; all give the same bits ---- */
 
-/* Variants, best first. NULL beyond the end. */
+typedef struct tide_variant tide_variant;
+
+/* Variants, best first; NULL beyond the end. The last, "scalar", is plain C and runs everywhere. */
 const tide_variant *tide_variant_at(size_t index);
+/* E.g. "avx512_vnni". */
 const char *tide_variant_name(const tide_variant *variant);
 /* 1 if this processor runs it, else 0. */
 int tide_variant_supported(const tide_variant *variant);
-/* The best that this processor runs; scalar C always does. */
+/* The best that this processor runs. */
 const tide_variant *tide_variant_best(void);
 
-/* Checks every field of a plan. `plan` must be aligned to TIDE_ALIGNMENT. */
+/* ---- plans ---- */
+
+/* Checks every field of a plan, its hash first: TIDE_OK, or TIDE_E_PLAN and the fault. `plan` is aligned to
+ * TIDE_ALIGNMENT, or refused. It is read, never written; the time is linear in `bytes`. */
 tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault);
 
-/* All below take a plan that tide_plan_check accepted. A model keeps pointers into it: the plan must
- * outlive the model, and the model its streams. */
+/* ---- models: from a plan that tide_plan_check accepted, as long as its bytes stay as they are ---- */
+
+typedef struct tide_model tide_model;
+
 size_t tide_model_bytes(const void *plan, const tide_variant *variant);
 tide_model *tide_model_init(void *memory, const void *plan, const tide_variant *variant);
 const tide_variant *tide_model_variant(const tide_model *model);
@@ -79,16 +109,37 @@ int tide_output_timed(const tide_model *model, uint32_t output);
 uint32_t tide_state_count(const tide_model *model);
 uint32_t tide_state_width(const tide_model *model, uint32_t state);
 
+/* ---- streams ---- */
+
+typedef struct tide_stream tide_stream;
+
 size_t tide_stream_bytes(const tide_model *model);
 tide_stream *tide_stream_init(void *memory, const tide_model *model);
 /* Makes the stream as new. */
 void tide_reset(tide_stream *stream);
-/* Consumes `count` frames [count, input width], row-major. outputs[i] receives [count, width] for a
- * timed output, [width] for another; with count 0 nothing is written. Any cut of the same frames into
- * pushes gives the same bits. */
+
+/* Consumes `count` frames [count, input width], row-major. outputs[i] receives [count, width] for a timed output,
+ * [width] for another; with count 0 nothing is written. Any cut of the same frames into pushes gives the same bits.
+ * TIDE_OK, TIDE_E_INPUT or TIDE_E_RANGE; refused, all frames of the push are, and outputs may have been written. */
 tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs);
+
 /* Copies state vector `state` (tide_state_width values). */
 void tide_state_read(const tide_stream *stream, uint32_t state, float *values);
+
+/* Frames that the stream has consumed since it was new, and frames of pushes that were refused. At 2^64 - 1 a counter
+ * stays where it is. */
+uint64_t tide_frames(const tide_stream *stream);
+uint64_t tide_refused(const tide_stream *stream);
+
+/* ---- snapshots ---- */
+
+/* A snapshot is a stream as bytes: its state vectors and counters, the hash of its plan, and a hash of all that; see
+ * docs/snapshot.md. A stream of the same plan goes on from it with the same bits: in another process, on another
+ * processor, with another variant. All snapshots of a model have one size. The bytes need no alignment. */
+size_t tide_snapshot_bytes(const tide_model *model);
+void tide_snapshot(const tide_stream *stream, void *bytes);
+/* TIDE_OK, or TIDE_E_SNAPSHOT and the fault. */
+tide_status tide_restore(tide_stream *stream, const void *bytes, size_t size, tide_fault *fault);
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "operators.h"
+#include "bytes.h"
+#include "engine.h"
 
 #define TIDE_OPERATOR(name) extern const tide_operator tide_operator_##name;
 #include "operators.inc"
@@ -32,6 +33,7 @@ struct tide_stream {
   float *carried;       /* the floats of all states, one after the other */
   float *before;        /* the same as before the push */
   size_t carried_bytes;
+  uint64_t frames, refused; /* counts */
   op_scratch scratch;
 };
 
@@ -200,6 +202,7 @@ static void derive_states(tide_stream *stream) {
 
 void tide_reset(tide_stream *stream) {
   memset(stream->carried, 0, stream->carried_bytes);
+  stream->frames = stream->refused = 0;
   derive_states(stream);
 }
 
@@ -211,11 +214,34 @@ tide_stream *tide_stream_init(void *memory, const tide_model *model) {
   return stream;
 }
 
-void tide_state_read(const tide_stream *stream, uint32_t state, float *values) {
+float *tide_state_at(const tide_stream *stream, uint32_t state) {
   uint32_t owner;
   const op_vector vector = state_vector(stream->model, state, &owner);
-  memcpy(values, stream->states[owner].floats + vector.first, vector.count * sizeof *values);
+  return stream->states[owner].floats + vector.first;
 }
+
+void tide_state_read(const tide_stream *stream, uint32_t state, float *values) {
+  memcpy(values, tide_state_at(stream, state), tide_state_width(stream->model, state) * sizeof *values);
+}
+
+const tide_model *tide_stream_model(const tide_stream *stream) { return stream->model; }
+
+const uint8_t *tide_model_hash(const tide_model *model) { return model->header.hash; }
+
+void tide_stream_load(tide_stream *stream, const uint8_t *values, uint64_t frames, uint64_t refused) {
+  tide_reset(stream);
+  for (uint32_t state = 0; state < stream->model->states; state++) {
+    const uint32_t width = tide_state_width(stream->model, state);
+    float *at = tide_state_at(stream, state);
+    for (uint32_t i = 0; i < width; i++, values += sizeof *at) at[i] = float_at(values);
+  }
+  stream->frames = frames, stream->refused = refused;
+  derive_states(stream);
+}
+
+uint64_t tide_frames(const tide_stream *stream) { return stream->frames; }
+
+uint64_t tide_refused(const tide_stream *stream) { return stream->refused; }
 
 /* ---- push ---- */
 
@@ -284,7 +310,8 @@ static int input_ok(const tide_model *model, const float *frames, size_t count) 
   return tide_in_range(frames, count * model->header.input_width);
 }
 
-tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs) {
+/* Consumes all frames or none. */
+static tide_status consume(tide_stream *stream, const float *frames, size_t count, float *const *outputs) {
   const uint32_t width = stream->model->header.input_width;
   if (!input_ok(stream->model, frames, count)) return TIDE_E_INPUT;
   if (stream->model->fallible) memcpy(stream->before, stream->carried, stream->carried_bytes);
@@ -296,4 +323,15 @@ tide_status tide_push(tide_stream *stream, const float *frames, size_t count, fl
     done += block;
   }
   return TIDE_OK;
+}
+
+/* A counter stays at its end: 600,000 years at a million frames a second, sooner in a snapshot that says so. */
+static void count_up(uint64_t *counter, uint64_t more) {
+  *counter = more < UINT64_MAX - *counter ? *counter + more : UINT64_MAX;
+}
+
+tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs) {
+  const tide_status status = consume(stream, frames, count, outputs);
+  count_up(status == TIDE_OK ? &stream->frames : &stream->refused, count);
+  return status;
 }

@@ -3,7 +3,25 @@
 #include <math.h>
 #include <string.h>
 
+#include "bytes.h"
+#include "hash.h"
 #include "operators.h"
+
+/* Where the fields of the header stand. */
+enum {
+  AT_VERSION = 8,
+  AT_FLAGS = 12,
+  AT_HASH = 16,
+  AT_SIZE = 48, /* the hash is that of all bytes from here on */
+  AT_OPERATIONS = 56,
+  AT_OUTPUTS = 60,
+  AT_INPUT_WIDTH = 64,
+  AT_INPUT_KIND = 68,
+  AT_OPERATION_TABLE = 72,
+  AT_OUTPUT_TABLE = 80,
+  AT_TEXT = 88,
+  AT_TEXT_SIZE = 96,
+};
 
 /* Where the fields of an operation's record stand. */
 enum {
@@ -17,24 +35,19 @@ enum {
   AT_VECTORS = 192,
 };
 
-static uint32_t u32_at(const uint8_t *p) {
-  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static uint64_t u64_at(const uint8_t *p) { return u32_at(p) | (uint64_t)u32_at(p + 4) << 32; }
-
 /* ---- reading a checked plan ---- */
 
 plan_header plan_read_header(const void *plan) {
   const uint8_t *p = plan;
   return (plan_header){
-      .ops = u32_at(p + 24),
-      .outputs = u32_at(p + 28),
-      .input_width = u32_at(p + 32),
-      .input_ids = u32_at(p + 36),
-      .bytes = u64_at(p + 16),
-      .op_records = p + u64_at(p + 40),
-      .output_records = p + u64_at(p + 48),
+      .ops = u32_at(p + AT_OPERATIONS),
+      .outputs = u32_at(p + AT_OUTPUTS),
+      .input_width = u32_at(p + AT_INPUT_WIDTH),
+      .input_ids = u32_at(p + AT_INPUT_KIND),
+      .bytes = u64_at(p + AT_SIZE),
+      .hash = p + AT_HASH,
+      .op_records = p + u64_at(p + AT_OPERATION_TABLE),
+      .output_records = p + u64_at(p + AT_OUTPUT_TABLE),
   };
 }
 
@@ -64,12 +77,7 @@ int32_t plan_code(const plan_matrix *m, size_t row, uint32_t column) {
   return half < 8 ? half : half - 16;
 }
 
-static float number_at(const uint8_t *record, uint32_t index) {
-  const uint32_t bits = u32_at(record + AT_NUMBERS + 4 * index);
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
+static float number_at(const uint8_t *record, uint32_t index) { return float_at(record + AT_NUMBERS + 4 * index); }
 
 plan_op plan_read_op(const void *plan, const plan_header *header, uint32_t op) {
   const uint8_t *record = header->op_records + (size_t)op * PLAN_OP_BYTES;
@@ -119,12 +127,6 @@ static int array(const plan_check *c, const char *field, uint64_t offset, uint64
   if (offset < PLAN_HEADER_BYTES) return plan_refuse(c, field, offset, PLAN_HEADER_BYTES);
   if (offset > c->bytes || bytes > c->bytes - offset) return plan_refuse(c, field, offset, c->bytes);
   return 1;
-}
-
-static uint64_t float_bits(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits;
 }
 
 /* A magnitude within [least, most], or 0 where that is allowed; so not NaN, not subnormal. */
@@ -221,30 +223,38 @@ int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t
 
 /* ---- checking a plan from a stranger ---- */
 
-/* CRC-32 of zlib and IEEE 802.3; its table is made anew each time, for a load is rare and a global is not needed. */
-static uint32_t crc32_of(const uint8_t *p, uint64_t bytes) {
-  uint32_t table[256], crc = ~0u;
-  for (uint32_t i = 0; i < 256; i++) {
-    table[i] = i;
-    for (int bit = 0; bit < 8; bit++) table[i] = table[i] >> 1 ^ (0xedb88320u & (0u - (table[i] & 1u)));
+static int hash_ok(const plan_check *c) {
+  uint8_t hash[HASH_BYTES];
+  tide_hash(c->plan + AT_SIZE, c->bytes - AT_SIZE, hash);
+  for (int i = 0; i < HASH_BYTES; i += 8) {
+    if (!plan_equal(c, "hash", u64_at(c->plan + AT_HASH + i), u64_at(hash + i))) return 0;
   }
-  for (uint64_t i = 0; i < bytes; i++) crc = crc >> 8 ^ table[(crc ^ p[i]) & 0xff];
-  return ~crc;
+  return 1;
+}
+
+/* Arrays are read where they lie: the plan starts on a cache line, and the machine is little-endian. */
+static int machine_ok(const plan_check *c) {
+  const uint32_t one = 1;
+  uint8_t first;
+  memcpy(&first, &one, 1);
+  return plan_equal(c, "address", (uintptr_t)c->plan % TIDE_ALIGNMENT, 0) && plan_equal(c, "byte order", first, 1);
 }
 
 static int check_header(const plan_check *c) {
+  const uint8_t *p = c->plan;
+  if (!machine_ok(c)) return 0;
   if (c->bytes < PLAN_HEADER_BYTES) return plan_refuse(c, "size", c->bytes, PLAN_HEADER_BYTES);
-  if (memcmp(c->plan, "TIDEGATE", 8) != 0) return plan_refuse(c, "magic", u64_at(c->plan), 0x4554414745444954u);
-  const uint32_t ops = u32_at(c->plan + 24), outputs = u32_at(c->plan + 28);
-  return plan_equal(c, "version", u32_at(c->plan + 8), PLAN_VERSION) &&
-         plan_equal(c, "size", c->bytes, u64_at(c->plan + 16)) &&
-         plan_equal(c, "checksum", u32_at(c->plan + 12), crc32_of(c->plan + 16, c->bytes - 16)) &&
-         plan_within(c, "operations", ops, 1, PLAN_MAX_OPS) && plan_within(c, "outputs", outputs, 1, PLAN_MAX_OPS) &&
-         plan_within(c, "input kind", u32_at(c->plan + 36), 0, 1) &&
-         plan_within(c, "input width", u32_at(c->plan + 32), 1, u32_at(c->plan + 36) ? 1 : PLAN_MAX_WIDTH) &&
-         array(c, "operation table", u64_at(c->plan + 40), (uint64_t)ops * PLAN_OP_BYTES) &&
-         array(c, "output table", u64_at(c->plan + 48), (uint64_t)outputs * 4) &&
-         array(c, "text", u64_at(c->plan + 56), u64_at(c->plan + 64));
+  if (memcmp(p, "TIDEGATE", 8) != 0) return plan_refuse(c, "magic", u64_at(p), 0x4554414745444954u);
+  const uint32_t ops = u32_at(p + AT_OPERATIONS), outputs = u32_at(p + AT_OUTPUTS);
+  return plan_equal(c, "version", u32_at(p + AT_VERSION), PLAN_VERSION) &&
+         plan_equal(c, "flags", u32_at(p + AT_FLAGS), 0) && plan_equal(c, "size", c->bytes, u64_at(p + AT_SIZE)) &&
+         hash_ok(c) && plan_within(c, "operations", ops, 1, PLAN_MAX_OPS) &&
+         plan_within(c, "outputs", outputs, 1, PLAN_MAX_OPS) &&
+         plan_within(c, "input kind", u32_at(p + AT_INPUT_KIND), 0, 1) &&
+         plan_within(c, "input width", u32_at(p + AT_INPUT_WIDTH), 1, u32_at(p + AT_INPUT_KIND) ? 1 : PLAN_MAX_WIDTH) &&
+         array(c, "operation table", u64_at(p + AT_OPERATION_TABLE), (uint64_t)ops * PLAN_OP_BYTES) &&
+         array(c, "output table", u64_at(p + AT_OUTPUT_TABLE), (uint64_t)outputs * 4) &&
+         array(c, "text", u64_at(p + AT_TEXT), u64_at(p + AT_TEXT_SIZE));
 }
 
 static int check_op(plan_check *c, const plan_shape *values) {

@@ -59,6 +59,7 @@ typedef struct plan_header {
   uint32_t ops, outputs, input_width;
   uint32_t input_ids; /* 1 where the input is ids, not floats */
   uint64_t bytes;
+  const uint8_t *hash; /* HASH_BYTES of them */
   const uint8_t *op_records, *output_records;
 } plan_header;
 

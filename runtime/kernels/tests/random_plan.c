@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../src/hash.h"
 #include "../src/plan.h"
 #include "running.h"
 
@@ -97,27 +98,17 @@ static void write_layer(writer *w, uint32_t op, plan_kind kind, uint32_t columns
   put64(w, record + 192, append_bias(w, rows));
 }
 
-/* CRC-32, bit by bit. */
-static uint32_t crc32_slowly(const uint8_t *p, uint64_t bytes) {
-  uint32_t crc = ~0u;
-  for (uint64_t i = 0; i < bytes; i++) {
-    crc ^= p[i];
-    for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1u)));
-  }
-  return ~crc;
-}
-
 static void write_header(const writer *w, uint32_t ops, uint64_t outputs, uint32_t width) {
   memcpy(w->data, "TIDEGATE", 8);
   put32(w, 8, PLAN_VERSION);
-  put64(w, 16, w->used);
-  put32(w, 24, ops);
-  put32(w, 28, ops);
-  put32(w, 32, width);
-  put64(w, 40, PLAN_HEADER_BYTES);
-  put64(w, 48, outputs);
-  put64(w, 56, outputs); /* no text */
-  put32(w, 12, crc32_slowly(w->data + 16, w->used - 16));
+  put64(w, 48, w->used);
+  put32(w, 56, ops);
+  put32(w, 60, ops);
+  put32(w, 64, width);
+  put64(w, 72, PLAN_HEADER_BYTES);
+  put64(w, 80, outputs);
+  put64(w, 88, outputs); /* no text */
+  tide_hash(w->data + 48, w->used - 48, w->data + 16);
 }
 
 void *random_plan(uint64_t *seed, size_t *bytes) {

@@ -6,31 +6,11 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "../src/plan.h"
 #include "running.h"
 
 static const size_t PIECES[] = {1000000, 1, 7, 16, 17}; /* frames a push */
-
-typedef struct bytes {
-  void *data;
-  size_t count;
-} bytes;
-
-static bytes read_file(const char *stem, const char *ending) {
-  char path[4096];
-  snprintf(path, sizeof path, "%s.%s", stem, ending);
-  FILE *file = fopen(path, "rb");
-  if (!file) return fprintf(stderr, "replay: no file %s\n", path), exit(1), (bytes){0};
-  fseek(file, 0, SEEK_END);
-  bytes b = {.count = (size_t)ftell(file)};
-  rewind(file);
-  b.data = aligned_memory(b.count);
-  if (fread(b.data, 1, b.count, file) != b.count) exit(1);
-  fclose(file);
-  return b;
-}
 
 static int replay_in_pieces(const void *plan, const tide_variant *variant, const float *frames, size_t count,
                             const answer *wanted, size_t piece) {
@@ -45,7 +25,8 @@ static int replay_in_pieces(const void *plan, const tide_variant *variant, const
 }
 
 static int replay(const char *stem) {
-  bytes plan = read_file(stem, "tide"), frames = read_file(stem, "frames"), answers = read_file(stem, "answers");
+  file_bytes plan = read_file(stem, ".tide"), frames = read_file(stem, ".frames"),
+             answers = read_file(stem, ".answers");
   tide_fault fault;
   if (tide_plan_check(plan.data, plan.count, &fault) != TIDE_OK) {
     return fprintf(stderr, "replay: %s: plan refused: %s\n", stem, fault.field), 0;

@@ -10,6 +10,20 @@ void *aligned_memory(size_t bytes) {
   return memset(memory, 0xA5, bytes);
 }
 
+file_bytes read_file(const char *stem, const char *ending) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s%s", stem, ending);
+  FILE *file = fopen(path, "rb");
+  if (!file) return fprintf(stderr, "no file %s\n", path), exit(1), (file_bytes){0};
+  fseek(file, 0, SEEK_END);
+  file_bytes b = {.count = (size_t)ftell(file)};
+  rewind(file);
+  b.data = aligned_memory(b.count);
+  if (fread(b.data, 1, b.count, file) != b.count) exit(1);
+  fclose(file);
+  return b;
+}
+
 /* Frames that an output has for a stream of `count`. */
 static size_t rows_of(const tide_model *model, uint32_t output, size_t count) {
   return tide_output_timed(model, output) ? count : 1;
@@ -53,19 +67,23 @@ static tide_status push_all(tide_stream *stream, const tide_model *model, const 
   return status;
 }
 
-answer run_plan(const void *plan, const tide_variant *variant, const float *frames, size_t count, const size_t *cuts,
-                size_t cut_count) {
-  void *model_memory = aligned_memory(tide_model_bytes(plan, variant));
-  const tide_model *model = tide_model_init(model_memory, plan, variant);
-  void *stream_memory = aligned_memory(tide_stream_bytes(model));
-  tide_stream *stream = tide_stream_init(stream_memory, model);
+answer run_model(const tide_model *model, const float *frames, size_t count, const size_t *cuts, size_t cut_count) {
+  void *memory = aligned_memory(tide_stream_bytes(model));
+  tide_stream *stream = tide_stream_init(memory, model);
   answer a = room_for(model, count);
   if (push_all(stream, model, &a, frames, count, cuts, cut_count) != TIDE_OK) {
     free(a.values);
     a = (answer){0};
   }
-  free(stream_memory);
-  free(model_memory);
+  free(memory);
+  return a;
+}
+
+answer run_plan(const void *plan, const tide_variant *variant, const float *frames, size_t count, const size_t *cuts,
+                size_t cut_count) {
+  void *memory = aligned_memory(tide_model_bytes(plan, variant));
+  answer a = run_model(tide_model_init(memory, plan, variant), frames, count, cuts, cut_count);
+  free(memory);
   return a;
 }
 

@@ -1,0 +1,97 @@
+/* Snapshots: docs/snapshot.md is their specification. */
+#include "bytes.h"
+#include "engine.h"
+#include "hash.h"
+
+enum {
+  AT_MAGIC = 0,
+  AT_VERSION = 8,
+  AT_BACKEND = 12,
+  AT_HASH = 16,
+  AT_SIZE = 48, /* the hash is that of all bytes from here on */
+  AT_MODEL = 56,
+  AT_FRAMES = 88,
+  AT_REFUSED = 96,
+  AT_VALUES = 104,
+};
+
+enum { SNAPSHOT_VERSION = 1, THIS_ENGINE = 1 };
+
+static const char MAGIC[8] = {'T', 'I', 'D', 'E', 'S', 'N', 'A', 'P'};
+
+size_t tide_snapshot_bytes(const tide_model *model) {
+  size_t floats = 0;
+  for (uint32_t i = 0; i < tide_state_count(model); i++) floats += tide_state_width(model, i);
+  return AT_VALUES + floats * sizeof(float);
+}
+
+/* ---- writing ---- */
+
+static void put_values(const tide_stream *stream, uint8_t *at) {
+  const tide_model *model = tide_stream_model(stream);
+  for (uint32_t state = 0; state < tide_state_count(model); state++) {
+    const float *values = tide_state_at(stream, state);
+    for (uint32_t i = 0; i < tide_state_width(model, state); i++, at += 4) put_u32(at, float_bits(values[i]));
+  }
+}
+
+void tide_snapshot(const tide_stream *stream, void *bytes) {
+  const tide_model *model = tide_stream_model(stream);
+  const size_t size = tide_snapshot_bytes(model);
+  uint8_t *p = bytes;
+  memcpy(p + AT_MAGIC, MAGIC, sizeof MAGIC);
+  put_u32(p + AT_VERSION, SNAPSHOT_VERSION);
+  put_u32(p + AT_BACKEND, THIS_ENGINE);
+  put_u64(p + AT_SIZE, size);
+  memcpy(p + AT_MODEL, tide_model_hash(model), HASH_BYTES);
+  put_u64(p + AT_FRAMES, tide_frames(stream));
+  put_u64(p + AT_REFUSED, tide_refused(stream));
+  put_values(stream, p + AT_VALUES);
+  tide_hash(p + AT_SIZE, size - AT_SIZE, p + AT_HASH);
+}
+
+/* ---- reading ---- */
+
+static int equal(tide_fault *fault, const char *field, uint64_t seen, uint64_t wanted) {
+  if (seen == wanted) return 1;
+  *fault = (tide_fault){field, TIDE_NO_OP, seen, wanted};
+  return 0;
+}
+
+static int same_hash(tide_fault *fault, const char *field, const uint8_t *seen, const uint8_t *wanted) {
+  for (int i = 0; i < HASH_BYTES; i += 8) {
+    if (!equal(fault, field, u64_at(seen + i), u64_at(wanted + i))) return 0;
+  }
+  return 1;
+}
+
+static int header_ok(const tide_model *model, const uint8_t *p, size_t bytes, tide_fault *fault) {
+  const size_t size = tide_snapshot_bytes(model);
+  uint8_t hash[HASH_BYTES];
+  if (bytes < AT_VALUES) return equal(fault, "size", bytes, size);
+  if (!equal(fault, "magic", u64_at(p + AT_MAGIC), u64_at((const uint8_t *)MAGIC)) ||
+      !equal(fault, "version", u32_at(p + AT_VERSION), SNAPSHOT_VERSION) ||
+      !equal(fault, "size", bytes, u64_at(p + AT_SIZE))) {
+    return 0;
+  }
+  tide_hash(p + AT_SIZE, bytes - AT_SIZE, hash);
+  return same_hash(fault, "hash", p + AT_HASH, hash) && equal(fault, "backend", u32_at(p + AT_BACKEND), THIS_ENGINE) &&
+         same_hash(fault, "model", p + AT_MODEL, tide_model_hash(model)) && equal(fault, "size", bytes, size);
+}
+
+static int values_ok(const uint8_t *p, size_t bytes, tide_fault *fault) {
+  for (size_t at = AT_VALUES; at < bytes; at += sizeof(float)) {
+    const float value = float_at(p + at);
+    if (tide_in_range(&value, 1)) continue;
+    *fault = (tide_fault){"state", TIDE_NO_OP, u32_at(p + at), float_bits(0x1p64f)};
+    return 0;
+  }
+  return 1;
+}
+
+tide_status tide_restore(tide_stream *stream, const void *bytes, size_t size, tide_fault *fault) {
+  const uint8_t *p = bytes;
+  if (!header_ok(tide_stream_model(stream), p, size, fault) || !values_ok(p, size, fault)) return TIDE_E_SNAPSHOT;
+  tide_stream_load(stream, p + AT_VALUES, u64_at(p + AT_FRAMES), u64_at(p + AT_REFUSED));
+  return TIDE_OK;
+}

@@ -1,0 +1,19 @@
+"""Builds that several tests run."""
+
+from pathlib import Path
+
+import pytest
+from kernels.building import build, require
+
+
+@pytest.fixture(scope="session")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine's test programs for this processor."""
+    return build(tmp_path_factory.mktemp("native"), "cc")
+
+
+@pytest.fixture(scope="session")
+def aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for AArch64."""
+    require("qemu-aarch64")
+    return build(tmp_path_factory.mktemp("aarch64"), "aarch64-linux-gnu-gcc", "-static")

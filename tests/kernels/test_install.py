@@ -1,0 +1,73 @@
+"""What `cmake --install` leaves serves a C program, with a plan that `tidegate compile --format c` wrote."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kernels.building import KERNELS, require, run
+from programs import write_lstm
+from tidegate.quant import quantize
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.model import compile_model, load
+
+USING = KERNELS / "tests" / "using"
+FRAMES = np.random.default_rng(0).normal(0, 1, (50, 6)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def prefix(native: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the engine is installed."""
+    folder = tmp_path_factory.mktemp("installed")
+    run(require("cmake"), "--install", native.parent, "--prefix", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with model.int8.onnx, and model.c made of it."""
+    folder = tmp_path_factory.mktemp("model")
+    quantize(write_lstm(folder / "model.onnx"), folder / "model.int8.onnx")
+    compile_model(folder / "model.int8.onnx", folder / "model.c", "c")
+    return folder
+
+
+def wanted(model: Path) -> Array:
+    stream = load(model / "model.int8.onnx").stream()
+    return np.array([stream.push(frame[None]) for frame in FRAMES])
+
+
+def answers(program: Path) -> Array:
+    done = subprocess.run([program], input=FRAMES.tobytes(), capture_output=True, check=True)
+    return np.frombuffer(done.stdout, np.float32).reshape(len(FRAMES), -1)
+
+
+def test_cmake_package_builds_a_program_with_the_bits_of_python(prefix: Path, model: Path, tmp_path: Path) -> None:
+    cmake = require("cmake")
+    run(cmake, "-S", USING, "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={prefix}", f"-DPLAN={model / 'model.c'}")
+    run(cmake, "--build", tmp_path)
+    np.testing.assert_array_equal(answers(tmp_path / "using"), wanted(model), strict=True)
+
+
+def test_pkg_config_file_builds_the_same(prefix: Path, model: Path, tmp_path: Path) -> None:
+    (place,) = prefix.glob("lib*/**/tidegate.pc")
+    flags = run(require("pkg-config"), "--cflags", "--libs", place).split()
+    sources = [USING / "using.c", model / "model.c"]
+    run(require("cc"), "-std=c11", "-Wall", "-Werror", *sources, *flags, "-o", tmp_path / "using")
+    np.testing.assert_array_equal(answers(tmp_path / "using"), wanted(model), strict=True)
+
+
+@pytest.mark.parametrize(("compiler", "ending"), [("cc", "c"), ("c++", "cpp")])
+def test_header_is_plain_c_and_cpp(prefix: Path, tmp_path: Path, compiler: str, ending: str) -> None:
+    source = tmp_path / f"header.{ending}"
+    source.write_text("#include <tidegate.h>\nint main(void) { return 0; }\n")
+    flags = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", f"-I{prefix / 'include'}"]
+    run(require(compiler), *flags, source)
+
+
+def test_everything_installed_is_known(prefix: Path) -> None:
+    files = {path.relative_to(prefix).as_posix() for path in prefix.rglob("*") if path.is_file()}
+    library = next(path for path in files if path.endswith("libtidegate.a")).rpartition("/")[0]
+    package = [f"cmake/tidegate/tidegate-{name}.cmake" for name in ("config", "config-noconfig", "config-version")]
+    rest = ["libtidegate.a", "pkgconfig/tidegate.pc", *package]
+    assert files == {"include/tidegate.h", *(f"{library}/{name}" for name in rest)}

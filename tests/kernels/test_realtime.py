@@ -1,0 +1,94 @@
+"""After init a push asks nothing of the system: no memory, no lock, no call, no setting of the process."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from kernels.building import VECTORS, require, run, vectors
+
+# What the compiler itself asks for: blocks of memory, and which processor this is.
+ALLOWED = {"memcpy", "memmove", "memset", "memcmp", "getauxval"}
+COMPILERS = {"__cpu_model", "__cpu_features2", "__cpu_indicator_init", "_GLOBAL_OFFSET_TABLE_"}
+
+CONTROL = """
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+unsigned long control(void) { return _mm_getcsr() & ~0x3fu; } /* less the flags of what happened */
+#else
+unsigned long control(void) { unsigned long v; __asm__ volatile("mrs %0, fpcr" : "=r"(v)); return v; }
+#endif
+"""
+
+
+def symbols(nm: str, library: Path) -> tuple[set[str], set[str]]:
+    """Return what a library defines for others and what it asks of them."""
+    lines = [line.split() for line in run(require(nm), library).splitlines() if line and not line.endswith(":")]
+    defined = {words[-1] for words in lines if len(words) == 3 and words[1].isupper()}
+    return defined, {words[1] for words in lines if words[0] == "U"} - defined
+
+
+def test_row_36_library_asks_for_no_memory_no_lock_and_no_system_call(native: Path) -> None:
+    defined, wanted = symbols("nm", native.parent / "libtidegate.a")
+    assert wanted <= ALLOWED | COMPILERS
+    assert {"tide_push", "tide_snapshot"} <= defined
+
+
+def test_row_36_library_for_aarch64_asks_for_none_either(aarch64: Path) -> None:
+    assert symbols("aarch64-linux-gnu-nm", aarch64.parent / "libtidegate.a")[1] <= ALLOWED | COMPILERS
+
+
+def test_every_call_runs_where_a_system_call_kills(native: Path) -> None:
+    """Strict mode: the kernel ends the process at any call but read, write and exit."""
+    assert run(native / "realtime", *vectors()) == f"{len(vectors())} plans without a system call\n"
+
+
+def test_row_4_no_import_and_no_call_changes_the_floating_point_control_register(tmp_path: Path) -> None:
+    """Read from Python around import, load, push, snapshot and restore; in C see tests/realtime.c."""
+    (tmp_path / "control.c").write_text(CONTROL)
+    run(require("cc"), "-O1", "-shared", "-fPIC", tmp_path / "control.c", "-o", tmp_path / "control.so")
+    code = """
+import ctypes, sys
+import numpy as np
+control = ctypes.CDLL(sys.argv[1]).control
+control.restype = ctypes.c_ulong
+seen = [control()]
+import tidegate as tg
+import tidegate.runtime.native
+seen.append(control())
+stream = tg.load(sys.argv[2]).stream()
+seen.append(control())
+stream.push(np.full((100, 20), 1e-30, np.float32))
+seen.append(control())
+stream.restore(stream.fork().snapshot())
+seen.append(control())
+print(len(seen), len(set(seen)))
+"""
+    seen = run(sys.executable, "-c", code, tmp_path / "control.so", VECTORS / "lstm_16_bits.tide")
+    assert seen == "5 1\n"
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="reads /proc")
+def test_row_36_models_and_streams_that_come_and_go_leave_no_memory_behind() -> None:
+    code = """
+import sys
+import numpy as np
+from tidegate.runtime.native import NativeModel
+plan, frames = open(sys.argv[1], 'rb').read(), np.ones((3, 13), np.float32)
+def pages():
+    return int(open('/proc/self/statm').read().split()[1])
+def round():
+    model = NativeModel(plan)
+    for _ in range(4):
+        stream = model.stream()
+        stream.push(frames)
+        stream.fork().restore(stream.snapshot())
+for _ in range(1500):  # until the allocator's lists have their size: 800 KB, reached after 1000
+    round()
+before = pages()
+for _ in range(1000):
+    round()
+print(pages() - before)
+"""
+    more = int(run(sys.executable, "-c", code, VECTORS / "stack.tide"))
+    print(f"resident pages more after 1000 models of 8 streams: {more}")
+    assert more <= 16

@@ -1,0 +1,428 @@
+"""A stream as bytes: it goes on with the same bits anywhere, and what is not its own is refused by name."""
+
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from programs import as_pushed, contract_of, embedding, frames_for, gru, lstm, programs, rnn, write_lstm
+from tidegate.quant import quantize
+from tidegate.runtime import _kernels
+from tidegate.runtime.errors import BackendError, ChunkError, SnapshotError
+from tidegate.runtime.model import Answer, Model, load
+from tidegate.runtime.native import NativeModel, NativeStream
+from tidegate.runtime.operators import Elementwise
+from tidegate.runtime.plan import compile_program
+from tidegate.runtime.program import Program, Reading
+
+VARIANTS = _kernels.variants()
+FRAMES = np.random.default_rng(1).normal(0, 1, (40, 6)).astype(np.float32)
+HEADER_BYTES, HASHED_FROM, AT_FRAMES, AT_REFUSED = 104, 48, 88, 96
+
+
+def small_plan(seed: int = 0) -> bytes:
+    """An LSTM 6 -> 5, a GRU 5 -> 3, RNNs of 4 with tanh and relu, and a gain that takes 1e18 out of range."""
+    rng = np.random.default_rng(seed)
+    ops = (
+        lstm(rng, 0, (6, 5), Reading.FRAME, 16),
+        gru(rng, 1, (5, 3), Reading.HIDDEN, 16),
+        rnn(rng, 2, (3, 4), Reading.HIDDEN, 8, function="tanh"),
+        rnn(rng, 3, (4, 4), Reading.HIDDEN, 16, function="relu"),
+        Elementwise((0,), "mul", np.full(6, 1e6, np.float32)),
+    )
+    program = Program(6, ops, (("y", 4),))
+    return compile_program(program, contract_of(program))
+
+
+def stream_of(plan: bytes, isa: str | None = None) -> NativeStream:
+    return NativeModel(plan, isa).stream()
+
+
+def seal(snapshot: bytes | bytearray) -> bytes:
+    """Repair the hash, as one who alters a snapshot on purpose would."""
+    body = bytes(snapshot[HASHED_FROM:])
+    return bytes(snapshot[:16]) + blake2b(body, digest_size=32).digest() + body
+
+
+def with_counters(snapshot: bytes, frames: int, refused: int) -> bytes:
+    return seal(snapshot[:AT_FRAMES] + struct.pack("<QQ", frames, refused) + snapshot[HEADER_BYTES:])
+
+
+@settings(max_examples=200, deadline=None)
+@given(program=programs(), seed=st.integers(0, 2**32 - 1), data=st.data())
+def test_restored_stream_goes_on_with_the_same_bits_on_any_instruction_set(
+    program: Program, seed: int, data: st.DataObject
+) -> None:
+    plan = compile_program(program, contract_of(program))
+    first, second = (stream_of(plan, data.draw(st.sampled_from(VARIANTS))) for _ in range(2))
+    frames = as_pushed(program, frames_for(program, np.random.default_rng(seed), 30))
+    try:
+        first.push(frames[:13])
+        saved = first.snapshot()
+        expected = first.push(frames[13:])
+    except ChunkError:
+        assume(False)
+    second.push(frames[:3])
+    second.restore(saved)
+    assert second.snapshot() == saved
+    np.testing.assert_equal(second.push(frames[13:]), expected)
+    assert second.snapshot() == first.snapshot()
+
+
+def test_snapshot_has_the_same_bytes_on_every_instruction_set() -> None:
+    plan = small_plan()
+    streams = [stream_of(plan, isa) for isa in VARIANTS]
+    for stream in streams:
+        stream.push(FRAMES)
+    assert len({stream.snapshot() for stream in streams}) == 1
+
+
+def test_layout_is_that_of_the_document() -> None:
+    plan = small_plan()
+    stream = stream_of(plan)
+    stream.push(FRAMES)
+    saved = stream.snapshot()
+    states = np.concatenate(stream.states()).astype("<f4").tobytes()
+    digest = blake2b(saved[48:], digest_size=32).digest()
+    assert saved[:16] == b"TIDESNAP" + struct.pack("<II", 1, 1)
+    assert saved[16:48] == digest
+    assert saved[48:104] == struct.pack("<Q32sQQ", len(saved), plan[16:48], 40, 0)
+    assert saved[104:] == states
+
+
+def test_another_process_goes_on(tmp_path: Path) -> None:
+    quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
+    stream = load(tmp_path / "m.int8.onnx").stream()
+    stream.push(FRAMES[:20])
+    (tmp_path / "saved").write_bytes(stream.snapshot())
+    np.save(tmp_path / "rest.npy", FRAMES[20:])
+    code = """
+import sys, numpy as np, tidegate as tg
+from pathlib import Path
+folder = Path(sys.argv[1])
+stream = tg.load(folder / 'm.int8.onnx', isa='scalar').stream()
+stream.restore((folder / 'saved').read_bytes())
+np.save(folder / 'y.npy', stream.push(np.load(folder / 'rest.npy')))
+print(stream.frames)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout == "40\n"
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), stream.push(FRAMES[20:]))
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+def test_fork_goes_on_alone(tmp_path: Path, backend: str) -> None:
+    stream = open_model(tmp_path, backend).stream()
+    stream.push(FRAMES[:20])
+    other = stream.fork()
+    assert other.snapshot() == stream.snapshot()
+    expected = stream.push(FRAMES[20:])
+    assert other.frames == 20
+    np.testing.assert_array_equal(other.push(FRAMES[20:]), expected)
+
+
+def open_model(tmp_path: Path, backend: str, hidden: int = 8) -> Model:
+    """A model of either backend."""
+    if backend == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    quantize(write_lstm(tmp_path / "m.onnx", hidden=hidden), tmp_path / "m.int8.onnx")
+    return load(tmp_path / "m.int8.onnx", backend)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+def test_row_27_reset_leaves_nothing_behind(tmp_path: Path, backend: str) -> None:
+    """A stream that was reset has the bytes of a new one, counters too."""
+    model = open_model(tmp_path, backend)
+    stream = model.stream()
+    stream.push(FRAMES)
+    with pytest.raises(ChunkError):
+        stream.push(np.full((3, 6), np.nan, np.float32))
+    stream.reset()
+    assert stream.snapshot() == model.stream().snapshot()
+    np.testing.assert_array_equal(stream.push(FRAMES), model.stream().push(FRAMES))
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="reads /proc")
+def test_row_26_no_byte_of_a_closed_stream_is_left_in_memory(tmp_path: Path) -> None:
+    """Every float of the state is a canary; after the stream is gone, memory holds it as often as before it came."""
+    plan = small_plan()
+    (tmp_path / "m.tide").write_bytes(plan)
+    saved = stream_of(plan).snapshot()
+    count = (len(saved) - HEADER_BYTES) // 4
+    (tmp_path / "saved").write_bytes(seal(saved[:HEADER_BYTES] + struct.pack("<f", 0.70718) * count))
+    code = """
+import re, struct, sys
+from pathlib import Path
+import numpy as np
+import tidegate as tg
+folder = Path(sys.argv[1])
+model, saved = tg.load(folder / 'm.tide'), (folder / 'saved').read_bytes()
+def canaries():
+    found = 0
+    with open('/proc/self/maps') as maps, open('/proc/self/mem', 'rb', 0) as memory:
+        for line in maps:
+            if ' rw' in line and not re.search(r'\\[v', line):
+                first, last = (int(at, 16) for at in line.split()[0].split('-'))
+                memory.seek(first)
+                found += np.count_nonzero(np.frombuffer(memory.read(last - first), '<f4') == np.float32(0.70718))
+    return found
+canaries()
+before = canaries()
+streams = [model.stream() for _ in range(20)]
+for stream in streams:
+    stream.restore(saved)
+during = canaries()
+del stream, streams
+print(during - before, canaries() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    during, after = map(int, done.stdout.split())
+    assert during >= 20 * count
+    assert after <= 0
+
+
+def test_row_26_streams_of_one_model_never_mix() -> None:
+    """64 streams opened, pushed, reset, forked and closed at random: each answers as one that is alone."""
+    model, rng = NativeModel(small_plan()), np.random.default_rng(0)
+    pairs = [(model.stream(), NativeModel(small_plan()).stream()) for _ in range(64)]
+    for _ in range(3000):
+        index, move = int(rng.integers(64)), rng.random()
+        shared, alone = pairs[index]
+        if move < 0.05:
+            pairs[index] = (model.stream(), NativeModel(small_plan()).stream())
+        elif move < 0.1:
+            shared.reset()
+            alone.reset()
+        elif move < 0.15:
+            pairs[int(rng.integers(64))] = (shared.fork(), alone.fork())
+        else:
+            frames = rng.normal(0, 10 ** rng.uniform(-3, 1), (int(rng.integers(1, 20)), 6)).astype(np.float32)
+            frames[0, 0] = np.nan if rng.random() < 0.1 else 1
+            seen = []
+            for stream in (shared, alone):
+                try:
+                    seen.append(str(np.asarray(stream.push(frames)).tobytes()))
+                except ChunkError as error:
+                    seen.append(str(error))
+            assert seen[0] == seen[1]
+    for shared, alone in pairs:
+        assert shared.snapshot() == alone.snapshot()
+
+
+# ---- what is refused ----
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+def test_row_28_every_flipped_bit_and_truncation_is_refused(tmp_path: Path, backend: str) -> None:
+    stream = open_model(tmp_path, backend).stream()
+    stream.push(FRAMES)
+    saved = stream.snapshot()
+    stream.push(FRAMES)
+    before = stream.snapshot()
+    for bit in range(8 * len(saved)):
+        altered = bytearray(saved)
+        altered[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(SnapshotError, match=r"snapshot: (magic|version|backend|size|hash) is"):
+            stream.restore(bytes(altered))
+    for size in range(len(saved)):
+        with pytest.raises(SnapshotError, match=f"snapshot: size is {size}, wanted {len(saved)}"):
+            stream.restore(saved[:size])
+    with pytest.raises(SnapshotError, match=f"snapshot: size is {len(saved) + 1}"):
+        stream.restore(saved + b"\0")
+    assert stream.snapshot() == before
+
+
+def test_row_28_snapshot_of_another_model_is_refused(tmp_path: Path) -> None:
+    """Those with the same shapes too, and those of the other backend."""
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "wide").mkdir()
+    models: list[Model] = [
+        NativeModel(small_plan(0)),
+        NativeModel(small_plan(1)),
+        open_model(tmp_path, "native"),
+        open_model(tmp_path, "onnxruntime"),
+        open_model(tmp_path / "wide", "onnxruntime", hidden=9),
+    ]
+    for taken in models:
+        for other in models:
+            stream = other.stream()
+            stream.push(FRAMES)
+            before, saved = stream.snapshot(), taken.stream().snapshot()
+            if taken is other:
+                stream.restore(saved)
+                continue
+            field = "model" if taken.backend == other.backend else "backend"
+            with pytest.raises(SnapshotError, match=rf"snapshot: {field} is .*restore it there; stream unchanged"):
+                stream.restore(saved)
+            assert stream.snapshot() == before
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e20, -1e20])
+def test_row_28_state_that_cannot_be_is_refused_under_a_repaired_hash(
+    tmp_path: Path, backend: str, value: float
+) -> None:
+    stream = open_model(tmp_path, backend).stream()
+    stream.push(FRAMES)
+    saved = stream.snapshot()
+    for at in range(HEADER_BYTES, len(saved), 4):
+        altered = bytearray(saved)
+        altered[at : at + 4] = struct.pack("<f", value)
+        with pytest.raises(SnapshotError, match=r"snapshot: state holds .*, wanted finite values up to 2\^64"):
+            stream.restore(seal(altered))
+    assert stream.snapshot() == saved
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [
+        (0, b"X", "magic is"),
+        (8, b"\2", "version is 2, wanted 1; it is damaged or of another version"),
+        (12, b"\2", "backend is 2, wanted 1; it was taken on another backend"),
+        (48, b"\1", "size is"),
+        (56, b"any", "model is .* it was taken of another plan"),
+    ],
+)
+def test_row_28_each_field_is_checked_by_name(at: int, value: bytes, message: str) -> None:
+    stream = stream_of(small_plan())
+    saved = stream.snapshot()
+    with pytest.raises(SnapshotError, match=f"snapshot: {message}"):
+        stream.restore(seal(saved[:at] + value + saved[at + len(value) :]))
+
+
+def test_row_28_any_other_state_under_a_repaired_hash_runs() -> None:
+    """Whatever finite values a stranger puts there, later pushes answer or are refused by name."""
+    plan = small_plan()
+    stream = stream_of(plan)
+    saved, rng = stream.snapshot(), np.random.default_rng(0)
+    count = (len(saved) - HEADER_BYTES) // 4
+    for loudness in (1e-45, 1e-30, 1.0, 1e5, 1.8e19):
+        state = rng.uniform(-loudness, loudness, count).astype("<f4").tobytes()
+        answers = []
+        for isa in VARIANTS:
+            stream = stream_of(plan, isa)
+            stream.restore(seal(saved[:HEADER_BYTES] + state))
+            try:
+                answers.append(str(stream.push(FRAMES)))
+            except ChunkError as error:
+                answers.append(str(error))
+        assert len(set(answers)) == 1
+
+
+# ---- counters ----
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+def test_counters_tell_frames_consumed_and_refused(tmp_path: Path, backend: str) -> None:
+    stream = open_model(tmp_path, backend).stream()
+    assert (stream.frames, stream.refused) == (0, 0)
+    stream.push(FRAMES)
+    stream.push(FRAMES[:3])
+    with pytest.raises(ChunkError):
+        stream.push(np.full((5, 6), np.inf, np.float32))
+    with pytest.raises(ChunkError):  # no frames of this model at all, and not counted
+        stream.push(np.zeros((5, 7), np.float32))
+    assert (stream.frames, stream.refused) == (43, 5)
+
+
+def test_frames_refused_inside_the_model_and_for_an_id_are_counted() -> None:
+    stream = stream_of(small_plan())
+    with pytest.raises(ChunkError, match="a value inside the model left 2"):
+        stream.push(np.full((7, 6), 1e18, np.float32))
+    assert (stream.frames, stream.refused) == (0, 7)
+    program = embedding(np.ones((10, 4), np.float32))
+    ids = stream_of(compile_program(program, contract_of(program)))
+    for bad in (-1, 10, 2**24 + 1, 2**63 - 1):
+        with pytest.raises(ChunkError, match=f"holds id {bad} at frame 1; wanted 0 to 9"):
+            ids.push(np.array([3, bad, 2], np.int64))
+    ids.push(np.array([3, 4], np.uint8))
+    assert (ids.frames, ids.refused) == (2, 12)
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+@pytest.mark.parametrize("start", [2**24 - 5, 2**31 - 5, 2**32 - 5, 2**53 - 5, 2**63 - 5, 2**64 - 5])
+def test_row_33_counters_near_their_wrap_count_on_or_stay(tmp_path: Path, backend: str, start: int) -> None:
+    """64 bits, set through a snapshot; no answer depends on them, and at the end of 64 bits they stay there."""
+    model = open_model(tmp_path, backend)
+    stream, plain = model.stream(), model.stream()
+    stream.restore(with_counters(stream.snapshot(), start, start + 1))
+    for count in (3, 4, 3):
+        np.testing.assert_array_equal(stream.push(FRAMES[:count]), plain.push(FRAMES[:count]))
+        with pytest.raises(ChunkError):
+            stream.push(np.full((count, 6), np.nan, np.float32))
+    most = 2**64 - 1
+    assert (stream.frames, stream.refused) == (min(start + 10, most), min(start + 11, most))
+    assert stream.fork().frames == stream.frames
+
+
+# ---- callers at the same time ----
+
+
+CALLS: dict[str, Callable[[NativeStream], object]] = {
+    "push": lambda stream: stream.push(np.ones((1, 64), np.float32)),
+    "reset": lambda stream: stream.reset(),
+    "snapshot": lambda stream: stream.snapshot(),
+    "restore": lambda stream: stream.restore(b""),
+    "fork": lambda stream: stream.fork(),
+    "state": lambda stream: stream.states(),
+    "frames": lambda stream: stream.frames,
+    "refused": lambda stream: stream.refused,
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_row_34_second_caller_of_a_stream_gets_an_error_by_name(name: str) -> None:
+    """While one thread pushes, any call of another is refused, and the answer of the first is right."""
+    program = Program(64, (lstm(np.random.default_rng(0), 0, (64, 256), Reading.FRAME, 16),), (("y", 1),))
+    model = NativeModel(compile_program(program, contract_of(program)), "scalar")
+    stream, plain = model.stream(), model.stream()
+    frames = np.ones((1000, 64), np.float32)
+    answers: list[Answer] = []
+    errors: set[str] = set()
+    before = plain.snapshot()
+    while not errors:
+        stream.restore(before)
+        thread = threading.Thread(target=lambda: answers.append(stream.push(frames)))
+        thread.start()
+        while thread.is_alive() and not errors:
+            try:
+                CALLS[name](stream)
+            except BackendError as error:
+                errors.add(str(error))
+            except SnapshotError:
+                pass
+        thread.join()
+    assert errors == {"stream is in use by another thread; give each thread a stream of its own"}
+    np.testing.assert_array_equal(answers[-1], plain.push(frames))
+
+
+def test_row_35_child_of_a_fork_goes_on_with_its_streams_or_opens_its_own(tmp_path: Path) -> None:
+    """Parent and child push on from the same state, each on its own; with the bits of a stream that never forked."""
+    (tmp_path / "m.tide").write_bytes(small_plan())
+    np.save(tmp_path / "x.npy", FRAMES)
+    code = """
+import os, sys, numpy as np, tidegate as tg
+folder = sys.argv[1]
+model, x = tg.load(folder + '/m.tide'), np.load(folder + '/x.npy')
+stream = model.stream()
+stream.push(x[:20])
+child = os.fork()
+name = 'parent' if child else 'child'
+np.save(f'{folder}/{name}.npy', stream.push(x[20:]))
+np.save(f'{folder}/{name}_new.npy', model.stream().push(x))
+del stream, model
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
+    expected = stream_of(small_plan()).push(FRAMES)
+    for name in ("parent", "child"):
+        np.testing.assert_array_equal(np.load(tmp_path / f"{name}_new.npy"), expected)
+        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), np.asarray(expected)[20:])
