@@ -3,6 +3,7 @@
 # make check   format, lint and types alone
 # make soak    the engine against its specification, 100 000 random models and streams (about 15 minutes)
 # make sanitize  the engine's C tests under the address and undefined-behaviour sanitizers
+# make support  the README's support table, from the golden vectors
 # make speed   the engine beside onnxruntime's int8 LSTM and beside the bounds of the machine, one core
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
-.PHONY: demo test check soak sanitize speed setup needs clean
+.PHONY: demo test check support soak sanitize speed setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -37,6 +38,9 @@ soak: setup
 
 sanitize: setup
 	$(BIN)/python -m pytest tests/kernels/test_sanitizers.py
+
+support: setup
+	$(BIN)/python tests/support.py
 
 speed: setup
 	$(BIN)/python -m tidegate.benchmarks.speed

@@ -22,6 +22,7 @@ from tidegate.runtime.operators import Slot, Window  # noqa: E402
 from tidegate.runtime.plan import VERSION, compile_program  # noqa: E402
 from tidegate.runtime.program import Elementwise, Last, Linear, Op, Program, Reading  # noqa: E402
 from tidegate.runtime.reference import ReferenceStream  # noqa: E402
+from vectors import coverage  # noqa: E402
 
 FRAMES = 24  # more than a block of the engine
 FRAME, HIDDEN = Reading.FRAME, Reading.HIDDEN
@@ -50,7 +51,8 @@ def programs(rng: np.random.Generator) -> dict[str, Program]:
         "wide": (600, [lstm(rng, 0, (600, 3), FRAME, 16)]),
         "convolution": (7, convolution),
     }
-    return {name: Program(width, tuple(ops), (("y", len(ops)),)) for name, (width, ops) in cases.items()}
+    older = {name: Program(width, tuple(ops), (("y", len(ops)),)) for name, (width, ops) in cases.items()}
+    return older | coverage.programs()
 
 
 def answers(program: Program, frames: Floats) -> Floats:

@@ -1,0 +1,89 @@
+"""The support table of the README, made from the golden vectors: `python tests/support.py` writes it there.
+
+What a vector holds is replayed on every instruction-set variant by tests/kernels (test_variants here, test_cross on
+other processors under emulation), and equals the specification with ==.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+sys.path.insert(0, str(TESTS))
+
+from programs import FORMATS  # noqa: E402
+from tidegate.runtime.operators import OPERATORS, Embedding, Operator, Rnn  # noqa: E402
+from tidegate.runtime.operators.matrix import FLOAT, Matrix  # noqa: E402
+from vectors.coverage import programs  # noqa: E402
+
+README = TESTS.parent / "README.md"
+MARKS = "<!-- support: made by `make support` -->\n", "<!-- end of support -->\n"
+
+
+def format_name(weight_bits: int, group: int) -> str:
+    """Return W8, W4g32, float32."""
+    return "float32" if weight_bits == FLOAT else f"W{weight_bits}" + (f"g{group}" if group else "")
+
+
+def row_name(op: Operator) -> str:
+    """Return what the table calls an operator."""
+    return f"{type(op).__name__} {op.function}" if isinstance(op, Rnn) else type(op).__name__
+
+
+def matrices(op: Operator) -> list[Matrix]:
+    """Return the matrices of an operator."""
+    return [value for value in vars(op).values() if isinstance(value, Matrix)]
+
+
+def held() -> dict[str, dict[str, set[int]]]:
+    """Return the most bits of activations of each operator's vectors, by its name and the format of its weights."""
+    found: dict[str, dict[str, set[int]]] = {}
+    for op in (op for program in programs().values() for op in program.ops):
+        mine = found.setdefault(row_name(op), {})
+        for matrix in matrices(op):
+            bits = set() if isinstance(op, Embedding) else {matrix.bits}  # a lookup multiplies nothing
+            mine.setdefault(format_name(matrix.weight_bits, matrix.group), set()).update(bits)
+        if isinstance(op, Embedding) and not matrices(op):
+            mine.setdefault("float32", set())
+    return found
+
+
+def cell(name: str, bits: set[int] | None) -> str:
+    """Return what a vector holds: activation bits; a dash where there is none."""
+    if bits is None:
+        return "-"
+    return "yes" if name == "float32" else " ".join(f"A{b}" for b in sorted(bits, reverse=True)) or "yes"
+
+
+def variants() -> list[str]:
+    """Return the instruction-set variants of the engine's list."""
+    text = (TESTS.parent / "runtime" / "kernels" / "src" / "variants.inc").read_text()
+    return re.findall(r"^TIDE_VARIANT\((\w+)\)", text, re.MULTILINE)
+
+
+def table() -> str:
+    """Return the table and the variants it holds for."""
+    columns, rows = [format_name(*weights) for weights in FORMATS], held()
+    with_weights = {name: mine for name, mine in rows.items() if mine}
+    lines = [f"| {' | '.join(['weights', *columns])} |", f"|{'---|' * (len(columns) + 1)}"]
+    for name, mine in with_weights.items():
+        lines.append(f"| {name} | {' | '.join(cell(column, mine.get(column)) for column in columns)} |")
+    order = [operator.__name__ for operator in OPERATORS]
+    others = ", ".join(sorted(set(rows) - set(with_weights), key=order.index))
+    text = f"Without weights, in float32, every function of each: {others}. On every instruction set: "
+    return "\n".join([*lines, "", text + ", ".join(variants()) + "."]) + "\n"
+
+
+def written() -> str:
+    """Return the table that stands in the README."""
+    return README.read_text().partition(MARKS[0])[2].partition(MARKS[1])[0]
+
+
+def main() -> None:
+    """Write the table into the README."""
+    before, _, rest = README.read_text().partition(MARKS[0])
+    README.write_text(before + MARKS[0] + table() + MARKS[1] + rest.partition(MARKS[1])[2])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Programs that hold each cell in each precision, and each function of each other operator, for the golden vectors."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from programs import FORMATS, cell, lstm_projected, matrix
+from tidegate.runtime.operators import (
+    OPERATORS,
+    Binary,
+    Cell,
+    Concat,
+    Elementwise,
+    Embedding,
+    Last,
+    LayerNorm,
+    Linear,
+    Map,
+    Operator,
+    Reduce,
+    Slice,
+    Slot,
+    Softmax,
+    Window,
+)
+from tidegate.runtime.operators.matrix import FLOAT, Reading
+from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
+from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
+from tidegate.runtime.program import Program
+
+WIDTH, UNITS = 37, 11  # groups of 8 and 32 that are not full, panels left over, padding
+KINDS = ("lstm", "gru", "tanh", "relu")
+FEATURES = 9  # of the operators without matrices
+
+
+def precision(weights: tuple[int, int], bits: int) -> str:
+    """Return W8A16g32 and the like."""
+    weight_bits, group = weights
+    return "float32" if weight_bits == FLOAT else f"W{weight_bits}A{bits}" + (f"g{group}" if group else "")
+
+
+def every_output(width: int, ops: list[Operator], first: int = 1, *, ids: bool = False) -> Program:
+    """Return a program whose values from `first` on are all outputs."""
+    outputs = tuple((f"y{value}", value) for value in range(first, len(ops) + 1))
+    return Program(width, tuple(ops), outputs, ids)
+
+
+def cells(weights: tuple[int, int], bits: int) -> Program:
+    """Return every operator that has matrices, side by side, all weights of one format."""
+    rng = np.random.default_rng(bits)
+    bias = rng.normal(0, 1, UNITS).astype(np.float32)
+    ops: list[Operator] = [
+        Linear((0,), matrix(rng, UNITS, WIDTH, Reading.FRAME, bits, weights=weights), bias),
+        *(cell(rng, 0, (WIDTH, UNITS), Reading.FRAME, bits, kind=kind, weights=weights) for kind in KINDS),
+        lstm_projected(rng, 0, (WIDTH, UNITS, 10), Reading.FRAME, bits, weights=weights),
+    ]
+    return every_output(WIDTH, [_renamed(op, place) for place, op in enumerate(ops)])
+
+
+def _renamed(op: Operator, place: int) -> Operator:
+    if not isinstance(op, Cell):
+        return op
+    names = dict(zip(("h", "c"), op.slots, strict=False))
+    changes: dict[str, Any] = {key: replace(slot, name=f"l{place}.{key}") for key, slot in names.items()}
+    return replace(op, **changes)
+
+
+def tables() -> Program:
+    """Return a lookup in a table of each format."""
+    rng = np.random.default_rng(3)
+    ops: list[Operator] = []
+    for weights in FORMATS:
+        table = matrix(rng, 13, WIDTH, Reading.FRAME, 16, weights=weights)
+        ops.append(Embedding((0,), table.codes if weights[0] == FLOAT else table))
+    return every_output(1, ops, ids=True)
+
+
+def functions() -> Program:
+    """Return every other operator with every function it has, of values that are positive."""
+    rng = np.random.default_rng(4)
+
+    def constants(count: int = FEATURES) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        return rng.uniform(0.1, 3, count).astype(np.float32)
+
+    def numbers(name: str) -> tuple[float, ...]:
+        return tuple(float(n) for n in constants(NUMBERS.get(name, 0)))
+
+    x = 2  # above 0, as all after it
+    ops: list[Operator] = [Map((0,), "sigmoid"), *(Elementwise((1,), "add", constants()) for _ in range(2))]
+    ops += [Map((x,), name, numbers(name)) for name in MAPS]
+    ops += [Elementwise((x,), name, constants()) for name in CONSTANTS]
+    ops += [Binary((x, x + 1), name) for name in BINARIES]
+    ops += [Reduce((x,), name) for name in REDUCTIONS]
+    ops += [Softmax((x,), name) for name in SOFTMAXES]
+    ops += [
+        LayerNorm((x,), constants(), constants(), float(np.float32(1e-5))),
+        Slice((x,), 1, 4, 2),
+        Concat((x, 0)),
+        Window((0,), 3, 2, FEATURES, Slot("tail", 0)),
+        Last((x,)),
+    ]
+    return every_output(FEATURES, ops)
+
+
+def programs() -> dict[str, Program]:
+    """Return the programs by name."""
+    formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
+    return {**formats, "tables": tables(), "functions": functions()}
+
+
+def missing() -> set[str]:
+    """Return the operators that no program holds."""
+    held = {type(op) for program in programs().values() for op in program.ops}
+    return {operator.__name__ for operator in set(OPERATORS) - held}
