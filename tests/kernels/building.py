@@ -61,3 +61,8 @@ def check(programs: Path, *emulator: str, plans: int = 500) -> set[str]:
     ran = {line.split(":")[0] for line in compared.splitlines() if line.endswith(f" {plans} plans equal")}
     assert ran == {line.split(":")[0] for line in replayed.splitlines() if line.endswith(" vectors equal")}
     return ran
+
+
+def float_vectors() -> list[Path]:
+    """Return the stems of the golden vectors whose frames are features, not ids."""
+    return [stem for stem in vectors() if stem.name != "tables"]

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kernels.building import VECTORS, require, run, vectors
+from kernels.building import VECTORS, float_vectors, require, run
 
 # What the compiler itself asks for: blocks of memory, and which processor this is.
 ALLOWED = {"memcpy", "memmove", "memset", "memcmp", "getauxval"}
@@ -39,7 +39,7 @@ def test_row_36_library_for_aarch64_asks_for_none_either(aarch64: Path) -> None:
 
 def test_every_call_runs_where_a_system_call_kills(native: Path) -> None:
     """Strict mode: the kernel ends the process at any call but read, write and exit."""
-    assert run(native / "realtime", *vectors()) == f"{len(vectors())} plans without a system call\n"
+    assert run(native / "realtime", *float_vectors()) == f"{len(float_vectors())} plans without a system call\n"
 
 
 def test_row_4_no_import_and_no_call_changes_the_floating_point_control_register(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kernels.building import build, check, run, vectors
+from kernels.building import build, check, float_vectors, run
 from tidegate.runtime import _kernels
 
 FLAGS = (
@@ -18,7 +18,7 @@ def test_c_tests_are_clean(tmp_path: Path) -> None:
     programs = build(tmp_path, "cc", *FLAGS)
     assert check(programs, plans=200) == set(_kernels.variants())
     run(programs / "threads", "5")
-    run(programs / "realtime", *vectors())
+    run(programs / "realtime", *float_vectors())
 
 
 def test_row_34_one_model_in_many_threads_is_clean_under_the_thread_sanitizer(tmp_path: Path) -> None:
