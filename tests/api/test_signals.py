@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tidegate._signals import csv_lines, read_array, read_chunks, write_file, write_lines
+from tidegate.commands._signals import csv_lines, read_array, read_chunks, write_file, write_lines
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ChunkError
 

@@ -1,0 +1,74 @@
+"""What commands print: tables, JSON, one line on standard error."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tidegate.benchmarks.tables import Table
+    from tidegate.runtime.contract import Contract, Port
+
+    Parts = Iterator[Table | str]
+
+
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Show on standard error that something is going on, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
+
+
+def show(parts: "Parts") -> None:
+    """Print tables and lines."""
+    from tidegate.benchmarks import tables
+
+    tables.show(*parts)
+
+
+def print_json(fields: dict[str, Any]) -> None:
+    """Print JSON on standard output."""
+    typer.echo(json.dumps(fields, indent=1, default=str))
+
+
+def complain(text: str) -> None:
+    """Print one line on standard error, whatever a message brings along."""
+    line = " ".join(text.split())
+    typer.echo(f"tidegate: error: {''.join(c if c.isprintable() else '?' for c in line)}", err=True)
+
+
+def contract_table(contract: "Contract") -> "Table":
+    """Return the inputs, outputs and states of a contract."""
+    from tidegate.benchmarks.tables import Table
+
+    rows = [
+        *(["input", port.name, _axes(port)] for port in contract.inputs),
+        *(["output", port.name, _axes(port)] for port in contract.outputs),
+        *(
+            [f"state {state.kind}", f"{state.input} <- {state.output}", " x ".join(map(str, state.shape))]
+            for state in contract.states
+        ),
+    ]
+    step = contract.frame_seconds
+    rate = "no rate stated" if step is None else f"a frame every {step * 1e3:g} ms"
+    return Table(f"Contract: {rate}", ["|", "name|", "axes, shape|"], rows, whole=True)
+
+
+def _axes(port: "Port") -> str:
+    time = "one answer a chunk" if port.time_axis is None else f"time on axis {port.time_axis}"
+    return time if port.batch_axis is None else f"{time}, streams on axis {port.batch_axis}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it: `63.1 kB`."""
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.2f} MB"

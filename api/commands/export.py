@@ -1,0 +1,69 @@
+"""`tidegate export`: a PyTorch module becomes streaming ONNX."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from tidegate.commands._options import Json, Output, check_target
+from tidegate.commands._output import busy, contract_table, print_json, show, size
+
+if TYPE_CHECKING:
+    from tidegate.commands._output import Parts
+    from tidegate.export import ExportReport
+
+EXAMPLE = (
+    "tidegate export model:recognizer --weights watch.safetensors \\\n"
+    "    --example 1x20x6 --sample-rate 50 --hop 1 -o watch.onnx"
+)
+
+
+def command(
+    factory: Annotated[str, typer.Argument(metavar="PACKAGE.MODULE:FACTORY", help="What makes the torch.nn.Module.")],
+    example: Annotated[str, typer.Option(metavar="SIZES", help="Shape of one input as the module takes it: 1x20x6.")],
+    output: Output,
+    *,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its state_dict: .safetensors, .pt, .pth or .bin.")
+    ] = None,
+    sample_rate: Annotated[float | None, typer.Option(metavar="HZ", help="Samples a second of the signal.")] = None,
+    hop: Annotated[int | None, typer.Option(metavar="N", help="Samples that a frame advances.")] = None,
+    tolerance: Annotated[float, typer.Option(help="Largest relative error allowed in the proof.")] = 1e-5,
+    as_json: Json = False,
+) -> None:
+    """Export a PyTorch module as streaming ONNX.
+
+    The file is written only after it has proved equal to the module: whole, in chunks, at other lengths.
+    """
+    from tidegate.export import example_from_shape, export_model, load_module
+
+    check_target(output)
+    with busy("exporting"):
+        module = load_module(factory, weights)
+        sizes = example_from_shape(example)
+        report = export_model(module, sizes, output, sample_rate=sample_rate, hop=hop, tolerance=tolerance)
+    if as_json:
+        from dataclasses import asdict
+
+        print_json(asdict(report))
+    else:
+        show(_parts(report))
+
+
+def _parts(report: "ExportReport") -> "Parts":
+    """Give the proof and the contract of an exported file."""
+    from tidegate.benchmarks.tables import Table
+
+    rows = [
+        [
+            check.name,
+            f"{check.error:.1e}",
+            f"{'above' if check.must_differ else 'up to'} {check.tolerance:.0e}",
+            "ok" if check.passed else "FAILED",
+        ]
+        for check in report.checks
+    ]
+    yield Table("Proof: largest error relative to the largest value", ["check|", "error", "wanted", ""], rows)
+    yield contract_table(report.contract)
+    for output, state in report.folded.items():
+        yield f"Output {output} of the module is the state {state}."
+    yield f"{report.path}: {size(report.bytes)}"

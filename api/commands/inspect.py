@@ -1,0 +1,60 @@
+"""`tidegate inspect`: what a model file holds."""
+
+from typing import TYPE_CHECKING
+
+from tidegate.commands._options import File, Json
+from tidegate.commands._output import contract_table, print_json, show, size
+
+if TYPE_CHECKING:
+    from tidegate.commands._output import Parts
+    from tidegate.runtime.inspection import Inspection, RecurrentLayer
+
+EXAMPLE = "tidegate inspect kws.int8.onnx"
+
+
+def command(path: File, as_json: Json = False) -> None:
+    """Show a model's contract, layers and backend."""
+    from tidegate.runtime.inspection import inspect_file
+
+    facts = inspect_file(path)
+    if as_json:
+        print_json(facts.to_dict())
+    else:
+        show(_parts(facts))
+
+
+def _parts(facts: "Inspection") -> "Parts":
+    """Give what a model file holds."""
+    from tidegate.benchmarks.tables import Table
+
+    yield f"{facts.path}: {'compiled plan' if facts.kind == 'plan' else 'ONNX'}, {size(facts.bytes)}"
+    if facts.contract is not None:
+        yield contract_table(facts.contract)
+    columns = ["recurrent layer|", "cell|", "in -> units", "W, R", "bytes", "products"]
+    title = "Layers: precisions of W and R, with the bits that their inputs have; products are multiply-adds a step"
+    yield Table(title, columns, [_layer_row(layer) for layer in facts.layers])
+    yield f"Runs on: {facts.backend or 'nothing'}"
+    if facts.refusal:
+        yield f"Not on the engine: {facts.refusal}"
+
+
+def _layer_row(layer: "RecurrentLayer") -> list[str]:
+    cell = layer.cell if layer.direction == "forward" else f"{layer.cell} {layer.direction}"
+    sizes = f"{_known(layer.features)} -> {layer.hidden}"
+    return [layer.name, cell, sizes, _precisions(layer), str(layer.bytes), _known(layer.multiply_adds)]
+
+
+def _precisions(layer: "RecurrentLayer") -> str:
+    """Return how W and R are stored and, where the engine runs them, what they read: `W4A15g32, float32`."""
+    if layer.weight_bits is None or layer.groups is None:
+        return "-"
+    read = layer.activation_bits or (0, 0)
+    parts = zip(layer.weight_bits, layer.groups, read, strict=True)
+    return ", ".join(
+        "float32" if bits == 32 else f"W{bits}{f'A{most}' if most else ''}{f'g{group}' if group else ''}"
+        for bits, group, most in parts
+    )
+
+
+def _known(value: object) -> str:
+    return "-" if value is None else str(value)
