@@ -12,7 +12,8 @@ from ..runtime.errors import UnsupportedError
 from ..runtime.graph import Graph, attributes, label
 from .axes import Dims, set_dims
 from .editing import unused, value_names
-from .recurrent import module_path, operand
+from .naming import module_path
+from .recurrent import operand
 
 END = 2**63 - 1  # a bound that means the end
 _TIME = 2  # axis of the frames that a convolution of one axis reads

@@ -1,12 +1,8 @@
 """Small edits of an ONNX graph: rename a value, remove what is dead, forget where it was made."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 
 import onnx
-
-from ..runtime.graph import Graph
-from .recurrent import module_path
 
 
 def rename(model: onnx.ModelProto, old: str, new: str) -> None:
@@ -30,28 +26,6 @@ def value_names(model: onnx.ModelProto) -> set[str]:
 def unused(name: str, taken: Collection[str]) -> str:
     """Return a name that is not taken: this one, or with a number behind it."""
     return next(n for n in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if n not in taken)
-
-
-def name_weights(model: onnx.ModelProto) -> None:
-    """Give the weights that torch only numbers (`onnx::LSTM_193`), or computes, the name of their node and operand.
-
-    `lstm.LSTM_1.W` is the input weight of the second layer of `lstm`. Weights with several readers keep
-    their number.
-    """
-    graph = model.graph
-    readers = Counter(name for node in graph.node for name in node.input)
-    numbered = {t.name for t in graph.initializer if t.name.startswith(("onnx::", "/")) and readers[t.name] == 1}
-    version = Graph(model).opset()
-    for node in [node for node in graph.node if node.domain in ("", "ai.onnx")]:
-        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
-        for name, operand in zip(node.input, schema.inputs, strict=False):
-            if name in numbered:
-                rename(model, name, f"{weight_place(node)}.{operand.name}")
-
-
-def weight_place(node: onnx.NodeProto) -> str:
-    """Return what the names of a node's weights begin with, e.g. `lstm.LSTM_1`."""
-    return ".".join(part for part in (module_path(node), node.name.rpartition("/")[2]) if part)
 
 
 def remove_dead(model: onnx.ModelProto) -> None:

@@ -17,9 +17,10 @@ from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
 from .axes import Axes, Dims, find_axes, output_ports, set_dims, trace_dims
 from .convolutions import Causal, causal_convolutions, lift_tails
-from .editing import forget_origin, name_weights, remove_dead, rename, value_names
+from .editing import forget_origin, remove_dead, rename, value_names
 from .folding import fold_constants
 from .lifting import lift, same_values
+from .naming import name_weights
 from .optional import need
 from .projection import write_projections
 from .proof import Check, Proof, Runner
@@ -203,6 +204,8 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     folded = _fold(model, states)
     names = _final_names(model, [name for name in ports if name not in folded])
     _finish(model, {name: axes.named(dims[name]) for name in (subject.input_name, *names)}, names)
+    name_weights(model, subject.recurrent_paths)
+    forget_origin(model)
     signal = Port(subject.input_name, axes.time, axes.batch)
     outputs = tuple(replace(ports[old], name=new) for old, new in names.items())
     rate = None if sample_rate is None else float(sample_rate)
@@ -238,8 +241,6 @@ def _finish(model: onnx.ModelProto, dims: dict[str, Dims], names: dict[str, str]
     for old, new in names.items():
         rename(model, old, new)
     remove_dead(model)
-    name_weights(model)
-    forget_origin(model)
 
 
 def _check(model: onnx.ModelProto) -> None:

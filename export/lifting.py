@@ -14,7 +14,8 @@ from ..runtime.errors import UnsupportedError
 from ..runtime.graph import Graph, attributes, label
 from .axes import set_dims
 from .editing import remove_dead, rename, unused, value_names
-from .recurrent import CELLS, Slot, checked_nodes, module_path, state_sizes
+from .naming import known_path
+from .recurrent import CELLS, Slot, checked_nodes, state_sizes
 
 MIN_OPSET = 13  # since then Split takes its sizes as an input, in every version alike
 
@@ -87,7 +88,7 @@ def _origin(graph: Graph, name: str, passing: AbstractSet[str]) -> tuple[str, ..
 def _stacks(graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str]) -> list[_Stack]:
     groups: dict[tuple[str, str, tuple[int, ...]], list[onnx.NodeProto]] = defaultdict(list)
     for node in nodes:
-        groups[_known_path(module_path(node), modules), node.op_type, state_sizes(graph, node)].append(node)
+        groups[known_path(node, modules), node.op_type, state_sizes(graph, node)].append(node)
     taken: set[str] = set()
     stacks = []
     for (path, kind, sizes), layers in groups.items():
@@ -95,12 +96,6 @@ def _stacks(graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str
         taken.add(name)
         stacks.append(_Stack(name, tuple(layers), sizes))
     return stacks
-
-
-def _known_path(path: str, modules: Sequence[str]) -> str:
-    """Complete a path: a module that is called past its parent's forward is named without the parent."""
-    longer = [module for module in modules if module.endswith("." + path)]
-    return longer[0] if path and path not in modules and len(longer) == 1 else path
 
 
 def _lift_state(model: onnx.ModelProto, stack: _Stack, slot: Slot, shape: tuple[int | str, ...]) -> State:

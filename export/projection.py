@@ -7,7 +7,6 @@ from onnx import numpy_helper
 from ..runtime.arrays import Array
 from ..runtime.graph import Graph
 from ..runtime.projection import projected_lstm
-from .editing import weight_place
 
 DOMAIN = "tidegate"
 MARKER = f"{DOMAIN}::LSTM"  # reads X, h, c and the weights as torch lists them; gives Y, h, c
@@ -28,7 +27,7 @@ def _scan(model: onnx.ModelProto, graph: Graph, marker: onnx.NodeProto) -> onnx.
     x, h, c, *names = marker.input
     y, last_h, last_c = marker.output
     weights = _weights([np.asarray(graph.constant(name)) for name in names])
-    named = {key: f"{weight_place(marker)}.{key}" for key in weights}
+    named = {key: f"{marker.name}/{key}" for key in weights}
     model.graph.initializer.extend(numpy_helper.from_array(weights[key], name) for key, name in named.items())
     return projected_lstm(marker.name, [h, c, x], [last_h, last_c, y], named)
 

@@ -160,20 +160,6 @@ def _hidden_size(graph: Graph, node: onnx.NodeProto) -> int:
     return int(weights.shape[-1])
 
 
-def module_path(node: onnx.NodeProto) -> str:
-    """Return the dotted module path that torch's exporter wrote into a node's name.
-
-    `/encoder/lstm/LSTM_1` gives `encoder.lstm`. A container repeats its own name in that of its child
-    (`/enc/enc.1/lstm/LSTM` gives `enc.1.lstm`). A module at the root gives the empty string.
-    """
-    parts: list[str] = []
-    for part in node.name.strip("/").split("/")[:-1]:
-        if parts and part.startswith(parts[-1] + "."):
-            parts.pop()
-        parts.append(part)
-    return ".".join(parts)
-
-
 def _check_activations(node: onnx.NodeProto, values: dict[str, Any]) -> None:
     known = CELLS[node.op_type].activations
     seen = tuple(v.decode() for v in values.get("activations", ())) or known[0]

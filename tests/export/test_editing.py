@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import onnx
 from onnx import TensorProto, helper
-from tidegate.export.editing import forget_origin, name_weights, remove_dead, rename, value_names
+from tidegate.export.editing import forget_origin, remove_dead, rename, value_names
 
 MakeGraph = Callable[..., onnx.ModelProto]
 
@@ -43,29 +43,6 @@ def test_a_rename_reaches_branches() -> None:
     onnx.checker.check_model(model)
     assert model.graph.node[0].output[0] == "renamed"
     assert model.graph.node[2].attribute[0].g.node[0].input[0] == "renamed"
-
-
-def test_numbered_weights_are_named_after_node_and_operand(make_graph: MakeGraph) -> None:
-    model = make_graph(("/lstm/LSTM", "/lstm/LSTM_1"))
-    name_weights(model)
-    names = {tensor.name for tensor in model.graph.initializer}
-    assert {"lstm.LSTM.W", "lstm.LSTM.R", "lstm.LSTM.B", "lstm.LSTM_1.W"} <= names
-    onnx.checker.check_model(model)
-
-
-def test_a_weight_with_two_readers_keeps_its_number(make_graph: MakeGraph) -> None:
-    model = make_graph(("/a/LSTM", "/b/LSTM"))
-    layers = [node for node in model.graph.node if node.op_type == "LSTM"]
-    layers[1].input[2] = layers[0].input[2]
-    name_weights(model)
-    assert layers[0].input[2] == layers[1].input[2] == "onnx::R0"
-
-
-def test_operators_of_others_are_left_alone(make_graph: MakeGraph) -> None:
-    model = make_graph()
-    model.graph.node[-1].domain = "com.example"
-    name_weights(model)
-    assert "lstm.LSTM.W" in value_names(model)
 
 
 def test_notes_on_the_origin_are_forgotten() -> None:

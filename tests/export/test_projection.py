@@ -121,7 +121,9 @@ def test_weights_are_named_after_the_module_and_no_marker_is_left(tmp_path: Path
     export(partial(Projected, 2), tmp_path / "m.onnx")
     model = Graph.load(tmp_path / "m.onnx").model
     names = {tensor.name for tensor in model.graph.initializer}
-    assert {f"lstm.{layer}.{key}" for layer in ("LSTM", "LSTM_1") for key in "WRPB"} <= names
+    assert {
+        f"lstm.{key}_l{layer}" for layer in (0, 1) for key in ("weight_ih", "weight_hh", "weight_hr", "bias")
+    } <= names
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
     assert {node.domain for node in model.graph.node} == {""}
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tidegate.export.recurrent import checked_nodes, module_path, nonzero_source, state_sizes
+from tidegate.export.recurrent import checked_nodes, nonzero_source, state_sizes
 from tidegate.runtime.errors import ModelError, UnsupportedError
 from tidegate.runtime.graph import Graph
 
@@ -81,22 +81,6 @@ def test_other_operators_are_refused(make_graph: MakeGraph, op: str) -> None:
 def test_a_graph_without_a_recurrent_node_is_refused(make_graph: MakeGraph) -> None:
     with pytest.raises(ModelError, match="no recurrent layer found"):
         checked_nodes(Graph(make_graph(op="Relu")))
-
-
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [
-        ("/encoder/lstm/LSTM_1", "encoder.lstm"),
-        ("/LSTM", ""),
-        ("LSTM", ""),
-        ("", ""),
-        ("/layers.0/LSTM", "layers.0"),
-        ("/enc/enc.1/lstm/LSTM", "enc.1.lstm"),
-        ("/enc/enc.2/enc.2.0/LSTM", "enc.2.0"),
-    ],
-)
-def test_module_path(name: str, path: str) -> None:
-    assert module_path(helper.make_node("LSTM", ["x"], ["y"], name=name)) == path
 
 
 def test_hidden_size_comes_from_the_attribute_or_from_r(make_graph: MakeGraph) -> None:
