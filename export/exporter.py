@@ -19,7 +19,7 @@ from .axes import Axes, Dims, find_axes, output_ports, set_dims, trace_dims
 from .convolutions import Causal, causal_convolutions, lift_tails
 from .editing import forget_origin, remove_dead, rename, value_names
 from .folding import fold_constants
-from .lifting import lift, same_values
+from .lifting import lift_states, same_values
 from .naming import name_weights
 from .optional import need
 from .projection import write_projections
@@ -96,7 +96,7 @@ def export_model(
         ModelError: The module has no recurrent layer.
         BackendError: torch or onnxruntime is not installed.
     """
-    target = _writable(path)
+    target = writable(path)
     subject = _subject(model, example)
     with subject.evaluating():
         subject.try_example()
@@ -118,7 +118,12 @@ class _Draft:
     folded: dict[str, str]
 
 
-def _writable(path: str | os.PathLike[str]) -> Path:
+def writable(path: str | os.PathLike[str]) -> Path:
+    """Return where a file is to be written.
+
+    Raises:
+        ExportError: There is no folder for it, or a folder in its place.
+    """
     target = Path(path)
     if not target.parent.is_dir():
         raise ExportError(f"{target}: there is no folder {target.parent}; create it first")
@@ -200,7 +205,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     ports = {port.name: port for port in output_ports(model, dims, axes)}
     batch = 1 if axes.batch is None else "batch"
     tails = lift_tails(model, traced.convolutions, batch)
-    states = (*tails, *lift(model, batch=batch, modules=subject.recurrent_paths))
+    states = (*tails, *lift_states(model, batch=batch, modules=subject.recurrent_paths))
     folded = _fold(model, states)
     names = _final_names(model, [name for name in ports if name not in folded])
     _finish(model, {name: axes.named(dims[name]) for name in (subject.input_name, *names)}, names)
@@ -212,7 +217,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     contract = Contract((signal,), outputs, states, sample_rate=rate, hop=None if hop is None else index(hop))
     Contract.from_json(contract.to_json())  # refuses rates that are not positive
     Graph(model).set_metadata(METADATA_KEY, contract.to_json())
-    _check(model)
+    check_model(model)
     return _Draft(model, contract, _original(subject, contract, names | folded), folded)
 
 
@@ -243,7 +248,12 @@ def _finish(model: onnx.ModelProto, dims: dict[str, Dims], names: dict[str, str]
     remove_dead(model)
 
 
-def _check(model: onnx.ModelProto) -> None:
+def check_model(model: onnx.ModelProto) -> None:
+    """Hold a finished model against the ONNX checker.
+
+    Raises:
+        ExportError: The checker refuses it.
+    """
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

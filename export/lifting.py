@@ -29,7 +29,9 @@ class _Stack:
     sizes: tuple[int, ...]
 
 
-def lift(model: onnx.ModelProto, *, batch: int | str = "batch", modules: Sequence[str] = ()) -> tuple[State, ...]:
+def lift_states(
+    model: onnx.ModelProto, *, batch: int | str = "batch", modules: Sequence[str] = ()
+) -> tuple[State, ...]:
     """Make the states of all recurrent nodes inputs and outputs of the graph, in place.
 
     Each module gets one pair of tensors a state, `<module path>.h_in` and `<module path>.h_out` and the

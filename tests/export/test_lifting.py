@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 from tidegate.export.axes import shape_of
-from tidegate.export.lifting import lift, same_values
+from tidegate.export.lifting import lift_states, same_values
 from tidegate.runtime.contract import State
 from tidegate.runtime.errors import UnsupportedError
 
@@ -31,7 +31,7 @@ def _run(model: onnx.ModelProto, feeds: Feeds) -> Feeds:
 
 def test_one_layer_is_connected_directly(make_graph: MakeGraph) -> None:
     model = make_graph()
-    states = lift(model)
+    states = lift_states(model)
     assert states == (
         State("lstm.h_in", "lstm.h_out", "h", (1, "batch", 4)),
         State("lstm.c_in", "lstm.c_out", "c", (1, "batch", 4)),
@@ -44,7 +44,7 @@ def test_one_layer_is_connected_directly(make_graph: MakeGraph) -> None:
 
 def test_stacked_layers_share_one_tensor_a_state(make_graph: MakeGraph) -> None:
     model = make_graph(("/encoder/lstm/LSTM", "/encoder/lstm/LSTM_1", "/encoder/lstm/LSTM_2"))
-    states = lift(model)
+    states = lift_states(model)
     assert [(state.input, state.shape) for state in states] == [
         ("encoder.lstm.h_in", (3, "batch", 4)),
         ("encoder.lstm.c_in", (3, "batch", 4)),
@@ -59,7 +59,7 @@ def test_stacked_layers_share_one_tensor_a_state(make_graph: MakeGraph) -> None:
 def test_layers_keep_their_order_in_the_state(make_graph: MakeGraph) -> None:
     model = make_graph(("/lstm/LSTM", "/lstm/LSTM_1"))
     layers = [node for node in model.graph.node if node.op_type == "LSTM"]
-    lift(model)
+    lift_states(model)
     split = next(node for node in model.graph.node if node.input[0] == "lstm.c_in")
     concat = next(node for node in model.graph.node if list(node.output) == ["lstm.c_out"])
     assert [layer.input[6] for layer in layers] == list(split.output)
@@ -68,40 +68,40 @@ def test_layers_keep_their_order_in_the_state(make_graph: MakeGraph) -> None:
 
 def test_modules_at_different_depths_get_their_own_states(make_graph: MakeGraph) -> None:
     model = make_graph(("/encoder/lstm/LSTM", "/head/LSTM"), hidden=[4, 4])
-    names = [state.input for state in lift(model)]
+    names = [state.input for state in lift_states(model)]
     assert names == ["encoder.lstm.h_in", "encoder.lstm.c_in", "head.h_in", "head.c_in"]
 
 
 def test_nodes_without_a_module_are_named_after_their_operator(make_graph: MakeGraph) -> None:
-    assert [state.input for state in lift(make_graph(("/LSTM",)))] == ["lstm.h_in", "lstm.c_in"]
+    assert [state.input for state in lift_states(make_graph(("/LSTM",)))] == ["lstm.h_in", "lstm.c_in"]
 
 
 def test_unlike_layers_of_one_name_are_kept_apart(make_graph: MakeGraph) -> None:
     model = make_graph(("LSTM_0", "LSTM_1"), hidden=[4, 6])
     model.graph.node[-2].input[5] = model.graph.node[-2].input[6] = ""  # an absent input is zeros too
-    assert [(s.input, s.shape[2]) for s in lift(model)][::2] == [("lstm.h_in", 4), ("lstm_1.h_in", 6)]
+    assert [(s.input, s.shape[2]) for s in lift_states(model)][::2] == [("lstm.h_in", 4), ("lstm_1.h_in", 6)]
 
 
 def test_known_module_paths_complete_a_name(make_graph: MakeGraph) -> None:
-    states = lift(make_graph(("/lstm/LSTM",)), modules=["model.lstm", "model.gru"])
+    states = lift_states(make_graph(("/lstm/LSTM",)), modules=["model.lstm", "model.gru"])
     assert states[0].input == "model.lstm.h_in"
 
 
 @pytest.mark.parametrize("modules", [["lstm", "model.lstm"], ["a.lstm", "b.lstm"]])
 def test_a_name_that_two_modules_could_bear_stays(make_graph: MakeGraph, modules: list[str]) -> None:
-    assert lift(make_graph(("/lstm/LSTM",)), modules=modules)[0].input == "lstm.h_in"
+    assert lift_states(make_graph(("/lstm/LSTM",)), modules=modules)[0].input == "lstm.h_in"
 
 
 def test_a_fixed_batch_stands_in_the_shape(make_graph: MakeGraph) -> None:
     model = make_graph()
-    assert lift(model, batch=1)[0].shape == (1, 1, 4)
+    assert lift_states(model, batch=1)[0].shape == (1, 1, 4)
     assert shape_of(model.graph.input[1]) == (1, 1, 4)
 
 
 def test_dead_makers_of_zeros_are_removed(make_graph: MakeGraph) -> None:
     model = make_graph()
     assert any(node.op_type == "ConstantOfShape" for node in model.graph.node)
-    lift(model)
+    lift_states(model)
     assert not {"ConstantOfShape", "Shape", "Constant"} & {node.op_type for node in model.graph.node}
 
 
@@ -109,28 +109,28 @@ def test_final_states_that_nobody_reads_are_added(make_graph: MakeGraph) -> None
     model = make_graph()
     node = next(node for node in model.graph.node if node.op_type == "LSTM")
     del node.output[1:]
-    lift(model)
+    lift_states(model)
     assert list(node.output) == ["Y0", "lstm.h_out", "lstm.c_out"]
 
 
 def test_a_final_state_that_was_an_output_keeps_its_name_too(make_graph: MakeGraph) -> None:
     model = make_graph()
     model.graph.output.append(helper.make_tensor_value_info("Yh0", 1, None))
-    states = lift(model)
+    states = lift_states(model)
     assert _names(model.graph.output) == ["y", "Yh0", "lstm.h_out", "lstm.c_out"]
     assert same_values(model, states) == {"Yh0": "lstm.h_out"}
 
 
 def test_an_old_operator_set_is_refused(make_graph: MakeGraph) -> None:
     with pytest.raises(UnsupportedError, match=r"opset 12, wanted at least 13; use onnx.version_converter"):
-        lift(make_graph(opset=12))
+        lift_states(make_graph(opset=12))
 
 
 def test_a_name_already_taken_is_refused(make_graph: MakeGraph) -> None:
     model = make_graph()
     model.graph.node.append(helper.make_node("Identity", ["x"], ["lstm.c_out"]))
     with pytest.raises(UnsupportedError, match=r"already has a value 'lstm.c_out'"):
-        lift(model)
+        lift_states(model)
 
 
 @given(
@@ -148,7 +148,7 @@ def test_a_lifted_graph_in_chunks_equals_the_original_whole(
     model = make_graph(names, hidden=[hidden] * layers)
     x = np.random.default_rng(seed).standard_normal((sum(chunks), batch, 3)).astype(np.float32)
     whole = _run(model, {"x": x})["y"]
-    states = lift(model)
+    states = lift_states(model)
     carried: Feeds = {s.input: np.zeros(s.concrete_shape(batch), np.float32) for s in states}
     pieces = []
     for chunk in np.split(x, np.cumsum(chunks)[:-1]):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from tidegate.export.lifting import lift
+from tidegate.export.lifting import lift_states
 from tidegate.export.proof import Check, Proof, Runner, relative_error
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import ExportError
@@ -33,14 +33,14 @@ def _prove(model: onnx.ModelProto, states: tuple[State, ...], original: onnx.Mod
 
 def test_a_good_file_passes(make_graph: MakeGraph) -> None:
     model = make_graph(NAMES)
-    checks = _prove(model, lift(model), make_graph(NAMES))
+    checks = _prove(model, lift_states(model), make_graph(NAMES))
     assert all(check.passed for check in checks)
     assert sum(check.must_differ for check in checks) == 5
 
 
 def test_a_wrong_weight_fails_at_once(make_graph: MakeGraph) -> None:
     model = make_graph(NAMES)
-    states = lift(model)
+    states = lift_states(model)
     weights = next(tensor for tensor in model.graph.initializer if tensor.name == "onnx::R1")
     changed = numpy_helper.to_array(weights).copy()
     changed[0, 0, 0] += 0.1
@@ -51,7 +51,7 @@ def test_a_wrong_weight_fails_at_once(make_graph: MakeGraph) -> None:
 
 def test_swapped_h_and_c_fail(make_graph: MakeGraph) -> None:
     model = make_graph(NAMES)
-    h, c = lift(model)
+    h, c = lift_states(model)
     states = (replace(h, output=c.output), replace(c, output=h.output))
     with pytest.raises(ExportError, match=r"in chunks of 1 \(14 chunks\): output 'y' at \[1, .*, frame 1: seen"):
         _prove(model, states, make_graph(NAMES))
@@ -59,7 +59,7 @@ def test_swapped_h_and_c_fail(make_graph: MakeGraph) -> None:
 
 def test_swapped_layers_fail(make_graph: MakeGraph) -> None:
     model = make_graph(NAMES)
-    states = lift(model)
+    states = lift_states(model)
     concat = next(node for node in model.graph.node if list(node.output) == ["lstm.h_out"])
     concat.input[:] = reversed(concat.input)
     with pytest.raises(ExportError, match="in chunks of 1"):
@@ -68,7 +68,7 @@ def test_swapped_layers_fail(make_graph: MakeGraph) -> None:
 
 def test_a_state_that_is_not_connected_fails(make_graph: MakeGraph) -> None:
     model = make_graph(NAMES)
-    states = lift(model)
+    states = lift_states(model)
     for node in model.graph.node:
         node.input[:] = ["" if name == "lstm.c_in.1" else name for name in node.input]
     with pytest.raises(ExportError, match="in chunks of 1"):
@@ -83,14 +83,14 @@ def test_a_state_that_only_looks_connected_fails(make_graph: MakeGraph) -> None:
         values = numpy_helper.to_array(bias).copy()
         values[0, 8:12] = -200  # gates stand as i, o, f, c
         bias.CopyFrom(numpy_helper.from_array(values, bias.name))
-    states = lift(graphs[0])
+    states = lift_states(graphs[0])
     with pytest.raises(ExportError, match=r"lstm.c_in zeroed in layer 0: the answer changes by .*, wanted more than"):
         _prove(graphs[0], states, graphs[1])
 
 
 def test_an_answer_of_another_shape_fails(make_graph: MakeGraph) -> None:
     model = make_graph()
-    states = lift(model)
+    states = lift_states(model)
     squeeze = model.graph.node[-1]
     model.graph.node[-1].CopyFrom(helper.make_node("Identity", [squeeze.input[0]], ["y"]))
     del model.graph.output[0].type.tensor_type.shape.dim[:]
