@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # What builds the package, then what checks it.
-TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest ruff mypy types-protobuf clang-format
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
 .PHONY: demo test check support soak sanitize speed setup needs clean
@@ -22,7 +22,7 @@ demo: setup
 	$(BIN)/python examples/watch/demo.py
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 	bash tests/wheel.sh
 
 check: setup
