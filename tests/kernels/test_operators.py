@@ -33,5 +33,5 @@ def test_every_file_of_operators_is_listed() -> None:
     ],
 )
 def test_functions_are_those_of_the_engine(file: str, functions: dict[str, object]) -> None:
-    text = (KERNELS / f"operators/{file}.c").read_text()
+    text = (KERNELS / f"operators/{file}.h").read_text()
     assert re.findall(r"^  F\((\w+)[,)]", text, re.MULTILINE) == list(functions)

@@ -55,7 +55,7 @@ typedef int (*cell_step)(const model_op *op, const tide_variant *variant, op_sta
 
 static inline int cell_run(const model_op *op, const op_scratch *scratch, op_state *state, const float *in,
                            uint32_t frames, float *out, cell_step step) {
-  const size_t stride = tide_project(scratch, &op->matrices[0], in, frames);
+  const size_t stride = tide_project(scratch, &op->matrices[0], in, frames, scratch->rows);
   for (uint32_t t = 0; t < frames; t++) {
     const int turn = state->turn;
     state->turn = 1 - turn;

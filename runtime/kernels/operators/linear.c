@@ -18,11 +18,13 @@ static void prepare(tide_arena *arena, const plan_op *source, const tide_variant
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
                float *out) {
   (void)state;
-  const size_t stride = tide_project(scratch, &op->matrices[0], in[0], frames);
-  for (uint32_t t = 0; t < frames; t++) {
+  const tide_matrix *w = &op->matrices[0];
+  const int padded = (size_t)w->vectors * scratch->variant->lanes != op->width;
+  const size_t stride = tide_project(scratch, w, in[0], frames, padded ? scratch->rows : out);
+  for (uint32_t t = 0; padded && t < frames; t++) {
     memcpy(out + (size_t)t * op->width, scratch->rows + t * stride, op->width * sizeof *out);
   }
-  return tide_in_range(out, (size_t)frames * op->width);
+  return scratch->variant->in_range(out, (size_t)frames * op->width);
 }
 
 const tide_operator tide_operator_linear = {

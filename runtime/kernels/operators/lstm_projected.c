@@ -2,9 +2,10 @@
  *
  * h has no bound, so r reads it by its largest magnitude. The gates need all of r's rows and P all of the units: both
  * are products like those of a linear layer, in the plan's order of rows, and what lies between them is plain C. */
+#include "lstm_projected.h"
+
 #include <string.h>
 
-#include "../src/functions.h"
 #include "../src/operators.h"
 
 enum { W, R, P };
@@ -67,30 +68,19 @@ static void multiply(const tide_matrix *m, const tide_variant *variant, const fl
   variant->project(m, room->codes, &scale, 1, room->rows);
 }
 
-static void update_units(const float *gates_x, const float *gates_h, size_t units, float *c, float *outputs) {
-  for (size_t i = 0; i < units; i++) {
-    const float input_gate = tide_sigmoid(gates_x[i] + gates_h[i]);
-    const float output_gate = tide_sigmoid(gates_x[units + i] + gates_h[units + i]);
-    const float forget_gate = tide_sigmoid(gates_x[2 * units + i] + gates_h[2 * units + i]);
-    const float candidate = tide_tanh(gates_x[3 * units + i] + gates_h[3 * units + i]);
-    c[i] = tide_flush(forget_gate * c[i] + input_gate * candidate);
-    outputs[i] = output_gate * tide_tanh(c[i]);
-  }
-}
-
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
                float *out) {
   const tide_variant *variant = scratch->variant;
   tide_arena arena = {.base = state->bytes};
   const room room = lay_room(&arena, op, variant);
   float *h = state->floats, *c = h + op->width;
-  const size_t stride = tide_project(scratch, &op->matrices[W], in[0], frames);
+  const size_t stride = tide_project(scratch, &op->matrices[W], in[0], frames, scratch->rows);
   for (uint32_t t = 0; t < frames; t++) {
     multiply(&op->matrices[R], variant, h, &room);
-    update_units(scratch->rows + t * stride, room.rows, units_of(op), c, room.outputs);
+    variant->update_units(scratch->rows + t * stride, room.rows, units_of(op), c, room.outputs);
     multiply(&op->matrices[P], variant, room.outputs, &room);
     for (uint32_t i = 0; i < op->width; i++) h[i] = tide_flush(room.rows[i]);
-    if (!tide_in_range(h, op->width)) return 0;
+    if (!variant->in_range(h, op->width)) return 0;
     memcpy(out + (size_t)t * op->width, h, op->width * sizeof *out);
   }
   return 1;

@@ -19,7 +19,7 @@ static int step(const model_op *op, const tide_variant *variant, op_state *state
                 const uint8_t *codes, uint8_t *next) {
   const int relu = op->function == RNN_RELU;
   state->scale = variant->rnn_step(&op->matrices[1], gates_x, codes, state->scale, relu, state->floats, next);
-  return !relu || tide_in_range(state->floats, op->width);
+  return !relu || variant->in_range(state->floats, op->width);
 }
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,

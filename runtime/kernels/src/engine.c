@@ -245,18 +245,12 @@ uint64_t tide_refused(const tide_stream *stream) { return stream->refused; }
 
 /* ---- push ---- */
 
-int tide_in_range(const float *values, size_t count) {
-  int out = 0;
-  for (size_t i = 0; i < count; i++) out |= !(fabsf(values[i]) <= 0x1p64f);
-  return !out;
-}
-
-size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float *x, uint32_t frames) {
+size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float *x, uint32_t frames, float *rows) {
   const tide_variant *variant = scratch->variant;
   for (uint32_t t = 0; t < frames; t++) {
     scratch->scales[t] = variant->encode(w, x + (size_t)t * w->columns, scratch->codes + (size_t)t * w->code_bytes);
   }
-  variant->project(w, scratch->codes, scratch->scales, frames, scratch->rows);
+  variant->project(w, scratch->codes, scratch->scales, frames, rows);
   return (size_t)w->vectors * variant->lanes;
 }
 
@@ -307,7 +301,7 @@ static int ids_ok(const float *ids, size_t count, uint32_t rows) {
 
 static int input_ok(const tide_model *model, const float *frames, size_t count) {
   if (model->ids) return ids_ok(frames, count, model->ids);
-  return tide_in_range(frames, count * model->header.input_width);
+  return model->variant->in_range(frames, count * model->header.input_width);
 }
 
 /* Consumes all frames or none. */

@@ -44,6 +44,14 @@ typedef struct tide_matrix {
   float q; /* largest code */
 } tide_matrix;
 
+/* Loops over floats that an operator's functions give; see operators/NAME.h. */
+typedef void tide_map(const float *in, size_t count, const float *numbers, float *out);
+typedef void tide_elementwise(const float *in, size_t width, const float *constant, float *out);
+/* Steps of 0 repeat a value of width 1. */
+typedef void tide_binary(const float *x, size_t x_step, const float *y, size_t y_step, size_t width, float *out);
+typedef float tide_reduce(const float *x, size_t n);
+typedef void tide_softmax(const float *x, size_t n, float *out);
+
 struct tide_variant {
   const char *name;
   uint32_t lanes;
@@ -64,6 +72,17 @@ struct tide_variant {
   /* One step of an RNN, the same way. `scale` is that of the codes where r reads frames, else 1; so is the result. */
   float (*rnn_step)(const tide_matrix *r, const float *gates_x, const uint8_t *codes, float scale, int relu, float *h,
                     uint8_t *next);
+  /* Whether all magnitudes are at most 2^64; NaN and infinity are not. */
+  int (*in_range)(const float *values, size_t count);
+  /* The functions of float operators, by their numbers in a plan less 1. */
+  tide_map *const *map;
+  tide_elementwise *const *elementwise;
+  tide_binary *const *binary;
+  tide_reduce *const *reduce;
+  tide_softmax *const *softmax;
+  void (*layer_norm)(const float *x, size_t n, const float *scale, const float *bias, float epsilon, float *out);
+  /* The gates of an LSTM with projection: c in place, o * tanh(c) to `outputs`. */
+  void (*update_units)(const float *gates_x, const float *gates_h, size_t units, float *c, float *outputs);
 };
 
 #define TIDE_VARIANT(name) extern const tide_variant tide_variant_##name;

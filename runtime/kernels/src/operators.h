@@ -86,9 +86,7 @@ static inline plan_shape tide_same_shape(const plan_op *op, const plan_shape *in
   return in[0];
 }
 
-/* Rows of a matrix for the frames of a block, in scratch->rows; returns the stride. */
-size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float *x, uint32_t frames);
-/* Whether all magnitudes are at most 2^64; NaN and infinity are not. */
-int tide_in_range(const float *values, size_t count);
+/* Rows of a matrix for the frames of a block, to `rows`; returns the stride. */
+size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float *x, uint32_t frames, float *rows);
 
 #endif
