@@ -166,19 +166,19 @@ static void lay_states(tide_arena *arena, const tide_model *model, tide_stream *
 }
 
 static tide_stream *lay_stream(tide_arena *arena, const tide_model *model) {
-  const uint32_t ops = model->header.ops;
+  const uint32_t ops = model->header.ops, most = model->variant->block;
   tide_stream *stream = tide_take(arena, sizeof *stream);
   const float **values = tide_take(arena, (ops + 1) * sizeof *values);
   float **blocks = tide_take(arena, (ops + 1) * sizeof *blocks);
-  uint8_t *codes = tide_take(arena, BLOCK * model->code_bytes);
-  float *scales = tide_take(arena, BLOCK * sizeof *scales);
-  float *rows = tide_take(arena, BLOCK * model->row_floats * sizeof *rows);
+  uint8_t *codes = tide_take(arena, most * model->code_bytes);
+  float *scales = tide_take(arena, most * sizeof *scales);
+  float *rows = tide_take(arena, most * model->row_floats * sizeof *rows);
   if (stream) {
     *stream = (tide_stream){.model = model, .values = values, .blocks = blocks};
     stream->scratch = (op_scratch){model->variant, codes, scales, rows};
   }
   for (uint32_t i = 0; i < ops; i++) {
-    float *block = tide_take(arena, BLOCK * model->ops[i].width * sizeof *block);
+    float *block = tide_take(arena, most * model->ops[i].width * sizeof *block);
     if (stream) values[i + 1] = blocks[i + 1] = block;
   }
   lay_states(arena, model, stream);
@@ -306,11 +306,11 @@ static int input_ok(const tide_model *model, const float *frames, size_t count) 
 
 /* Consumes all frames or none. */
 static tide_status consume(tide_stream *stream, const float *frames, size_t count, float *const *outputs) {
-  const uint32_t width = stream->model->header.input_width;
+  const uint32_t width = stream->model->header.input_width, most = stream->model->variant->block;
   if (!input_ok(stream->model, frames, count)) return TIDE_E_INPUT;
   if (stream->model->fallible) memcpy(stream->before, stream->carried, stream->carried_bytes);
   for (size_t done = 0; done < count;) {
-    const uint32_t block = count - done < BLOCK ? (uint32_t)(count - done) : BLOCK;
+    const uint32_t block = count - done < most ? (uint32_t)(count - done) : most;
     const int last = done + block == count;
     if (!run_block(stream, frames + done * width, block, last)) return roll_back(stream);
     copy_outputs(stream, done, block, last, outputs);

@@ -16,7 +16,8 @@ typedef enum tide_format {
   FORMATS
 } tide_format;
 
-/* A weight matrix packed for a variant.
+/* A weight matrix packed for a variant, or for one that reads rows in place as the plan has it: then `panels` are its
+ * codes, a vector is a row, and `group_steps` are inputs.
  *
  * Rows stand in vectors of `lanes`, vectors in panels of the widths that tide_panel_width gives. Within a
  * panel the inputs go in steps of the format's depth, and for each step all vectors of the panel follow each
@@ -26,7 +27,7 @@ typedef enum tide_format {
 typedef struct tide_matrix {
   tide_format format;
   const int8_t *panels;
-  const float *scales; /* row scales, 1 where groups have theirs; where h in (-1, 1) is read, already times 1/q */
+  const float *scales; /* row scales, 1 where groups have theirs, times code_scale; in place those of the plan */
   const float *bias;   /* of what reads its own h NULL where there is none */
   uint32_t gates;      /* of a unit; 1: any rows */
   uint32_t rows, columns;
@@ -41,7 +42,8 @@ typedef struct tide_matrix {
   int32_t centre;
   uint32_t groups, starts;
   plan_reading reading;
-  float q; /* largest code */
+  float q;          /* largest code */
+  float code_scale; /* what a code of the own h in (-1, 1) is worth, 1/q; else 1, for its scale comes with it */
 } tide_matrix;
 
 /* Loops over floats that an operator's functions give; see operators/NAME.h. */
@@ -54,6 +56,9 @@ typedef void tide_softmax(const float *x, size_t n, float *out);
 
 struct tide_variant {
   const char *name;
+  int in_place;   /* it reads weights, scales and biases where the plan has them; nothing is packed */
+  uint32_t block; /* frames that go through the operations together; longer pushes run block after block, so scratch is
+                   * bounded. With 16 the input part runs at the arithmetic's peak, not the memory's. */
   uint32_t lanes;
   uint32_t depth;
   uint32_t panel;           /* vectors in a full panel, a multiple of 4 */

@@ -4,10 +4,6 @@
 
 #include "kernels.h"
 
-/* Frames that go through the operations together. Longer pushes run block after block, so scratch is
- * bounded; with 16 frames the input part already runs at the arithmetic's peak, not the memory's. */
-enum { BLOCK = 16 };
-
 typedef struct tide_operator tide_operator;
 
 /* An operation of a model, ready to run. */
@@ -45,12 +41,12 @@ typedef struct op_vector {
   uint32_t count;
 } op_vector;
 
-/* Room that operations share, for the frames of one block. */
+/* Room that operations share, for the frames of one block; so many as the variant's `block`. */
 typedef struct op_scratch {
   const tide_variant *variant;
-  uint8_t *codes; /* [BLOCK, code bytes of the widest matrix] */
-  float *scales;  /* [BLOCK] */
-  float *rows;    /* [BLOCK, packed rows of the largest matrix] */
+  uint8_t *codes; /* [block, code bytes of the widest matrix] */
+  float *scales;  /* [block] */
+  float *rows;    /* [block, packed rows of the largest matrix] */
 } op_scratch;
 
 struct tide_operator {

@@ -106,9 +106,9 @@ static float bias_of(const packing *p, const float *bias, int64_t row) {
 }
 
 /* Other scales are known only with the codes: from the frame, or from the layer below. */
-static float code_scale_of(const packing *p) {
-  const int fixed = p->role == READS_OWN_H && p->m->reading == READ_HIDDEN && p->packed->format != FORMAT_FLOAT;
-  return fixed ? 1.0f / p->packed->q : 1.0f;
+static float code_scale_of(const tide_matrix *packed, tide_role role) {
+  const int fixed = role == READS_OWN_H && packed->reading == READ_HIDDEN && packed->format != FORMAT_FLOAT;
+  return fixed ? 1.0f / packed->q : 1.0f;
 }
 
 static void pack_rows(const packing *p, const float *bias) {
@@ -116,14 +116,13 @@ static void pack_rows(const packing *p, const float *bias) {
   int8_t *panels = (int8_t *)packed->panels;
   float *scales = (float *)packed->scales, *biases = (float *)packed->bias;
   const int by_rows = packed->groups == 1 && packed->format != FORMAT_FLOAT;
-  const float code_scale = code_scale_of(p);
   for (uint32_t first = 0, width; first < packed->vectors; first += width) {
     width = tide_panel_width(p->variant->panel, packed->gates, packed->vectors - first);
     panels = pack_panel(p, first, width, panels);
     for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
       const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
       const uint32_t at = first * p->variant->lanes + i;
-      scales[at] = row < 0 ? 1.0f : code_scale * (by_rows ? p->m->scales[row] : 1.0f);
+      scales[at] = row < 0 ? 1.0f : packed->code_scale * (by_rows ? p->m->scales[row] : 1.0f);
       if (biases) biases[at] = bias_of(p, bias, row);
     }
   }
@@ -151,6 +150,14 @@ static void lay_steps(tide_matrix *packed, const plan_matrix *m, const tide_vari
   lay_codes(packed, variant, depth);
 }
 
+/* The plan's rows as they lie, each in whole bytes. */
+static tide_matrix in_place(tide_matrix rows, const plan_matrix *m, const float *bias) {
+  rows.vectors = m->rows, rows.group_steps = m->group;
+  rows.vector_bytes = ((size_t)m->columns * m->weight_bits + 7) / 8;
+  rows.panels = m->codes, rows.scales = m->scales, rows.bias = bias;
+  return rows;
+}
+
 tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates, tide_role role,
                       const tide_variant *variant) {
   tide_matrix packed = {
@@ -166,7 +173,9 @@ tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias
                 : m->weight_bits == 8 ? variant->centre8
                                       : 0,
   };
+  packed.code_scale = code_scale_of(&packed, role);
   lay_steps(&packed, m, variant);
+  if (variant->in_place) return in_place(packed, m, bias);
   const size_t rows = (size_t)packed.vectors * variant->lanes;
   packed.panels = tide_take(arena, packed.vectors * packed.vector_bytes);
   packed.scales = tide_take(arena, rows * sizeof(float));

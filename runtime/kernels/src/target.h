@@ -33,4 +33,21 @@
 #define TIDE_HAS_NEON_DOTPROD 1
 #endif
 
+/* Those of 32-bit Arm are switched on by the compiler's flags alone (-mcpu=cortex-m4, -mfpu=neon). */
+#if defined(__ARM_FEATURE_MVE)
+#define TIDE_HAS_HELIUM 1
+#else
+#define TIDE_HAS_HELIUM 0
+#endif
+#if defined(__ARM_FEATURE_SIMD32) && __ARM_ARCH_PROFILE == 'M' && !TIDE_HAS_HELIUM
+#define TIDE_HAS_ARM_DSP 1
+#else
+#define TIDE_HAS_ARM_DSP 0
+#endif
+#if defined(__ARM_NEON) && !defined(__aarch64__)
+#define TIDE_HAS_NEON32 1
+#else
+#define TIDE_HAS_NEON32 0
+#endif
+
 #endif
