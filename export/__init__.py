@@ -1,10 +1,11 @@
-"""Export: a torch.nn.Module in, a streaming ONNX file out that has proved equal to it.
+"""Export: a torch.nn.Module or an ONNX file of others in, a streaming ONNX file out that has proved equal to it.
 
 torch and onnxruntime are imported when an export runs, not with this package.
 """
 
 from .exporter import ExportReport, export_model
 from .factory import example_from_shape, load_module
+from .lifter import LiftReport, lift
 from .proof import Check
 
-__all__ = ["Check", "ExportReport", "example_from_shape", "export_model", "load_module"]
+__all__ = ["Check", "ExportReport", "LiftReport", "example_from_shape", "export_model", "lift", "load_module"]

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from ..runtime.arrays import Array
 from ..runtime.contract import Port
 from ..runtime.errors import ContractError
 from ..runtime.graph import Graph, attributes, label
@@ -25,7 +26,12 @@ Dims = tuple[int | str | None, ...]
 _SIZES = ((1009, 1021, 1033, 1049, 1061), (1013, 1031, 1039, 1051, 1063))
 
 # What sizes are computed with; none of them makes much of little.
-_OF_SIZES = frozenset(("Add", "Cast", "Concat", "Div", "Gather", "Mul", "Slice", "Squeeze", "Sub", "Unsqueeze"))
+_OF_SIZES = frozenset(
+    (
+        *("Add", "Cast", "Concat", "Div", "Equal", "Gather", "Mul"),
+        *("Not", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,24 @@ def trace_dims(model: onnx.ModelProto, free: Sequence[int]) -> dict[str, Dims]:
         model: An ONNX model with one signal input.
         free: The axes of the input whose sizes may vary.
     """
-    first, second = (_shapes(model, dict(zip(free, sizes, strict=False))) for sizes in _SIZES)
+    source = signal_input(model).name
+    first, second = (_sized(model, source, dict(zip(free, sizes, strict=False)))[1] for sizes in _SIZES)
     known = {name: dims for name, dims in first.items() if len(second.get(name, ())) == len(dims)}
     return {name: _compare(dims, second[name], free) for name, dims in known.items()}
+
+
+def settled_values(model: onnx.ModelProto, source: str, free: Sequence[int], names: Sequence[str]) -> dict[str, Array]:
+    """Return, of some values, those that are computed from sizes and are the same whatever the free ones are.
+
+    Args:
+        model: An ONNX model.
+        source: Its signal input; what other inputs leave open is counted as the first free axis.
+        free: The axes of the signal whose sizes may vary.
+        names: The values.
+    """
+    first, second = (Graph(_sized(model, source, dict(zip(free, s, strict=False)))[0]) for s in _SIZES)
+    pairs = {name: (first.constant(name), second.constant(name)) for name in names}
+    return {name: a for name, (a, b) in pairs.items() if a is not None and b is not None and np.array_equal(a, b)}
 
 
 def find_axes(model: onnx.ModelProto, dims: dict[str, Dims]) -> Axes:
@@ -119,19 +140,24 @@ def shape_of(item: onnx.ValueInfoProto) -> Dims:
     return tuple(d.dim_param or (d.dim_value if d.HasField("dim_value") else None) for d in dims)
 
 
-def _shapes(model: onnx.ModelProto, sizes: dict[int, int]) -> dict[str, Dims]:
-    """Infer all shapes with the given sizes of the input's axes."""
+def _sized(model: onnx.ModelProto, source: str, sizes: dict[int, int]) -> tuple[onnx.ModelProto, dict[str, Dims]]:
+    """Return a copy in which the signal's axes have sizes and all that follows from them stands, and all shapes."""
     sized = onnx.ModelProto()
     sized.CopyFrom(model)
-    source = signal_input(sized)
-    set_dims(source, tuple(sizes.get(i, size) for i, size in enumerate(shape_of(source))))
+    first = next(iter(sizes.values()), None)
+    for item in sized.graph.input:
+        dims = shape_of(item)
+        if item.name == source:
+            set_dims(item, tuple(sizes.get(i, size) for i, size in enumerate(dims)))
+        else:
+            set_dims(item, tuple(size if isinstance(size, int) else first for size in dims))
     del sized.graph.value_info[:]
     for output in sized.graph.output:  # the exporter's own guess would be merged in
         output.type.tensor_type.ClearField("shape")
     shapes = _infer(sized)
     while _settle_sizes(sized, shapes):
         shapes |= _infer(sized)
-    return shapes
+    return sized, shapes
 
 
 def _infer(model: onnx.ModelProto) -> dict[str, Dims]:
@@ -174,12 +200,12 @@ def _axes_of(node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
     time, batch = (_number(size) for size in (*read, None, None)[:2])
     if time is None:
         raise ContractError(
-            f"{label(node)} reads {_text(read)} as [time, batch, features]: its frames are not those of "
+            f"{label(node)} reads {text(read)} as [time, batch, features]: its frames are not those of "
             "the input, wanted one for each; the forward may fix the length, skip frames or fold time into the batch"
         )
     if batch is None and read[1] != 1:
         raise ContractError(
-            f"{label(node)} reads {_text(read)} as [time, batch, features]: its batch is not that of the "
+            f"{label(node)} reads {text(read)} as [time, batch, features]: its batch is not that of the "
             "input, wanted one row for each stream; keep the batch axis apart"
         )
     return Axes(time, batch)
@@ -189,7 +215,8 @@ def _number(size: int | str | None) -> int | None:
     return int(size.removeprefix("axis")) if isinstance(size, str) else None
 
 
-def _text(dims: Dims) -> str:
+def text(dims: Dims) -> str:
+    """Return a shape as messages show it."""
     return f"[{', '.join('?' if size is None else str(size) for size in dims)}]"
 
 
@@ -198,7 +225,7 @@ def _port(name: str, dims: Dims, axes: Axes) -> Port:
     if None in dims or times > 1 or batches != int(axes.batch is not None):
         wanted = "fixed sizes" + (", time at most once" if axes.batch is None else ", batch once and time at most once")
         raise ContractError(
-            f"output {name!r} has shape {_text(dims)}, wanted {wanted}; "
+            f"output {name!r} has shape {text(dims)}, wanted {wanted}; "
             "return a row for each frame or for the last one, and keep the batch apart: squeeze() may drop it"
         )
     position = {size: i for i, size in enumerate(dims) if isinstance(size, str)}

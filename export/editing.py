@@ -1,19 +1,23 @@
 """Small edits of an ONNX graph: rename a value, remove what is dead, forget where it was made."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import onnx
 
 
 def rename(model: onnx.ModelProto, old: str, new: str) -> None:
     """Rename a value wherever it stands: nodes, subgraphs, initializers, inputs and outputs."""
+    rename_all(model, {old: new})
+
+
+def rename_all(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
+    """Rename several values at once, old names to new."""
     for graph in _graphs(model.graph):
         for node in graph.node:
-            node.input[:] = [new if name == old else name for name in node.input]
-            node.output[:] = [new if name == old else name for name in node.output]
+            node.input[:] = [names.get(name, name) for name in node.input]
+            node.output[:] = [names.get(name, name) for name in node.output]
         for item in _named(graph):
-            if item.name == old:
-                item.name = new
+            item.name = names.get(item.name, item.name)
 
 
 def value_names(model: onnx.ModelProto) -> set[str]:
@@ -55,13 +59,35 @@ def forget_origin(model: onnx.ModelProto) -> None:
             del item.metadata_props[:]
 
 
+def inner_graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Return the graphs in a node's attributes: branches of an If, the body of a Loop or Scan."""
+    found: list[onnx.GraphProto] = []
+    for attribute in node.attribute:
+        found += [attribute.g] if attribute.HasField("g") else []
+        found += attribute.graphs
+    return found
+
+
+def drop_identities(model: onnx.ModelProto) -> None:
+    """Let the readers of an Identity read what it repeats; those that name a graph output stay."""
+    outputs = {item.name for item in model.graph.output}
+    kept, origins = [], dict[str, str]()
+    for node in model.graph.node:
+        if node.op_type == "Identity" and node.output[0] not in outputs:
+            origins[node.output[0]] = origins.get(node.input[0], node.input[0])
+        else:
+            kept.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    rename_all(model, origins)
+
+
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """Yield a graph and all graphs inside its nodes."""
     yield graph
     for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(inner)
+        for inner in inner_graphs(node):
+            yield from _graphs(inner)
 
 
 def _named(graph: onnx.GraphProto) -> list[onnx.TensorProto | onnx.ValueInfoProto]:
@@ -72,9 +98,8 @@ def _named(graph: onnx.GraphProto) -> list[onnx.TensorProto | onnx.ValueInfoProt
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
     """Yield what a node reads, and what its subgraphs read from outside."""
     yield from node.input
-    for attribute in node.attribute:
-        for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            for graph in _graphs(inner):
-                for child in graph.node:
-                    yield from child.input
-                yield from (output.name for output in graph.output)
+    for inner in inner_graphs(node):
+        for graph in _graphs(inner):
+            for child in graph.node:
+                yield from child.input
+            yield from (output.name for output in graph.output)

@@ -206,7 +206,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     batch = 1 if axes.batch is None else "batch"
     tails = lift_tails(model, traced.convolutions, batch)
     states = (*tails, *lift_states(model, batch=batch, modules=subject.recurrent_paths))
-    folded = _fold(model, states)
+    folded = drop_repeats(model, states)
     names = _final_names(model, [name for name in ports if name not in folded])
     _finish(model, {name: axes.named(dims[name]) for name in (subject.input_name, *names)}, names)
     name_weights(model, subject.recurrent_paths)
@@ -221,7 +221,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     return _Draft(model, contract, _original(subject, contract, names | folded), folded)
 
 
-def _fold(model: onnx.ModelProto, states: Sequence[State]) -> dict[str, str]:
+def drop_repeats(model: onnx.ModelProto, states: Sequence[State]) -> dict[str, str]:
     """Drop outputs that repeat a final state, unless the module returns nothing else."""
     folded = same_values(model, states)
     kept = [item for item in model.graph.output if item.name not in folded]

@@ -12,12 +12,29 @@ from onnx import TensorProto, helper, numpy_helper
 from ..runtime.contract import State
 from ..runtime.errors import UnsupportedError
 from ..runtime.graph import Graph, attributes, label
-from .axes import set_dims
-from .editing import remove_dead, rename, unused, value_names
+from .axes import Dims, set_dims
+from .editing import remove_dead, rename, rename_all, unused, value_names
 from .naming import known_path
 from .recurrent import CELLS, Slot, checked_nodes, state_sizes
 
 MIN_OPSET = 13  # since then Split takes its sizes as an input, in every version alike
+
+
+@dataclass(frozen=True)
+class Held:
+    """A state that a file of others has as an input and an output already.
+
+    Attributes:
+        state: The pair, by the file's own names.
+        units: The recurrent node, by its name, and the slot that each row of the state is for.
+        declared: The shape of the input as the file declares it.
+        tangled: The rows of the state are not those of layers: the file's own nodes take it apart, and they stay.
+    """
+
+    state: State
+    units: tuple[tuple[str, Slot], ...]
+    declared: Dims
+    tangled: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,11 @@ class _Stack:
 
 
 def lift_states(
-    model: onnx.ModelProto, *, batch: int | str = "batch", modules: Sequence[str] = ()
+    model: onnx.ModelProto,
+    *,
+    batch: int | str = "batch",
+    modules: Sequence[str] = (),
+    held: Sequence[Held] = (),
 ) -> tuple[State, ...]:
     """Make the states of all recurrent nodes inputs and outputs of the graph, in place.
 
@@ -42,9 +63,10 @@ def lift_states(
         batch: Streams: a number, or the name of the free axis.
         modules: Paths of the recurrent modules where they are known; a node whose name holds only the
             end of one path takes that path.
+        held: States that the file had already: `unplug` took them out, and they come back under their own names.
 
     Returns:
-        The state pairs, modules in the order in which they run.
+        The state pairs: those of the file, then the modules in the order in which they run.
 
     Raises:
         UnsupportedError: A node has an option that cannot be streamed, does not start from zeros, or
@@ -54,14 +76,41 @@ def lift_states(
     graph = Graph(model)
     if graph.opset() < MIN_OPSET:
         raise UnsupportedError(f"opset {graph.opset()}, wanted at least {MIN_OPSET}; use onnx.version_converter")
-    nodes = checked_nodes(graph)
+    own = {(name, slot.kind) for state in held for name, slot in state.units}
+    nodes = checked_nodes(graph, {(name, slot.kind) for state in held if state.tangled for name, slot in state.units})
+    by_name = {node.name: node for node in nodes}
+    for known in held:
+        if not known.tangled:
+            _plug(model, [(by_name[name], slot) for name, slot in known.units], known.state)
     states = [
-        _lift_state(model, stack, slot, (len(stack.layers), batch, size))
+        _lift_state(model, stack, slot, batch, size, own)
         for stack in _stacks(graph, nodes, modules)
         for slot, size in zip(CELLS[stack.layers[0].op_type].slots, stack.sizes, strict=True)
     ]
     remove_dead(model)
-    return tuple(states)
+    return (*(known.state for known in held), *(state for state in states if state is not None))
+
+
+def unplug(model: onnx.ModelProto, held: Sequence[Held]) -> None:
+    """Take states out of a file, so that its recurrent nodes start from zeros, in place; those that are tangled stay.
+
+    The graph holds nothing dead afterwards.
+    """
+    loose = [known for known in held if not known.tangled]
+    units = {(name, slot.kind) for known in loose for name, slot in known.units}
+    for node in model.graph.node:
+        for slot in CELLS[node.op_type].slots if node.op_type in CELLS else ():
+            if (node.name, slot.kind) in units:
+                node.input[slot.input] = ""
+    taken = value_names(model)
+    renamed = {known.state.output: unused(f"{known.state.output}/was", taken) for known in loose}
+    rename_all(model, renamed)
+    gone = {known.state.input for known in loose} | set(renamed.values())
+    for items in (model.graph.input, model.graph.output):
+        kept = [item for item in items if item.name not in gone]
+        del items[:]
+        items.extend(kept)
+    remove_dead(model)
 
 
 def same_values(model: onnx.ModelProto, states: Sequence[State]) -> dict[str, str]:
@@ -100,21 +149,39 @@ def _stacks(graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str
     return stacks
 
 
-def _lift_state(model: onnx.ModelProto, stack: _Stack, slot: Slot, shape: tuple[int | str, ...]) -> State:
+def _lift_state(  # noqa: PLR0917  one caller
+    model: onnx.ModelProto,
+    stack: _Stack,
+    slot: Slot,
+    batch: int | str,
+    size: int,
+    own: AbstractSet[tuple[str, str]],
+) -> State | None:
+    """Lift a state of a module; None when the file has it already."""
+    layers = [(layer, slot) for layer in stack.layers if (layer.name, slot.kind) not in own]
+    if not layers:
+        return None
     source, target = f"{stack.name}.{slot.kind}_in", f"{stack.name}.{slot.kind}_out"
+    state = State(source, target, slot.kind, (len(layers), batch, size))
+    _plug(model, layers, state)
+    return state
+
+
+def _plug(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, Slot]], state: State) -> None:
+    """Let units start from the rows of a new input and give them to a new output."""
+    source, target = state.input, state.output
     for name in sorted({source, target} & value_names(model)):
-        raise UnsupportedError(f"{label(stack.layers[0])}: the graph already has a value {name!r}; rename it")
-    finals = [_final(node, slot, f"{target}.{i}") for i, node in enumerate(stack.layers)]
-    if len(stack.layers) == 1:
-        _connect(stack.layers[0], slot, source)
+        raise UnsupportedError(f"{label(units[0][0])}: the graph already has a value {name!r}; rename it")
+    finals = [_final(node, slot, f"{target}.{i}") for i, (node, slot) in enumerate(units)]
+    if len(units) == 1:
+        _connect(*units[0], source)
         _expose(model, finals[0], target)
     else:
-        _split(model, stack, slot, source)
+        _split(model, units, source)
         model.graph.node.append(helper.make_node("Concat", finals, [target], name=f"{target}/Concat", axis=0))
     for name, items in ((source, model.graph.input), (target, model.graph.output)):
         items.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-        set_dims(items[-1], shape)
-    return State(source, target, slot.kind, shape)
+        set_dims(items[-1], state.shape)
 
 
 def _final(node: onnx.NodeProto, slot: Slot, name: str) -> str:
@@ -139,11 +206,11 @@ def _expose(model: onnx.ModelProto, final: str, target: str) -> None:
             model.graph.node.append(helper.make_node("Identity", [target], [final], name=f"{target}/Identity"))
 
 
-def _split(model: onnx.ModelProto, stack: _Stack, slot: Slot, source: str) -> None:
-    sizes = numpy_helper.from_array(np.ones(len(stack.layers), np.int64), f"{source}.sizes")
+def _split(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, Slot]], source: str) -> None:
+    sizes = numpy_helper.from_array(np.ones(len(units), np.int64), f"{source}.sizes")
     model.graph.initializer.append(sizes)
-    parts = [f"{source}.{i}" for i in range(len(stack.layers))]
+    parts = [f"{source}.{i}" for i in range(len(units))]
     node = helper.make_node("Split", [source, sizes.name], parts, name=f"{source}/Split", axis=0)
     model.graph.node.insert(0, node)
-    for layer, part in zip(stack.layers, parts, strict=True):
+    for (layer, slot), part in zip(units, parts, strict=True):
         _connect(layer, slot, part)

@@ -111,12 +111,16 @@ class Proof:
         original: The original's answers to a whole signal, by the names and in the shapes of the file.
         example: A signal like those of later use.
         tolerance: Largest relative error.
+        lengths: Whether the original takes signals of other lengths than the example's.
+        batches: Whether it takes other numbers of streams.
     """
 
     runner: Runner
     original: Callable[[Array], Answers]
     example: Array
     tolerance: float
+    lengths: bool = True
+    batches: bool = True
 
     def run(self) -> tuple[Check, ...]:
         """Run all checks.
@@ -134,7 +138,8 @@ class Proof:
         chunked = [self._chunked(signal, chunks) for chunks in chunkings(signal.shape[self._time])]
         # A spoilt state must change more than chunking does; else the checks above could not have seen it.
         floor = max(10 * max(check.error for check in chunked), 1e-7)
-        shown = fresh(CHUNKED_FRAMES[1], None if fresh.batch is None else max(fresh.batch, SPOILT_STREAMS))
+        streams = None if fresh.batch is None else max(fresh.batch, SPOILT_STREAMS) if self.batches else fresh.batch
+        shown = fresh(CHUNKED_FRAMES[1], streams)
         own = cut(self.example, self._time, 0, min(fresh.length, CHUNKED_FRAMES[1]))
         return (*checks, *chunked, *self._spoilt([shown, own], floor))
 
@@ -150,8 +155,9 @@ class Proof:
         """Yield signals of other lengths and batches than the example's, named."""
         length, batch = fresh.length, fresh.batch
         for frames, streams in (
-            *((n, batch) for n in (1, length // 2 + 1, length + 7) if n != length),
-            *((n, m) for n, m in ((length, 1), (length, 3), (length + 3, 2)) if batch not in (None, m)),
+            *((n, batch) for n in (1, length // 2 + 1, length + 7) if n != length and self.lengths),
+            *((n, m) for n, m in ((length, 1), (length, 3)) if batch not in (None, m) and self.batches),
+            *((length + 3, m) for m in (2,) if batch not in (None, m) and self.lengths and self.batches),
         ):
             size = f"length {frames}" + ("" if batch is None else f", batch {streams}")
             own = f"length {length}" + ("" if batch is None else f", batch {batch}")

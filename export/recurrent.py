@@ -1,5 +1,6 @@
 """Recurrent nodes of an ONNX graph: what they carry, which options are refused, where their state starts."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ _MODULES = "nn.LSTM, nn.GRU or nn.RNN"
 _SEQUENCE_LENS, _PEEPHOLES = 4, 7  # positions among the inputs; only an LSTM has the last
 
 # Operators whose output holds nothing but values of their first input.
-_MOVES = frozenset(
+MOVES = frozenset(
     (
         *("Cast", "CastLike", "Expand", "Flatten", "Gather", "Identity", "Reshape"),
         *("Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
@@ -88,8 +89,22 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
     return found
 
 
-def checked_nodes(graph: Graph) -> list[onnx.NodeProto]:
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give recurrent nodes without a name, or with that of another, one of their own, in place."""
+    taken: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type in CELLS:
+            name = node.name or node.op_type
+            node.name = next(n for n in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if n not in taken)
+            taken.add(node.name)
+
+
+def checked_nodes(graph: Graph, held: Collection[tuple[str, str]] = ()) -> list[onnx.NodeProto]:
     """Return the recurrent nodes in file order, having refused those whose stream would differ from the model.
+
+    Args:
+        graph: The graph.
+        held: States, by the node's name and their kind, that start from inputs of the file; all others must from zeros.
 
     Raises:
         UnsupportedError: One has another direction, layout or activation, clips, reads sequence lengths
@@ -98,11 +113,14 @@ def checked_nodes(graph: Graph) -> list[onnx.NodeProto]:
     """
     nodes = recurrent_nodes(graph)
     for node in nodes:
-        _check_options(graph, node)
+        _check_options(node)
+        for slot in CELLS[node.op_type].slots:
+            if (node.name, slot.kind) not in held:
+                _check_initial(graph, node, slot)
     return nodes
 
 
-def _check_options(graph: Graph, node: onnx.NodeProto) -> None:
+def _check_options(node: onnx.NodeProto) -> None:
     values = attributes(node)
     for name, wanted, way_out in _OPTIONS:
         seen = values.get(name, wanted)
@@ -115,8 +133,6 @@ def _check_options(graph: Graph, node: onnx.NodeProto) -> None:
     ):
         if operand(node, position):
             raise UnsupportedError(f"{label(node)}: {name} = {operand(node, position)!r}, wanted none; {way_out}")
-    for slot in CELLS[node.op_type].slots:
-        _check_initial(graph, node, slot)
 
 
 def operand(node: onnx.NodeProto, position: int) -> str:
@@ -211,7 +227,7 @@ def _look(graph: Graph, name: str) -> tuple[str | None, list[str]]:
         filled = attributes(node).get("value")
         odd = filled is not None and numpy_helper.to_array(filled).any()
         return (label(node) if odd else None), []
-    if node.op_type in _MOVES:
+    if node.op_type in MOVES:
         return None, [node.input[0]]
     if node.op_type == "Concat":
         return None, list(node.input)

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from ..runtime.contract import Port
 from ..runtime.errors import ExportError
+from ..runtime.graph import Graph
 
 Array = npt.NDArray[Any]
 
@@ -50,6 +52,23 @@ class FreshData:
         low, high = self._example.min(), self._example.max()
         ranged: Array = np.clip(noise, low, high) if low < high else noise
         return ranged.astype(np.float32)
+
+
+def noise(model: onnx.ModelProto, port: Port, frames: int, streams: int) -> Array:
+    """Return a signal for a model: noise of variance 1, or ids that all its tables have."""
+    item = next(item for item in model.graph.input if item.name == port.name)
+    sizes = {port.time_axis: frames, port.batch_axis: streams}
+    shape = [sizes.get(axis, dim.dim_value) for axis, dim in enumerate(item.type.tensor_type.shape.dim)]
+    random, kind = np.random.default_rng(SEED), item.type.tensor_type.elem_type
+    if kind == onnx.TensorProto.FLOAT:
+        return random.standard_normal(shape).astype(np.float32)
+    return random.integers(0, _ids(Graph(model)), shape).astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+
+def _ids(graph: Graph) -> int:
+    """Return how many ids every table of a graph has."""
+    tables = [graph.constant(node.input[0]) for node in graph.nodes if node.op_type == "Gather"]
+    return min((len(table) for table in tables if table is not None and table.ndim == 2), default=2)
 
 
 def time_axis(port: Port) -> int:

@@ -40,7 +40,8 @@ class State:
     Attributes:
         input: Name of the graph input, e.g. `lstm.h_in`.
         output: Name of the graph output, e.g. `lstm.h_out`.
-        kind: `h` (hidden), `c` (cell) or `tail` (the last frames that a convolution read).
+        kind: `h` (hidden), `c` (cell), `tail` (the last frames that a convolution read) or `state` (several of these
+            in one tensor of a file of others).
         shape: Shape of both: `[layers, batch, hidden]`, of a tail `[batch, channels, frames]`; the axis that counts
             streams is the string `batch`.
         initial: `zeros`.
@@ -124,7 +125,7 @@ _CHECKS: dict[str, Any] = {
     "output": lambda v: isinstance(v, str) and v != "",
     "time_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
     "batch_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
-    "kind": lambda v: v in ("h", "c", "tail"),
+    "kind": lambda v: v in ("h", "c", "tail", "state"),
     "shape": lambda v: isinstance(v, tuple) and 0 < len(v) < 8 and all(map(_is_size, v)),
     "initial": lambda v: v == "zeros",
     "lookahead": lambda v: v == 0 and type(v) is int,

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from tidegate.benchmarks.tables import Table
+    from tidegate.export import Check
     from tidegate.runtime.contract import Contract, Port
 
     Parts = Iterator[Table | str]
@@ -43,6 +44,22 @@ def complain(text: str) -> None:
     """Print one line on standard error, whatever a message brings along."""
     line = " ".join(text.split())
     typer.echo(f"tidegate: error: {''.join(c if c.isprintable() else '?' for c in line)}", err=True)
+
+
+def proof_table(checks: "Sequence[Check]") -> "Table":
+    """Return the comparisons of a proof."""
+    from tidegate.benchmarks.tables import Table
+
+    rows = [
+        [
+            check.name,
+            f"{check.error:.1e}",
+            f"{'above' if check.must_differ else 'up to'} {check.tolerance:.0e}",
+            "ok" if check.passed else "FAILED",
+        ]
+        for check in checks
+    ]
+    return Table("Proof: largest error relative to the largest value", ["check|", "error", "wanted", ""], rows)
 
 
 def contract_table(contract: "Contract") -> "Table":

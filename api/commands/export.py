@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tidegate.commands._options import Json, Output, check_target
-from tidegate.commands._output import busy, contract_table, print_json, show, size
+from tidegate.commands._output import busy, contract_table, print_json, proof_table, show, size
 
 if TYPE_CHECKING:
     from tidegate.commands._output import Parts
@@ -51,18 +51,7 @@ def command(
 
 def _parts(report: "ExportReport") -> "Parts":
     """Give the proof and the contract of an exported file."""
-    from tidegate.benchmarks.tables import Table
-
-    rows = [
-        [
-            check.name,
-            f"{check.error:.1e}",
-            f"{'above' if check.must_differ else 'up to'} {check.tolerance:.0e}",
-            "ok" if check.passed else "FAILED",
-        ]
-        for check in report.checks
-    ]
-    yield Table("Proof: largest error relative to the largest value", ["check|", "error", "wanted", ""], rows)
+    yield proof_table(report.checks)
     yield contract_table(report.contract)
     for output, state in report.folded.items():
         yield f"Output {output} of the module is the state {state}."

@@ -15,6 +15,7 @@ NAMES = [
     "ContractError",
     "ExportError",
     "ExportReport",
+    "LiftReport",
     "Model",
     "ModelError",
     "PlanError",
@@ -27,6 +28,7 @@ NAMES = [
     "__version__",
     "compile_model",
     "export_model",
+    "lift",
     "load",
     "quantize",
 ]

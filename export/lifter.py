@@ -1,0 +1,327 @@
+"""From an ONNX file of others to a streaming one that has proved itself, without its source."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from operator import index
+
+import onnx
+
+from ..runtime.arrays import Array
+from ..runtime.contract import METADATA_KEY, Contract, Port, State
+from ..runtime.errors import ContractError, ExportError, UnsupportedError
+from ..runtime.files import write_atomic
+from ..runtime.graph import Graph
+from ..runtime.model import naming
+from .axes import Dims, set_dims, settled_values, shape_of, text
+from .branches import bind_inputs, check_nesting, open_branches
+from .convolutions import causal_convolutions, lift_tails
+from .editing import drop_identities, remove_dead
+from .exporter import ExportReport, check_model, drop_repeats, writable
+from .folding import fold_constants
+from .holding import Roles, as_shape, hold_states, likely_signal
+from .layout import Layout, find_layout
+from .lifting import Held, lift_states, unplug
+from .naming import name_weights
+from .opsets import modernize
+from .proof import Proof, Runner
+from .recurrent import checked_nodes, name_nodes
+from .rows import keep_context, run_along_rows
+from .signals import noise
+from .vendor import Vendor
+
+FRAMES, STREAMS = 20, 2  # of the proof's data, where the file leaves them open
+
+
+@dataclass(frozen=True)
+class LiftReport(ExportReport):
+    """What a lift made, told as an export tells it.
+
+    Attributes:
+        done: What was changed, a sentence each.
+    """
+
+    done: tuple[str, ...] = ()
+
+
+def lift(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    states: Mapping[str, str] | None = None,
+    values: Mapping[str, float] | None = None,
+    frame: int | None = None,
+    context: int = 0,
+    sample_rate: float | None = None,
+    hop: int | None = None,
+    tolerance: float = 1e-5,
+) -> LiftReport:
+    """Turn an ONNX file of others into a streaming one: its states become inputs and outputs, paired by a contract.
+
+    The file may hide its states (zeros inside the graph), have them as inputs and outputs already, take one frame a
+    run, ask for options in an `If`, or be quantized by onnxruntime. What is written has proved, in onnxruntime, to
+    give what the file itself gives: whole, in chunks with carried state, at other lengths and batches where the file
+    takes them; and that each state matters.
+
+    Args:
+        source: The ONNX file.
+        target: Where to write. An older file is replaced only when everything succeeded.
+        states: Which output feeds which state input, e.g. `{"h": "hn"}`. Without it names and the graph decide.
+        values: Inputs that stay the same for a whole stream, e.g. `{"sr": 16000}`; they become constants.
+        frame: New values of a frame, where the file does not say: the samples of a chunk for Silero VAD, 512.
+        context: Values of the frame before that the file wants in front of each: 64 for Silero VAD at 16 kHz. They
+            become a state.
+        sample_rate: Samples a second of the signal, for the contract.
+        hop: Samples that a frame advances, for the contract.
+        tolerance: Largest error allowed, relative to the largest value of an output.
+
+    Returns:
+        The report, with the contract, every measured error, and what was changed.
+
+    Raises:
+        ModelError: The file is not one that can be lifted; the message names the node or input, and the way out.
+        ContractError: A state, the time axis or the frame is ambiguous.
+        UnsupportedError: A node cannot be streamed.
+        ExportError: The lifted file did not prove equal; nothing was written.
+        BackendError: onnxruntime is not installed.
+    """
+    path = writable(target)
+    with _naming(source):
+        opened = _open(Graph.load(source).model, values or {}, states, _Frame(frame, context))
+        draft = _lift(opened)
+        rate = None if sample_rate is None else float(sample_rate)
+        contract = replace(draft.contract, sample_rate=rate, hop=None if hop is None else index(hop))
+        Contract.from_json(contract.to_json())  # refuses rates that are not positive
+        Graph(draft.model).set_metadata(METADATA_KEY, contract.to_json())
+        check_model(draft.model)
+        data = draft.model.SerializeToString()
+        checks = _proof(opened, draft, Runner(data, contract), tolerance).run()
+    write_atomic(path, data)
+    made_by = f"lifted from {os.fspath(source)}"
+    return LiftReport(path, len(data), contract, checks, made_by, draft.folded, (*opened.done, *draft.done))
+
+
+@contextmanager
+def _naming(source: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an error name the file that it came from."""
+    with naming(source):
+        try:
+            yield
+        except ExportError as error:
+            raise ExportError(f"{os.fspath(source)}: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What the caller says of a frame: its new values, and those of the frame before that stand in front."""
+
+    new: int | None
+    context: int
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file whose options are settled.
+
+    Attributes:
+        original: The file as it came.
+        declared: The shape of its signal as it came.
+        feeds: The inputs that became constants.
+        model: The graph, without branches.
+        roles: What its inputs are for.
+        context: As in `_Frame`.
+        done: What was changed, a sentence each.
+    """
+
+    original: bytes
+    declared: Dims
+    feeds: dict[str, Array]
+    model: onnx.ModelProto
+    roles: Roles
+    context: int
+    done: tuple[str, ...]
+
+
+def _open(
+    model: onnx.ModelProto, values: Mapping[str, float], states: Mapping[str, str] | None, frame: _Frame
+) -> _Opened:
+    original = model.SerializeToString()
+    check_nesting(model)
+    model = modernize(model)
+    _forget_weights_among_inputs(model)
+    declared = {item.name: shape_of(item) for item in model.graph.input}
+    feeds = bind_inputs(model, values)
+    first = likely_signal(model, states)
+    _fix_frame(model, first, frame)
+    opened = open_branches(model, lambda part, names: settled_values(part, first, (0,), names))
+    fold_constants(model)
+    drop_identities(model)
+    remove_dead(model)
+    name_nodes(model)
+    roles = hold_states(model, states)
+    _fix_frame(model, roles.signal, frame)
+    done = [f"Input {name} is constant: {value:g}." for name, value in values.items()]
+    done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
+    return _Opened(original, declared[roles.signal], feeds, model, roles, frame.context, tuple(done))
+
+
+def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
+    """Let weights be constants that a caller cannot replace: files of the first years list them as inputs too."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    kept = [item for item in model.graph.input if item.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+
+
+def _fix_frame(model: onnx.ModelProto, name: str, frame: _Frame) -> None:
+    """Write the size of a frame into the signal's last axis, where the caller says it."""
+    item = next(item for item in model.graph.input if item.name == name)
+    dims = shape_of(item)
+    known = dims[-1] if dims and isinstance(dims[-1], int) else None
+    if item.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        return
+    wanted = None if frame.new is None else frame.new + frame.context
+    if wanted is not None and known not in (None, wanted):
+        raise ContractError(
+            f"input {name!r} takes {known} values a frame, wanted {wanted} by frame {frame.new} and context "
+            f"{frame.context}; the file says it: leave the frame out"
+        )
+    if wanted is not None:
+        set_dims(item, (*dims[:-1], wanted))
+    elif known is None and not any(isinstance(size, int) and size > 1 for size in dims):
+        raise ContractError(
+            f"input {name!r} has shape {text(dims)}, wanted to know how many new values a frame has: --frame N; where "
+            "its caller repeats values of the frame before in front, --context M too (Silero VAD at 16 kHz: --frame "
+            "512 --context 64; at 8 kHz: --frame 256 --context 32)"
+        )
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A lifted model before its proof.
+
+    Attributes:
+        model: The model.
+        contract: Its contract.
+        layout: Which axis of its signal is what.
+        rows: Whether the original takes one frame a run.
+        folded: Outputs that repeat a state, with the state output that stands for each.
+        done: What was changed, a sentence each.
+    """
+
+    model: onnx.ModelProto
+    contract: Contract
+    layout: Layout
+    rows: bool
+    folded: dict[str, str]
+    done: tuple[str, ...]
+
+
+def _lift(opened: _Opened) -> _Draft:
+    """Lift the states of an opened file and write its contract."""
+    model, name, held = opened.model, opened.roles.signal, opened.roles.held
+    bare = _bare(model, held)
+    checked_nodes(Graph(bare))
+    layout = find_layout(bare, free_batch=all("batch" in known.state.shape for known in held))
+    unplug(model, held)
+    rows = layout is None
+    if layout is None:
+        layout = _run_along_rows(model, held)
+    ports = {port.name: port for port in layout.outputs(bare)}
+    held = tuple(_with_batch(known, layout.batch) for known in held)
+    for item in (*model.graph.input, *model.graph.output):
+        if item.name in ports or item.name == name:
+            set_dims(item, layout.axes.named(layout.dims[item.name]))
+    before = _keep_context(model, name, layout, opened.context)
+    tails = lift_tails(model, causal_convolutions(model, layout.dims), layout.batch)
+    states = (*before, *tails, *lift_states(model, batch=layout.batch, held=held))
+    folded = drop_repeats(model, states)
+    signal = Port(name, layout.axes.time, layout.streams)
+    outputs = tuple(port for name, port in ports.items() if name not in folded)
+    remove_dead(model)
+    name_weights(model)
+    done = _told(held, states, rows, opened.context)
+    return _Draft(model, Contract((signal,), outputs, states), layout, rows, folded, done)
+
+
+def _bare(model: onnx.ModelProto, held: Sequence[Held]) -> onnx.ModelProto:
+    """Return a copy without states, whose only input is its signal."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    unplug(bare, [replace(known, tangled=False) for known in held])
+    return bare
+
+
+def _run_along_rows(model: onnx.ModelProto, held: Sequence[Held]) -> Layout:
+    """Make a file that takes one frame a run take many, in place."""
+    for known in held:
+        if known.tangled:
+            raise UnsupportedError(
+                f"state {known.state.input!r} of shape {text(known.state.shape)} in a file that takes one frame a "
+                "run; wanted [layers, batch, hidden]; export the model with a time axis, or with such states"
+            )
+    run_along_rows(model)
+    layout = find_layout(model)
+    if layout is None:
+        raise UnsupportedError("the recurrent layers still run over one frame after their batch became time; report it")
+    return layout
+
+
+def _with_batch(known: Held, batch: int | str) -> Held:
+    """Give the rows of layers the streams that the lifted file takes."""
+    if known.tangled:
+        return known
+    layers, _, size = known.state.shape
+    return replace(known, state=replace(known.state, shape=(layers, batch, size)))
+
+
+def _keep_context(model: onnx.ModelProto, name: str, layout: Layout, context: int) -> tuple[State, ...]:
+    if not context:
+        return ()
+    source = next(item for item in model.graph.input if item.name == name)
+    if (layout.axes.time, len(shape_of(source)), layout.streams) != (0, 2, None):
+        raise UnsupportedError(
+            f"input {name!r} of shape {text(shape_of(source))} with a context of {context}, wanted frames of one "
+            "stream, [frames, values]"
+        )
+    return (keep_context(model, source, context),)
+
+
+def _told(held: Sequence[Held], states: Sequence[State], rows: bool, context: int) -> tuple[str, ...]:
+    """Say what was done about states."""
+    own = [known.state.input for known in held]
+    new = [state.input for state in states if state.input not in own and not state.input.endswith(".context_in")]
+    told = [f"States of the file: {', '.join(own)}."] if own else []
+    told += [f"States that were hidden: {', '.join(new)}."] if new else []
+    told += ["It takes one frame a run; frames are now the rows of its batch, so a push may have many."] if rows else []
+    told += [f"The last {context} values of each frame are kept for the next."] if context else []
+    return tuple(told)
+
+
+def _proof(opened: _Opened, draft: _Draft, runner: Runner, tolerance: float) -> Proof:
+    """Return the proof that a lifted file equals the file that it came from."""
+    vendor = _vendor(opened, draft)
+
+    def original(x: Array) -> dict[str, Array]:
+        return {draft.folded.get(name, name): value for name, value in vendor.answers(x).items()}
+
+    any_length, any_batch = vendor.takes_any_length(), draft.layout.batch == "batch"
+    frames = FRAMES if any_length or vendor.frames is None else vendor.frames
+    example = noise(draft.model, draft.contract.inputs[0], frames, STREAMS if any_batch else 1)
+    return Proof(runner, original, example, tolerance, lengths=any_length, batches=any_batch)
+
+
+def _vendor(opened: _Opened, draft: _Draft) -> Vendor:
+    """Return the file as it came, with what is known of running it."""
+    layout, declared = draft.layout, opened.declared
+    states = tuple(replace(known.state, shape=as_shape(known.declared)) for known in opened.roles.held)
+    runner = Runner(opened.original, replace(draft.contract, states=states))
+    single = draft.rows or bool(opened.context)
+    frames = _fixed(declared[layout.axes.time])
+    streams = None if layout.streams is None else _fixed(declared[layout.streams])
+    return Vendor(runner, opened.feeds, 1 if single else frames, streams, opened.context)
+
+
+def _fixed(size: int | str | None) -> int | None:
+    return size if isinstance(size, int) else None

@@ -1,0 +1,259 @@
+"""Files of others: each kind is lifted, proved and streamed; what is ambiguous is refused, and no file is left."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tidegate
+import vendors
+from onnx import TensorProto, helper
+from tidegate.export import LiftReport, lift
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.errors import ContractError, ExportError, ModelError, TidegateError, UnsupportedError
+
+Lift = Callable[..., LiftReport]
+NATIVE = 2e-6  # float weights on the engine against onnxruntime, on answers of order 1; seen: 6e-7
+
+
+@pytest.fixture
+def lifted(tmp_path: Path) -> Lift:
+    """Lift a model that was made by hand to `out.onnx`."""
+
+    def run(model: onnx.ModelProto, **options: object) -> LiftReport:
+        onnx.save(model, tmp_path / "vendor.onnx")
+        return lift(tmp_path / "vendor.onnx", tmp_path / "out.onnx", **options)  # type: ignore[arg-type]
+
+    return run
+
+
+def _signal(path: Path, frames: int = 40) -> Array:
+    port = tidegate.load(path, "onnxruntime").contract.inputs[0]
+    item = next(item for item in onnx.load(path).graph.input if item.name == port.name)
+    sizes = [dim.dim_value for dim in item.type.tensor_type.shape.dim]
+    features = [size for axis, size in enumerate(sizes) if axis not in (port.time_axis, port.batch_axis)]
+    return np.random.default_rng(1).standard_normal((frames, *features)).astype(np.float32)
+
+
+def _streamed(path: Path, backend: str, x: Array, chunk: int = 3) -> Array:
+    stream = tidegate.load(path, backend).stream()  # type: ignore[arg-type]
+    answers = [stream.push(x[i : i + chunk]) for i in range(0, len(x), chunk)]
+    assert all(isinstance(answer, np.ndarray) for answer in answers)
+    return np.concatenate([np.atleast_2d(answer) for answer in answers])  # type: ignore[arg-type]
+
+
+def _states(report: LiftReport) -> list[tuple[str, str, str]]:
+    return [(state.input, state.output, state.kind) for state in report.contract.states]
+
+
+def _assert_streams_alike(path: Path) -> None:
+    """Stream on both backends, in chunks that differ."""
+    x = _signal(path)
+    wanted = _streamed(path, "onnxruntime", x)
+    seen = _streamed(path, "native", x, 3 if wanted.shape[0] != len(x) else 7)
+    print(f"native against onnxruntime: {np.abs(seen - wanted).max():.1e}")
+    np.testing.assert_allclose(seen, wanted, atol=NATIVE)
+
+
+# ---- states that are hidden ----
+
+
+@pytest.mark.parametrize("sequences", [True, False], ids=["every frame", "last frame"])
+@pytest.mark.parametrize("batch", [1, "unk__8"], ids=["batch 1", "any batch"])
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_keras_layers_with_zeros_inside(
+    lifted: Lift, tmp_path: Path, op: str, batch: int | str, *, sequences: bool
+) -> None:
+    report = lifted(vendors.keras(op, batch=batch, sequences=sequences))
+    kinds = ["h", "c"] if op == "LSTM" else ["h"]
+    assert _states(report) == [(f"model.{op.lower()}.{k}_in", f"model.{op.lower()}.{k}_out", k) for k in kinds]
+    assert report.contract.states[0].shape == (1, "batch", 8)
+    assert report.error <= 1e-6
+    _assert_streams_alike(tmp_path / "out.onnx")
+
+
+@pytest.mark.parametrize("batch", [1, "batch"])
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_torch_exports_with_zeros_inside(lifted: Lift, tmp_path: Path, op: str, batch: int | str) -> None:
+    report = lifted(vendors.torch_zeros(op, batch=batch))
+    assert report.contract.states[0].shape == (2, "batch", 6)
+    assert (report.contract.inputs[0].time_axis, report.contract.inputs[0].batch_axis) == (1, 0)
+    _assert_streams_alike(tmp_path / "out.onnx")
+
+
+def test_a_file_of_one_batch_is_held_against_its_own_stream_by_stream(lifted: Lift) -> None:
+    checks = [check.name for check in lifted(vendors.torch_zeros(batch=1)).checks]
+    assert "whole, at length 20, batch 3 (example: length 20, batch 2)" in checks
+
+
+# ---- states that are inputs and outputs already ----
+
+NAMES = [
+    [("h0", "hn"), ("c0", "cn")],
+    [("h", "hn"), ("c", "cn")],
+    [("h_0", "h_n"), ("c_0", "c_n")],
+    [("h_in", "h_out"), ("c_in", "c_out")],
+    [("in_h", "out_h"), ("in_c", "out_c")],
+    [("past_h", "present_h"), ("past_c", "present_c")],
+    [("h_prev", "h_next"), ("c_prev", "c_next")],
+    [("hidden", "hidden_out"), ("cell", "cell_out")],
+    [("h0", "next_h0"), ("c0", "next_c0")],
+    [("input_states_1", "output_states_1"), ("input_states_2", "output_states_2")],
+]
+
+
+@pytest.mark.parametrize("names", NAMES, ids=lambda names: " ".join(f"{a}/{b}" for a, b in names))
+def test_states_under_usual_names(lifted: Lift, tmp_path: Path, names: list[tuple[str, str]]) -> None:
+    report = lifted(vendors.with_states(names))
+    assert _states(report) == [(*pair, kind) for pair, kind in zip(names, "hc", strict=True)]
+    assert not [name for name in onnx.load(tmp_path / "out.onnx").graph.node if name.op_type == "Slice"]
+    _assert_streams_alike(tmp_path / "out.onnx")
+
+
+def test_pairs_do_not_follow_the_order_of_the_outputs(lifted: Lift) -> None:
+    model = vendors.with_states([("h", "hn"), ("c", "cn")])
+    y, hn, cn = (copy.deepcopy(item) for item in model.graph.output)
+    del model.graph.output[:]
+    model.graph.output.extend([cn, y, hn])
+    assert _states(lifted(model)) == [("h", "hn", "h"), ("c", "cn", "c")]
+
+
+def test_names_that_say_nothing_are_paired_by_the_graph(lifted: Lift) -> None:
+    assert _states(lifted(vendors.with_states([("a", "u"), ("b", "v")]))) == [("a", "u", "h"), ("b", "v", "c")]
+
+
+def test_the_caller_names_the_pairs(lifted: Lift) -> None:
+    model = vendors.with_states([("a", "u"), ("b", "v")])
+    assert _states(lifted(model, states={"a": "u", "b": "v"})) == [("a", "u", "h"), ("b", "v", "c")]
+
+
+def test_a_state_that_is_there_and_one_that_is_hidden(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.with_states([("h", "hn"), ("c", "cn")])
+    for node in model.graph.node:
+        if node.op_type == "LSTM":
+            node.input[6] = ""
+    model.graph.input.remove(next(item for item in model.graph.input if item.name == "c"))
+    model.graph.output.remove(next(item for item in model.graph.output if item.name == "cn"))
+    kept = [node for node in model.graph.node if "c" not in node.input]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    assert _states(lifted(model)) == [("h", "hn", "h"), ("lstm.c_in", "lstm.c_out", "c")]
+    _assert_streams_alike(tmp_path / "out.onnx")
+
+
+@pytest.mark.parametrize("batch", ["N", 1])
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_one_frame_a_run(lifted: Lift, tmp_path: Path, op: str, batch: int | str) -> None:
+    report = lifted(vendors.one_frame(op, batch=batch))
+    assert (report.contract.inputs[0].time_axis, report.contract.outputs[0].time_axis) == (0, 0)
+    assert report.contract.states[0].shape == (1, 1, 6)
+    _assert_streams_alike(tmp_path / "out.onnx")
+
+
+def test_h_and_c_in_the_last_axis_of_one_tensor(lifted: Lift, tmp_path: Path) -> None:
+    """As DTLN keeps them; its names say nothing, so the graph does. The file's own nodes take the tensor apart."""
+    report = lifted(vendors.dtln())
+    assert _states(report) == [("input_3", "tf_op_layer_stack_2", "state")]
+    assert report.contract.states[0].shape == (1, 2, 8, 2)
+    x = _signal(tmp_path / "out.onnx")
+    seen = _streamed(tmp_path / "out.onnx", "onnxruntime", x)
+    session = onnxruntime.InferenceSession(tmp_path / "vendor.onnx", providers=["CPUExecutionProvider"])
+    state, wanted = np.zeros((1, 2, 8, 2), np.float32), []
+    for frame in x:
+        names = ["activation_2", "tf_op_layer_stack_2"]
+        answer, state = session.run(names, {"input_2": frame[None, None], "input_3": state})
+        wanted.append(answer[0, 0])
+    np.testing.assert_allclose(seen, wanted, atol=1e-6)
+
+
+# ---- refusals ----
+
+
+def _refused(tmp_path: Path, kind: type[TidegateError], message: str, run: Callable[[], object]) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        run()
+    assert str(tmp_path / "vendor.onnx") in str(caught.value)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_swapped_states_are_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.with_states([("h", "cn"), ("c", "hn")])
+    message = (
+        r"state input 'h', which starts LSTM '.*', is paired with output 'hn', which holds the final state of 'c', not "
+        r"its successor; it is 'cn' that does: --state h=cn"
+    )
+    _refused(tmp_path, ContractError, message, lambda: lifted(model))
+
+
+def test_a_state_that_fits_two_outputs_is_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.with_states([("h", "hn"), ("c", "cn")])
+    model.graph.node.append(helper.make_node("Identity", ["hn"], ["h_out"]))
+    model.graph.output.append(helper.make_tensor_value_info("h_out", TensorProto.FLOAT, [2, "batch", 6]))
+    message = r"state input 'h' may be fed by any of the outputs 'hn', 'h_out'; say which: --state h=hn"
+    _refused(tmp_path, ContractError, message, lambda: lifted(model))
+
+
+def test_a_state_that_no_output_feeds_is_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.with_states([("h", "hn"), ("c", "cn")])
+    model.graph.output.remove(next(item for item in model.graph.output if item.name == "cn"))
+    message = (
+        r"state input 'c', which starts LSTM .*, is fed by no output, wanted one .*: 'hn' \(the final state of 'h'\)"
+    )
+    _refused(tmp_path, ContractError, message, lambda: lifted(model))
+
+
+def test_a_state_that_the_caller_forgot_is_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.with_states([("h", "hn"), ("c", "cn")])
+    message = r"state input 'c', .* is not among the states given; add it: --state c=cn"
+    _refused(tmp_path, ContractError, message, lambda: lifted(model, states={"h": "hn"}))
+
+
+def test_pairs_that_the_file_does_not_have_are_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.with_states()
+    message = r"states: there is no output 'h_out'; the file has 'y', 'hn', 'cn'"
+    _refused(tmp_path, ContractError, message, lambda: lifted(model, states={"h0": "h_out"}))
+
+
+def test_two_signals_are_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.with_states()
+    model.graph.input.append(helper.make_tensor_value_info("rate", TensorProto.FLOAT, []))
+    message = r"the inputs 'x', 'rate' start no recurrent layer, wanted one signal; set those .*\(--set rate=VALUE\)"
+    _refused(tmp_path, ContractError, message, lambda: lifted(model))
+    assert lifted(model, values={"rate": 16000}).done[0] == "Input rate is constant: 16000."
+
+
+def test_an_input_that_is_not_there_cannot_be_set(lifted: Lift, tmp_path: Path) -> None:
+    message = r"there is no input 'sr' to set; the file has x, h0, c0"
+    _refused(tmp_path, ModelError, message, lambda: lifted(vendors.with_states(), values={"sr": 16000}))
+
+
+def test_a_frame_of_unknown_size_is_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.one_frame()
+    model.graph.input[0].type.tensor_type.shape.dim[1].Clear()
+    message = r"input 'frame' has shape \[N, \?\], wanted to know how many new values a frame has: --frame N"
+    _refused(tmp_path, ContractError, message, lambda: lifted(model))
+    assert lifted(model, frame=5).contract.states
+
+
+def test_a_frame_of_another_size_is_refused(lifted: Lift, tmp_path: Path) -> None:
+    message = r"input 'frame' takes 5 values a frame, wanted 7 by frame 4 and context 3; the file says it"
+    _refused(tmp_path, ContractError, message, lambda: lifted(vendors.one_frame(), frame=4, context=3))
+
+
+def test_a_context_longer_than_a_frame_is_refused(lifted: Lift, tmp_path: Path) -> None:
+    message = r"input 'frame': context 3 of 5 samples, wanted at most one frame of it"
+    _refused(tmp_path, UnsupportedError, message, lambda: lifted(vendors.one_frame(), context=3))
+
+
+def test_a_file_that_looks_ahead_does_not_prove_equal(lifted: Lift, tmp_path: Path) -> None:
+    """Its answer is normalized over the whole signal, which no chunk has."""
+    model = vendors.torch_zeros()
+    mean = helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1], keepdims=1)
+    model.graph.node.insert(0, helper.make_node("Sub", ["input", "mean"], ["centred"]))
+    model.graph.node.insert(0, mean)
+    first = next(node for node in model.graph.node if node.op_type == "Transpose")
+    first.input[0] = "centred"
+    _refused(tmp_path, ExportError, r"in chunks of 1 .*: output 'output' at .*: seen", lambda: lifted(model))
