@@ -1,6 +1,7 @@
-"""Small edits of an ONNX graph: rename a value, remove what is dead, forget where it was made."""
+"""Small edits of an ONNX graph: rename a value, sort nodes, remove what is dead, forget where it was made."""
 
 from collections.abc import Collection, Iterator, Mapping
+from graphlib import TopologicalSorter
 
 import onnx
 
@@ -39,12 +40,24 @@ def remove_dead(model: onnx.ModelProto) -> None:
     kept: list[onnx.NodeProto] = []
     for node in reversed(graph.node):
         if needed.intersection(node.output):
-            needed.update(filter(None, _reads(node)))  # an empty name is an absent input
+            needed.update(filter(None, reads(node)))  # an empty name is an absent input
             kept.append(node)
     weights = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(reversed(kept))
     graph.initializer.extend(weights)
+
+
+def sort_nodes(model: onnx.ModelProto) -> None:
+    """Put nodes behind those whose values they read, as ONNX requires."""
+    nodes = dict(enumerate(model.graph.node))
+    makers = {name: i for i, node in nodes.items() for name in node.output if name}
+    order = TopologicalSorter(
+        {i: {makers[name] for name in reads(node) if name in makers} for i, node in nodes.items()}
+    )
+    ordered = [nodes[i] for i in order.static_order()]
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
 
 
 def forget_origin(model: onnx.ModelProto) -> None:
@@ -95,7 +108,7 @@ def _named(graph: onnx.GraphProto) -> list[onnx.TensorProto | onnx.ValueInfoProt
     return [*graph.initializer, *graph.input, *graph.output, *graph.value_info]
 
 
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
+def reads(node: onnx.NodeProto) -> Iterator[str]:
     """Yield what a node reads, and what its subgraphs read from outside."""
     yield from node.input
     for inner in inner_graphs(node):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from operator import index
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from ..runtime.contract import METADATA_KEY, Contract, Port, State
-from ..runtime.errors import ContractError, ExportError
+from ..runtime.errors import ContractError, ExportError, TidegateError
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
 from .axes import Axes, Dims, find_axes, output_ports, set_dims, trace_dims
@@ -20,6 +20,8 @@ from .convolutions import Causal, causal_convolutions, lift_tails
 from .editing import forget_origin, remove_dead, rename, value_names
 from .folding import fold_constants
 from .lifting import lift_states, same_values
+from .loops import roll_loops
+from .markers import forget_markers
 from .naming import name_weights
 from .optional import need
 from .projection import write_projections
@@ -162,22 +164,35 @@ class _Traced:
 
 def _trace(subject: "Subject") -> _Traced:
     """Translate the module with its time and batch axes free, trying layouts until its cells run along one."""
-    refusals: list[ContractError] = []
-    for free in _layouts(subject.example):
-        model = subject.trace(free)
-        write_projections(model)
-        checked_nodes(Graph(model))
-        fold_constants(model)
-        dims = trace_dims(model, free)
-        convolutions = causal_convolutions(model, dims)
-        try:
-            axes = find_axes(model, dims)
-        except ContractError as error:
-            refusals.append(error)
-            continue
-        _check_batch(subject, axes)
-        return _Traced(model, dims, axes, convolutions)
-    raise refusals[0]  # of the usual layout
+    usual, *others = _layouts(subject.example)
+    try:
+        return _translated(subject, usual)
+    except ContractError as error:
+        for free in others:
+            with suppress(TidegateError):
+                return _translated(subject, free)
+        raise error from None  # that of the usual layout
+
+
+def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
+    """Translate the module with two axes of its input free."""
+    model = subject.trace(free)
+    _write_markers(model)
+    checked_nodes(Graph(model))
+    fold_constants(model)
+    dims = trace_dims(model, free)
+    convolutions = causal_convolutions(model, dims)
+    axes = find_axes(model, dims)
+    _check_batch(subject, axes)
+    return _Traced(model, dims, axes, convolutions)
+
+
+def _write_markers(model: onnx.ModelProto) -> None:
+    """Put standard operators in the place of what tracing only marked."""
+    fold_constants(model)
+    roll_loops(model)
+    write_projections(model)
+    forget_markers(model)
 
 
 def _layouts(example: Array) -> list[tuple[int, ...]]:

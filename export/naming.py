@@ -81,6 +81,8 @@ def _operands(node: onnx.NodeProto, version: int) -> Iterator[str]:
 
 def _pytorch_name(node: onnx.NodeProto, path: str, operand: str, layer: int) -> str:
     name = _WEIGHTS.get(node.op_type, {}).get(operand)
+    if name is not None and node.name.endswith("Cell"):
+        name = name.removesuffix("_l{}")  # nn.LSTMCell has no layers
     if name is not None and (path or node.op_type in _CELLS):
         return ".".join(part for part in (path, name.format(layer)) if part)
     return ".".join(part for part in (path, node.name.rpartition("/")[2], operand) if part)

@@ -7,20 +7,15 @@ from onnx import numpy_helper
 from ..runtime.arrays import Array
 from ..runtime.graph import Graph
 from ..runtime.projection import projected_lstm
-
-DOMAIN = "tidegate"
-MARKER = f"{DOMAIN}::LSTM"  # reads X, h, c and the weights as torch lists them; gives Y, h, c
+from .markers import PROJECTION, in_onnx_order, is_marker
 
 
 def write_projections(model: onnx.ModelProto) -> None:
     """Replace each marker of an LSTM with projection by a Scan of its step, in place."""
     graph = Graph(model)
-    nodes = [_scan(model, graph, node) if node.domain == DOMAIN else node for node in model.graph.node]
+    nodes = [_scan(model, graph, node) if is_marker(node, PROJECTION) else node for node in model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    kept = [opset for opset in model.opset_import if opset.domain != DOMAIN]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
 
 
 def _scan(model: onnx.ModelProto, graph: Graph, marker: onnx.NodeProto) -> onnx.NodeProto:
@@ -36,11 +31,10 @@ def _weights(listed: list[Array]) -> dict[str, Array]:
     """Return W, R, P and B of torch's w_ih, w_hh, then b_ih and b_hh where there are biases, and w_hr."""
     w, r, *biases, p = listed
     bias = sum(biases, np.zeros(len(w), np.float32))
-    parts = {"W": _in_onnx_order(w).T, "R": _in_onnx_order(r).T, "P": p.T, "B": _in_onnx_order(bias)}
+    parts = {
+        "W": in_onnx_order(w, "LSTM").T,
+        "R": in_onnx_order(r, "LSTM").T,
+        "P": p.T,
+        "B": in_onnx_order(bias, "LSTM"),
+    }
     return {key: np.ascontiguousarray(values) for key, values in parts.items()}
-
-
-def _in_onnx_order(rows: Array) -> Array:
-    """Return the gates i, f, g, o as i, o, f, g, which ONNX calls c."""
-    i, f, g, o = np.split(rows, 4)
-    return np.concatenate([i, o, f, g])

@@ -83,9 +83,7 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
             raise UnsupportedError(f"{label(node)}: wanted one of LSTM, GRU, RNN; use {_MODULES}")
     found = [node for node in graph.nodes if node.op_type in CELLS]
     if not found:
-        raise ModelError(
-            f"no recurrent layer found, wanted at least one {_MODULES} (an nn.LSTMCell in a loop is not found)"
-        )
+        raise ModelError(f"no recurrent layer found, wanted at least one {_MODULES}, or a cell of them in a loop")
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .projection import MARKER
+from .markers import PROJECTION
 
 State = tuple[Tensor, Tensor]
 
@@ -28,7 +28,7 @@ class _Layer(torch.autograd.Function):
     def symbolic(graph: Any, sizes: tuple[int, int], *inputs: Any) -> Any:  # noqa: ANN401  torch's own values
         projected, hidden = sizes
         shapes = [None, 1, None, projected], [1, None, projected], [1, None, hidden]
-        made = graph.op(MARKER, *inputs, outputs=len(shapes))
+        made = graph.op(PROJECTION, *inputs, outputs=len(shapes))
         for value, shape in zip(made, shapes, strict=True):
             value.setType(inputs[0].type().with_sizes(shape))  # or torch prints that it does not know it
         return made

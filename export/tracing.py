@@ -20,12 +20,16 @@ from torch import nn
 from torch.jit._trace import TracerWarning
 
 from ..runtime.errors import ExportError, UnsupportedError
+from .torch_cells import marking_cells
 from .torch_projection import marking_projections
 
 Array = npt.NDArray[Any]
 
 OPSET = 20
 """The newest operator set that the TorchScript exporter has rules for; GELU is one node since then."""
+
+
+LOOP_FRAMES = 4  # of a trace of cells in a loop: a first step, a last one and some between
 
 
 class Subject:
@@ -54,7 +58,7 @@ class Subject:
     @property
     def recurrent_paths(self) -> list[str]:
         """Paths of the recurrent modules."""
-        return [name for name, child in self.module.named_modules() if isinstance(child, nn.RNNBase)]
+        return [name for name, child in self.module.named_modules() if isinstance(child, nn.RNNBase | nn.RNNCellBase)]
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -117,7 +121,7 @@ class Subject:
             ExportError: torch cannot trace or translate it.
         """
         buffer = io.BytesIO()
-        with _listening() as heard, _quiet_translator(), marking_projections():
+        with _listening() as heard, _quiet_translator(), marking_projections(), marking_cells():
             try:
                 self._export(buffer, free)
             except Exception as error:
@@ -131,7 +135,7 @@ class Subject:
         device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
         torch.onnx.export(
             self.module,
-            (self._tensor.to(device),),
+            (self._shown(free).to(device),),
             buffer,  # type: ignore[arg-type] # typed as a path, but any file object is written
             dynamo=False,
             opset_version=OPSET,
@@ -139,6 +143,13 @@ class Subject:
             output_names=self._output_names,
             dynamic_axes={self.input_name: {axis: f"axis{axis}" for axis in free}},
         )
+
+    def _shown(self, free: Sequence[int]) -> torch.Tensor:
+        """Return the example that is traced: its first frames, where a loop over all would be unrolled."""
+        shown = self._tensor
+        for axis in free if any(isinstance(child, nn.RNNCellBase) for child in self.module.modules()) else ():
+            shown = shown.narrow(axis, 0, min(shown.size(axis), LOOP_FRAMES))
+        return shown
 
 
 def _check_parameters(module: nn.Module) -> None:
