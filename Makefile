@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # What builds the package, then what checks it.
-TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist ruff mypy types-protobuf clang-format
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
 .PHONY: demo test check support soak sanitize speed setup needs clean
@@ -53,7 +53,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt Makefile | needs
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) $(TOOLS)
-	$(PIP) --no-deps seglearn
+	$(PIP) --no-deps seglearn silero-vad  # for what they carry: recordings, a model
 	$(PIP) --no-build-isolation -Ceditable.rebuild=true -Ceditable.verbose=false -e '.[all]'
 	touch $@
 

@@ -5,6 +5,7 @@ when its condition follows from constants and from sizes that no chunk changes; 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from os.path import commonprefix
 
 import numpy as np
 import onnx
@@ -139,10 +140,23 @@ def _inline(model: onnx.ModelProto, node: onnx.NodeProto, taken: bool) -> None:
 
 
 def _name_apart(branch: onnx.GraphProto, taken: set[str]) -> None:
-    """Rename what a branch makes where the graph around it has such a name: the branch of another If may."""
-    made = [name for node in branch.node for name in node.output if name]
+    """Drop what an inliner put before all names of a branch, and rename what the graph around it has a name for.
+
+    Values of two Ifs may share a name, since each branch is a scope of its own.
+    """
     alone = onnx.ModelProto(graph=branch)
+    own = [name for node in branch.node for name in node.output if name]
+    own += [tensor.name for tensor in branch.initializer]
+    prefix = commonprefix(own)  # noqa: RUF071  names, not paths
+    prefix = prefix[: prefix.rfind("__") + 2] if "__" in prefix else ""
+    names: dict[str, str] = {}
     known = taken | value_names(alone)
-    twice = [name for name in [*made, *(tensor.name for tensor in branch.initializer)] if name in taken]
-    rename_all(alone, {name: unused(f"{name}/{branch.name}", known) for name in twice})
+    for name in own:
+        short = name.removeprefix(prefix) or name
+        if short != name or name in taken:
+            names[name] = unused(short if short not in known else f"{short}/{branch.name}", known)
+            known.add(names[name])
+    rename_all(alone, names)
+    for node in alone.graph.node:
+        node.name = node.name.removeprefix(prefix)
     branch.CopyFrom(alone.graph)

@@ -6,6 +6,9 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from ..runtime.graph import Graph
+
+_NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
 RANDOM = frozenset(("Bernoulli", "Dropout", "Multinomial", "RandomNormalLike", "RandomUniformLike"))
 
 
@@ -28,6 +31,23 @@ def fold_constants(model: onnx.ModelProto, operators: AbstractSet[str] | None = 
     del graph.node[:]
     graph.node.extend(rest)
     graph.initializer.extend(values)
+
+
+def fold_neutral(model: onnx.ModelProto) -> None:
+    """Turn the addition of a single constant 0 and the multiplication by 1 into an Identity, in place.
+
+    Silero VAD adds 0 times the sample rate to its state, so that its tracer would not drop that input.
+    """
+    graph = Graph(model)
+    for node in model.graph.node:
+        neutral = _NEUTRAL.get(node.op_type)
+        values = [graph.constant(name) for name in node.input] if neutral is not None else []
+        for position, value in enumerate(values):
+            swaps = position == 1 or node.op_type in ("Add", "Mul")
+            if swaps and value is not None and value.size == 1 and value.ndim <= 1 and value.item() == neutral:
+                kept = node.input[1 - position]
+                node.CopyFrom(helper.make_node("Identity", [kept], list(node.output), node.name))
+                break
 
 
 def _plain(node: onnx.NodeProto) -> bool:

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import index
 
+import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array
 from ..runtime.contract import METADATA_KEY, Contract, Port, State
@@ -17,9 +19,9 @@ from ..runtime.model import naming
 from .axes import Dims, set_dims, settled_values, shape_of, text
 from .branches import bind_inputs, check_nesting, open_branches
 from .convolutions import causal_convolutions, lift_tails
-from .editing import drop_identities, remove_dead
+from .editing import drop_identities, remove_dead, rename
 from .exporter import ExportReport, check_model, drop_repeats, writable
-from .folding import fold_constants
+from .folding import fold_constants, fold_neutral
 from .holding import Roles, as_shape, hold_states, likely_signal
 from .layout import Layout, find_layout
 from .lifting import Held, lift_states, unplug
@@ -156,6 +158,7 @@ def _open(
     _fix_frame(model, first, frame)
     opened = open_branches(model, lambda part, names: settled_values(part, first, (0,), names))
     fold_constants(model)
+    fold_neutral(model)
     drop_identities(model)
     remove_dead(model)
     name_nodes(model)
@@ -208,6 +211,7 @@ class _Draft:
         rows: Whether the original takes one frame a run.
         folded: Outputs that repeat a state, with the state output that stands for each.
         done: What was changed, a sentence each.
+        single: Outputs that got an axis of features, behind the others.
     """
 
     model: onnx.ModelProto
@@ -216,6 +220,7 @@ class _Draft:
     rows: bool
     folded: dict[str, str]
     done: tuple[str, ...]
+    single: tuple[str, ...]
 
 
 def _lift(opened: _Opened) -> _Draft:
@@ -233,6 +238,7 @@ def _lift(opened: _Opened) -> _Draft:
     for item in (*model.graph.input, *model.graph.output):
         if item.name in ports or item.name == name:
             set_dims(item, layout.axes.named(layout.dims[item.name]))
+    single = _give_features(model, ports)
     before = _keep_context(model, name, layout, opened.context)
     tails = lift_tails(model, causal_convolutions(model, layout.dims), layout.batch)
     states = (*before, *tails, *lift_states(model, batch=layout.batch, held=held))
@@ -242,7 +248,8 @@ def _lift(opened: _Opened) -> _Draft:
     remove_dead(model)
     name_weights(model)
     done = _told(held, states, rows, opened.context)
-    return _Draft(model, Contract((signal,), outputs, states), layout, rows, folded, done)
+    done += tuple(f"Output {name} has an axis of features now, of one." for name in single)
+    return _Draft(model, Contract((signal,), outputs, states), layout, rows, folded, done, single)
 
 
 def _bare(model: onnx.ModelProto, held: Sequence[Held]) -> onnx.ModelProto:
@@ -276,6 +283,24 @@ def _with_batch(known: Held, batch: int | str) -> Held:
     return replace(known, state=replace(known.state, shape=(layers, batch, size)))
 
 
+def _give_features(model: onnx.ModelProto, ports: Mapping[str, Port]) -> tuple[str, ...]:
+    """Let outputs of one value a frame have an axis for it, as answers have on every backend; return their names."""
+    found = []
+    for item in model.graph.output:
+        dims, port = shape_of(item), ports.get(item.name)
+        if port is not None and len(dims) == sum(axis is not None for axis in (port.time_axis, port.batch_axis)):
+            inside, axis = f"{item.name}/values", f"{item.name}/axis"
+            rename(model, item.name, inside)
+            item.name = axis.removesuffix("/axis")
+            set_dims(item, (*dims, 1))
+            model.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), axis))
+            model.graph.node.append(
+                helper.make_node("Unsqueeze", [inside, axis], [item.name], f"{item.name}/Unsqueeze")
+            )
+            found.append(item.name)
+    return tuple(found)
+
+
 def _keep_context(model: onnx.ModelProto, name: str, layout: Layout, context: int) -> tuple[State, ...]:
     if not context:
         return ()
@@ -304,7 +329,8 @@ def _proof(opened: _Opened, draft: _Draft, runner: Runner, tolerance: float) -> 
     vendor = _vendor(opened, draft)
 
     def original(x: Array) -> dict[str, Array]:
-        return {draft.folded.get(name, name): value for name, value in vendor.answers(x).items()}
+        found = {draft.folded.get(name, name): value for name, value in vendor.answers(x).items()}
+        return {name: value[..., None] if name in draft.single else value for name, value in found.items()}
 
     any_length, any_batch = vendor.takes_any_length(), draft.layout.batch == "batch"
     frames = FRAMES if any_length or vendor.frames is None else vendor.frames

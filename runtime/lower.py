@@ -10,7 +10,7 @@ import onnx
 
 from .errors import ModelError
 from .graph import Graph, attributes
-from .lowering import convolution, over_features, pointwise, recurrent, select, shapes
+from .lowering import over_features, pointwise, recurrent, select, shapes, within
 from .lowering.weights import bias_of, dequantize, matrix_of, weights_of
 from .operators import Linear
 from .program import Program
@@ -94,9 +94,9 @@ HANDLERS: dict[str, Handler] = {
     **select.HANDLERS,
     "DequantizeLinear": dequantize,
     **recurrent.HANDLERS,
-    **convolution.HANDLERS,
+    **within.HANDLERS,
     "Gemm": _gemm,
     "MatMul": _matmul,
-    **pointwise.HANDLERS,
+    **{name: within.over_grids(handler) for name, handler in pointwise.HANDLERS.items()},
     **over_features.HANDLERS,
 }

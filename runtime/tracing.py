@@ -30,6 +30,18 @@ class Signal:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """A value whose frames have two axes, channels and positions; in its vector a position's channels lie together.
+
+    Its tensor counts (time, channels, positions).
+    """
+
+    value: int
+    channels: int
+    positions: int
+
+
+@dataclass(frozen=True)
 class Carried:
     """Rows of a state input: those that a recurrent node starts from."""
 
@@ -47,10 +59,14 @@ class Final:
 
 @dataclass(frozen=True)
 class Extended:
-    """Frames of a push behind the tail of those before, which `slot` carries: what a convolution reads."""
+    """Frames of a push behind the tail of those before, which `slot` carries: what a convolution reads.
+
+    The tail is `frames` long.
+    """
 
     slot: Slot
     signal: Signal
+    frames: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +102,7 @@ class Sizes:
         return known if len(known) == len(self.items) else None
 
 
-Value = Signal | Carried | Final | Extended | Weights | Sizes
+Value = Signal | Grid | Carried | Final | Extended | Weights | Sizes
 
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]

@@ -7,8 +7,8 @@ import onnx
 
 from ..arrays import Array
 from ..graph import attributes
-from ..operators import Linear, Window
-from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Handler, Signal, Trace, Value, unsupported
+from ..operators import Linear, Slice, Window
+from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Signal, Trace, Value, unsupported
 from .weights import bias_of, matrix_of, weights_of
 
 MOST_DENSE = 1_000_000  # weights of a grouped convolution written as a dense one
@@ -20,20 +20,35 @@ def extended(trace: Trace, node: onnx.NodeProto, tail: Carried, axis: int) -> Ex
     signal = trace.signal(node, 1)
     if len(node.input) != 2 or len(tail.slots) != 1 or signal.axes[axis] != TIME:
         raise unsupported(node, f"it joins the state {tail.slots[0].name!r} with axis {axis} of what is not frames")
-    return Extended(tail.slots[0], signal)
+    frames = trace.state_shape(tail.slots[0])[axis]
+    if not isinstance(frames, int):
+        raise unsupported(node, f"the state {tail.slots[0].name!r} has no fixed number of frames")
+    return Extended(tail.slots[0], signal, frames)
 
 
-def tail_of(trace: Trace, node: onnx.NodeProto, value: Extended, cuts: list[tuple[int, int, int, int]]) -> Final:
-    """Follow the frames that are kept for the next push; a cut is axis, start, end, step."""
-    frames = trace.state_shape(value.slot)[-1]
-    axes = value.signal.axes
+def tail_of(
+    trace: Trace, node: onnx.NodeProto, value: Extended, cuts: list[tuple[int, int, int, int]]
+) -> Final | Signal:
+    """Follow the frames that are kept for the next push, or those before each; a cut is axis, start, end, step."""
+    frames, axes = value.frames, value.signal.axes
     axis, start, end, step = cuts[0]
+    if len(cuts) == 1 and axes[axis] == TIME and (start, end, step) == (0, -frames, 1):
+        return replace(value.signal, value=_before(trace, node, value))
     if len(cuts) != 1 or axes[axis] != TIME or (-start, step) != (frames, 1) or end < END:
         raise unsupported(node, f"it does not keep the last {frames} frames, which is what {value.slot.name!r} holds")
     return Final((None,), (value.slot,), axes)
 
 
-def _conv(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+def _before(trace: Trace, node: onnx.NodeProto, value: Extended) -> int:
+    """Return the value that holds, of each frame, the one that came `frames` before."""
+    width = trace.widths[value.signal.value]
+    shape = trace.state_shape(value.slot)
+    tail = trace.take(node, value.slot, *shape[1:])  # type: ignore[arg-type]  # the axis of streams is the first
+    window = trace.emit(Window((value.signal.value,), 2, value.frames, width, tail))
+    return trace.emit(Slice((window,), 0, width, 2))
+
+
+def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """A Linear on a window of frames; on the frame itself where the kernel is 1."""
     known = trace.values.get(node.input[0])
     signal = known.signal if isinstance(known, Extended) else trace.signal(node)
@@ -51,7 +66,8 @@ def _conv(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     if weights.block or (weights.scales.size > 1 and weights.axis != 0):
         raise unsupported(node, f"its weights are scaled along axis {weights.axis}, wanted one scale an output channel")
     scales = weights.scales.reshape(-1, 1)
-    dense = replace(weights, codes=_dense(node, weights.codes, channels), scales=scales)
+    codes = dense_groups(node, weights.codes, channels).reshape(-1, channels * kernel)
+    dense = replace(weights, codes=codes, scales=scales)
     matrix = matrix_of(node, dense, 0, channels * kernel, trace.reading(value))
     bias = bias_of(trace, node, 2, matrix.codes.shape[0])
     return [Signal(trace.emit(Linear((value,), matrix, bias)), signal.axes)]
@@ -68,8 +84,8 @@ def _options(node: onnx.NodeProto) -> int:
     return int(given.get("dilations", [1])[0])
 
 
-def _dense(node: onnx.NodeProto, codes: Array, channels: int) -> Array:
-    """Return weights `[out, channels of a group, kernel]` as `[out, channels * kernel]`, zeros between groups."""
+def dense_groups(node: onnx.NodeProto, codes: Array, channels: int) -> Array:
+    """Return weights `[out, channels of a group, kernel]` as `[out, channels, kernel]`, zeros between groups."""
     groups = int(attributes(node).get("group", 1))
     rows, inside, kernel = codes.shape
     if inside * groups != channels or rows % groups:
@@ -84,7 +100,4 @@ def _dense(node: onnx.NodeProto, codes: Array, channels: int) -> Array:
     blocks = codes.reshape(groups, rows // groups, inside, kernel)
     for group in range(groups):
         dense[group, :, group] = blocks[group]
-    return dense.reshape(rows, channels * kernel)
-
-
-HANDLERS: dict[str, Handler] = {"Conv": _conv}
+    return dense.reshape(rows, channels, kernel)

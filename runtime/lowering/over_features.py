@@ -8,7 +8,7 @@ import onnx
 from ..arrays import Array
 from ..graph import attributes
 from ..operators import Binary, Elementwise, LayerNorm, Reduce, Softmax
-from ..tracing import FEATURE, Handler, Signal, Trace, Value, unsupported
+from ..tracing import FEATURE, ONE, Handler, Signal, Trace, Value, unsupported
 from .weights import flushed
 
 REDUCTIONS = {
@@ -19,6 +19,7 @@ REDUCTIONS = {
     "ReduceSumSquare": "sum_square",
     "ReduceL2": "l2",
 }
+OF_ONE_THE_SAME = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"}
 SOFTMAXES = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
 AXIS_IS_LAST = 13  # operator set from which the axis of a softmax is one axis, by default the last
 
@@ -33,11 +34,14 @@ def _over_features(trace: Trace, node: onnx.NodeProto, axes: list[int]) -> Signa
 
 
 def _reduce(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    signal = _over_features(trace, node, trace.integers(node, 1, "axes") or [])
-    value = trace.emit(Reduce((signal.value,), REDUCTIONS[node.op_type]))
-    kept = attributes(node).get("keepdims", 1)
-    axes = signal.axes if kept else tuple(a for a in signal.axes if a != FEATURE)
-    return [Signal(value, axes)]
+    numbers, kept = trace.integers(node, 1, "axes") or [], attributes(node).get("keepdims", 1)
+    signal = trace.signal(node)
+    along = {a % len(signal.axes) for a in numbers if -len(signal.axes) <= a < len(signal.axes)}
+    axes = signal.axes if kept else tuple(axis for i, axis in enumerate(signal.axes) if i not in along)
+    if along and {signal.axes[a] for a in along} == {ONE} and node.op_type in OF_ONE_THE_SAME:
+        return [replace(signal, axes=axes)]
+    _over_features(trace, node, numbers)
+    return [Signal(trace.emit(Reduce((signal.value,), REDUCTIONS[node.op_type])), axes)]
 
 
 def _softmax(trace: Trace, node: onnx.NodeProto) -> list[Value]:

@@ -15,6 +15,7 @@ from ..tracing import (
     Carried,
     Extended,
     Final,
+    Grid,
     Handler,
     Signal,
     Sizes,
@@ -25,6 +26,7 @@ from ..tracing import (
 from .convolution import extended, tail_of
 from .embedding import embedded
 from .pointwise import aligned
+from .within import cut
 
 
 def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -90,10 +92,14 @@ def _slice(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         return [Sizes(value.items[starts[0] : ends[0] : steps[0]])]
     if isinstance(value, Extended):
         return [tail_of(trace, node, value, list(zip(axes, starts, ends, steps, strict=True)))]
-    signal = trace.signal(node)
+    chosen: Signal | Grid = value if isinstance(value, Grid) else trace.signal(node)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        signal = _cut(trace, node, signal, axis % len(signal.axes), slice(start, end, step))
-    return [signal]
+        bounds = slice(start, end, step)
+        if isinstance(chosen, Grid):
+            chosen = cut(trace, node, chosen, axis % 3, bounds)
+        else:
+            chosen = _cut(trace, node, chosen, axis % len(chosen.axes), bounds)
+    return [chosen]
 
 
 def _cut(trace: Trace, node: onnx.NodeProto, signal: Signal, axis: int, bounds: slice) -> Signal:

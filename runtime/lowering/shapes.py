@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from ..graph import attributes
-from ..tracing import BATCH, FEATURE, ONE, TIME, Final, Handler, Signal, Sizes, Trace, Value, unsupported
+from ..tracing import BATCH, FEATURE, ONE, TIME, Final, Grid, Handler, Signal, Sizes, Trace, Value, unsupported
 
 BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these widen a value of one feature by themselves
 
@@ -31,7 +31,7 @@ def _cast(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         return [value]
     if kind != onnx.TensorProto.FLOAT:
         raise unsupported(node, f"it casts to {onnx.TensorProto.DataType.Name(kind)}, wanted FLOAT")
-    return [trace.signal(node)]
+    return [value if isinstance(value, Grid) else trace.signal(node)]
 
 
 def _transpose(trace: Trace, node: onnx.NodeProto) -> list[Value]:

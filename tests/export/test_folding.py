@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from tidegate.export.folding import fold_constants
+from tidegate.export.folding import fold_constants, fold_neutral
 from tidegate.runtime.graph import Graph
 
 
@@ -56,3 +56,20 @@ def test_random_numbers_and_absent_operands_stay_what_they_are() -> None:
     fold_constants(model)
     assert [node.op_type for node in model.graph.node] == ["RandomNormalLike", "Sum"]
     np.testing.assert_array_equal(np.asarray(Graph(model).constant("bounded")), [1, 4])
+
+
+def test_neutral_constants_leave_an_identity() -> None:
+    tensors = [numpy_helper.from_array(np.array(v, np.float32), name) for name, v in (("zero", 0), ("one", [1]))]
+    nodes = [
+        helper.make_node("Add", ["zero", "x"], ["a"]),
+        helper.make_node("Mul", ["a", "one"], ["b"]),
+        helper.make_node("Div", ["one", "b"], ["c"]),
+    ]
+    x, c = (onnx.ValueInfoProto(name=name) for name in ("x", "c"))
+    model = helper.make_model(helper.make_graph(nodes, "neutral", [x], [c], tensors))
+    fold_neutral(model)
+    assert [(node.op_type, list(node.input)) for node in model.graph.node] == [
+        ("Identity", ["x"]),
+        ("Identity", ["a"]),
+        ("Div", ["one", "b"]),
+    ]

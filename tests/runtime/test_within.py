@@ -1,0 +1,106 @@
+"""Convolutions inside a frame on the engine, against onnxruntime."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tidegate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.errors import UnsupportedError
+from vendors import VendorFile
+
+TOLERANCE = {"float32": 5e-6, "int8": 2e-4}  # of answers of order 1; int8: 16-bit activations against float ones
+
+
+def _model(width: int, layers: list[dict[str, int]], mode: str = "", ends: tuple[int, int] = (0, 0)) -> VendorFile:
+    """One frame a run: padding, convolutions with ReLU over the frame, then an LSTM on all that is left."""
+    file = VendorFile(17)
+    value = file.input("frame", ["N", width])
+    if mode:
+        value = file.add("Pad", [value, file.axes(0, ends[0], 0, ends[1])], mode=mode)
+    value, channels, positions = file.add("Unsqueeze", [value, file.axes(1)]), 1, width + sum(ends)
+    for layer in layers:
+        kernel, stride, dilation, pad = (layer[key] for key in ("kernel", "stride", "dilation", "pad"))
+        out, groups = layer["out"], layer.get("groups", 1)
+        weights = [file.weight(out, channels // groups, kernel), file.weight(out)]
+        value = file.add("Conv", [value, *weights], kernel_shape=[kernel], strides=[stride], dilations=[dilation],
+                         pads=[pad, pad], group=groups)  # fmt: skip
+        value = file.add("Sqrt", [file.add("Abs", [file.add("Relu", [value])])])
+        positions = (positions + 2 * pad - (kernel - 1) * dilation - 1) // stride + 1
+        channels = out
+    value = file.add("Conv", [value, file.weight(4, channels, positions)], kernel_shape=[positions])
+    x = file.add("Unsqueeze", [file.squeezed(value, 2), file.axes(0)])
+    states = [file.input(f"{kind}_in", [1, "N", 6]) for kind in "hc"]
+    _, *finals = file.cell("LSTM", x, 4, 6, states)
+    file.output(file.add("Identity", [file.squeezed(finals[0], 0)], "answer"), ["N", 6])
+    for kind, final in zip("hc", finals, strict=True):
+        file.output(file.add("Identity", [final], f"{kind}_out"), [1, "N", 6])
+    return file
+
+
+def _differences(file: VendorFile, folder: Path) -> dict[str, float]:
+    """Lift, quantize, and stream on both backends."""
+    onnx.save(file.model(), folder / "vendor.onnx")
+    tidegate.lift(folder / "vendor.onnx", folder / "float32.onnx")
+    tidegate.quantize(folder / "float32.onnx", folder / "int8.onnx")
+    width = file.inputs[0].type.tensor_type.shape.dim[1].dim_value
+    x = np.random.default_rng(0).standard_normal((12, width)).astype(np.float32)
+    return {name: _difference(folder / f"{name}.onnx", x) for name in TOLERANCE}
+
+
+def _difference(path: Path, x: Array) -> float:
+    native, other = tidegate.load(path).stream(), tidegate.load(path, "onnxruntime").stream()
+    seen = np.concatenate([native.push(x[i : i + 5]) for i in range(0, len(x), 5)])
+    return float(np.abs(seen - other.push(x)).max())
+
+
+_LAYERS = st.fixed_dictionaries(
+    {
+        "kernel": st.integers(1, 4),
+        "stride": st.integers(1, 3),
+        "dilation": st.integers(1, 2),
+        "pad": st.integers(0, 2),
+        "out": st.sampled_from([2, 4]),
+    }
+)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(layers=st.lists(_LAYERS, min_size=1, max_size=3), mode=st.sampled_from(["", "reflect", "constant", "edge"]))
+def test_any_convolution_equals_onnxruntime(
+    tmp_path_factory: pytest.TempPathFactory, layers: list[dict[str, int]], mode: str
+) -> None:
+    file = _model(30, layers, mode, (2, 3) if mode else (0, 0))
+    for name, difference in _differences(file, tmp_path_factory.mktemp("within")).items():
+        assert difference <= TOLERANCE[name], name
+
+
+def test_groups_equal_onnxruntime(tmp_path: Path) -> None:
+    plain = {"kernel": 3, "stride": 2, "dilation": 1, "pad": 1, "out": 4}
+    differences = _differences(_model(16, [plain, {**plain, "groups": 2}]), tmp_path)
+    print(differences)
+    assert all(difference <= TOLERANCE[name] for name, difference in differences.items())
+
+
+def _refused(file: VendorFile, folder: Path, message: str) -> None:
+    onnx.save(file.model(), folder / "vendor.onnx")
+    tidegate.lift(folder / "vendor.onnx", folder / "out.onnx")
+    with pytest.raises(UnsupportedError, match=message):
+        tidegate.load(folder / "out.onnx")
+
+
+def test_very_many_answers_are_refused(tmp_path: Path) -> None:
+    file = _model(100, [{"kernel": 3, "stride": 1, "dilation": 1, "pad": 1, "out": 2}])
+    _refused(file, tmp_path, r"Conv 'Conv_1': it has 100 answers inside a frame, the engine takes 1 to 64")
+
+
+def test_a_vector_along_channels_is_refused(tmp_path: Path) -> None:
+    file = _model(16, [{"kernel": 3, "stride": 2, "dilation": 1, "pad": 1, "out": 2}])
+    conv = next(node for node in file.nodes if node.op_type == "Relu")
+    file.constant(np.ones((1, 2, 1), np.float32), "gain")
+    conv.op_type = "Mul"
+    conv.input.append("gain")
+    _refused(file, tmp_path, r"Mul 'Relu_\d': inside a frame of several axes, its operands must be alike or single")

@@ -1,0 +1,16 @@
+"""Real recordings and weights: they stand in a folder beside the checkout, for they have licences of their own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def shared_folder(name: str) -> Path:
+    """Return a folder of the data; without it the test is skipped, under CI it fails."""
+    folder = DATA / name
+    if not folder.is_dir():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {folder}, with data that is not ours")
+    return folder
