@@ -12,7 +12,11 @@ from typing import Any, Self, TypeVar
 from .errors import ContractError
 
 METADATA_KEY = "tidegate.contract"
-VERSION = 1
+VERSION = 2
+MOST_LOOKAHEAD = 2**20  # frames that an answer may wait for, and frames of a block
+
+ADDED: dict[int, dict[str, Any]] = {1: {"blocks": None}}
+"""What a file of an older version does not say."""
 
 _T = TypeVar("_T")
 
@@ -59,6 +63,21 @@ class State:
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """The grid on which backward directions start anew, counted from the start of the stream, never from a push.
+
+    Attributes:
+        frames: Frames of a block; None: the whole stream is one block, whose answers come at its end.
+        lookahead: Frames behind a block from which its backward directions start; 0 for the whole stream.
+        limit: Most frames of a stream where the whole of it is one block, else None.
+    """
+
+    frames: int | None
+    lookahead: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
 class Contract:
     """The streaming contract of one model file.
 
@@ -66,17 +85,20 @@ class Contract:
         inputs: Signal inputs.
         outputs: Signal outputs.
         states: State pairs.
-        lookahead: Frames that an answer waits for.
+        lookahead: The most frames that come in after a frame before its answer is there: 0 for a causal model; None
+            where that is the whole stream.
         sample_rate: Samples a second of the signal, if known.
         hop: Samples a frame advances, if known.
+        blocks: The grid of the backward directions; None where there are none.
     """
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     states: tuple[State, ...]
-    lookahead: int = 0
+    lookahead: int | None = 0
     sample_rate: float | None = None
     hop: int | None = None
+    blocks: Blocks | None = None
 
     def __post_init__(self) -> None:
         names = [s.input for s in self.states] + [s.output for s in self.states]
@@ -84,6 +106,12 @@ class Contract:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ContractError(f"contract: {', '.join(twice)} stands more than once; every name has one role")
+        whole = self.blocks is not None and self.blocks.frames is None
+        if (self.lookahead is None) != whole:
+            raise ContractError(
+                f"contract: lookahead is {self.lookahead}, wanted {'null' if whole else 'a number'} with blocks of "
+                f"{'the whole stream' if whole else 'fixed frames or none'}"
+            )
 
     @property
     def frame_seconds(self) -> float | None:
@@ -99,19 +127,25 @@ class Contract:
         """Read a contract.
 
         Raises:
-            ContractError: The text is not JSON, is of another version, or has a missing, unknown or
+            ContractError: The text is not JSON, is of an unknown version, or has a missing, unknown or
                 ill-typed field.
         """
         try:
             fields = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ContractError(f"contract: not JSON ({error}); export the model again") from None
-        if not isinstance(fields, dict) or fields.get("version") != VERSION:
-            seen = fields.get("version") if isinstance(fields, dict) else type(fields).__name__
-            raise ContractError(f"contract: version {seen}, this tidegate reads {VERSION}; export the model again")
-        del fields["version"]
+        version = fields.pop("version", None) if isinstance(fields, dict) else type(fields).__name__
+        if version not in (*ADDED, VERSION) or type(version) is not int:
+            raise ContractError(
+                f"contract: version {version}, this tidegate reads 1 to {VERSION}; export the model again"
+            )
+        if version in ADDED:
+            _refuse_fields(fields, ADDED[version])
+            fields |= ADDED[version]
         records = {"inputs": Port, "outputs": Port, "states": State}
         read = {key: _records(records[key], value, key) if key in records else value for key, value in fields.items()}
+        if read.get("blocks") is not None:
+            read["blocks"] = _blocks(read["blocks"])
         return _build(cls, read, "contract")
 
 
@@ -128,13 +162,32 @@ _CHECKS: dict[str, Any] = {
     "kind": lambda v: v in ("h", "c", "tail", "state"),
     "shape": lambda v: isinstance(v, tuple) and 0 < len(v) < 8 and all(map(_is_size, v)),
     "initial": lambda v: v == "zeros",
-    "lookahead": lambda v: v == 0 and type(v) is int,
+    "lookahead": lambda v: v is None or (type(v) is int and 0 <= v <= MOST_LOOKAHEAD),
+    "frames": lambda v: v is None or (type(v) is int and 0 < v <= MOST_LOOKAHEAD),
+    "limit": lambda v: v is None or (type(v) is int and 0 < v <= MOST_LOOKAHEAD),
+    "blocks": lambda v: v is None or isinstance(v, Blocks),
     "sample_rate": lambda v: v is None or (type(v) in (int, float) and 0 < v < 1e12),
     "hop": lambda v: v is None or (type(v) is int and 0 < v < 2**31),
     "inputs": bool,
     "outputs": bool,
     "states": lambda _: True,
 }
+
+
+def _refuse_fields(fields: Mapping[str, Any], newer: Mapping[str, Any]) -> None:
+    odd = sorted(set(fields) & set(newer))
+    if odd:
+        raise ContractError(f"contract: missing or unknown field {', '.join(odd)}; it is of a newer version")
+
+
+def _blocks(fields: Mapping[str, Any]) -> Blocks:
+    """Read the grid: blocks of fixed frames with a lookahead, or the whole stream with a limit."""
+    blocks = _build(Blocks, fields, "contract: blocks")
+    if fields["lookahead"] is None or (blocks.frames is None) != (blocks.limit is not None):
+        raise ContractError(f"contract: blocks = {blocks} is not allowed; wanted frames or a limit, not both")
+    if blocks.frames is None and blocks.lookahead:
+        raise ContractError(f"contract: blocks: lookahead = {blocks.lookahead} is not allowed behind the whole stream")
+    return blocks
 
 
 def _records(kind: type[_T], values: object, where: str) -> tuple[_T, ...]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Backend = Literal["native", "onnxruntime"]
 Form = Literal["plan", "c"]
 Answer = Array | dict[str, Array]
+FINISHED = "the stream was finished; reset() starts a new one"
 
 
 class Stream(Protocol):
@@ -41,6 +42,21 @@ class Stream(Protocol):
             ChunkError: Wrong shape or type, a value that is not finite or above 2^64, or an id that is not in
                 the table. The state is unchanged.
         """
+
+    def finish(self) -> Answer | None:
+        """End the stream, and return what a lookahead still holds back.
+
+        Returns:
+            As from `push`; None where nothing was held back, as in every causal model. A later push is refused
+            until `reset`.
+
+        Raises:
+            ChunkError: The stream was finished before, or a value inside the model leaves 2^64.
+        """
+
+    @property
+    def finished(self) -> bool:
+        """Whether `finish` ended the stream."""
 
     def reset(self) -> None:
         """Make the stream as new."""

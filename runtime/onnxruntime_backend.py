@@ -12,7 +12,7 @@ from .contract import Contract, Port
 from .errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
 from .graph import Graph
 from .lowering.quantized import floats, quantized
-from .model import Answer, state_arrays
+from .model import FINISHED, Answer, state_arrays
 from .snapshot import Snapshot
 
 MOST_COUNTED = 2**64 - 1  # where a counter stays
@@ -58,6 +58,7 @@ class OnnxruntimeStream:
     Attributes:
         frames: Frames consumed since the stream was new.
         refused: Frames of chunks that were refused for a value in them.
+        finished: Whether it was finished.
     """
 
     def __init__(self, session: Any, contract: Contract, model_hash: bytes) -> None:  # noqa: ANN401  no types
@@ -72,6 +73,7 @@ class OnnxruntimeStream:
         self._names = [p.name for p in contract.outputs] + [s.output for s in contract.states]
         self._state: dict[str, Array] = {}
         self.frames = self.refused = 0
+        self.finished = False
         self.reset()
 
     def reset(self) -> None:
@@ -80,7 +82,7 @@ class OnnxruntimeStream:
 
     def snapshot(self) -> bytes:
         """Return the stream as bytes; see `runtime.model.Stream.snapshot`."""
-        return snapshots.pack(Snapshot(self._state, self.frames, self.refused), self._hash)
+        return snapshots.pack(Snapshot(self._state, self.frames, self.refused, self.finished), self._hash)
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from where a snapshot was taken; see `runtime.model.Stream.restore`."""
@@ -98,6 +100,7 @@ class OnnxruntimeStream:
 
     def push(self, chunk: Array, *, out: Array | None = None) -> Answer:
         """Stream a chunk; see `runtime.model.Stream.push`."""
+        self._refuse_finished()
         frames = self._checked(chunk := np.asarray(chunk))
         results = self._session.run(self._names, {self._port.name: frames, **self._state})
         ports = self._contract.outputs
@@ -110,9 +113,19 @@ class OnnxruntimeStream:
         self.frames = min(self.frames + len(chunk), MOST_COUNTED)
         return answer
 
+    def finish(self) -> Answer | None:
+        """End the stream; see `runtime.model.Stream.finish`."""
+        self._refuse_finished()
+        self.finished = True
+        return None
+
+    def _refuse_finished(self) -> None:
+        if self.finished:
+            raise ChunkError(FINISHED)
+
     def _put(self, snapshot: Snapshot) -> None:
         self._state = dict(snapshot.state)
-        self.frames, self.refused = snapshot.frames, snapshot.refused
+        self.frames, self.refused, self.finished = snapshot.frames, snapshot.refused, snapshot.finished
 
     def _checked(self, chunk: Array) -> Array:
         """Return a chunk with the graph's axes, or refuse it before any state changes."""

@@ -12,9 +12,9 @@ from .arrays import Array
 from .errors import SnapshotError
 
 MAGIC = b"TIDESNAP"
-VERSION = 1
+VERSION = 2
 ONNXRUNTIME = 2
-HEADER = struct.Struct("<8sII32sQ32sQQ")
+HEADER = struct.Struct("<8sII32sQ32sQQQ")
 HASHED_FROM = 48  # the hash is that of all bytes from here on
 DAMAGED = "it is damaged or of another version, take it again"
 
@@ -30,15 +30,17 @@ class Header(NamedTuple):
     model: bytes
     frames: int
     refused: int
+    finished: int
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a stream is: its state by the contract's input names, and its counters."""
+    """What a stream is: its state by the contract's input names, its counters, and whether it was finished."""
 
     state: Mapping[str, Array]
     frames: int
     refused: int
+    finished: bool = False
 
 
 def hash_of(data: bytes | memoryview) -> bytes:
@@ -49,9 +51,8 @@ def hash_of(data: bytes | memoryview) -> bytes:
 def pack(snapshot: Snapshot, model: bytes) -> bytes:
     """Return a snapshot as bytes; `model` is the hash of the model that it belongs to."""
     values = b"".join(np.asarray(v, "<f4").tobytes() for v in snapshot.state.values())
-    header = Header(
-        MAGIC, VERSION, ONNXRUNTIME, b"", HEADER.size + len(values), model, snapshot.frames, snapshot.refused
-    )
+    size, counts = HEADER.size + len(values), (snapshot.frames, snapshot.refused, int(snapshot.finished))
+    header = Header(MAGIC, VERSION, ONNXRUNTIME, b"", size, model, *counts)
     data = HEADER.pack(*header) + values
     return data[:16] + hash_of(memoryview(data)[HASHED_FROM:]) + data[HASHED_FROM:]
 
@@ -78,7 +79,8 @@ def unpack(data: bytes, model: bytes, like: Mapping[str, Array]) -> Snapshot:
     _check("backend", header.backend, ONNXRUNTIME, "it was taken on another backend, restore it there")
     _check("model", header.model.hex(), model.hex(), "it was taken of another model, restore it there")
     _check("size", len(data), size)
-    return Snapshot(_arrays(data, like), header.frames, header.refused)
+    _check("finished", min(header.finished, 2), min(header.finished, 1))
+    return Snapshot(_arrays(data, like), header.frames, header.refused, bool(header.finished))
 
 
 def _arrays(data: bytes, like: Mapping[str, Array]) -> dict[str, Array]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tidegate.runtime.arrays import Array
-    from tidegate.runtime.model import Stream
+    from tidegate.runtime.model import Answer, Stream
 
 EXAMPLE = "sensor | tidegate run watch.int8.onnx | tee answers.csv"
 
@@ -65,9 +65,16 @@ def _answers(stream: "Stream", source: Path | None, chunk: int, name: str | None
             answer = stream.push(frames)
         except ChunkError as error:
             raise ChunkError(f"{place}: {error}") from None
-        if not isinstance(answer, dict):
-            yield answer
-        elif name in answer:
-            yield answer[name]
-        else:
-            raise ChunkError(f"the model has outputs {', '.join(answer)}; choose one by --answer NAME")
+        yield _chosen(answer, name)
+    rest = stream.finish()
+    if rest is not None:
+        yield _chosen(rest, name)
+
+
+def _chosen(answer: "Answer", name: str | None) -> "Array":
+    """Return the only output, or the one of a name."""
+    if not isinstance(answer, dict):
+        return answer
+    if name not in answer:
+        raise ChunkError(f"the model has outputs {', '.join(answer)}; choose one by --answer NAME")
+    return answer[name]

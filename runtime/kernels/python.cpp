@@ -129,6 +129,8 @@ std::string describe_snapshot(const tide_fault &fault) {
          "; " + way_out + "; stream unchanged";
 }
 
+const char FINISHED[] = "the stream was finished; reset() starts a new one";
+
 std::string shape_of(PyArrayObject *array) {
   std::string text = "(";
   for (int i = 0; i < PyArray_NDIM(array); i++) text += (i ? ", " : "") + std::to_string(PyArray_DIM(array, i));
@@ -207,6 +209,37 @@ class Stream {
     float *outputs[1] = {data(result)};
     run(given, array, count, outputs);
     return result;
+  }
+
+  nb::object finish() {
+    const uint32_t count = tide_output_count(model_->get());
+    std::vector<nb::object> results;
+    std::vector<float *> outputs;
+    Turn turn(*this);
+    bool held = false;
+    for (uint32_t i = 0; i < count; i++) {
+      const size_t rows = tide_rest(stream_, i);
+      held |= rows > 0;
+      results.push_back(rest(i, rows));
+      outputs.push_back(results.back().is_none() ? nullptr : data(results.back()));
+    }
+    tide_status status;
+    {
+      nb::gil_scoped_release release;
+      status = tide_finish(stream_, outputs.data());
+    }
+    if (status == TIDE_E_FINISHED) raise("ChunkError", FINISHED);
+    if (status != TIDE_OK) raise("ChunkError", "a value inside the model left 2^64 at the end; stream unchanged");
+    if (!held) return nb::none();
+    if (count == 1) return results[0];
+    nb::dict named;
+    for (uint32_t i = 0; i < count; i++) named[model_->output_names()[i].c_str()] = results[i];
+    return named;
+  }
+
+  bool finished() {
+    Turn turn(*this);
+    return tide_finished(stream_);
   }
 
   void reset() {
@@ -300,6 +333,13 @@ class Stream {
     return new_array(dimensions, sizes);
   }
 
+  // What finish gives of an output: [rows, width] of a timed one; of another [width], or None.
+  nb::object rest(uint32_t output, size_t rows) const {
+    npy_intp sizes[2] = {static_cast<npy_intp>(rows), tide_output_width(model_->get(), output)};
+    if (tide_output_timed(model_->get(), output)) return new_array(2, sizes);
+    return rows ? new_array(1, sizes + 1) : nb::none();
+  }
+
   nb::object checked(nb::handle out, uint32_t output, size_t count) const {
     npy_intp sizes[2];
     const int dimensions = shape(output, count, sizes);
@@ -340,6 +380,7 @@ class Stream {
   }
 
   [[noreturn]] void refuse(tide_status status, const nb::object &given, size_t count) const {
+    if (status == TIDE_E_FINISHED) raise("ChunkError", FINISHED);
     if (status == TIDE_E_RANGE) {
       raise("ChunkError", "a value inside the model left 2^64 on this chunk; chunk refused, state unchanged");
     }
@@ -386,6 +427,8 @@ NB_MODULE(_kernels, m) {
   nb::class_<Stream>(m, "Stream", "One sequence in progress.")
       .def(nb::init<nb::object>(), nb::arg("model"))
       .def("push", &Stream::push, nb::arg("chunk"), nb::kw_only(), nb::arg("out") = nb::none())
+      .def("finish", &Stream::finish)
+      .def_prop_ro("finished", &Stream::finished)
       .def("reset", &Stream::reset)
       .def("snapshot", &Stream::snapshot)
       .def("restore", &Stream::restore, nb::arg("snapshot"))

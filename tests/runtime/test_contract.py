@@ -1,10 +1,11 @@
 """The contract reads what it writes and refuses the rest by field."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from tidegate.runtime.contract import Contract, Port, State
+from tidegate.runtime.contract import Blocks, Contract, Port, State
 from tidegate.runtime.errors import ContractError
 
 CONTRACT = Contract(
@@ -20,6 +21,45 @@ def test_contract_survives_its_json() -> None:
     assert Contract.from_json(CONTRACT.to_json()) == CONTRACT
 
 
+@pytest.mark.parametrize(
+    ("lookahead", "blocks"), [(0, None), (7, None), (95, Blocks(64, 32)), (None, Blocks(None, 0, 4096))]
+)
+def test_lookahead_and_blocks_survive_their_json(lookahead: int | None, blocks: Blocks | None) -> None:
+    contract = replace(CONTRACT, lookahead=lookahead, blocks=blocks)
+    assert Contract.from_json(contract.to_json()) == contract
+
+
+def test_version_1_is_read_and_has_no_blocks() -> None:
+    fields = json.loads(CONTRACT.to_json())
+    assert fields.pop("version") == 2
+    del fields["blocks"]
+    assert Contract.from_json(json.dumps({"version": 1, **fields})) == CONTRACT
+
+
+@pytest.mark.parametrize(
+    ("lookahead", "blocks", "message"),
+    [
+        (None, None, "lookahead is None, wanted a number with blocks of fixed frames or none"),
+        (
+            3,
+            {"frames": None, "lookahead": 0, "limit": 9},
+            "lookahead is 3, wanted null with blocks of the whole stream",
+        ),
+        (None, {"frames": None, "lookahead": 0, "limit": None}, "wanted frames or a limit, not both"),
+        (9, {"frames": 4, "lookahead": 0, "limit": 9}, "wanted frames or a limit, not both"),
+        (None, {"frames": None, "lookahead": 1, "limit": 9}, "lookahead = 1 is not allowed behind the whole stream"),
+        (9, {"frames": 4}, r"blocks: missing or unknown field limit, lookahead"),
+        (9, {"frames": 0, "lookahead": 0, "limit": None}, "frames = 0 is not allowed"),
+        (9, {"frames": 4, "lookahead": None, "limit": None}, "wanted frames or a limit"),
+        (9, [1], "blocks is list, wanted an object"),
+    ],
+)
+def test_blocks_that_cannot_be_are_refused(lookahead: int | None, blocks: object, message: str) -> None:
+    fields = json.loads(CONTRACT.to_json()) | {"lookahead": lookahead, "blocks": blocks}
+    with pytest.raises(ContractError, match=message):
+        Contract.from_json(json.dumps(fields))
+
+
 def test_frame_takes_hop_over_sample_rate() -> None:
     assert CONTRACT.frame_seconds == 0.04
 
@@ -27,7 +67,9 @@ def test_frame_takes_hop_over_sample_rate() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["version"], 2, "contract: version 2, this tidegate reads 1"),
+        (["version"], 3, "contract: version 3, this tidegate reads 1 to 2"),
+        (["version"], True, "contract: version True, this tidegate reads 1 to 2"),
+        (["version"], 1, "unknown field blocks; it is of a newer version"),
         (["inputs"], "x", "contract: inputs is str, wanted a list"),
         (["inputs"], [], "contract: inputs = "),
         (["inputs", 0], {"name": "x"}, r"inputs\[0\]: missing or unknown field batch_axis, time_axis"),
@@ -38,7 +80,7 @@ def test_frame_takes_hop_over_sample_rate() -> None:
         (["states", 0, "__class__"], "x", "missing or unknown field __class__"),
         (["sample_rate"], -1, "sample_rate = -1 is not allowed"),
         (["sample_rate"], float("nan"), "sample_rate = nan is not allowed"),
-        (["lookahead"], 3, "lookahead = 3 is not allowed"),
+        (["lookahead"], -3, "lookahead = -3 is not allowed"),
         (["states", 1, "input"], "lstm.h_in", "lstm.h_in stands more than once"),
     ],
 )

@@ -24,7 +24,7 @@ from tidegate.runtime.program import Program, Reading
 
 VARIANTS = _kernels.variants()
 FRAMES = np.random.default_rng(1).normal(0, 1, (40, 6)).astype(np.float32)
-HEADER_BYTES, HASHED_FROM, AT_FRAMES, AT_REFUSED = 104, 48, 88, 96
+HEADER_BYTES, HASHED_FROM, AT_FRAMES, AT_REFUSED, AT_FINISHED = 112, 48, 88, 96, 104
 
 
 def small_plan(seed: int = 0) -> bytes:
@@ -52,7 +52,7 @@ def seal(snapshot: bytes | bytearray) -> bytes:
 
 
 def with_counters(snapshot: bytes, frames: int, refused: int) -> bytes:
-    return seal(snapshot[:AT_FRAMES] + struct.pack("<QQ", frames, refused) + snapshot[HEADER_BYTES:])
+    return seal(snapshot[:AT_FRAMES] + struct.pack("<QQ", frames, refused) + snapshot[AT_FINISHED:])
 
 
 @settings(max_examples=200, deadline=None)
@@ -91,10 +91,10 @@ def test_layout_is_that_of_the_document() -> None:
     saved = stream.snapshot()
     states = np.concatenate(stream.states()).astype("<f4").tobytes()
     digest = blake2b(saved[48:], digest_size=32).digest()
-    assert saved[:16] == b"TIDESNAP" + struct.pack("<II", 1, 1)
+    assert saved[:16] == b"TIDESNAP" + struct.pack("<II", 2, 1)
     assert saved[16:48] == digest
-    assert saved[48:104] == struct.pack("<Q32sQQ", len(saved), plan[16:48], 40, 0)
-    assert saved[104:] == states
+    assert saved[48:112] == struct.pack("<Q32sQQQ", len(saved), plan[16:48], 40, 0, 0)
+    assert saved[112:] == states
 
 
 def test_another_process_goes_on(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_row_28_state_that_cannot_be_is_refused_under_a_repaired_hash(
     ("at", "value", "message"),
     [
         (0, b"X", "magic is"),
-        (8, b"\2", "version is 2, wanted 1; it is damaged or of another version"),
+        (8, b"\3", "version is 3, wanted 2; it is damaged or of another version"),
         (12, b"\2", "backend is 2, wanted 1; it was taken on another backend"),
         (48, b"\1", "size is"),
         (56, b"any", "model is .* it was taken of another plan"),

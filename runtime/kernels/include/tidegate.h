@@ -57,6 +57,7 @@ typedef enum tide_status {
   TIDE_E_RANGE = -3,    /* a value inside the model left 2^64; the state is unchanged */
   TIDE_E_SNAPSHOT = -4, /* the snapshot is truncated, altered, of another plan, or says what cannot be; the stream is
                          * unchanged */
+  TIDE_E_FINISHED = -5, /* the stream was finished; tide_reset makes it as new */
 } tide_status;
 
 /* Why a plan or a snapshot is refused: the field as docs/plan.md and docs/snapshot.md name it, the operation that it
@@ -118,10 +119,22 @@ tide_stream *tide_stream_init(void *memory, const tide_model *model);
 /* Makes the stream as new. */
 void tide_reset(tide_stream *stream);
 
-/* Consumes `count` frames [count, input width], row-major. outputs[i] receives [count, width] for a timed output,
- * [width] for another; with count 0 nothing is written. Any cut of the same frames into pushes gives the same bits.
- * TIDE_OK, TIDE_E_INPUT or TIDE_E_RANGE; refused, all frames of the push are, and outputs may have been written. */
+/* Rows that a push of `count` frames will write to an output, and that tide_finish will: a model that looks ahead
+ * answers late. Where nothing looks ahead a push writes `count` rows to a timed output, one to another unless count is
+ * 0, and tide_finish none. */
+size_t tide_rows(const tide_stream *stream, uint32_t output, size_t count);
+size_t tide_rest(const tide_stream *stream, uint32_t output);
+
+/* Consumes `count` frames [count, input width], row-major. outputs[i] receives [tide_rows, width]. Any cut of the same
+ * frames into pushes gives the same bits. TIDE_OK, TIDE_E_INPUT, TIDE_E_RANGE or TIDE_E_FINISHED; refused, all frames
+ * of the push are, and outputs may have been written. */
 tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs);
+
+/* Ends the stream: outputs[i] receives [tide_rest, width], what a lookahead still holds back. TIDE_OK, TIDE_E_RANGE or
+ * TIDE_E_FINISHED; refused, the stream is unchanged. */
+tide_status tide_finish(tide_stream *stream, float *const *outputs);
+/* 1 if the stream was finished, else 0. */
+int tide_finished(const tide_stream *stream);
 
 /* Copies state vector `state` (tide_state_width values). */
 void tide_state_read(const tide_stream *stream, uint32_t state, float *values);

@@ -34,6 +34,7 @@ struct tide_stream {
   float *before;        /* the same as before the push */
   size_t carried_bytes;
   uint64_t frames, refused; /* counts */
+  int finished;
   op_scratch scratch;
 };
 
@@ -203,6 +204,7 @@ static void derive_states(tide_stream *stream) {
 void tide_reset(tide_stream *stream) {
   memset(stream->carried, 0, stream->carried_bytes);
   stream->frames = stream->refused = 0;
+  stream->finished = 0;
   derive_states(stream);
 }
 
@@ -228,20 +230,22 @@ const tide_model *tide_stream_model(const tide_stream *stream) { return stream->
 
 const uint8_t *tide_model_hash(const tide_model *model) { return model->header.hash; }
 
-void tide_stream_load(tide_stream *stream, const uint8_t *values, uint64_t frames, uint64_t refused) {
+void tide_stream_load(tide_stream *stream, const uint8_t *values, uint64_t frames, uint64_t refused, int finished) {
   tide_reset(stream);
   for (uint32_t state = 0; state < stream->model->states; state++) {
     const uint32_t width = tide_state_width(stream->model, state);
     float *at = tide_state_at(stream, state);
     for (uint32_t i = 0; i < width; i++, values += sizeof *at) at[i] = float_at(values);
   }
-  stream->frames = frames, stream->refused = refused;
+  stream->frames = frames, stream->refused = refused, stream->finished = finished;
   derive_states(stream);
 }
 
 uint64_t tide_frames(const tide_stream *stream) { return stream->frames; }
 
 uint64_t tide_refused(const tide_stream *stream) { return stream->refused; }
+
+int tide_finished(const tide_stream *stream) { return stream->finished; }
 
 /* ---- push ---- */
 
@@ -324,7 +328,24 @@ static void count_up(uint64_t *counter, uint64_t more) {
   *counter = more < UINT64_MAX - *counter ? *counter + more : UINT64_MAX;
 }
 
+size_t tide_rows(const tide_stream *stream, uint32_t output, size_t count) {
+  return tide_output_timed(stream->model, output) ? count : count > 0;
+}
+
+size_t tide_rest(const tide_stream *stream, uint32_t output) {
+  (void)stream, (void)output;
+  return 0;
+}
+
+tide_status tide_finish(tide_stream *stream, float *const *outputs) {
+  (void)outputs;
+  if (stream->finished) return TIDE_E_FINISHED;
+  stream->finished = 1;
+  return TIDE_OK;
+}
+
 tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs) {
+  if (stream->finished) return TIDE_E_FINISHED;
   const tide_status status = consume(stream, frames, count, outputs);
   count_up(status == TIDE_OK ? &stream->frames : &stream->refused, count);
   return status;

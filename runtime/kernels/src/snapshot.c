@@ -14,10 +14,11 @@ enum {
   AT_MODEL = 56,
   AT_FRAMES = 88,
   AT_REFUSED = 96,
-  AT_VALUES = 104,
+  AT_FINISHED = 104,
+  AT_VALUES = 112,
 };
 
-enum { SNAPSHOT_VERSION = 1, THIS_ENGINE = 1 };
+enum { SNAPSHOT_VERSION = 2, THIS_ENGINE = 1 };
 
 static const char MAGIC[8] = {'T', 'I', 'D', 'E', 'S', 'N', 'A', 'P'};
 
@@ -48,6 +49,7 @@ void tide_snapshot(const tide_stream *stream, void *bytes) {
   memcpy(p + AT_MODEL, tide_model_hash(model), HASH_BYTES);
   put_u64(p + AT_FRAMES, tide_frames(stream));
   put_u64(p + AT_REFUSED, tide_refused(stream));
+  put_u64(p + AT_FINISHED, (uint64_t)tide_finished(stream));
   put_values(stream, p + AT_VALUES);
   tide_hash(p + AT_SIZE, size - AT_SIZE, p + AT_HASH);
 }
@@ -78,7 +80,8 @@ static int header_ok(const tide_model *model, const uint8_t *p, size_t bytes, ti
   }
   tide_hash(p + AT_SIZE, bytes - AT_SIZE, hash);
   return same_hash(fault, "hash", p + AT_HASH, hash) && equal(fault, "backend", u32_at(p + AT_BACKEND), THIS_ENGINE) &&
-         same_hash(fault, "model", p + AT_MODEL, tide_model_hash(model)) && equal(fault, "size", bytes, size);
+         same_hash(fault, "model", p + AT_MODEL, tide_model_hash(model)) && equal(fault, "size", bytes, size) &&
+         (u64_at(p + AT_FINISHED) <= 1 || equal(fault, "finished", u64_at(p + AT_FINISHED), 1));
 }
 
 static int values_ok(const uint8_t *p, size_t bytes, tide_fault *fault) {
@@ -94,6 +97,6 @@ static int values_ok(const uint8_t *p, size_t bytes, tide_fault *fault) {
 tide_status tide_restore(tide_stream *stream, const void *bytes, size_t size, tide_fault *fault) {
   const uint8_t *p = bytes;
   if (!header_ok(tide_stream_model(stream), p, size, fault) || !values_ok(p, size, fault)) return TIDE_E_SNAPSHOT;
-  tide_stream_load(stream, p + AT_VALUES, u64_at(p + AT_FRAMES), u64_at(p + AT_REFUSED));
+  tide_stream_load(stream, p + AT_VALUES, u64_at(p + AT_FRAMES), u64_at(p + AT_REFUSED), (int)u64_at(p + AT_FINISHED));
   return TIDE_OK;
 }
