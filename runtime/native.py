@@ -7,6 +7,7 @@ from . import plan as plans
 from .arrays import Array
 from .errors import PlanError
 from .model import state_arrays
+from .operators import HIDDEN
 
 ISA_VARIABLE = "TIDEGATE_ISA"
 
@@ -53,12 +54,16 @@ class NativeModel:
     def _check_slots(self, text: plans.Text) -> None:
         """A plan's text must speak of the states that the engine has, no more and no fewer."""
         initial = state_arrays(text.contract)
-        sizes = [
-            initial[slot.name][slot.row].size
-            for slot in text.slots
-            if slot.name in initial and 0 <= slot.row < len(initial[slot.name])
+        widths = self._model.state_widths
+        known = [
+            slot == HIDDEN or (slot.name in initial and 0 <= slot.row < len(initial[slot.name])) for slot in self.slots
         ]
-        if sizes != self._model.state_widths:
+        pairs = zip(self.slots, widths, strict=False)
+        if (
+            len(known) != len(widths)
+            or not all(known)
+            or any(slot != HIDDEN and initial[slot.name][slot.row].size != width for slot, width in pairs)
+        ):
             raise PlanError("plan: its text does not name the engine's states; the file is damaged, compile it again")
 
 
@@ -83,5 +88,7 @@ class NativeStream(_kernels.Stream):
         """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
         state = state_arrays(self._model.contract)
         for slot, values in zip(self._model.slots, self.states(), strict=True):
+            if slot == HIDDEN:
+                continue
             state[slot.name][slot.row] = values.reshape(state[slot.name][slot.row].shape)
         return state

@@ -26,7 +26,7 @@ from .program import Program
 MAGIC = b"TIDEGATE"
 VERSION = 2
 ALIGNMENT = 64
-HEADER = struct.Struct("<8sII32sQIIIIQQQQ24x")
+HEADER = struct.Struct("<8sII32sQIIIIQQQQIII12x")
 HASHED_FROM = 48  # the hash is that of all bytes from here on
 MATRIX = struct.Struct("<QQIIIIII8x")
 OP = struct.Struct("<II2I4I4f48s48s48s2Q48x")
@@ -50,6 +50,9 @@ class Header(NamedTuple):
     outputs_at: int
     text_at: int
     text_size: int
+    block: int
+    lookahead: int
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,14 @@ def compile_program(program: Program, contract: Contract) -> bytes:
     blob.data[HEADER.size : HEADER.size + ops_bytes] = records
     fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, int(program.ids))
     places = (HEADER.size, outputs_at, text_at, len(text))
-    blob.data[: HEADER.size] = HEADER.pack(*Header(MAGIC, VERSION, 0, b"", *fields, *places))
+    blob.data[: HEADER.size] = HEADER.pack(*Header(MAGIC, VERSION, 0, b"", *fields, *places, *_grid(program)))
     return seal(blob.data)
+
+
+def _grid(program: Program) -> tuple[int, int, int]:
+    """Return the frames of a block and of its lookahead, or 0, 0 and the limit of a stream that is one block."""
+    blocks = program.blocks
+    return (0, 0, 0) if blocks is None else (blocks.frames or 0, blocks.lookahead, blocks.limit or 0)
 
 
 def seal(plan: bytes | bytearray) -> bytes:

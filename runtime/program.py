@@ -5,6 +5,8 @@ Operation k reads earlier values and makes value k + 1; value 0 is the input fra
 
 from dataclasses import dataclass
 
+from .clocks import Clock
+from .contract import Blocks
 from .operators import Cell, Elementwise, Gru, Last, Linear, Lstm, Rnn, Slot, is_hidden
 from .operators import Operator as Op
 from .operators.matrix import Matrix, Reading, activation_bits
@@ -29,12 +31,32 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Operations over frames of `input_width` features, or of one id each; outputs are `(name, value)`."""
+    """Operations over frames of `input_width` features, or of one id each; outputs are `(name, value)`.
+
+    `blocks` is the grid of backward cells.
+    """
 
     input_width: int
     ops: tuple[Op, ...]
     outputs: tuple[tuple[str, int], ...]
     ids: bool = False
+    blocks: Blocks | None = None
+
+    @property
+    def widths(self) -> list[int]:
+        """Features of each value."""
+        widths = [self.input_width]
+        for op in self.ops:
+            widths.append(op.width(widths))
+        return widths
+
+    @property
+    def clocks(self) -> list[Clock]:
+        """When the rows of each value come."""
+        clocks = [Clock()]
+        for op in self.ops:
+            clocks.append(op.clock(clocks))
+        return clocks
 
     def timed(self, value: int) -> bool:
         """Return whether a value has a row for each frame."""

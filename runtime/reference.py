@@ -1,15 +1,15 @@
 """The specification of a stream: plain NumPy, no tricks. The engine equals it bit for bit.
 
-What each operator computes stands in its `step`, in `operators/`: int8 matrices in `operators/matrix.py`,
-functions of floats in `operators/functions.py`. Frames, states and everything between are float32, each
-operation rounded, none fused. Activations become integers frame by frame, so no answer depends on how a
-stream is cut.
+What each operator computes stands in its `step`, or where it looks ahead in its `advance`, in `operators/`: int8
+matrices in `operators/matrix.py`, functions of floats in `operators/functions.py`. Frames, states and everything
+between are float32, each operation rounded, none fused. Activations become integers frame by frame, so no answer
+depends on how a stream is cut.
 """
 
 import numpy as np
 
 from .arrays import Floats
-from .errors import ChunkError
+from .operators.base import Rows
 from .operators.functions import check_range, sigmoid, tanh
 from .operators.matrix import encode
 from .program import Program
@@ -18,7 +18,7 @@ __all__ = ["ReferenceStream", "encode", "sigmoid", "tanh"]
 
 
 class ReferenceStream:
-    """Runs a program frame by frame, as slowly and plainly as possible."""
+    """Runs a program operation by operation, frame by frame, as slowly and plainly as possible."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -30,37 +30,40 @@ class ReferenceStream:
 
     def states(self) -> list[Floats]:
         """Return the state vectors in program order, e.g. h and c of each layer."""
-        return [vector for state in self._states for vector in state]
+        pairs = zip(self._program.ops, self._states, strict=True)
+        return [vector for op, state in pairs for vector in state[: len(op.slots)]]
 
-    def push(self, chunk: Floats) -> dict[str, Floats]:
+    def push(self, chunk: Floats) -> dict[str, Floats | None]:
         """Stream a chunk `[frames, features]`, at least one frame; ids are whole floats `[frames, 1]`.
 
         Returns:
-            Each output by name: `[frames, width]`, or `[width]` for one without a time axis.
+            Each output by name: `[frames, width]`, or for one without a time axis `[width]`, the answer at the last
+            frame that became ready, or None where none did.
 
         Raises:
             ChunkError: A value is not finite or leaves 2^64, or an id is not in a table; the state is unchanged.
         """
-        check_range(chunk)
-        states = self._states
-        self._states = list(states)
-        try:
-            frames = [self._run(frame, last=i + 1 == len(chunk)) for i, frame in enumerate(chunk)]
-        except ChunkError:
-            self._states = states
-            raise
-        program = self._program
-        return {
-            name: np.stack([values[v] for values in frames]) if program.timed(v) else frames[-1][v]
-            for name, v in program.outputs
-        }
+        return self._advance(list(check_range(chunk)), closing=False)
 
-    def _run(self, frame: Floats, *, last: bool) -> list[Floats]:
-        """Compute every value of a frame; those with one row a push for the last frame alone."""
-        values = [frame]
-        for index, op in enumerate(self._program.ops):
-            y = np.zeros(0, np.float32)
-            if last or self._program.timed(index + 1):
-                y, self._states[index] = op.step(self._states[index], *(values[i] for i in op.inputs))
-            values.append(y)
-        return values
+    def finish(self) -> dict[str, Floats | None]:
+        """Return what the stream holds back, as from `push`.
+
+        Raises:
+            ChunkError: A value leaves 2^64; the state is unchanged.
+        """
+        return self._advance([], closing=True)
+
+    def _advance(self, rows: list[Floats], *, closing: bool) -> dict[str, Floats | None]:
+        values: list[Rows] = [rows]
+        states = []
+        for op, state in zip(self._program.ops, self._states, strict=True):
+            made, after = op.advance(state, [values[i] for i in op.inputs], closing=closing)
+            values.append(made)
+            states.append(after)
+        self._states = states
+        return {name: self._answer(value, values[value]) for name, value in self._program.outputs}
+
+    def _answer(self, value: int, rows: Rows) -> Floats | None:
+        if self._program.timed(value):
+            return np.array(rows, np.float32).reshape(len(rows), self._program.widths[value])
+        return rows[0] if rows else None

@@ -9,10 +9,16 @@ import onnx
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from tidegate.runtime.arrays import Array, Floats
-from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
+from tidegate.runtime.clocks import Clock
+from tidegate.runtime.contract import METADATA_KEY, Blocks, Contract, Port, State
 from tidegate.runtime.operators import (
+    HIDDEN,
     OPERATORS,
+    Align,
+    Backward,
     Binary,
+    BlockStart,
+    Cell,
     Concat,
     Elementwise,
     Embedding,
@@ -36,6 +42,7 @@ from tidegate.runtime.operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
 from tidegate.runtime.program import Matrix, Program, Reading, activation_bits
+from tidegate.runtime.reference import ReferenceStream
 
 FORMATS = [(bits, group) for bits in LARGEST_CODE for group in (0, *GROUP_SIZES)] + [(FLOAT, 0)]
 WIDTHS = st.one_of(st.integers(1, 20), st.sampled_from([31, 32, 33, 63, 64, 65, 100]))
@@ -151,6 +158,16 @@ def cell(
     return (lstm if kind == "lstm" else gru)(rng, value, sizes, reading, most_bits, weights=weights)
 
 
+def bounded(op: Operator) -> bool:
+    """Return whether an operation makes an h within (-1, 1)."""
+    return is_hidden(op.cell if isinstance(op, Backward) else op)
+
+
+GRIDS = st.one_of(
+    st.builds(Blocks, st.integers(1, 40), st.integers(0, 40)), st.builds(Blocks, st.none(), st.just(0), st.just(64))
+)
+
+
 class Builder:
     """A random program as it grows: each operator reads an earlier value, most often the newest."""
 
@@ -162,12 +179,26 @@ class Builder:
         self.weights = draw(st.sampled_from([(8, 0), None]))  # int8 by rows, or any format for each matrix
         self.ops: list[Operator] = []
         self.widths = [width]
+        self.clocks = [Clock()]
+        self.blocks = draw(GRIDS)
 
     def emit(self, op: Operator) -> int:
         """Append an operation and return its value."""
         self.ops.append(op)
         self.widths.append(op.width(self.widths))
+        self.clocks.append(op.clock(self.clocks))
         return len(self.ops)
+
+    def together(self, first: int, second: int) -> tuple[int, int]:
+        """Return two values whose rows come together: one waits for the other, or else is left out."""
+        clocks = self.clocks[first], self.clocks[second]
+        if clocks[0] == clocks[1]:
+            return first, second
+        if clocks[0].leads(clocks[1]):
+            return self.emit(Align((second, first))), second
+        if clocks[1].leads(clocks[0]):
+            return first, self.emit(Align((first, second)))
+        return first, first
 
     def pick(self) -> int:
         """Draw a value to read."""
@@ -176,7 +207,7 @@ class Builder:
 
     def reading(self, value: int) -> Reading:
         """Return how a matrix reads a value."""
-        return Reading.HIDDEN if value and is_hidden(self.ops[value - 1]) else Reading.FRAME
+        return Reading.HIDDEN if value and bounded(self.ops[value - 1]) else Reading.FRAME
 
     def one_of(self, functions: Mapping[str, object]) -> str:
         """Draw a function by name."""
@@ -281,7 +312,7 @@ def add_binary(build: Builder) -> None:
         pair.reverse()
     if function == "div":
         pair[1] = positive(build, pair[1])
-    build.emit(Binary((pair[0], pair[1]), function))
+    build.emit(Binary(build.together(*pair), function))
 
 
 def add_reduce(build: Builder) -> None:
@@ -313,7 +344,7 @@ def add_slice(build: Builder) -> None:
 
 def add_concat(build: Builder) -> None:
     """Any two values, or one twice."""
-    build.emit(Concat((build.pick(), build.pick())))
+    build.emit(Concat(build.together(build.pick(), build.pick())))
 
 
 def add_embedding(build: Builder) -> None:
@@ -325,12 +356,38 @@ def add_embedding(build: Builder) -> None:
 
 
 def add_window(build: Builder) -> None:
-    """Two taps or more of some channels, their tail within or beyond a block of the engine."""
+    """Two taps or more of some channels, their tail within or beyond a block of the engine; some look ahead."""
     value = build.pick()
     channels = min(build.widths[value], 20)
     value = build.emit(Slice((value,), 0, channels))
     kernel, dilation = build.draw(st.integers(2, 5)), build.draw(st.integers(1, 9))
-    build.emit(Window((value,), kernel, dilation, channels, Slot(f"l{len(build.ops)}.tail", 0)))
+    lookahead = build.draw(st.one_of(st.just(0), st.integers(1, (kernel - 1) * dilation)))
+    tail = HIDDEN if lookahead else Slot(f"l{len(build.ops)}.tail", 0)
+    build.emit(Window((value,), kernel, dilation, channels, tail, lookahead))
+
+
+def add_backward(build: Builder) -> None:
+    """The backward direction of any cell."""
+    add = build.draw(st.sampled_from([add_lstm, add_gru, add_rnn, add_lstm_projected]))
+    add(build)
+    layer = build.ops.pop()
+    del build.widths[-1], build.clocks[-1]
+    assert isinstance(layer, Cell)
+    build.emit(Backward(layer.inputs, layer, build.blocks))
+
+
+def add_align(build: Builder) -> None:
+    """Any value beside one that comes later."""
+    add_backward(build)
+    late = len(build.ops)
+    leading = [v for v, clock in enumerate(build.clocks) if v >= build.least and clock.leads(build.clocks[late])]
+    build.emit(Align((late, build.draw(st.sampled_from(leading)))))
+
+
+def add_block_start(build: Builder) -> None:
+    """The final h of a backward direction."""
+    add_backward(build)
+    build.emit(BlockStart((len(build.ops),), build.blocks))
 
 
 ADD: dict[type[Operator], Callable[[Builder], None]] = {
@@ -349,6 +406,9 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Embedding: add_embedding,
     Window: add_window,
     LstmProjected: add_lstm_projected,
+    Backward: add_backward,
+    Align: add_align,
+    BlockStart: add_block_start,
 }
 AT_AN_END = {Last, Embedding}  # drawn at the end of a program, and at the start of one that reads ids
 MOST_DRAWN: list[type[Operator]] = [Lstm, *(operator for operator in OPERATORS if operator not in AT_AN_END)]
@@ -368,7 +428,8 @@ def programs(draw: st.DrawFn) -> Program:
         outputs.append(("middle", draw(st.integers(1, len(build.ops)))))
     if draw(st.booleans()):
         outputs[0] = ("y", build.emit(Last((len(build.ops),))))
-    return Program(build.widths[0], tuple(build.ops), tuple(outputs), ids)
+    blocks = build.blocks if any(isinstance(op, Backward) for op in build.ops) else None
+    return Program(build.widths[0], tuple(build.ops), tuple(outputs), ids, blocks)
 
 
 def frames_for(program: Program, rng: np.random.Generator, count: int) -> Floats:
@@ -388,6 +449,21 @@ def as_pushed(program: Program, frames: Floats) -> Array:
     return frames[:, 0].astype(np.int64) if program.ids else frames
 
 
+def joined(program: Program, answers: Sequence[Mapping[str, Array | None]]) -> dict[str, Array]:
+    """Return what several pushes gave as one: all rows of a timed output, of another the newest."""
+    found: dict[str, Array] = {}
+    for name, value in program.outputs:
+        parts = [answer[name] for answer in answers]
+        there = [part for part in parts if part is not None]
+        found[name] = np.concatenate(there) if program.timed(value) else there[-1]
+    return found
+
+
+def whole(stream: ReferenceStream, program: Program, frames: Floats) -> dict[str, Array]:
+    """Return what the specification makes of a stream from its start to its end."""
+    return joined(program, [stream.push(frames), stream.finish()])
+
+
 def cuts(count: int) -> st.SearchStrategy[list[int]]:
     """Draw places to cut a stream of `count` frames into pushes; some pushes may be empty."""
     return st.lists(st.integers(0, count), max_size=6).map(lambda at: [0, *sorted(at), count])
@@ -399,9 +475,12 @@ def contract_of(program: Program) -> Contract:
     states = tuple(
         State(slot.name, f"{slot.name}.out", slot.name.rpartition(".")[2], (1, "batch", vector.size))
         for op in program.ops
-        for slot, vector in zip(op.slots, op.initial(), strict=True)
+        for slot, vector in zip(op.slots, op.initial(), strict=False)
+        if slot != HIDDEN
     )
-    return Contract((Port("x", 0, None),), outputs, states)
+    lags = [clock.lag(program.blocks) for clock in program.clocks]
+    lookahead = None if None in lags else max(lag for lag in lags if lag is not None)
+    return Contract((Port("x", 0, None),), outputs, states, lookahead, blocks=program.blocks)
 
 
 def embedding(table: Matrix | Floats) -> Program:

@@ -204,6 +204,8 @@ class Stream {
     auto *array = reinterpret_cast<PyArrayObject *>(frames.ptr());
     check_shape(array);
     const size_t count = static_cast<size_t>(PyArray_DIM(array, 0));
+    Turn turn(*this);
+    if (tide_finished(stream_)) raise("ChunkError", FINISHED);
     if (tide_output_count(model_->get()) != 1) return push_many(given, array, count, out);
     nb::object result = out.is_none() ? fresh(0, count) : checked(out, 0, count);
     float *outputs[1] = {data(result)};
@@ -220,8 +222,8 @@ class Stream {
     for (uint32_t i = 0; i < count; i++) {
       const size_t rows = tide_rest(stream_, i);
       held |= rows > 0;
-      results.push_back(rest(i, rows));
-      outputs.push_back(results.back().is_none() ? nullptr : data(results.back()));
+      results.push_back(with_rows(i, rows));
+      outputs.push_back(data(results.back()));
     }
     tide_status status;
     {
@@ -250,8 +252,7 @@ class Stream {
   nb::bytes snapshot() {
     Turn turn(*this);
     std::string bytes(tide_snapshot_bytes(model_->get()), '\0');
-    tide_snapshot(stream_, bytes.data());
-    return nb::bytes(bytes.data(), bytes.size());
+    return nb::bytes(bytes.data(), tide_snapshot(stream_, bytes.data()));
   }
 
   void restore(nb::bytes snapshot) {
@@ -299,6 +300,7 @@ class Stream {
   };
 
   static float *data(const nb::object &array) {
+    if (array.is_none()) return nullptr;
     return static_cast<float *>(PyArray_DATA(reinterpret_cast<PyArrayObject *>(array.ptr())));
   }
 
@@ -314,35 +316,31 @@ class Stream {
     raise("ChunkError", "chunk has shape " + shape_of(array) + ", wanted (frames, " + std::to_string(width) + ")");
   }
 
-  // Shape of an output for a push; one row a frame, or the last frame's alone.
-  int shape(uint32_t output, size_t count, npy_intp sizes[2]) const {
-    const npy_intp width = tide_output_width(model_->get(), output);
-    const bool timed = tide_output_timed(model_->get(), output);
-    if (!timed && count == 0) {
+  // Rows of an output for a push; of one without a time axis one row or none.
+  size_t rows(uint32_t output, size_t count) const {
+    if (!tide_output_timed(model_->get(), output) && count == 0) {
       raise("ChunkError", "chunk has no frame, but output '" + model_->output_names()[output] +
                               "' is that of the chunk's last frame; push at least one");
     }
-    sizes[0] = timed ? static_cast<npy_intp>(count) : width;
-    sizes[1] = width;
-    return timed ? 2 : 1;
+    return tide_rows(stream_, output, count);
   }
 
-  nb::object fresh(uint32_t output, size_t count) const {
-    npy_intp sizes[2];
-    const int dimensions = shape(output, count, sizes);
-    return new_array(dimensions, sizes);
-  }
-
-  // What finish gives of an output: [rows, width] of a timed one; of another [width], or None.
-  nb::object rest(uint32_t output, size_t rows) const {
+  // Room for an output: [rows, width] of a timed one; of another [width], or None where there is no row.
+  nb::object with_rows(uint32_t output, size_t rows) const {
     npy_intp sizes[2] = {static_cast<npy_intp>(rows), tide_output_width(model_->get(), output)};
     if (tide_output_timed(model_->get(), output)) return new_array(2, sizes);
     return rows ? new_array(1, sizes + 1) : nb::none();
   }
 
+  nb::object fresh(uint32_t output, size_t count) const { return with_rows(output, rows(output, count)); }
+
   nb::object checked(nb::handle out, uint32_t output, size_t count) const {
-    npy_intp sizes[2];
-    const int dimensions = shape(output, count, sizes);
+    const size_t ready = rows(output, count);
+    const bool timed = tide_output_timed(model_->get(), output);
+    if (!timed && !ready) return nb::none();
+    const npy_intp width = tide_output_width(model_->get(), output);
+    const npy_intp sizes[2] = {timed ? static_cast<npy_intp>(ready) : width, width};
+    const int dimensions = timed ? 2 : 1;
     if (!is_plain_float32(out.ptr())) raise("ChunkError", "out is not a C-contiguous float32 array");
     auto *array = reinterpret_cast<PyArrayObject *>(out.ptr());
     if (!PyArray_ISWRITEABLE(array)) raise("ChunkError", "out is read-only");
@@ -372,7 +370,6 @@ class Stream {
     const float *frames = static_cast<const float *>(PyArray_DATA(array));
     tide_status status;
     {
-      Turn turn(*this);
       nb::gil_scoped_release release;
       status = tide_push(stream_, frames, count, outputs);
     }
@@ -380,7 +377,7 @@ class Stream {
   }
 
   [[noreturn]] void refuse(tide_status status, const nb::object &given, size_t count) const {
-    if (status == TIDE_E_FINISHED) raise("ChunkError", FINISHED);
+    if (status == TIDE_E_LIMIT) refuse_length(count);
     if (status == TIDE_E_RANGE) {
       raise("ChunkError", "a value inside the model left 2^64 on this chunk; chunk refused, state unchanged");
     }
@@ -388,6 +385,13 @@ class Stream {
     const uint32_t ids = tide_input_ids(model_->get());
     if (ids) refuse_id(static_cast<const npy_int64 *>(values), count, ids);
     refuse_value(static_cast<const float *>(values), count);
+  }
+
+  [[noreturn]] void refuse_length(size_t count) const {
+    raise("ChunkError", "chunk of " + std::to_string(count) + " frames after " + std::to_string(tide_frames(stream_)) +
+                            ": the stream is one block, of at most " + std::to_string(tide_limit(model_->get())) +
+                            " frames; finish() it before, or export with limit= or block=; chunk refused, state "
+                            "unchanged");
   }
 
   [[noreturn]] void refuse_id(const npy_int64 *ids, size_t count, uint32_t rows) const {

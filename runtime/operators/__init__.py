@@ -5,7 +5,8 @@ that of kernels/src/operators.inc: it gives an operator's kind in a plan. Each o
 specification of its kernel.
 """
 
-from .base import FloatOperator, Operator, Record, Slot, State
+from .base import HIDDEN, FloatOperator, Operator, Record, Slot, State
+from .blocks import Align, Backward, BlockStart
 from .embedding import Embedding
 from .linear import Linear
 from .over_features import LayerNorm, Reduce, Softmax
@@ -31,11 +32,18 @@ OPERATORS: tuple[type[Operator], ...] = (
     Embedding,
     Window,
     LstmProjected,
+    Backward,
+    Align,
+    BlockStart,
 )
 
 __all__ = [
+    "HIDDEN",
     "OPERATORS",
+    "Align",
+    "Backward",
     "Binary",
+    "BlockStart",
     "Cell",
     "Concat",
     "Elementwise",

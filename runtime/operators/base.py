@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Array, Floats
+from ..clocks import Clock
 from .functions import check_range, without_tiny
 from .matrix import Matrix
 
-State = tuple[Floats, ...]
+State = tuple[Array, ...]
+Rows = Sequence[Floats]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,9 @@ class Slot:
 
     name: str
     row: int
+
+
+HIDDEN = Slot("", 0)  # of a state vector that the contract does not name
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,30 @@ class Operator(ABC):
     @abstractmethod
     def width(self, widths: Sequence[int]) -> int:
         """Return the features of the value that it makes, given those of the values before it."""
+
+    def clock(self, clocks: Sequence[Clock]) -> Clock:
+        """Return when its rows come, given the clocks of the values before it: with those of its first input."""
+        return clocks[self.inputs[0]]
+
+    def advance(self, state: State, rows: Sequence[Rows], *, closing: bool) -> tuple[Rows, State]:  # noqa: ARG002
+        """Compute the rows that are ready: one for each that it reads, unless it looks ahead.
+
+        Args:
+            state: What it carries.
+            rows: Of each input the rows that are new.
+            closing: They are the last of the stream.
+
+        Returns:
+            The rows that it makes and the new state.
+
+        Raises:
+            ChunkError: A result is not finite or leaves 2^64.
+        """
+        made = []
+        for x in zip(*rows, strict=True):
+            y, state = self.step(state, *x)
+            made.append(y)
+        return made, state
 
     @abstractmethod
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:

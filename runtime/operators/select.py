@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Floats
-from .base import Operator, Record, State
+from .base import Operator, Record, Rows, State
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +17,12 @@ class Last(Operator):
         """That of the input."""
         return widths[self.inputs[0]]
 
+    def advance(self, state: State, rows: Sequence[Rows], *, closing: bool) -> tuple[Rows, State]:  # noqa: ARG002
+        """The last row, if there is one."""
+        return rows[0][-1:], state
+
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
-        """The frame itself; only that of the last frame of a push is used."""
+        """The frame itself."""
         return x[0], state
 
     def record(self) -> Record:

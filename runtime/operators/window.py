@@ -1,4 +1,4 @@
-"""Frames before this one, for convolutions along time."""
+"""Frames around this one, for convolutions along time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,22 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Floats
-from .base import Operator, Record, Slot, State
+from ..clocks import Clock
+from .base import HIDDEN, Operator, Record, Rows, Slot, State
 
 
 @dataclass(frozen=True, eq=False)
 class Window(Operator):
-    """Taps of a causal convolution; a Linear on them is the convolution.
+    """Taps of a convolution; a Linear on them is the convolution.
 
-    For each channel the values of the frames t - (kernel - 1) * dilation, ..., t - dilation, t, the oldest first:
-    the order of an ONNX weight `[out, channels, kernel]`. The state is the tail, the last (kernel - 1) * dilation
-    frames, `[channels, frames]`.
+    For each channel the values of the frames a - (kernel - 1) * dilation, ..., a - dilation, a, the oldest first: the
+    order of an ONNX weight `[out, channels, kernel]`; a = t + lookahead, and zeros lie before and behind the stream.
+    The state is the tail, the last (kernel - 1) * dilation frames that it read, `[channels, frames]`.
     """
 
     kernel: int
     dilation: int
     channels: int
-    tail: Slot
+    tail: Slot = HIDDEN
+    lookahead: int = 0
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -33,15 +35,30 @@ class Window(Operator):
         return self.kernel * self.channels
 
     def initial(self) -> State:
-        """Silence."""
-        return (np.zeros(self.channels * (self.kernel - 1) * self.dilation, np.float32),)
+        """Silence, and how many frames were read."""
+        return np.zeros(self.channels * (self.kernel - 1) * self.dilation, np.float32), np.zeros(1, np.int64)
+
+    def clock(self, clocks: Sequence[Clock]) -> Clock:
+        """As much later as it looks ahead."""
+        return super().clock(clocks).behind(self.lookahead)
+
+    def advance(self, state: State, rows: Sequence[Rows], *, closing: bool) -> tuple[Rows, State]:
+        """The taps of each frame as soon as the frames ahead are there, at the end zeros."""
+        behind = [np.zeros(self.channels, np.float32)] * (self.lookahead * closing)
+        made, tail, position = [], state[0], state[1]
+        for x in (*rows[0], *behind):
+            y, (tail,) = self.step((tail,), x)
+            if position[0] >= self.lookahead:
+                made.append(y)
+            position = position + 1
+        return made, (tail, position)
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
-        """The taps; values stay as they are."""
+        """The taps up to a frame; values stay as they are."""
         tail = state[0].reshape(self.channels, -1)
         frames = np.concatenate([tail, x[0][:, None]], axis=1)
         return frames[:, :: self.dilation].ravel(), (frames[:, 1:].ravel(),)
 
     def record(self) -> Record:
-        """Kernel and dilation."""
-        return Record(counts=(self.kernel, self.dilation))
+        """Kernel, dilation and lookahead."""
+        return Record(counts=(self.kernel, self.dilation, self.lookahead))

@@ -208,7 +208,7 @@ def test_any_precision_of_any_weight(data: st.DataObject) -> None:
     exact, plain = (on_onnxruntime(model, graph.contract, frames) for model in (dequantized(graph.model), graph.model))
     assert max(difference(folded, exact), difference(plain, exact)) <= FLOAT_TOLERANCE
     pushed: Floats = frames[:, None].astype(np.float32) if net.ids else frames
-    (specified,) = ReferenceStream(lower(graph)).push(pushed).values()
+    (specified,) = map(np.asarray, ReferenceStream(lower(graph)).push(pushed).values())
     bits = min(8 if "A8" in text else 16 for text in asked.values())
     assert difference(specified, exact) <= TOLERANCE[bits]
     np.testing.assert_array_equal(np.asarray(engine.stream().push(frames)), specified, strict=True)

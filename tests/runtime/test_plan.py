@@ -96,7 +96,8 @@ def test_flipped_bits_under_a_repaired_hash_are_refused_or_run_within_bounds(mak
             stream = NativeModel(seal(altered)).stream()
         except PlanError:
             continue
-        stream.push(frames)
+        with contextlib.suppress(ChunkError):  # a limit of less frames
+            stream.push(frames)
 
 
 def plan_of_many_operators() -> bytes:

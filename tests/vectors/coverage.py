@@ -5,9 +5,14 @@ from typing import Any
 
 import numpy as np
 from programs import FORMATS, cell, lstm_projected, matrix
+from tidegate.runtime.contract import Blocks
 from tidegate.runtime.operators import (
+    HIDDEN,
     OPERATORS,
+    Align,
+    Backward,
     Binary,
+    BlockStart,
     Cell,
     Concat,
     Elementwise,
@@ -102,10 +107,32 @@ def functions() -> Program:
     return every_output(FEATURES, ops)
 
 
+def lookahead(blocks: Blocks) -> Program:
+    """Return the backward direction of every cell, what waits for them, and a convolution that looks ahead."""
+    rng = np.random.default_rng(5)
+    weights, features = (8, 0), 7
+    cells = [
+        *(cell(rng, 0, (features, UNITS), Reading.FRAME, 16, kind=kind, weights=weights) for kind in KINDS),
+        lstm_projected(rng, 0, (features, UNITS, 10), Reading.FRAME, 16, weights=weights),
+    ]
+    ops: list[Operator] = [Backward((0,), layer, blocks) for layer in cells]
+    ops += [
+        Align((1, 0)),
+        Concat((1, 6)),
+        BlockStart((1,), blocks),
+        Last((8,)),
+        Window((0,), 4, 3, features, HIDDEN, 5),
+    ]
+    above = cell(rng, 10, (4 * features, UNITS), Reading.FRAME, 8, kind="gru", weights=weights)
+    ops += [Backward((10,), above, blocks), Align((11, 10)), Concat((11, 12))]
+    return replace(every_output(features, ops), blocks=blocks)
+
+
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
-    return {**formats, "tables": tables(), "functions": functions()}
+    others = {"tables": tables(), "functions": functions()}
+    return {**formats, **others, "blocks": lookahead(Blocks(5, 3)), "whole": lookahead(Blocks(None, 0, 100))}
 
 
 def missing() -> set[str]:

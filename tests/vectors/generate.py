@@ -16,7 +16,7 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from programs import contract_of, frames_for, lstm, matrix  # noqa: E402
+from programs import contract_of, frames_for, lstm, matrix, whole  # noqa: E402
 from tidegate.runtime.arrays import Floats  # noqa: E402
 from tidegate.runtime.operators import Slot, Window  # noqa: E402
 from tidegate.runtime.plan import VERSION, compile_program  # noqa: E402
@@ -58,7 +58,7 @@ def programs(rng: np.random.Generator) -> dict[str, Program]:
 def answers(program: Program, frames: Floats) -> Floats:
     """Return every output, then every state, as the specification computes them."""
     stream = ReferenceStream(program)
-    outputs = stream.push(frames)
+    outputs = whole(stream, program, frames)
     return np.concatenate([*(outputs[name].ravel() for name, _ in program.outputs), *stream.states()])
 
 

@@ -58,6 +58,7 @@ typedef enum tide_status {
   TIDE_E_SNAPSHOT = -4, /* the snapshot is truncated, altered, of another plan, or says what cannot be; the stream is
                          * unchanged */
   TIDE_E_FINISHED = -5, /* the stream was finished; tide_reset makes it as new */
+  TIDE_E_LIMIT = -6,    /* the stream is one block, and would be longer than its limit; the state is unchanged */
 } tide_status;
 
 /* Why a plan or a snapshot is refused: the field as docs/plan.md and docs/snapshot.md name it, the operation that it
@@ -105,6 +106,8 @@ uint32_t tide_input_width(const tide_model *model);
 uint32_t tide_output_count(const tide_model *model);
 uint32_t tide_output_width(const tide_model *model, uint32_t output);
 int tide_output_timed(const tide_model *model, uint32_t output);
+/* Most frames of a stream whose answers come at its end; 0: no limit. */
+uint32_t tide_limit(const tide_model *model);
 /* State vectors and their lengths, in plan order: h of each layer, of an LSTM then c; the tail of a window, channel by
  * channel, the oldest frame first. */
 uint32_t tide_state_count(const tide_model *model);
@@ -126,8 +129,8 @@ size_t tide_rows(const tide_stream *stream, uint32_t output, size_t count);
 size_t tide_rest(const tide_stream *stream, uint32_t output);
 
 /* Consumes `count` frames [count, input width], row-major. outputs[i] receives [tide_rows, width]. Any cut of the same
- * frames into pushes gives the same bits. TIDE_OK, TIDE_E_INPUT, TIDE_E_RANGE or TIDE_E_FINISHED; refused, all frames
- * of the push are, and outputs may have been written. */
+ * frames into pushes gives the same bits. TIDE_OK, TIDE_E_INPUT, TIDE_E_RANGE, TIDE_E_FINISHED or
+ * TIDE_E_LIMIT; refused, all frames of the push are, and outputs may have been written. */
 tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs);
 
 /* Ends the stream: outputs[i] receives [tide_rest, width], what a lookahead still holds back. TIDE_OK, TIDE_E_RANGE or
@@ -146,11 +149,12 @@ uint64_t tide_refused(const tide_stream *stream);
 
 /* ---- snapshots ---- */
 
-/* A snapshot is a stream as bytes: its state vectors and counters, the hash of its plan, and a hash of all that; see
- * docs/snapshot.md. A stream of the same plan goes on from it with the same bits: in another process, on another
- * processor, with another variant. All snapshots of a model have one size. The bytes need no alignment. */
+/* A snapshot is a stream as bytes: its state vectors, the frames that it holds back, its counters, the hash of its
+ * plan, and a hash of all that; see docs/snapshot.md. A stream of the same plan goes on from it with the same bits: in
+ * another process, on another processor, with another variant. The bytes need no alignment. tide_snapshot returns how
+ * many it wrote: tide_snapshot_bytes, or fewer in a model that looks ahead. */
 size_t tide_snapshot_bytes(const tide_model *model);
-void tide_snapshot(const tide_stream *stream, void *bytes);
+size_t tide_snapshot(const tide_stream *stream, void *bytes);
 /* TIDE_OK, or TIDE_E_SNAPSHOT and the fault. */
 tide_status tide_restore(tide_stream *stream, const void *bytes, size_t size, tide_fault *fault);
 

@@ -1,10 +1,11 @@
-/* Taps of a causal convolution: of each channel the values of this frame and of those `dilation`, 2 * dilation, ...
- * frames before, the oldest first. The state is the tail, the last frames of the stream: [channels, frames]. */
+/* Taps of a convolution along time: of each channel the values of the frame `lookahead` frames ahead and of those
+ * `dilation`, 2 * dilation, ... frames before that, the oldest first. The state is the tail, the last frames that it
+ * read: [channels, frames]. Before and behind a stream there are zeros. */
 #include <string.h>
 
 #include "../src/operators.h"
 
-enum { KERNEL, DILATION };
+enum { KERNEL, DILATION, LOOKAHEAD };
 
 /* Frames of the tail. */
 static uint64_t reach(const uint32_t *counts) { return (uint64_t)(counts[KERNEL] - 1) * counts[DILATION]; }
@@ -19,7 +20,12 @@ static int check(const plan_check *c) {
   const uint32_t *n = c->op.counts;
   return plan_timed(c) && plan_within(c, "kernel", n[KERNEL], 2, PLAN_MAX_WIDTH) &&
          plan_within(c, "dilation", n[DILATION], 1, PLAN_MAX_TAIL) &&
-         plan_within(c, "tail", reach(n) * c->in[0].width, 1, PLAN_MAX_TAIL);
+         plan_within(c, "tail", reach(n) * c->in[0].width, 1, PLAN_MAX_TAIL) &&
+         plan_within(c, "lookahead", n[LOOKAHEAD], 0, reach(n));
+}
+
+static uint32_t clock(const plan_op *op, const plan_shape *in, tide_clocks *clocks) {
+  return tide_clock_behind(clocks, in[0].clock, op->counts[LOOKAHEAD]);
 }
 
 static op_vector vector(const model_op *op, const tide_variant *variant, uint32_t index) {
@@ -31,10 +37,12 @@ static op_size size(const model_op *op, const tide_variant *variant) {
   return (op_size){vector(op, variant, 0).count, 0};
 }
 
-/* The value of a channel at frame `at`, counted from the start of the tail; the block's frames follow it. */
+/* The value of a channel at frame `at`, counted from the start of the tail; the block's frames follow it, NULL: zeros.
+ */
 static float value_at(const model_op *op, const float *tail, const float *x, size_t channel, size_t at) {
   const size_t carried = (size_t)reach(op->counts), channels = op->in_widths[0];
-  return at < carried ? tail[channel * carried + at] : x[(at - carried) * channels + channel];
+  if (at < carried) return tail[channel * carried + at];
+  return x ? x[(at - carried) * channels + channel] : 0.0f;
 }
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
@@ -53,12 +61,45 @@ static int run(const model_op *op, const op_scratch *scratch, op_state *state, c
   return 1;
 }
 
+/* Frames that it has read, with the zeros behind the stream. Those are read one by one, so the first comes after all
+ * frames, and each later one after another answer. */
+static uint64_t position(const model_op *op, const op_state *state) {
+  const uint64_t answered = state->made ? state->made + op->counts[LOOKAHEAD] : 0;
+  return answered > state->read ? answered : state->read;
+}
+
+/* Reads frames, or a frame of zeros; keeps the answers but for those from before the stream. */
+static void read_frames(const model_op *op, const op_scratch *scratch, op_state *state, const float *x, uint32_t count,
+                        uint64_t before, op_flow *flow) {
+  const uint64_t missing = op->counts[LOOKAHEAD] > before ? op->counts[LOOKAHEAD] - before : 0;
+  const uint32_t dropped = missing < count ? (uint32_t)missing : count, made = count - dropped;
+  float *out = flow->out + (size_t)flow->made * op->width;
+  run(op, scratch, state, &x, count, out);
+  memmove(out, out + (size_t)dropped * op->width, (size_t)made * op->width * sizeof *out);
+  flow->made += made;
+}
+
+static int flow(const model_op *op, const op_scratch *scratch, op_state *state, op_flow *flow) {
+  const uint64_t before = position(op, state);
+  if (flow->rows[0]) read_frames(op, scratch, state, flow->in[0], flow->rows[0], before, flow);
+  if (!flow->closing) return 1;
+  const uint64_t all = state->read + flow->rows[0];
+  for (uint64_t at = before + flow->rows[0]; flow->made < scratch->variant->block && state->made + flow->made < all;
+       at++) {
+    read_frames(op, scratch, state, NULL, 1, at, flow);
+  }
+  flow->more = state->made + flow->made < all;
+  return 1;
+}
+
 const tide_operator tide_operator_window = {.name = "window",
                                             .inputs = 1,
                                             .vectors = 1,
                                             .bounded = 1,
                                             .shape = shape,
+                                            .clock = clock,
                                             .check = check,
                                             .size = size,
                                             .vector = vector,
-                                            .run = run};
+                                            .run = run,
+                                            .flow = flow};

@@ -4,6 +4,8 @@
 
 #include "kernels.h"
 
+enum { MOST_BLOCK = 16 }; /* the largest `block` of a variant */
+
 typedef struct tide_operator tide_operator;
 
 /* An operation of a model, ready to run. */
@@ -18,8 +20,20 @@ typedef struct model_op {
   plan_matrix table; /* the first matrix as the plan has it, for one that is not packed */
   uint32_t width;    /* of the value it makes */
   uint32_t in_widths[PLAN_INPUTS];
-  int timed; /* whether that has a row for each frame */
+  int timed;      /* whether that has a row for each frame */
+  uint32_t clock; /* when its rows come */
+  int late;       /* whether they are other rows than those of its input */
+  uint32_t room;  /* rows that it may have to hold back */
+  uint32_t block; /* most rows that it makes together, of a backward cell */
+  uint32_t lookahead;
+  int whole; /* that block is the whole stream */
 } model_op;
+
+/* Rows of an input that wait for later ones, the first at `rows + first * width`. */
+typedef struct op_held {
+  float *rows;
+  uint32_t first, count;
+} op_held;
 
 /* What an operation carries from push to push: floats, which are the state, and bytes that follow from them. */
 typedef struct op_state {
@@ -29,7 +43,24 @@ typedef struct op_state {
    * constant, else 1. */
   int turn;
   float scale;
+  /* Of an operation whose answers come late. */
+  uint64_t read, made; /* rows of its input, and its own, since the stream was new */
+  op_held held;
+  float *before;        /* what was held before the push; NULL where it stays in place */
+  int saved;            /* whether it is there */
+  float *block;         /* the rows that it made together, */
+  uint32_t done, given; /* how many, and how many of them are out */
 } op_state;
+
+/* Rows on their way through an operation whose answers come late. */
+typedef struct op_flow {
+  const float *in[PLAN_INPUTS];
+  uint32_t rows[PLAN_INPUTS]; /* at most the variant's `block` each */
+  int closing;                /* they are the last */
+  float *out;                 /* room for so many rows */
+  uint32_t made;              /* rows written there */
+  int more;                   /* others are ready, which had no room */
+} op_flow;
 
 typedef struct op_size {
   size_t floats, bytes;
@@ -55,8 +86,11 @@ struct tide_operator {
   uint32_t vectors; /* state vectors that callers see */
   int ids;          /* it reads ids */
   int bounded;      /* its results cannot leave 2^64 */
+  uint32_t holds;   /* which input it may have to hold back, from 1; 0: none */
   /* The shape of the value it makes, from those it reads. */
   plan_shape (*shape)(const plan_op *op, const plan_shape *in);
+  /* The clock of its rows. NULL: that of its first input. */
+  uint32_t (*clock)(const plan_op *op, const plan_shape *in, tide_clocks *clocks);
   /* Checks the rest of the record; see plan.h. */
   int (*check)(const plan_check *c);
   /* Packs matrices into the arena, which may only be counting. NULL: there is nothing to pack. */
@@ -70,6 +104,8 @@ struct tide_operator {
   /* Runs over `frames` rows of its inputs; returns 0 when a result leaves 2^64. */
   int (*run)(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
              float *out);
+  /* The same where it is late, which takes what rows there are and makes those that are ready. */
+  int (*flow)(const model_op *op, const op_scratch *scratch, op_state *state, op_flow *flow);
 };
 
 /* The operator of a plan's kind, counted from 1 in the order of operators.inc; NULL beyond. */
@@ -84,5 +120,8 @@ static inline plan_shape tide_same_shape(const plan_op *op, const plan_shape *in
 
 /* Rows of a matrix for the frames of a block, to `rows`; returns the stride. */
 size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float *x, uint32_t frames, float *rows);
+
+/* Puts rows behind those that are held. Room is there: see `room`. */
+void tide_hold(const model_op *op, op_held *held, uint32_t width, const float *rows, uint32_t count);
 
 #endif

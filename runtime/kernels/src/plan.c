@@ -5,7 +5,7 @@
 
 #include "bytes.h"
 #include "hash.h"
-#include "operators.h"
+#include "late.h"
 
 /* Where the fields of the header stand. */
 enum {
@@ -21,6 +21,9 @@ enum {
   AT_OUTPUT_TABLE = 80,
   AT_TEXT = 88,
   AT_TEXT_SIZE = 96,
+  AT_BLOCK = 104,
+  AT_LOOKAHEAD = 108,
+  AT_LIMIT = 112,
 };
 
 /* Where the fields of an operation's record stand. */
@@ -45,6 +48,9 @@ plan_header plan_read_header(const void *plan) {
       .input_width = u32_at(p + AT_INPUT_WIDTH),
       .input_ids = u32_at(p + AT_INPUT_KIND),
       .bytes = u64_at(p + AT_SIZE),
+      .block = u32_at(p + AT_BLOCK),
+      .lookahead = u32_at(p + AT_LOOKAHEAD),
+      .limit = u32_at(p + AT_LIMIT),
       .hash = p + AT_HASH,
       .op_records = p + u64_at(p + AT_OPERATION_TABLE),
       .output_records = p + u64_at(p + AT_OUTPUT_TABLE),
@@ -118,7 +124,12 @@ int plan_within(const plan_check *c, const char *field, uint64_t seen, uint64_t 
 int plan_timed(const plan_check *c) { return plan_equal(c, "input has a time axis", (uint64_t)c->in[0].timed, 1); }
 
 int plan_same_times(const plan_check *c) {
-  return plan_equal(c, "second input has a time axis", (uint64_t)c->in[1].timed, (uint64_t)c->in[0].timed);
+  return plan_equal(c, "second input has a time axis", (uint64_t)c->in[1].timed, (uint64_t)c->in[0].timed) &&
+         plan_equal(c, "second input's clock", c->in[1].clock, c->in[0].clock);
+}
+
+int plan_held_ok(const plan_check *c, uint64_t rows, uint32_t width) {
+  return plan_within(c, "held values", rows * width, 0, PLAN_MAX_HELD);
 }
 
 /* An array must start on a cache line, behind the header, and end within the plan. */
@@ -240,6 +251,14 @@ static int machine_ok(const plan_check *c) {
   return plan_equal(c, "address", (uintptr_t)c->plan % TIDE_ALIGNMENT, 0) && plan_equal(c, "byte order", first, 1);
 }
 
+/* Blocks of fixed frames with a lookahead, or a limit of the stream that is one block, or none of these. */
+static int grid_ok(const plan_check *c) {
+  const uint32_t block = u32_at(c->plan + AT_BLOCK), most = PLAN_MAX_FRAMES;
+  return plan_within(c, "block", block, 0, most) &&
+         plan_within(c, "lookahead", u32_at(c->plan + AT_LOOKAHEAD), 0, block ? most : 0) &&
+         plan_within(c, "limit", u32_at(c->plan + AT_LIMIT), 0, block ? 0 : most);
+}
+
 static int check_header(const plan_check *c) {
   const uint8_t *p = c->plan;
   if (!machine_ok(c)) return 0;
@@ -254,7 +273,17 @@ static int check_header(const plan_check *c) {
          plan_within(c, "input width", u32_at(p + AT_INPUT_WIDTH), 1, u32_at(p + AT_INPUT_KIND) ? 1 : PLAN_MAX_WIDTH) &&
          array(c, "operation table", u64_at(p + AT_OPERATION_TABLE), (uint64_t)ops * PLAN_OP_BYTES) &&
          array(c, "output table", u64_at(p + AT_OUTPUT_TABLE), (uint64_t)outputs * 4) &&
-         array(c, "text", u64_at(p + AT_TEXT), u64_at(p + AT_TEXT_SIZE));
+         array(c, "text", u64_at(p + AT_TEXT), u64_at(p + AT_TEXT_SIZE)) && grid_ok(c);
+}
+
+/* When its rows come; the rest of its record is checked. */
+static int clock_op(plan_check *c, const tide_operator *operator) {
+  c->out.clock = operator->clock ? operator->clock(&c->op, c->in, c->clocks) : c->in[0].clock;
+  if (!plan_within(c, "clocks", c->clocks->count, 1, MOST_CLOCKS)) return 0;
+  if (!operator->holds) return 1;
+  const plan_shape *held = &c->in[operator->holds - 1];
+  const uint32_t width = held->width > c->out.width ? held->width : c->out.width;
+  return plan_held_ok(c, tide_late_room(c->clocks, operator->holds, held->clock, c->out.clock), width);
 }
 
 static int check_op(plan_check *c, const plan_shape *values) {
@@ -266,14 +295,16 @@ static int check_op(plan_check *c, const plan_shape *values) {
     if (!plan_equal(c, "input is ids", (uint64_t)c->in[i].ids, (uint64_t)operator->ids)) return 0;
   }
   c->out = operator->shape(&c->op, c->in);
-  return plan_within(c, "width", c->out.width, 1, PLAN_MAX_WIDTH) && operator->check(c);
+  return plan_within(c, "width", c->out.width, 1, PLAN_MAX_WIDTH) && operator->check(c) && clock_op(c, operator);
 }
 
 static int check_plan(plan_check *c) {
   if (!check_header(c)) return 0;
   const plan_header header = plan_read_header(c->plan);
   plan_shape values[PLAN_MAX_OPS + 1];
-  values[0] = (plan_shape){header.input_width, 1, (int)header.input_ids};
+  tide_clocks clocks = tide_clocks_of(header.block, header.lookahead, header.limit);
+  c->clocks = &clocks;
+  values[0] = (plan_shape){header.input_width, 1, (int)header.input_ids, 0};
   for (uint32_t op = 0; op < header.ops; op++) {
     c->index = op;
     c->record = header.op_records + (size_t)op * PLAN_OP_BYTES;

@@ -2,6 +2,7 @@
 #ifndef TIDE_PLAN_H
 #define TIDE_PLAN_H
 
+#include "clocks.h"
 #include "tidegate.h"
 
 enum {
@@ -10,8 +11,10 @@ enum {
   PLAN_OP_BYTES = 256,
   PLAN_MAX_OPS = 1024,
   PLAN_MAX_WIDTH = 16384,
-  PLAN_MAX_TAIL = 1 << 20, /* values that a window carries */
-  PLAN_MAX_IDS = 1 << 24,  /* ids reach the engine as floats, which are exact below */
+  PLAN_MAX_TAIL = 1 << 20,   /* values that a window carries */
+  PLAN_MAX_FRAMES = 1 << 20, /* of a block, of its lookahead, of a stream that is one block */
+  PLAN_MAX_HELD = 1 << 27,   /* values that an operation holds back */
+  PLAN_MAX_IDS = 1 << 24,    /* ids reach the engine as floats, which are exact below */
   PLAN_INPUTS = 2,
   PLAN_MATRICES = 3,
   PLAN_VECTORS = 2,
@@ -59,7 +62,8 @@ typedef struct plan_header {
   uint32_t ops, outputs, input_width;
   uint32_t input_ids; /* 1 where the input is ids, not floats */
   uint64_t bytes;
-  const uint8_t *hash; /* HASH_BYTES of them */
+  uint32_t block, lookahead, limit; /* the grid of the backward cells; see clocks.h */
+  const uint8_t *hash;              /* HASH_BYTES of them */
   const uint8_t *op_records, *output_records;
 } plan_header;
 
@@ -68,12 +72,13 @@ plan_header plan_read_header(const void *plan);
 plan_op plan_read_op(const void *plan, const plan_header *header, uint32_t op);
 uint32_t plan_read_output(const plan_header *header, uint32_t output);
 
-/* What a value looks like: features of a row, whether there is a row for each frame or one a push, and whether it
- * is ids, which only a lookup may read. */
+/* What a value looks like: features of a row, whether there is a row for each frame or one a push, whether it is ids,
+ * which only a lookup may read, and when its rows come. */
 typedef struct plan_shape {
   uint32_t width;
   int timed;
   int ids;
+  uint32_t clock;
 } plan_shape;
 
 /* ---- checking an operation of a plan from a stranger ---- */
@@ -86,6 +91,7 @@ typedef struct plan_check {
   uint32_t index;
   plan_op op;
   plan_shape in[PLAN_INPUTS], out;
+  tide_clocks *clocks;
 } plan_check;
 
 int plan_refuse(const plan_check *c, const char *field, uint64_t seen, uint64_t wanted);
@@ -93,8 +99,10 @@ int plan_equal(const plan_check *c, const char *field, uint64_t seen, uint64_t w
 int plan_within(const plan_check *c, const char *field, uint64_t seen, uint64_t least, uint64_t most);
 /* The input has a row for each frame. */
 int plan_timed(const plan_check *c);
-/* Both inputs have a row for each frame, or neither. */
+/* Both inputs have a row for each frame, or neither, and their rows come together. */
 int plan_same_times(const plan_check *c);
+/* Room for `rows` held back, of `width` values each. */
+int plan_held_ok(const plan_check *c, uint64_t rows, uint32_t width);
 /* A matrix of these sizes, its codes, scales, and activation bits whose sums cannot overflow. */
 int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
 /* `count` floats, each of magnitude 2^-60 to 2^60, or 0 where that is allowed. */

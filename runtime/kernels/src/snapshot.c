@@ -22,25 +22,42 @@ enum { SNAPSHOT_VERSION = 2, THIS_ENGINE = 1 };
 
 static const char MAGIC[8] = {'T', 'I', 'D', 'E', 'S', 'N', 'A', 'P'};
 
-size_t tide_snapshot_bytes(const tide_model *model) {
-  size_t floats = 0;
+/* Bytes with so many values held back. */
+static size_t bytes_with(const tide_model *model, size_t held) {
+  size_t floats = held;
   for (uint32_t i = 0; i < tide_state_count(model); i++) floats += tide_state_width(model, i);
   return AT_VALUES + floats * sizeof(float);
 }
 
+size_t tide_snapshot_bytes(const tide_model *model) { return bytes_with(model, tide_held_most(model)); }
+
+/* Those of a stream that has consumed `frames`; a finished one holds nothing back. */
+static size_t bytes_at(const tide_model *model, uint64_t frames, uint64_t finished) {
+  return bytes_with(model, finished ? 0 : tide_held_at(model, frames));
+}
+
 /* ---- writing ---- */
+
+static uint8_t *put_floats(uint8_t *at, const float *values, size_t count) {
+  for (size_t i = 0; i < count; i++, at += 4) put_u32(at, float_bits(values[i]));
+  return at;
+}
 
 static void put_values(const tide_stream *stream, uint8_t *at) {
   const tide_model *model = tide_stream_model(stream);
   for (uint32_t state = 0; state < tide_state_count(model); state++) {
-    const float *values = tide_state_at(stream, state);
-    for (uint32_t i = 0; i < tide_state_width(model, state); i++, at += 4) put_u32(at, float_bits(values[i]));
+    at = put_floats(at, tide_state_at(stream, state), tide_state_width(model, state));
+  }
+  for (uint32_t op = 0; !tide_finished(stream) && op < tide_model_ops(model); op++) {
+    size_t count;
+    const float *held = tide_held(stream, op, &count);
+    at = put_floats(at, held, count);
   }
 }
 
-void tide_snapshot(const tide_stream *stream, void *bytes) {
+size_t tide_snapshot(const tide_stream *stream, void *bytes) {
   const tide_model *model = tide_stream_model(stream);
-  const size_t size = tide_snapshot_bytes(model);
+  const size_t size = bytes_at(model, tide_frames(stream), (uint64_t)tide_finished(stream));
   uint8_t *p = bytes;
   memcpy(p + AT_MAGIC, MAGIC, sizeof MAGIC);
   put_u32(p + AT_VERSION, SNAPSHOT_VERSION);
@@ -52,6 +69,7 @@ void tide_snapshot(const tide_stream *stream, void *bytes) {
   put_u64(p + AT_FINISHED, (uint64_t)tide_finished(stream));
   put_values(stream, p + AT_VALUES);
   tide_hash(p + AT_SIZE, size - AT_SIZE, p + AT_HASH);
+  return size;
 }
 
 /* ---- reading ---- */
@@ -70,9 +88,9 @@ static int same_hash(tide_fault *fault, const char *field, const uint8_t *seen, 
 }
 
 static int header_ok(const tide_model *model, const uint8_t *p, size_t bytes, tide_fault *fault) {
-  const size_t size = tide_snapshot_bytes(model);
   uint8_t hash[HASH_BYTES];
-  if (bytes < AT_VALUES) return equal(fault, "size", bytes, size);
+  if (bytes < AT_VALUES) return equal(fault, "size", bytes, bytes_at(model, 0, 0));
+  const uint64_t frames = u64_at(p + AT_FRAMES), finished = u64_at(p + AT_FINISHED);
   if (!equal(fault, "magic", u64_at(p + AT_MAGIC), u64_at((const uint8_t *)MAGIC)) ||
       !equal(fault, "version", u32_at(p + AT_VERSION), SNAPSHOT_VERSION) ||
       !equal(fault, "size", bytes, u64_at(p + AT_SIZE))) {
@@ -80,8 +98,10 @@ static int header_ok(const tide_model *model, const uint8_t *p, size_t bytes, ti
   }
   tide_hash(p + AT_SIZE, bytes - AT_SIZE, hash);
   return same_hash(fault, "hash", p + AT_HASH, hash) && equal(fault, "backend", u32_at(p + AT_BACKEND), THIS_ENGINE) &&
-         same_hash(fault, "model", p + AT_MODEL, tide_model_hash(model)) && equal(fault, "size", bytes, size) &&
-         (u64_at(p + AT_FINISHED) <= 1 || equal(fault, "finished", u64_at(p + AT_FINISHED), 1));
+         same_hash(fault, "model", p + AT_MODEL, tide_model_hash(model)) &&
+         (finished <= 1 || equal(fault, "finished", finished, 1)) &&
+         (tide_frames_ok(model, frames) || equal(fault, "frames", frames, 0)) &&
+         equal(fault, "size", bytes, bytes_at(model, frames, finished));
 }
 
 static int values_ok(const uint8_t *p, size_t bytes, tide_fault *fault) {

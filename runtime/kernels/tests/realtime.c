@@ -60,14 +60,17 @@ static int every_call(const room *r) {
   float *const *outputs = r->outputs;
   tide_reset(r->stream);
   if (tide_push(r->stream, r->frames, 1, outputs) != TIDE_OK) return 1;
-  tide_snapshot(r->stream, r->snapshot);
+  const size_t bytes = tide_snapshot(r->stream, r->snapshot);
   const tide_status pushed = tide_push(r->stream, r->frames, FRAMES, outputs);
   if (pushed != TIDE_OK && pushed != TIDE_E_RANGE) return 2;
   if (tide_push(r->stream, r->frames, 0, outputs) != TIDE_OK) return 3;
   if (tide_push(r->stream, r->bad, FRAMES, outputs) != TIDE_E_INPUT) return 4;
-  if (tide_restore(r->stream, r->snapshot, r->snapshot_bytes, &fault) != TIDE_OK) return 5;
-  if (tide_restore(r->stream, r->snapshot, r->snapshot_bytes - 1, &fault) != TIDE_E_SNAPSHOT) return 6;
+  if (tide_restore(r->stream, r->snapshot, bytes, &fault) != TIDE_OK) return 5;
+  if (tide_restore(r->stream, r->snapshot, bytes - 1, &fault) != TIDE_E_SNAPSHOT) return 6;
   for (uint32_t i = 0; i < tide_state_count(r->model); i++) tide_state_read(r->stream, i, r->state);
+  const tide_status finished = tide_finish(r->stream, outputs);
+  if (finished != TIDE_OK && finished != TIDE_E_RANGE) return 9;
+  if (finished == TIDE_OK && tide_push(r->stream, r->frames, 1, outputs) != TIDE_E_FINISHED) return 10;
   return tide_frames(r->stream) == 1 && tide_refused(r->stream) == 0 ? 0 : 7;
 }
 
@@ -106,9 +109,11 @@ static int without_the_system(const room *r) {
 
 /* ---- over plans and variants ---- */
 
+enum { ROWS = 2 * FRAMES }; /* of an answer: of a model that looks ahead some are from before */
+
 static size_t answer_floats(const tide_model *model) {
   size_t most = 0;
-  for (uint32_t i = 0; i < tide_output_count(model); i++) most += (size_t)FRAMES * tide_output_width(model, i);
+  for (uint32_t i = 0; i < tide_output_count(model); i++) most += (size_t)ROWS * tide_output_width(model, i);
   return most;
 }
 
@@ -128,7 +133,7 @@ static int try_variant(const void *plan, const tide_variant *variant) {
   r.answers = aligned_memory(r.answer_bytes);
   r.outputs = aligned_memory(tide_output_count(model) * sizeof *r.outputs);
   float *at = r.answers;
-  for (uint32_t i = 0; i < tide_output_count(model); at += (size_t)FRAMES * tide_output_width(model, i++)) {
+  for (uint32_t i = 0; i < tide_output_count(model); at += (size_t)ROWS * tide_output_width(model, i++)) {
     r.outputs[i] = at;
   }
   const int wrong = without_the_system(&r);

@@ -38,32 +38,42 @@ static answer room_for(const tide_model *model, size_t count) {
   return a;
 }
 
-/* Where a push that starts at frame `done` writes its outputs; returns the place of the first state. */
-static float *aim(const tide_model *model, const answer *a, size_t count, size_t done, float **outputs) {
+/* Where each output starts; returns the place of the first state. */
+static float *aim(const tide_model *model, const answer *a, size_t count, float **outputs) {
   float *at = a->values;
   for (uint32_t i = 0; i < tide_output_count(model); i++) {
-    const size_t width = tide_output_width(model, i);
-    outputs[i] = at + (tide_output_timed(model, i) ? done * width : 0);
-    at += rows_of(model, i, count) * width;
+    outputs[i] = at;
+    at += rows_of(model, i, count) * tide_output_width(model, i);
   }
   return at;
+}
+
+/* Moves behind the rows that were written. */
+static void go_on(const tide_model *model, const size_t *rows, float **outputs) {
+  for (uint32_t i = 0; i < tide_output_count(model); i++) {
+    if (tide_output_timed(model, i)) outputs[i] += rows[i] * tide_output_width(model, i);
+  }
 }
 
 static tide_status push_all(tide_stream *stream, const tide_model *model, const answer *a, const float *frames,
                             size_t count, const size_t *cuts, size_t cut_count) {
   float **outputs = aligned_memory(tide_output_count(model) * sizeof *outputs);
+  size_t *rows = aligned_memory(tide_output_count(model) * sizeof *rows);
+  float *states = aim(model, a, count, outputs);
   tide_status status = TIDE_OK;
   for (size_t i = 0, done = 0; i <= cut_count && status == TIDE_OK; i++) {
     const size_t next = i < cut_count ? cuts[i] : count;
-    aim(model, a, count, done, outputs);
+    for (uint32_t k = 0; k < tide_output_count(model); k++) rows[k] = tide_rows(stream, k, next - done);
     status = tide_push(stream, frames + done * tide_input_width(model), next - done, outputs);
+    go_on(model, rows, outputs);
     done = next;
   }
-  float *states = aim(model, a, count, 0, outputs);
+  if (status == TIDE_OK) status = tide_finish(stream, outputs);
   for (uint32_t i = 0; i < tide_state_count(model); states += tide_state_width(model, i++)) {
     tide_state_read(stream, i, states);
   }
   free(outputs);
+  free(rows);
   return status;
 }
 

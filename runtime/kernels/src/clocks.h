@@ -1,0 +1,39 @@
+/* When the rows of a value come.
+ *
+ * A causal operation makes a row for each that it reads. One that looks `delay` frames ahead makes its rows so many
+ * later, and a backward cell makes those of a block when the block and its lookahead are complete. Rows made so give
+ * the value another clock. Values of one clock have as many rows as each other at every moment of a stream; how many
+ * follows from the frames that the stream has consumed. */
+#ifndef TIDE_CLOCKS_H
+#define TIDE_CLOCKS_H
+
+#include <stdint.h>
+
+enum { MOST_CLOCKS = 64, NO_CLOCK = UINT32_MAX };
+
+typedef struct tide_clock {
+  uint32_t parent; /* whose rows are put into blocks; NO_CLOCK: this one follows the input frame by frame */
+  uint32_t delay;  /* rows behind that */
+  uint64_t lag;    /* the most rows that it is behind the input */
+} tide_clock;
+
+/* The clocks of a model; clock 0 is that of the input. */
+typedef struct tide_clocks {
+  uint32_t block;     /* frames; 0: the whole stream is one block */
+  uint32_t lookahead; /* frames behind a block that must be there too */
+  uint32_t limit;     /* most frames of a stream that is one block; else 0 */
+  uint32_t count;     /* MOST_CLOCKS + 1: there were too many */
+  tide_clock at[MOST_CLOCKS];
+} tide_clocks;
+
+tide_clocks tide_clocks_of(uint32_t block, uint32_t lookahead, uint32_t limit);
+/* The clock `delay` rows behind another. */
+uint32_t tide_clock_behind(tide_clocks *clocks, uint32_t clock, uint32_t delay);
+/* The clock of blocks of another's rows. */
+uint32_t tide_clock_in_blocks(tide_clocks *clocks, uint32_t clock);
+/* Whether a clock never has fewer rows than another. */
+int tide_clock_leads(const tide_clocks *clocks, uint32_t clock, uint32_t other);
+/* Rows that it has when the stream has consumed `frames` and may go on. */
+uint64_t tide_clock_rows(const tide_clocks *clocks, uint32_t clock, uint64_t frames);
+
+#endif
