@@ -4,6 +4,7 @@
 # make soak    the engine against its specification, 100 000 random models and streams (about 15 minutes)
 # make sanitize  the engine's C tests under the address and undefined-behaviour sanitizers
 # make support  the README's support table, from the golden vectors
+# make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers
 # make speed   the engine beside onnxruntime's int8 LSTM and beside the bounds of the machine, one core
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
-.PHONY: demo test check support soak sanitize speed setup needs clean
+.PHONY: demo test check support soak sanitize speed peers setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -45,6 +46,9 @@ support: setup
 speed: setup
 	$(BIN)/python -m tidegate.benchmarks.speed
 	$(BIN)/python -m tidegate.benchmarks.bounds
+
+peers: setup
+	bash benchmarks/peers/install.sh build/peers
 
 setup: $(VENV)/.ready
 

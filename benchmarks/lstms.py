@@ -1,8 +1,9 @@
-"""Stacked LSTMs to measure: seeded weights, their streaming ONNX file, their answers in float64. No torch."""
+"""Stacked LSTMs (GRUs, RNNs) to measure: seeded weights, their streaming ONNX file, their answers. No torch."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +20,21 @@ OPSET, IR_VERSION = 17, 9  # old enough for every runtime measured
 
 @dataclass(frozen=True)
 class Case:
-    """Sizes of a stack: features of a frame, units of a layer, layers."""
+    """Sizes of a stack: features of a frame, units of a layer, layers; and its cell, a key of GATES."""
 
     name: str
     features: int
     hidden: int
     layers: int
+    cell: str = "LSTM"
 
     def __str__(self) -> str:
         stack = f" x{self.layers}" if self.layers > 1 else ""
         return f"{self.name} {self.features}->{self.hidden}{stack}"
 
+
+GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
+"""For each cell PyTorch's gates in ONNX's order: i, o, f, c of an LSTM and z, r, h of a GRU."""
 
 CASES = {
     case.name: case
@@ -39,19 +44,26 @@ CASES = {
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Weights of one layer in PyTorch's layout, gates in its order i, f, g, o.
+    """Weights of one layer in PyTorch's layout, gates in its order.
 
     Attributes:
-        w: `weight_ih`, `[4 hidden, features]`.
-        r: `weight_hh`, `[4 hidden, hidden]`.
-        bias_w: `bias_ih`, `[4 hidden]`.
-        bias_r: `bias_hh`, `[4 hidden]`.
+        w: `weight_ih`, `[gates hidden, features]`.
+        r: `weight_hh`, `[gates hidden, hidden]`.
+        bias_w: `bias_ih`, `[gates hidden]`.
+        bias_r: `bias_hh`, `[gates hidden]`.
+        cell: A key of GATES.
     """
 
     w: Floats
     r: Floats
     bias_w: Floats
     bias_r: Floats
+    cell: str = "LSTM"
+
+    @property
+    def slots(self) -> str:
+        """The kinds of its states."""
+        return "hc" if self.cell == "LSTM" else "h"
 
     @property
     def hidden(self) -> int:
@@ -67,9 +79,9 @@ def random_layers(case: Case, seed: int = 0) -> list[Layer]:
     def draw(*shape: int) -> Floats:
         return random.uniform(-limit, limit, shape).astype(np.float32)
 
-    rows = 4 * case.hidden
+    rows = len(GATES[case.cell]) * case.hidden
     widths = [case.features, *[case.hidden] * (case.layers - 1)]
-    return [Layer(draw(rows, width), draw(rows, case.hidden), draw(rows), draw(rows)) for width in widths]
+    return [Layer(draw(rows, width), draw(rows, case.hidden), draw(rows), draw(rows), case.cell) for width in widths]
 
 
 def random_frames(case: Case, frames: int, seed: int = 1) -> Floats:
@@ -78,7 +90,7 @@ def random_frames(case: Case, frames: int, seed: int = 1) -> Floats:
 
 
 def exact_answers(layers: Sequence[Layer], frames: Floats) -> npt.NDArray[np.float64]:
-    """Stream frames through the stack in float64, from zero state: `[frames, features]` -> `[frames, hidden]`."""
+    """Stream frames through stacked LSTMs in float64, from zero state: `[frames, features]` -> `[frames, hidden]`."""
     values = frames.astype(np.float64)
     for layer in layers:
         gates = values @ layer.w.T.astype(np.float64) + layer.bias_w + layer.bias_r
@@ -106,7 +118,7 @@ def contract(layers: Sequence[Layer], *, sample_rate: float | None = None) -> Co
     states = [
         State(f"lstm{n}.{kind}_in", f"lstm{n}.{kind}_out", kind, (1, "batch", layer.hidden))
         for n, layer in enumerate(layers)
-        for kind in "hc"
+        for kind in layer.slots
     ]
     return Contract((Port("x", 0, 1),), (Port("y", 0, 1),), tuple(states), sample_rate=sample_rate)
 
@@ -157,10 +169,12 @@ def _infos(shapes: dict[str, list[int | str]], names: Sequence[str]) -> list[onn
 def _nodes(n: int, layers: Sequence[Layer]) -> list[onnx.NodeProto]:
     source = "x" if n == 0 else f"y{n - 1}"
     answer = "y" if n == len(layers) - 1 else f"y{n}"
-    inputs = [source, f"w{n}", f"r{n}", f"b{n}", "", f"lstm{n}.h_in", f"lstm{n}.c_in"]
-    outputs = [f"directions{n}", f"lstm{n}.h_out", f"lstm{n}.c_out"]
+    layer = layers[n]
+    inputs = [source, f"w{n}", f"r{n}", f"b{n}", "", *(f"lstm{n}.{kind}_in" for kind in layer.slots)]
+    outputs = [f"directions{n}", *(f"lstm{n}.{kind}_out" for kind in layer.slots)]
+    form: dict[str, Any] = {"linear_before_reset": 1} if layer.cell == "GRU" else {}
     return [
-        helper.make_node("LSTM", inputs, outputs, name=f"lstm{n}", hidden_size=layers[n].hidden),
+        helper.make_node(layer.cell, inputs, outputs, name=f"lstm{n}", hidden_size=layer.hidden, **form),
         helper.make_node("Squeeze", [f"directions{n}", "direction_axis"], [answer], name=f"squeeze{n}"),
     ]
 
@@ -168,13 +182,15 @@ def _nodes(n: int, layers: Sequence[Layer]) -> list[onnx.NodeProto]:
 def _initializers(layers: Sequence[Layer]) -> list[onnx.TensorProto]:
     tensors = []
     for n, layer in enumerate(layers):
-        bias = np.concatenate([_onnx_order(layer.bias_w), _onnx_order(layer.bias_r)])
-        values = {f"w{n}": _onnx_order(layer.w), f"r{n}": _onnx_order(layer.r), f"b{n}": bias}
+        ordered = {name: _onnx_order(getattr(layer, name), layer.cell) for name in ("w", "r", "bias_w", "bias_r")}
+        bias = np.concatenate([ordered["bias_w"], ordered["bias_r"]])
+        values = {f"w{n}": ordered["w"], f"r{n}": ordered["r"], f"b{n}": bias}
         tensors += [numpy_helper.from_array(value[None], name) for name, value in values.items()]
     return tensors
 
 
-def _onnx_order(rows: Floats) -> Floats:
-    """Reorder gates from PyTorch's i, f, g, o to ONNX's i, o, f, c."""
-    i, f, g, o = np.split(rows, 4)
-    return np.concatenate([i, o, f, g])
+def _onnx_order(rows: Floats, cell: str) -> Floats:
+    """Reorder gates from PyTorch's to ONNX's order."""
+    gates = GATES[cell]
+    parts = np.split(rows, len(gates))
+    return np.concatenate([parts[gate] for gate in gates])

@@ -3,8 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-from .latency import Progress
+
+class Progress(Protocol):
+    """Takes the share done, and what is going on where that changes."""
+
+    def __call__(self, share: float, text: str | None = None, /) -> None:
+        """Show it."""
 
 
 @contextmanager
@@ -18,4 +24,8 @@ def bar(text: str) -> Iterator[Progress | None]:
 
     with Bar(console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(text, total=1.0)
-        yield lambda share: shown.update(task, completed=share)
+
+        def told(share: float, now: str | None = None, /) -> None:
+            shown.update(task, completed=share, description=now or text)
+
+        yield told

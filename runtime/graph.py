@@ -78,9 +78,14 @@ class Graph:
 
     def set_metadata(self, key: str, value: str) -> None:
         """Set a metadata text."""
+        self.drop_metadata(key)
+        self.model.metadata_props.append(onnx.StringStringEntryProto(key=key, value=value))
+
+    def drop_metadata(self, key: str) -> None:
+        """Remove a metadata text, where there is one."""
         kept = [p for p in self.model.metadata_props if p.key != key]
         del self.model.metadata_props[:]
-        self.model.metadata_props.extend([*kept, onnx.StringStringEntryProto(key=key, value=value)])
+        self.model.metadata_props.extend(kept)
 
     @property
     def nodes(self) -> Iterator[onnx.NodeProto]:

@@ -36,6 +36,16 @@ def duration(text: str) -> float:
     return float(match[1]) * SECONDS[match[2]]
 
 
+def rate_of(rate: str | None, hop: str | None) -> float:
+    """Return chunks a second from `100/s` or from the time between two; 0 where neither is given."""
+    if rate is None:
+        return 0.0 if hop is None else 1 / duration(hop)
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)(?:/s)?", rate)
+    if hop is not None or match is None or float(match[1]) == 0:
+        raise typer.BadParameter(f"rate {rate!r}: wanted one of --rate 100/s and --hop 10ms")
+    return float(match[1])
+
+
 def check_target(path: Path, formats: Sequence[str] = ()) -> None:
     """Refuse before any work what could not be written after it."""
     if path.is_dir():

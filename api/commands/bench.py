@@ -1,87 +1,176 @@
-"""`tidegate bench`: the latency of a model."""
+"""`tidegate bench`: latency, accuracy and footprint, ours and others'; and two such results compared."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import Chunk, File, Isa, Json, duration
+from tidegate.commands._options import Chunk, check_target, duration, rate_of
 from tidegate.commands._output import print_json, show
 from tidegate.runtime.errors import ChunkError
 
 if TYPE_CHECKING:
-    from tidegate.benchmarks.comparison import Comparison
+    from tidegate.benchmarks.measured import Settings
+    from tidegate.benchmarks.progress import Progress
+    from tidegate.benchmarks.results import Result
     from tidegate.commands._output import Parts
 
-EXAMPLE = "tidegate bench watch.int8.onnx --against onnxruntime --seconds 10"
+EXAMPLE = (
+    "tidegate bench watch.int8.onnx --seconds 10 --html watch.html\n"
+    "  tidegate bench --suite cells --peers all --json today.json\n"
+    "  tidegate bench compare before.json today.json"
+)
 
 
-class Rival(StrEnum):
-    """What the engine is measured against."""
+class Suite(StrEnum):
+    """What is run in place of a file."""
 
-    onnxruntime = "onnxruntime"
-    none = "none"
+    cells = "cells"
 
 
 def command(
-    path: File,
-    *,
-    against: Annotated[
-        Rival | None,
-        typer.Option(help="Measured beside the engine; default: onnxruntime if installed."),
+    what: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE | compare A B", help="A streaming ONNX file; or two results.")
     ] = None,
+    *,
+    suite: Annotated[Suite | None, typer.Option(help="Run a suite in place of a file.")] = None,
+    peers: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="all, none, or names with commas; default: onnxruntime, for a suite all."),
+    ] = None,
+    rate: Annotated[str | None, typer.Option(metavar="RATE", help="Chunks a second: 100/s.")] = None,
+    hop: Annotated[str | None, typer.Option(metavar="TIME", help="From chunk to chunk: 10ms.")] = None,
+    closed: Annotated[bool, typer.Option("--closed", help="Call again as soon as an answer is there.")] = False,
+    cold: Annotated[bool, typer.Option("--cold", help="Let other work empty the caches between chunks.")] = False,
+    inject_stall: Annotated[str | None, typer.Option(metavar="TIME", help="Stand still once: 200ms.")] = None,
+    chunk: Chunk = 1,
+    cases: Annotated[str | None, typer.Option(metavar="NAMES", help="Cases of a suite, with commas.")] = None,
+    steps: Annotated[str, typer.Option(metavar="N,N", help="Frames of a chunk in a suite.")] = "1,4,16",
     source: Annotated[
         Path | None, typer.Option("--input", metavar="FILE", help="A .npy signal (frames, features); default: noise.")
     ] = None,
-    chunk: Chunk = 1,
-    seconds: Annotated[float, typer.Option(min=0.01, help="Time for all contenders together.")] = 5.0,
-    calls: Annotated[int | None, typer.Option(min=1, help="Calls of each contender, in place of --seconds.")] = None,
-    deadline: Annotated[
-        str | None, typer.Option(metavar="TIME", help="What an answer may take, e.g. 10ms; default: the contract's.")
-    ] = None,
-    isa: Isa = None,
-    as_json: Json = False,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Time of each variant in each process.")] = 2.0,
+    processes: Annotated[int, typer.Option(min=1, help="Fresh processes of each variant.")] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write every figure.")] = None,
+    page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")] = None,
+    pictures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the plots as PNG and SVG.")] = None,
 ) -> None:
-    """Measure the latency of a model.
+    """Measure latency in real time, beside other runtimes on the same stream.
 
-    The engine and onnxruntime answer the same stream in turns on one core, each call as soon as the one
-    before has ended (a closed loop).
+    A chunk is due at the rate of the file's contract, whether or not the one before has been answered (an open loop):
+    its latency runs from the instant it was due to its answer, so that a stall counts for every chunk it delayed.
+    --closed measures what a call costs. Each runtime runs in processes of its own, in turns on one core.
+
+    `compare` exits with 1 when a row became slower beyond what the intervals explain, and by 5 % at least.
     """
-    from tidegate.benchmarks.comparison import compare
-    from tidegate.benchmarks.progress import bar
+    from tidegate.benchmarks.measured import Settings
+
+    if what and what[0] == "compare":
+        _compare(what[1:], json_file)
+        return
+    for target in (json_file, page):
+        if target is not None:
+            check_target(target)
+    stall = 0.0 if inject_stall is None else duration(inject_stall)
+    settings = Settings(rate_of(rate, hop), seconds, processes, stall=stall, cold=cold)
+    names = _peers(peers, "all" if suite else "onnxruntime")
+    if suite is not None:
+        result = _suite(settings, names, cases, steps)
+    elif what is not None and len(what) == 1:
+        result = _file(Path(what[0]), settings, names, source, chunk=chunk, closed=closed)
+    else:
+        raise typer.BadParameter("wanted a file, --suite NAME, or compare A.json B.json")
+    _finish(result, json_file, page, pictures)
+
+
+def _file(
+    path: Path, settings: "Settings", peers: list[str], source: Path | None, *, chunk: int, closed: bool
+) -> "Result":
+    from tidegate.benchmarks.bench import bench_file
     from tidegate.commands._signals import read_array
 
-    limit = None if deadline is None else duration(deadline)
-    wanted = against or (Rival.onnxruntime if find_spec("onnxruntime") else Rival.none)
-    rivals = () if wanted is Rival.none else (wanted.value,)
     signal = None if source is None else read_array(source).astype("float32")
-    with bar("measuring") as progress, _naming(source):
-        comparison = compare(
-            path, against=rivals, signal=signal, frames=chunk, calls=calls, seconds=seconds, deadline=limit, isa=isa,
-            progress=progress,
-        )  # fmt: skip
-    if as_json:
-        print_json(comparison.to_dict())
-    else:
-        show(_parts(comparison))
+    with _showing() as progress, _naming(source):
+        return bench_file(path, peers, settings, signal=signal, steps=chunk, closed=closed, progress=progress)
 
 
-def _parts(comparison: "Comparison") -> "Parts":
-    """Give the latencies of a model."""
-    from tidegate.benchmarks.tables import latency_table
+def _suite(settings: "Settings", peers: list[str], cases: str | None, steps: str) -> "Result":
+    from tidegate.benchmarks.bench import CELLS, bench_cells
 
-    yield latency_table(comparison.run)
-    chunk = "1 frame" if comparison.frames == 1 else f"{comparison.frames} frames"
-    yield (
-        f"Chunks of {chunk}, {comparison.signal}, state carried, contenders in turns; "
-        f"{comparison.run.clock_us:.2f} us of every time are the clock's own."
-    )
-    yield f"Machine: {comparison.environment.summary()}."
-    yield from (f"Left out: {text}" for text in comparison.remarks)
-    yield from (f"warning: {text}" for text in comparison.warnings())
+    names = list(CELLS) if cases is None else cases.split(",")
+    for name in names:
+        if name not in CELLS:
+            raise typer.BadParameter(f"no case {name!r}; there are {', '.join(CELLS)}")
+    counts = [int(count) for count in steps.split(",")]
+    with _showing() as progress:
+        return bench_cells(
+            [CELLS[name] for name in names], counts, peers, replace(settings, rate=0.0), progress=progress
+        )
+
+
+def _compare(files: list[str], json_file: Path | None) -> None:
+    from tidegate.benchmarks.regression import changes, regressions, table
+    from tidegate.benchmarks.results import Result
+
+    if len(files) != 2:
+        raise typer.BadParameter(f"compare takes two results, got {len(files)}")
+    found = changes(*(Result.read(Path(file)) for file in files))
+    if not found:
+        raise typer.BadParameter(f"{files[0]} and {files[1]} have no row in common")
+    slower = regressions(found)
+    if json_file is not None:
+        print_json({"slower": [change.after.name for change in slower]})
+    show(iter([table(found), f"{len(slower)} of {len(found)} rows slower."]))
+    if slower:
+        raise typer.Exit(1)
+
+
+def _peers(asked: str | None, default: str) -> list[str]:
+    """Return the peers to run; tidegate always takes part."""
+    from tidegate.benchmarks.harness import installed
+    from tidegate.benchmarks.peers import ADAPTERS
+
+    names = asked or default
+    if names == "all":
+        return list(ADAPTERS)
+    others = [] if names == "none" else names.split(",")
+    return ["tidegate", *(name for name in others if name != "tidegate" and (asked or name in installed(others)))]
+
+
+def _finish(result: "Result", json_file: Path | None, page: Path | None, pictures: Path | None) -> None:
+    from tidegate.benchmarks.page import write_page, write_pictures
+
+    show(_parts(result))
+    if json_file is not None:
+        result.save(json_file)
+    if page is not None:
+        write_page(result, page)
+    if pictures is not None:
+        write_pictures(result, pictures)
+
+
+def _parts(result: "Result") -> "Parts":
+    from tidegate.benchmarks.bench_tables import latency, refusals
+    from tidegate.benchmarks.page import cases_of
+
+    for _, rows in cases_of(result.rows):
+        if any(row.p50_us is not None for row in rows):
+            yield latency(rows)
+        yield from (f"Left out: {line}." for line in refusals(rows))
+    yield f"Machine: {result.environment.summary()}."
+    yield from (f"warning: {text}" for text in result.warnings)
+
+
+@contextmanager
+def _showing() -> Iterator["Progress | None"]:
+    """Show on standard error what is going on, where that is a terminal."""
+    from tidegate.benchmarks.progress import bar
+
+    with bar("measuring") as progress:
+        yield progress
 
 
 @contextmanager

@@ -17,13 +17,15 @@ from recordings import Recording
 from rich.console import Console
 from rich.progress import track
 from scoring import DECISION_INTERVAL, FIRST_DECISION, Score, decisions, score
-from tidegate.benchmarks.comparison import compare
-from tidegate.benchmarks.tables import Table, latency_table, show
+from tidegate.benchmarks.bench import bench_file
+from tidegate.benchmarks.bench_tables import latency
+from tidegate.benchmarks.measured import Settings
+from tidegate.benchmarks.tables import Table, show
 from tidegate.export import example_from_shape, load_module
 from tidegate.runtime.model import Model
 
 WEIGHTS = Path(__file__).with_name("watch.safetensors")
-TIMED_SECONDS = 20.0
+TIMED_SECONDS = 1.0  # of each variant in each process
 
 Decided = list[NDArray[np.int64]]
 
@@ -100,8 +102,9 @@ def score_row(name: str, result: Score, changed: int) -> list[str]:
 
 def show_latency(model: Path, test: list[Recording]) -> None:
     """Time one sample a push on the engine and on onnxruntime, side by side on one recording."""
-    timed = compare(model, signal=test[0].frames, seconds=TIMED_SECONDS)
-    show(latency_table(timed.run), *timed.remarks, *timed.warnings())
+    settings = Settings(seconds=TIMED_SECONDS, processes=3)
+    timed = bench_file(model, ("tidegate", "onnxruntime"), settings, signal=test[0].frames, closed=True)
+    show(latency(timed.rows), *timed.warnings)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,11 @@ def test_version(tide: Command) -> None:
         (["inspect"], "Missing argument 'FILE'"),
         (["quantize", "m.onnx"], "Missing option"),
         (["run", "m.tide", "--chunk", "0"], "--chunk"),
-        (["bench", "m.tide", "--deadline", "soon"], "'soon' is not a time"),
+        (["bench", "m.tide", "--hop", "soon"], "'soon' is not a time"),
+        (["bench", "m.tide", "--rate", "100", "--hop", "10ms"], "wanted one of --rate"),
+        (["bench"], "wanted a file, --suite NAME, or compare"),
+        (["bench", "compare", "a.json"], "compare takes two results"),
+        (["bench", "--suite", "cells", "--cases", "Z"], "no case 'Z'"),
         (["run", "m.tide", "x.npy", "-o", "y.txt"], "ends in .npy or .csv"),
     ],
 )
@@ -261,24 +265,46 @@ def test_run_asks_which_of_several_outputs(tide: Command, folder: Path) -> None:
     assert folder.is_dir()
 
 
+QUICK = ("--seconds", "0.05", "--processes", "2")
+
+
 def test_bench_measures_beside_onnxruntime(tide: Command, folder: Path) -> None:
     pytest.importorskip("onnxruntime")
 
-    outcome = tide("bench", "m.int8.onnx", "--input", "x.npy", "--calls", "20")
+    outcome = tide("bench", "m.int8.onnx", "--input", "x.npy", "--json", "r.json", "--html", "r.html", *QUICK)
 
     assert (outcome.status, outcome.err) == (0, "")
-    for word in ("tidegate ", "onnxruntime int8 IOBinding", "p99.9", "misses", "deadline 20000 us", "closed loop"):
+    for word in ("tidegate as given push", "onnxruntime int8 IOBinding", "p99.9", "misses", "due every 20000 us"):
         assert word in outcome.out
-    assert folder.is_dir()
+    rows = json.loads((folder / "r.json").read_text())["rows"]
+    assert {row["loop"] for row in rows} == {"open"}
+    assert {row["rate_hz"] for row in rows} == {50.0}
+    assert "<svg" in (folder / "r.html").read_text()
 
 
-def test_bench_prints_json(tide: Command, folder: Path) -> None:
-    arguments = ["m.tide", "--against", "none", "--calls", "20", "--deadline", "0.001us", "--json"]
-    fields = json.loads(tide("bench", *arguments).out)
+def test_bench_times_a_plan_alone_and_says_why(tide: Command, folder: Path) -> None:
+    outcome = tide("bench", "m.tide", "--peers", "by_hand,onnxruntime", "--closed", "--json", "r.json", *QUICK)
 
-    assert fields["path"] == "m.tide"
-    assert fields["run"]["latencies"][0]["misses"] == 20
-    assert folder.is_dir()
+    assert "closed loop" in outcome.out
+    assert "onnxruntime int8 run: no other runtime runs a compiled plan" in " ".join(outcome.out.split())
+    ours = json.loads((folder / "r.json").read_text())["rows"][0]
+    assert ours["misses"] is None
+    assert "a closed loop has no rate" in ours["reasons"]["misses"]
+    assert "compiled plan" in ours["reasons"]["error_rms"]
+
+
+def test_bench_compares_two_results(tide: Command, folder: Path) -> None:
+    tide("bench", "m.tide", "--peers", "none", "--closed", "--json", "a.json", *QUICK)
+    slower = json.loads((folder / "a.json").read_text())
+    for row in slower["rows"]:
+        row["p50_us"] *= 10
+        row["interval_us"] = [10 * time for time in row["interval_us"]]
+    (folder / "b.json").write_text(json.dumps(slower))
+
+    assert tide("bench", "compare", "a.json", "a.json").status == 0
+    outcome = tide("bench", "compare", "a.json", "b.json")
+    assert outcome.status == 1
+    assert "1 of 1 rows slower" in outcome.out
 
 
 def test_compile_writes_a_plan(tide: Command, folder: Path) -> None:
@@ -348,8 +374,9 @@ def bad(folder: Path) -> Path:
         (["run", "m.tide", "x.npy", "--backend", "onnxruntime", "-o", "out.csv"], "compiled plan runs on"),
         (["bench", "altered.tide"], "plan: hash"),
         (["bench", "m.tide", "--input", "nan.npy"], "nan.npy: chunk holds nan at frame 13, feature 2"),
-        (["bench", "m.tide", "--input", "wide.npy"], "wide.npy: chunk has shape"),
-        (["bench", "m.tide", "--isa", "sse9"], "instruction set 'sse9'"),
+        (["bench", "m.tide", "--input", "wide.npy"], "wide.npy: signal has shape"),
+        (["bench", "m.tide", "--peers", "abacus"], "peer 'abacus' is unknown; there are tidegate"),
+        (["bench", "compare", "garbage.onnx", "m.onnx"], "garbage.onnx: not a result"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(arguments: list[str], message: str, tide: Command, bad: Path) -> None:

@@ -1,0 +1,142 @@
+"""`tidegate bench`: one model file, or a suite, on peers; what it finds is a Result."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from ..runtime.arrays import Array
+from ..runtime.errors import ChunkError, ModelError
+from ..runtime.inspection import inspect_file
+from ..runtime.onnxruntime_backend import refuse_unfinite
+from . import lstms
+from .environment import observe
+from .harness import run_job
+from .jobs import FRAMES, file_job, stack_job
+from .latency import pinned
+from .measured import Settings
+from .peers.job import Job
+from .progress import Progress
+from .results import Result, Row, warnings_of
+
+PUBLIC_SIZES = (
+    lstms.Case("2x128", 40, 128, 2),
+    lstms.Case("3x256", 80, 256, 3),
+    lstms.Case("3x480", 240, 480, 3),
+    lstms.Case("6x320", 80, 320, 6),
+)
+OTHER_CELLS = tuple(
+    lstms.Case(f"{name} {cell}", *size, cell)
+    for name, size in (("A", (40, 128, 1)), ("B", (100, 256, 1)))
+    for cell in ("GRU", "RNN")
+)
+CELLS = {case.name: case for case in (*lstms.CASES.values(), *PUBLIC_SIZES, *OTHER_CELLS)}
+
+Make = Callable[[Path], Job]
+Shown = Callable[[Row], None]
+
+
+def bench_file(
+    path: Path,
+    peers: Sequence[str],
+    settings: Settings,
+    *,
+    signal: Array | None = None,
+    steps: int = 1,
+    closed: bool = False,
+    progress: Progress | None = None,
+    shown: Shown | None = None,
+) -> Result:
+    """Measure a streaming ONNX file.
+
+    Args:
+        path: The file; other peers get the floats that its weights mean.
+        peers: Names of peers.
+        settings: How to measure.
+        closed: In a closed loop; else a rate of 0 in the settings stands for that of the contract.
+        signal: float32 `[frames, features]`, streamed over and over; None: noise.
+        steps: Frames of a chunk.
+        progress: Called with the share done and what is going on.
+        shown: Called with each row as it is there.
+
+    Raises:
+        ModelError: The file is not a streaming ONNX file, or says no rate where one is needed.
+        ChunkError: The signal does not fit.
+    """
+    facts = inspect_file(path)
+    contract = facts.contract
+    if contract is None:
+        raise ModelError(f"{path}: it has no streaming contract; export or lift it with tidegate")
+    if not closed and not settings.rate:
+        if contract.frame_seconds is None:
+            raise ModelError(f"{path}: its contract states no rate; say --rate 100/s or --hop 10ms, or --closed")
+        settings = replace(settings, rate=1 / (contract.frame_seconds * steps))
+    frames = _noise(facts.features or 1) if signal is None else signal
+    if frames.ndim != 2 or frames.shape[1] != facts.features:
+        raise ChunkError(f"signal has shape {frames.shape}, wanted (frames, {facts.features})")
+    refuse_unfinite(frames)
+    return bench(
+        [lambda folder: file_job(folder, path.name, path, frames, steps)],
+        peers,
+        settings,
+        progress=progress,
+        shown=shown,
+    )
+
+
+def bench_cells(
+    cases: Iterable[lstms.Case],
+    steps: Sequence[int],
+    peers: Sequence[str],
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    shown: Shown | None = None,
+) -> Result:
+    """Measure stacks of recurrent layers, each at each number of frames a chunk."""
+    made = [_stack(case, count) for case in cases for count in steps]
+    return bench(made, peers, settings, progress=progress, shown=shown)
+
+
+def _stack(case: lstms.Case, steps: int) -> Make:
+    return lambda folder: stack_job(folder, case, steps)
+
+
+def bench(
+    jobs: Sequence[Make],
+    peers: Sequence[str],
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    shown: Shown | None = None,
+) -> Result:
+    """Measure jobs one after the other."""
+    rows: list[Row] = []
+    with pinned() if settings.core is None else nullcontext(settings.core) as core, TemporaryDirectory() as folder:
+        environment = observe((), core)
+        for number, make in enumerate(jobs):
+            job = make(Path(folder, str(number)))
+
+            found = run_job(job, peers, replace(settings, core=core), _part(progress, number, len(jobs)))
+            rows += found
+            if shown is not None:
+                for row in found:
+                    shown(row)
+    return Result(environment, tuple(rows), tuple(environment.warnings() + warnings_of(rows)))
+
+
+def _part(progress: Progress | None, number: int, count: int) -> Progress:
+    """Return the progress of one of several jobs."""
+
+    def told(share: float, text: str | None = None, /) -> None:
+        if progress is not None:
+            progress((number + share) / count, text)
+
+    return told
+
+
+def _noise(features: int) -> Array:
+    return np.random.default_rng(0).standard_normal((FRAMES, features), np.float32)

@@ -1,0 +1,59 @@
+"""What `tidegate bench` prints of its rows."""
+
+from collections.abc import Sequence
+
+from .results import Row
+from .tables import Table, micro
+
+HEADERS = ["|", "p50", "p99", "p99.9", "max", "misses", "error"]
+
+
+def latency(rows: Sequence[Row]) -> Table:
+    """Return the table of one case at one number of frames a chunk: fastest first, refusals last."""
+    first = rows[0]
+    told = [row for row in rows if row.p50_us is not None]
+    ordered = sorted(told, key=lambda row: row.p50_us or 0.0)
+    loop = "closed loop" if first.rate_hz is None else f"open loop, a chunk due every {micro(1e6 / first.rate_hz)} us"
+    frames = "1 frame" if first.steps == 1 else f"{first.steps} frames"
+    title = f"{first.case}, chunks of {frames}, {loop}: microseconds a chunk"
+    return Table(title, HEADERS, [_cells(row) for row in ordered])
+
+
+def refusals(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence for each variant that has no figures."""
+    return [f"{row.name if row.how != '-' else row.peer}: {row.refusal}" for row in rows if row.refusal]
+
+
+def _cells(row: Row) -> list[str]:
+    times = (row.p50_us, row.p99_us, row.p999_us, row.max_us)
+    return [
+        row.name,
+        *("-" if time is None else micro(time) for time in times),
+        "-" if row.misses is None else str(row.misses),
+        "-" if row.error_rms is None else f"{row.error_rms:.1e}",
+    ]
+
+
+def resources(rows: Sequence[Row]) -> Table:
+    """Return the table of what each variant takes besides time."""
+    told = [row for row in rows if row.p50_us is not None]
+    columns = ["|", "cpu %", "switches", "faults", "first us", "start ms", "file kB", "peak MB", "installed MB"]
+    return Table("Resources: of a process that does only this", columns, [_resource_cells(row) for row in told])
+
+
+def _resource_cells(row: Row) -> list[str]:
+    return [
+        row.name,
+        _shown(row.cpu_share, 100, 1),
+        _shown(row.context_switches),
+        _shown(row.page_faults),
+        _shown(row.first_step_us),
+        _shown(row.first_answer_ms),
+        _shown(row.file_bytes, 1e-3),
+        _shown(row.peak_rss_bytes, 1e-6, 1),
+        _shown(row.installed_bytes, 1e-6),
+    ]
+
+
+def _shown(value: float | None, factor: float = 1.0, digits: int = 0) -> str:
+    return "-" if value is None else f"{value * factor:.{digits}f}"

@@ -1,0 +1,258 @@
+"""Peers as processes, in turns: starts a process for each variant, lets one after the other run, gathers rows.
+
+The processes of a round are all alive while one of them runs; the others wait for their next line and use nothing. A
+turn is short, so that a busy spell of the machine meets all of them.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from ..runtime.errors import BackendError
+from .measured import Entrant, Fields, Record, Settings, refused, row_of
+from .peers import ADAPTERS, job
+from .progress import Progress
+from .results import Row
+
+HOME_VARIABLE = "TIDEGATE_PEERS"
+PEERS_FOLDER = Path(__file__).parent / "peers"
+# A process of another environment has no tidegate: it gets the folder of the adapters as a package of its own.
+BOOT = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("peers", {init!r}, submodule_search_locations=[{folder!r}])
+sys.modules["peers"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+from peers.worker import main
+main()
+"""
+
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+# ---- where peers are ----
+
+
+def adapter(peer: str) -> ModuleType:
+    """Return the adapter of a peer.
+
+    Raises:
+        BackendError: There is none.
+    """
+    if peer not in ADAPTERS:
+        raise BackendError(f"peer {peer!r} is unknown; there are {', '.join(ADAPTERS)}")
+    return importlib.import_module(f"{__package__}.peers.{peer}")
+
+
+def homes() -> Path:
+    """Return the folder of the peers' environments, which `make peers` fills: TIDEGATE_PEERS, else build/peers."""
+    return Path(os.environ.get(HOME_VARIABLE, "build/peers")).absolute()
+
+
+def interpreter(packages: Sequence[str], name: str) -> str:
+    """Return the Python that has what a peer needs: its own environment's, or this one.
+
+    Raises:
+        job.CannotRunError: Neither has it.
+    """
+    own = homes() / name / "bin" / "python"
+    if name and own.exists():
+        return str(own)
+    if all(importlib.util.find_spec(package.partition(".")[0]) for package in packages):
+        return sys.executable
+    raise job.CannotRunError(f"{', '.join(packages)} not installed: `make peers` installs what can be")
+
+
+def installed(names: Sequence[str] = ADAPTERS) -> list[str]:
+    """Return the peers that can run here."""
+    found = []
+    for name in names:
+        try:
+            interpreter(adapter(name).PACKAGES, name)
+        except job.CannotRunError:
+            continue
+        found.append(name)
+    return found
+
+
+# ---- processes ----
+
+
+class FailedError(Exception):
+    """A peer's process failed; the message is what it said."""
+
+
+class Process:
+    """A worker, spoken to in lines of JSON.
+
+    Args:
+        python: The interpreter of its environment.
+    """
+
+    def __init__(self, python: str) -> None:
+        code = BOOT.format(init=str(PEERS_FOLDER / "__init__.py"), folder=str(PEERS_FOLDER))
+        self._process = subprocess.Popen(  # noqa: S603  our own worker
+            [python, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **ONE_THREAD},
+        )
+        assert self._process.stdin is not None  # noqa: S101  a pipe
+        assert self._process.stdout is not None  # noqa: S101  a pipe
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+
+    def ask(self, do: str, **fields: object) -> Fields:
+        """Send one line and return its answer.
+
+        Raises:
+            job.CannotRunError: The peer does not do what was asked.
+            FailedError: It failed, or its process ended.
+        """
+        try:
+            self._stdin.write(json.dumps({"do": do, **fields}) + "\n")
+            self._stdin.flush()
+            line = self._stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise FailedError(f"its process ended with status {self._process.wait()}")
+        answer: Fields = json.loads(line)
+        if "cannot" in answer:
+            raise job.CannotRunError(answer["cannot"])
+        if "failed" in answer:
+            raise FailedError(answer["failed"])
+        found: Fields = answer["ok"]
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextmanager
+def _process(python: str) -> Iterator[Process]:
+    process = Process(python)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+# ---- one job ----
+
+
+def run_job(
+    what: job.Job, peers: Sequence[str], settings: Settings, progress: Progress = lambda _share, _text=None: None
+) -> list[Row]:
+    """Measure a job on peers and return a row for each of their variants, refusals included."""
+    records = [Record(entrant, [], {}, []) for entrant in _entrants(what, peers)]
+    rows = [refused(what, settings, peer, variant, reason) for peer, variant, reason in _missing(peers)]
+    _prepare(what, records, progress)
+    for number in range(settings.processes):
+        _round(what, [record for record in records if not record.refusal], settings, number, progress)
+    return rows + [row_of(what, settings, record) for record in records]
+
+
+def _entrants(what: job.Job, peers: Sequence[str]) -> Iterator[Entrant]:
+    for peer in installed(peers):
+        module = adapter(peer)
+        python = interpreter(module.PACKAGES, peer)
+        yield from (Entrant(peer, variant, python) for variant in _variants(module, what))
+
+
+def _variants(module: ModuleType, what: job.Job) -> Sequence[job.Variant]:
+    found: Sequence[job.Variant] = module.variants(what) if hasattr(module, "variants") else module.VARIANTS
+    return found
+
+
+def _missing(peers: Sequence[str]) -> Iterator[tuple[str, job.Variant, str]]:
+    for peer in peers:
+        module = adapter(peer)
+        try:
+            interpreter(module.PACKAGES, peer)
+        except job.CannotRunError as error:
+            yield peer, job.Variant("-", "-"), str(error)
+
+
+def _prepare(what: job.Job, records: Sequence[Record], progress: Progress) -> None:
+    """Let each peer make its files, all variants in one process with its tools."""
+    for peer in dict.fromkeys(record.entrant.peer for record in records):
+        module = adapter(peer)
+        mine = [record for record in records if record.entrant.peer == peer]
+        if not hasattr(module, "prepare"):
+            continue
+        progress(0.0, f"{what.case} T={what.steps}: preparing {peer}")
+        try:
+            python = interpreter(getattr(module, "TOOLS", module.PACKAGES), getattr(module, "TOOLS_HOME", peer))
+        except job.CannotRunError as error:
+            for record in mine:
+                record.refusal = str(error)
+            continue
+        with _process(python) as process:
+            for record in mine:
+                with _taking_part(record):
+                    process.ask("prepare", **record.entrant.asked(what))
+
+
+@contextmanager
+def _taking_part(record: Record) -> Iterator[None]:
+    """Let an entrant that cannot go on, or fails, take no further part."""
+    try:
+        yield
+    except (job.CannotRunError, FailedError) as error:
+        record.refusal = str(error)
+
+
+def _round(what: job.Job, records: Sequence[Record], settings: Settings, number: int, progress: Progress) -> None:
+    """Run a fresh process of each entrant, in turns."""
+    with ExitStack() as stack:
+        running = []
+        for record in records:
+            process = stack.enter_context(_process(record.entrant.python))
+            with _taking_part(record):
+                _load(what, record, process, settings)
+            if not record.refusal:
+                running.append((record, process))
+                record.turns.append([])
+        counts = [_count(process, settings) for _, process in running]
+        for turn in range(settings.turns):
+            for (record, process), count in zip(running, counts, strict=True):
+                if record.refusal:
+                    continue
+                share = (number + turn / settings.turns) / settings.processes
+                progress(share, f"{what.case} T={what.steps}: {record.entrant.peer} {record.entrant.variant.precision}")
+                with _taking_part(record):
+                    record.turns[-1].append(process.ask("time", **_asked(settings, count, stalled=turn == 0)))
+
+
+def _load(what: job.Job, record: Record, process: Process, settings: Settings) -> None:
+    record.loads.append(process.ask("load", **record.entrant.asked(what), core=settings.core))
+    if not record.errors:
+        record.errors = process.ask("errors") | process.ask("footprint")
+
+
+def _count(process: Process, settings: Settings) -> int:
+    """Return chunks a turn."""
+    seconds = settings.seconds / settings.turns
+    if settings.rate:
+        return max(int(seconds * settings.rate), 1)
+    trial = process.ask("time", **_asked(replace(settings, rate=0.0), 50, stalled=False))
+    once = max(trial["seconds"] / 50, 1e-7)
+    return int(np.clip(seconds / once, 20, 200_000))
+
+
+def _asked(settings: Settings, count: int, *, stalled: bool) -> Fields:
+    stall = int(settings.stall * 1e9) if stalled else 0
+    return {"count": count, "cold": settings.cold, "stall": stall, "period": settings.period}

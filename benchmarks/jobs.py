@@ -1,0 +1,82 @@
+"""Jobs for peers: a model file or a stack of layers, a signal, and the answers wanted, as files in a folder."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..runtime import plan as plans
+from ..runtime.arrays import Array
+from ..runtime.errors import ChunkError, ModelError
+from ..runtime.files import MAX_FILE_BYTES, read_bytes
+from ..runtime.graph import Graph
+from ..runtime.lower import QUANTIZATION_KEY
+from ..runtime.onnxruntime_backend import fold_weights
+from . import lstms
+from .exact import exact_answers
+from .peers.job import CONTRACT, EXACT, GIVEN, INEXACT, PLAN, SIGNAL, WEIGHTS, Job, Stack
+
+FRAMES = 1000  # of a signal: the stream that errors are measured on
+
+
+def stack_job(folder: Path, case: lstms.Case, steps: int) -> Job:
+    """Make the job of a stack of layers with random weights, on noise."""
+    layers = lstms.random_layers(case)
+    graph = Graph(lstms.streaming_model(layers))
+    names = {"w{}_ih": "w", "w{}_hh": "r", "b{}_ih": "bias_w", "b{}_hh": "bias_r"}
+    weights = {key.format(n): getattr(layer, name) for n, layer in enumerate(layers) for key, name in names.items()}
+    np.savez(_made(folder) / WEIGHTS, **weights)
+    stack = Stack(case.cell, case.features, case.hidden, case.layers)
+    return _written(Job(folder, case.name, steps, stack), graph, lstms.random_frames(case, FRAMES))
+
+
+def file_job(folder: Path, name: str, path: Path, signal: Array, steps: int) -> Job:
+    """Make the job of a streaming ONNX file, or of a compiled plan, which other runtimes do not read.
+
+    Quantized weights stand in it as the floats that they mean.
+
+    Raises:
+        ModelError: The file is not a model.
+        ChunkError: The signal does not fit, or is shorter than two chunks.
+    """
+    job = Job(_made(folder), name, steps, None)
+    if plans.is_plan(path):
+        return _plan_job(job, read_bytes(path, MAX_FILE_BYTES), signal)
+    graph = Graph.load(path)
+    if graph.metadata(QUANTIZATION_KEY) is not None:
+        graph.save(job.made(GIVEN))
+    return _written(job, graph, signal)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _plan_job(job: Job, plan: bytes, signal: Array) -> Job:
+    job.made(PLAN).write_bytes(plan)
+    job.made(CONTRACT).write_text(plans.read_text(plan).contract.to_json())
+    job.made(INEXACT).write_text("a compiled plan holds no float model to run in float64")
+    return _signed(job, signal)
+
+
+def _signed(job: Job, signal: Array) -> Job:
+    """Write the signal and what the job is."""
+    count = len(signal) // job.steps
+    if count < 2:
+        raise ChunkError(f"signal has {len(signal)} frames, wanted at least two chunks of {job.steps}")
+    np.save(job.made(SIGNAL), signal[: count * job.steps])
+    job.save()
+    return job
+
+
+def _written(job: Job, graph: Graph, signal: Array) -> Job:
+    _signed(job, signal)
+    floats = fold_weights(graph)
+    floats.drop_metadata(QUANTIZATION_KEY)
+    floats.save(job.model)
+    job.made(CONTRACT).write_text(graph.contract.to_json())
+    try:
+        np.save(job.made(EXACT), exact_answers(graph, job.chunks()))
+    except ModelError as error:
+        job.made(INEXACT).write_text(str(error))
+    return job

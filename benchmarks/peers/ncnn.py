@@ -1,0 +1,96 @@
+"""ncnn: LSTM layers with three inputs and outputs, in float32 and with the int8 weights that its ncnn2int8 writes."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from .job import Floats, Job, Step, Variant
+
+PACKAGES = ("ncnn",)
+VARIANTS = (Variant("float32", "Extractor"), Variant("int8", "Extractor"))
+MAGIC = "7767517"
+INT8 = 0x000D4B38  # what stands before int8 weights in a .bin file; 0 stands before float32
+
+
+def files(job: Job, variant: Variant) -> list[Path]:
+    """Return the net's description and its weights."""
+    return [job.made(f"ncnn.{variant.precision}.{kind}") for kind in ("param", "bin")]
+
+
+def prepare(job: Job, variant: Variant) -> None:
+    """Write both files by hand: ncnn's converters do not keep the states of an LSTM."""
+    param, weights = files(job, variant)
+    layers, quantized = job.weights("LSTM"), variant.precision == "int8"
+    param.write_text(_description(layers, quantized))
+    with weights.open("wb") as file:
+        for w, r, bias_w, bias_r in layers:
+            _write_layer(file, _ordered(w), _ordered(r), _ordered(bias_w + bias_r), quantized)
+
+
+def load(job: Job, variant: Variant) -> Step:
+    """Return a stepper through an Extractor a chunk, states handed on."""
+    import ncnn
+
+    ncnn.set_omp_num_threads(1)
+    net = ncnn.Net()
+    net.opt.num_threads, net.opt.use_vulkan_compute, net.opt.lightmode = 1, False, True
+    for kind in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
+        setattr(net.opt, kind, False)
+    param, weights = files(job, variant)
+    net.load_param(str(param))
+    net.load_model(str(weights))
+    layers = job.weights("LSTM")
+    hidden, names = layers[0][1].shape[1], [f"{kind}{n}" for n in range(len(layers)) for kind in "hc"]
+    states = {name: ncnn.Mat(np.zeros((1, hidden), np.float32)).clone() for name in names}
+    output = f"y{len(layers) - 1}"
+
+    def step(chunk: Floats, _alive: object = net) -> Floats:
+        extractor = net.create_extractor()
+        extractor.input("x", ncnn.Mat(chunk))
+        for name in names:
+            extractor.input(name, states[name])
+        _, answer = extractor.extract(output)
+        for name in names:
+            _, states[name] = extractor.extract(name + "n")
+        return np.array(answer)
+
+    return step
+
+
+def _description(layers: list[tuple[Floats, Floats, Floats, Floats]], quantized: bool) -> str:
+    lines = ["Input x 0 1 x"]
+    for n in range(len(layers)):
+        lines += [f"Input h{n} 0 1 h{n}", f"Input c{n} 0 1 c{n}"]
+    for n, (w, r, _, _) in enumerate(layers):
+        source = "x" if n == 0 else f"y{n - 1}"
+        sizes = f"0={r.shape[1]} 1={w.size} 2=0" + " 8=2" * quantized
+        lines.append(f"LSTM lstm{n} 3 3 {source} h{n} c{n} y{n} h{n}n c{n}n {sizes}")
+    blobs = 1 + 5 * len(layers)
+    return "\n".join([MAGIC, f"{len(lines)} {blobs}", *lines]) + "\n"
+
+
+def _write_layer(file: BinaryIO, w: Floats, r: Floats, bias: Floats, quantized: bool) -> None:
+    scales = [127.0 / np.abs(m).max(1) for m in (w, r)]
+    parts = (
+        list(_codes((w, r), scales))
+        if quantized
+        else [struct.pack("<I", 0) + m.astype("<f4").tobytes() for m in (w, r)]
+    )
+    file.write(parts[0] + struct.pack("<I", 0) + bias.astype("<f4").tobytes() + parts[1])
+    if quantized:
+        file.write(b"".join(scale.astype("<f4").tobytes() for scale in scales))
+
+
+def _codes(matrices: tuple[Floats, Floats], scales: list[Floats]) -> Iterator[bytes]:
+    for matrix, scale in zip(matrices, scales, strict=True):
+        codes = np.clip(np.rint(matrix * scale[:, None]), -127, 127).astype(np.int8).tobytes()
+        yield struct.pack("<I", INT8) + codes + b"\0" * (-len(codes) % 4)
+
+
+def _ordered(rows: Floats) -> Floats:
+    """Reorder gates from PyTorch's i, f, g, o to ncnn's i, f, o, g."""
+    i, f, g, o = np.split(rows, 4)
+    return np.ascontiguousarray(np.concatenate([i, f, o, g]))

@@ -1,0 +1,200 @@
+"""The process that runs one variant of one peer: it answers one line of JSON for each line that it reads.
+
+    {"do": "prepare", "job": FOLDER, "peer": NAME, "precision": ..., "how": ...}     makes the files of a job
+    {"do": "load", "job": ..., "peer": ..., "precision": ..., "how": ..., "core": 1}  loads, measures the first answer
+    {"do": "errors"}                                                streams the signal beside the exact answers
+    {"do": "footprint"}                                             counts what is installed
+    {"do": "time", "count": 1000, "period": 1e7, "stall": 0, "cold": true}            nanoseconds; 0: a closed loop
+
+An answer is `{"ok": ...}`, `{"cannot": REASON}` or `{"failed": TEXT}`. What libraries print goes to standard error.
+"""
+
+import base64
+import contextlib
+import importlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+_STARTED = time.perf_counter()
+
+import numpy as np  # noqa: E402  its import is what every peer's first answer waits for as well
+
+from .job import EXACT, INEXACT, CannotRunError, Job, Step, Variant  # noqa: E402
+from .loops import EVICTIONS, Course, Timed, run  # noqa: E402
+
+CACHE_BYTES = 64 << 20  # read and written to empty the caches: twice the last level of most processors
+Fields = dict[str, Any]
+
+
+class Worker:
+    """One loaded variant and its job."""
+
+    def __init__(self) -> None:
+        self._step: Step | None = None
+        self._chunks: list[Any] = []
+        self._job: Job | None = None
+        self._filler: Any = None
+        self._packages: tuple[str, ...] = ()
+        self._numpy_ms = _since_start()
+
+    def prepare(self, fields: Fields) -> Fields:
+        """Make the files that the variant needs."""
+        adapter, job, variant = _named(fields)
+        make = getattr(adapter, "prepare", None)
+        if make is not None:
+            make(job, variant)
+        return {}
+
+    def load(self, fields: Fields) -> Fields:
+        """Load the variant and answer the first chunk; times count from the start of the process."""
+        adapter, job, variant = _named(fields)
+        with contextlib.suppress(AttributeError, OSError):
+            os.sched_setaffinity(0, {fields["core"]} if fields.get("core") is not None else os.sched_getaffinity(0))
+        self._job, self._chunks, self._packages = job, job.chunks(), adapter.PACKAGES
+        for package in adapter.PACKAGES:
+            importlib.import_module(package)
+        imported = _since_start()
+        self._step = adapter.load(job, variant)
+        loaded = _since_start()
+        start = time.perf_counter()
+        self._step(self._chunks[0])
+        first = (time.perf_counter() - start) * 1e6
+        return {
+            "numpy_ms": self._numpy_ms,
+            "import_ms": imported,
+            "load_ms": loaded,
+            "first_answer_ms": _since_start(),
+            "first_step_us": first,
+            "versions": _versions(adapter.PACKAGES),
+            "file_bytes": _bytes_of(adapter, job, variant),
+            **_memory(),
+        }
+
+    def errors(self, _: Fields) -> Fields:
+        """Stream the signal from a fresh state beside the exact answers; the stream is not used for times again."""
+        job, step = self._loaded()
+        if not job.made(EXACT).exists():
+            return {"reason": job.made(INEXACT).read_text()}
+        exact, rest = job.exact(), self._chunks[1:]  # the first was the first answer
+        rows = [np.array(step(chunk), np.float64).reshape(-1, exact.shape[1]) for chunk in rest]
+        answers = np.concatenate(rows)
+        wanted = exact[len(exact) // len(self._chunks) :][: len(answers)]
+        difference = answers - wanted
+        return {
+            "error_rms": float(np.sqrt(np.mean(difference**2))),
+            "error_max": float(np.abs(difference).max()),
+            "answer_rms": float(np.sqrt(np.mean(wanted**2))),
+        }
+
+    def footprint(self, _: Fields) -> Fields:
+        """Count what the peer's packages take on the disk, those they need included."""
+        return {"installed_bytes": _installed_bytes(self._packages)}
+
+    def time(self, fields: Fields) -> Fields:
+        """Time a loop."""
+        course = Course(fields["period"], fields["stall"], self._evict if fields["cold"] else None)
+        return self._told(run(self._loaded()[1], self._chunks, fields["count"], course))
+
+    def _loaded(self) -> tuple[Job, Step]:
+        if self._job is None or self._step is None:
+            raise CannotRunError("nothing is loaded")
+        return self._job, self._step
+
+    def _evict(self) -> None:
+        """Read and write the next slice of more memory than the caches hold: another program's work."""
+        if self._filler is None:
+            self._filler = cycle(np.zeros((EVICTIONS, CACHE_BYTES // EVICTIONS // 8)))
+        row = next(self._filler)
+        row += 1.0
+
+    def _told(self, timed: Timed) -> Fields:
+        return {
+            "latencies": base64.b64encode(timed.latencies.tobytes()).decode(),
+            "services": base64.b64encode(timed.services.tobytes()).decode(),
+            "seconds": timed.seconds,
+            "usage": timed.usage,
+            **_memory(),
+        }
+
+
+def _named(fields: Fields) -> tuple[Any, Job, Variant]:
+    adapter = importlib.import_module(f".{fields['peer']}", __package__)
+    return adapter, Job.read(Path(fields["job"])), Variant(fields["precision"], fields["how"])
+
+
+def _since_start() -> float:
+    """Return milliseconds since this file was reached: the interpreter's own start is not the peer's."""
+    return (time.perf_counter() - _STARTED) * 1e3
+
+
+def _memory() -> Fields:
+    """Return what is resident, and the most that ever was; not getrusage's, which knows of the parent's before exec."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    found = {
+        line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith(("VmRSS", "VmHWM"))
+    }
+    return {"peak_rss_bytes": found.get("VmHWM"), "rss_bytes": found.get("VmRSS")}
+
+
+def _bytes_of(adapter: Any, job: Job, variant: Variant) -> int | None:  # noqa: ANN401  a module
+    files = getattr(adapter, "files", None)
+    return None if files is None else sum(path.stat().st_size for path in files(job, variant))
+
+
+def _owners(packages: tuple[str, ...]) -> list[str]:
+    """Return the distributions that importable packages come from."""
+    owners = metadata.packages_distributions()
+    return [owner for package in packages for owner in owners.get(package.partition(".")[0], ())[:1]]
+
+
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+    return {owner: metadata.version(owner) for owner in _owners(packages)}
+
+
+def _installed_bytes(packages: tuple[str, ...]) -> int:
+    """Sum the files of distributions and of all that they need without extras."""
+    waiting, seen, total = _owners(packages), set(), 0
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # for another system
+            continue
+        total += sum(file.size or 0 for file in found.files or ())
+        needed = (one for one in found.requires or () if "extra ==" not in one)
+        waiting += [re.split(r"[^A-Za-z0-9._-]", one.strip())[0] for one in needed]
+    return total
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    worker = Worker()
+    for line in sys.stdin:
+        fields = json.loads(line)
+        act: Callable[[Fields], Fields] = getattr(worker, fields["do"])
+        try:
+            answer: Fields = {"ok": act(fields)}
+        except CannotRunError as error:
+            answer = {"cannot": str(error)}
+        except Exception as error:  # noqa: BLE001  a rival may raise anything; its cell says what
+            answer = {"failed": f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Pictures of results, readable without colour: markers and line styles tell contenders apart, labels stand beside."""
+
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .results import Row, counts_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST = 8  # contenders that a picture with lines shows: the fastest
+STYLES = ("-", "--", "-.", ":")
+MARKERS = "osD^vPX*"
+TAIL = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
+
+
+def pictures(rows: Sequence[Row]) -> dict[str, "Figure"]:
+    """Return the pictures of one case at one number of frames a chunk, by name; none for rows without figures."""
+    told = sorted((row for row in rows if row.p50_us is not None), key=lambda row: row.p50_us or 0.0)
+    if not told:
+        return {}
+    draw: dict[str, Callable[[Axes, Sequence[Row]], None]] = {
+        "medians": _medians,
+        "tail": _tail,
+        "histogram": _histogram,
+        "time": _time,
+        "accuracy": _accuracy,
+    }
+    return {name: _figure(told if name in ("medians", "accuracy") else told[:MOST], one) for name, one in draw.items()}
+
+
+def _figure(rows: Sequence[Row], draw: Callable[["Axes", Sequence[Row]], None]) -> "Figure":
+    from matplotlib.figure import Figure  # no pyplot: nothing global is touched
+
+    figure = Figure(figsize=(8, max(3.6, 0.3 * len(rows) + 1.2)), layout="constrained")
+    draw(figure.subplots(), rows)
+    return figure
+
+
+def _medians(axes: "Axes", rows: Sequence[Row]) -> None:
+    names, medians = [row.name for row in rows], np.array([row.p50_us for row in rows])
+    intervals = np.array([row.interval_us or (row.p50_us, row.p50_us) for row in rows])
+    ours = [row.peer == "tidegate" for row in rows]
+    bars = axes.barh(names, medians, color=["0.35" if mine else "0.8" for mine in ours], edgecolor="0.2")
+    for bar, mine in zip(bars, ours, strict=True):
+        bar.set_hatch("" if mine else "//")
+    low, high = np.clip(medians - intervals[:, 0], 0, None), np.clip(intervals[:, 1] - medians, 0, None)
+    axes.errorbar(medians, names, xerr=[low, high], fmt="none", ecolor="black", capsize=3)
+    for place, (median, end) in enumerate(zip(medians, intervals[:, 1], strict=True)):
+        axes.annotate(f"{median:.3g}", (max(median, end), place), (6, 0), textcoords="offset points", va="center")
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.margins(x=0.15)
+    axes.set(title="Median, with the interval of its processes", xlabel="microseconds a chunk")
+
+
+def _tail(axes: "Axes", rows: Sequence[Row]) -> None:
+    """Draw how many chunks were slower than a time, by nines."""
+    for row, style, marker in zip(rows, cycle(STYLES), cycle(MARKERS)):
+        times, counts = counts_of(row.histogram or "")
+        share = np.cumsum(counts) / np.sum(counts)
+        slower = np.clip(1 - np.concatenate([[0.0], share[:-1]]), 1 / np.sum(counts), 1)
+        axes.plot(1 / slower, times, style, marker=marker, markevery=0.12, ms=5, label=row.name, drawstyle="steps-pre")
+    axes.set(xscale="log", yscale="log", title="Tail: what share of chunks took longer", ylabel="microseconds a chunk")
+    ends = axes.get_xlim()[1]
+    shown = [share for share in TAIL if 1 / (1 - share) <= ends]
+    axes.set_xticks(
+        [1 / (1 - share) for share in shown], [f"{share:.5g}".removeprefix("0") for share in shown], minor=False
+    )
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("share not exceeded: .5, .9, .99 and so on")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def _histogram(axes: "Axes", rows: Sequence[Row]) -> None:
+    for row, style in zip(rows, cycle(STYLES)):
+        times, counts = counts_of(row.histogram or "")
+        edges = np.geomspace(min(times) * 0.95, max(times) * 1.05, 80)
+        heights, _ = np.histogram(times, edges, weights=counts)
+        axes.stairs(heights / heights.sum(), edges, label=row.name, linestyle=style)
+    axes.set(xscale="log", yscale="log", title="Histogram", xlabel="microseconds a chunk", ylabel="share of chunks")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def _time(axes: "Axes", rows: Sequence[Row]) -> None:
+    """Draw the longest time of each stretch of the run, and where chunks missed."""
+    limit = None if rows[0].rate_hz is None else 1e6 / rows[0].rate_hz
+    for row, style in zip(rows, cycle(STYLES)):
+        places, times = np.linspace(0, 100, len(row.series_us)), np.array(row.series_us)
+        axes.plot(places, times, style, lw=0.9, label=row.name)
+        if limit is not None and (late := times > limit).any():
+            axes.plot(places[late], times[late], "kx", ms=7, label="_missed")
+    if limit is not None:
+        axes.axhline(limit, color="black", lw=1.2)
+        axes.annotate("the next chunk is due: x marks a miss", (1, limit), va="bottom", fontsize="small")
+    axes.set(yscale="log", title="Over the run: the longest time of each stretch", xlabel="percent of the run")
+    axes.set_ylabel("microseconds a chunk")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def _accuracy(axes: "Axes", rows: Sequence[Row]) -> None:
+    for number, (row, marker) in enumerate(zip((row for row in rows if row.error_rms), cycle(MARKERS)), 1):
+        x, y, mine = row.p50_us or 0.0, row.error_rms or 0.0, row.peer == "tidegate"
+        axes.plot([x], [y], marker, ms=8, mfc="0.3" if mine else "white", mec="black", label=f"{number} {row.name}")
+        axes.annotate(str(number), (x, y), (7, 0), textcoords="offset points", va="center")
+    axes.set(xscale="log", yscale="log", title="Speed and accuracy: left and low is better")
+    axes.set(xlabel="median microseconds a chunk", ylabel="RMS difference from float64")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))

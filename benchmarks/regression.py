@@ -1,0 +1,79 @@
+"""Two results, row by row: what became slower, beyond what their intervals explain."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .results import Result, Row
+from .tables import Table, micro
+
+WORTH = 0.05  # a change of the median below this is none
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row in two results.
+
+    Attributes:
+        before: In the first.
+        after: In the second.
+    """
+
+    before: Row
+    after: Row
+
+    @property
+    def ratio(self) -> float:
+        """How much longer the second takes, by the medians: 1.1 is 10 % longer."""
+        return (self.after.p50_us or 0.0) / (self.before.p50_us or 1.0)  # `changes` pairs rows with figures
+
+    @property
+    def apart(self) -> bool:
+        """Whether the intervals do not touch: the medians of processes differ, with the confidence they state."""
+        if self.before.interval_us is None or self.after.interval_us is None:
+            return False
+        return (
+            self.after.interval_us[0] > self.before.interval_us[1]
+            or self.after.interval_us[1] < self.before.interval_us[0]
+        )
+
+    @property
+    def verdict(self) -> str:
+        """`slower` or `faster` where the intervals are apart and the change is worth a word; else `same`."""
+        if not self.apart or abs(self.ratio - 1) < WORTH:
+            return "same"
+        return "slower" if self.ratio > 1 else "faster"
+
+
+def changes(before: Result, after: Result) -> list[Change]:
+    """Return the rows that both have, those with figures, in the order of the second."""
+    known = {row.key: row for row in before.rows if row.p50_us}
+    return [Change(known[row.key], row) for row in after.rows if row.p50_us and row.key in known]
+
+
+def regressions(found: Sequence[Change]) -> list[Change]:
+    """Return what became slower."""
+    return [change for change in found if change.verdict == "slower"]
+
+
+def table(found: Sequence[Change]) -> Table:
+    """Return the table of changes."""
+    rows = [
+        [
+            f"{change.after.case} T={change.after.steps}",
+            change.after.name,
+            *(_interval(row) for row in (change.before, change.after)),
+            f"{change.ratio:.2f}",
+            change.verdict,
+        ]
+        for change in found
+    ]
+    return Table(
+        "Median microseconds a chunk, with its interval", ["case|", "|", "before", "after", "ratio", "|"], rows
+    )
+
+
+def _interval(row: Row) -> str:
+    assert row.p50_us is not None  # noqa: S101  `changes` pairs rows with figures
+    if row.interval_us is None:
+        return micro(row.p50_us)
+    return f"{micro(row.p50_us)} [{micro(row.interval_us[0])}, {micro(row.interval_us[1])}]"

@@ -1,0 +1,93 @@
+"""Peers as processes: rows with figures for what runs, and a reason for what does not."""
+
+from pathlib import Path
+
+import pytest
+from tidegate.benchmarks import lstms
+from tidegate.benchmarks.harness import adapter, installed, run_job
+from tidegate.benchmarks.jobs import stack_job
+from tidegate.benchmarks.measured import Settings
+from tidegate.benchmarks.peers import ADAPTERS
+from tidegate.benchmarks.peers.job import Job
+from tidegate.benchmarks.results import Row, counts_of
+from tidegate.runtime.errors import BackendError
+
+QUICK = Settings(seconds=0.02, processes=2, turns=2)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A stack of two small LSTM layers, four frames a chunk."""
+    return stack_job(tmp_path_factory.mktemp("job"), lstms.Case("small", 3, 8, 2), 4)
+
+
+@pytest.fixture(scope="module")
+def rows(job: Job) -> dict[str, Row]:
+    """What tidegate and NumPy by hand gave, by name."""
+    return {row.name: row for row in run_job(job, ["tidegate", "by_hand"], QUICK)}
+
+
+def test_every_variant_has_a_row_with_figures(rows: dict[str, Row]) -> None:
+    assert "by_hand float32 loop" in rows
+    assert {row.precision for row in rows.values() if row.peer == "tidegate"} >= {"W8A16", "W4A8", "float32"}
+    for row in rows.values():
+        assert row.refusal is None
+        assert row.p50_us is not None
+        assert row.interval_us is not None
+        assert row.interval_us[0] <= row.interval_us[1]
+        assert row.confidence == 0.5
+        assert sum(counts_of(row.histogram or "")[1]) == row.chunks
+        assert len(row.turns_us) == 4
+
+
+def test_errors_stand_beside_speed(rows: dict[str, Row]) -> None:
+    errors = {row.precision: row.error_rms or 0.0 for row in rows.values()}
+
+    assert errors["float32"] < 1e-6
+    assert errors["float32"] < errors["W16A16"] < errors["W8A16"] < errors["W8A8"] < 0.1
+    assert errors["W8A16"] < errors["W4A8"]
+
+
+def test_a_process_that_does_only_this_is_measured(rows: dict[str, Row]) -> None:
+    ours = rows["tidegate W8A16 push"]
+
+    assert ours.peak_rss_bytes is not None
+    assert 10e6 < ours.peak_rss_bytes < 200e6
+    assert ours.file_bytes is not None
+    assert (rows["tidegate float32 push"].file_bytes or 0) > ours.file_bytes
+    assert rows["by_hand float32 loop"].reasons["file_bytes"] == "it is built from weights in memory"
+
+
+def test_an_open_loop_counts_misses(job: Job) -> None:
+    (row,) = run_job(job, ["by_hand"], Settings(rate=1e6, seconds=0.001, processes=1, turns=1))
+
+    assert row.loop == "open"
+    assert row.misses == row.chunks == 1000
+    assert row.longest_misses == 1000
+
+
+def test_what_cannot_run_says_why(tmp_path: Path) -> None:
+    job = stack_job(tmp_path, lstms.Case("small", 3, 8, 1, "RNN"), 1)
+
+    (row,) = run_job(job, ["by_hand"], QUICK)
+
+    assert row.p50_us is None
+    assert row.refusal == "driven for LSTM alone"
+
+
+def test_a_peer_that_is_not_installed_says_so(job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TIDEGATE_PEERS", str(tmp_path))
+
+    (row,) = run_job(job, ["tract"], QUICK)
+
+    assert row.refusal is not None
+    assert "tract not installed" in row.refusal
+
+
+def test_every_adapter_is_importable_without_its_package() -> None:
+    for name in ADAPTERS:
+        assert adapter(name).PACKAGES
+        assert hasattr(adapter(name), "VARIANTS") or hasattr(adapter(name), "variants")
+    assert "by_hand" in installed()
+    with pytest.raises(BackendError, match="'abacus' is unknown"):
+        adapter("abacus")
