@@ -76,7 +76,7 @@ def trace_dims(model: onnx.ModelProto, free: Sequence[int]) -> dict[str, Dims]:
         free: The axes of the input whose sizes may vary.
     """
     source = signal_input(model).name
-    first, second = (_sized(model, source, dict(zip(free, sizes, strict=False)))[1] for sizes in _SIZES)
+    first, second = (sized_model(model, source, dict(zip(free, sizes, strict=False)))[1] for sizes in _SIZES)
     known = {name: dims for name, dims in first.items() if len(second.get(name, ())) == len(dims)}
     return {name: _compare(dims, second[name], free) for name, dims in known.items()}
 
@@ -90,7 +90,7 @@ def settled_values(model: onnx.ModelProto, source: str, free: Sequence[int], nam
         free: The axes of the signal whose sizes may vary.
         names: The values.
     """
-    first, second = (Graph(_sized(model, source, dict(zip(free, s, strict=False)))[0]) for s in _SIZES)
+    first, second = (Graph(sized_model(model, source, dict(zip(free, s, strict=False)))[0]) for s in _SIZES)
     pairs = {name: (first.constant(name), second.constant(name)) for name in names}
     return {name: a for name, (a, b) in pairs.items() if a is not None and b is not None and np.array_equal(a, b)}
 
@@ -140,8 +140,14 @@ def shape_of(item: onnx.ValueInfoProto) -> Dims:
     return tuple(d.dim_param or (d.dim_value if d.HasField("dim_value") else None) for d in dims)
 
 
-def _sized(model: onnx.ModelProto, source: str, sizes: dict[int, int]) -> tuple[onnx.ModelProto, dict[str, Dims]]:
-    """Return a copy in which the signal's axes have sizes and all that follows from them stands, and all shapes."""
+def sized_model(model: onnx.ModelProto, source: str, sizes: dict[int, int]) -> tuple[onnx.ModelProto, dict[str, Dims]]:
+    """Return a copy in which the signal's axes have sizes and all that follows from them stands, and all shapes.
+
+    Args:
+        model: An ONNX model.
+        source: Its signal input.
+        sizes: A size for each axis of the signal that has none.
+    """
     sized = onnx.ModelProto()
     sized.CopyFrom(model)
     first = next(iter(sizes.values()), None)

@@ -1,7 +1,7 @@
 """From a PyTorch module to a streaming ONNX file that has proved itself."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from operator import index
@@ -15,6 +15,7 @@ from ..runtime.contract import METADATA_KEY, Contract, Port, State
 from ..runtime.errors import ContractError, ExportError, TidegateError
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
+from .arguments import Unit, fill_arguments, refuse_read, started_by, unpack_sequences
 from .axes import Axes, Dims, find_axes, output_ports, set_dims, trace_dims
 from .convolutions import Causal, causal_convolutions, lift_tails
 from .editing import forget_origin, remove_dead, rename, value_names
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Original = Callable[[Array], dict[str, Array]]
+InChunks = Callable[[Sequence[Array]], Iterator[dict[str, Array]]]
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,13 @@ def export_model(
     in eval mode and is afterwards as it was.
 
     Args:
-        model: A module in float32 whose recurrent layers are unidirectional `nn.LSTM`, `nn.GRU` or `nn.RNN`,
-            starting from zeros, and whose convolutions along time are causal.
+        model: A module in float32, or a ScriptModule, whose recurrent layers are unidirectional `nn.LSTM`,
+            `nn.GRU` or `nn.RNN`, or cells of them in a loop over time, starting from zeros, and whose
+            convolutions along time are causal.
         example: One signal, a tensor or array as the forward takes it, e.g. `[1, 20, 6]`. Its length
-            and batch do not matter; its values set the scale of the proof's data.
+            and batch do not matter; its values set the scale of the proof's data. For a forward that takes
+            more, a tuple as torch.onnx.export takes it: `(x, (h, c))`, `(x, lengths)`. States are carried by the
+            stream from then on, lengths are those of whole chunks; both are left out where None does.
         path: Where to write. An older file is replaced only when everything succeeded.
         sample_rate: Samples a second of the signal, for the contract.
         hop: Samples that a frame advances, for the contract.
@@ -105,7 +110,8 @@ def export_model(
         with _remarks_of(subject):
             draft = _draft(subject, _trace(subject), sample_rate, hop)
             data = draft.model.SerializeToString()
-            checks = Proof(Runner(data, draft.contract), draft.original, subject.example, tolerance).run()
+            proof = Proof(Runner(data, draft.contract), draft.original, subject.example, tolerance, own=draft.own)
+            checks = proof.run()
     write_atomic(target, data)
     return ExportReport(target, len(data), draft.contract, checks, subject.exporter, draft.folded)
 
@@ -117,6 +123,7 @@ class _Draft:
     model: onnx.ModelProto
     contract: Contract
     original: Original
+    own: InChunks | None
     folded: dict[str, str]
 
 
@@ -154,12 +161,21 @@ def _remarks_of(subject: "Subject") -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Traced:
-    """A translated module, the shapes of its values, the axes of its input, and what convolves along time."""
+    """A translated module.
+
+    Attributes:
+        model: The graph.
+        dims: The shapes of its values.
+        axes: The axes of its signal.
+        convolutions: What convolves along time.
+        starts: Which argument of the forward each state of a recurrent node starts from.
+    """
 
     model: onnx.ModelProto
     dims: dict[str, Dims]
     axes: Axes
     convolutions: list[Causal]
+    starts: dict[Unit, str]
 
 
 def _trace(subject: "Subject") -> _Traced:
@@ -177,14 +193,21 @@ def _trace(subject: "Subject") -> _Traced:
 def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     """Translate the module with two axes of its input free."""
     model = subject.trace(free)
+    filled = {name: tensor.numpy() for name, tensor in subject.others.tensors().items()}
+    states = {name: filled.pop(name) for name in subject.others.states}
+    fill_arguments(model, filled)
+    unpack_sequences(model, subject.input_name, subject.example.shape)
     _write_markers(model)
+    refuse_read(model, states)
+    starts = started_by(model, states)
+    fill_arguments(model, states)
     checked_nodes(Graph(model))
     fold_constants(model)
     dims = trace_dims(model, free)
     convolutions = causal_convolutions(model, dims)
     axes = find_axes(model, dims)
     _check_batch(subject, axes)
-    return _Traced(model, dims, axes, convolutions)
+    return _Traced(model, dims, axes, convolutions, starts)
 
 
 def _write_markers(model: onnx.ModelProto) -> None:
@@ -221,7 +244,8 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     batch = 1 if axes.batch is None else "batch"
     tails = lift_tails(model, traced.convolutions, batch)
     states = (*tails, *lift_states(model, batch=batch, modules=subject.recurrent_paths))
-    folded = drop_repeats(model, states)
+    handed = _handed(model, states, traced.starts)
+    folded = drop_repeats(model, states, handed=bool(handed))
     names = _final_names(model, [name for name in ports if name not in folded])
     _finish(model, {name: axes.named(dims[name]) for name in (subject.input_name, *names)}, names)
     name_weights(model, subject.recurrent_paths)
@@ -233,12 +257,23 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     Contract.from_json(contract.to_json())  # refuses rates that are not positive
     Graph(model).set_metadata(METADATA_KEY, contract.to_json())
     check_model(model)
-    return _Draft(model, contract, _original(subject, contract, names | folded), folded)
+    subject.axes = axes
+    returned = {state: name for name, state in folded.items()}
+    feeds = {argument: returned[state] for argument, state in handed.items() if state in returned}
+    own = _in_chunks(subject, names, feeds) if len(feeds) == len(subject.others.states) > 0 else None
+    return _Draft(model, contract, _original(subject, contract, names | folded), own, folded)
 
 
-def drop_repeats(model: onnx.ModelProto, states: Sequence[State]) -> dict[str, str]:
+def _handed(model: onnx.ModelProto, states: Sequence[State], starts: Mapping[Unit, str]) -> dict[str, str]:
+    """Return the state output that stands for what the module returns for each of its state arguments."""
+    outputs = {state.input: state.output for state in states}
+    lifted = started_by(model, outputs)
+    return {argument: outputs[lifted[unit]] for unit, argument in starts.items()}
+
+
+def drop_repeats(model: onnx.ModelProto, states: Sequence[State], *, handed: bool = False) -> dict[str, str]:
     """Drop outputs that repeat a final state, unless the module returns nothing else."""
-    folded = same_values(model, states)
+    folded = same_values(model, states, handed=handed)
     kept = [item for item in model.graph.output if item.name not in folded]
     if len(kept) == len(states):
         return {}
@@ -288,5 +323,24 @@ def _original(subject: "Subject", contract: Contract, names: dict[str, str]) -> 
             name: value.reshape(shapes[name].concrete_shape(batch)) if name in shapes else value
             for name, value in found.items()
         }
+
+    return answers
+
+
+def _in_chunks(subject: "Subject", names: Mapping[str, str], feeds: Mapping[str, str]) -> InChunks:
+    """Return the module's answers to chunk after chunk, with the states that it hands out handed in again.
+
+    Args:
+        subject: The module.
+        names: Its outputs that are no states, and their names in the file.
+        feeds: The output that each of its state arguments takes its next value from.
+    """
+
+    def answers(chunks: Sequence[Array]) -> Iterator[dict[str, Array]]:
+        states: dict[str, Array] | None = None
+        for chunk in chunks:
+            found = subject.answers(chunk, states)
+            states = {argument: found[name] for argument, name in feeds.items()}
+            yield {new: found[name] for name, new in names.items()}
 
     return answers

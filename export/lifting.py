@@ -113,13 +113,19 @@ def unplug(model: onnx.ModelProto, held: Sequence[Held]) -> None:
     remove_dead(model)
 
 
-def same_values(model: onnx.ModelProto, states: Sequence[State]) -> dict[str, str]:
+def same_values(model: onnx.ModelProto, states: Sequence[State], *, handed: bool = False) -> dict[str, str]:
     """Return the graph outputs that repeat a state output, with that state's name.
 
     `return lstm(x)` gives `y, (h, c)`, where h and c do. Without a batch, torch squeezes its axis away.
+
+    Args:
+        model: A lifted model.
+        states: Its states.
+        handed: Whether the model was one that hands its states out, those of cells without an axis of layers.
     """
     graph = Graph(model)
-    passing = {"Identity"} if any("batch" in state.shape for state in states) else {"Identity", "Squeeze"}
+    squeezed = handed or not any("batch" in state.shape for state in states)
+    passing = {"Identity", "Squeeze"} if squeezed else {"Identity"}
     by_origin = {_origin(graph, state.output, passing): state.output for state in states}
     names = (item.name for item in model.graph.output)
     found = {name: by_origin.get(_origin(graph, name, passing), name) for name in names}

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,7 @@ class Proof:
         tolerance: Largest relative error.
         lengths: Whether the original takes signals of other lengths than the example's.
         batches: Whether it takes other numbers of streams.
+        own: The original's answers to chunk after chunk, where it hands its state out and in by itself.
     """
 
     runner: Runner
@@ -121,6 +122,7 @@ class Proof:
     tolerance: float
     lengths: bool = True
     batches: bool = True
+    own: Callable[[Sequence[Array]], Iterator[Answers]] | None = None
 
     def run(self) -> tuple[Check, ...]:
         """Run all checks.
@@ -136,6 +138,7 @@ class Proof:
         checks += [self._whole(*named, _SIZES) for named in self._other_sizes(fresh)]
         signal = fresh(int(np.clip(fresh.length, *CHUNKED_FRAMES)), fresh.batch)
         chunked = [self._chunked(signal, chunks) for chunks in chunkings(signal.shape[self._time])]
+        chunked += self._own(signal)
         # A spoilt state must change more than chunking does; else the checks above could not have seen it.
         floor = max(10 * max(check.error for check in chunked), 1e-7)
         streams = None if fresh.batch is None else max(fresh.batch, SPOILT_STREAMS) if self.batches else fresh.batch
@@ -190,6 +193,21 @@ class Proof:
                 if end == sum(chunks) or any(port.time_axis is None for port in self.runner.contract.outputs):
                     errors += self._compare_end(pieces, self.runner.run(cut(x, self._time, 0, end)), end)
         return Check(name, max(errors), self.tolerance)
+
+    def _own(self, x: Array) -> Iterator[Check]:
+        """Compare with the original in the same chunks, each with the state that it carries itself."""
+        if self.own is None:
+            return
+        length, time = x.shape[self._time], self._time
+        edges = [0, *sorted({1, length // 3, length}.difference((0,)))]
+        chunks = [cut(x, time, start, end) for start, end in pairwise(edges)]
+        name, states, errors = "in chunks, against the module with its own state", dict[str, Array](), list[float]()
+        with _located(name, _FAULT):
+            for chunk, wanted in zip(chunks, self.own(chunks), strict=True):
+                seen = self.runner.run(chunk, states)
+                states = self.runner.carried(seen)
+                errors += [self._compare(key, seen[key], value) for key, value in wanted.items()]
+        yield Check(name, max(errors), self.tolerance)
 
     def _compare_end(self, pieces: Mapping[str, Sequence[Array]], wanted: Answers, end: int) -> Iterator[float]:
         """Compare what chunks gave with the whole up to there."""

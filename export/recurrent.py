@@ -52,7 +52,7 @@ CELLS = {
 REFUSED_CELLS = ("Scan", "Loop", "DynamicQuantizeLSTM")
 
 _MODULES = "nn.LSTM, nn.GRU or nn.RNN"
-_SEQUENCE_LENS, _PEEPHOLES = 4, 7  # positions among the inputs; only an LSTM has the last
+SEQUENCE_LENS, _PEEPHOLES = 4, 7  # positions among the inputs; only an LSTM has the last
 
 # Operators whose output holds nothing but values of their first input.
 MOVES = frozenset(
@@ -126,7 +126,11 @@ def _check_options(node: onnx.NodeProto) -> None:
             raise UnsupportedError(f"{label(node)}: {name} = {seen!r}, wanted {wanted!r}; {way_out}")
     _check_activations(node, values)
     for position, name, way_out in (
-        (_SEQUENCE_LENS, "sequence_lens", "do not pack the sequences; push each stream's own frames"),
+        (
+            SEQUENCE_LENS,
+            "sequence_lens",
+            "pack whole sequences, x.size(1) frames of each: a stream has no padding",
+        ),
         (_PEEPHOLES, "P (peepholes)", "use nn.LSTM, which has none"),
     ):
         if operand(node, position):

@@ -20,7 +20,9 @@ from torch import nn
 from torch.jit._trace import TracerWarning
 
 from ..runtime.errors import ExportError, UnsupportedError
+from .axes import Axes
 from .torch_cells import marking_cells
+from .torch_inputs import OtherInputs, Sizes, split_example
 from .torch_projection import marking_projections
 
 Array = npt.NDArray[Any]
@@ -41,6 +43,8 @@ class Subject:
         exporter: What translates it.
         remarks: What torch remarked on the module's own lines while tracing, e.g. that a size became a
             constant.
+        others: What the forward takes beside its signal.
+        axes: The axes of the signal, once they are known; until then all sizes are those of the example.
     """
 
     def __init__(self, module: object, example: object) -> None:
@@ -48,11 +52,14 @@ class Subject:
             raise ExportError(f"got {type(module).__name__}, wanted a torch.nn.Module")
         _check_parameters(module)
         self.module = module
-        self._tensor = _as_tensor(example)
+        signal, others = split_example(example)
+        self._tensor = _as_tensor(signal)
         self.example: Array = self._tensor.numpy()
         self.exporter = f"torch {torch.__version__}, TorchScript tracing, opset {OPSET}"
         self.remarks: list[str] = []
-        self.input_name = _input_name(module)
+        self.input_name, *parameters = _parameters(module, 1 + len(others))
+        self.others = OtherInputs(parameters, others or (None,) * len(parameters))
+        self.axes: Axes | None = None
         self._output_names: list[str] = []
 
     @property
@@ -73,21 +80,36 @@ class Subject:
             for child, flag in flags.items():
                 child.training = flag
 
-    def answers(self, x: Array) -> dict[str, Array]:
+    def answers(self, x: Array, states: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Return the module's outputs by name.
 
         Args:
             x: A signal like the example, of any length and batch.
+            states: States that it takes as arguments, by the names in `others`; zeros where they are not given.
 
         Raises:
             ExportError: The forward fails, or returns something else than tensors.
         """
         device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
         try:
-            returned = self.module(torch.from_numpy(x.copy()).to(device))
+            arguments = self.others.arguments(self._sizes(x), states)
+            returned = self.module(torch.from_numpy(x.copy()).to(device), *_on(device, arguments))
         except Exception as error:
-            raise ExportError(f"the module's own forward fails: {_first_line(error)}") from error
+            left = "" if self.others.names else self._left_out()
+            raise ExportError(f"the module's own forward fails: {_first_line(error)}{left}") from error
         return {name: tensor.cpu().numpy() for name, tensor in _name_outputs(returned).items()}
+
+    def _sizes(self, x: Array) -> Sizes | None:
+        if self.axes is None:
+            return None
+        frames, batch = x.shape[self.axes.time], self.axes.batch
+        return Sizes(frames) if batch is None else Sizes(frames, x.shape[batch], self.example.shape[batch])
+
+    def _left_out(self) -> str:
+        """Say which arguments were None, for want of an example."""
+        count = len(self.others.arguments())
+        names = ", ".join(_parameters(self.module, 1 + count)[1:])
+        return f"; {names} was None: give it in the example, (x, (h, c)) or (x, lengths)" if count else ""
 
     def try_example(self) -> None:
         """Run the example once to learn the outputs and see that every recurrent module is called once.
@@ -125,7 +147,10 @@ class Subject:
             try:
                 self._export(buffer, free)
             except Exception as error:
-                raise ExportError(f"torch cannot export {type(self.module).__name__}: {_first_line(error)}") from error
+                cropped = self._shown(free).shape != self._tensor.shape
+                hint = f" on the first {LOOP_FRAMES} frames; let a loop over time run over x.size(1)" if cropped else ""
+                seen = f"{type(self.module).__name__}: {_first_line(error)}"
+                raise ExportError(f"torch cannot export {seen}{hint}") from error
         self.remarks = list(dict.fromkeys(filter(None, map(_own_line, heard))))
         return onnx.load_from_string(buffer.getvalue())
 
@@ -135,11 +160,11 @@ class Subject:
         device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
         torch.onnx.export(
             self.module,
-            (self._shown(free).to(device),),
+            (self._shown(free).to(device), *_on(device, self.others.arguments())),
             buffer,  # type: ignore[arg-type] # typed as a path, but any file object is written
             dynamo=False,
             opset_version=OPSET,
-            input_names=[self.input_name],
+            input_names=[self.input_name, *self.others.names],
             output_names=self._output_names,
             dynamic_axes={self.input_name: {axis: f"axis{axis}" for axis in free}},
         )
@@ -147,7 +172,8 @@ class Subject:
     def _shown(self, free: Sequence[int]) -> torch.Tensor:
         """Return the example that is traced: its first frames, where a loop over all would be unrolled."""
         shown = self._tensor
-        for axis in free if any(isinstance(child, nn.RNNCellBase) for child in self.module.modules()) else ():
+        loops = not self.others.names and any(isinstance(child, nn.RNNCellBase) for child in self.module.modules())
+        for axis in free if loops else ():
             shown = shown.narrow(axis, 0, min(shown.size(axis), LOOP_FRAMES))
         return shown
 
@@ -183,14 +209,22 @@ def _as_tensor(example: object) -> torch.Tensor:
     return tensor
 
 
-def _input_name(module: nn.Module) -> str:
-    """Return the name of the forward's signal parameter."""
+def _parameters(module: nn.Module, given: int) -> list[str]:
+    """Return the names of the forward's parameters that an example gives and of those that it must have."""
     parameters = list(inspect.signature(module.forward).parameters.values())
     named = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    needed = [p.name for p in named if p.default is p.empty]
-    if len(needed) > 1:
-        raise ExportError(f"the forward takes {', '.join(needed)}; wanted one signal, give the others a default")
-    return named[0].name if named else "input"
+    needed = sum(p.default is p.empty for p in named)
+    if given > len(named) > 0:
+        taken = ", ".join(p.name for p in named)
+        raise ExportError(f"the example has {given} parts, the forward takes {len(named)}: {taken}; give one for each")
+    return [p.name for p in named][: max(given, needed)] or ["input"]
+
+
+def _on(device: torch.device, arguments: object) -> Any:  # noqa: ANN401  tensors, nested
+    """Return tensors on a device, nested as they were."""
+    if isinstance(arguments, tuple):
+        return tuple(_on(device, item) for item in arguments)
+    return arguments.to(device) if isinstance(arguments, torch.Tensor) else arguments
 
 
 def _name_outputs(returned: object) -> dict[str, torch.Tensor]:
