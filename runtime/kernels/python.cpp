@@ -2,6 +2,7 @@
 // Arrays go through numpy's own C API: nanobind's ndarray costs 0.5 us a call more.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 #include <numpy/arrayobject.h>
 
@@ -11,8 +12,10 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "src/kernels.h"
 #include "tidegate.h"
 
 namespace nb = nanobind;
@@ -76,6 +79,26 @@ std::string describe_plan(const tide_fault &fault) {
   std::string where = fault.op == TIDE_NO_OP ? "plan" : "plan, operation " + std::to_string(fault.op);
   return where + ": " + fault.field + " is " + std::to_string(fault.seen) + ", wanted " + std::to_string(fault.wanted) +
          "; the file is damaged or of another version, compile it again";
+}
+
+// Bytes of a model and of a stream, features, floats of each output and state vector; for a variant that packs weights
+// by lanes, depth and panel, or reads them in place (zeros). Nothing is run.
+using Sizes = std::tuple<size_t, size_t, uint32_t, std::vector<uint32_t>, std::vector<uint32_t>>;
+Sizes sizes(nb::bytes bytes, uint32_t lanes, uint32_t depth, uint32_t panel) {
+  tide_variant variant = *tide_variant_at(variants(false).size() - 1);  // plain C, in place
+  if (lanes)
+    variant.in_place = 0, variant.block = 16, variant.lanes = lanes, variant.depth = depth, variant.panel = panel;
+  Memory plan = aligned(bytes.size());
+  std::memcpy(plan.get(), bytes.c_str(), bytes.size());
+  tide_fault fault;
+  if (tide_plan_check(plan.get(), bytes.size(), &fault) != TIDE_OK) raise("PlanError", describe_plan(fault));
+  const size_t model_bytes = tide_model_bytes(plan.get(), &variant);
+  Memory memory = aligned(model_bytes);
+  const tide_model *model = tide_model_init(memory.get(), plan.get(), &variant);
+  std::vector<uint32_t> outputs(tide_output_count(model)), states(tide_state_count(model));
+  for (uint32_t i = 0; i < outputs.size(); i++) outputs[i] = tide_output_width(model, i);
+  for (uint32_t i = 0; i < states.size(); i++) states[i] = tide_state_width(model, i);
+  return {model_bytes, tide_stream_bytes(model), tide_input_width(model), outputs, states};
 }
 
 class Model {
@@ -422,6 +445,8 @@ class Stream {
 NB_MODULE(_kernels, m) {
   if (_import_array() < 0) throw nb::python_error();
   m.doc() = "The engine: compiled plans and their streams.";
+  m.def("sizes", &sizes, nb::arg("plan"), nb::arg("lanes"), nb::arg("depth"), nb::arg("panel"),
+        "Bytes of a model and a stream on a variant, features, floats of each output and state vector.");
   m.def("variants", &variants, nb::arg("supported_only") = true, "Names of the instruction-set variants, best first.");
   nb::class_<Model>(m, "Model", "A checked plan, packed for one instruction set.")
       .def(nb::init<nb::bytes, const std::string &>(), nb::arg("plan"), nb::arg("variant"))

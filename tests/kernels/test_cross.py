@@ -33,6 +33,21 @@ def test_aarch64(aarch64: Path, cpu: str, variants: set[str]) -> None:
     assert check(aarch64, require("qemu-aarch64"), "-cpu", cpu, plans=EMULATED_PLANS) == variants
 
 
+@pytest.mark.parametrize(
+    ("compiler", "flags", "emulator", "variants"),
+    [
+        ("arm-linux-gnueabihf-gcc", ("-mcpu=cortex-a7", "-mfpu=neon"), "qemu-arm", {"neon32", "scalar"}),
+        ("riscv64-linux-gnu-gcc", (), "qemu-riscv64", {"scalar"}),
+        ("s390x-linux-gnu-gcc", (), "qemu-s390x", {"scalar"}),  # big-endian
+    ],
+)
+def test_other_processors(
+    tmp_path: Path, compiler: str, flags: tuple[str, ...], emulator: str, variants: set[str]
+) -> None:
+    programs = build(tmp_path, compiler, "-static", *flags)
+    assert check(programs, require(emulator), plans=EMULATED_PLANS) == variants
+
+
 @pytest.mark.skipif("avx512_vnni_256" not in _kernels.variants(), reason="needs a processor with AVX-512 VNNI and VL")
 def test_avx_vnni_with_its_one_new_instruction_encoded_as_avx512(tmp_path: Path) -> None:
     """All that the compiler makes of avx_vnni.c runs on a processor with AVX-512, but for the prefix of vpdpbusd."""

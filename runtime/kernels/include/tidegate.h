@@ -94,6 +94,7 @@ tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault);
 
 typedef struct tide_model tide_model;
 
+/* On a big-endian machine a model holds a copy of its plan. */
 size_t tide_model_bytes(const void *plan, const tide_variant *variant);
 tide_model *tide_model_init(void *memory, const void *plan, const tide_variant *variant);
 const tide_variant *tide_model_variant(const tide_model *model);

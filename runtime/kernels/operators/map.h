@@ -12,7 +12,7 @@
   F(erf, tide_erf(x))                                     \
   F(gelu, tide_gelu(x))                                   \
   F(gelu_tanh, tide_gelu_tanh(x))                         \
-  F(sqrt, sqrtf(x))                                       \
+  F(sqrt, tide_sqrt(x))                                   \
   F(abs, fabsf(x))                                        \
   F(neg, -x)                                              \
   F(exp, tide_exp(x))                                     \

@@ -9,7 +9,7 @@
   F(max, tide_max(x, n))               \
   F(min, tide_min(x, n))               \
   F(sum_square, tide_sum_square(x, n)) \
-  F(l2, sqrtf(tide_sum_square(x, n)))
+  F(l2, tide_sqrt(tide_sum_square(x, n)))
 
 enum {
 #define F(name, expression) REDUCE_##name,

@@ -9,7 +9,12 @@
 
 #include <stdint.h>
 
-enum { MOST_CLOCKS = 64, NO_CLOCK = UINT32_MAX };
+/* A build for one model needs RAM for its own clocks alone. */
+#ifndef TIDE_MAX_CLOCKS
+#define TIDE_MAX_CLOCKS 64
+#endif
+
+enum { MOST_CLOCKS = TIDE_MAX_CLOCKS, NO_CLOCK = UINT32_MAX };
 
 typedef struct tide_clock {
   uint32_t parent; /* whose rows are put into blocks; NO_CLOCK: this one follows the input frame by frame */

@@ -7,13 +7,17 @@
 #include "late.h"
 
 #define TIDE_OPERATOR(name) extern const tide_operator tide_operator_##name;
+#define TIDE_NO_OPERATOR(name)
 #include "operators.inc"
 #undef TIDE_OPERATOR
+#undef TIDE_NO_OPERATOR
 
 static const tide_operator *const OPERATORS[] = {
 #define TIDE_OPERATOR(name) &tide_operator_##name,
+#define TIDE_NO_OPERATOR(name) NULL,
 #include "operators.inc"
 #undef TIDE_OPERATOR
+#undef TIDE_NO_OPERATOR
 };
 
 struct tide_model {
@@ -101,14 +105,18 @@ static void shape_op(tide_model *model, const plan_op *source, model_op *ops, ui
 
 /* Lays a model out in the arena; with a base of NULL it only counts. */
 static tide_model *lay_model(tide_arena *arena, const void *plan, const tide_variant *variant) {
-  const plan_header header = plan_read_header(plan);
+  plan_header header = plan_read_header(plan);
+  if (!plan_order_is_native()) {
+    uint8_t *native = tide_take(arena, (size_t)header.bytes);
+    if (native) plan_to_native(plan, native), header.arrays = native;
+  }
   tide_model *model = tide_take(arena, sizeof *model);
   model_op *ops = tide_take(arena, header.ops * sizeof *ops);
   const uint32_t ids = header.input_ids ? PLAN_MAX_IDS : 0;
   if (model) *model = (tide_model){.variant = variant, .header = header, .ops = ops, .ids = ids};
   if (model) model->clocks = tide_clocks_of(header.block, header.lookahead, header.limit);
   for (uint32_t i = 0; i < header.ops; i++) {
-    const plan_op source = plan_read_op(plan, &header, i);
+    const plan_op source = plan_read_op(&header, i);
     const model_op op = prepare_op(arena, &source, variant);
     if (!model) continue;
     ops[i] = op;
@@ -464,7 +472,7 @@ static tide_status roll_back(tide_stream *stream) {
 /* Whether every id is whole and in all tables. */
 static int ids_ok(const float *ids, size_t count, uint32_t rows) {
   for (size_t i = 0; i < count; i++) {
-    if (!(ids[i] >= 0.0f && ids[i] < (float)rows && ids[i] == floorf(ids[i]))) return 0;
+    if (!(ids[i] >= 0.0f && ids[i] < (float)rows && ids[i] == (float)(uint32_t)ids[i])) return 0;
   }
   return 1;
 }

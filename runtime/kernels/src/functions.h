@@ -12,6 +12,11 @@
 
 #include "tanh.h"
 
+/* Where floats are computed as doubles the bits differ; gcc for s390x does so under -std=c11, not under gnu11. */
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0 && __FLT_EVAL_METHOD__ != 16 /* 16: halves alone */
+#error "tidegate: this compiler does not round floats to 32 bits after each operation"
+#endif
+
 /* Values below 2^-60 become +0 before and after a float operation; NaN stays, for the range check to find. */
 static inline float tide_flush(float x) { return fabsf(x) < 0x1p-60f ? 0.0f : x; }
 
@@ -93,6 +98,30 @@ static inline float tide_gelu_tanh(float x) {
   const float u = tide_clamp(x, -32.0f, 32.0f);
   return (0.5f * x) * (1.0f + tide_tanh((u + ((u * u) * u) * 0x1.6e4e26p-5f) * 0x1.988454p-1f));
 }
+
+/* The root to nearest of a normal float in integers alone; there is no tie, for the square of an odd number is odd. */
+static inline float tide_sqrt_of_bits(float x) {
+  if (!(x > 0.0f)) return x == 0.0f ? x : NAN;
+  if (x > 0x1.fffffep127f) return x;
+  uint32_t bits, root = 0;
+  memcpy(&bits, &x, sizeof bits);
+  const uint32_t odd = 1 - (bits >> 23 & 1); /* the exponent less its bias of 127 is odd */
+  const uint64_t square = (uint64_t)((bits & 0x7fffff) | 0x800000) << (25 + odd);
+  for (uint32_t bit = 1u << 24; bit; bit >>= 1) {
+    const uint64_t more = root | bit;
+    if (more * more <= square) root |= bit;
+  }
+  bits = (((bits >> 23) - odd + 127) / 2 << 23) + ((root + 1) >> 1) - 0x800000;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/* Without instructions for floats sqrtf would be a call of the C library. */
+#if defined(__SOFTFP__)
+static inline float tide_sqrt(float x) { return tide_sqrt_of_bits(x); }
+#else
+static inline float tide_sqrt(float x) { return sqrtf(x); }
+#endif
 
 /* ---- over all features of a frame ---- */
 

@@ -50,7 +50,7 @@ void tide_hash(const uint8_t *data, uint64_t bytes, uint8_t *hash) {
   memcpy(h, START, sizeof h);
   h[0] ^= 0x01010000u ^ HASH_BYTES;
   for (; bytes - done > BLOCK_BYTES; done += BLOCK_BYTES) compress(h, data + done, done + BLOCK_BYTES, 0);
-  memcpy(tail, data + done, bytes - done);
+  memcpy(tail, data + done, (size_t)(bytes - done));
   compress(h, tail, bytes, 1);
   for (int i = 0; i < HASH_BYTES; i++) hash[i] = (uint8_t)(h[i / 8] >> 8 * (i % 8));
 }

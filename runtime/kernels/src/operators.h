@@ -108,7 +108,8 @@ struct tide_operator {
   int (*flow)(const model_op *op, const op_scratch *scratch, op_state *state, op_flow *flow);
 };
 
-/* The operator of a plan's kind, counted from 1 in the order of operators.inc; NULL beyond. */
+/* The operator of a plan's kind, counted from 1 in the order of operators.inc; NULL beyond, and where it was left out.
+ */
 const tide_operator *tide_operator_of(uint32_t kind);
 uint32_t tide_operator_count(void);
 

@@ -54,17 +54,18 @@ plan_header plan_read_header(const void *plan) {
       .hash = p + AT_HASH,
       .op_records = p + u64_at(p + AT_OPERATION_TABLE),
       .output_records = p + u64_at(p + AT_OUTPUT_TABLE),
+      .arrays = p,
   };
 }
 
-static const void *place(const uint8_t *plan, const plan_header *header, uint64_t offset) {
-  return offset < header->bytes ? plan + offset : NULL;
+static const void *place(const plan_header *header, uint64_t offset) {
+  return offset < header->bytes ? header->arrays + offset : NULL;
 }
 
-static plan_matrix read_matrix(const uint8_t *plan, const plan_header *header, const uint8_t *record) {
+static plan_matrix read_matrix(const plan_header *header, const uint8_t *record) {
   return (plan_matrix){
-      .codes = place(plan, header, u64_at(record)),
-      .scales = place(plan, header, u64_at(record + 8)),
+      .codes = place(header, u64_at(record)),
+      .scales = place(header, u64_at(record + 8)),
       .rows = u32_at(record + 16),
       .columns = u32_at(record + 20),
       .reading = (plan_reading)u32_at(record + 24),
@@ -85,7 +86,7 @@ int32_t plan_code(const plan_matrix *m, size_t row, uint32_t column) {
 
 static float number_at(const uint8_t *record, uint32_t index) { return float_at(record + AT_NUMBERS + 4 * index); }
 
-plan_op plan_read_op(const void *plan, const plan_header *header, uint32_t op) {
+plan_op plan_read_op(const plan_header *header, uint32_t op) {
   const uint8_t *record = header->op_records + (size_t)op * PLAN_OP_BYTES;
   plan_op out = {.kind = u32_at(record + AT_KIND), .function = u32_at(record + AT_FUNCTION)};
   for (uint32_t i = 0; i < PLAN_INPUTS; i++) out.inputs[i] = u32_at(record + AT_INPUTS + 4 * i);
@@ -94,10 +95,10 @@ plan_op plan_read_op(const void *plan, const plan_header *header, uint32_t op) {
     out.numbers[i] = number_at(record, i);
   }
   for (uint32_t i = 0; i < PLAN_MATRICES; i++) {
-    out.matrices[i] = read_matrix(plan, header, record + AT_MATRICES + MATRIX_BYTES * i);
+    out.matrices[i] = read_matrix(header, record + AT_MATRICES + MATRIX_BYTES * i);
   }
   for (uint32_t i = 0; i < PLAN_VECTORS; i++) {
-    out.vectors[i] = place(plan, header, u64_at(record + AT_VECTORS + 8 * i));
+    out.vectors[i] = place(header, u64_at(record + AT_VECTORS + 8 * i));
   }
   return out;
 }
@@ -140,6 +141,21 @@ static int array(const plan_check *c, const char *field, uint64_t offset, uint64
   return 1;
 }
 
+/* Value `index` of an array of a plan. */
+static float value_at(const void *array, uint64_t index) {
+  return float_at((const uint8_t *)array + index * sizeof(float));
+}
+
+/* A checked array goes where the plan is wanted in this machine's byte order. */
+static void to_native(const plan_check *c, const void *array, uint64_t count, size_t bytes) {
+  if (!c->native) return;
+  const uint8_t *from = array;
+  uint8_t *to = c->native + (from - c->plan);
+  for (uint64_t i = 0; i < count; i++, from += bytes, to += bytes) {
+    for (size_t k = 0; k < bytes; k++) to[k] = from[bytes - 1 - k];
+  }
+}
+
 /* A magnitude within [least, most], or 0 where that is allowed; so not NaN, not subnormal. */
 static int magnitude(const plan_check *c, const char *field, float value, int zero, float least, float most) {
   const float m = fabsf(value);
@@ -155,8 +171,9 @@ int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint
   const uint64_t offset = u64_at(c->record + AT_VECTORS + 8 * vector);
   if (!array(c, field, offset, count * sizeof(float))) return 0;
   for (uint64_t i = 0; i < count; i++) {
-    if (!magnitude(c, field, c->op.vectors[vector][i], zero, 0x1p-60f, 0x1p60f)) return 0;
+    if (!magnitude(c, field, value_at(c->op.vectors[vector], i), zero, 0x1p-60f, 0x1p60f)) return 0;
   }
+  to_native(c, c->op.vectors[vector], count, sizeof(float));
   return 1;
 }
 
@@ -175,9 +192,11 @@ static int scales_ok(const plan_check *c, const char *field, uint64_t offset, co
   const float least = plan_groups(m) > 1 ? 0x1p-24f : 0x1p-40f;
   if (!array(c, field, offset, count * sizeof(float))) return 0;
   for (uint64_t i = 0; i < count; i++) {
-    if (m->scales[i] < 0.0f) return plan_refuse(c, field, float_bits(m->scales[i]), 0);
-    if (!magnitude(c, field, m->scales[i], 0, least, 0x1p40f)) return 0;
+    const float scale = value_at(m->scales, i);
+    if (scale < 0.0f) return plan_refuse(c, field, float_bits(scale), 0);
+    if (!magnitude(c, field, scale, 0, least, 0x1p40f)) return 0;
   }
+  to_native(c, m->scales, count, sizeof(float));
   return 1;
 }
 
@@ -189,21 +208,28 @@ static int activation_bits_ok(const plan_check *c, const char *field, const plan
   return m->weight_bits > 8 || terms * most * q <= INT32_MAX || plan_refuse(c, field, m->bits, m->bits - 1);
 }
 
+static int32_t stored_code(const plan_matrix *m, size_t row, uint32_t column) {
+  if (m->weight_bits != 16) return plan_code(m, row, column);
+  return (int16_t)u16_at((const uint8_t *)m->codes + 2 * (row * m->columns + column));
+}
+
 static int codes_ok(const plan_check *c, const char *field, const plan_matrix *m) {
   const int32_t least = -(1 << (m->weight_bits - 1));
   for (size_t row = 0; row < m->rows; row++) {
     for (uint32_t k = 0; k < m->columns; k++) {
-      if (plan_code(m, row, k) == least) return plan_refuse(c, field, (uint64_t)-least, (uint64_t)-least - 1);
+      if (stored_code(m, row, k) == least) return plan_refuse(c, field, (uint64_t)-least, (uint64_t)-least - 1);
     }
   }
+  if (m->weight_bits == 16) to_native(c, m->codes, (uint64_t)m->rows * m->columns, sizeof(int16_t));
   return 1;
 }
 
 static int floats_ok(const plan_check *c, const char *field, const plan_matrix *m) {
-  const float *values = m->codes;
-  for (uint64_t i = 0; i < (uint64_t)m->rows * m->columns; i++) {
-    if (!magnitude(c, field, values[i], 1, 0x1p-40f, 0x1p40f)) return 0;
+  const uint64_t count = (uint64_t)m->rows * m->columns;
+  for (uint64_t i = 0; i < count; i++) {
+    if (!magnitude(c, field, value_at(m->codes, i), 1, 0x1p-40f, 0x1p40f)) return 0;
   }
+  to_native(c, m->codes, count, sizeof(float));
   return 1;
 }
 
@@ -243,14 +269,6 @@ static int hash_ok(const plan_check *c) {
   return 1;
 }
 
-/* Arrays are read where they lie: the plan starts on a cache line, and the machine is little-endian. */
-static int machine_ok(const plan_check *c) {
-  const uint32_t one = 1;
-  uint8_t first;
-  memcpy(&first, &one, 1);
-  return plan_equal(c, "address", (uintptr_t)c->plan % TIDE_ALIGNMENT, 0) && plan_equal(c, "byte order", first, 1);
-}
-
 /* Blocks of fixed frames with a lookahead, or a limit of the stream that is one block, or none of these. */
 static int grid_ok(const plan_check *c) {
   const uint32_t block = u32_at(c->plan + AT_BLOCK), most = PLAN_MAX_FRAMES;
@@ -261,7 +279,8 @@ static int grid_ok(const plan_check *c) {
 
 static int check_header(const plan_check *c) {
   const uint8_t *p = c->plan;
-  if (!machine_ok(c)) return 0;
+  /* Arrays are read where they lie, so they start on cache lines. */
+  if (!plan_equal(c, "address", (uintptr_t)c->plan % TIDE_ALIGNMENT, 0)) return 0;
   if (c->bytes < PLAN_HEADER_BYTES) return plan_refuse(c, "size", c->bytes, PLAN_HEADER_BYTES);
   if (memcmp(p, "TIDEGATE", 8) != 0) return plan_refuse(c, "magic", u64_at(p), 0x4554414745444954u);
   const uint32_t ops = u32_at(p + AT_OPERATIONS), outputs = u32_at(p + AT_OUTPUTS);
@@ -308,7 +327,7 @@ static int check_plan(plan_check *c) {
   for (uint32_t op = 0; op < header.ops; op++) {
     c->index = op;
     c->record = header.op_records + (size_t)op * PLAN_OP_BYTES;
-    c->op = plan_read_op(c->plan, &header, op);
+    c->op = plan_read_op(&header, op);
     if (!check_op(c, values)) return 0;
     values[op + 1] = c->out;
   }
@@ -322,4 +341,22 @@ static int check_plan(plan_check *c) {
 tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault) {
   plan_check c = {.plan = plan, .bytes = bytes, .fault = fault, .index = TIDE_NO_OP};
   return check_plan(&c) ? TIDE_OK : TIDE_E_PLAN;
+}
+
+/* ---- byte order ---- */
+
+int plan_order_is_native(void) {
+  const uint32_t one = 1;
+  uint8_t first;
+  memcpy(&first, &one, 1);
+  return first == 1;
+}
+
+/* The check reads every array once, and knows its type. */
+void plan_to_native(const void *plan, uint8_t *native) {
+  tide_fault fault;
+  const uint64_t bytes = plan_read_header(plan).bytes;
+  plan_check c = {.plan = plan, .bytes = bytes, .native = native, .fault = &fault, .index = TIDE_NO_OP};
+  memcpy(native, plan, (size_t)bytes);
+  check_plan(&c);
 }

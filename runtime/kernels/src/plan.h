@@ -5,11 +5,16 @@
 #include "clocks.h"
 #include "tidegate.h"
 
+/* A build for one model needs stack for its own operations alone. */
+#ifndef TIDE_MAX_OPS
+#define TIDE_MAX_OPS 1024
+#endif
+
 enum {
   PLAN_VERSION = 2,
   PLAN_HEADER_BYTES = 128,
   PLAN_OP_BYTES = 256,
-  PLAN_MAX_OPS = 1024,
+  PLAN_MAX_OPS = TIDE_MAX_OPS,
   PLAN_MAX_WIDTH = 16384,
   PLAN_MAX_TAIL = 1 << 20,   /* values that a window carries */
   PLAN_MAX_FRAMES = 1 << 20, /* of a block, of its lookahead, of a stream that is one block */
@@ -65,12 +70,18 @@ typedef struct plan_header {
   uint32_t block, lookahead, limit; /* the grid of the backward cells; see clocks.h */
   const uint8_t *hash;              /* HASH_BYTES of them */
   const uint8_t *op_records, *output_records;
+  const uint8_t *arrays; /* where their offsets count from: the plan, or its copy in this machine's byte order */
 } plan_header;
 
 plan_header plan_read_header(const void *plan);
 /* In a plan that is not checked yet, pointers to what lies outside are NULL. */
-plan_op plan_read_op(const void *plan, const plan_header *header, uint32_t op);
+plan_op plan_read_op(const plan_header *header, uint32_t op);
 uint32_t plan_read_output(const plan_header *header, uint32_t output);
+
+/* Whether arrays can be read where they lie: the machine is little-endian. Else its models hold a copy. */
+int plan_order_is_native(void);
+/* Writes a copy of a checked plan, its arrays in this machine's byte order. */
+void plan_to_native(const void *plan, uint8_t *native);
 
 /* What a value looks like: features of a row, whether there is a row for each frame or one a push, whether it is ids,
  * which only a lookup may read, and when its rows come. */
@@ -86,6 +97,7 @@ typedef struct plan_shape {
 /* One operation under scrutiny. The functions below return 1, or put down the fault and return 0. */
 typedef struct plan_check {
   const uint8_t *plan, *record;
+  uint8_t *native; /* where arrays go in this machine's byte order, at their offsets; NULL: nowhere */
   uint64_t bytes;
   tide_fault *fault;
   uint32_t index;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../src/bytes.h"
 #include "../src/hash.h"
 #include "../src/plan.h"
 #include "running.h"
@@ -24,7 +25,7 @@ uint32_t random_below(uint64_t *seed, uint32_t limit) { return random_bits(seed)
 /* Uniform in [-1, 1). */
 static float random_unit(uint64_t *seed) { return (float)(random_bits(seed) >> 8) * 0x1p-23f - 1.0f; }
 
-/* ---- a plan, written as docs/plan.md says, on a little-endian machine ---- */
+/* ---- a plan, written as docs/plan.md says ---- */
 
 typedef struct writer {
   uint8_t *data;
@@ -32,8 +33,8 @@ typedef struct writer {
   uint64_t *seed;
 } writer;
 
-static void put32(const writer *w, uint64_t at, uint32_t value) { memcpy(w->data + at, &value, sizeof value); }
-static void put64(const writer *w, uint64_t at, uint64_t value) { memcpy(w->data + at, &value, sizeof value); }
+static void put32(const writer *w, uint64_t at, uint32_t value) { put_u32(w->data + at, value); }
+static void put64(const writer *w, uint64_t at, uint64_t value) { put_u64(w->data + at, value); }
 
 /* Room on the next cache line; returns its offset. */
 static uint64_t append(writer *w, uint64_t bytes) {
@@ -61,7 +62,7 @@ static uint64_t append_scales(writer *w, uint32_t rows) {
   const uint64_t at = append(w, rows * sizeof(float));
   for (uint32_t i = 0; i < rows; i++) {
     const float scale = (1.5f + 0.5f * random_unit(w->seed)) / (float)(32u << random_below(w->seed, 10));
-    memcpy(w->data + at + i * sizeof scale, &scale, sizeof scale);
+    put32(w, at + i * sizeof scale, float_bits(scale));
   }
   return at;
 }
@@ -71,7 +72,7 @@ static uint64_t append_bias(writer *w, uint32_t rows) {
   const int none = random_below(w->seed, 5) == 0;
   for (uint32_t i = 0; i < rows; i++) {
     const float bias = none ? 0.0f : 2.0f * random_unit(w->seed);
-    memcpy(w->data + at + i * sizeof bias, &bias, sizeof bias);
+    put32(w, at + i * sizeof bias, float_bits(bias));
   }
   return at;
 }

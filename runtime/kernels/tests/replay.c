@@ -25,8 +25,8 @@ static int replay_in_pieces(const void *plan, const tide_variant *variant, const
 }
 
 static int replay(const char *stem) {
-  file_bytes plan = read_file(stem, ".tide"), frames = read_file(stem, ".frames"),
-             answers = read_file(stem, ".answers");
+  file_bytes plan = read_file(stem, ".tide"), frames = read_floats(stem, ".frames"),
+             answers = read_floats(stem, ".answers");
   tide_fault fault;
   if (tide_plan_check(plan.data, plan.count, &fault) != TIDE_OK) {
     return fprintf(stderr, "replay: %s: plan refused: %s\n", stem, fault.field), 0;

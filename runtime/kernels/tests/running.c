@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../src/bytes.h"
+
 void *aligned_memory(size_t bytes) {
   void *memory = NULL; /* not aligned_alloc: that may round the size up, and hide an access beyond it */
   if (posix_memalign(&memory, TIDE_ALIGNMENT, bytes ? bytes : 1) != 0) abort();
@@ -21,6 +23,13 @@ file_bytes read_file(const char *stem, const char *ending) {
   b.data = aligned_memory(b.count);
   if (fread(b.data, 1, b.count, file) != b.count) exit(1);
   fclose(file);
+  return b;
+}
+
+file_bytes read_floats(const char *stem, const char *ending) {
+  const file_bytes b = read_file(stem, ending);
+  float *values = b.data;
+  for (size_t i = 0; i < b.count / sizeof *values; i++) values[i] = float_at((const uint8_t *)&values[i]);
   return b;
 }
 

@@ -14,6 +14,8 @@ typedef struct file_bytes {
 } file_bytes;
 
 file_bytes read_file(const char *stem, const char *ending);
+/* The same for a file of little-endian floats. */
+file_bytes read_floats(const char *stem, const char *ending);
 
 /* Every output, then every state vector, one after the other. */
 typedef struct answer {

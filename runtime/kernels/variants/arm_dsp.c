@@ -4,6 +4,7 @@
 
 #if TIDE_HAS_ARM_DSP
 #include <arm_acle.h>
+#include <string.h>
 
 #define VARIANT arm_dsp
 
@@ -17,24 +18,40 @@ TIDE_INLINE uint32_t word_at(const void *p) {
   return word;
 }
 
-TIDE_INLINE int32_t add_four(int32_t sum, uint32_t weights, uint32_t outer, uint32_t inner) {
-  sum = __smlad((int16x2_t)__sxtb16((int8x4_t)weights), (int16x2_t)outer, sum);
-  return __smlad((int16x2_t)__sxtb16((int8x4_t)__ror(weights, 8)), (int16x2_t)inner, sum);
+/* Bytes 1 and 3; gcc 12 would turn the word first. */
+TIDE_INLINE int16x2_t odd_bytes(uint32_t word) {
+  int16x2_t pair;
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+  return pair;
 }
 
+TIDE_INLINE int32_t add_four(int32_t sum, const int8_t *w, int16x2_t even, int16x2_t odd) {
+  const uint32_t four = word_at(w);
+  sum = __smlad(__sxtb16((int8x4_t)four), even, sum);
+  return __smlad(odd_bytes(four), odd, sum);
+}
+
+/* Sums have names of their own: in an array gcc 12 would store them at each step. */
 TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const int rows, const int16_t *x,
                            uint32_t count) {
-  const int8_t *row[4];
-  for (int i = 0; i < rows; i++) row[i] = w + (size_t)i * stride;
-  const int16_t *end = x + (count & ~3u), *last = x + count;
-  for (; x < end; x += 4) {
-    const uint32_t outer = word_at(x), inner = word_at(x + 2);
-#pragma GCC unroll 4
-    for (int i = 0; i < rows; i++, row[i - 1] += 4) sums[i] = add_four(sums[i], word_at(row[i]), outer, inner);
+  int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+  for (const int16_t *end = x + (count & ~3u); x < end; x += 4, w += 4) {
+    const int16x2_t even = (int16x2_t)word_at(x), odd = (int16x2_t)word_at(x + 2);
+    s0 = add_four(s0, w, even, odd);
+    if (rows > 1) s1 = add_four(s1, w + stride, even, odd);
+    if (rows > 2) s2 = add_four(s2, w + 2 * stride, even, odd);
+    if (rows > 3) s3 = add_four(s3, w + 3 * stride, even, odd);
   }
-  for (; x < last; x++) {
-    for (int i = 0; i < rows; i++) sums[i] += *row[i]++ * *x;
+  for (uint32_t left = count & 3; left; left--, x++, w++) {
+    s0 += w[0] * *x;
+    if (rows > 1) s1 += w[stride] * *x;
+    if (rows > 2) s2 += w[2 * stride] * *x;
+    if (rows > 3) s3 += w[3 * stride] * *x;
   }
+  sums[0] += s0;
+  if (rows > 1) sums[1] += s1;
+  if (rows > 2) sums[2] += s2;
+  if (rows > 3) sums[3] += s3;
 }
 
 static int variant_supported(void) { return 1; }

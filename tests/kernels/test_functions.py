@@ -1,0 +1,28 @@
+"""Functions in C that stand in for those of the C library."""
+
+from pathlib import Path
+
+from kernels.building import KERNELS, require, run
+
+ROOTS = """
+#include <stdio.h>
+#include "functions.h"
+int main(void) {
+  uint32_t seen = 0;
+  for (uint32_t bits = 0x00800000u; bits < 0x7f800000u; bits += 509, seen++) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    if (tide_sqrt_of_bits(x) != sqrtf(x)) return printf("%a: %a\\n", x, tide_sqrt_of_bits(x)), 1;
+  }
+  if (tide_sqrt_of_bits(0.0f) != 0.0f || !isnan(tide_sqrt_of_bits(-1.0f))) return 1;
+  if (tide_sqrt_of_bits(INFINITY) != INFINITY) return 1;
+  return printf("%u\\n", seen), 0;
+}
+"""
+
+
+def test_root_in_integers_is_that_of_the_processor(tmp_path: Path) -> None:
+    """Every 509th normal float, all exponents."""
+    (tmp_path / "roots.c").write_text(ROOTS)
+    run(require("cc"), "-O2", f"-I{KERNELS / 'src'}", tmp_path / "roots.c", "-lm", "-o", tmp_path / "roots")
+    assert int(run(tmp_path / "roots")) == (0x7F800000 - 0x00800000) // 509 + 1
