@@ -32,6 +32,12 @@ def choose(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> dict[st
     return {w.name: _fitted(chosen[w.name], w) for w in weights}
 
 
+def pinned(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> set[str]:
+    """Return the names of weights whose precision was asked for by a pattern of their own, not by `*`."""
+    patterns = [] if isinstance(asked, str) else [pattern for pattern in asked if pattern != "*"]
+    return {weight.name for weight in weights if any(fnmatchcase(weight.name, pattern) for pattern in patterns)}
+
+
 def _fitted(precision: Precision, weight: Weight) -> Precision:
     if weight.reason:
         return precision

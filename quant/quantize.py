@@ -6,29 +6,38 @@ tidegate's engine reads the codes as they are.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import onnx
 from onnx import version_converter
 
 from ..runtime.arrays import Array
+from ..runtime.clocks import Clock
 from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
-from ..runtime.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION
+from ..runtime.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION, lower
 from ..runtime.model import Model, compile_graph
 from ..runtime.operators.matrix import FLOAT
 from ..runtime.precision import Precision
 from ..runtime.projection import with_weights
-from .choice import DEFAULT, choose
-from .report import QuantizationReport, WeightRow
-from .rounding import relative_error, rounded
+from .assembly import Rounded
+from .biases import add_to_bias
+from .calibration import NEAREST, Budget, Calibrated, Calibration, Progress
+from .choice import DEFAULT, choose, pinned
+from .observation import every_frame
+from .report import CalibrationReport, QuantizationReport, WeightRow
+from .rounding import rounded
+from .rows import float_row, row_of
+from .streams import read_streams
 from .weights import RECURRENT, Weight, replace_weight, weights_of
 
 SMALLEST_OPSET = 13  # DequantizeLinear by axis
 BLOCKS_OPSET, BLOCKS_IR = 21, 10  # DequantizeLinear of int4, of int16, in blocks
+NODE_BYTES = 250  # of a DequantizeLinear and its tensors' names, at most about
 
 
 def quantize(
@@ -36,12 +45,22 @@ def quantize(
     target: str | os.PathLike[str],
     *,
     precision: str | Mapping[str, str] = DEFAULT,
+    calibration: Iterable[Array] | None = None,
+    method: str | None = None,
+    extra: float = Budget.extra,
+    max_bytes: int | None = None,
+    max_error: float | None = None,
+    progress: Progress | None = None,
 ) -> QuantizationReport:
     """Quantize the weight matrices of a streaming ONNX file.
 
     Every recurrent, linear and convolution weight and every embedding table becomes integers with one float32 scale
     a row (for an LSTM: a gate row; for a table: an id) or a group of inputs. The written file is loaded and run
     before it is moved to its place.
+
+    With calibration streams weights are rounded so that their errors make up for each other on what the model hears,
+    the mean of what is left goes into the biases, and precisions are raised where a few bytes help most: see
+    docs/quantization.md.
 
     Args:
         source: A float file made by `export_model`.
@@ -51,28 +70,47 @@ def quantize(
             group of 8 or 32 inputs; float32 leaves weights as they are. Or a mapping from patterns of weight names
             to such precisions, e.g. `{"*": "W4A8g32", "head.*": "W16A16"}`: of the patterns that match the last
             counts, `*` stands for the rest.
+        calibration: Streams of what the model will hear, each float32 `[frames, features]`, or integers `[frames]`
+            for a model that reads ids; each from the zero state. A part is held out and gives the error reported.
+        method: `nearest`, `compensated` (second-order) or `guided` (by the output's gradient); None: with
+            calibration the one with the least error on what is held out, without it nearest.
+        extra: Part of the weights' bytes that may be spent, with calibration, beyond the precisions asked for; 0:
+            none. A weight whose precision a pattern of its own gives stays at it.
+        max_bytes: Most bytes of the file: the best precisions within it, lower or higher than those asked for.
+        max_error: Most error of the output on what is held out, relative root mean square: the smallest file that
+            meets it.
+        progress: Is told of the share done.
 
     Returns:
-        The coverage: each weight with its shape, precision and error.
+        Each weight with its shape, precision and error, and what calibration found.
 
     Raises:
         ModelError: The source is not a streaming ONNX file, or has no recurrent node.
-        QuantizationError: A precision, a pattern or a weight cannot be used; no file is written.
+        UnsupportedError: Calibration was asked for and the engine does not run the model, or it looks ahead.
+        QuantizationError: A precision, a pattern, a weight or a stream cannot be used, or no precisions meet what
+            was asked for; no file is written.
         FileNotFoundError: There is no such file.
     """
+    started = perf_counter()
     graph = Graph.load(source)
     _check_source(graph, source)
     weights = weights_of(graph)
-    chosen = choose(precision, weights)
-    if any(_needs_blocks(chosen[weight.name]) for weight in weights if not weight.reason):
-        graph = _converted(graph, source)
-    rows = [_quantized(graph, weight, chosen[weight.name]) for weight in weights]
-    graph.set_metadata(QUANTIZATION_KEY, _metadata(rows))
-    quantized = Graph(graph.model)
-    backend = _try_out(quantized)
-    data = quantized.model.SerializeToString()
+    asked = choose(precision, weights)
+    calibrating, found = None, None
+    if calibration is not None:
+        calibrating = _calibration(graph, calibration, method, progress)
+        budget = Budget(extra, max_bytes, max_error, _beside_weights(graph, weights, asked))
+        found = calibrating.choose(weights, asked, pinned(precision, weights), budget)
+    elif method not in (None, NEAREST) or max_bytes is not None or max_error is not None:
+        raise QuantizationError("method, max_bytes and max_error need calibration: streams of what the model hears")
+    graph, rows = _quantized(graph, source, weights, asked, found)
+    data, backend = graph.model.SerializeToString(), _try_out(graph)
+    if max_bytes is not None and len(data) > max_bytes:
+        raise QuantizationError(f"the file would have {len(data)} bytes, at most {max_bytes} were asked for")
+    report = None if calibrating is None or found is None else _judged(calibrating, found, graph, started)
     write_atomic(target, data)
-    return QuantizationReport(os.fspath(target), Path(source).stat().st_size, len(data), tuple(rows), backend)
+    sizes = Path(source).stat().st_size, len(data)
+    return QuantizationReport(os.fspath(target), *sizes, tuple(rows), backend, report)
 
 
 def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
@@ -84,6 +122,77 @@ def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
     if graph.opset() < SMALLEST_OPSET:
         raise QuantizationError(f"{source}: operator set {graph.opset()}, wanted {SMALLEST_OPSET} or later")
     graph.contract  # noqa: B018  raises when there is none
+
+
+# ---- calibration ----
+
+
+def _calibration(graph: Graph, given: Iterable[Array], method: str | None, progress: Progress | None) -> Calibration:
+    try:
+        program = lower(graph)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"calibration runs on the engine, and {error}") from None
+    if any(clock != Clock() for clock in program.clocks):
+        raise UnsupportedError(
+            "the model looks ahead; only causal models are calibrated: quantize it without, to nearest"
+        )
+    return Calibration(program, graph.contract, read_streams(given, program), method, progress)
+
+
+def _beside_weights(graph: Graph, weights: Sequence[Weight], asked: Mapping[str, Precision]) -> int:
+    """Return about how many bytes of a quantized file are not codes and scales."""
+    count = graph.model.ByteSize()
+    for weight in weights:
+        if not weight.reason and asked[weight.name].weight_bits != FLOAT:
+            count += NODE_BYTES + 4 * len(weight.name) - 4 * weight.values.size
+    return count
+
+
+def _judged(calibrating: Calibration, found: Calibrated, graph: Graph, started: float) -> CalibrationReport:
+    """Report on the graph as it is written, on what was held out."""
+    streams, errors = calibrating.streams, calibrating.held.errors(every_frame(lower(graph)))
+    return CalibrationReport(
+        len(streams.frames),
+        streams.count,
+        streams.held_count,
+        streams.complete,
+        found.method,
+        float(np.sqrt(np.mean(np.square(list(errors.values()))))),
+        errors,
+        found.candidates,
+        perf_counter() - started,
+    )
+
+
+# ---- the file ----
+
+
+def _quantized(
+    graph: Graph,
+    source: str | os.PathLike[str],
+    weights: Sequence[Weight],
+    asked: Mapping[str, Precision],
+    found: Calibrated | None,
+) -> tuple[Graph, list[WeightRow]]:
+    """Return the graph with codes in place of weights, and what became of each."""
+    chosen = dict(asked) | (found.precisions if found else {})
+    if any(_needs_blocks(chosen[weight.name]) for weight in weights if not weight.reason):
+        graph = _converted(graph, source)
+    for correction in found.corrections if found else ():
+        add_to_bias(graph, *correction)
+    graph = Graph(graph.model)
+    rows = []
+    for weight in weights:
+        precision = chosen[weight.name]
+        if weight.reason or precision.weight_bits == FLOAT:
+            rows.append(float_row(weight, asked[weight.name]))
+            continue
+        codes = found.codes.get(weight.name) if found else None
+        made = codes or Rounded(*rounded(weight.by_row(), precision.weight_bits, precision.group), precision)
+        replace_weight(graph, weight, precision, made.codes, made.scales)
+        rows.append(row_of(weight, asked[weight.name], made, found if codes else None))
+    graph.set_metadata(QUANTIZATION_KEY, _metadata(rows))
+    return Graph(graph.model), rows
 
 
 def _needs_blocks(precision: Precision) -> bool:
@@ -104,18 +213,6 @@ def _converted(graph: Graph, source: str | os.PathLike[str]) -> Graph:
             ) from None
     model.ir_version = max(model.ir_version, BLOCKS_IR)
     return Graph(model)
-
-
-def _quantized(graph: Graph, weight: Weight, precision: Precision) -> WeightRow:
-    """Quantize a weight and return what became of it."""
-    about, bits, group = (weight.name, weight.operator, weight.recurrent), precision.weight_bits, precision.group
-    if weight.reason or bits == FLOAT:
-        return WeightRow(*about, weight.shape, FLOAT, 0, 0, 0.0, weight.reason if bits != FLOAT else "")
-    values = weight.by_row()
-    codes, scales = rounded(values, bits, group)
-    replace_weight(graph, weight, precision, codes, scales)
-    error = relative_error(values, codes, scales, group)
-    return WeightRow(*about, weight.shape, bits, group, precision.activation_bits, error)
 
 
 def _metadata(rows: Iterable[WeightRow]) -> str:

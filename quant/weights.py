@@ -14,6 +14,7 @@ from ..runtime.precision import Precision
 from ..runtime.projection import PROJECTED, with_weights
 
 RECURRENT = {"LSTM": 2, "GRU": 2, "RNN": 2, PROJECTED: 3}  # cells, and how many weights each has
+GATES = {"LSTM": "iofc", "GRU": "zrh", PROJECTED: "iofc"}
 CODE_TYPES = {4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8, 16: onnx.TensorProto.INT16}
 
 
@@ -29,6 +30,7 @@ class Weight:
         values: Floats of two axes, or for a recurrent layer (directions first) and a convolution (taps last) three;
             none where it cannot be quantized.
         reason: Why it cannot; empty when it can.
+        gates: The gates that its rows make in turn, in ONNX's letters; none where there are no gates.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Weight:
     rows_axis: int
     values: Floats
     reason: str
+    gates: str = ""
 
     @property
     def columns_axis(self) -> int:
@@ -79,7 +82,8 @@ def weights_of(graph: Graph) -> list[Weight]:
         for position, axis in _inputs(graph, node):
             name = node.input[position]
             if name not in found:
-                found[name] = _weight(graph, node, name, axis)
+                gates = GATES.get(node.op_type, "") if position < 3 else ""  # the projection of an LSTM has none
+                found[name] = _weight(graph, node, name, axis, gates)
     return list(found.values())
 
 
@@ -102,14 +106,14 @@ def _is_table(graph: Graph, node: onnx.NodeProto) -> bool:
     return table is not None and varying and table.ndim == 2 and table.dtype.kind == "f" and by_rows
 
 
-def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int) -> Weight:
+def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int, gates: str) -> Weight:
     values, recurrent = graph.constant(name), node.op_type in RECURRENT
     reason = _why_not(values, node)
     if values is None or reason:
         values = np.zeros(() if values is None else values.shape, np.float32)
     elif not np.all(np.isfinite(values)):
         raise QuantizationError(f"{label(node)}: weight {name!r} holds NaN or infinity; train or export it again")
-    return Weight(name, label(node), recurrent, axis, values.astype(np.float32), reason)
+    return Weight(name, label(node), recurrent, axis, values.astype(np.float32), reason, gates)
 
 
 def _why_not(values: Array | None, node: onnx.NodeProto) -> str:

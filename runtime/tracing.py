@@ -80,6 +80,7 @@ class Weights:
         axis: The axis along which scales differ; the one that is cut into blocks.
         block: Codes along `axis` that share a scale; 0: no blocks.
         activation_bits: Most bits of what they multiply.
+        name: What the node that reads them calls them.
     """
 
     codes: Array
@@ -88,6 +89,7 @@ class Weights:
     axis: int = 0
     block: int = 0
     activation_bits: int = 16
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """`tidegate quantize`: weights become integers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,25 +11,56 @@ from tidegate.commands._options import Json, Output, check_target
 from tidegate.commands._output import busy, complain, print_json, show, size
 
 if TYPE_CHECKING:
+    from tidegate.benchmarks.tables import Table
     from tidegate.commands._output import Parts
-    from tidegate.quant import QuantizationReport
+    from tidegate.quant import CalibrationReport, QuantizationReport, WeightRow
+    from tidegate.runtime.arrays import Array
 
 EXAMPLE = (
-    "tidegate quantize kws.onnx -o kws.int8.onnx\n"
+    "tidegate quantize kws.onnx -o kws.int8.onnx --calibration recordings/\n"
     "  tidegate quantize kws.onnx -o kws.int4.onnx --precision W4A8g32 \\\n"
-    "    --precision 'head.*=W16A16'"
+    "    --precision 'head.*=W16A16' --require 'lstm.*'"
 )
+
+
+class Method(StrEnum):
+    """How weights are rounded."""
+
+    nearest = "nearest"
+    compensated = "compensated"
+    guided = "guided"
 
 
 def command(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A float streaming ONNX file.")],
     output: Output,
+    *,
     precision: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[PATTERN=]PRECISION",
             help="Bits of weights and activations, of all weights or of those whose name matches; may be repeated.",
         ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Streams of what the model will hear: .npy, .npz, .wav, .flac files."),
+    ] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="How to round; default: with calibration the best, without it nearest.")
+    ] = None,
+    extra: Annotated[
+        float, typer.Option(min=0, metavar="SHARE", help="More bytes of weights that may be spent where they help.")
+    ] = 0.05,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The most exact file of at most so many bytes.")
+    ] = None,
+    max_error: Annotated[
+        float | None, typer.Option(min=0, metavar="E", help="The smallest file whose output errs by at most so much.")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Weights that must not stay float, by name; may be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -37,45 +70,111 @@ def command(
     g8 or g32 behind them gives each group of 8 or 32 inputs a scale of its own; float32 leaves weights as they are.
     Of several patterns that match a name the last counts; one precision without a pattern is for the rest.
 
-    The exit status is 1 when a recurrent weight could not be quantized; the file is written, and the table says why.
+    With a calibration folder weights are rounded by what the model hears, and a part of the recordings is held out
+    to tell the error of the output: relative root mean square, in the report and for --max-error. Each file is a
+    stream from the zero state: frames x features, or ids; a recording is samples x channels.
+
+    The exit status is 1 when a recurrent weight could not be quantized, or one that --require names is float; the
+    file is written, and the table says why.
     """
+    from tidegate.benchmarks.progress import bar
     from tidegate.quant import quantize as quantize_file
 
     check_target(output)
-    with busy("quantizing"):
-        report = quantize_file(source, output, precision=_precisions(precision or []))
+    working = nullcontext() if calibration else busy("quantizing")
+    with working, bar("calibrating") if calibration else nullcontext() as progress:
+        report = quantize_file(
+            source,
+            output,
+            precision=_precisions(precision or []),
+            calibration=None if calibration is None else _streams(source, calibration),
+            method=None if method is None else method.value,
+            extra=extra,
+            max_bytes=max_bytes,
+            max_error=max_error,
+            progress=progress,
+        )
     if as_json:
         print_json(report.to_dict())
     else:
         show(_parts(report))
-    if report.recurrent_float:
-        names = ", ".join(weight.name for weight in report.recurrent_float)
-        complain(f"recurrent weights stayed float: {names}")
+    missing = {weight.name for weight in (*report.recurrent_float, *report.still_float(require or []))}
+    if missing:
+        names = ", ".join(weight.name for weight in report.weights if weight.name in missing)
+        complain(f"weights stayed float: {names}")
         raise typer.Exit(1)
 
 
+def _streams(source: Path, folder: Path) -> "Iterator[Array]":
+    from tidegate.commands._folder import read_streams
+    from tidegate.runtime.graph import Graph
+
+    contract = Graph.load(source).contract
+    return read_streams(folder, contract.sample_rate if contract.hop == 1 else None)
+
+
 def _parts(report: "QuantizationReport") -> "Parts":
-    """Give the coverage of a quantized file."""
+    """Give the coverage of a quantized file, and what calibration found."""
+    from tidegate.benchmarks.tables import Table
+
+    measured = report.calibration is not None
+    reasons = any(weight.reason for weight in report.weights)
+    columns = ["weight|", "shape", "precision", "bytes", "error"] + ["output"] * measured
+    columns += ["why it stayed float|"] * reasons
+    rows = [_row(weight, measured=measured, reasons=reasons) for weight in report.weights]
+    alone = "; output: that of the output, were this weight alone quantized" if measured else ""
+    yield Table(f"Weights: error is root mean square, relative{alone}", columns, rows)
+    if report.calibration is not None:
+        yield _gates(report.weights)
+        yield from _calibration(report.calibration, report.moved)
+    share = report.bytes / report.source_bytes
+    yield (
+        f"{report.path}: {size(report.bytes)}, {share:.0%} of {size(report.source_bytes)}; "
+        f"{report.coverage:.1%} of the weights quantized; tried out on {report.backend}"
+    )
+
+
+def _row(weight: "WeightRow", *, measured: bool, reasons: bool) -> list[str]:
+    error = "-" if weight.precision == "float32" else percent(weight.error)
+    cells = [weight.name, " x ".join(map(str, weight.shape)), weight.precision, str(weight.bytes), error]
+    cells += [percent(weight.sensitivity)] * measured
+    return cells + [weight.reason] * reasons
+
+
+def _gates(weights: "Sequence[WeightRow]") -> "Table":
     from tidegate.benchmarks.tables import Table
 
     rows = [
         [
             weight.name,
-            " x ".join(map(str, weight.shape)),
-            weight.precision,
-            "-" if weight.precision == "float32" else f"{100 * weight.error:.3g}%",
-            weight.reason,
+            gate.gate,
+            f"{gate.scale_min:.1e}",
+            f"{gate.scale_max:.1e}",
+            percent(gate.error),
+            percent(gate.saturation),
+            percent(gate.sensitivity),
         ]
-        for weight in report.weights
+        for weight in weights
+        for gate in weight.gates
     ]
-    reasons = any(weight.reason for weight in report.weights)
-    columns = ["weight|", "shape", "precision", "error"] + ["why it stayed float|"] * reasons
-    yield Table("Weights: error is root mean square, relative", columns, [row[: len(columns)] for row in rows])
-    share = report.bytes / report.source_bytes
-    yield (
-        f"{report.path}: {size(report.bytes)}, {share:.0%} of {size(report.source_bytes)}; "
-        f"tried out on {report.backend}"
-    )
+    columns = ["weight|", "gate|", "scales", "to", "error", "saturated", "output"]
+    return Table("Gates: scales, error, share of codes at the end of their range, output", columns, rows)
+
+
+def _calibration(found: "CalibrationReport", moved: "Sequence[WeightRow]") -> Iterator[str]:
+    for weight in moved:
+        asked = next((option.bytes for option in weight.options), weight.bytes)
+        yield f"{weight.name}: {weight.precision} in place of {weight.asked}, {weight.bytes - asked:+} bytes"
+    tried = ", ".join(f"{name} {percent(error)}" for name, error in found.candidates.items())
+    less = "" if found.complete else ", the first of what was given"
+    used = found.frames - found.held_frames
+    yield f"Calibrated on {used} frames of {found.streams} streams{less} in {found.seconds:.0f} s"
+    yield f"Error of the output on {found.held_frames} frames held out: {percent(found.error)} (tried: {tried})"
+
+
+def percent(value: float | None) -> str:
+    """Return a share with three digits that count; a dash for none."""
+    return "-" if value is None else f"{100 * value:.3g}%"
 
 
 def _precisions(options: Sequence[str]) -> dict[str, str]:

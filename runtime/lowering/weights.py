@@ -27,7 +27,7 @@ def weights_of(trace: Trace, node: onnx.NodeProto, position: int) -> Weights:
     """Return an input that must be weights: codes and scales, or floats."""
     value, values = trace.values.get(node.input[position]), trace.constant(node, position)
     if isinstance(value, Weights):
-        return value
+        return replace(value, name=node.input[position])
     if values is None or values.dtype.kind != "f":
         raise unsupported(
             node, f"its weight {node.input[position]!r} is neither constant floats nor codes through DequantizeLinear"
@@ -36,7 +36,7 @@ def weights_of(trace: Trace, node: onnx.NodeProto, position: int) -> Weights:
     if not np.all(magnitudes <= 2.0**40):
         raise unsupported(node, f"its weight {node.input[position]!r} holds a value that is not finite or above 2^40")
     kept = np.where(magnitudes < 2.0**-40, 0, values).astype(np.float32)
-    return Weights(kept, np.ones((1,) * values.ndim, np.float32), FLOAT)
+    return Weights(kept, np.ones((1,) * values.ndim, np.float32), FLOAT, name=node.input[position])
 
 
 def matrix_of(node: onnx.NodeProto, weights: Weights, rows_axis: int, columns: int, reading: Reading) -> Matrix:
@@ -53,7 +53,7 @@ def matrix_of(node: onnx.NodeProto, weights: Weights, rows_axis: int, columns: i
         raise unsupported(node, f"its weights have blocks of {group}, wanted 8, 32 or one scale a row")
     bits = activation_bits(columns, weights.activation_bits, weights.bits, group)
     scales = np.ascontiguousarray(np.broadcast_to(scales, (len(codes), scales.shape[1])))
-    return Matrix(np.ascontiguousarray(codes), scales, reading, bits, weights.bits, group)
+    return Matrix(np.ascontiguousarray(codes), scales, reading, bits, weights.bits, group, weights.name)
 
 
 def bias_of(trace: Trace, node: onnx.NodeProto, position: int, rows: int) -> Floats:

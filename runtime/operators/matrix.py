@@ -56,6 +56,7 @@ class Matrix:
         bits: Bits of the input's integers.
         weight_bits: 4, 8, 16 or 32.
         group: Inputs that share a scale, 8 or 32; 0: all of a row.
+        name: Its name in the file that it comes from, for messages and tools; plans have none.
     """
 
     codes: Array
@@ -64,6 +65,7 @@ class Matrix:
     bits: int
     weight_bits: int = 8
     group: int = 0
+    name: str = ""
 
 
 def encode(matrix: Matrix, x: Floats) -> tuple[Array, np.float32]:

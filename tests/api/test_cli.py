@@ -153,7 +153,7 @@ def test_quantize_prints_the_coverage(tide: Command, folder: Path) -> None:
     outcome = tide("quantize", "m.onnx", "-o", "q.onnx")
 
     assert (outcome.status, outcome.err) == (0, "")
-    assert re.search(r"w0 +20 x 3 +W8A16 +0\.\d+%", outcome.out)
+    assert re.search(r"w0 +20 x 3 +W8A16 +140 +0\.\d+%", outcome.out)
     assert (folder / "q.onnx").read_bytes() == (folder / "m.int8.onnx").read_bytes()
 
 
@@ -179,7 +179,7 @@ def test_quantize_has_status_1_when_a_recurrent_weight_stayed_float(tide: Comman
 
     assert outcome.status == 1
     assert "not a constant of the graph" in " ".join(outcome.out.split())
-    assert outcome.err == "tidegate: error: recurrent weights stayed float: r1\n"
+    assert outcome.err == "tidegate: error: weights stayed float: r1\n"
     assert (folder / "q.onnx").exists()
 
 

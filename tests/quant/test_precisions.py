@@ -1,21 +1,20 @@
 """Any precision of any weight: what is in the file is what was asked for, and every runtime computes with it."""
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import ROWS, Net
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array, Floats
-from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
+from tidegate.runtime.contract import Contract
 from tidegate.runtime.graph import Graph
 from tidegate.runtime.lower import lower
 from tidegate.runtime.model import load
@@ -31,95 +30,8 @@ PRECISIONS = [f"W{w}A{a}{g}" for w in (4, 8, 16) for a in (8, 16) for g in ("", 
 TYPES = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16, 32: TensorProto.FLOAT}
 LARGEST = {4: 7, 8: 127, 16: 32767}
 WIDTHS = st.sampled_from([1, 5, 8, 9, 31, 32, 33, 40])
-ROWS = 20  # of an embedding table
 FLOAT_TOLERANCE = 1e-5  # the same floats in another order of summation; seen: 5e-7
 TOLERANCE = {16: 5e-4, 8: 0.2}  # of answers, by the least bits of activations; seen: 5e-5 and 0.06
-
-
-@dataclass
-class Net:
-    """A float streaming graph as it grows: a time axis, a batch axis, then features."""
-
-    rng: np.random.Generator
-    width: int
-    ids: bool = False
-    value: str = "x"
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    tensors: dict[str, Array] = field(default_factory=dict)
-    states: list[State] = field(default_factory=list)
-    weights: dict[str, int] = field(default_factory=dict)  # by name, the axis of their inputs
-
-    def __post_init__(self) -> None:
-        self.features = self.width
-
-    def weight(self, name: str, shape: tuple[int, ...], inputs: int) -> str:
-        """Add a weight whose inputs lie along an axis; some rows are zeros, some loud."""
-        values = self.rng.normal(0, 0.5 / np.sqrt(shape[inputs]), shape)
-        values *= 10.0 ** -self.rng.integers(0, 3, [1 if a == inputs else s for a, s in enumerate(shape)])
-        self.tensors[name], self.weights[name] = values.astype(np.float32), inputs
-        return name
-
-    def vector(self, name: str, *shape: int) -> str:
-        self.tensors[name] = self.rng.normal(0, 0.3, shape).astype(np.float32)
-        return name
-
-    def add(self, op: str, inputs: list[str], **attributes: Any) -> None:  # noqa: ANN401
-        made = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [made], **attributes))
-        self.value = made
-
-    def embedding(self, width: int) -> None:
-        self.add("Gather", [self.weight("table", (ROWS, width), 1), self.value])
-        self.width, self.ids = width, True
-
-    def cell(self, op: str, hidden: int, **attributes: Any) -> None:  # noqa: ANN401
-        name, gates = f"net{len(self.nodes)}", {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
-        kinds = "hc" if op == "LSTM" else "h"
-        inputs = [
-            self.value,
-            self.weight(f"{name}.W", (1, gates * hidden, self.width), 2),
-            self.weight(f"{name}.R", (1, gates * hidden, hidden), 2),
-            *(self.vector(f"{name}.B", 1, 2 * gates * hidden), "", *(f"{name}.{k}_in" for k in kinds)),
-        ]
-        outputs = [f"{name}.Y", *(f"{name}.{k}_out" for k in kinds)]
-        self.nodes.append(helper.make_node(op, inputs, outputs, hidden_size=hidden, **attributes))
-        self.states += [State(f"{name}.{k}_in", f"{name}.{k}_out", k, (1, "batch", hidden)) for k in kinds]
-        self.tensors["one"] = np.array([1])
-        self.value, self.width = f"{name}.Y", hidden
-        self.add("Squeeze", [self.value, "one"])
-
-    def matmul(self, width: int) -> None:
-        name = f"net{len(self.nodes)}"
-        self.add("MatMul", [self.value, self.weight(f"{name}.weight", (self.width, width), 0)])
-        self.add("Add", [self.value, self.vector(f"{name}.bias", width)])
-        self.width = width
-
-    def gemm(self, width: int, transposed: int) -> None:
-        """The last frame alone; Gemm has two axes."""
-        name, shape = f"net{len(self.nodes)}", (width, self.width) if transposed else (self.width, width)
-        self.tensors["last"] = np.array(-1)
-        self.add("Gather", [self.value, "last"], axis=0)
-        weight = self.weight(f"{name}.weight", shape, 1 if transposed else 0)
-        self.add("Gemm", [self.value, weight, self.vector(f"{name}.bias", width)], transB=transposed)
-        self.width = width
-
-    def save(self, path: Path, opset: int, *, last: bool) -> None:
-        def value(name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
-            return helper.make_tensor_value_info(name, kind, shape)
-
-        first = value("x", ["time", "batch", self.features])
-        inputs = [value("x", ["time", "batch"], TensorProto.INT64) if self.ids else first]
-        outputs = [value(self.value, (["batch"] if last else ["time", "batch"]) + [self.width])]
-        for state in self.states:
-            inputs.append(value(state.input, list(state.shape)))
-            outputs.append(value(state.output, list(state.shape)))
-        tensors = [numpy_helper.from_array(values, name) for name, values in self.tensors.items()]
-        graph = helper.make_graph(self.nodes, "net", inputs, outputs, tensors)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
-        port = Port(self.value, None, 0) if last else Port(self.value, 0, 1)
-        contract = Contract((Port("x", 0, 1),), (port,), tuple(self.states))
-        model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=contract.to_json()))
-        onnx.save(model, path)
 
 
 @st.composite

@@ -1,0 +1,334 @@
+"""Quantizing with calibration streams, from file to file: every cell and layer, every method, every budget."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tidegate as tg
+import torch
+from nets import ROWS, Net
+from onnx import TensorProto, helper, numpy_helper
+from programs import write_lstm
+from tidegate.quant import QuantizationReport, quantize
+from tidegate.quant.assembly import places_of, quantized, round_program
+from tidegate.quant.judging import answers
+from tidegate.quant.observation import every_frame, observe
+from tidegate.quant.statistics import gather
+from tidegate.quant.streams import read_streams
+from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.errors import QuantizationError, UnsupportedError
+from tidegate.runtime.graph import Graph
+from tidegate.runtime.lower import lower
+from tidegate.runtime.model import load
+from tidegate.runtime.precision import Precision
+
+METHODS = ["nearest", "compensated", "guided"]
+
+
+def net(seed: int, *layers: str, ids: bool = False) -> Net:
+    """Return a net of cells of twelve units and linear layers of four."""
+    made = Net(np.random.default_rng(seed), 6)
+    if ids:
+        made.embedding(6)
+    for layer in layers:
+        if layer == "linear":
+            made.matmul(4)
+        else:
+            options = {"linear_before_reset": 1} if layer == "GRU" else {}
+            made.cell(layer, 12, **options)
+    return made
+
+
+def write(path: Path, *layers: str, ids: bool = False, last: bool = False) -> Path:
+    net(3, *layers, ids=ids).save(path, 18, last=last)
+    return path
+
+
+def smooth(count: int = 4, frames: int = 400, features: int = 6) -> list[Floats]:
+    """Return streams whose features move slowly and together, as what a recurrent net hears."""
+    rng = np.random.default_rng(4)
+    mixing = rng.normal(size=(2, features))
+    walks = np.cumsum(rng.normal(0, 0.3, (count, frames, 2)), 1)
+    return list((np.sin(walks) @ mixing + 0.05 * rng.normal(size=(count, frames, features))).astype(np.float32))
+
+
+def in_four_bits(source: Path, method: str | None = None) -> QuantizationReport:
+    """Quantize to `q.onnx` beside the source, four bits by row and not a byte more."""
+    target = source.with_name("q.onnx")
+    return quantize(source, target, calibration=smooth(), method=method, precision="W4A16", extra=0)
+
+
+def error(report: QuantizationReport) -> float:
+    assert report.calibration is not None
+    return report.calibration.error
+
+
+@pytest.mark.parametrize("layers", [("LSTM",), ("GRU",), ("RNN",), ("LSTM", "GRU", "linear")], ids="-".join)
+def test_compensation_brings_the_output_closer_for_every_cell(tmp_path: Path, layers: tuple[str, ...]) -> None:
+    source = write(tmp_path / "m.onnx", *layers)
+    errors = {method: error(in_four_bits(source, method)) for method in METHODS}
+    print({method: f"{value:.3g}" for method, value in errors.items()})
+    assert errors["compensated"] < 0.8 * errors["nearest"]
+    assert errors["guided"] < 0.8 * errors["nearest"]
+
+
+def test_the_best_method_is_taken_and_the_report_is_of_the_written_file(tmp_path: Path) -> None:
+    source, target, streams = write(tmp_path / "m.onnx", "LSTM", "linear"), tmp_path / "q.onnx", smooth()
+    report = in_four_bits(source)
+    found = report.calibration
+    assert found is not None
+    assert set(found.candidates) == {"nearest", "compensated", "guided", "guided by row"}
+    assert found.method == min(found.candidates, key=lambda method: found.candidates[method])
+    assert (found.streams, found.frames, found.held_frames, found.complete) == (4, 1600, 320, True)
+    assert {w.method for w in report.weights} == {found.method}
+    exact, made = (
+        np.concatenate([np.asarray(load(path).stream().push(s)) for s in streams]) for path in (source, target)
+    )
+    held = np.concatenate([np.isin(np.arange(400) // 40, (2, 7)) for _ in streams])
+    seen = np.sqrt(np.sum((made - exact)[held] ** 2) / np.sum(exact[held] ** 2))
+    assert abs(seen - found.error) <= 1e-3 * found.error
+    assert list(found.errors.values()) == [found.error]
+
+
+def test_rounding_errors_of_a_sum_are_zero_on_average(tmp_path: Path) -> None:
+    """The mean of W x + R h + b over what was calibrated on is that of the float model: the bias took the rest."""
+    graph = Graph.load(write(tmp_path / "m.onnx", "LSTM", "GRU"))
+    program, contract = every_frame(lower(graph)), graph.contract
+    streams = read_streams(smooth(), program)
+    segments = observe(program, contract, streams, lambda _: None)
+    moments = gather(program, segments, [1.0], ["compensated"], lambda _: None)["compensated"]
+    places = dict.fromkeys(places_of(program).values(), Precision(4))
+    made = quantized(program, round_program(program, places, moments))
+    before, after = program.ops[0], made.ops[0]
+    mean = moments[0, 0].mean[0]
+    for one, other in ((before, after),):
+        weights = [np.concatenate([m.codes * m.scales for m in op.record().matrices], 1) for op in (one, other)]
+        sums = [w @ mean + op.bias for w, op in zip(weights, (one, other), strict=True)]  # type: ignore[attr-defined]
+        np.testing.assert_allclose(sums[1], sums[0], atol=1e-5)
+        assert np.max(np.abs(weights[1] @ mean - weights[0] @ mean)) > 1e-3
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_file_and_program_agree_wherever_the_biases_lie(tmp_path: Path, last: bool) -> None:
+    """A cell's two biases, a MatMul's Add, a Gemm's C: what was judged is what was written."""
+    source, target = write(tmp_path / "m.onnx", "LSTM", "GRU", "RNN", "linear", last=False), tmp_path / "q.onnx"
+    if last:
+        write_lstm(source)
+    report = in_four_bits(source, "compensated")
+    onnx.checker.check_model(onnx.load(target), full_check=True)
+    assert report.calibration is not None
+    assert report.calibration.candidates["compensated"] == pytest.approx(error(report), rel=1e-3)
+
+
+def without_biases(source: Path) -> None:
+    """Take away the biases of a net: the input of a cell, the Add behind a MatMul."""
+    graph = Graph.load(source)
+    for node in list(graph.nodes):
+        if node.op_type == "LSTM":
+            node.input[3] = ""
+        elif node.op_type == "Add":
+            graph.model.graph.output[0].name = node.input[0]
+            graph.model.graph.node.remove(node)
+            contract = replace(graph.contract, outputs=(replace(graph.contract.outputs[0], name=node.input[0]),))
+            graph.set_metadata("tidegate.contract", contract.to_json())
+    graph.save(source)
+
+
+def test_what_has_no_bias_gets_one(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "m.onnx", "LSTM", "linear"), tmp_path / "q.onnx"
+    without_biases(source)
+    report = in_four_bits(source, "compensated")
+    onnx.checker.check_model(onnx.load(target), full_check=True)
+    assert report.calibration is not None
+    assert report.calibration.candidates["compensated"] == pytest.approx(error(report), rel=1e-3)
+    nodes = {node.op_type: node for node in Graph.load(target).nodes}
+    assert nodes["LSTM"].input[3].endswith(".bias")
+    assert nodes["Add"].input[1].endswith(".bias")
+
+
+def test_biases_that_two_layers_share_are_corrected_apart(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "m.onnx", "RNN", "RNN"), tmp_path / "q.onnx"
+    graph = Graph.load(source)
+    first, second = (node for node in graph.nodes if node.op_type == "RNN")
+    second.input[3] = first.input[3]
+    graph.save(source)
+    report = in_four_bits(source, "compensated")
+    assert report.calibration is not None
+    assert report.calibration.candidates["compensated"] == pytest.approx(error(report), rel=1e-3)
+    assert len({node.input[3] for node in Graph.load(target).nodes if node.op_type == "RNN"}) == 2
+
+
+def test_weights_that_two_layers_share_are_rounded_to_nearest(tmp_path: Path) -> None:
+    source = write(tmp_path / "m.onnx", "RNN", "RNN")
+    graph = Graph.load(source)
+    first, second = (node for node in graph.nodes if node.op_type == "RNN")
+    second.input[2] = first.input[2]
+    graph.save(source)
+    report = quantize(source, tmp_path / "q.onnx", calibration=smooth(), method="compensated")
+    assert {w.name: w.method for w in report.weights}[first.input[2]] == "nearest"
+    assert {w.method for w in report.weights} == {"nearest", "compensated"}
+
+
+def test_ids_and_their_table(tmp_path: Path) -> None:
+    source = write(tmp_path / "m.onnx", "GRU", "linear", ids=True)
+    streams: list[Array] = [np.random.default_rng(i).integers(0, ROWS, 200) for i in range(6)]
+    report = quantize(source, tmp_path / "q.onnx", calibration=streams)
+    assert {w.name: w.method for w in report.weights}["table"] == "nearest"
+    assert error(report) < 0.01
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+def test_a_convolution_is_compensated_too(tmp_path: Path) -> None:
+    class Listener(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv1d(6, 10, 3, padding=2)
+            self.lstm = torch.nn.LSTM(10, 12, batch_first=True, proj_size=5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            frames = torch.relu(self.conv(x.transpose(1, 2))[:, :, : x.shape[1]]).transpose(1, 2)
+            answer: torch.Tensor = self.lstm(frames)[0]
+            return answer
+
+    torch.manual_seed(0)
+    tg.export_model(Listener(), torch.randn(1, 20, 6), tmp_path / "m.onnx")
+    errors = {}
+    for method in ("nearest", "guided"):
+        report = in_four_bits(tmp_path / "m.onnx", method)
+        errors[method] = error(report)
+        assert {w.method for w in report.weights if w.operator.startswith("Conv")} <= {method, "guided by row"}
+    print(errors)
+    assert errors["guided"] < 0.8 * errors["nearest"]
+
+
+# ---- precisions ----
+
+
+def loud_column(source: Path) -> None:
+    """Give one input of the first layer weights a hundred times larger than those of the others."""
+    graph = Graph.load(source)
+    tensor = next(t for t in graph.model.graph.initializer if t.name.endswith(".W"))
+    values = numpy_helper.to_array(tensor).copy()
+    values[:, :, 0] *= 100
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    graph.save(source)
+
+
+def quiet_column(streams: list[Floats]) -> list[Floats]:
+    return [frames * np.array([0.01, 1, 1, 1, 1, 1], np.float32) for frames in streams]
+
+
+def test_a_few_bytes_more_go_where_one_scale_a_row_is_not_enough(tmp_path: Path) -> None:
+    """Features a hundred times apart: int8 of the first weight loses most of them, and 16 bits are cheap there."""
+    source = write(tmp_path / "m.onnx", "LSTM")
+    loud_column(source)
+    plain = quantize(source, tmp_path / "p.onnx", calibration=quiet_column(smooth()), extra=0)
+    report = quantize(source, tmp_path / "q.onnx", calibration=quiet_column(smooth()), extra=0.3)
+    assert plain.moved == ()
+    (moved,) = report.moved
+    assert (moved.name.endswith(".W"), moved.asked, moved.precision) == (True, "W8A16", "W16A16")
+    assert error(report) < 0.3 * error(plain)
+    worst = max(report.weights, key=lambda w: w.options[0].error)
+    assert worst.name == moved.name
+    assert moved.sensitivity == min(option.error for option in moved.options)
+    assert {gate.gate for gate in moved.gates} == set("iofc")
+    assert all(gate.sensitivity is not None and gate.sensitivity < worst.options[0].error for gate in moved.gates)
+
+
+def test_a_pattern_of_its_own_keeps_a_precision(tmp_path: Path) -> None:
+    source = write(tmp_path / "m.onnx", "LSTM")
+    loud_column(source)
+    asked = {"*": "W8A16", "*.W": "W8A8"}
+    report = quantize(source, tmp_path / "q.onnx", calibration=quiet_column(smooth()), extra=0.3, precision=asked)
+    assert [(w.precision, len(w.options)) for w in report.weights if w.name.endswith(".W")] == [("W8A8", 1)]
+
+
+def test_the_most_exact_file_of_so_many_bytes(tmp_path: Path) -> None:
+    source = write(tmp_path / "m.onnx", "LSTM", "GRU", "linear")
+    largest = quantize(source, tmp_path / "q.onnx", calibration=smooth(), precision="W16A16")
+    smallest = quantize(source, tmp_path / "q.onnx", calibration=smooth(), precision="W4A16", extra=0)
+    errors = []
+    for most in (smallest.bytes + 300, (smallest.bytes + largest.bytes) // 2, largest.bytes + 300):
+        report = quantize(source, tmp_path / "q.onnx", calibration=smooth(), max_bytes=most)
+        assert report.bytes <= most
+        errors.append(error(report))
+    print(errors)
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_the_smallest_file_that_errs_by_at_most_so_much(tmp_path: Path) -> None:
+    source, sizes = write(tmp_path / "m.onnx", "LSTM", "linear"), []
+    for most in (0.1, 0.01, 0.0005):
+        report = quantize(source, tmp_path / "q.onnx", calibration=smooth(), max_error=most)
+        assert error(report) <= most * (1 + 1e-3)
+        sizes.append(report.bytes)
+    print(sizes)
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_a_budget_that_cannot_be_met_is_refused(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "m.onnx", "LSTM"), tmp_path / "q.onnx"
+    with pytest.raises(
+        QuantizationError,
+        match=r"no precisions of the weights give at most 1500 bytes: the smallest file has about \d+ bytes",
+    ):
+        quantize(source, target, calibration=smooth(), max_bytes=1500)
+    with pytest.raises(QuantizationError, match=r"give an error of at most 1e-09: the smallest file has"):
+        quantize(source, target, calibration=smooth(), max_error=1e-9)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("wrong", [{"method": "guided"}, {"max_bytes": 10_000}, {"max_error": 0.1}])
+def test_what_needs_streams_says_so(tmp_path: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(QuantizationError, match="method, max_bytes and max_error need calibration"):
+        quantize(write(tmp_path / "m.onnx", "RNN"), tmp_path / "q.onnx", **wrong)  # type: ignore[arg-type]
+
+
+def test_an_unknown_method_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(QuantizationError, match="method is 'magic', wanted nearest, compensated or guided"):
+        quantize(write(tmp_path / "m.onnx", "RNN"), tmp_path / "q.onnx", calibration=smooth(), method="magic")
+
+
+def test_a_model_that_the_engine_does_not_run_is_refused(tmp_path: Path) -> None:
+    odd = helper.make_node("Cos", ["output"], ["odd"])
+    source = write_lstm(tmp_path / "m.onnx", nodes=[odd])
+    graph = Graph.load(source)
+    graph.model.graph.output.append(helper.make_tensor_value_info("odd", TensorProto.FLOAT, ["batch", 3]))
+    graph.save(source)
+    with pytest.raises(
+        UnsupportedError, match="calibration runs on the engine, and Cos 'odd': the engine does not have"
+    ):
+        quantize(source, tmp_path / "q.onnx", calibration=smooth())
+
+
+def test_a_stream_that_the_model_refuses_is_refused(tmp_path: Path) -> None:
+    ids = write(tmp_path / "m.onnx", "GRU", ids=True)
+    with pytest.raises(
+        QuantizationError, match=f"calibration: chunk holds id {ROWS} at frame 0; wanted 0 to {ROWS - 1}"
+    ):
+        quantize(ids, tmp_path / "q.onnx", calibration=[np.full(60, ROWS)])
+
+
+def test_progress_rises_to_one(tmp_path: Path) -> None:
+    shares: list[float] = []
+    quantize(write(tmp_path / "m.onnx", "LSTM"), tmp_path / "q.onnx", calibration=smooth(), progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+
+
+def test_quantizing_twice_gives_the_same_file(tmp_path: Path) -> None:
+    source = write(tmp_path / "m.onnx", "LSTM")
+    for name in ("a", "b"):
+        quantize(source, tmp_path / name, calibration=smooth())
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_answers_of_several_outputs_are_judged_each(tmp_path: Path) -> None:
+    graph = Graph.load(write(tmp_path / "m.onnx", "LSTM", "linear"))
+    program = lower(graph)
+    both = replace(program, outputs=(("y", 2), ("h", 1)))
+    (made,) = answers(both, graph.contract, smooth(1))
+    assert {name: values.shape for name, values in made.items()} == {"y": (400, 4), "h": (400, 12)}
