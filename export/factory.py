@@ -1,4 +1,4 @@
-"""What a command line names, made into objects: a module factory, its weights, an example."""
+"""What a command line names, made into objects: a module factory or TorchScript file, its weights, an example."""
 
 import importlib
 import io
@@ -6,6 +6,7 @@ import operator
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_WEIGHT_BYTES = 2**31 - 1  # what an ONNX file can hold
 MAX_EXAMPLE_VALUES = 10**8  # 400 MB
+SCRIPTS = (".pt", ".pth", ".ts")  # suffixes of TorchScript files
 LISTED = 5  # keys that a message lists before it only counts them
 
 
@@ -28,7 +30,9 @@ def load_module(name: str, weights: Path | None = None) -> "torch.nn.Module":
 
     Args:
         name: `package.module:factory`; a function or class that gives an `nn.Module` when called without
-            arguments, or a module itself. The current working directory is searched first.
+            arguments, or a module itself. The current working directory is searched first. Or a TorchScript
+            file, `.pt`, `.pth` or `.ts`: torch.jit.load unpickles no Python objects, but the file is a program, as
+            a factory is, which its operators may let read and write files: load it from whom you trust.
         weights: A state_dict, `.safetensors`, or `.pt`, `.pth`, `.bin` saved by torch; nothing else is ever
             unpickled. Its keys and shapes must be the module's.
 
@@ -38,6 +42,8 @@ def load_module(name: str, weights: Path | None = None) -> "torch.nn.Module":
         BackendError: torch is not installed.
     """
     nn = need("torch").nn
+    if ":" not in name and Path(name).suffix in SCRIPTS:
+        return _load_script(Path(name), weights)
     with _importing_from(Path.cwd()):
         made = _made(name, _attribute(name))
     if not isinstance(made, nn.Module):
@@ -47,8 +53,12 @@ def load_module(name: str, weights: Path | None = None) -> "torch.nn.Module":
     return cast("torch.nn.Module", made)
 
 
-def example_from_shape(text: str) -> "torch.Tensor":
-    """Return random data of a shape such as `1x20x6`, standard normal, the same at every call.
+def example_from_shape(text: str, ids: int | None = None) -> "torch.Tensor":
+    """Return random data of a shape such as `1x20x6`, the same at every call.
+
+    Args:
+        text: The shape.
+        ids: Where the data are token ids, how many there are; default: standard normal values.
 
     Raises:
         ExportError: The text is not positive sizes with an x between them, or asks for too many values.
@@ -64,7 +74,24 @@ def example_from_shape(text: str) -> "torch.Tensor":
     if count > MAX_EXAMPLE_VALUES:
         raise ExportError(f"example {text!r}: {count} values, at most {MAX_EXAMPLE_VALUES} are made")
     random = library.Generator().manual_seed(0)  # its own, so that the process's random state stays
+    if ids is not None:
+        return cast("torch.Tensor", library.randint(ids, sizes, generator=random))
     return cast("torch.Tensor", library.randn(sizes, generator=random))
+
+
+def _load_script(path: Path, weights: Path | None) -> "torch.nn.Module":
+    if weights is not None:
+        raise ExportError(f"{path}: a TorchScript file holds its weights, wanted none beside it")
+    data = io.BytesIO(read_bytes(path, MAX_WEIGHT_BYTES))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of TorchScript as a whole
+        try:
+            return cast("torch.nn.Module", need("torch").jit.load(data, map_location="cpu"))
+        except Exception as error:
+            raise ExportError(
+                f"{path}: not TorchScript, wanted a file of torch.jit.save (a pickled module or state_dict is not "
+                "loaded: give PACKAGE.MODULE:FACTORY and --weights)"
+            ) from error
 
 
 @contextmanager

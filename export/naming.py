@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import onnx
+from onnx import numpy_helper
 
 from ..runtime.graph import Graph
 from ..runtime.projection import PROJECTED, with_weights
@@ -34,13 +35,18 @@ def module_path(node: onnx.NodeProto) -> str:
 
 
 def known_path(node: onnx.NodeProto, modules: Sequence[str]) -> str:
-    """Return a node's module path, completed: a module called past its parent's forward is named without the parent.
+    """Return a node's module path, completed.
+
+    A module that is called past its parent's forward is named without the parent. One that was scripted has no path
+    at all; where there is one recurrent module alone, it is that one.
 
     Args:
         node: The node.
         modules: Paths of modules, as far as they are known.
     """
     path = module_path(node)
+    if not path and len(modules) == 1:
+        return modules[0]
     longer = [module for module in modules if module.endswith("." + path)]
     return longer[0] if path and path not in modules and len(longer) == 1 else path
 
@@ -56,6 +62,7 @@ def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
         model: The model; its initializers are renamed in place.
         modules: Paths of the recurrent modules, as far as they are known.
     """
+    _keep_as_initializers(model)
     nodes = [with_weights(node) or node for node in model.graph.node if node.domain in ("", "ai.onnx")]
     readers = Counter(name for node in nodes for name in node.input)
     taken = value_names(model)
@@ -70,6 +77,20 @@ def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
                 new = unused(_pytorch_name(node, path, operand, layer), taken)
                 taken.add(new)
                 rename(model, name, new)
+
+
+def _keep_as_initializers(model: onnx.ModelProto) -> None:
+    """Make weights initializers that TorchScript keeps as Constant nodes, in place."""
+    graph, read = (
+        Graph(model),
+        {name for node in model.graph.node if node.op_type in _CELLS for name in node.input[1:4]},
+    )
+    makers = [node for node in model.graph.node if node.op_type == "Constant" and node.output[0] in read]
+    for node in makers:
+        values = graph.constant(node.output[0])
+        if values is not None:
+            model.graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+            model.graph.node.remove(node)
 
 
 def _operands(node: onnx.NodeProto, version: int) -> Iterator[str]:

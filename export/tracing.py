@@ -65,7 +65,7 @@ class Subject:
     @property
     def recurrent_paths(self) -> list[str]:
         """Paths of the recurrent modules."""
-        return [name for name, child in self.module.named_modules() if isinstance(child, nn.RNNBase | nn.RNNCellBase)]
+        return [name for name, child in self.module.named_modules() if _is_recurrent(child)]
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -147,10 +147,8 @@ class Subject:
             try:
                 self._export(buffer, free)
             except Exception as error:
-                cropped = self._shown(free).shape != self._tensor.shape
-                hint = f" on the first {LOOP_FRAMES} frames; let a loop over time run over x.size(1)" if cropped else ""
                 seen = f"{type(self.module).__name__}: {_first_line(error)}"
-                raise ExportError(f"torch cannot export {seen}{hint}") from error
+                raise ExportError(f"torch cannot export {seen}{self._hint(free)}") from error
         self.remarks = list(dict.fromkeys(filter(None, map(_own_line, heard))))
         return onnx.load_from_string(buffer.getvalue())
 
@@ -169,6 +167,15 @@ class Subject:
             dynamic_axes={self.input_name: {axis: f"axis{axis}" for axis in free}},
         )
 
+    def _hint(self, free: Sequence[int]) -> str:
+        """Return what may be the cause of a failure of torch's."""
+        if self._shown(free).shape != self._tensor.shape:
+            return f" on the first {LOOP_FRAMES} frames; let a loop over time run over x.size(1)"
+        left_out = list(_signature(self.module))[1 + len(self.others.arguments()) :]
+        if hasattr(self.module.forward, "schema") and left_out:
+            return f"; TorchScript leaves out no argument: script a forward without {', '.join(left_out)}"
+        return ""
+
     def _shown(self, free: Sequence[int]) -> torch.Tensor:
         """Return the example that is traced: its first frames, where a loop over all would be unrolled."""
         shown = self._tensor
@@ -176,6 +183,12 @@ class Subject:
         for axis in free if loops else ():
             shown = shown.narrow(axis, 0, min(shown.size(axis), LOOP_FRAMES))
         return shown
+
+
+def _is_recurrent(module: nn.Module) -> bool:
+    """Return whether a module is recurrent; one that was scripted says by its name what it was."""
+    scripted = getattr(module, "original_name", "") in ("LSTM", "GRU", "RNN")
+    return scripted or isinstance(module, nn.RNNBase | nn.RNNCellBase)
 
 
 def _check_parameters(module: nn.Module) -> None:
@@ -211,13 +224,22 @@ def _as_tensor(example: object) -> torch.Tensor:
 
 def _parameters(module: nn.Module, given: int) -> list[str]:
     """Return the names of the forward's parameters that an example gives and of those that it must have."""
-    parameters = list(inspect.signature(module.forward).parameters.values())
-    named = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    needed = sum(p.default is p.empty for p in named)
+    named = _signature(module)
+    needed = sum(named.values())
     if given > len(named) > 0:
-        taken = ", ".join(p.name for p in named)
+        taken = ", ".join(named)
         raise ExportError(f"the example has {given} parts, the forward takes {len(named)}: {taken}; give one for each")
-    return [p.name for p in named][: max(given, needed)] or ["input"]
+    return list(named)[: max(given, needed)] or ["input"]
+
+
+def _signature(module: nn.Module) -> dict[str, bool]:
+    """Return the forward's parameters, and of each whether it must be given."""
+    schema = getattr(module.forward, "schema", None)  # of a ScriptModule, which has no Python signature
+    if schema is not None:
+        return {a.name: not a.has_default_value() for a in schema.arguments[1:]}
+    parameters = inspect.signature(module.forward).parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return {p.name: p.default is p.empty for p in positional}
 
 
 def _on(device: torch.device, arguments: object) -> Any:  # noqa: ANN401  tensors, nested

@@ -18,12 +18,20 @@ EXAMPLE = (
 
 
 def command(
-    factory: Annotated[str, typer.Argument(metavar="PACKAGE.MODULE:FACTORY", help="What makes the torch.nn.Module.")],
+    factory: Annotated[
+        str,
+        typer.Argument(
+            metavar="PACKAGE.MODULE:FACTORY", help="What makes the torch.nn.Module; or a TorchScript file, .pt or .ts."
+        ),
+    ],
     example: Annotated[str, typer.Option(metavar="SIZES", help="Shape of one input as the module takes it: 1x20x6.")],
     output: Output,
     *,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Its state_dict: .safetensors, .pt, .pth or .bin.")
+    ] = None,
+    ids: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The example is token ids, from 0 to N - 1: --example 1x20.")
     ] = None,
     sample_rate: Annotated[float | None, typer.Option(metavar="HZ", help="Samples a second of the signal.")] = None,
     hop: Annotated[int | None, typer.Option(metavar="N", help="Samples that a frame advances.")] = None,
@@ -39,7 +47,7 @@ def command(
     check_target(output)
     with busy("exporting"):
         module = load_module(factory, weights)
-        sizes = example_from_shape(example)
+        sizes = example_from_shape(example, ids)
         report = export_model(module, sizes, output, sample_rate=sample_rate, hop=hop, tolerance=tolerance)
     if as_json:
         from dataclasses import asdict

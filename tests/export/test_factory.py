@@ -1,13 +1,18 @@
 """Modules, weights and examples named on a command line."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from tidegate.export import example_from_shape, load_module
+from tidegate.export import example_from_shape, export_model, load_module
 from tidegate.runtime.errors import BackendError, ExportError
+from tidegate.runtime.graph import Graph
+from tidegate.runtime.model import load
 from torch import nn
 
 SOURCE = """
@@ -39,15 +44,11 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "wrong.py").write_text("1 / 0\n")
     monkeypatch.chdir(tmp_path)
     yield
-    import sys
-
     for name in ("factories", "broken", "wrong"):
         sys.modules.pop(name, None)
 
 
 def test_a_factory_in_the_working_directory() -> None:
-    import sys
-
     before = list(sys.path)
     assert isinstance(load_module("factories:net"), nn.LSTM)
     assert sys.path == before
@@ -178,3 +179,83 @@ def test_torch_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -
     for call in (lambda: load_module("factories:net"), lambda: example_from_shape("1x2")):
         with pytest.raises(BackendError, match=r"pip install 'tidegate\[export\]'"):
             call()
+
+
+class Tagger(nn.Module):
+    """An LSTM, for TorchScript."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.fc = nn.LSTM(6, 8, 2, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.fc(self.lstm(x)[0])
+        return answer
+
+
+class Stateful(Tagger):
+    """It may be told its state."""
+
+    def forward(self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
+        answer: torch.Tensor = self.fc(self.lstm(x, state)[0])
+        return answer
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_with_an_argument_left_out_says_so(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(Stateful()), tmp_path / "net.pt")
+    module, x = load_module(str(tmp_path / "net.pt")), torch.randn(1, 9, 6)
+    with pytest.raises(ExportError, match=r"TorchScript leaves out no argument: script a forward without state"):
+        export_model(module, x, tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("how", ["trace", "script"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_torchscript_file_exports_without_its_source(tmp_path: Path, how: str) -> None:
+    module, example = Tagger().eval(), torch.randn(1, 9, 6)
+    scripted = torch.jit.script(module) if how == "script" else torch.jit.trace(module, example)  # type: ignore[no-untyped-call]
+    torch.jit.save(scripted, tmp_path / "net.pt")
+    report = export_model(load_module(str(tmp_path / "net.pt")), example, tmp_path / "m.onnx")
+    assert [state.input for state in report.contract.states] == ["lstm.h_in", "lstm.c_in"]
+    names = {tensor.name for tensor in Graph.load(report.path).model.graph.initializer}
+    assert {"lstm.weight_ih_l1", "fc.weight"} <= names
+    frames = np.random.default_rng(1).standard_normal((30, 6), np.float32)
+    seen, wanted = (load(report.path, backend).stream().push(frames) for backend in ("native", "onnxruntime"))
+    assert isinstance(seen, np.ndarray)
+    assert isinstance(wanted, np.ndarray)
+    np.testing.assert_allclose(seen, wanted, rtol=0, atol=2e-6)
+
+
+AUDITED = """
+import sys
+seen = []
+sys.addaudithook(lambda event, _: seen.append(event) if event == "pickle.find_class" else None)
+from tidegate.export import load_module
+load_module("net.pt")
+load_module("factories:net", "weights.pt")
+assert not seen, seen
+"""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    """Failure 16: neither of a TorchScript file nor of a state_dict."""
+    torch.jit.save(torch.jit.script(Tagger()), tmp_path / "net.pt")
+    torch.save(nn.LSTM(3, 4).state_dict(), tmp_path / "weights.pt")
+    subprocess.run([sys.executable, "-c", AUDITED], cwd=tmp_path, check=True)
+
+
+def test_what_is_not_torchscript_is_refused(tmp_path: Path) -> None:
+    torch.save(nn.LSTM(3, 4), tmp_path / "pickled.pt")
+    with pytest.raises(ExportError, match=r"pickled.pt: not TorchScript, wanted a file of torch.jit.save"):
+        load_module(str(tmp_path / "pickled.pt"))
+    with pytest.raises(ExportError, match="holds its weights, wanted none beside it"):
+        load_module("net.ts", tmp_path / "weights.safetensors")
+    with pytest.raises(FileNotFoundError):
+        load_module("none.pt")
+
+
+def test_an_example_of_ids() -> None:
+    ids = example_from_shape("2x20", ids=11)
+    assert (ids.dtype, list(ids.shape)) == (torch.int64, [2, 20])
+    assert 0 <= int(ids.min()) <= int(ids.max()) < 11
