@@ -9,6 +9,7 @@ from onnx.reference import ReferenceEvaluator
 from ..runtime.graph import Graph
 
 _NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
+CODES = "DequantizeLinear"  # weights that are stored as codes stay so
 RANDOM = frozenset(("Bernoulli", "Dropout", "Multinomial", "RandomNormalLike", "RandomUniformLike"))
 
 
@@ -51,9 +52,9 @@ def fold_neutral(model: onnx.ModelProto) -> None:
 
 
 def _plain(node: onnx.NodeProto) -> bool:
-    """Return whether a node gives the same at each run, and holds no other graph."""
+    """Return whether a node gives the same at each run, holds no other graph, and does not unfold stored codes."""
     inner = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
-    return node.domain in ("", "ai.onnx") and node.op_type not in RANDOM and not inner
+    return node.domain in ("", "ai.onnx") and node.op_type not in RANDOM | {CODES} and not inner
 
 
 def _reads(nodes: list[onnx.NodeProto]) -> set[str]:

@@ -1,6 +1,8 @@
 """ONNX files as others write them, made by hand: converters of other frameworks, exporters with states of their own."""
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,4 +194,29 @@ def one_frame(op: str = "LSTM", *, batch: int | str = "N") -> onnx.ModelProto:
     file.output(file.head(file.squeezed(finals[0], 0), 6, 3, "logits"), [batch, 3])
     for kind, final in zip(kinds, finals, strict=True):
         file.output(file.add("Identity", [final], f"{kind}_next"), [1, batch, 6])
+    return file.model()
+
+
+def quantized(folder: Path, model: onnx.ModelProto, **options: Any) -> onnx.ModelProto:  # noqa: ANN401  of onnxruntime
+    """As onnxruntime's quantize_dynamic writes a model."""
+    from onnxruntime.quantization import quantize_dynamic
+
+    onnx.save(model, folder / "float.onnx")
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # it advises to pre-process the model
+    quantize_dynamic(folder / "float.onnx", folder / "quantized.onnx", **options)
+    logging.root.setLevel(level)
+    return onnx.load(folder / "quantized.onnx")
+
+
+def tagger() -> onnx.ModelProto:
+    """Ids `[batch, time]` looked up in a table, an LSTM, a convolution of one frame: answers `[batch, 3, time]`."""
+    file = VendorFile(17)
+    ids = file.input("ids", ["batch", "time"], TensorProto.INT64)
+    x = file.add("Transpose", [file.add("Gather", [file.weight(50, 5), ids], axis=0)], perm=[1, 0, 2])
+    y, *_ = file.cell("LSTM", x, 5, 6)
+    y = file.add("Transpose", [file.squeezed(y, 1)], perm=[1, 2, 0])
+    file.output(
+        file.add("Conv", [y, file.weight(3, 6, 1), file.weight(3)], "tags", kernel_shape=[1]), ["batch", 3, "time"]
+    )
     return file.model()
