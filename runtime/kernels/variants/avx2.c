@@ -14,6 +14,7 @@ TIDE_TARGET_BEGIN("avx2")
 #define LANES 8
 #define DEPTH 2
 #define PANEL 8
+#define PLANES 1
 #define CENTRE4 0
 #define CENTRE8 0
 #define SLICES 2 /* against five: A at T = 1 2.00 to 1.94 us, B 7.16 to 7.03 */

@@ -15,6 +15,7 @@ TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define LANES 16
 #define DEPTH 4
 #define PANEL 8
+#define PLANES 2
 #define CENTRE4 8
 #define CENTRE8 128
 
@@ -45,6 +46,8 @@ TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, 
 /* In assembly, because gcc 12 otherwise folds the weight load into both products and copies accumulators:
  * 20 % slower. */
 #define DPBUSD(sum, w, x) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x))
+/* Else it loads a vector of weights again for its second product. */
+#define KEEP(w) __asm__("" : "+v"(w))
 
 TIDE_INLINE __m512i broadcast4(const uint8_t *p) {
   int32_t four;
@@ -71,7 +74,8 @@ TIDE_INLINE void add_byte_planes(__m512i *sum, __m512i *sum2, const int8_t *weig
     const __m512i x = broadcast4(codes + 4 * k), x2 = planes == 2 ? broadcast4(codes2 + 4 * k) : x;
 #pragma GCC unroll 8
     for (int v = 0; v < width; v++) {
-      const __m512i w = _mm512_loadu_si512(weights + 64 * v);
+      __m512i w = _mm512_loadu_si512(weights + 64 * v);
+      KEEP(w);
       DPBUSD(sum[v], w, x);
       if (planes == 2) DPBUSD(sum2[v], w, x2);
     }
@@ -113,11 +117,11 @@ TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weight
 }
 
 #define ADD_PAIR
-TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
-                          const int width, const int bits) {
-  const uint8_t *codes2 = codes + m->code_bytes;
-  if (bits == 4) add_nibble_planes(a->low, b->low, panel, codes, codes2, m->steps, width, 2);
-  else add_byte_planes(a->low, b->low, panel, codes, codes2, m->steps, width, 2);
+TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *weights, const uint8_t *codes,
+                          uint32_t from, uint32_t to, const int width, const int bits) {
+  const uint8_t *one = codes + 4 * (size_t)from, *two = one + m->code_bytes;
+  if (bits == 4) add_nibble_planes(a->low, b->low, weights, one, two, to - from, width, 2);
+  else add_byte_planes(a->low, b->low, weights, one, two, to - from, width, 2);
 }
 
 TIDE_INLINE vi madd(const int8_t *weights, const uint8_t *codes) {

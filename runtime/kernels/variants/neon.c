@@ -12,6 +12,7 @@
 #define LANES 4
 #define DEPTH 2
 #define PANEL 8
+#define PLANES 1
 #define CENTRE4 0
 #define CENTRE8 0
 

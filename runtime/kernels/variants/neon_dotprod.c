@@ -24,6 +24,7 @@ TIDE_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 #define LANES 4
 #define DEPTH 4
 #define PANEL 8
+#define PLANES 2
 #define CENTRE4 8
 #define CENTRE8 0
 
@@ -106,11 +107,11 @@ TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weight
 }
 
 #define ADD_PAIR
-TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *panel, const uint8_t *codes,
-                          const int width, const int bits) {
-  const uint8_t *codes2 = codes + m->code_bytes;
-  if (bits == 4) add_nibble_planes(a->low, b->low, panel, codes, codes2, m->steps, width, 2);
-  else add_byte_planes(a->low, b->low, panel, codes, codes2, m->steps, width, 2);
+TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *weights, const uint8_t *codes,
+                          uint32_t from, uint32_t to, const int width, const int bits) {
+  const uint8_t *one = codes + 4 * (size_t)from, *two = one + m->code_bytes;
+  if (bits == 4) add_nibble_planes(a->low, b->low, weights, one, two, to - from, width, 2);
+  else add_byte_planes(a->low, b->low, weights, one, two, to - from, width, 2);
 }
 
 TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
