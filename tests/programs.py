@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from onnx import helper, numpy_helper
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.clocks import Clock
 from tidegate.runtime.contract import METADATA_KEY, Blocks, Contract, Port, State
+from tidegate.runtime.native import NativeStream
 from tidegate.runtime.operators import (
     HIDDEN,
     OPERATORS,
@@ -462,6 +464,17 @@ def joined(program: Program, answers: Sequence[Mapping[str, Array | None]]) -> d
 def whole(stream: ReferenceStream, program: Program, frames: Floats) -> dict[str, Array]:
     """Return what the specification makes of a stream from its start to its end."""
     return joined(program, [stream.push(frames), stream.finish()])
+
+
+def by_name(program: Program, answer: Array | dict[str, Array]) -> dict[str, Array]:
+    return answer if isinstance(answer, dict) else {program.outputs[0][0]: answer}
+
+
+def push_cut(program: Program, stream: NativeStream, frames: Floats, at: list[int]) -> dict[str, Array]:
+    """Push a stream in pieces, finish it, and join what came out."""
+    answers = [by_name(program, stream.push(as_pushed(program, frames[a:b]))) for a, b in pairwise(at) if b > a]
+    rest = stream.finish()
+    return joined(program, answers if rest is None else [*answers, by_name(program, rest)])
 
 
 def cuts(count: int) -> st.SearchStrategy[list[int]]:

@@ -1,12 +1,11 @@
 """The golden vectors: what the specification wrote down, it still says, and the engine answers."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from kernels.building import VECTORS
-from programs import as_pushed
+from programs import push_cut
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.native import NativeModel
@@ -43,10 +42,6 @@ def test_engine_replays_them_from_python(name: str, isa: str) -> None:
     frames = read(VECTORS / f"{name}.frames").reshape(24, -1)
     stream = model.stream()
     program = programs(np.random.default_rng(2026))[name]
-    pushes = [stream.push(as_pushed(program, frames[a:b])) for a, b in pairwise([0, 1, 8, 24])]
-    parts = [
-        [np.asarray(push[key] if isinstance(push, dict) else push) for push in pushes] for key, _ in program.outputs
-    ]
-    joined = [np.concatenate(part) if part[0].ndim == 2 else part[-1] for part in parts]
-    seen = np.concatenate([*(values.ravel() for values in joined), *stream.states()])
+    found = push_cut(program, stream, frames, [0, 1, 8, 24])
+    seen = np.concatenate([*(found[name].ravel() for name, _ in program.outputs), *stream.states()])
     np.testing.assert_array_equal(seen, expected, strict=True)

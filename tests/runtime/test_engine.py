@@ -3,13 +3,12 @@
 import os
 from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from programs import as_pushed, contract_of, cuts, embedding, frames_for, joined, programs, whole
+from programs import by_name, contract_of, cuts, embedding, frames_for, programs, push_cut, whole
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.errors import BackendError, ChunkError
@@ -24,17 +23,6 @@ CASES = int(os.environ.get("TIDEGATE_CASES", "1000"))  # `make soak` asks for mo
 
 def open_stream(program: Program, isa: str) -> NativeStream:
     return NativeModel(compile_program(program, contract_of(program)), isa).stream()
-
-
-def by_name(program: Program, answer: Array | dict[str, Array]) -> dict[str, Array]:
-    return answer if isinstance(answer, dict) else {program.outputs[0][0]: answer}
-
-
-def push_cut(program: Program, stream: NativeStream, frames: Floats, at: list[int]) -> dict[str, Array]:
-    """Push a stream in pieces, finish it, and join what came out."""
-    answers = [by_name(program, stream.push(as_pushed(program, frames[a:b]))) for a, b in pairwise(at) if b > a]
-    rest = stream.finish()
-    return joined(program, answers if rest is None else [*answers, by_name(program, rest)])
 
 
 @settings(max_examples=CASES, deadline=None)
