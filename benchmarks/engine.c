@@ -60,7 +60,7 @@ static size_t matrix_bytes(const plan_matrix *m) {
 /* The second matrix of an operation is read at every step, the first once a push. */
 static work work_of(const void *plan, uint32_t op) {
   const plan_header header = plan_read_header(plan);
-  const plan_op o = plan_read_op(plan, &header, op);
+  const plan_op o = plan_read_op(&header, op);
   return (work){matrix_bytes(&o.matrices[0]), matrix_bytes(&o.matrices[1])};
 }
 

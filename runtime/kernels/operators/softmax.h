@@ -4,18 +4,20 @@
 
 #include "../src/functions.h"
 
-static inline void frame_softmax(const float *x, size_t n, float *out) {
-  const float most = tide_max(x, n);
-  for (size_t i = 0; i < n; i++) out[i] = tide_flush(tide_exp(tide_flush(x[i]) - most));
-  const float total = tide_sum(out, n);
-  for (size_t i = 0; i < n; i++) out[i] = tide_flush(out[i] / total);
+/* exp(in - most) to `out`; returns the sum. */
+static inline float exponentials(const float *in, size_t n, float most, float *out) {
+  TIDE_EACH(out, n, x, in, tide_flush(tide_exp(tide_flush(x) - most)))
+  return tide_sum(out, n);
 }
 
-static inline void frame_log_softmax(const float *x, size_t n, float *out) {
-  const float most = tide_max(x, n);
-  for (size_t i = 0; i < n; i++) out[i] = tide_flush(tide_exp(tide_flush(x[i]) - most));
-  const float total = tide_log(tide_sum(out, n));
-  for (size_t i = 0; i < n; i++) out[i] = tide_flush((tide_flush(x[i]) - most) - total);
+static inline void frame_softmax(const float *in, size_t n, float *out) {
+  const float total = exponentials(in, n, tide_max(in, n), out);
+  TIDE_EACH(out, n, x, out, tide_flush(x / total))
+}
+
+static inline void frame_log_softmax(const float *in, size_t n, float *out) {
+  const float most = tide_max(in, n), total = tide_log(exponentials(in, n, most, out));
+  TIDE_EACH(out, n, x, in, tide_flush((tide_flush(x) - most) - total))
 }
 
 /* Every function; a plan's function numbers count from 1 in this order. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tanh.h"
+#include "target.h"
 
 /* Where floats are computed as doubles the bits differ; gcc for s390x does so under -std=c11, not under gnu11. */
 #if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0 && __FLT_EVAL_METHOD__ != 16 /* 16: halves alone */
@@ -123,6 +124,61 @@ static inline float tide_sqrt(float x) { return tide_sqrt_of_bits(x); }
 static inline float tide_sqrt(float x) { return sqrtf(x); }
 #endif
 
+/* ---- run by run ---- */
+
+/* Values that loops take at once: a vector in variants that have some, and then the last ones padded with zeros, for
+ * what compilers make of the rest of a loop is more code than the loop (72 KB for all operators in avx512_vnni, so 33).
+ */
+#ifdef LANES
+enum { RUN = LANES };
+#else
+enum { RUN = 1 };
+#endif
+
+/* The last values padded with zeros; with a step of 0 the first one again and again. Apart, or each loop has a copy. */
+static TIDE_APART void tide_load_part(float *run, const float *from, size_t step, size_t left) {
+  for (size_t k = 0; k < RUN; k++) run[k] = k < left ? from[k * step] : 0.0f;
+}
+
+static TIDE_APART void tide_store_part(float *to, const float *run, size_t left) {
+  memcpy(to, run, left * sizeof *run);
+}
+
+static inline void tide_load_run(float *run, const float *from, size_t step, size_t left) {
+  if (step && left >= RUN) memcpy(run, from, RUN * sizeof *run);
+  else tide_load_part(run, from, step, left);
+}
+
+static inline void tide_store_run(float *to, const float *run, size_t left) {
+  if (left >= RUN) memcpy(to, run, RUN * sizeof *run);
+  else tide_store_part(to, run, left);
+}
+
+/* out[i] = value, an expression of x = in[i]. */
+#define TIDE_EACH(out, count, x, in, value)                    \
+  for (size_t at = 0; at < (count); at += RUN) {               \
+    float xs[RUN], results[RUN];                               \
+    tide_load_run(xs, (in) + at, 1, (count) - at);             \
+    _Pragma("GCC unroll 1") for (size_t k = 0; k < RUN; k++) { \
+      const float x = xs[k];                                   \
+      results[k] = value;                                      \
+    }                                                          \
+    tide_store_run((out) + at, results, (count) - at);         \
+  }
+
+/* out[i] = value, an expression of x = one[i * x_step] and y = two[i * y_step], steps 0 or 1. */
+#define TIDE_EACH_TWO(out, count, x, one, x_step, y, two, y_step, value) \
+  for (size_t at = 0; at < (count); at += RUN) {                         \
+    float xs[RUN], ys[RUN], results[RUN];                                \
+    tide_load_run(xs, (one) + at * (x_step), x_step, (count) - at);      \
+    tide_load_run(ys, (two) + at * (y_step), y_step, (count) - at);      \
+    _Pragma("GCC unroll 1") for (size_t k = 0; k < RUN; k++) {           \
+      const float x = xs[k], y = ys[k];                                  \
+      results[k] = value;                                                \
+    }                                                                    \
+    tide_store_run((out) + at, results, (count) - at);                   \
+  }
+
 /* ---- over all features of a frame ---- */
 
 /* Sums go in 8 interleaved lanes, each ascending, then fold by halves: vectors of any machine can do the same. Two
@@ -145,7 +201,7 @@ static inline float tide_fold(float *lanes) {
   return lanes[0];
 }
 
-static inline float tide_sum(const float *x, size_t count) {
+static TIDE_APART float tide_sum(const float *x, size_t count) {
   tide_half low = {0}, high = {0};
   size_t i = 0;
   for (; i + SUM_LANES <= count; i += SUM_LANES) {
@@ -159,7 +215,7 @@ static inline float tide_sum(const float *x, size_t count) {
   return tide_fold(lanes);
 }
 
-static inline float tide_sum_square(const float *x, size_t count) {
+static TIDE_APART float tide_sum_square(const float *x, size_t count) {
   tide_half low = {0}, high = {0};
   size_t i = 0;
   for (; i + SUM_LANES <= count; i += SUM_LANES) {
@@ -192,13 +248,13 @@ static inline float tide_ranked(int32_t rank) {
   return x;
 }
 
-static inline float tide_max(const float *x, size_t count) {
+static TIDE_APART float tide_max(const float *x, size_t count) {
   int32_t most = INT32_MIN;
   for (size_t i = 0; i < count; i++) most = tide_rank(x[i]) > most ? tide_rank(x[i]) : most;
   return tide_ranked(most);
 }
 
-static inline float tide_min(const float *x, size_t count) {
+static TIDE_APART float tide_min(const float *x, size_t count) {
   int32_t least = INT32_MAX;
   for (size_t i = 0; i < count; i++) least = tide_rank(x[i]) < least ? tide_rank(x[i]) : least;
   return tide_ranked(least);

@@ -13,7 +13,7 @@
 #endif
 
 #define TIDE_INLINE static inline __attribute__((always_inline))
-#define TIDE_APART __attribute__((noinline))
+#define TIDE_APART __attribute__((noinline, unused))
 
 /* What a compiler may be too old for. A variant without its instruction set is left out of the list too.
  * avxvnni: known to __builtin_cpu_supports from GCC 12 and Clang 18 on; Apple counts otherwise, and sells none. */
