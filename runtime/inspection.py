@@ -55,6 +55,7 @@ class RecurrentLayer:
             floats; None where another backend runs it.
         bytes: Weights, scales and bias.
         multiply_adds: Multiplications a step.
+        states: Where its states stand in the contract, e.g. `lstm.h_in[1]`; a state of its own has no row behind it.
     """
 
     name: str
@@ -67,6 +68,7 @@ class RecurrentLayer:
     activation_bits: tuple[int, int] | None
     bytes: int
     multiply_adds: int | None
+    states: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
         kind, *record = plans.OP.unpack_from(plan, header.operations_at + plans.OP.size * n)
         own = list(islice(slots, STATE_VECTORS.get(kind, 0)))
         if kind in CELL_KINDS:
-            layers.append(_plan_layer(f"{own[0].name}[{own[0].row}]", CELL_KINDS[kind], *record[11:14]))
+            places = tuple(f"{slot.name}[{slot.row}]" for slot in own)
+            layers.append(replace(_plan_layer(places[0], CELL_KINDS[kind], *record[11:14]), states=places))
     return tuple(layers)
 
 
@@ -165,7 +168,8 @@ def _inspect_graph(path: str, graph: "Graph") -> Inspection:
     from .projection import with_weights
 
     nodes = [with_weights(node) or node for node in graph.nodes]
-    layers = tuple(_graph_layer(graph, node) for node in nodes if node.op_type in GATES)
+    cells = [node for node in nodes if node.op_type in GATES]
+    layers = tuple(replace(_graph_layer(graph, node), states=_states(graph, node)) for node in cells)
     if not layers:
         seen = ", ".join(sorted({node.op_type for node in graph.nodes})[:8])
         raise ModelError(f"{path}: no recurrent node (LSTM, GRU, RNN) in the graph, only {seen}")
@@ -218,6 +222,20 @@ def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
         bytes=sum(weight.bytes for weight in (w, r, bias) if weight),
         multiply_adds=None if features is None else gates * hidden * (features + hidden),
     )
+
+
+def _states(graph: "Graph", node: "onnx.NodeProto") -> tuple[str, ...]:
+    """Return the graph inputs that a recurrent node starts from, with the row where a Split takes one."""
+    inputs = {value.name for value in graph.model.graph.input}
+    found = []
+    for name in node.input[5:7]:
+        row, seen = "", set[str]()
+        while name not in inputs and name not in seen and (maker := graph.producer(name)) is not None:
+            row = f"[{list(maker.output).index(name)}]" if maker.op_type == "Split" else row
+            seen.add(name)
+            name = maker.input[0] if maker.input else ""  # noqa: PLW2901  followed upwards
+        found += [name + row] if name in inputs else []
+    return tuple(found)
 
 
 def _projected_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:

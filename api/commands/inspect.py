@@ -1,22 +1,37 @@
 """`tidegate inspect`: what a model file holds."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from tidegate.commands._options import File, Json
+import typer
+from tidegate.commands._options import File, Json, check_target
 from tidegate.commands._output import contract_table, print_json, show, size
 
 if TYPE_CHECKING:
     from tidegate.commands._output import Parts
     from tidegate.runtime.inspection import Inspection, RecurrentLayer
 
-EXAMPLE = "tidegate inspect kws.int8.onnx"
+EXAMPLE = "tidegate inspect kws.int8.onnx\n  tidegate inspect kws.int8.onnx --svg kws.svg"
 
 
-def command(path: File, as_json: Json = False) -> None:
+def command(
+    path: File,
+    *,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also draw the way of the state as a picture (.svg or .png).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Show a model's contract, layers and backend."""
     from tidegate.runtime.inspection import inspect_file
 
+    if svg is not None:
+        check_target(svg, (".svg", ".png"))
     facts = inspect_file(path)
+    if svg is not None:
+        from tidegate.commands._picture import save
+
+        save(facts, svg)
     if as_json:
         print_json(facts.to_dict())
     else:
