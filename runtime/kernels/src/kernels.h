@@ -117,9 +117,6 @@ static inline uint32_t tide_panel_width(uint32_t panel, uint32_t gates, uint32_t
 /* What a matrix multiplies: its operation's input, or the h that its cell made the step before. */
 typedef enum tide_role { READS_INPUT, READS_OWN_H } tide_role;
 
-/* Ends a frame's codes with what its sums start from; for a matrix with a centre. */
-void tide_centre(const tide_matrix *m, uint8_t *codes);
-
 /* Packs a matrix of `gates` x units rows (gates = 1: any rows) into the arena. The bias has one value a row, or for
  * READS_OWN_H one a unit, of the last gate; NULL stands for zeros. */
 tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates, tide_role role,

@@ -184,39 +184,3 @@ tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias
   if (arena->base) pack_rows(&p, bias);
   return packed;
 }
-
-/* ---- what sums start from ---- */
-
-enum { BYTE_DEPTH = 4, MOST_BYTES = 1024 /* whose sum fits the lanes below */ };
-
-/* The sum of `count` signed bytes, a multiple of 4 up to MOST_BYTES. */
-static int32_t sum_of_bytes(const uint8_t *bytes, uint32_t count) {
-  const uint64_t even = 0x00ff00ff00ff00ffu, flip = 0x8080808080808080u; /* each byte 128 too large: none negative */
-  uint64_t lanes = 0;
-  for (uint32_t i = 0; i < count; i += 8) {
-    uint64_t eight = 0;
-    memcpy(&eight, bytes + i, count - i < 8 ? BYTE_DEPTH : 8);
-    eight ^= flip;
-    lanes += (eight & even) + (eight >> 8 & even);
-  }
-  const uint64_t sum = (lanes & 0xffff) + (lanes >> 16 & 0xffff) + (lanes >> 32 & 0xffff) + (lanes >> 48);
-  return (int32_t)sum - 128 * (int32_t)tide_round_up(count, 8);
-}
-
-static int32_t sum_of_plane(const uint8_t *bytes, uint32_t count) {
-  int32_t sum = 0;
-  for (uint32_t i = 0; i < count; i += MOST_BYTES) {
-    sum += sum_of_bytes(bytes + i, count - i < MOST_BYTES ? count - i : MOST_BYTES);
-  }
-  return sum;
-}
-
-void tide_centre(const tide_matrix *m, uint8_t *codes) {
-  const uint32_t plane = m->starts / 2, most = m->group_steps * BYTE_DEPTH, all = m->steps * BYTE_DEPTH;
-  for (uint32_t group = 0; group < m->groups; group++) {
-    const uint32_t from = group * most, count = all - from < most ? all - from : most;
-    int32_t starts[2] = {-m->centre * sum_of_plane(codes + from, count), 0};
-    if (m->planes == 2) starts[1] = -m->centre * sum_of_plane(codes + plane + from, count);
-    memcpy(codes + m->starts + group * sizeof starts, starts, sizeof starts);
-  }
-}

@@ -55,6 +55,16 @@ TIDE_INLINE __m512i broadcast4(const uint8_t *p) {
   return _mm512_set1_epi32(four);
 }
 
+TIDE_INLINE int32_t sum_bytes(const uint8_t *codes, uint32_t count) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  __m512i sum = _mm512_setzero_si512();
+  for (uint32_t i = 0; i < count; i += 64) {
+    const __mmask16 there = (__mmask16)(count - i < 64 ? (1u << (count - i) / 4) - 1 : 0xffff);
+    DPBUSD(sum, ones, _mm512_maskz_loadu_epi32(there, codes + i));
+  }
+  return _mm512_reduce_add_epi32(sum);
+}
+
 typedef struct sums {
   __m512i low[PANEL], high[PANEL];
 } sums;

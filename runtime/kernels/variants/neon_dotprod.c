@@ -51,6 +51,17 @@ TIDE_INLINE int8x16_t broadcast4(const uint8_t *p) {
   return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
 
+TIDE_INLINE int32_t sum_bytes(const uint8_t *codes, uint32_t count) {
+  int32x4_t sum = vdupq_n_s32(0);
+  uint32_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    sum = vdotq_s32(sum, vdupq_n_s8(1), vreinterpretq_s8_u8(vld1q_u8(codes + i)));
+  }
+  int32_t rest = 0;
+  for (; i < count; i++) rest += (int8_t)codes[i];
+  return vaddvq_s32(sum) + rest;
+}
+
 typedef struct sums {
   int32x4_t low[PANEL], high[PANEL];
 } sums;
