@@ -5,7 +5,7 @@
 # make sanitize  the engine's C tests under the address and undefined-behaviour sanitizers
 # make support  the README's support table, from the golden vectors
 # make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers
-# make speed   the engine beside onnxruntime's int8 LSTM and beside the bounds of the machine, one core
+# make speed   the engine beside onnxruntime's int8 LSTM, beside the bounds of the machine, in every precision; one core
 
 PYTHON ?= python3
 VENV := .venv
@@ -46,6 +46,9 @@ support: setup
 speed: setup
 	$(BIN)/python -m tidegate.benchmarks.speed
 	$(BIN)/python -m tidegate.benchmarks.bounds
+	$(BIN)/python -m tidegate.benchmarks.bounds --cells
+	$(BIN)/python -m tidegate.benchmarks.bounds --whole
+	$(BIN)/python -m tidegate.benchmarks.precisions
 
 peers: setup
 	bash benchmarks/peers/install.sh build/peers

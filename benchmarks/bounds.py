@@ -250,24 +250,29 @@ def run_whole(isa: str | None) -> list[Any]:
         program, target = str(build(Path(name))), Path(name) / "net.tide"
         chosen = NativeModel(whole.nets()[0].whole, isa).isa
 
-        def timed(plan: bytes, steps: int) -> Row:
+        def timed(plan: bytes, steps: int, macs: int = 0) -> Row:
             write_atomic(target, plan)
-            return time_plan([program, str(target), chosen], ("", 0), 16, steps)
+            return time_plan([program, str(target), chosen], ("", macs), 16, steps)
 
-        lines = [_whole_line(net, steps, timed) for net in whole.nets() for steps in CALLS]
+        lines = [whole_line(net, steps, timed) for net in whole.nets() for steps in CALLS]
         environment = observe((chosen,), core)
-    note = "layers: the recurrent layers, each alone. bytes: reading the weights of the linear layers."
-    columns = ["net|", "T", "whole", "layers", "bytes", "ratio", "goal|"]
+    note = (
+        "layers: the recurrent layers, each alone. bytes: reading the weights of the linear layers; macs: their "
+        "multiply-adds at the peak rate. ratio: whole over layers and bytes; to work: over layers and the larger of "
+        "bytes and macs, less than which no W8A16 net can take."
+    )
+    columns = ["net|", "T", "whole", "layers", "bytes", "macs", "ratio", "goal|", "to work"]
     found = Table("Microseconds a push in C of a whole net, and its bound", columns, lines, whole=True)
     return [found, note, f"Machine: {environment.summary()}.", *environment.warnings()]
 
 
-def _whole_line(net: whole.Net, steps: int, timed: Callable[[bytes, int], Row]) -> list[str]:
+def whole_line(net: whole.Net, steps: int, timed: Callable[..., Row]) -> list[str]:
+    """Return the cells of a whole net: its time, its bounds, its ratios."""
     layers = sum(timed(plan, steps).push_us for plan in net.layers)
-    others, push = timed(net.others, steps).read_us, timed(net.whole, steps).push_us
-    ratio = push / (layers + others)
-    figures = [micro(us) for us in (push, layers, others)]
-    return [net.name, str(steps), *figures, f"{ratio:.2f}", verdict(-ratio, _negative(WHOLE_GOAL))]
+    others, push = timed(net.others, steps, whole.LINEAR_MACS), timed(net.whole, steps).push_us
+    ratio, work = push / (layers + others.read_us), push / (layers + max(others.read_us, others.macs_us))
+    figures = [micro(us) for us in (push, layers, others.read_us, others.macs_us)]
+    return [net.name, str(steps), *figures, f"{ratio:.2f}", verdict(-ratio, _negative(WHOLE_GOAL)), f"{work:.2f}"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

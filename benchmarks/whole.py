@@ -13,6 +13,7 @@ from ..runtime.program import Cell, Program
 from .cells import layer
 
 FEATURES, HIDDEN, WIDE, CLASSES, IDS = 40, 128, 256, 192, 500
+LINEAR_MACS = HIDDEN * WIDE + WIDE * CLASSES  # multiply-adds of the linear layers in a step
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ def test_goals_are_judged_within_the_same_run() -> None:
     times = {"W8A16": 2.0, "W8A16g32": 2.2, "W4A16": 2.0, "W4A16g32": 2.4, "float32": 4.8}
     integers, groups = precisions.goals([row(name, us) for name, us in times.items()])
     assert integers == "Integers take at most 0.50 of the time of float32: reached."
-    assert groups.startswith("Groups of 32 with 16-bit activations take 1.10 to 1.20 times")
+    assert groups.startswith("Groups of 32 take 1.10 to 1.20 times")
     assert groups.endswith("short.")
 
 
