@@ -1,7 +1,8 @@
 # make demo    the main job on real recordings: export, quantize, stream, with accuracy and latency
 # make test    everything that must hold: format, lint, types, the suite, the built wheel
 # make check   format, lint and types alone
-# make soak    the engine against its specification, 100 000 random models and streams (about 15 minutes)
+# make soak    the engine against its specification, 100 000 random models and streams, and 10 000 files in every
+#              precision against onnxruntime (about 15 minutes)
 # make sanitize  the engine's C tests under the address and undefined-behaviour sanitizers
 # make support  the README's support table, from the golden vectors
 # make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers
@@ -35,7 +36,8 @@ check: setup
 	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
 soak: setup
-	TIDEGATE_CASES=100000 $(BIN)/python -m pytest tests/runtime/test_engine.py -k however_cut
+	TIDEGATE_CASES=100000 $(BIN)/python -m pytest -n auto tests/runtime/test_engine.py tests/quant/test_precisions.py \
+		-k "however_cut or any_precision_of_any_weight"
 
 sanitize: setup
 	$(BIN)/python -m pytest tests/kernels/test_sanitizers.py
