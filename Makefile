@@ -4,6 +4,8 @@
 # make soak    the engine against its specification, 100 000 random models and streams, and 10 000 files in every
 #              precision against onnxruntime (about 15 minutes)
 # make sanitize  the engine's C tests under the address and undefined-behaviour sanitizers
+# make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
+# make damage  every truncation and every flipped bit of four plans, under the sanitizers
 # make support  the README's support table, from the golden vectors
 # make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers
 # make speed   the engine beside onnxruntime's int8 LSTM, beside the bounds of the machine, in every precision; one core
@@ -18,7 +20,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
-.PHONY: demo test check support soak sanitize speed peers setup needs clean
+.PHONY: demo test check support soak sanitize fuzz damage speed peers setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -41,6 +43,12 @@ soak: setup
 
 sanitize: setup
 	$(BIN)/python -m pytest tests/kernels/test_sanitizers.py
+
+fuzz: setup
+	$(BIN)/python tests/fuzzing/fuzz.py
+
+damage: setup
+	TIDEGATE_FLIP_STRIDE=1 $(BIN)/python -m pytest -s tests/kernels/test_sanitizers.py -k damaged
 
 support: setup
 	$(BIN)/python tests/support.py

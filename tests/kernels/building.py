@@ -43,8 +43,10 @@ def build(folder: Path, compiler: str, *flags: str, source: Path = KERNELS) -> P
         source: The engine, or an altered copy.
     """
     cmake, all_flags = require("cmake"), " ".join(["-Werror", *flags])
-    compiler = require(compiler)
-    run(cmake, "-S", source, "-B", folder, f"-DCMAKE_C_COMPILER={compiler}", f"-DCMAKE_C_FLAGS={all_flags}")
+    options = [f"-DCMAKE_C_COMPILER={require(compiler)}", f"-DCMAKE_C_FLAGS={all_flags}"]
+    if any(flag.startswith("-fsanitize") for flag in flags):
+        options.append("-DTIDEGATE_OPTIMIZE=-O1")
+    run(cmake, "-S", source, "-B", folder, *options)
     run(cmake, "--build", folder, "--parallel", "2")
     return folder / "tests"
 

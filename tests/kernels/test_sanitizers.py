@@ -1,7 +1,11 @@
 """The C tests run clean under the address and undefined-behaviour sanitizers."""
 
+import os
+import re
 from pathlib import Path
 
+import pytest
+from fuzzing.plans import missing, reference_plans
 from kernels.building import build, check, float_vectors, run
 from tidegate.runtime import _kernels
 
@@ -14,11 +18,33 @@ FLAGS = (
 )
 
 
-def test_c_tests_are_clean(tmp_path: Path) -> None:
-    programs = build(tmp_path, "cc", *FLAGS)
-    assert check(programs, plans=200) == set(_kernels.variants())
-    run(programs / "threads", "5")
-    run(programs / "realtime", *float_vectors())
+STRIDE = os.environ.get("TIDEGATE_FLIP_STRIDE", "9")  # odd, so that every bit of a byte has its turn
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine's test programs under both sanitizers."""
+    return build(tmp_path_factory.mktemp("sanitized"), "cc", *FLAGS)
+
+
+def test_c_tests_are_clean(sanitized: Path) -> None:
+    assert check(sanitized, plans=200) == set(_kernels.variants())
+    run(sanitized / "threads", "5")
+    run(sanitized / "realtime", *float_vectors())
+
+
+def test_damaged_plans_are_refused_by_name_or_run_within_bounds(sanitized: Path, tmp_path: Path) -> None:
+    """Every truncation and one flipped bit of STRIDE, the flips again under a repaired hash; all by `make damage`."""
+    plans = reference_plans()
+    assert not missing()
+    for name, plan in plans.items():
+        (tmp_path / f"{name}.tide").write_bytes(plan)
+    said = run(sanitized / "damage", STRIDE, *(tmp_path / name for name in plans))
+    print(said)
+    flips, refused, ran = map(int, re.findall(r"\d+", said)[1:])
+    assert flips == refused + ran == sum(-(-8 * len(plan) // int(STRIDE)) for plan in plans.values())
+    assert refused > flips // 20
+    assert ran > flips // 2
 
 
 def test_row_34_one_model_in_many_threads_is_clean_under_the_thread_sanitizer(tmp_path: Path) -> None:

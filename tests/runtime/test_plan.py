@@ -19,9 +19,12 @@ from tidegate.runtime.operators import (
     Embedding,
     LayerNorm,
     Map,
+    Operator,
     Reduce,
     Slice,
+    Slot,
     Softmax,
+    Window,
 )
 from tidegate.runtime.operators.pointwise import CONSTANTS
 from tidegate.runtime.plan import HASHED_FROM, HEADER, OP, c_source, compile_program, seal
@@ -198,6 +201,46 @@ def test_weight_code_minus_128_is_refused() -> None:
     plan[codes] = 0x80
     with pytest.raises(PlanError, match=r"operation 0: w\.codes is 128, wanted 127"):
         NativeModel(seal(plan))
+
+
+# ---- small plans that ask for much ----
+
+
+def plan_of(*ops: Operator, width: int = 3) -> bytearray:
+    program = Program(width, ops, (("y", len(ops)),))
+    return bytearray(compile_program(program, contract_of(program)))
+
+
+def test_array_that_serves_twice_is_refused() -> None:
+    """Else a plan of some KB could make a thousand matrices of one, and checking it would take as long."""
+    rng = np.random.default_rng(0)
+    layers = [Linear((i,), matrix(rng, 64, 64, Reading.FRAME, 16), np.ones(64, np.float32)) for i in range(3)]
+    plan = plan_of(*layers, width=64)
+    for field in (48, 56, 192):  # codes, scales, bias of the second and third as those of the first
+        for op in (1, 2):
+            plan[at_op(op, field) : at_op(op, field + 8)] = plan[at_op(0, field) : at_op(0, field + 8)]
+    with pytest.raises(PlanError, match=rf"plan, operation 1: size of all arrays is \d+, wanted {len(plan) // 2}"):
+        NativeModel(shortened(plan))
+
+
+def shortened(plan: bytearray) -> bytes:
+    """Return a plan without its second half, where the arrays are that nothing names any more."""
+    half = plan[: len(plan) // 2]
+    struct.pack_into("<Q", half, 48, len(half))
+    return seal(half)
+
+
+def test_values_that_are_too_wide_together_are_refused() -> None:
+    widening = [Slice((0,), 0, 1, 1)] + [Concat((i, i)) for i in range(1, 15)]  # 16384 features
+    many = widening + [Map((15,), "tanh")] * 70
+    with pytest.raises(PlanError, match="width of all values is 1064959, wanted 1048576"):
+        NativeModel(bytes(plan_of(*many)))
+
+
+def test_windows_that_carry_too_much_together_are_refused() -> None:
+    windows = [Window((0,), 2, 200_000, 1, Slot(f"w{i}.tail", 0)) for i in range(6)]
+    with pytest.raises(PlanError, match="operation 5: tails of all windows is 1200000, wanted 1048576"):
+        NativeModel(bytes(plan_of(*windows, width=1)))
 
 
 def test_damaged_plan_file_is_refused_by_load(tmp_path: Path) -> None:

@@ -18,9 +18,14 @@ static plan_shape shape(const plan_op *op, const plan_shape *in) {
 
 static int check(const plan_check *c) {
   const uint32_t *n = c->op.counts;
-  return plan_timed(c) && plan_within(c, "kernel", n[KERNEL], 2, PLAN_MAX_WIDTH) &&
-         plan_within(c, "dilation", n[DILATION], 1, PLAN_MAX_TAIL) &&
-         plan_within(c, "tail", reach(n) * c->in[0].width, 1, PLAN_MAX_TAIL) &&
+  if (!plan_timed(c) || !plan_within(c, "kernel", n[KERNEL], 2, PLAN_MAX_WIDTH) ||
+      !plan_within(c, "dilation", n[DILATION], 1, PLAN_MAX_TAIL)) {
+    return 0;
+  }
+  const uint64_t tail = reach(n) * c->in[0].width;
+  c->totals->tails += tail;
+  return plan_within(c, "tail", tail, 1, PLAN_MAX_TAIL) &&
+         plan_within(c, "tails of all windows", c->totals->tails, 0, PLAN_MAX_TAIL) &&
          plan_within(c, "lookahead", n[LOOKAHEAD], 0, reach(n));
 }
 

@@ -315,7 +315,7 @@ const float *tide_held(const tide_stream *stream, uint32_t op, size_t *count) {
   const op_held *held = &stream->states[op].held;
   const size_t width = held->count ? tide_held_width(&stream->model->ops[op]) : 0;
   *count = held->count * width;
-  return held->rows + held->first * width;
+  return held->rows ? held->rows + held->first * width : NULL;
 }
 
 /* Puts what late operations hold back in place. */
@@ -442,8 +442,9 @@ static int run_all(tide_stream *stream, const float *frames, size_t count, int c
   int more = closing;
   for (size_t done = 0; done < count || more;) {
     const uint32_t rows = count - done < most ? (uint32_t)(count - done) : most;
+    const float *x = frames ? frames + done * width : NULL;
     more = 0;
-    if (!run_pass(stream, frames + done * width, rows, closing && done + rows == count, &more)) return 0;
+    if (!run_pass(stream, x, rows, closing && done + rows == count, &more)) return 0;
     copy_outputs(stream, 1, outputs);
     count_rows(stream);
     done += rows;

@@ -133,12 +133,14 @@ int plan_held_ok(const plan_check *c, uint64_t rows, uint32_t width) {
   return plan_within(c, "held values", rows * width, 0, PLAN_MAX_HELD);
 }
 
-/* An array must start on a cache line, behind the header, and end within the plan. */
+/* An array must start on a cache line, behind the header, and end within the plan. None serves twice, so all together
+ * are no longer than the plan. */
 static int array(const plan_check *c, const char *field, uint64_t offset, uint64_t bytes) {
   if (offset % TIDE_ALIGNMENT) return plan_refuse(c, field, offset, offset / TIDE_ALIGNMENT * TIDE_ALIGNMENT);
   if (offset < PLAN_HEADER_BYTES) return plan_refuse(c, field, offset, PLAN_HEADER_BYTES);
   if (offset > c->bytes || bytes > c->bytes - offset) return plan_refuse(c, field, offset, c->bytes);
-  return 1;
+  c->totals->array_bytes += bytes;
+  return plan_within(c, "size of all arrays", c->totals->array_bytes, 0, c->bytes);
 }
 
 /* Value `index` of an array of a plan. */
@@ -314,7 +316,10 @@ static int check_op(plan_check *c, const plan_shape *values) {
     if (!plan_equal(c, "input is ids", (uint64_t)c->in[i].ids, (uint64_t)operator->ids)) return 0;
   }
   c->out = operator->shape(&c->op, c->in);
-  return plan_within(c, "width", c->out.width, 1, PLAN_MAX_WIDTH) && operator->check(c) && clock_op(c, operator);
+  c->totals->widths += c->out.width;
+  return plan_within(c, "width", c->out.width, 1, PLAN_MAX_WIDTH) &&
+         plan_within(c, "width of all values", c->totals->widths, 0, PLAN_MAX_WIDTHS) && operator->check(c) &&
+         clock_op(c, operator);
 }
 
 static int check_plan(plan_check *c) {
@@ -339,7 +344,8 @@ static int check_plan(plan_check *c) {
 }
 
 tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault) {
-  plan_check c = {.plan = plan, .bytes = bytes, .fault = fault, .index = TIDE_NO_OP};
+  plan_totals totals = {0};
+  plan_check c = {.plan = plan, .bytes = bytes, .fault = fault, .totals = &totals, .index = TIDE_NO_OP};
   return check_plan(&c) ? TIDE_OK : TIDE_E_PLAN;
 }
 

@@ -16,7 +16,8 @@ enum {
   PLAN_OP_BYTES = 256,
   PLAN_MAX_OPS = TIDE_MAX_OPS,
   PLAN_MAX_WIDTH = 16384,
-  PLAN_MAX_TAIL = 1 << 20,   /* values that a window carries */
+  PLAN_MAX_WIDTHS = 1 << 20, /* of all values together */
+  PLAN_MAX_TAIL = 1 << 20,   /* values that all windows carry */
   PLAN_MAX_FRAMES = 1 << 20, /* of a block, of its lookahead, of a stream that is one block */
   PLAN_MAX_HELD = 1 << 27,   /* values that an operation holds back */
   PLAN_MAX_IDS = 1 << 24,    /* ids reach the engine as floats, which are exact below */
@@ -94,12 +95,18 @@ typedef struct plan_shape {
 
 /* ---- checking an operation of a plan from a stranger ---- */
 
+/* What the operations so far ask for. Bounds on it bound the memory and the time that a small plan can cost. */
+typedef struct plan_totals {
+  uint64_t array_bytes, widths, tails;
+} plan_totals;
+
 /* One operation under scrutiny. The functions below return 1, or put down the fault and return 0. */
 typedef struct plan_check {
   const uint8_t *plan, *record;
   uint8_t *native; /* where arrays go in this machine's byte order, at their offsets; NULL: nowhere */
   uint64_t bytes;
   tide_fault *fault;
+  plan_totals *totals;
   uint32_t index;
   plan_op op;
   plan_shape in[PLAN_INPUTS], out;

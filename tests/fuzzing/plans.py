@@ -1,0 +1,127 @@
+"""Four small plans that hold every operator and every width of weights.
+
+They are what tests damage bit by bit, and what the fuzzer starts from.
+"""
+
+import numpy as np
+from programs import cell, lstm_projected, matrix
+from tidegate.runtime.contract import Blocks, Contract, Port
+from tidegate.runtime.operators import (
+    OPERATORS,
+    Align,
+    Backward,
+    Binary,
+    BlockStart,
+    Concat,
+    Elementwise,
+    Embedding,
+    Last,
+    LayerNorm,
+    Linear,
+    Map,
+    Operator,
+    Reduce,
+    Slice,
+    Slot,
+    Softmax,
+    Window,
+)
+from tidegate.runtime.operators.matrix import FLOAT, Reading
+from tidegate.runtime.plan import compile_program
+from tidegate.runtime.program import Program
+
+FRAME = Reading.FRAME
+
+
+def _ones(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.ones(count, np.float32)
+
+
+def _program(width: int, ops: list[Operator], *, ids: bool = False) -> Program:
+    return Program(width, tuple(ops), (("last", len(ops)), ("first", 1)), ids)
+
+
+def cells() -> Program:
+    """Return each cell, each in another format."""
+    rng = np.random.default_rng(0)
+    return _program(
+        3,
+        [
+            cell(rng, 0, (3, 2), FRAME, 16, kind="lstm"),
+            cell(rng, 0, (3, 2), FRAME, 8, kind="gru", weights=(4, 8)),
+            cell(rng, 0, (3, 2), FRAME, 16, kind="tanh", weights=(16, 0)),
+            cell(rng, 0, (3, 2), FRAME, 16, kind="relu", weights=(FLOAT, 0)),
+            lstm_projected(rng, 0, (3, 2, 2), FRAME, 16, weights=(4, 0)),
+            Concat((1, 5)),
+            Linear((6,), matrix(rng, 2, 4, FRAME, 16, weights=(16, 8)), _ones(2)),
+        ],
+    )
+
+
+def functions() -> Program:
+    """Return an operator of each kind that computes in floats, between a window and a linear layer."""
+    rng = np.random.default_rng(1)
+    return _program(
+        3,
+        [
+            Window((0,), 2, 1, 3, Slot("tail", 0)),
+            Linear((1,), matrix(rng, 4, 6, FRAME, 16), _ones(4)),
+            Map((2,), "leaky_relu", (0.5,)),
+            Elementwise((3,), "div", _ones(4)),
+            LayerNorm((4,), _ones(4), _ones(4), 2.0**-16),
+            Slice((5,), 1, 2, 2),
+            Reduce((6,), "l2"),
+            Binary((5, 7), "mul"),
+            Last((8,)),
+            Softmax((9,), "softmax"),
+        ],
+    )
+
+
+def lookups() -> Program:
+    """Return tables of ids, an LSTM on them, the last frame."""
+    rng = np.random.default_rng(2)
+    return _program(
+        1,
+        [
+            Embedding((0,), matrix(rng, 5, 3, FRAME, 16)),
+            Embedding((0,), matrix(rng, 5, 9, FRAME, 16, weights=(4, 8))),
+            Embedding((0,), rng.normal(0, 1, (5, 3)).astype(np.float32)),
+            Binary((1, 3), "add"),
+            cell(rng, 4, (3, 2), FRAME, 16, kind="lstm", weights=(8, 8)),
+            Last((5,)),
+        ],
+        ids=True,
+    )
+
+
+def late() -> Program:
+    """Return both directions of a layer in blocks, joined, and a window that looks ahead."""
+    rng = np.random.default_rng(3)
+    blocks = Blocks(4, 2)
+    forward = cell(rng, 0, (3, 2), FRAME, 16, kind="lstm")
+    ops: tuple[Operator, ...] = (
+        forward,
+        Backward((0,), cell(rng, 0, (3, 2), FRAME, 16, kind="gru"), blocks),
+        Align((2, 1)),
+        Concat((3, 2)),
+        BlockStart((2,), blocks),
+        Window((0,), 3, 1, 3, Slot("tail", 0), 1),
+    )
+    return Program(3, ops, (("last", 4), ("first", 5), ("window", 6)), blocks=blocks)
+
+
+def _programs() -> dict[str, Program]:
+    return {"cells": cells(), "functions": functions(), "lookups": lookups(), "late": late()}
+
+
+def reference_plans() -> dict[str, bytes]:
+    """Return the plans by name; their text is short, for the engine does not read it."""
+    contract = Contract((Port("x", 0, None),), (Port("last", None, None),), ())
+    return {name: compile_program(program, contract) for name, program in _programs().items()}
+
+
+def missing() -> set[str]:
+    """Return the operators that no plan holds."""
+    held = {type(op) for program in _programs().values() for op in program.ops}
+    return {operator.__name__ for operator in set(OPERATORS) - held}

@@ -1,0 +1,31 @@
+"""The fuzz targets run, briefly; the ledger tells of long runs."""
+
+from pathlib import Path
+
+import pytest
+from fuzzing.fuzz import MOST_KEPT, TARGETS, build, corpus_of, fuzz
+
+EXECUTIONS = 100_000
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The targets under libFuzzer and the sanitizers."""
+    return build(tmp_path_factory.mktemp("fuzz"))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_fuzzed_plans_and_snapshots_are_refused_by_name_or_run_within_bounds(
+    programs: dict[str, Path], target: str, tmp_path: Path
+) -> None:
+    done = fuzz(target, programs[target], tmp_path, EXECUTIONS, seed=1)
+    print(f"{target}: {done.executions} executions in {done.seconds:.0f} s")
+    assert not done.finding
+    assert done.executions >= EXECUTIONS
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_corpus_is_kept_and_small(target: str) -> None:
+    sizes = [path.stat().st_size for path in corpus_of(target).iterdir()]
+    assert 0 < len(sizes) <= MOST_KEPT
+    assert sum(sizes) < 500_000
