@@ -1,5 +1,6 @@
 """`tidegate bench`: one model file, or a suite, on peers; what it finds is a Result."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -8,9 +9,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from ..runtime._kernels import variants
 from ..runtime.arrays import Array
 from ..runtime.errors import ChunkError, ModelError
 from ..runtime.inspection import inspect_file
+from ..runtime.native import ISA_VARIABLE
 from ..runtime.onnxruntime_backend import refuse_unfinite
 from . import lstms
 from .environment import observe
@@ -36,7 +39,7 @@ OTHER_CELLS = tuple(
 CELLS = {case.name: case for case in (*lstms.CASES.values(), *PUBLIC_SIZES, *OTHER_CELLS)}
 
 Make = Callable[[Path], Job]
-Shown = Callable[[Row], None]
+Shown = Callable[[Sequence[Row]], None]
 
 
 def bench_file(
@@ -60,45 +63,28 @@ def bench_file(
         signal: float32 `[frames, features]`, streamed over and over; None: noise.
         steps: Frames of a chunk.
         progress: Called with the share done and what is going on.
-        shown: Called with each row as it is there.
+        shown: Called with the rows of each job as they are there.
 
     Raises:
         ModelError: The file is not a streaming ONNX file, or says no rate where one is needed.
         ChunkError: The signal does not fit.
     """
     facts = inspect_file(path)
-    contract = facts.contract
-    if contract is None:
+    if facts.contract is None:
         raise ModelError(f"{path}: it has no streaming contract; export or lift it with tidegate")
-    if not closed and not settings.rate:
-        if contract.frame_seconds is None:
-            raise ModelError(f"{path}: its contract states no rate; say --rate 100/s or --hop 10ms, or --closed")
-        settings = replace(settings, rate=1 / (contract.frame_seconds * steps))
+    if not closed and not settings.rate and facts.contract.frame_seconds is None:
+        raise ModelError(f"{path}: its contract states no rate; say --rate 100/s or --hop 10ms, or --closed")
     frames = _noise(facts.features or 1) if signal is None else signal
     if frames.ndim != 2 or frames.shape[1] != facts.features:
         raise ChunkError(f"signal has shape {frames.shape}, wanted (frames, {facts.features})")
     refuse_unfinite(frames)
-    return bench(
-        [lambda folder: file_job(folder, path.name, path, frames, steps)],
-        peers,
-        settings,
-        progress=progress,
-        shown=shown,
-    )
+    made: list[Make] = [lambda folder: file_job(folder, path.name, path, frames, steps)]
+    return bench(made, peers, settings, closed=closed, progress=progress, shown=shown)
 
 
-def bench_cells(
-    cases: Iterable[lstms.Case],
-    steps: Sequence[int],
-    peers: Sequence[str],
-    settings: Settings,
-    *,
-    progress: Progress | None = None,
-    shown: Shown | None = None,
-) -> Result:
-    """Measure stacks of recurrent layers, each at each number of frames a chunk."""
-    made = [_stack(case, count) for case in cases for count in steps]
-    return bench(made, peers, settings, progress=progress, shown=shown)
+def cell_jobs(cases: Iterable[lstms.Case], steps: Sequence[int]) -> list[Make]:
+    """Return what makes the jobs of stacks of recurrent layers, each at each number of frames a chunk."""
+    return [_stack(case, count) for case in cases for count in steps]
 
 
 def _stack(case: lstms.Case, steps: int) -> Make:
@@ -110,21 +96,30 @@ def bench(
     peers: Sequence[str],
     settings: Settings,
     *,
+    closed: bool = False,
     progress: Progress | None = None,
     shown: Shown | None = None,
 ) -> Result:
-    """Measure jobs one after the other."""
+    """Measure jobs one after the other.
+
+    Args:
+        jobs: What makes each in a folder.
+        peers: Names of peers.
+        settings: How to measure; a rate of 0 stands for that of each job's own source.
+        closed: In a closed loop all the same; a job whose source has no rate is in one anyway.
+        progress: Called with the share done and what is going on.
+        shown: Called with the rows of each job as they are there.
+    """
     rows: list[Row] = []
     with pinned() if settings.core is None else nullcontext(settings.core) as core, TemporaryDirectory() as folder:
-        environment = observe((), core)
+        environment = observe((os.environ.get(ISA_VARIABLE) or variants()[0],), core)
         for number, make in enumerate(jobs):
             job = make(Path(folder, str(number)))
-
-            found = run_job(job, peers, replace(settings, core=core), _part(progress, number, len(jobs)))
+            rate = 0.0 if closed else settings.rate or job.rate
+            found = run_job(job, peers, replace(settings, core=core, rate=rate), _part(progress, number, len(jobs)))
             rows += found
             if shown is not None:
-                for row in found:
-                    shown(row)
+                shown(found)
     return Result(environment, tuple(rows), tuple(environment.warnings() + warnings_of(rows)))
 
 

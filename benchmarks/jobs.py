@@ -6,6 +6,7 @@ import numpy as np
 
 from ..runtime import plan as plans
 from ..runtime.arrays import Array
+from ..runtime.contract import Contract
 from ..runtime.errors import ChunkError, ModelError
 from ..runtime.files import MAX_FILE_BYTES, read_bytes
 from ..runtime.graph import Graph
@@ -38,10 +39,10 @@ def file_job(folder: Path, name: str, path: Path, signal: Array, steps: int) -> 
         ModelError: The file is not a model.
         ChunkError: The signal does not fit, or is shorter than two chunks.
     """
-    job = Job(_made(folder), name, steps, None)
     if plans.is_plan(path):
-        return _plan_job(job, read_bytes(path, MAX_FILE_BYTES), signal)
+        return _plan_job(folder, name, read_bytes(path, MAX_FILE_BYTES), signal, steps)
     graph = Graph.load(path)
+    job = Job(_made(folder), name, steps, None, _rate(graph.contract, steps))
     if graph.metadata(QUANTIZATION_KEY) is not None:
         graph.save(job.made(GIVEN))
     return _written(job, graph, signal)
@@ -52,9 +53,16 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _plan_job(job: Job, plan: bytes, signal: Array) -> Job:
+def _rate(contract: Contract, steps: int) -> float:
+    """Return the chunks a second that a contract states, or 0."""
+    return 0.0 if contract.frame_seconds is None else 1 / (contract.frame_seconds * steps)
+
+
+def _plan_job(folder: Path, name: str, plan: bytes, signal: Array, steps: int) -> Job:
+    contract = plans.read_text(plan).contract
+    job = Job(_made(folder), name, steps, None, _rate(contract, steps))
     job.made(PLAN).write_bytes(plan)
-    job.made(CONTRACT).write_text(plans.read_text(plan).contract.to_json())
+    job.made(CONTRACT).write_text(contract.to_json())
     job.made(INEXACT).write_text("a compiled plan holds no float model to run in float64")
     return _signed(job, signal)
 

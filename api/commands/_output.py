@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -38,6 +39,13 @@ def show(parts: "Parts") -> None:
 def print_json(fields: dict[str, Any]) -> None:
     """Print JSON on standard output."""
     typer.echo(json.dumps(fields, indent=1, default=str))
+
+
+def save_json(path: Path, fields: dict[str, Any]) -> None:
+    """Write JSON; a crash leaves the old file or the new one."""
+    from tidegate.runtime.files import write_atomic
+
+    write_atomic(path, json.dumps(fields, indent=1, default=str).encode() + b"\n")
 
 
 def complain(text: str) -> None:

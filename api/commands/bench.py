@@ -1,21 +1,20 @@
 """`tidegate bench`: latency, accuracy and footprint, ours and others'; and two such results compared."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tidegate.commands._options import Chunk, check_target, duration, rate_of
-from tidegate.commands._output import print_json, show
+from tidegate.commands._output import print_json, save_json, show
 from tidegate.runtime.errors import ChunkError
 
 if TYPE_CHECKING:
     from tidegate.benchmarks.measured import Settings
     from tidegate.benchmarks.progress import Progress
-    from tidegate.benchmarks.results import Result
+    from tidegate.benchmarks.results import Result, Row
     from tidegate.commands._output import Parts
 
 EXAMPLE = (
@@ -29,6 +28,9 @@ class Suite(StrEnum):
     """What is run in place of a file."""
 
     cells = "cells"
+    real = "real"
+    families = "families"
+    streams = "streams"
 
 
 def command(
@@ -49,10 +51,15 @@ def command(
     chunk: Chunk = 1,
     cases: Annotated[str | None, typer.Option(metavar="NAMES", help="Cases of a suite, with commas.")] = None,
     steps: Annotated[str, typer.Option(metavar="N,N", help="Frames of a chunk in a suite.")] = "1,4,16",
+    data: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Weights and recordings of the suite real.")
+    ] = None,
     source: Annotated[
         Path | None, typer.Option("--input", metavar="FILE", help="A .npy signal (frames, features); default: noise.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.01, help="Time of each variant in each process.")] = 2.0,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.01, help="Time of each variant in each process: 2; of the suite streams: 60.")
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Fresh processes of each variant.")] = 5,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write every figure.")] = None,
     page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")] = None,
@@ -66,24 +73,34 @@ def command(
 
     `compare` exits with 1 when a row became slower beyond what the intervals explain, and by 5 % at least.
     """
-    from tidegate.benchmarks.measured import Settings
-
     if what and what[0] == "compare":
         _compare(what[1:], json_file)
         return
-    for target in (json_file, page):
-        if target is not None:
-            check_target(target)
-    stall = 0.0 if inject_stall is None else duration(inject_stall)
-    settings = Settings(rate_of(rate, hop), seconds, processes, stall=stall, cold=cold)
+    if suite in (Suite.families, Suite.streams):
+        _tables(suite, seconds or 60.0, json_file)
+        return
+    _check_targets(json_file, page)
+    settings = _settings(rate_of(rate, hop), seconds or 2.0, processes, inject_stall, cold=cold)
     names = _peers(peers, "all" if suite else "onnxruntime")
     if suite is not None:
-        result = _suite(settings, names, cases, steps)
+        result = _suite(suite, settings, names, cases=cases, steps=steps, data=data, closed=closed)
     elif what is not None and len(what) == 1:
         result = _file(Path(what[0]), settings, names, source, chunk=chunk, closed=closed)
     else:
         raise typer.BadParameter("wanted a file, --suite NAME, or compare A.json B.json")
     _finish(result, json_file, page, pictures)
+
+
+def _check_targets(*targets: Path | None) -> None:
+    for target in targets:
+        if target is not None:
+            check_target(target)
+
+
+def _settings(rate: float, seconds: float, processes: int, stall: str | None, *, cold: bool) -> "Settings":
+    from tidegate.benchmarks.measured import Settings
+
+    return Settings(rate, seconds, processes, stall=0.0 if stall is None else duration(stall), cold=cold)
 
 
 def _file(
@@ -94,21 +111,61 @@ def _file(
 
     signal = None if source is None else read_array(source).astype("float32")
     with _showing() as progress, _naming(source):
-        return bench_file(path, peers, settings, signal=signal, steps=chunk, closed=closed, progress=progress)
-
-
-def _suite(settings: "Settings", peers: list[str], cases: str | None, steps: str) -> "Result":
-    from tidegate.benchmarks.bench import CELLS, bench_cells
-
-    names = list(CELLS) if cases is None else cases.split(",")
-    for name in names:
-        if name not in CELLS:
-            raise typer.BadParameter(f"no case {name!r}; there are {', '.join(CELLS)}")
-    counts = [int(count) for count in steps.split(",")]
-    with _showing() as progress:
-        return bench_cells(
-            [CELLS[name] for name in names], counts, peers, replace(settings, rate=0.0), progress=progress
+        return bench_file(
+            path, peers, settings, signal=signal, steps=chunk, closed=closed, progress=progress, shown=_show_case
         )
+
+
+def _suite(
+    suite: Suite,
+    settings: "Settings",
+    peers: list[str],
+    *,
+    cases: str | None,
+    steps: str,
+    data: Path | None,
+    closed: bool,
+) -> "Result":
+    from tidegate.benchmarks.bench import CELLS, bench, cell_jobs
+
+    if suite is Suite.real:
+        from tidegate.benchmarks.real import real_jobs
+        from tidegate.benchmarks.tasks.task import DEFAULT_DATA
+
+        jobs = list(real_jobs(data or DEFAULT_DATA))
+    else:
+        names = list(CELLS) if cases is None else cases.split(",")
+        for name in names:
+            if name not in CELLS:
+                raise typer.BadParameter(f"no case {name!r}; there are {', '.join(CELLS)}")
+        jobs = cell_jobs([CELLS[name] for name in names], [int(count) for count in steps.split(",")])
+    with _showing() as progress:
+        return bench(jobs, peers, settings, closed=closed, progress=progress, shown=_show_case)
+
+
+def _show_case(rows: "Sequence[Row]") -> None:
+    """Print the rows of one case as soon as they are there."""
+    show(_case(rows))
+
+
+def _tables(suite: Suite, seconds: float, json_file: Path | None) -> None:
+    """Run a suite whose result is tables."""
+    from dataclasses import asdict
+
+    from tidegate.benchmarks import families, recall, streams
+
+    with _showing() as progress:
+        if suite is Suite.streams:
+            held = streams.measure(seconds=seconds, progress=progress)
+            found: dict[str, Sequence[Any]] = {"streams": held}
+            tables = [streams.table(held)]
+        else:
+            costs, recalled = families.costs(progress=progress), recall.recalls(progress=progress)
+            found = {"costs": costs, "recalls": recalled}
+            tables = [*families.cost_tables(costs), recall.table(recalled)]
+    show(iter(tables))
+    if json_file is not None:
+        save_json(json_file, {name: [asdict(one) for one in rows] for name, rows in found.items()})
 
 
 def _compare(files: list[str], json_file: Path | None) -> None:
@@ -153,15 +210,16 @@ def _finish(result: "Result", json_file: Path | None, page: Path | None, picture
 
 
 def _parts(result: "Result") -> "Parts":
-    from tidegate.benchmarks.bench_tables import latency, refusals
-    from tidegate.benchmarks.page import cases_of
-
-    for _, rows in cases_of(result.rows):
-        if any(row.p50_us is not None for row in rows):
-            yield latency(rows)
-        yield from (f"Left out: {line}." for line in refusals(rows))
     yield f"Machine: {result.environment.summary()}."
     yield from (f"warning: {text}" for text in result.warnings)
+
+
+def _case(rows: "Sequence[Row]") -> "Parts":
+    from tidegate.benchmarks.bench_tables import latency, refusals
+
+    if any(row.p50_us is not None for row in rows):
+        yield latency(rows)
+    yield from (f"Left out: {line}." for line in refusals(rows))
 
 
 @contextmanager

@@ -66,12 +66,14 @@ class Job:
         case: Its name.
         steps: Frames of a chunk.
         stack: The sizes of a stack; None for a whole net.
+        rate: Chunks a second of its source; 0 where nothing says it.
     """
 
     folder: Path
     case: str
     steps: int
     stack: Stack | None
+    rate: float = 0.0
 
     def save(self) -> None:
         """Write `job.json` into the folder."""
@@ -83,7 +85,7 @@ class Job:
         """Read what `save` wrote."""
         fields = json.loads((folder / "job.json").read_text())
         stack = None if fields["stack"] is None else Stack(**fields["stack"])
-        return cls(folder, fields["case"], fields["steps"], stack)
+        return cls(folder, fields["case"], fields["steps"], stack, fields["rate"])
 
     @property
     def model(self) -> Path:

@@ -1,41 +1,14 @@
 """The open and the closed loop, on a clock of their own: nothing sleeps."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import numpy as np
 import pytest
+from clocks import Time
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate.benchmarks.peers.loops import EVICTIONS, LEAD, SETTLE, Clock, Course, run
+from tidegate.benchmarks.peers.loops import EVICTIONS, LEAD, SETTLE, Course, run
 
 MS = 1_000_000
 CHUNKS = [np.zeros((1, 3), np.float32)] * 3
-
-
-@dataclass
-class Time:
-    """A clock that moves when it is told to."""
-
-    now: int = 0
-    slept: list[int] = field(default_factory=list)
-
-    def clock(self) -> Clock:
-        """Return it as the loops take it."""
-        return Clock(lambda: self.now, self.sleep_until)
-
-    def sleep_until(self, instant: int) -> None:
-        """Move to an instant, unless it is past."""
-        self.slept.append(instant)
-        self.now = max(self.now, instant)
-
-    def step(self, took: int) -> Callable[[object], None]:
-        """Return a stepper that takes a time."""
-
-        def step(_: object) -> None:
-            self.now += took
-
-        return step
 
 
 @pytest.mark.parametrize("period", [10 * MS, 0])
