@@ -69,7 +69,10 @@ class Graph:
         """
         text = self.metadata(METADATA_KEY)
         if text is None:
-            raise ContractError(f"the file has no {METADATA_KEY} in its metadata; export it with `tidegate export`")
+            raise ContractError(
+                f"the file has no {METADATA_KEY} in its metadata; export it with `tidegate export`, or lift it with "
+                "`tidegate lift`"
+            )
         return Contract.from_json(text)
 
     def metadata(self, key: str) -> str | None:

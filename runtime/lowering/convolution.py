@@ -62,7 +62,7 @@ def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         tail = trace.take(node, known.slot, channels, (kernel - 1) * dilation)
         value = trace.emit(Window((value,), kernel, dilation, channels, tail))
     elif kernel > 1:
-        raise unsupported(node, f"its {kernel} taps need frames of earlier pushes; lift it with `tidegate export`")
+        raise unsupported(node, f"its {kernel} taps need frames of earlier pushes; lift it with `tidegate lift`")
     if weights.block or (weights.scales.size > 1 and weights.axis != 0):
         raise unsupported(node, f"its weights are scaled along axis {weights.axis}, wanted one scale an output channel")
     scales = weights.scales.reshape(-1, 1)

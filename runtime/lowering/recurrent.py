@@ -105,7 +105,7 @@ def _start(trace: Trace, node: onnx.NodeProto, position: int, width: int) -> Slo
     value = trace.values.get(name)
     if isinstance(value, Carried) and len(value.slots) == 1:
         return trace.take(node, value.slots[0], width)
-    raise unsupported(node, f"it does not start from a state input but from {name!r}; lift it with `tidegate export`")
+    raise unsupported(node, f"it does not start from a state input but from {name!r}; lift it with `tidegate lift`")
 
 
 def _first_direction(weights: Weights) -> Weights:
