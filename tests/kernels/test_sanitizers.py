@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fuzzing.plans import missing, reference_plans
-from kernels.building import build, check, float_vectors, run
+from kernels.building import build, check, float_vectors, run, vectors
 from tidegate.runtime import _kernels
 
 FLAGS = (
@@ -30,6 +30,7 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_c_tests_are_clean(sanitized: Path) -> None:
     assert check(sanitized, plans=200) == set(_kernels.variants())
     run(sanitized / "threads", "5")
+    run(sanitized / "groups", "50", "9", *vectors())
     run(sanitized / "realtime", *float_vectors())
 
 

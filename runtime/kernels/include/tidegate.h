@@ -59,6 +59,7 @@ typedef enum tide_status {
                          * unchanged */
   TIDE_E_FINISHED = -5, /* the stream was finished; tide_reset makes it as new */
   TIDE_E_LIMIT = -6,    /* the stream is one block, and would be longer than its limit; the state is unchanged */
+  TIDE_E_ROW = -7,      /* the group has no such row, nobody has joined it, or the push names it twice */
 } tide_status;
 
 /* Why a plan or a snapshot is refused: the field as docs/plan.md and docs/snapshot.md name it, the operation that it
@@ -158,6 +159,36 @@ size_t tide_snapshot_bytes(const tide_model *model);
 size_t tide_snapshot(const tide_stream *stream, void *bytes);
 /* TIDE_OK, or TIDE_E_SNAPSHOT and the fault. */
 tide_status tide_restore(tide_stream *stream, const void *bytes, size_t size, tide_fault *fault);
+
+/* ---- groups: many streams in one step ---- */
+
+/* Rows, each a stream of its own; pushed together they share every read of the weights. A row gives the bits that its
+ * stream gives alone, whatever the rows beside it hold. A group belongs to one caller at a time, with all its rows. */
+typedef struct tide_group tide_group;
+
+/* `rows` is 1 or more; all are joined, as new streams. Models that look ahead, whose rows would answer at different
+ * times, have no groups: then the size is 0. */
+size_t tide_group_bytes(const tide_model *model, uint32_t rows);
+tide_group *tide_group_init(void *memory, const tide_model *model, uint32_t rows);
+uint32_t tide_group_rows(const tide_group *group);
+
+/* Ends the stream in a row: no byte of it stays in the group's memory, and the row is a new stream that has not joined.
+ * Then it may join again. */
+void tide_group_leave(tide_group *group, uint32_t row);
+void tide_group_join(tide_group *group, uint32_t row);
+int tide_group_joined(const tide_group *group, uint32_t row);
+
+/* The stream in a row, for every call that takes one: to reset it, to read it, to push it alone, for snapshots, which
+ * go from any stream of the model to any other. Its memory is the group's. */
+tide_stream *tide_group_stream(const tide_group *group, uint32_t row);
+
+/* Consumes `count` frames of each of the rows named, `row_count` of them in any order; rows not named rest. Frames are
+ * [row_count, count, input width] in the order of `rows`; outputs[i] receives [row_count, count, width] for a timed
+ * output, [row_count, width] for another. statuses[k] is what became of rows[k]: TIDE_OK, or why all its frames are
+ * refused, its state unchanged and its answers NaN; the other rows go on. Returns the first status that is not
+ * TIDE_OK, else TIDE_OK. */
+tide_status tide_group_push(tide_group *group, const uint32_t *rows, size_t row_count, const float *frames,
+                            size_t count, float *const *outputs, tide_status *statuses);
 
 #ifdef __cplusplus
 }

@@ -1,10 +1,8 @@
-/* Models and streams: a plan's operations, one after the other, over blocks of frames. */
-#include <math.h>
+/* Models and streams: a plan's operations made ready, and what a sequence in progress carries. */
 #include <string.h>
 
 #include "bytes.h"
 #include "engine.h"
-#include "late.h"
 
 #define TIDE_OPERATOR(name) extern const tide_operator tide_operator_##name;
 #define TIDE_NO_OPERATOR(name)
@@ -18,34 +16,6 @@ static const tide_operator *const OPERATORS[] = {
 #include "operators.inc"
 #undef TIDE_OPERATOR
 #undef TIDE_NO_OPERATOR
-};
-
-struct tide_model {
-  const tide_variant *variant;
-  plan_header header;
-  const model_op *ops;
-  uint32_t states;
-  uint32_t ids; /* ids that every table has; 0: the input is floats */
-  int fallible; /* some operation's result may leave 2^64 */
-  int late;     /* some operation answers late */
-  tide_clocks clocks;
-  size_t code_bytes, row_floats; /* most that a frame's codes and packed rows need in any operation */
-};
-
-struct tide_stream {
-  const tide_model *model;
-  const float **values; /* [ops + 1] of the block at hand, [frames, width] each */
-  float **blocks;       /* [ops + 1], room for them; [0] is unused: input is read where the caller has it */
-  uint32_t *rows;       /* [ops + 1], how many */
-  uint8_t *closed;      /* [ops + 1], whether they are the last of the stream */
-  size_t *totals;       /* [ops + 1], rows in the push at hand; of a value with one row a push 1, or 0 */
-  op_state *states;     /* [ops] */
-  float *carried;       /* the floats of all states, one after the other */
-  float *before;        /* the same as before the push */
-  size_t carried_bytes;
-  uint64_t frames, refused; /* counts */
-  int finished;
-  op_scratch scratch;
 };
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
@@ -145,14 +115,13 @@ uint32_t tide_input_ids(const tide_model *model) { return model->ids; }
 
 uint32_t tide_output_count(const tide_model *model) { return model->header.outputs; }
 
-/* The operation that makes an output. */
-static const model_op *output_op(const tide_model *model, uint32_t output) {
+const model_op *tide_output_op(const tide_model *model, uint32_t output) {
   return &model->ops[plan_read_output(&model->header, output) - 1];
 }
 
-uint32_t tide_output_width(const tide_model *model, uint32_t output) { return output_op(model, output)->width; }
+uint32_t tide_output_width(const tide_model *model, uint32_t output) { return tide_output_op(model, output)->width; }
 
-int tide_output_timed(const tide_model *model, uint32_t output) { return output_op(model, output)->timed; }
+int tide_output_timed(const tide_model *model, uint32_t output) { return tide_output_op(model, output)->timed; }
 
 uint32_t tide_limit(const tide_model *model) { return model->clocks.limit; }
 
@@ -197,9 +166,16 @@ static void lay_states(tide_arena *arena, const tide_model *model, tide_stream *
   }
 }
 
-static tide_stream *lay_stream(tide_arena *arena, const tide_model *model) {
-  const uint32_t ops = model->header.ops, most = model->variant->block;
+tide_stream *tide_lay_stream(tide_arena *arena, const tide_model *model, tide_room *room) {
   tide_stream *stream = tide_take(arena, sizeof *stream);
+  if (stream) *stream = (tide_stream){.model = model, .room = room};
+  lay_states(arena, model, stream);
+  return stream;
+}
+
+tide_room *tide_lay_room(tide_arena *arena, const tide_model *model, uint32_t streams) {
+  const uint32_t ops = model->header.ops, most = model->variant->block;
+  tide_room *room = tide_take(arena, sizeof *room);
   const float **values = tide_take(arena, (ops + 1) * sizeof *values);
   float **blocks = tide_take(arena, (ops + 1) * sizeof *blocks);
   uint8_t *codes = tide_take(arena, most * model->code_bytes);
@@ -208,16 +184,19 @@ static tide_stream *lay_stream(tide_arena *arena, const tide_model *model) {
   uint32_t *counts = tide_take(arena, (ops + 1) * sizeof *counts);
   uint8_t *closed = tide_take(arena, ops + 1);
   size_t *totals = tide_take(arena, (ops + 1) * sizeof *totals);
-  if (stream) {
-    *stream = (tide_stream){
-        .model = model, .values = values, .blocks = blocks, .rows = counts, .closed = closed, .totals = totals};
-    stream->scratch = (op_scratch){model->variant, codes, scales, rows};
+  if (room) *room = (tide_room){values, blocks, counts, closed, totals, {model->variant, codes, scales, rows}};
+  for (uint32_t i = 0; i <= ops; i++) {
+    const uint32_t width = i ? model->ops[i - 1].width : streams > 1 ? model->header.input_width : 0;
+    float *block = tide_take(arena, most * width * sizeof *block);
+    if (room) values[i] = blocks[i] = block;
   }
-  for (uint32_t i = 0; i < ops; i++) {
-    float *block = tide_take(arena, most * model->ops[i].width * sizeof *block);
-    if (stream) values[i + 1] = blocks[i + 1] = block;
-  }
-  lay_states(arena, model, stream);
+  return room;
+}
+
+static tide_stream *lay_alone(tide_arena *arena, const tide_model *model) {
+  tide_stream *stream = tide_lay_stream(arena, model, NULL);
+  tide_room *room = tide_lay_room(arena, model, 1);
+  if (stream) stream->room = room;
   return stream;
 }
 
@@ -230,13 +209,12 @@ static void lay_held(tide_arena *arena, const tide_model *model, tide_stream *st
 
 size_t tide_stream_bytes(const tide_model *model) {
   tide_arena arena = {0};
-  lay_stream(&arena, model);
+  lay_alone(&arena, model);
   lay_held(&arena, model, NULL);
   return arena.used;
 }
 
-/* The bytes of every state follow from its floats. */
-static void derive_states(tide_stream *stream) {
+void tide_derive(tide_stream *stream) {
   const tide_model *model = stream->model;
   for (uint32_t i = 0; i < model->header.ops; i++) {
     const model_op *op = &model->ops[i];
@@ -244,8 +222,7 @@ static void derive_states(tide_stream *stream) {
   }
 }
 
-/* Puts what late operations hold back where it is when the stream has consumed `frames`, nothing overwritten. */
-static void undo_late(tide_stream *stream, uint64_t frames) {
+void tide_undo_late(tide_stream *stream, uint64_t frames) {
   const tide_model *model = stream->model;
   for (uint32_t i = 0; model->late && i < model->header.ops; i++) {
     tide_late_undo(&model->clocks, model->ops, &model->ops[i], frames, &stream->states[i]);
@@ -256,16 +233,16 @@ void tide_reset(tide_stream *stream) {
   memset(stream->carried, 0, stream->carried_bytes);
   stream->frames = stream->refused = 0;
   stream->finished = 0;
-  undo_late(stream, 0);
-  derive_states(stream);
+  tide_undo_late(stream, 0);
+  tide_derive(stream);
 }
 
 tide_stream *tide_stream_init(void *memory, const tide_model *model) {
   tide_arena arena = {0};
-  lay_stream(&arena, model);
+  lay_alone(&arena, model);
   memset(memory, 0, arena.used); /* the padding of codes is read */
   arena = (tide_arena){.base = memory};
-  tide_stream *stream = lay_stream(&arena, model);
+  tide_stream *stream = lay_alone(&arena, model);
   lay_held(&arena, model, stream);
   tide_reset(stream);
   return stream;
@@ -280,8 +257,6 @@ float *tide_state_at(const tide_stream *stream, uint32_t state) {
 void tide_state_read(const tide_stream *stream, uint32_t state, float *values) {
   memcpy(values, tide_state_at(stream, state), tide_state_width(stream->model, state) * sizeof *values);
 }
-
-const tide_model *tide_stream_model(const tide_stream *stream) { return stream->model; }
 
 const uint8_t *tide_model_hash(const tide_model *model) { return model->header.hash; }
 
@@ -342,7 +317,7 @@ void tide_stream_load(tide_stream *stream, const uint8_t *values, uint64_t frame
   }
   stream->frames = frames, stream->refused = refused, stream->finished = finished;
   if (stream->model->late && !finished) load_held(stream, values, frames);
-  derive_states(stream);
+  tide_derive(stream);
 }
 
 uint64_t tide_frames(const tide_stream *stream) { return stream->frames; }
@@ -350,184 +325,3 @@ uint64_t tide_frames(const tide_stream *stream) { return stream->frames; }
 uint64_t tide_refused(const tide_stream *stream) { return stream->refused; }
 
 int tide_finished(const tide_stream *stream) { return stream->finished; }
-
-/* ---- push ---- */
-
-size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float *x, uint32_t frames, float *rows) {
-  const tide_variant *variant = scratch->variant;
-  for (uint32_t t = 0; t < frames; t++) {
-    scratch->scales[t] = variant->encode(w, x + (size_t)t * w->columns, scratch->codes + (size_t)t * w->code_bytes);
-  }
-  variant->project(w, scratch->codes, scratch->scales, frames, rows);
-  return (size_t)w->vectors * variant->lanes;
-}
-
-static int has_rows(const tide_model *model, uint32_t value) { return value == 0 || model->ops[value - 1].timed; }
-
-/* The rows of a late operation that are ready; `more` is set if others have no room. */
-static int run_late(tide_stream *stream, uint32_t index, int *more) {
-  const model_op *op = &stream->model->ops[index];
-  op_state *state = &stream->states[index];
-  op_flow flow = {.out = stream->blocks[index + 1], .closing = 1};
-  for (uint32_t i = 0; i < op->operator->inputs; i++) {
-    flow.in[i] = stream->values[op->inputs[i]], flow.rows[i] = stream->rows[op->inputs[i]];
-    flow.closing &= stream->closed[op->inputs[i]];
-  }
-  if (!op->operator->flow(op, &stream->scratch, state, &flow)) return 0;
-  state->read += flow.rows[op->operator->holds ? op->operator->holds - 1 : 0], state->made += flow.made;
-  stream->rows[index + 1] = flow.made;
-  stream->closed[index + 1] = (uint8_t)(flow.closing && !flow.more);
-  *more |= flow.more;
-  return 1;
-}
-
-static int run_op(tide_stream *stream, uint32_t index, uint32_t rows) {
-  const model_op *op = &stream->model->ops[index];
-  const float *in[PLAN_INPUTS] = {NULL};
-  for (uint32_t i = 0; i < op->operator->inputs; i++) in[i] = stream->values[op->inputs[i]];
-  return op->operator->run(op, &stream->scratch, &stream->states[index], in, rows, stream->blocks[index + 1]);
-}
-
-/* An operation on the rows that there are of what it reads. */
-static int pass_op(tide_stream *stream, uint32_t index, int *more) {
-  const model_op *op = &stream->model->ops[index];
-  if (op->late) return run_late(stream, index, more);
-  const uint32_t rows = stream->rows[op->inputs[0]];
-  stream->rows[index + 1] = rows, stream->closed[index + 1] = stream->closed[op->inputs[0]];
-  return !rows || run_op(stream, index, rows);
-}
-
-/* Runs frames through all that reads rows. */
-static int run_pass(tide_stream *stream, const float *x, uint32_t frames, int closing, int *more) {
-  const tide_model *model = stream->model;
-  stream->values[0] = x, stream->rows[0] = frames, stream->closed[0] = (uint8_t)closing;
-  for (uint32_t i = 0; i < model->header.ops; i++) {
-    if (has_rows(model, model->ops[i].inputs[0]) && !pass_op(stream, i, more)) return 0;
-  }
-  return 1;
-}
-
-/* What has one row a push is computed when all rows are there. */
-static int run_ends(tide_stream *stream) {
-  const tide_model *model = stream->model;
-  for (uint32_t i = 0; i < model->header.ops; i++) {
-    if (model->ops[i].timed) continue;
-    const uint32_t from = model->ops[i].inputs[0];
-    stream->totals[i + 1] = stream->totals[from] > 0;
-    if (!has_rows(model, from) && stream->totals[from] && !run_op(stream, i, 1)) return 0;
-  }
-  return 1;
-}
-
-/* The rows of timed outputs, or what has one row a push. */
-static void copy_outputs(const tide_stream *stream, int timed, float *const *outputs) {
-  for (uint32_t i = 0; i < stream->model->header.outputs; i++) {
-    const model_op *op = output_op(stream->model, i);
-    const uint32_t value = plan_read_output(&stream->model->header, i);
-    const size_t width = op->width, rows = timed ? stream->rows[value] : stream->totals[value];
-    if (op->timed != timed || !rows) continue;
-    memcpy(outputs[i] + (timed ? stream->totals[value] * width : 0), stream->values[value],
-           rows * width * sizeof(float));
-  }
-}
-
-static void count_rows(tide_stream *stream) {
-  for (uint32_t value = 0; value <= stream->model->header.ops; value++) stream->totals[value] += stream->rows[value];
-}
-
-/* Runs frames, the last ones of the stream if `closing`, block after block; returns 0 when a value leaves 2^64. */
-static int run_all(tide_stream *stream, const float *frames, size_t count, int closing, float *const *outputs) {
-  const uint32_t width = stream->model->header.input_width, most = stream->model->variant->block;
-  memset(stream->totals, 0, (stream->model->header.ops + 1) * sizeof *stream->totals);
-  int more = closing;
-  for (size_t done = 0; done < count || more;) {
-    const uint32_t rows = count - done < most ? (uint32_t)(count - done) : most;
-    const float *x = frames ? frames + done * width : NULL;
-    more = 0;
-    if (!run_pass(stream, x, rows, closing && done + rows == count, &more)) return 0;
-    copy_outputs(stream, 1, outputs);
-    count_rows(stream);
-    done += rows;
-  }
-  if (!run_ends(stream)) return 0;
-  copy_outputs(stream, 0, outputs);
-  return 1;
-}
-
-static void save(tide_stream *stream, uint64_t next, int closing) {
-  const tide_model *model = stream->model;
-  if (!model->fallible) return;
-  memcpy(stream->before, stream->carried, stream->carried_bytes);
-  for (uint32_t i = 0; model->late && i < model->header.ops; i++) {
-    tide_late_save(&model->clocks, &model->ops[i], next, closing, &stream->states[i]);
-  }
-}
-
-static tide_status roll_back(tide_stream *stream) {
-  memcpy(stream->carried, stream->before, stream->carried_bytes);
-  undo_late(stream, stream->frames);
-  derive_states(stream);
-  return TIDE_E_RANGE;
-}
-
-/* Whether every id is whole and in all tables. */
-static int ids_ok(const float *ids, size_t count, uint32_t rows) {
-  for (size_t i = 0; i < count; i++) {
-    if (!(ids[i] >= 0.0f && ids[i] < (float)rows && ids[i] == (float)(uint32_t)ids[i])) return 0;
-  }
-  return 1;
-}
-
-static int input_ok(const tide_model *model, const float *frames, size_t count) {
-  if (model->ids) return ids_ok(frames, count, model->ids);
-  return model->variant->in_range(frames, count * model->header.input_width);
-}
-
-/* Consumes all frames or none. */
-static tide_status consume(tide_stream *stream, const float *frames, size_t count, float *const *outputs) {
-  const uint32_t limit = stream->model->clocks.limit;
-  if (limit && count > limit - stream->frames) return TIDE_E_LIMIT;
-  if (!input_ok(stream->model, frames, count)) return TIDE_E_INPUT;
-  save(stream, stream->frames + count, 0);
-  return run_all(stream, frames, count, 0, outputs) ? TIDE_OK : roll_back(stream);
-}
-
-/* A counter stays at its end: 600,000 years at a million frames a second, sooner in a snapshot that says so. */
-static void count_up(uint64_t *counter, uint64_t more) {
-  *counter = more < UINT64_MAX - *counter ? *counter + more : UINT64_MAX;
-}
-
-/* Rows of an output when the stream has consumed `frames` and may go on. */
-static uint64_t rows_at(const tide_stream *stream, uint32_t output, uint64_t frames) {
-  return tide_clock_rows(&stream->model->clocks, output_op(stream->model, output)->clock, frames);
-}
-
-static size_t rows_of(const tide_stream *stream, uint32_t output, uint64_t rows) {
-  return tide_output_timed(stream->model, output) ? (size_t)rows : rows > 0;
-}
-
-size_t tide_rows(const tide_stream *stream, uint32_t output, size_t count) {
-  const uint64_t frames = stream->frames;
-  if (!stream->model->late) return rows_of(stream, output, count);
-  return rows_of(stream, output, rows_at(stream, output, frames + count) - rows_at(stream, output, frames));
-}
-
-size_t tide_rest(const tide_stream *stream, uint32_t output) {
-  if (stream->finished || !stream->model->late) return 0;
-  return rows_of(stream, output, stream->frames - rows_at(stream, output, stream->frames));
-}
-
-tide_status tide_finish(tide_stream *stream, float *const *outputs) {
-  if (stream->finished) return TIDE_E_FINISHED;
-  save(stream, stream->frames, 1);
-  if (!run_all(stream, NULL, 0, stream->model->late, outputs)) return roll_back(stream);
-  stream->finished = 1;
-  return TIDE_OK;
-}
-
-tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs) {
-  if (stream->finished) return TIDE_E_FINISHED;
-  const tide_status status = consume(stream, frames, count, outputs);
-  count_up(status == TIDE_OK ? &stream->frames : &stream->refused, count);
-  return status;
-}

@@ -44,7 +44,7 @@ static uint8_t *put_floats(uint8_t *at, const float *values, size_t count) {
 }
 
 static void put_values(const tide_stream *stream, uint8_t *at) {
-  const tide_model *model = tide_stream_model(stream);
+  const tide_model *model = stream->model;
   for (uint32_t state = 0; state < tide_state_count(model); state++) {
     at = put_floats(at, tide_state_at(stream, state), tide_state_width(model, state));
   }
@@ -56,7 +56,7 @@ static void put_values(const tide_stream *stream, uint8_t *at) {
 }
 
 size_t tide_snapshot(const tide_stream *stream, void *bytes) {
-  const tide_model *model = tide_stream_model(stream);
+  const tide_model *model = stream->model;
   const size_t size = bytes_at(model, tide_frames(stream), (uint64_t)tide_finished(stream));
   uint8_t *p = bytes;
   memcpy(p + AT_MAGIC, MAGIC, sizeof MAGIC);
@@ -116,7 +116,7 @@ static int values_ok(const uint8_t *p, size_t bytes, tide_fault *fault) {
 
 tide_status tide_restore(tide_stream *stream, const void *bytes, size_t size, tide_fault *fault) {
   const uint8_t *p = bytes;
-  if (!header_ok(tide_stream_model(stream), p, size, fault) || !values_ok(p, size, fault)) return TIDE_E_SNAPSHOT;
+  if (!header_ok(stream->model, p, size, fault) || !values_ok(p, size, fault)) return TIDE_E_SNAPSHOT;
   tide_stream_load(stream, p + AT_VALUES, u64_at(p + AT_FRAMES), u64_at(p + AT_REFUSED), (int)u64_at(p + AT_FINISHED));
   return TIDE_OK;
 }

@@ -20,7 +20,7 @@
 #include "random_plan.h"
 #include "running.h"
 
-enum { FRAMES = 40 };
+enum { FRAMES = 40, GROUP_ROWS = 2 };
 
 /* ---- the floating-point control register ---- */
 
@@ -47,6 +47,7 @@ static void set_control(uint64_t value) { (void)value; }
 
 typedef struct room {
   tide_stream *stream;
+  tide_group *group;
   const tide_model *model;
   float *frames, *bad, *answers, *state;
   size_t answer_bytes;
@@ -54,6 +55,21 @@ typedef struct room {
   uint8_t *snapshot;
   size_t snapshot_bytes;
 } room;
+
+static int every_call_of_groups(const room *r) {
+  if (!r->group) return 0; /* it looks ahead */
+  const uint32_t both[GROUP_ROWS] = {1, 0}, one[GROUP_ROWS] = {0, 1};
+  tide_status statuses[GROUP_ROWS];
+  for (uint32_t i = 0; i < tide_group_rows(r->group); i++) tide_group_leave(r->group, i);
+  tide_group_join(r->group, 0);
+  tide_group_push(r->group, one, GROUP_ROWS, r->frames, FRAMES / GROUP_ROWS, r->outputs, statuses);
+  if (statuses[0] == TIDE_E_INPUT || statuses[1] != TIDE_E_ROW) return 11;
+  tide_group_join(r->group, 1);
+  tide_group_push(r->group, both, GROUP_ROWS, r->bad, FRAMES / GROUP_ROWS, r->outputs, statuses);
+  if (statuses[0] == TIDE_E_INPUT || statuses[1] != TIDE_E_INPUT) return 12;
+  tide_snapshot(tide_group_stream(r->group, 1), r->snapshot);
+  return tide_group_joined(r->group, 1) ? 0 : 13;
+}
 
 static int every_call(const room *r) {
   tide_fault fault;
@@ -78,7 +94,8 @@ static int every_call(const room *r) {
 static int every_call_under(const room *r, uint64_t modes) {
   const uint64_t before = control();
   set_control(before | modes);
-  const int wrong = every_call(r);
+  int wrong = every_call_of_groups(r);
+  if (!wrong) wrong = every_call(r);
   const int kept = control() == (before | modes);
   set_control(before);
   return kept ? wrong : 100 + wrong;
@@ -124,6 +141,8 @@ static int try_variant(const void *plan, const tide_variant *variant) {
   room r = {.model = model, .snapshot_bytes = tide_snapshot_bytes(model)};
   void *stream_memory = aligned_memory(tide_stream_bytes(model));
   r.stream = tide_stream_init(stream_memory, model);
+  void *group_memory = aligned_memory(tide_group_bytes(model, GROUP_ROWS));
+  r.group = tide_group_bytes(model, GROUP_ROWS) ? tide_group_init(group_memory, model, GROUP_ROWS) : NULL;
   r.frames = random_frames(&seed, FRAMES, tide_input_width(model));
   r.bad = random_frames(&seed, FRAMES, tide_input_width(model));
   r.bad[tide_input_width(model) * FRAMES - 1] = (float)(1e300 * 1e300);
@@ -137,7 +156,7 @@ static int try_variant(const void *plan, const tide_variant *variant) {
     r.outputs[i] = at;
   }
   const int wrong = without_the_system(&r);
-  void *all[] = {memory, stream_memory, r.frames, r.bad, r.snapshot, r.state, r.answers, r.outputs};
+  void *all[] = {memory, stream_memory, group_memory, r.frames, r.bad, r.snapshot, r.state, r.answers, r.outputs};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
   return wrong;
 }

@@ -1,0 +1,262 @@
+/* Rows of a group are pushed, left, joined, reset and restored at random; each gives the bits of a stream of its own,
+ * and what leaves leaves nothing behind.
+ *
+ *     groups STEPS ROWS [VECTOR...]
+ *
+ * takes the plans VECTOR.tide, else random ones, each on every variant of this processor.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../src/engine.h"
+#include "random_plan.h"
+#include "running.h"
+
+enum { RANDOM_PLANS = 20, MOST_FRAMES = 24, MOST_ROWS = 256 };
+
+static const float CANARY = 0.70718f;
+
+/* A group, and beside it each row's stream alone. */
+typedef struct world {
+  uint64_t seed;
+  const tide_model *model;
+  uint32_t rows;
+  uint8_t *memory;
+  size_t bytes;
+  tide_group *group;
+  tide_stream *alone[MOST_ROWS];
+  /* Of the push at hand. */
+  size_t floats; /* of all outputs of one row */
+  float *frames, *answers, *expected;
+  float **outputs;
+  uint8_t *snapshot;
+} world;
+
+static int fault(const world *w, const char *what, uint32_t row) {
+  fprintf(stderr, "groups: %s, row %u, %s\n", what, row, tide_variant_name(tide_model_variant(w->model)));
+  return 0;
+}
+
+/* ---- setting up ---- */
+
+static world new_world(const tide_model *model, uint32_t rows, uint64_t seed) {
+  world w = {.seed = seed, .model = model, .rows = rows, .bytes = tide_group_bytes(model, rows)};
+  w.memory = aligned_memory(w.bytes);
+  w.group = tide_group_init(w.memory, model, rows);
+  for (uint32_t i = 0; i < rows; i++) {
+    w.alone[i] = tide_stream_init(aligned_memory(tide_stream_bytes(model)), model);
+  }
+  for (uint32_t i = 0; i < tide_output_count(model); i++) w.floats += MOST_FRAMES * (size_t)tide_output_width(model, i);
+  w.frames = aligned_memory(rows * MOST_FRAMES * (size_t)tide_input_width(model) * sizeof(float));
+  w.answers = aligned_memory(rows * w.floats * sizeof(float));
+  w.expected = aligned_memory(w.floats * sizeof(float));
+  w.outputs = aligned_memory(tide_output_count(model) * sizeof *w.outputs);
+  w.snapshot = aligned_memory(tide_snapshot_bytes(model));
+  return w;
+}
+
+static void free_world(const world *w) {
+  void *all[] = {w->memory, w->frames, w->answers, w->expected, w->outputs, w->snapshot};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+  for (uint32_t i = 0; i < w->rows; i++) free(w->alone[i]);
+}
+
+/* ---- what may happen to a row ---- */
+
+static int same_state(const world *w, uint32_t row) {
+  const size_t size = tide_snapshot_bytes(w->model);
+  uint8_t *other = aligned_memory(size);
+  tide_snapshot(tide_group_stream(w->group, row), w->snapshot);
+  tide_snapshot(w->alone[row], other);
+  const int same = memcmp(w->snapshot, other, size) == 0;
+  free(other);
+  return same || fault(w, "another state than alone", row);
+}
+
+/* How often the group's memory holds the canary, at any byte. */
+static size_t canaries(const world *w) {
+  size_t found = 0;
+  for (size_t i = 0; i + sizeof CANARY <= w->bytes; i++) found += memcmp(w->memory + i, &CANARY, sizeof CANARY) == 0;
+  return found;
+}
+
+/* A row full of canaries is there, and when it has left it is not. */
+static int leave(world *w, uint32_t row) {
+  tide_stream *stream = tide_group_stream(w->group, row);
+  uint32_t floats = 0;
+  for (uint32_t i = 0; i < tide_state_count(w->model); i++) {
+    float *state = tide_state_at(stream, i);
+    for (uint32_t k = 0; k < tide_state_width(w->model, i); k++, floats++) state[k] = CANARY;
+  }
+  if (canaries(w) < floats) return fault(w, "no canaries", row);
+  tide_group_leave(w->group, row);
+  tide_reset(w->alone[row]);
+  if (canaries(w)) return fault(w, "a byte of a stream that left", row);
+  return !tide_group_joined(w->group, row) || fault(w, "joined after it left", row);
+}
+
+static int restore_other(world *w, uint32_t row) {
+  tide_fault why;
+  const uint32_t from = random_below(&w->seed, w->rows);
+  const tide_stream *other = random_below(&w->seed, 2) ? tide_group_stream(w->group, from) : w->alone[from];
+  const size_t size = tide_snapshot(other, w->snapshot);
+  return (tide_restore(tide_group_stream(w->group, row), w->snapshot, size, &why) == TIDE_OK &&
+          tide_restore(w->alone[row], w->snapshot, size, &why) == TIDE_OK) ||
+         fault(w, "snapshot refused", row);
+}
+
+/* ---- a push of some rows ---- */
+
+/* Some rows are silent, some ten times louder, some hold what is refused. */
+static void fill(world *w, float *frames, size_t count) {
+  const size_t width = tide_input_width(w->model), values = count * width;
+  const uint32_t ids = tide_input_ids(w->model), sort = random_below(&w->seed, 8);
+  float *noise = random_frames(&w->seed, count, width);
+  for (size_t i = 0; i < values; i++) {
+    frames[i] = ids ? (float)random_below(&w->seed, ids) : sort == 0 ? 0.0f : sort == 1 ? 10.0f * noise[i] : noise[i];
+  }
+  if (sort == 2 && values) frames[random_below(&w->seed, (uint32_t)values)] = NAN;
+  free(noise);
+}
+
+/* Where outputs of `count` frames for `rows` rows stand one after the other. */
+static void aim(const world *w, float *at, size_t rows, size_t count) {
+  for (uint32_t i = 0; i < tide_output_count(w->model); i++) {
+    w->outputs[i] = at;
+    at += rows * (tide_output_timed(w->model, i) ? count : 1) * tide_output_width(w->model, i);
+  }
+}
+
+/* The answers of the row named at `place` are those of its stream alone, or NaN. */
+static int same_answers(const world *w, size_t place, size_t rows, size_t count, int refused) {
+  const float *at = w->answers, *wanted = w->expected;
+  for (uint32_t i = 0; i < tide_output_count(w->model); i++) {
+    const size_t each = (tide_output_timed(w->model, i) ? count : count > 0) * (size_t)tide_output_width(w->model, i);
+    const float *mine = at + place * each;
+    if (!refused && memcmp(mine, wanted, each * sizeof *mine) != 0) return 0;
+    for (size_t k = 0; refused && k < each; k++) {
+      if (!isnan(mine[k])) return 0;
+    }
+    at += rows * each, wanted += each;
+  }
+  return 1;
+}
+
+static int check_row(const world *w, uint32_t row, size_t place, size_t rows, size_t count, tide_status status) {
+  const float *frames = w->frames + place * count * tide_input_width(w->model);
+  if (!tide_group_joined(w->group, row)) return status == TIDE_E_ROW || fault(w, "pushed without joining", row);
+  aim(w, w->expected, 1, count);
+  const tide_status wanted = tide_push(w->alone[row], frames, count, w->outputs);
+  if (status != wanted) return fault(w, "another status than alone", row);
+  return same_answers(w, place, rows, count, status != TIDE_OK) || fault(w, "other bits than alone", row);
+}
+
+static int push_some(world *w) {
+  uint32_t rows[MOST_ROWS];
+  tide_status statuses[MOST_ROWS], first = TIDE_OK;
+  const size_t count = random_below(&w->seed, 3) ? 1 : random_below(&w->seed, MOST_FRAMES + 1);
+  const uint32_t taking = random_below(&w->seed, 4) ? random_below(&w->seed, w->rows < 20 ? w->rows + 1 : 20)
+                                                    : random_below(&w->seed, w->rows + 1);
+  const uint32_t start = random_below(&w->seed, w->rows);
+  for (uint32_t k = 0; k < taking; k++) {
+    rows[k] = (start + k) % w->rows;
+    fill(w, w->frames + k * count * tide_input_width(w->model), count);
+  }
+  aim(w, w->answers, taking, count);
+  const tide_status seen = tide_group_push(w->group, rows, taking, w->frames, count, w->outputs, statuses);
+  for (uint32_t k = 0; k < taking; k++) {
+    if (!check_row(w, rows[k], k, taking, count, statuses[k])) return 0;
+    if (first == TIDE_OK) first = statuses[k];
+  }
+  return seen == first || fault(w, "another status of all rows than the first that is refused", 0);
+}
+
+/* ---- many steps ---- */
+
+static int step(world *w) {
+  const uint32_t row = random_below(&w->seed, w->rows), sort = random_below(&w->seed, 60);
+  if (sort == 0) return same_state(w, row) && leave(w, row);
+  if (sort == 1) return tide_group_join(w->group, row), 1;
+  if (sort == 2) return tide_reset(tide_group_stream(w->group, row)), tide_reset(w->alone[row]), 1;
+  if (sort == 3) return restore_other(w, row);
+  return push_some(w);
+}
+
+/* A row that is not there or named twice is refused, and what it says of itself is true. */
+static int refuses_rows(const world *w) {
+  const uint32_t rows[] = {0, w->rows, 0};
+  tide_status statuses[3];
+  memset(w->frames, 0, 3 * tide_input_width(w->model) * sizeof(float));
+  aim(w, w->answers, 3, 1);
+  tide_group_push(w->group, rows, w->rows > 2 ? 3 : 1, w->frames, 1, w->outputs, statuses);
+  return w->rows <= 2 || (statuses[0] == TIDE_OK && statuses[1] == TIDE_E_ROW && statuses[2] == TIDE_E_ROW);
+}
+
+/* When all have left, the memory is what it was before any came. */
+static int leaves_nothing(const world *w, const uint8_t *empty) {
+  for (uint32_t i = 0; i < w->rows; i++) tide_group_leave(w->group, i);
+  return memcmp(w->memory, empty, w->bytes) == 0 || fault(w, "memory of streams that left", 0);
+}
+
+static int run_world(const tide_model *model, uint32_t rows, uint64_t steps, uint64_t seed) {
+  world w = new_world(model, rows, seed);
+  for (uint32_t i = 0; i < rows; i++) tide_group_leave(w.group, i);
+  uint8_t *empty = memcpy(aligned_memory(w.bytes), w.memory, w.bytes);
+  for (uint32_t i = 0; i < rows; i++) tide_group_join(w.group, i);
+  int good = refuses_rows(&w);
+  if (good) tide_reset(tide_group_stream(w.group, 0));
+  for (uint64_t i = 0; good && i < steps; i++) good = step(&w);
+  for (uint32_t i = 0; good && i < rows; i++) good = same_state(&w, i);
+  good = good && leaves_nothing(&w, empty);
+  free(empty);
+  free_world(&w);
+  return good;
+}
+
+static int try_plan(const void *plan, size_t bytes, uint32_t rows, uint64_t steps, uint64_t seed) {
+  tide_fault why;
+  if (tide_plan_check(plan, bytes, &why) != TIDE_OK) return fprintf(stderr, "groups: refused: %s\n", why.field), 0;
+  int good = 1;
+  for (size_t i = 0; good && tide_variant_at(i); i++) {
+    const tide_variant *variant = tide_variant_at(i);
+    if (!tide_variant_supported(variant)) continue;
+    void *memory = aligned_memory(tide_model_bytes(plan, variant));
+    const tide_model *model = tide_model_init(memory, plan, variant);
+    if (tide_group_bytes(model, rows)) good = run_world(model, rows, steps, seed + i); /* else it looks ahead */
+    free(memory);
+  }
+  return good;
+}
+
+static int try_number(uint64_t seed, uint32_t rows, uint64_t steps) {
+  size_t bytes;
+  const uint64_t number = seed;
+  void *plan = random_plan(&seed, &bytes);
+  const int good = try_plan(plan, bytes, rows, steps, seed);
+  if (!good) fprintf(stderr, "groups: random plan %" PRIu64 "\n", number);
+  free(plan);
+  return good;
+}
+
+static int try_vector(const char *stem, uint32_t rows, uint64_t steps) {
+  file_bytes plan = read_file(stem, ".tide");
+  const int good = try_plan(plan.data, plan.count, rows, steps, 1);
+  if (!good) fprintf(stderr, "groups: %s\n", stem);
+  free(plan.data);
+  return good;
+}
+
+int main(int count, char **arguments) {
+  const uint64_t steps = count > 1 ? strtoull(arguments[1], NULL, 10) : 100;
+  const uint32_t rows = count > 2 ? (uint32_t)atoi(arguments[2]) : 20;
+  if (rows < 1 || rows > MOST_ROWS) return fprintf(stderr, "groups: wanted 1 to %d rows\n", MOST_ROWS), 2;
+  const int plans = count > 3 ? count - 3 : RANDOM_PLANS;
+  for (int i = 0; i < plans; i++) {
+    if (!(count > 3 ? try_vector(arguments[3 + i], rows, steps) : try_number((uint64_t)i, rows, steps))) return 1;
+  }
+  printf("%d plans, %" PRIu64 " steps of %u rows on each variant: as alone\n", plans, steps, rows);
+  return 0;
+}

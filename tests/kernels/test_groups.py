@@ -1,0 +1,18 @@
+"""Groups in C: rows that are pushed, left, joined, reset and restored at random give the bits of streams alone."""
+
+from pathlib import Path
+
+import pytest
+from kernels.building import run, vectors
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(100, 1), (200, 3), (150, 40)])
+def test_row_26_rows_of_random_plans_are_as_alone_and_leave_no_byte_behind(native: Path, steps: int, rows: int) -> None:
+    """On every variant: answers, states and statuses; canaries after a row left; the memory when all have."""
+    seen = run(native / "groups", str(steps), str(rows))
+    assert seen == f"20 plans, {steps} steps of {rows} rows on each variant: as alone\n"
+
+
+def test_row_26_rows_of_every_cell_operator_and_precision_are_as_alone(native: Path) -> None:
+    seen = run(native / "groups", "100", "20", *vectors())
+    assert seen == f"{len(vectors())} plans, 100 steps of 20 rows on each variant: as alone\n"
