@@ -68,4 +68,25 @@ static inline int cell_run(const model_op *op, const op_scratch *scratch, op_sta
   return 1;
 }
 
+/* One step after the other, each of all rows. */
+static inline void cell_run_rows(const model_op *op, const op_scratch *scratch, op_state *const *states, uint32_t rows,
+                                 const float *in, uint32_t frames, float *out, tide_cell_step *step) {
+  const size_t stride = tide_project(scratch, &op->matrices[0], in, rows * frames, scratch->rows);
+  const size_t units = cell_units(op, scratch->variant);
+  tide_cell_row row[MOST_BLOCK];
+  for (uint32_t t = 0; t < frames; t++) {
+    const int backwards = states[0]->turn;
+    for (uint32_t i = 0; i < rows; i++) {
+      const uint8_t *codes = cell_codes(op, states[i], states[i]->turn);
+      states[i]->turn = 1 - states[i]->turn;
+      row[i] = (tide_cell_row){scratch->rows + (i * frames + t) * stride, codes, states[i]->floats,
+                               states[i]->floats + units, cell_codes(op, states[i], states[i]->turn)};
+    }
+    step(&op->matrices[1], row, rows, backwards);
+    for (uint32_t i = 0; i < rows; i++) {
+      memcpy(out + ((size_t)i * frames + t) * op->width, states[i]->floats, op->width * sizeof *out);
+    }
+  }
+}
+
 #endif

@@ -11,15 +11,15 @@ static void prepare(tide_arena *arena, const plan_op *source, const tide_variant
 
 static op_size size(const model_op *op, const tide_variant *variant) { return cell_size(op, variant, 1); }
 
-static int step(const model_op *op, const tide_variant *variant, op_state *state, const float *gates_x,
-                const uint8_t *codes, uint8_t *next) {
-  variant->gru_step(&op->matrices[1], gates_x, codes, state->floats, next, state->turn);
-  return 1;
+static void run_rows(const model_op *op, const op_scratch *scratch, op_state *const *states, uint32_t rows,
+                     const float *in, uint32_t frames, float *out) {
+  cell_run_rows(op, scratch, states, rows, in, frames, out, scratch->variant->gru_step);
 }
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
                float *out) {
-  return cell_run(op, scratch, state, in[0], frames, out, step);
+  run_rows(op, scratch, &state, 1, in[0], frames, out);
+  return 1;
 }
 
 const tide_operator tide_operator_gru = {.name = "gru",
@@ -32,4 +32,5 @@ const tide_operator tide_operator_gru = {.name = "gru",
                                          .size = size,
                                          .derive = cell_derive,
                                          .vector = cell_vector,
-                                         .run = run};
+                                         .run = run,
+                                         .run_rows = run_rows};

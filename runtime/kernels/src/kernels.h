@@ -54,6 +54,19 @@ typedef void tide_binary(const float *x, size_t x_step, const float *y, size_t y
 typedef float tide_reduce(const float *x, size_t n);
 typedef void tide_softmax(const float *x, size_t n, float *out);
 
+/* One stream's part in a step of a cell: its input's share of the gates, h and c (an LSTM's) in place, the codes of h
+ * and those to be of the h that is made. */
+typedef struct tide_cell_row {
+  const float *gates_x;
+  const uint8_t *codes;
+  float *h, *c;
+  uint8_t *next;
+} tide_cell_row;
+
+/* One step of a cell for several streams, whose rows share each read of the weights; `backwards` reads them from the
+ * end. */
+typedef void tide_cell_step(const tide_matrix *r, const tide_cell_row *rows, uint32_t count, int backwards);
+
 struct tide_variant {
   const char *name;
   int in_place;   /* it reads weights, scales and biases where the plan has them; nothing is packed */
@@ -68,13 +81,9 @@ struct tide_variant {
   float (*encode)(const tide_matrix *m, const float *frame, uint8_t *codes);
   /* y[t] = (W . codes[t]) * (scale[t] * row scale) + bias, rows in packed order, `vectors * lanes` of them. */
   void (*project)(const tide_matrix *w, const uint8_t *codes, const float *scales, uint32_t frames, float *y);
-  /* One step of an LSTM from its input's share of the gates; h and c in place, codes of h to `next`. */
-  void (*lstm_step)(const tide_matrix *r, const float *gates_x, const uint8_t *codes, float *h, float *c, uint8_t *next,
-                    int backwards);
-  /* One step of a GRU, the same way; the bias of r is that of the candidate's recurrent share. */
-  void (*gru_step)(const tide_matrix *r, const float *gates_x, const uint8_t *codes, float *h, uint8_t *next,
-                   int backwards);
-  /* One step of an RNN, the same way. `scale` is that of the codes where r reads frames, else 1; so is the result. */
+  tide_cell_step *lstm_step;
+  tide_cell_step *gru_step; /* the bias of r is that of the candidate's recurrent share */
+  /* One step of an RNN for one stream. `scale` is that of the codes where r reads frames, else 1; so is the result. */
   float (*rnn_step)(const tide_matrix *r, const float *gates_x, const uint8_t *codes, float scale, int relu, float *h,
                     uint8_t *next);
   /* Whether all magnitudes are at most 2^64; NaN and infinity are not. */

@@ -104,6 +104,10 @@ struct tide_operator {
   /* Runs over `frames` rows of its inputs; returns 0 when a result leaves 2^64. */
   int (*run)(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
              float *out);
+  /* Runs over `frames` rows of each of several streams, [rows, frames, width], for a bounded operator of one input.
+   * NULL: streams go one after the other. */
+  void (*run_rows)(const model_op *op, const op_scratch *scratch, op_state *const *states, uint32_t rows,
+                   const float *in, uint32_t frames, float *out);
   /* The same where it is late, which takes what rows there are and makes those that are ready. */
   int (*flow)(const model_op *op, const op_scratch *scratch, op_state *state, op_flow *flow);
 };

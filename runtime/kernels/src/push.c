@@ -37,6 +37,15 @@ static int run_rows(const tide_batch *b, const model_op *op, const float *const 
   return some_good(b);
 }
 
+/* A cell whose streams share the reads of its weights; it cannot fail. */
+static int run_cell(const tide_batch *b, uint32_t index, const float *in, uint32_t rows, float *out) {
+  const model_op *op = &b->model->ops[index];
+  op_state *states[MOST_BLOCK];
+  for (uint32_t i = 0; i < b->rows; i++) states[i] = &b->streams[i]->states[index];
+  op->operator->run_rows(op, &b->room->scratch, states, b->rows, in, rows, out);
+  return 1;
+}
+
 /* Any other takes stream after stream. */
 static int run_streams(const tide_batch *b, uint32_t index, const float *const *in, uint32_t rows, float *out) {
   const model_op *op = &b->model->ops[index];
@@ -61,7 +70,8 @@ static int run_op(const tide_batch *b, uint32_t index, uint32_t rows) {
   for (uint32_t i = 0; i < op->operator->inputs; i++) in[i] = b->room->values[op->inputs[i]];
   const int same_rows = op->timed == has_rows(b->model, op->inputs[0]);
   float *out = b->room->blocks[index + 1];
-  return !op->operator->size && same_rows ? run_rows(b, op, in, rows, out) : run_streams(b, index, in, rows, out);
+  if (!op->operator->size && same_rows) return run_rows(b, op, in, rows, out);
+  return op->operator->run_rows ? run_cell(b, index, in[0], rows, out) : run_streams(b, index, in, rows, out);
 }
 
 /* The rows of a late operation that are ready; `more` is set if others have no room. */

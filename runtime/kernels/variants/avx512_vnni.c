@@ -127,11 +127,11 @@ TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weight
 }
 
 #define ADD_PAIR
-TIDE_INLINE void add_pair(sums *a, sums *b, const tide_matrix *m, const int8_t *weights, const uint8_t *codes,
+TIDE_INLINE void add_pair(sums *a, sums *b, const int8_t *weights, const uint8_t *codes, const uint8_t *codes2,
                           uint32_t from, uint32_t to, const int width, const int bits) {
-  const uint8_t *one = codes + 4 * (size_t)from, *two = one + m->code_bytes;
-  if (bits == 4) add_nibble_planes(a->low, b->low, weights, one, two, to - from, width, 2);
-  else add_byte_planes(a->low, b->low, weights, one, two, to - from, width, 2);
+  codes += 4 * (size_t)from, codes2 += 4 * (size_t)from;
+  if (bits == 4) add_nibble_planes(a->low, b->low, weights, codes, codes2, to - from, width, 2);
+  else add_byte_planes(a->low, b->low, weights, codes, codes2, to - from, width, 2);
 }
 
 TIDE_INLINE vi madd(const int8_t *weights, const uint8_t *codes) {
