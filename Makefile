@@ -2,7 +2,7 @@
 # make test    everything that must hold: format, lint, types, the suite, the built wheel
 # make check   format, lint and types alone
 # make soak    the engine against its specification, 100 000 random models and streams, and 10 000 files in every
-#              precision against onnxruntime (about 15 minutes)
+#              precision against onnxruntime (about 15 minutes); 256 streams in a group for a million steps
 # make sanitize  the engine's C tests under the address and undefined-behaviour sanitizers
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
 # make damage  every truncation and every flipped bit of four plans, under the sanitizers
@@ -40,6 +40,7 @@ check: setup
 soak: setup
 	TIDEGATE_CASES=100000 $(BIN)/python -m pytest -n auto tests/runtime/test_engine.py tests/quant/test_precisions.py \
 		-k "however_cut or any_precision_of_any_weight"
+	TIDEGATE_STEPS=1000000 $(BIN)/python -m pytest -s tests/kernels/test_groups.py -k interleaved
 
 sanitize: setup
 	$(BIN)/python -m pytest tests/kernels/test_sanitizers.py

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from tidegate.runtime.errors import ModelError as ModelError
     from tidegate.runtime.errors import PlanError as PlanError
     from tidegate.runtime.errors import QuantizationError as QuantizationError
+    from tidegate.runtime.errors import RefusedRowsError as RefusedRowsError
+    from tidegate.runtime.errors import RowError as RowError
     from tidegate.runtime.errors import SnapshotError as SnapshotError
     from tidegate.runtime.errors import TidegateError as TidegateError
     from tidegate.runtime.errors import UnsupportedError as UnsupportedError
+    from tidegate.runtime.model import Group as Group
     from tidegate.runtime.model import Model as Model
     from tidegate.runtime.model import Stream as Stream
     from tidegate.runtime.model import compile_model as compile_model
@@ -43,11 +46,13 @@ _HOMES = {
         "ModelError",
         "PlanError",
         "QuantizationError",
+        "RefusedRowsError",
+        "RowError",
         "SnapshotError",
         "TidegateError",
         "UnsupportedError",
     ],
-    "tidegate.runtime.model": ["Model", "Stream", "compile_model", "load"],
+    "tidegate.runtime.model": ["Group", "Model", "Stream", "compile_model", "load"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,8 +3,9 @@
 The engine is timed in C beside two bounds taken in the same run: reading the weight bytes, and the integer
 multiply-adds at the processor's peak rate. Then what Python's `push` adds to the call in C. With `--cells`
 one layer of each recurrent cell instead, whose goal is the LSTM's own ratio of the same run; with `--whole`
-whole small nets beside the sum of their layers and the bytes of their other weights. It compiles
-`benchmarks/engine.c` with the kernels, so it needs a checkout and a C compiler.
+whole small nets beside the sum of their layers and the bytes of their other weights; with `--streams` groups
+beside the multiply-adds and beside as many streams pushed one by one. It compiles `benchmarks/engine.c` with the
+kernels, so it needs a checkout and a C compiler.
 """
 
 import argparse
@@ -42,6 +43,11 @@ PLANES = {16: 2, 8: 1}  # passes over the weights that the activation bits take
 # Time over the larger bound: at most, stretch. `push` over the C call in us: a fresh array, `out=`.
 RATIO_GOALS = {"A": (1.6, 1.35), "B": (1.4, 1.22), "C": (1.4, 1.22), "D": (1.4, 1.22)}
 WHOLE_GOAL = (1.15, 1.0)  # of a whole net, over its layers and the bytes of its other weights
+STREAMS = (8, 16, 32, 64)  # in one step
+STREAMS_CALLS = 32_000  # stream-steps
+# A stream's part of a step over the multiply-adds of one, by case and activation bits; one by one over together.
+STREAMS_GOALS = {("A", 16): (1.6, 1.32), ("B", 16): (1.3, 1.14), ("A", 8): (2.1, 1.7), ("B", 8): (1.6, 1.3)}
+GAIN_GOAL = (1.3, 1.45)  # with 8-bit activations; with 16 the multiply-adds are the limit alone as well
 PUSH_GOALS = {"fresh array": (0.8, 0.2), "out=": (0.35, 0.12)}
 
 
@@ -275,6 +281,50 @@ def whole_line(net: whole.Net, steps: int, timed: Callable[..., Row]) -> list[st
     return [net.name, str(steps), *figures, f"{ratio:.2f}", verdict(-ratio, _negative(WHOLE_GOAL)), f"{work:.2f}"]
 
 
+def run_streams(isa: str | None) -> list[Any]:
+    """Measure groups and return what to show."""
+    with pinned() as core, TemporaryDirectory(prefix="tidegate-") as name:
+        folder = Path(name)
+        program = str(build(folder))
+        lines: list[list[str]] = []
+        for case, bits in STREAMS_GOALS:
+            plan = save_plan(lstms.CASES[case], bits, folder)
+            chosen = NativeModel(plan.read_bytes(), isa).isa
+            for rows in STREAMS:
+                times = time_group([program, str(plan), chosen], rows)
+                lines.append(streams_line(case, bits, rows, times))
+        environment = observe((chosen,), core)
+    note = (
+        "together: a stream's part of a push of one frame for each; one by one: as many streams pushed alone. "
+        "macs: the multiply-adds at the peak rate of vpdpbusd, twice for 16-bit codes. ratio: together over macs. "
+        "gain: one by one over together."
+    )
+    columns = ["case|", "engine|", "streams", "together", "one by one", "macs", "ratio", "goal|", "gain", "goal|"]
+    found = Table("Microseconds a stream-step in C", columns, lines, whole=True)
+    return [found, note, f"Machine: {environment.summary()}.", *environment.warnings()]
+
+
+def time_group(command: Sequence[str], rows: int) -> dict[str, float]:
+    """Time a group of so many rows in processes of its own and return the quietest."""
+    command = [*command, "1", str(STREAMS_CALLS // rows), str(rows)]
+    runs: list[dict[str, float]] = []
+    for _ in range(PASSES):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        runs.append(json.loads(done.stdout))
+    return min(runs, key=lambda run: run["group_ns"])
+
+
+def streams_line(case: str, bits: int, rows: int, times: dict[str, float]) -> list[str]:
+    """Return the line of a group from its times in nanoseconds."""
+    together, alone = times["group_ns"] / rows / 1e3, times["alone_ns"] / rows / 1e3
+    bound = times["million_macs_ns"] * macs(lstms.CASES[case]) * PLANES[bits] / 1e9
+    figures = [micro(us) for us in (together, alone, bound)]
+    ratio, gain = together / bound, alone / together
+    reached = verdict(-ratio, _negative(STREAMS_GOALS[case, bits]))
+    faster = verdict(gain, GAIN_GOAL if bits == 8 else None)
+    return [case, f"W8A{bits}", str(rows), *figures, f"{ratio:.2f}", reached, f"{gain:.2f}", faster]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tidegate.benchmarks.bounds", description=__doc__)
@@ -282,10 +332,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--isa", metavar="NAME", help="variant of the engine (default: the best)")
     parser.add_argument("--cells", action="store_true", help="one layer of each recurrent cell instead")
     parser.add_argument("--whole", action="store_true", help="whole small nets instead")
+    parser.add_argument("--streams", action="store_true", help="8 to 64 streams in one step instead")
     options = parser.parse_args(arguments)
     try:
         if options.whole:
             show(*run_whole(options.isa))
+        elif options.streams:
+            show(*run_streams(options.isa))
         elif options.cells:
             show(*run_cells(options.isa))
         else:

@@ -1,11 +1,11 @@
 /* Times a plan in C, beside the bounds of the same machine in the same run.
  *
- *     engine PLAN VARIANT STEPS CALLS
+ *     engine PLAN VARIANT STEPS CALLS [ROWS]
  *
  * prints JSON, in nanoseconds: median and 99.9th percentile of a push of STEPS frames of noise, the median of
  * one of silence, median and 99.9th percentile of reading the weight bytes (the input part once a push, the
  * recurrent part at every step), and the time of 10^6 multiply-adds at the peak rate of vpdpbusd (0 where there is
- * none). */
+ * none). With ROWS instead the medians of a push of so many streams in a group and of as many streams one by one. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
@@ -161,12 +161,47 @@ static tide_stream *new_stream(const tide_model *model) {
   return tide_stream_init(aligned(tide_stream_bytes(model)), model);
 }
 
+/* ---- many streams ---- */
+
+/* A push of all rows of a group, and as many pushes of streams alone. */
+static void time_rows(times *together, times *alone, size_t calls, tide_group *group, tide_stream **streams,
+                      const float *frames, size_t chunk, size_t steps, float *const *outputs) {
+  const uint32_t rows = tide_group_rows(group);
+  uint32_t all[rows];
+  tide_status statuses[rows];
+  for (uint32_t i = 0; i < rows; i++) all[i] = i;
+  for (size_t i = 0; i < calls; i++) {
+    const float *own = frames + i % FRAMES * chunk;
+    const uint64_t start = now();
+    tide_group_push(group, all, rows, own, steps, outputs, statuses);
+    const uint64_t between = now();
+    for (uint32_t k = 0; k < rows; k++) tide_push(streams[k], own + k * chunk, steps, outputs);
+    together->ns[together->count++] = between - start;
+    alone->ns[alone->count++] = now() - between;
+  }
+}
+
+static int time_group(const tide_model *model, uint32_t rows, size_t calls, const float *frames, size_t chunk,
+                      size_t steps) {
+  tide_group *group = tide_group_init(aligned(tide_group_bytes(model, rows)), model, rows);
+  tide_stream *streams[rows];
+  for (uint32_t i = 0; i < rows; i++) streams[i] = new_stream(model);
+  float *outputs[1] = {aligned(rows * steps * tide_output_width(model, 0) * sizeof(float))};
+  times together = room_for(calls), alone = room_for(calls);
+  time_rows(&together, &alone, calls, group, streams, frames, chunk, steps, outputs);
+  const double peak = has_bounds() ? peak_ns_per_million() : 0.0;
+  printf("{\"group_ns\": %llu, \"alone_ns\": %llu, \"million_macs_ns\": %.3f}\n", ns_at(&together, 0.5),
+         ns_at(&alone, 0.5), peak);
+  return 0;
+}
+
 int main(int count, char **arguments) {
-  if (count != 5) return fprintf(stderr, "usage: engine PLAN VARIANT STEPS CALLS\n"), 2;
+  if (count < 5) return fprintf(stderr, "usage: engine PLAN VARIANT STEPS CALLS [ROWS]\n"), 2;
   size_t bytes = 0;
   void *plan = read_file(arguments[1], &bytes);
   const tide_variant *variant = variant_named(arguments[2]);
   const size_t steps = strtoul(arguments[3], NULL, 10), calls = strtoul(arguments[4], NULL, 10);
+  const uint32_t rows = count > 5 ? (uint32_t)strtoul(arguments[5], NULL, 10) : 0;
   tide_fault fault;
   if (!plan || tide_plan_check(plan, bytes, &fault) != TIDE_OK) return fprintf(stderr, "engine: no plan\n"), 1;
   if (!variant) return fprintf(stderr, "engine: no such variant on this machine\n"), 1;
@@ -174,11 +209,12 @@ int main(int count, char **arguments) {
   const tide_model *model = tide_model_init(aligned(tide_model_bytes(plan, variant)), plan, variant);
   tide_stream *loud = new_stream(model), *silent = new_stream(model);
   const size_t chunk = steps * tide_input_width(model);
-  float *noise = aligned(FRAMES * chunk * sizeof *noise), *zeros = aligned(FRAMES * chunk * sizeof *zeros);
+  float *noise = aligned((FRAMES + rows) * chunk * sizeof *noise), *zeros = aligned(FRAMES * chunk * sizeof *zeros);
   memset(zeros, 0, FRAMES * chunk * sizeof *zeros);
   const int ids = (int)tide_input_ids(model);
-  for (size_t i = 0; i < FRAMES * chunk; i++)
+  for (size_t i = 0; i < (FRAMES + rows) * chunk; i++)
     noise[i] = ids ? (float)(rand() % ids) : (float)(rand() % 2001 - 1000) / 500.0f;
+  if (rows) return time_group(model, rows, calls, noise, chunk, steps);
   float *outputs[1] = {aligned(steps * tide_output_width(model, 0) * sizeof(float))};
 
   const uint32_t ops = plan_read_header(plan).ops;

@@ -8,11 +8,20 @@ TidegateError
   ├── ExportError         a module could not be exported, or its file did not prove equal
   ├── QuantizationError   a weight could not be quantized as asked
   ├── ChunkError          a chunk has the wrong shape or type, or a value that is refused
+  │     └── RefusedRowsError  chunks of some rows of a group are refused; it carries the answers of the others
+  ├── RowError            a row of a group is not there, has not joined, or none is free
   ├── SnapshotError       a snapshot is truncated, altered or of another model
   └── BackendError        a backend, instruction set or optional package is not there
 
 Each message names the thing, the value seen, the value wanted and the way out.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .model import Answer
 
 
 class TidegateError(Exception):
@@ -45,6 +54,26 @@ class QuantizationError(TidegateError, ValueError):
 
 class ChunkError(TidegateError, ValueError):
     """A chunk has the wrong shape or type, or holds a value that is refused; the state is unchanged."""
+
+
+class RefusedRowsError(ChunkError):
+    """Chunks of some rows of a group are refused, their states unchanged; the other rows were streamed.
+
+    Attributes:
+        answers: What the push would have returned; NaN where a row was refused.
+        refused: Why, by row.
+    """
+
+    def __init__(self, answers: "Answer", refused: "Mapping[int, str]", pushed: int) -> None:
+        self.answers = answers
+        self.refused = dict(refused)
+        reasons = "; ".join(f"row {row}: {why}" for row, why in self.refused.items())
+        others = f"the answers of the other {pushed - len(self.refused)} are in `answers`"
+        super().__init__(f"{len(self.refused)} of {pushed} rows refused, {others}; {reasons}")
+
+
+class RowError(TidegateError, ValueError):
+    """A row of a group is not there, has not joined or has already, or none is free; the group is unchanged."""
 
 
 class SnapshotError(TidegateError, ValueError):

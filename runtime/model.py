@@ -1,7 +1,7 @@
 """Models and streams: what a user holds. `load` opens a file with the backend asked for."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -90,6 +90,83 @@ class Stream(Protocol):
         """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
 
 
+class Group(Protocol):
+    """Streams of one model in numbered rows, pushed together: the engine reads its weights once for several rows.
+
+    A row gives the bits that its stream gives alone, whatever the rows beside it hold. Rows join, leave and are reset
+    at any time. A group belongs to one caller at a time, with all its rows: a second one gets a BackendError.
+
+    Every call that names a row raises RowError where the group has no such row or nobody has joined it.
+    """
+
+    @property
+    def rows(self) -> int:
+        """Rows, taken and free."""
+
+    @property
+    def joined(self) -> tuple[int, ...]:
+        """Rows with a stream, ascending: those that a push without `rows` takes."""
+
+    def push(self, chunks: Array, rows: Sequence[int] | None = None, *, out: Array | None = None) -> Answer:
+        """Stream a chunk of each row; their states carry over to the next.
+
+        Args:
+            chunks: float32 `[rows, frames, features]`; integers `[rows, frames]` for a model that reads ids.
+            rows: The rows that the chunks belong to, each once, in any order; the others rest. Default: `joined`.
+            out: float32, C-contiguous, of the answer's shape: written and returned in place of a fresh
+                array; for models with one output.
+
+        Returns:
+            `[rows, frames, width]` for an output with a time axis, `[rows, width]` for one that answers for each
+            chunk's last frame; several outputs come as a dict by name.
+
+        Raises:
+            RefusedRowsError: Chunks of some rows hold what is refused: their states are unchanged. The others were
+                streamed; the error carries their answers, and why each row was refused.
+            ChunkError: Wrong shape or type; nothing was streamed.
+            RowError: A row is named twice, is not there or has not joined; nothing was streamed.
+        """
+
+    def join(self, row: int | None = None) -> int:
+        """Start a stream in a free row, the first by default, and return the row.
+
+        Raises:
+            RowError: The row is taken, or all are.
+        """
+
+    def leave(self, row: int) -> None:
+        """End the stream in a row; what it carried is cleared at once, and the row is free."""
+
+    def reset(self, row: int) -> None:
+        """Make the stream in a row as new."""
+
+    def snapshot(self, row: int) -> bytes:
+        """Return the stream in a row as bytes, which any stream or row of the model goes on from."""
+
+    def restore(self, row: int, snapshot: bytes) -> None:
+        """Go on in a row from where a snapshot of any stream or row of the model was taken.
+
+        Raises:
+            SnapshotError: It is truncated, altered, of another model or of another backend. The row is unchanged.
+        """
+
+    def fork(self, row: int) -> int:
+        """Start a stream in the first free row, which goes on from the state of another; return the new row.
+
+        Raises:
+            RowError: No row is free.
+        """
+
+    def frames(self, row: int) -> int:
+        """Frames that a row consumed since its stream was new; stays at 2^64 - 1."""
+
+    def refused(self, row: int) -> int:
+        """Frames of a row's chunks that were refused for a value in them or inside the model; stays at 2^64 - 1."""
+
+    def state(self, row: int) -> dict[str, Array]:
+        """Return a copy of a row's state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
+
+
 class Model(Protocol):
     """A loaded model; it is read-only and serves any number of streams."""
 
@@ -103,6 +180,14 @@ class Model(Protocol):
 
     def stream(self) -> Stream:
         """Start a stream from the initial state."""
+
+    def streams(self, rows: int) -> Group:
+        """Start streams in a group of so many rows, all joined, from the initial state.
+
+        Raises:
+            RowError: `rows` is below 1.
+            UnsupportedError: The model looks ahead: its rows would answer at different times.
+        """
 
 
 def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str | None = None) -> Model:

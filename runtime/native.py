@@ -1,13 +1,15 @@
 """The `native` backend: tidegate's own engine."""
 
 import os
+from collections.abc import Sequence
 
 from . import _kernels
 from . import plan as plans
 from .arrays import Array
 from .errors import PlanError
-from .model import state_arrays
+from .model import Answer, state_arrays
 from .operators import HIDDEN
+from .rows import Rows
 
 ISA_VARIABLE = "TIDEGATE_ISA"
 
@@ -46,6 +48,19 @@ class NativeModel:
     def stream(self) -> "NativeStream":
         """Start a stream from the initial state."""
         return NativeStream(self)
+
+    def streams(self, rows: int) -> "NativeGroup":
+        """Start streams in a group of so many rows, all joined; see `runtime.model.Model.streams`."""
+        return NativeGroup(self, rows)
+
+    def state_of(self, vectors: Sequence[Array]) -> dict[str, Array]:
+        """Return the engine's state vectors by the contract's input names."""
+        state = state_arrays(self.contract)
+        for slot, values in zip(self.slots, vectors, strict=True):
+            if slot == HIDDEN:
+                continue
+            state[slot.name][slot.row] = values.reshape(state[slot.name][slot.row].shape)
+        return state
 
     def kernel_model(self) -> _kernels.Model:
         """Return the engine's own object."""
@@ -86,9 +101,46 @@ class NativeStream(_kernels.Stream):
 
     def state(self) -> dict[str, Array]:
         """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
-        state = state_arrays(self._model.contract)
-        for slot, values in zip(self._model.slots, self.states(), strict=True):
-            if slot == HIDDEN:
-                continue
-            state[slot.name][slot.row] = values.reshape(state[slot.name][slot.row].shape)
-        return state
+        return self._model.state_of(self.states())
+
+
+class NativeGroup(Rows):
+    """Streams in rows on the engine; see `runtime.model.Group`."""
+
+    def __init__(self, model: NativeModel, rows: int) -> None:
+        super().__init__(rows)
+        self._model = model
+        self._group = _kernels.Group(model.kernel_model(), self.rows)
+
+    def reset(self, row: int) -> None:
+        """Make the stream in a row as new."""
+        self._group.reset(self._taken(row))
+
+    def snapshot(self, row: int) -> bytes:
+        """Return the stream in a row as bytes."""
+        return self._group.snapshot(self._taken(row))
+
+    def restore(self, row: int, snapshot: bytes) -> None:
+        """Go on in a row from where a snapshot was taken."""
+        self._group.restore(self._taken(row), snapshot)
+
+    def frames(self, row: int) -> int:
+        """Frames that a row consumed since its stream was new."""
+        return self._group.frames(self._taken(row))
+
+    def refused(self, row: int) -> int:
+        """Frames of a row's chunks that were refused."""
+        return self._group.refused(self._taken(row))
+
+    def state(self, row: int) -> dict[str, Array]:
+        """Return a copy of a row's state by the contract's input names."""
+        return self._model.state_of(self._group.states(self._taken(row)))
+
+    def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
+        return self._group.push(chunks, rows, out)
+
+    def _open(self, row: int) -> None:
+        self._group.join(row)
+
+    def _close(self, row: int) -> None:
+        self._group.leave(row)

@@ -1,6 +1,9 @@
 """The `onnxruntime` backend: runs any streaming ONNX file, one thread, state carried by name."""
 
 import copy
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,10 +12,11 @@ from onnx import numpy_helper
 from . import snapshot as snapshots
 from .arrays import Array
 from .contract import Contract, Port
-from .errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
+from .errors import BackendError, ChunkError, ContractError, ModelError, RefusedRowsError, UnsupportedError
 from .graph import Graph
 from .lowering.quantized import floats, quantized
 from .model import FINISHED, Answer, state_arrays
+from .rows import Rows
 from .snapshot import Snapshot
 
 MOST_COUNTED = 2**64 - 1  # where a counter stays
@@ -45,6 +49,14 @@ class OnnxruntimeModel:
     def stream(self) -> "OnnxruntimeStream":
         """Start a stream from the initial state."""
         return OnnxruntimeStream(self.session, self.contract, self.hash)
+
+    def streams(self, rows: int) -> "OnnxruntimeGroup":
+        """Start streams in a group of so many rows, all joined; see `runtime.model.Model.streams`."""
+        return OnnxruntimeGroup(self, rows)
+
+
+class RefusedChunkError(ChunkError):
+    """A chunk of the right shape and type is refused by its stream alone."""
 
 
 class OnnxruntimeStream:
@@ -121,7 +133,7 @@ class OnnxruntimeStream:
 
     def _refuse_finished(self) -> None:
         if self.finished:
-            raise ChunkError(FINISHED)
+            raise RefusedChunkError(FINISHED)
 
     def _put(self, snapshot: Snapshot) -> None:
         self._state = dict(snapshot.state)
@@ -148,6 +160,114 @@ class OnnxruntimeStream:
         return frames if batch is None else np.expand_dims(frames, batch)
 
 
+class OnnxruntimeGroup(Rows):
+    """Streams in rows, which onnxruntime runs one after the other; see `runtime.model.Group`.
+
+    In one batch a row's bits would depend on the rows beside it, within float tolerance: so there is none, and pushing
+    together gains nothing here.
+    """
+
+    def __init__(self, model: OnnxruntimeModel, rows: int) -> None:
+        super().__init__(rows)
+        self._new = model.stream
+        self._streams = [model.stream() for _ in range(self.rows)]
+        self._busy = threading.Lock()
+
+    def reset(self, row: int) -> None:
+        """Make the stream in a row as new."""
+        with self._turn():
+            self._streams[self._taken(row)].reset()
+
+    def snapshot(self, row: int) -> bytes:
+        """Return the stream in a row as bytes."""
+        with self._turn():
+            return self._streams[self._taken(row)].snapshot()
+
+    def restore(self, row: int, snapshot: bytes) -> None:
+        """Go on in a row from where a snapshot was taken."""
+        with self._turn():
+            self._streams[self._taken(row)].restore(snapshot)
+
+    def frames(self, row: int) -> int:
+        """Frames that a row consumed since its stream was new."""
+        with self._turn():
+            return self._streams[self._taken(row)].frames
+
+    def refused(self, row: int) -> int:
+        """Frames of a row's chunks that were refused."""
+        with self._turn():
+            return self._streams[self._taken(row)].refused
+
+    def state(self, row: int) -> dict[str, Array]:
+        """Return a copy of a row's state by the contract's input names."""
+        with self._turn():
+            return self._streams[self._taken(row)].state()
+
+    def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
+        chunks = np.asarray(chunks)
+        if chunks.ndim == 0 or len(chunks) != len(rows):
+            raise ChunkError(f"chunks has shape {chunks.shape}, wanted a chunk for each of {len(rows)} rows")
+        if out is not None and (out.ndim == 0 or len(out) != len(rows)):
+            raise ChunkError(f"out has shape {out.shape}, wanted an answer for each of {len(rows)} rows")
+        with self._turn():
+            answers, refused = self._push_each(chunks, rows, out)
+        joined = self._joined_answers(answers, chunks, out)
+        if refused:
+            raise RefusedRowsError(joined, refused, len(rows))
+        return joined
+
+    def _push_each(
+        self, chunks: Array, rows: Sequence[int], out: Array | None
+    ) -> tuple[list[Answer | None], dict[int, str]]:
+        """A wrong shape or type is that of all chunks, and found before any state changes."""
+        answers: list[Answer | None] = []
+        refused: dict[int, str] = {}
+        for place, row in enumerate(rows):
+            try:
+                into = None if out is None else out[place]
+                answers.append(self._streams[row].push(chunks[place], out=into))
+            except RefusedChunkError as error:
+                refused[row] = str(error)
+                answers.append(None)
+        return answers, refused
+
+    def _joined_answers(self, answers: Sequence[Answer | None], chunks: Array, out: Array | None) -> Answer:
+        """Return the answers of all rows, NaN for those that have none."""
+        like = next((answer for answer in answers if answer is not None), None)
+        if like is None:
+            like = self._new().push(np.zeros_like(chunks, shape=chunks.shape[1:]))
+        if isinstance(like, dict):
+            rows = [answer for answer in answers if answer is None or isinstance(answer, dict)]
+            return {n: _stacked([a[n] if a else None for a in rows], values) for n, values in like.items()}
+        stacked = _stacked([a if isinstance(a, np.ndarray) else None for a in answers], like)
+        if out is None:
+            return stacked
+        out[...] = stacked
+        return out
+
+    def _open(self, row: int) -> None:
+        with self._turn():
+            self._streams[row].reset()
+
+    def _close(self, row: int) -> None:
+        with self._turn():
+            self._streams[row].reset()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the group for one caller; a second one gets an error, never a wrong answer."""
+        if not self._busy.acquire(blocking=False):
+            raise BackendError("group is in use by another thread; give each thread a group of its own")
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+
+def _stacked(answers: Sequence[Array | None], like: Array) -> Array:
+    return np.array([np.full_like(like, np.nan) if answer is None else answer for answer in answers], like.dtype)
+
+
 def _check_names(contract: Contract, session: Any) -> None:  # noqa: ANN401  onnxruntime has no types
     """Every name of the contract must be one of the graph's inputs or outputs."""
     inputs, outputs = ({value.name for value in values} for values in (session.get_inputs(), session.get_outputs()))
@@ -169,7 +289,7 @@ def refuse_unfinite(frames: Array) -> None:
     bad = np.argwhere(~(np.abs(frames) <= 2.0**64))
     if len(bad):
         at = tuple(bad[0])
-        raise ChunkError(
+        raise RefusedChunkError(
             f"chunk holds {frames[at]} at frame {at[0]}, feature {at[1] if len(at) > 1 else 0}; "
             "wanted finite values up to 2^64; chunk refused, state unchanged"
         )

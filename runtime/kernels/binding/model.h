@@ -1,0 +1,193 @@
+// Models, and what streams and groups share: memory, whose turn it is, why something is refused.
+#ifndef TIDE_BINDING_MODEL_H
+#define TIDE_BINDING_MODEL_H
+
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "../src/kernels.h"
+#include "arrays.h"
+#include "tidegate.h"
+
+struct Free {
+  void operator()(void *p) const { std::free(p); }
+};
+using Memory = std::unique_ptr<void, Free>;
+
+inline Memory aligned(size_t bytes) {
+  const size_t whole = (bytes + TIDE_ALIGNMENT - 1) / TIDE_ALIGNMENT * TIDE_ALIGNMENT;
+  Memory memory(std::aligned_alloc(TIDE_ALIGNMENT, whole ? whole : TIDE_ALIGNMENT));
+  if (!memory) throw std::bad_alloc();
+  return memory;
+}
+
+// Clears memory; through a volatile pointer, so that no compiler leaves out what nobody reads.
+inline void wipe(void *memory, size_t bytes) {
+  static void *(*const volatile clear)(void *, int, size_t) = std::memset;
+  clear(memory, 0, bytes);
+}
+
+inline std::vector<std::string> variants(bool supported_only) {
+  std::vector<std::string> names;
+  for (size_t i = 0; const tide_variant *v = tide_variant_at(i); i++) {
+    if (!supported_only || tide_variant_supported(v)) names.emplace_back(tide_variant_name(v));
+  }
+  return names;
+}
+
+inline std::string joined(const std::vector<std::string> &names) {
+  std::string text;
+  for (const std::string &name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+inline const tide_variant *find_variant(const std::string &name) {
+  if (name.empty()) return tide_variant_best();
+  for (size_t i = 0; const tide_variant *v = tide_variant_at(i); i++) {
+    if (name != tide_variant_name(v)) continue;
+    if (tide_variant_supported(v)) return v;
+    raise("BackendError", "instruction set '" + name + "' is in this build, but this processor lacks it; it runs " +
+                              joined(variants(true)));
+  }
+  raise("BackendError", "instruction set '" + name + "' is not in this build, which has " + joined(variants(false)));
+}
+
+inline std::string describe_plan(const tide_fault &fault) {
+  std::string where = fault.op == TIDE_NO_OP ? "plan" : "plan, operation " + std::to_string(fault.op);
+  return where + ": " + fault.field + " is " + std::to_string(fault.seen) + ", wanted " + std::to_string(fault.wanted) +
+         "; the file is damaged or of another version, compile it again";
+}
+
+// Bytes of a model and of a stream, features, floats of each output and state vector; for a variant that packs weights
+// by lanes, depth and panel, or reads them in place (zeros). Nothing is run.
+using Sizes = std::tuple<size_t, size_t, uint32_t, std::vector<uint32_t>, std::vector<uint32_t>>;
+inline Sizes sizes(nb::bytes bytes, uint32_t lanes, uint32_t depth, uint32_t panel) {
+  tide_variant variant = *tide_variant_at(variants(false).size() - 1);  // plain C, in place
+  if (lanes)
+    variant.in_place = 0, variant.block = 16, variant.lanes = lanes, variant.depth = depth, variant.panel = panel;
+  Memory plan = aligned(bytes.size());
+  std::memcpy(plan.get(), bytes.c_str(), bytes.size());
+  tide_fault fault;
+  if (tide_plan_check(plan.get(), bytes.size(), &fault) != TIDE_OK) raise("PlanError", describe_plan(fault));
+  const size_t model_bytes = tide_model_bytes(plan.get(), &variant);
+  Memory memory = aligned(model_bytes);
+  const tide_model *model = tide_model_init(memory.get(), plan.get(), &variant);
+  std::vector<uint32_t> outputs(tide_output_count(model)), states(tide_state_count(model));
+  for (uint32_t i = 0; i < outputs.size(); i++) outputs[i] = tide_output_width(model, i);
+  for (uint32_t i = 0; i < states.size(); i++) states[i] = tide_state_width(model, i);
+  return {model_bytes, tide_stream_bytes(model), tide_input_width(model), outputs, states};
+}
+
+class Model {
+ public:
+  Model(nb::bytes plan, const std::string &variant) : variant_(find_variant(variant)), plan_(aligned(plan.size())) {
+    std::memcpy(plan_.get(), plan.c_str(), plan.size());
+    tide_fault fault;
+    if (tide_plan_check(plan_.get(), plan.size(), &fault) != TIDE_OK) raise("PlanError", describe_plan(fault));
+    memory_ = aligned(tide_model_bytes(plan_.get(), variant_));
+    model_ = tide_model_init(memory_.get(), plan_.get(), variant_);
+  }
+
+  void name_outputs(std::vector<std::string> names) {
+    if (names.size() != tide_output_count(model_)) {
+      raise("PlanError", "plan: " + std::to_string(names.size()) + " output names for " +
+                             std::to_string(tide_output_count(model_)) + " outputs; compile it again");
+    }
+    output_names_ = std::move(names);
+  }
+
+  const tide_model *get() const { return model_; }
+  const std::vector<std::string> &output_names() const { return output_names_; }
+  std::string variant() const { return tide_variant_name(variant_); }
+  std::vector<uint32_t> state_widths() const {
+    std::vector<uint32_t> widths(tide_state_count(model_));
+    for (uint32_t i = 0; i < widths.size(); i++) widths[i] = tide_state_width(model_, i);
+    return widths;
+  }
+
+ private:
+  const tide_variant *variant_;
+  Memory plan_, memory_;
+  std::vector<std::string> output_names_;
+  tide_model *model_;
+};
+
+// What belongs to one caller at a time.
+class Owned {
+ protected:
+  explicit Owned(const char *name) : name_(name) {}
+
+ private:
+  friend class Turn;
+  const char *name_;
+  std::atomic<bool> busy_{false};
+};
+
+// Holds it for one caller; a second one gets an error, never a wrong answer.
+class Turn {
+ public:
+  explicit Turn(Owned &owned) : busy_(owned.busy_) {
+    if (busy_.exchange(true, std::memory_order_acquire)) {
+      const std::string name = owned.name_;
+      raise("BackendError", name + " is in use by another thread; give each thread a " + name + " of its own");
+    }
+  }
+  ~Turn() { busy_.store(false, std::memory_order_release); }
+
+ private:
+  std::atomic<bool> &busy_;
+};
+
+const char FINISHED[] = "the stream was finished; reset() starts a new one";
+
+inline std::string describe_id(const npy_int64 *ids, size_t count, uint32_t rows) {
+  size_t at = 0;
+  while (at + 1 < count && ids[at] >= 0 && ids[at] < rows) at++;
+  return "chunk holds id " + std::to_string(ids[at]) + " at frame " + std::to_string(at) + "; wanted 0 to " +
+         std::to_string(rows - 1) + "; chunk refused, state unchanged";
+}
+
+inline std::string describe_value(const float *frames, size_t count, size_t width) {
+  size_t at = 0;
+  while (at + 1 < count * width && std::fabs(frames[at]) <= 0x1p64f) at++;
+  return "chunk holds " + std::to_string(frames[at]) + " at frame " + std::to_string(at / width) + ", feature " +
+         std::to_string(at % width) + "; wanted finite values up to 2^64; chunk refused, state unchanged";
+}
+
+// Why a chunk of `count` frames was refused: the one at `place` of an array of ids or of features.
+inline std::string describe_refusal(const tide_model *model, tide_status status, const nb::object &given, size_t place,
+                                    size_t count) {
+  if (status == TIDE_E_FINISHED) return FINISHED;
+  if (status == TIDE_E_ROW) return "the row left while it was pushed";
+  if (status == TIDE_E_RANGE) return "a value inside the model left 2^64 on this chunk; chunk refused, state unchanged";
+  const void *values = PyArray_DATA(reinterpret_cast<PyArrayObject *>(given.ptr()));
+  const uint32_t ids = tide_input_ids(model);
+  const size_t width = tide_input_width(model);
+  if (ids) return describe_id(static_cast<const npy_int64 *>(values) + place * count, count, ids);
+  return describe_value(static_cast<const float *>(values) + place * count * width, count, width);
+}
+
+inline std::string describe_snapshot(const tide_fault &fault) {
+  const std::string field = fault.field;
+  if (field == "state") {
+    const auto bits = static_cast<uint32_t>(fault.seen);
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return "snapshot: state holds " + std::to_string(value) + ", wanted finite values up to 2^64; stream unchanged";
+  }
+  const char *way_out = field == "model"     ? "it was taken of another plan, restore it there"
+                        : field == "backend" ? "it was taken on another backend, restore it there"
+                                             : "it is damaged or of another version, take it again";
+  return "snapshot: " + field + " is " + std::to_string(fault.seen) + ", wanted " + std::to_string(fault.wanted) +
+         "; " + way_out + "; stream unchanged";
+}
+
+#endif
