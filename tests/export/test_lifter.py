@@ -257,3 +257,46 @@ def test_a_file_that_looks_ahead_does_not_prove_equal(lifted: Lift, tmp_path: Pa
     first = next(node for node in model.graph.node if node.op_type == "Transpose")
     first.input[0] = "centred"
     _refused(tmp_path, ExportError, r"in chunks of 1 .*: output 'output' at .*: seen", lambda: lifted(model))
+
+
+def test_failure_14_weights_in_another_file_are_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.keras()
+    weight = next(tensor for tensor in model.graph.initializer if tensor.dims[:1] == [1])
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="../secret")
+    with pytest.raises(ModelError, match=r"keeps its data in another file; save the model as one file"):
+        lifted(model)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_an_operator_set_that_cannot_be_converted_is_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.keras()
+    model.opset_import[0].version = 12
+    model.graph.node.append(helper.make_node("NoSuchOperator", ["args_0"], ["odd"]))
+    message = (
+        r"operator set 12, wanted at least 13, and onnx.version_converter refuses it \(.*\); export the model again"
+    )
+    _refused(tmp_path, UnsupportedError, message, lambda: lifted(model))
+
+
+def test_a_backward_layer_is_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.keras()
+    node = next(node for node in model.graph.node if node.op_type == "LSTM")
+    next(a for a in node.attribute if a.name == "direction").s = b"reverse"
+    _refused(tmp_path, UnsupportedError, r"LSTM 'model/lstm/LSTM': direction = 'reverse'", lambda: lifted(model))
+
+
+def test_a_graph_that_is_not_valid_is_refused(lifted: Lift, tmp_path: Path) -> None:
+    model = vendors.torch_zeros()
+    next(node for node in model.graph.node if node.op_type == "LSTM").input[1] = "nowhere"
+    with pytest.raises(TidegateError):
+        lifted(model)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_file_that_is_there_stays_when_a_lift_fails(lifted: Lift, tmp_path: Path) -> None:
+    (tmp_path / "out.onnx").write_bytes(b"older")
+    with pytest.raises(ContractError):
+        lifted(vendors.with_states([("h", "cn"), ("c", "hn")]))
+    assert (tmp_path / "out.onnx").read_bytes() == b"older"
