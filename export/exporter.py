@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 import onnx
 
-from ..runtime.contract import METADATA_KEY, Contract, Port, State
+from ..runtime.contract import METADATA_KEY, Blocks, Contract, Port, State
 from ..runtime.errors import ContractError, ExportError, TidegateError
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
+from ..runtime.stages import looking_ahead
 from .arguments import Unit, fill_arguments, refuse_read, started_by, unpack_sequences
 from .axes import Axes, Dims, find_axes, output_ports, set_dims, trace_dims
+from .blocks import asked_blocks, used_blocks
 from .convolutions import Causal, causal_convolutions, lift_tails
+from .directions import split_directions
 from .editing import forget_origin, remove_dead, rename, value_names
 from .folding import fold_constants
 from .lifting import lift_states, same_values
@@ -72,6 +75,9 @@ def export_model(
     *,
     sample_rate: float | None = None,
     hop: int | None = None,
+    block: int | None = None,
+    lookahead: int = 0,
+    limit: int | None = None,
     tolerance: float = 1e-5,
 ) -> ExportReport:
     """Export a module as streaming ONNX: states are graph inputs and outputs, time and batch are free.
@@ -81,9 +87,9 @@ def export_model(
     in eval mode and is afterwards as it was.
 
     Args:
-        model: A module in float32, or a ScriptModule, whose recurrent layers are unidirectional `nn.LSTM`,
-            `nn.GRU` or `nn.RNN`, or cells of them in a loop over time, starting from zeros, and whose
-            convolutions along time are causal.
+        model: A module in float32, or a ScriptModule, whose recurrent layers are `nn.LSTM`, `nn.GRU` or `nn.RNN`, or
+            cells of them in a loop over time, starting from zeros, and whose convolutions along time answer for each
+            frame.
         example: One signal, a tensor or array as the forward takes it, e.g. `[1, 20, 6]`. Its length
             and batch do not matter; its values set the scale of the proof's data. For a forward that takes
             more, a tuple as torch.onnx.export takes it: `(x, (h, c))`, `(x, lengths)`. States are carried by the
@@ -91,6 +97,11 @@ def export_model(
         path: Where to write. An older file is replaced only when everything succeeded.
         sample_rate: Samples a second of the signal, for the contract.
         hop: Samples that a frame advances, for the contract.
+        block: Frames of a block, for bidirectional layers: their backward directions start anew for each block of the
+            stream, `lookahead` frames behind it, and a push returns the frames whose blocks are complete. None: the
+            whole stream is one block, and its answers come at `finish()`, as offline; see docs/contract.md.
+        lookahead: Frames behind a block that its backward directions see.
+        limit: Most frames of a stream that is one block; None: 4096.
         tolerance: Largest error allowed, relative to the largest value of an output.
 
     Returns:
@@ -103,12 +114,12 @@ def export_model(
         ModelError: The module has no recurrent layer.
         BackendError: torch or onnxruntime is not installed.
     """
-    target = writable(path)
+    target, blocks = writable(path), asked_blocks(block, lookahead, limit)
     subject = _subject(model, example)
     with subject.evaluating():
         subject.try_example()
         with _remarks_of(subject):
-            draft = _draft(subject, _trace(subject), sample_rate, hop)
+            draft = _draft(subject, _trace(subject), sample_rate, hop, blocks)
             data = draft.model.SerializeToString()
             proof = Proof(Runner(data, draft.contract), draft.original, subject.example, tolerance, own=draft.own)
             checks = proof.run()
@@ -203,6 +214,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     fill_arguments(model, states)
     checked_nodes(Graph(model))
     fold_constants(model)
+    split_directions(model, starts)
     dims = trace_dims(model, free)
     convolutions = causal_convolutions(model, dims)
     axes = find_axes(model, dims)
@@ -237,7 +249,7 @@ def _check_batch(subject: "Subject", axes: Axes) -> None:
         )
 
 
-def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: int | None) -> _Draft:
+def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: int | None, blocks: Blocks) -> _Draft:
     """Lift a translated model and write its contract."""
     model, dims, axes = traced.model, traced.dims, traced.axes
     ports = {port.name: port for port in output_ports(model, dims, axes)}
@@ -254,6 +266,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     outputs = tuple(replace(ports[old], name=new) for old, new in names.items())
     rate = None if sample_rate is None else float(sample_rate)
     contract = Contract((signal,), outputs, states, sample_rate=rate, hop=None if hop is None else index(hop))
+    contract = looking_ahead(model, contract, used_blocks(model, blocks), ())
     Contract.from_json(contract.to_json())  # refuses rates that are not positive
     Graph(model).set_metadata(METADATA_KEY, contract.to_json())
     check_model(model)

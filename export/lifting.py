@@ -14,7 +14,7 @@ from ..runtime.errors import UnsupportedError
 from ..runtime.graph import Graph, attributes, label
 from .axes import Dims, set_dims
 from .editing import remove_dead, rename, rename_all, unused, value_names
-from .naming import known_path
+from .naming import is_reverse, known_path
 from .recurrent import CELLS, Slot, checked_nodes, state_sizes
 
 MIN_OPSET = 13  # since then Split takes its sizes as an input, in every version alike
@@ -77,7 +77,8 @@ def lift_states(
     if graph.opset() < MIN_OPSET:
         raise UnsupportedError(f"opset {graph.opset()}, wanted at least {MIN_OPSET}; use onnx.version_converter")
     own = {(name, slot.kind) for state in held for name, slot in state.units}
-    nodes = checked_nodes(graph, {(name, slot.kind) for state in held if state.tangled for name, slot in state.units})
+    checked = checked_nodes(graph, {(name, slot.kind) for state in held if state.tangled for name, slot in state.units})
+    nodes = [node for node in checked if not is_reverse(node)]  # others start anew with each block
     by_name = {node.name: node for node in nodes}
     for known in held:
         if not known.tangled:

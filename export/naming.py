@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import onnx
 from onnx import numpy_helper
 
-from ..runtime.graph import Graph
+from ..runtime.graph import Graph, attributes
 from ..runtime.projection import PROJECTED, with_weights
 from .editing import rename, unused, value_names
 
@@ -51,6 +51,11 @@ def known_path(node: onnx.NodeProto, modules: Sequence[str]) -> str:
     return longer[0] if path and path not in modules and len(longer) == 1 else path
 
 
+def is_reverse(node: onnx.NodeProto) -> bool:
+    """Return whether a recurrent node runs backward."""
+    return attributes(node).get("direction") == "reverse"
+
+
 def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
     """Give the weights that torch only numbers (`onnx::LSTM_193`), or computes, the names that they have in PyTorch.
 
@@ -67,11 +72,12 @@ def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
     readers = Counter(name for node in nodes for name in node.input)
     taken = value_names(model)
     numbered = {t.name for t in model.graph.initializer if t.name.startswith(("onnx::", "/")) and readers[t.name] == 1}
-    layers: Counter[tuple[str, str]] = Counter()
+    layers: Counter[tuple[str, str, bool]] = Counter()
     for node in nodes:
         path = known_path(node, modules)
-        layer = layers[path, node.op_type]
-        layers[path, node.op_type] += 1
+        kind = path, node.op_type, is_reverse(node)
+        layer = layers[kind]
+        layers[kind] += 1
         for name, operand in zip(node.input, _operands(node, Graph(model).opset()), strict=False):
             if name in numbered:
                 new = unused(_pytorch_name(node, path, operand, layer), taken)
@@ -104,6 +110,8 @@ def _pytorch_name(node: onnx.NodeProto, path: str, operand: str, layer: int) -> 
     name = _WEIGHTS.get(node.op_type, {}).get(operand)
     if name is not None and node.name.endswith("Cell"):
         name = name.removesuffix("_l{}")  # nn.LSTMCell has no layers
+    if name is not None and is_reverse(node):
+        name += "_reverse"
     if name is not None and (path or node.op_type in _CELLS):
         return ".".join(part for part in (path, name.format(layer)) if part)
     return ".".join(part for part in (path, node.name.rpartition("/")[2], operand) if part)

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from ..runtime.contract import Contract, Port, State
 from ..runtime.errors import ExportError
-from ..runtime.onnxruntime_backend import session_options
+from ..runtime.graph import Graph
+from ..runtime.onnxruntime_backend import OnnxruntimeModel, one_stream
+from ..runtime.onnxruntime_session import session_options
 from .optional import need
 from .signals import FreshData, chunkings, cut, time_axis
 
@@ -69,6 +72,7 @@ class Runner:
         options = session_options(runtime)
         options.log_severity_level = 4  # a run that fails is reported by its exception
         self.contract = contract
+        self._data = data
         try:
             self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has no common class of its own
@@ -96,6 +100,26 @@ class Runner:
         except Exception as error:
             raise ExportError(f"onnxruntime cannot run the file: {_first_line(error)}") from error
         return dict(zip(self._outputs, answers, strict=True))
+
+    def stream(self, x: Array, chunks: Sequence[int]) -> dict[str, Array]:
+        """Return the outputs, time first, of one stream that is pushed in chunks and finished."""
+        port = self.contract.inputs[0]
+        frames = np.moveaxis(x if port.batch_axis is None else np.take(x, 0, port.batch_axis), _time_of(port), 0)
+        stream = OnnxruntimeModel(Graph(onnx.load_from_string(self._data))).stream()
+        pushed = [stream.push(part) for part in np.split(frames, np.cumsum(chunks)[:-1])]
+        rest = stream.finish()
+        answers = [*pushed, *([] if rest is None else [rest])]
+        named = [a if isinstance(a, dict) else {self.contract.outputs[0].name: a} for a in answers]
+        found = {}
+        for output in self.contract.outputs:
+            parts = [answer[output.name] for answer in named]
+            newest = [part for part in parts if len(part)]
+            found[output.name] = newest[-1] if output.time_axis is None else np.concatenate(parts)
+        return found
+
+    def first_stream(self, answers: Answers) -> dict[str, Array]:
+        """Return the outputs of the first stream of a batch, time first."""
+        return {port.name: one_stream(port, answers[port.name]) for port in self.contract.outputs}
 
     def carried(self, answers: Answers) -> dict[str, Array]:
         """Return the state inputs of the next chunk."""
@@ -137,7 +161,8 @@ class Proof:
         checks = [self._whole("whole, at the example", self.example, _FAULT)]
         checks += [self._whole(*named, _SIZES) for named in self._other_sizes(fresh)]
         signal = fresh(int(np.clip(fresh.length, *CHUNKED_FRAMES)), fresh.batch)
-        chunked = [self._chunked(signal, chunks) for chunks in chunkings(signal.shape[self._time])]
+        compare = self._chunked if self.runner.contract.lookahead == 0 else self._streamed
+        chunked = [compare(signal, chunks) for chunks in chunkings(signal.shape[self._time])]
         chunked += self._own(signal)
         # A spoilt state must change more than chunking does; else the checks above could not have seen it.
         floor = max(10 * max(check.error for check in chunked), 1e-7)
@@ -209,6 +234,18 @@ class Proof:
                 errors += [self._compare(key, seen[key], value) for key, value in wanted.items()]
         yield Check(name, max(errors), self.tolerance)
 
+    def _streamed(self, x: Array, chunks: Sequence[int]) -> Check:
+        """Compare a stream in chunks, finished, with the whole signal; blocks of fixed frames with one push of them."""
+        name, blocks = f"streamed in chunks of {_runs(chunks)}", self.runner.contract.blocks
+        batch = self._port.batch_axis
+        x = x if batch is None else cut(x, batch, 0, 1)
+        with _located(name, _CHUNKS):
+            seen = self.runner.stream(x, chunks)
+            gridded = blocks is not None and blocks.frames is not None
+            wanted = self.runner.stream(x, [sum(chunks)]) if gridded else self.runner.first_stream(self.runner.run(x))
+            errors = [self._compare(key, value, wanted[key]) for key, value in seen.items()]
+        return Check(name, max(errors), self.tolerance)
+
     def _compare_end(self, pieces: Mapping[str, Sequence[Array]], wanted: Answers, end: int) -> Iterator[float]:
         """Compare what chunks gave with the whole up to there."""
         for key, value in wanted.items():
@@ -262,6 +299,12 @@ class Proof:
                 f"error {error:.2g} of the largest value, at most {self.tolerance:.2g} allowed"
             )
         return error
+
+
+def _time_of(port: Port) -> int:
+    """Return the time axis of a signal whose batch axis is gone."""
+    time = time_axis(port)
+    return time - (port.batch_axis is not None and port.batch_axis < time)
 
 
 def relative_error(seen: Array, wanted: Array) -> float:

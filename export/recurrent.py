@@ -62,9 +62,7 @@ MOVES = frozenset(
     )
 )
 
-_ONE_DIRECTION = "a backward direction needs the whole sequence; use bidirectional=False"
 _OPTIONS: tuple[tuple[str, object, str], ...] = (
-    ("direction", "forward", _ONE_DIRECTION),
     ("layout", 0, "write the model with the time axis first (layout 0)"),
     ("input_forget", 0, "train it with separate input and forget gates"),
     ("clip", 0.0, "train it without clipping of the cell"),
@@ -105,7 +103,7 @@ def checked_nodes(graph: Graph, held: Collection[tuple[str, str]] = ()) -> list[
         held: States, by the node's name and their kind, that start from inputs of the file; all others must from zeros.
 
     Raises:
-        UnsupportedError: One has another direction, layout or activation, clips, reads sequence lengths
+        UnsupportedError: One has another layout or activation, clips, reads sequence lengths
             or peepholes, or does not start from zeros; or is of a kind that cannot be exported.
         ModelError: There is none.
     """
@@ -181,7 +179,8 @@ def _hidden_size(graph: Graph, node: onnx.NodeProto) -> int:
 def _check_activations(node: onnx.NodeProto, values: dict[str, Any]) -> None:
     known = CELLS[node.op_type].activations
     seen = tuple(v.decode() for v in values.get("activations", ())) or known[0]
-    if seen not in known:
+    both = values.get("direction") == "bidirectional"
+    if seen not in known and not (both and seen[: len(seen) // 2] * 2 == seen and seen[: len(seen) // 2] in known):
         wanted = " or ".join(", ".join(names) for names in known)
         raise UnsupportedError(
             f"{label(node)}: activations = {', '.join(seen)}, wanted {wanted}; use those of nn.{node.op_type}"

@@ -39,6 +39,12 @@ class Clock:
             other = other.parent
         return self.delay <= other.delay
 
+    def rows(self, frames: int, blocks: Blocks | None) -> int:
+        """Return the rows that there are when the stream has consumed `frames` and may go on."""
+        if self.parent is not None:
+            frames = _in_blocks(self.parent.rows(frames, blocks), blocks)
+        return max(frames - self.delay, 0)
+
     def lag(self, blocks: Blocks | None) -> int | None:
         """Return the most rows that it is behind the input; None: the whole stream."""
         if self.parent is None:
@@ -47,3 +53,10 @@ class Clock:
         if before is None or blocks is None or blocks.frames is None:
             return None
         return before + blocks.frames - 1 + blocks.lookahead + self.delay
+
+
+def _in_blocks(rows: int, blocks: Blocks | None) -> int:
+    """Return the rows of the blocks that are complete."""
+    if blocks is None or blocks.frames is None or rows < blocks.lookahead:
+        return 0
+    return (rows - blocks.lookahead) // blocks.frames * blocks.frames

@@ -15,7 +15,7 @@ METADATA_KEY = "tidegate.contract"
 VERSION = 2
 MOST_LOOKAHEAD = 2**20  # frames that an answer may wait for, and frames of a block
 
-ADDED: dict[int, dict[str, Any]] = {1: {"blocks": None}}
+ADDED: dict[int, dict[str, Any]] = {1: {"blocks": None, "ahead": []}}
 """What a file of an older version does not say."""
 
 _T = TypeVar("_T")
@@ -78,6 +78,19 @@ class Blocks:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """A convolution along time that looks ahead.
+
+    Attributes:
+        node: The name of its node, which pads the frames on both sides.
+        frames: How many frames.
+    """
+
+    node: str
+    frames: int
+
+
+@dataclass(frozen=True)
 class Contract:
     """The streaming contract of one model file.
 
@@ -90,6 +103,7 @@ class Contract:
         sample_rate: Samples a second of the signal, if known.
         hop: Samples a frame advances, if known.
         blocks: The grid of the backward directions; None where there are none.
+        ahead: The convolutions that look ahead.
     """
 
     inputs: tuple[Port, ...]
@@ -99,6 +113,7 @@ class Contract:
     sample_rate: float | None = None
     hop: int | None = None
     blocks: Blocks | None = None
+    ahead: tuple[Ahead, ...] = ()
 
     def __post_init__(self) -> None:
         names = [s.input for s in self.states] + [s.output for s in self.states]
@@ -142,7 +157,7 @@ class Contract:
         if version in ADDED:
             _refuse_fields(fields, ADDED[version])
             fields |= ADDED[version]
-        records = {"inputs": Port, "outputs": Port, "states": State}
+        records = {"inputs": Port, "outputs": Port, "states": State, "ahead": Ahead}
         read = {key: _records(records[key], value, key) if key in records else value for key, value in fields.items()}
         if read.get("blocks") is not None:
             read["blocks"] = _blocks(read["blocks"])
@@ -166,6 +181,8 @@ _CHECKS: dict[str, Any] = {
     "frames": lambda v: v is None or (type(v) is int and 0 < v <= MOST_LOOKAHEAD),
     "limit": lambda v: v is None or (type(v) is int and 0 < v <= MOST_LOOKAHEAD),
     "blocks": lambda v: v is None or isinstance(v, Blocks),
+    "node": lambda v: isinstance(v, str) and v != "",
+    "ahead": lambda v: isinstance(v, tuple),
     "sample_rate": lambda v: v is None or (type(v) in (int, float) and 0 < v < 1e12),
     "hop": lambda v: v is None or (type(v) is int and 0 < v < 2**31),
     "inputs": bool,

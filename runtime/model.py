@@ -36,11 +36,12 @@ class Stream(Protocol):
 
         Returns:
             `[frames, width]` for an output with a time axis, `[width]` for one that answers for the
-            chunk's last frame; several outputs come as a dict by name.
+            chunk's last frame; several outputs come as a dict by name. Where the model looks ahead, the frames that
+            became ready, which may be none: `[0, width]`, or `[0]` for an answer without a time axis.
 
         Raises:
-            ChunkError: Wrong shape or type, a value that is not finite or above 2^64, or an id that is not in
-                the table. The state is unchanged.
+            ChunkError: Wrong shape or type, a value that is not finite or above 2^64, an id that is not in the
+                table, or more frames than a stream may have whose answers come at its end. The state is unchanged.
         """
 
     def finish(self) -> Answer | None:

@@ -16,6 +16,8 @@ from .errors import BackendError, ChunkError, ContractError, ModelError, Refused
 from .graph import Graph
 from .lowering.quantized import floats, quantized
 from .model import FINISHED, Answer, state_arrays
+from .onnxruntime_late import StagedModel, StagedRun
+from .onnxruntime_session import open_session
 from .rows import Rows
 from .snapshot import Snapshot
 
@@ -40,6 +42,7 @@ class OnnxruntimeModel:
         self.hash = snapshots.hash_of(folded)
         self.session = open_session(folded)
         _check_names(self.contract, self.session)
+        self._stages = StagedModel(fold_weights(graph)) if self.contract.lookahead != 0 else None
 
     @property
     def backend(self) -> str:
@@ -48,7 +51,7 @@ class OnnxruntimeModel:
 
     def stream(self) -> "OnnxruntimeStream":
         """Start a stream from the initial state."""
-        return OnnxruntimeStream(self.session, self.contract, self.hash)
+        return OnnxruntimeStream(self.session, self.contract, self.hash, self._stages)
 
     def streams(self, rows: int) -> "OnnxruntimeGroup":
         """Start streams in a group of so many rows, all joined; see `runtime.model.Model.streams`."""
@@ -66,6 +69,7 @@ class OnnxruntimeStream:
         session: What runs the model.
         contract: Its contract.
         model_hash: What snapshots know it by.
+        stages: The parts of a model that looks ahead.
 
     Attributes:
         frames: Frames consumed since the stream was new.
@@ -73,12 +77,19 @@ class OnnxruntimeStream:
         finished: Whether it was finished.
     """
 
-    def __init__(self, session: Any, contract: Contract, model_hash: bytes) -> None:  # noqa: ANN401  no types
+    def __init__(
+        self,
+        session: Any,  # noqa: ANN401  onnxruntime has no types
+        contract: Contract,
+        model_hash: bytes,
+        stages: StagedModel | None = None,
+    ) -> None:
         if len(contract.inputs) != 1:
             raise ModelError(f"{len(contract.inputs)} signal inputs; a stream takes one")
         self._session = session
         self._contract = contract
         self._hash = model_hash
+        self._stages = stages
         self._port = contract.inputs[0]
         found = next(i for i in session.get_inputs() if i.name == self._port.name)
         self._shape, self._dtype = found.shape, INPUT_TYPES.get(found.type, np.float32)
@@ -90,7 +101,7 @@ class OnnxruntimeStream:
 
     def reset(self) -> None:
         """Make the stream as new."""
-        self._put(Snapshot(state_arrays(self._contract), 0, 0))
+        self._put(Snapshot(self._initial(0, finished=False), 0, 0))
 
     def snapshot(self) -> bytes:
         """Return the stream as bytes; see `runtime.model.Stream.snapshot`."""
@@ -98,42 +109,70 @@ class OnnxruntimeStream:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from where a snapshot was taken; see `runtime.model.Stream.restore`."""
-        self._put(snapshots.unpack(snapshot, self._hash, state_arrays(self._contract)))
+        self._put(snapshots.unpack(snapshot, self._hash, self._initial))
 
     def fork(self) -> "OnnxruntimeStream":
         """Return another stream of the model, which goes on from the same state."""
-        other = OnnxruntimeStream(self._session, self._contract, self._hash)
+        other = OnnxruntimeStream(self._session, self._contract, self._hash, self._stages)
         other.restore(self.snapshot())
         return other
 
     def state(self) -> dict[str, Array]:
         """Return a copy of the state by the contract's input names."""
-        return {name: values.copy() for name, values in self._state.items()}
+        return {state.input: self._state[state.input].copy() for state in self._contract.states}
 
     def push(self, chunk: Array, *, out: Array | None = None) -> Answer:
         """Stream a chunk; see `runtime.model.Stream.push`."""
         self._refuse_finished()
         frames = self._checked(chunk := np.asarray(chunk))
-        results = self._session.run(self._names, {self._port.name: frames, **self._state})
-        ports = self._contract.outputs
-        states = results[len(ports) :]
-        answers = {p.name: _one_stream(p, values) for p, values in zip(ports, results, strict=False)}
-        answer: Answer = answers if len(answers) > 1 else next(iter(answers.values()))
+        answer, state = self._advance(frames, closing=False)
         if out is not None:
             answer = _written(out, answer)
-        self._state = {s.input: values for s, values in zip(self._contract.states, states, strict=True)}
+        self._state = state
         self.frames = min(self.frames + len(chunk), MOST_COUNTED)
         return answer
 
     def finish(self) -> Answer | None:
         """End the stream; see `runtime.model.Stream.finish`."""
         self._refuse_finished()
+        answer = None
+        if self._stages is not None and self.frames:
+            sizes = [size if isinstance(size, int) else 1 for size in self._shape]
+            sizes[self._port.time_axis or 0] = 0
+            answer, _ = self._advance(np.zeros(sizes, self._dtype), closing=True)
+        held = answer if isinstance(answer, dict) else {"": answer}
         self.finished = True
-        return None
+        return answer if any(values is not None and len(values) for values in held.values()) else None
+
+    def _initial(self, frames: int, *, finished: bool) -> dict[str, Array]:
+        """Return arrays like those of the state when so many frames were consumed."""
+        held = {} if self._stages is None else self._stages.held_rows(frames, finished=finished)
+        return state_arrays(self._contract) | held
+
+    def _advance(self, frames: Array, *, closing: bool) -> tuple[Answer, dict[str, Array]]:
+        """Return the answer to frames in the graph's axes, and the state after it."""
+        if self._stages is None:
+            results = dict(
+                zip(self._names, self._session.run(self._names, {self._port.name: frames, **self._state}), strict=True)
+            )
+            state = {s.input: results[s.output] for s in self._contract.states}
+        else:
+            run = StagedRun(self._stages, self._state)
+            results, state = run.answers(frames, closing=closing), run.state
+        answers = {p.name: one_stream(p, results[p.name]) for p in self._contract.outputs}
+        return (answers if len(answers) > 1 else next(iter(answers.values()))), state
 
     def _refuse_finished(self) -> None:
         if self.finished:
             raise RefusedChunkError(FINISHED)
+
+    def _refuse_length(self, count: int) -> None:
+        limit = None if self._contract.blocks is None else self._contract.blocks.limit
+        if limit is not None and self.frames + count > limit:
+            raise ChunkError(
+                f"chunk of {count} frames after {self.frames}: the stream is one block, of at most {limit} frames; "
+                "finish() it before, or export with limit= or block=; chunk refused, state unchanged"
+            )
 
     def _put(self, snapshot: Snapshot) -> None:
         self._state = dict(snapshot.state)
@@ -149,6 +188,7 @@ class OnnxruntimeStream:
             raise ChunkError(f"chunk has dtype {chunk.dtype}, wanted {np.dtype(self._dtype)}")
         if len(chunk) == 0:
             raise ChunkError("chunk has no frame; push at least one")
+        self._refuse_length(len(chunk))
         frames: Array = np.ascontiguousarray(chunk, self._dtype)
         try:
             refuse_unfinite(frames)
@@ -304,7 +344,10 @@ def _written(out: Array, answer: Answer) -> Array:
     return out
 
 
-def _one_stream(port: Port, values: Array) -> Array:
+def one_stream(port: Port, values: Array) -> Array:
+    """Return an output of a batch of one without that axis, time first."""
+    if port.time_axis is None and len(values) == 0:
+        return values  # no answer
     if port.batch_axis is not None:
         values = np.take(values, 0, port.batch_axis)
     if port.time_axis is None:
@@ -333,30 +376,3 @@ def _dequantized(graph: Graph, node: Any) -> Array | None:  # noqa: ANN401  a No
         return floats(quantized(graph, node))
     except UnsupportedError:
         return None
-
-
-def session_options(onnxruntime: Any) -> Any:  # noqa: ANN401  onnxruntime has no types
-    """Return options for one thread that does not spin, and activations that stay float32."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")  # float32, not int8 activations
-    options.log_severity_level = 3
-    return options
-
-
-def open_session(model: bytes) -> Any:  # noqa: ANN401  onnxruntime has no types
-    """Open a session with one thread that does not spin.
-
-    Raises:
-        BackendError: onnxruntime is not installed.
-        ModelError: onnxruntime refuses the model.
-    """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise BackendError("onnxruntime is not installed; pip install 'tidegate[onnxruntime]'") from None
-    try:
-        return onnxruntime.InferenceSession(model, session_options(onnxruntime), providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001  onnxruntime has some ten classes for it, all under Exception
-        raise ModelError(f"onnxruntime refuses the model: {error}") from None

@@ -1,7 +1,7 @@
 """Snapshots of streams that the engine does not run; docs/snapshot.md is the specification."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
@@ -57,20 +57,19 @@ def pack(snapshot: Snapshot, model: bytes) -> bytes:
     return data[:16] + hash_of(memoryview(data)[HASHED_FROM:]) + data[HASHED_FROM:]
 
 
-def unpack(data: bytes, model: bytes, like: Mapping[str, Array]) -> Snapshot:
+def unpack(data: bytes, model: bytes, initial: Callable[..., Mapping[str, Array]]) -> Snapshot:
     """Return what bytes hold.
 
     Args:
         data: The bytes, from anywhere.
         model: The hash of the model that they should belong to.
-        like: Arrays of its states' shapes.
+        initial: What returns arrays of the states' shapes for the frames consumed, and whether it is `finished`.
 
     Raises:
         SnapshotError: They are truncated, altered, of another model or of another backend, or hold what no state may.
     """
-    size = HEADER.size + sum(4 * values.size for values in like.values())
     if len(data) < HEADER.size:
-        _check("size", len(data), size)
+        _check("size", len(data), _size(initial(0, finished=False)))
     header = Header(*HEADER.unpack_from(data))
     _check("magic", header.magic, MAGIC)
     _check("version", header.version, VERSION)
@@ -78,9 +77,14 @@ def unpack(data: bytes, model: bytes, like: Mapping[str, Array]) -> Snapshot:
     _check("hash", header.hash.hex(), hash_of(memoryview(data)[HASHED_FROM:]).hex())
     _check("backend", header.backend, ONNXRUNTIME, "it was taken on another backend, restore it there")
     _check("model", header.model.hex(), model.hex(), "it was taken of another model, restore it there")
-    _check("size", len(data), size)
     _check("finished", min(header.finished, 2), min(header.finished, 1))
+    like = initial(header.frames, finished=bool(header.finished))
+    _check("size", len(data), _size(like))
     return Snapshot(_arrays(data, like), header.frames, header.refused, bool(header.finished))
+
+
+def _size(like: Mapping[str, Array]) -> int:
+    return HEADER.size + sum(4 * values.size for values in like.values())
 
 
 def _arrays(data: bytes, like: Mapping[str, Array]) -> dict[str, Array]:

@@ -4,17 +4,18 @@ So transposes, squeezes and the splitting and joining of states are understood o
 lowered, and cost nothing at run time.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 
 from .arrays import Array, Floats
+from .clocks import Clock
 from .contract import Port, State
 from .errors import ContractError, UnsupportedError
 from .graph import Graph, attributes, label
-from .operators import Last, Operator, Slot, is_hidden
+from .operators import HIDDEN, Align, Backward, BlockStart, Last, Operator, Slot, is_hidden
 from .operators.matrix import Reading
 from .program import Program
 
@@ -50,7 +51,10 @@ class Carried:
 
 @dataclass(frozen=True)
 class Final:
-    """Final states of recurrent nodes: of each, the value whose last frame it is (h alone) and its slot."""
+    """Final states of recurrent nodes: of each, the value whose last frame it is (h alone) and its slot.
+
+    Of a backward node it is the first frame of the block, and there is no slot: HIDDEN.
+    """
 
     values: tuple[int | None, ...]
     slots: tuple[Slot, ...]
@@ -133,9 +137,11 @@ class Trace:
         self.ops: list[Operator] = []
         self.ids = False  # whether the input is ids
         self.widths: list[int] = []
+        self.clocks = [Clock()]
         self._handlers = handlers
         self.activation_bits = activation_bits
         self._contract = graph.contract
+        self.blocks = self._contract.blocks
         self._taken: set[Slot] = set()  # states that a node starts from
         self._hidden: set[int] = set()  # values that are an h within (-1, 1)
 
@@ -149,7 +155,10 @@ class Trace:
                 self._visit(node)
         self._check_states()
         outputs = tuple((port.name, self._output(port)) for port in self._contract.outputs)
-        return Program(self.widths[0], tuple(self.ops), outputs, self.ids)
+        used = any(isinstance(op, Backward) for op in self.ops)
+        program = Program(self.widths[0], tuple(self.ops), outputs, self.ids, self.blocks if used else None)
+        self._check_lookahead(program)
+        return program
 
     # ---- what a handler may ask ----
 
@@ -189,12 +198,19 @@ class Trace:
         return None if listed is None else list(listed)
 
     def emit(self, op: Operator) -> int:
-        """Append an operation and return the value that it makes."""
+        """Append an operation and return the value that it makes; of two inputs one waits for the other."""
+        if len(op.inputs) == 2 and not isinstance(op, Align):
+            op = replace(op, inputs=self._together(*op.inputs))
         self.ops.append(op)
         self.widths.append(op.width(self.widths))
-        if is_hidden(op) or (isinstance(op, Last) and op.inputs[0] in self._hidden):
+        self.clocks.append(op.clock(self.clocks))
+        if self._makes_hidden(op):
             self._hidden.add(len(self.ops))
         return len(self.ops)
+
+    def ahead(self, node: onnx.NodeProto) -> int:
+        """Return the frames that a convolution looks ahead, by the contract."""
+        return next((late.frames for late in self._contract.ahead if late.node == node.name), 0)
 
     def reading(self, value: int) -> Reading:
         """Return how a matrix turns a value into integers: an h of an LSTM lies in (-1, 1)."""
@@ -223,6 +239,45 @@ class Trace:
 
     # ---- inside ----
 
+    def _makes_hidden(self, op: Operator) -> bool:
+        passed = {Last: 0, BlockStart: 0, Align: 1}.get(type(op))
+        return is_hidden(op) if passed is None else op.inputs[passed] in self._hidden
+
+    def _together(self, first: int, second: int) -> tuple[int, int]:
+        """Return two values whose rows come together: one waits where the other comes later."""
+        clocks = self.clocks[first], self.clocks[second]
+        if clocks[0] == clocks[1]:
+            return first, second
+        if clocks[0].leads(clocks[1]):
+            return self._waiting(first, second), second
+        if clocks[1].leads(clocks[0]):
+            return first, self._waiting(second, first)
+        raise UnsupportedError(
+            "two branches look ahead in ways of which neither waits for the other; let one of them look ahead alone, "
+            "or put them one behind the other"
+        )
+
+    def _waiting(self, value: int, later: int) -> int:
+        """Return a value's rows as they come with those of a later one."""
+        both = [self.ops[v - 1] if v else None for v in (value, later)]
+        if isinstance(both[1], Last) and isinstance(both[0], Last):
+            return self.emit(Last((self.emit(Align((both[1].inputs[0], both[0].inputs[0]))),)))
+        if any(v and not _has_rows(self.ops, v) for v in (value, later)):
+            raise UnsupportedError(
+                "an answer for the last frame alone meets one that looks ahead; join them before the last frame is "
+                "taken, or use backend='onnxruntime'"
+            )
+        return self.emit(Align((later, value)))
+
+    def _check_lookahead(self, program: Program) -> None:
+        """The contract must say what the answers wait for."""
+        lags = [program.clocks[value].lag(program.blocks) for _, value in program.outputs]
+        lookahead = None if None in lags else max(lag for lag in lags if lag is not None)
+        if lookahead != self._contract.lookahead:
+            raise ContractError(
+                f"contract: lookahead is {self._contract.lookahead}, the graph says {lookahead}; export the model again"
+            )
+
     def _visit(self, node: onnx.NodeProto) -> None:
         handler = self._handlers.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if handler is None:
@@ -234,7 +289,10 @@ class Trace:
     def _as_signal(self, name: str) -> Signal | None:
         value = self.values.get(name)
         if isinstance(value, Final) and len(value.values) == 1 and value.values[0] is not None:
-            return Signal(self.emit(Last((value.values[0],))), value.axes)
+            made = value.values[0]
+            if value.slots[0] == HIDDEN and self.blocks is not None:
+                made = self.emit(BlockStart((made,), self.blocks))
+            return Signal(self.emit(Last((made,))), value.axes)
         return value if isinstance(value, Signal) else None
 
     def _dimensions(self, name: str, what: str) -> list[int]:
@@ -299,6 +357,11 @@ class Trace:
                     f"contract: state output {state.output!r} does not come from the layers that read "
                     f"{state.input!r}; export the model again"
                 )
+
+
+def _has_rows(ops: Sequence[Operator], value: int) -> bool:
+    """Return whether a value has a row for each frame."""
+    return Program(1, tuple(ops), ()).timed(value)
 
 
 def _rows(state: State) -> tuple[Slot, ...]:

@@ -456,7 +456,7 @@ def joined(program: Program, answers: Sequence[Mapping[str, Array | None]]) -> d
     found: dict[str, Array] = {}
     for name, value in program.outputs:
         parts = [answer[name] for answer in answers]
-        there = [part for part in parts if part is not None]
+        there = [part for part in parts if part is not None and (program.timed(value) or len(part))]
         found[name] = np.concatenate(there) if program.timed(value) else there[-1]
     return found
 

@@ -4,7 +4,7 @@ import onnx
 
 from ...runtime.arrays import Array
 from ...runtime.contract import Contract
-from ...runtime.onnxruntime_backend import open_session
+from ...runtime.onnxruntime_session import open_session
 from .onnxruntime_session import Step, steppers
 
 PRECISION = "float32"

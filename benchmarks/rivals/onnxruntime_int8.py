@@ -13,7 +13,7 @@ import onnx
 from ...runtime.arrays import Array
 from ...runtime.contract import Contract
 from ...runtime.errors import BackendError, ModelError
-from ...runtime.onnxruntime_backend import open_session
+from ...runtime.onnxruntime_session import open_session
 from .. import lstms
 from .onnxruntime_session import Step, steppers
 

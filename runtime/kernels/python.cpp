@@ -120,11 +120,11 @@ class Stream : Owned {
     return tide_rows(stream_, output, count);
   }
 
-  // Room for an output: [rows, width] of a timed one; of another [width], or None where there is no row.
+  // Room for an output: [rows, width] of a timed one; of another [width], or [0] where there is no row.
   nb::object with_rows(uint32_t output, size_t rows) const {
     npy_intp sizes[2] = {static_cast<npy_intp>(rows), tide_output_width(model_->get(), output)};
     if (tide_output_timed(model_->get(), output)) return new_array(2, sizes);
-    return rows ? new_array(1, sizes + 1) : nb::none();
+    return new_array(1, rows ? sizes + 1 : sizes);
   }
 
   nb::object fresh(uint32_t output, size_t count) const { return with_rows(output, rows(output, count)); }
@@ -132,9 +132,8 @@ class Stream : Owned {
   nb::object checked(nb::handle out, uint32_t output, size_t count) const {
     const size_t ready = rows(output, count);
     const bool timed = tide_output_timed(model_->get(), output);
-    if (!timed && !ready) return nb::none();
     const npy_intp width = tide_output_width(model_->get(), output);
-    const npy_intp sizes[2] = {timed ? static_cast<npy_intp>(ready) : width, width};
+    const npy_intp sizes[2] = {timed || !ready ? static_cast<npy_intp>(ready) : width, width};
     return as_out(out, timed ? 2 : 1, sizes);
   }
 

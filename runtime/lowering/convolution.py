@@ -56,11 +56,14 @@ def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     if len(signal.axes) != 3 or signal.axes[0] not in (ONE, BATCH) or signal.axes[1:] != (FEATURE, TIME):
         raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted (batch, feature, time)")
     weights = weights_of(trace, node, 1)
-    kernel, dilation = weights.codes.shape[-1], _options(node)
+    ahead = trace.ahead(node)
+    kernel, dilation = weights.codes.shape[-1], _options(node, ahead)
     value = signal.value
     if isinstance(known, Extended):
         tail = trace.take(node, known.slot, channels, (kernel - 1) * dilation)
         value = trace.emit(Window((value,), kernel, dilation, channels, tail))
+    elif ahead:
+        value = trace.emit(Window((value,), kernel, dilation, channels, lookahead=ahead))
     elif kernel > 1:
         raise unsupported(node, f"its {kernel} taps need frames of earlier pushes; lift it with `tidegate lift`")
     if weights.block or (weights.scales.size > 1 and weights.axis != 0):
@@ -73,15 +76,17 @@ def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     return [Signal(trace.emit(Linear((value,), matrix, bias)), signal.axes)]
 
 
-def _options(node: onnx.NodeProto) -> int:
+def _options(node: onnx.NodeProto, ahead: int) -> int:
     """Return the dilation, having refused what is not one step in time for each frame."""
     given = attributes(node)
-    for key, wanted in (("strides", [1]), ("pads", [0, 0])):
-        if list(given.get(key, wanted)) != wanted:
-            raise unsupported(node, f"{key} are {list(given[key])}, wanted {wanted}: a causal convolution")
+    dilation = int(given.get("dilations", [1])[0])
+    reach = (given.get("kernel_shape", [1])[0] - 1) * dilation
+    for key, wanted in (("strides", [1]), ("pads", [reach - ahead, ahead] if ahead else [0, 0])):
+        if list(given.get(key, [1] if key == "strides" else [0, 0])) != wanted:
+            raise unsupported(node, f"{key} are {list(given[key])}, wanted {wanted}: an answer for each frame")
     if given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise unsupported(node, f"auto_pad is {given['auto_pad']}, wanted NOTSET")
-    return int(given.get("dilations", [1])[0])
+    return dilation
 
 
 def dense_groups(node: onnx.NodeProto, codes: Array, channels: int) -> Array:

@@ -7,7 +7,7 @@ import onnx
 
 from ..arrays import Floats
 from ..graph import attributes
-from ..operators import Gru, Lstm, LstmProjected, Rnn, Slot
+from ..operators import HIDDEN, Backward, Cell, Gru, Lstm, LstmProjected, Rnn, Slot
 from ..operators.matrix import Matrix, Reading
 from ..projection import with_weights
 from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Final, Handler, Signal, Trace, Value, Weights, unsupported
@@ -22,8 +22,8 @@ def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         raise unsupported(node, f"activations are {', '.join(activations)}, wanted sigmoid, tanh, tanh")
     w, r, halves = _cell_weights(trace, node, value, Reading.HIDDEN, 4)
     h, c = (_start(trace, node, position, r.codes.shape[1]) for position in (5, 6))
-    made = trace.emit(Lstm((value,), w, r, flushed(node, halves[0] + halves[1]), h, c))
-    return [*_cell_answers(made, h), Final((None,), (c,), (ONE, BATCH, FEATURE))]
+    layer = Lstm((value,), w, r, flushed(node, halves[0] + halves[1]), h, c)
+    return [*_answers(trace, node, layer), Final((None,), (c,), (ONE, BATCH, FEATURE))]
 
 
 def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -57,7 +57,7 @@ def gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     h = _start(trace, node, 5, r.codes.shape[1])
     gates = 2 * r.codes.shape[1]  # those that add both biases: z and r
     joined = np.concatenate([bias[:gates] + own[:gates], bias[gates:]])
-    return _cell_answers(trace.emit(Gru((value,), w, r, flushed(node, joined), own[gates:], h)), h)
+    return _answers(trace, node, Gru((value,), w, r, flushed(node, joined), own[gates:], h))
 
 
 def rnn(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -70,7 +70,7 @@ def rnn(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     w, r, halves = _cell_weights(trace, node, value, reading, 1)
     h = _start(trace, node, 5, r.codes.shape[1])
     bias = flushed(node, halves[0] + halves[1])
-    return _cell_answers(trace.emit(Rnn((value,), activations[0], w, r, bias, h)), h)
+    return _answers(trace, node, Rnn((value,), activations[0], w, r, bias, h))
 
 
 def _sequence(trace: Trace, node: onnx.NodeProto) -> int:
@@ -94,6 +94,19 @@ def _cell_weights(
     return w, r, bias_of(trace, node, 3, 2 * gates * hidden).reshape(2, -1)
 
 
+def _answers(trace: Trace, node: onnx.NodeProto, layer: Cell) -> list[Value]:
+    """Emit a layer in its direction, and return the answers Y and Y_h."""
+    if not _is_reverse(node):
+        return _cell_answers(trace.emit(layer), layer.h)
+    if trace.blocks is None:
+        raise unsupported(node, "its direction is reverse, but the contract has no blocks; export the model again")
+    return _cell_answers(trace.emit(Backward(layer.inputs, layer, trace.blocks)), HIDDEN)
+
+
+def _is_reverse(node: onnx.NodeProto) -> bool:
+    return attributes(node).get("direction") == "reverse"
+
+
 def _cell_answers(value: int, h: Slot) -> list[Value]:
     """Return the answers Y and Y_h of a recurrent node."""
     final = (ONE, BATCH, FEATURE)
@@ -103,6 +116,8 @@ def _cell_answers(value: int, h: Slot) -> list[Value]:
 def _start(trace: Trace, node: onnx.NodeProto, position: int, width: int) -> Slot:
     name = node.input[position] if position < len(node.input) else ""
     value = trace.values.get(name)
+    if _is_reverse(node) and not name:
+        return HIDDEN
     if isinstance(value, Carried) and len(value.slots) == 1:
         return trace.take(node, value.slots[0], width)
     raise unsupported(node, f"it does not start from a state input but from {name!r}; lift it with `tidegate lift`")
@@ -119,7 +134,9 @@ def _activations(node: onnx.NodeProto, *default: str) -> tuple[str, ...]:
 
 
 def _check_options(node: onnx.NodeProto, **more: object) -> None:
-    wanted = {"direction": "forward", "layout": 0, "clip": 0.0, **more}
+    if _is_reverse(node) and any(node.input[5:7]):
+        raise unsupported(node, "it runs backward from an initial state, wanted zeros")
+    wanted = {"direction": "reverse" if _is_reverse(node) else "forward", "layout": 0, "clip": 0.0, **more}
     given = attributes(node)
     for key, value in wanted.items():
         if given.get(key, value) != value:

@@ -19,7 +19,8 @@ from tidegate.runtime.graph import Graph
 from tidegate.runtime.lower import lower
 from tidegate.runtime.model import load
 from tidegate.runtime.native import NativeModel
-from tidegate.runtime.onnxruntime_backend import OnnxruntimeStream, open_session
+from tidegate.runtime.onnxruntime_backend import OnnxruntimeStream
+from tidegate.runtime.onnxruntime_session import open_session
 from tidegate.runtime.precision import Precision
 from tidegate.runtime.reference import ReferenceStream
 

@@ -21,9 +21,9 @@ from tidegate.runtime.onnxruntime_backend import (
     OnnxruntimeModel,
     OnnxruntimeStream,
     fold_weights,
-    open_session,
     refuse_unfinite,
 )
+from tidegate.runtime.onnxruntime_session import open_session
 from tidegate.runtime.plan import MAGIC
 
 pytest.importorskip("onnxruntime")
