@@ -37,8 +37,8 @@ def split_directions(model: onnx.ModelProto, starts: Collection[tuple[str, str]]
         both = attributes(node).get("direction") == "bidirectional"
         if both and any(name == node.name for name, _ in starts):
             raise UnsupportedError(
-                f"{label(node)}: its initial state comes from an argument, but its backward direction starts anew in each "
-                "block; call the module without an initial state"
+                f"{label(node)}: its initial state comes from an argument, but its backward direction starts anew in "
+                "each block; call the module without an initial state"
             )
         nodes += _both(model, graph, node) if both else [node]
     if len(nodes) == len(model.graph.node):

@@ -14,7 +14,7 @@ from ..runtime.arrays import Array
 from ..runtime.contract import METADATA_KEY, Contract, Port, State
 from ..runtime.errors import ContractError, ExportError, ModelError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
-from ..runtime.graph import Graph
+from ..runtime.graph import Graph, attributes, label
 from ..runtime.model import naming
 from .axes import Dims, set_dims, settled_values, shape_of, text
 from .branches import bind_inputs, check_nesting, open_branches
@@ -247,7 +247,13 @@ def _lift(opened: _Opened) -> _Draft:
     """Lift the states of an opened file and write its contract."""
     model, name, held = opened.model, opened.roles.signal, opened.roles.held
     bare = _bare(model, held)
-    checked_nodes(Graph(bare))
+    for node in checked_nodes(Graph(bare)):
+        direction = attributes(node).get("direction", "forward")
+        if direction != "forward":
+            raise UnsupportedError(
+                f"{label(node)}: direction = {direction!r}, wanted 'forward'; export the module itself, "
+                "`tidegate export` streams both directions"
+            )
     layout = find_layout(bare, free_batch=all("batch" in known.state.shape for known in held))
     unplug(model, held)
     rows = layout is None

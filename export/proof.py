@@ -161,7 +161,7 @@ class Proof:
         checks = [self._whole("whole, at the example", self.example, _FAULT)]
         checks += [self._whole(*named, _SIZES) for named in self._other_sizes(fresh)]
         signal = fresh(int(np.clip(fresh.length, *CHUNKED_FRAMES)), fresh.batch)
-        compare = self._chunked if self.runner.contract.lookahead == 0 else self._streamed
+        compare = self._streamed if self.runner.contract.looks_ahead else self._chunked
         chunked = [compare(signal, chunks) for chunks in chunkings(signal.shape[self._time])]
         chunked += self._own(signal)
         # A spoilt state must change more than chunking does; else the checks above could not have seen it.

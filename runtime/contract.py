@@ -133,6 +133,11 @@ class Contract:
         """Time between two frames in seconds, or None when the contract does not state it."""
         return None if self.sample_rate is None else (self.hop or 1) / self.sample_rate
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether answers come in other pushes than their frames, or for blocks of one frame with them."""
+        return bool(self.blocks or self.ahead)
+
     def to_json(self) -> str:
         """Return the JSON text that stands in a file's metadata."""
         return json.dumps({"version": VERSION} | asdict(self), separators=(",", ":"))

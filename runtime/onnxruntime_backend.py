@@ -42,7 +42,7 @@ class OnnxruntimeModel:
         self.hash = snapshots.hash_of(folded)
         self.session = open_session(folded)
         _check_names(self.contract, self.session)
-        self._stages = StagedModel(fold_weights(graph)) if self.contract.lookahead != 0 else None
+        self._stages = StagedModel(fold_weights(graph)) if self.contract.looks_ahead else None
 
     @property
     def backend(self) -> str:

@@ -404,8 +404,6 @@ class Turned(TwoDepths):
         (Noisy, ExportError, r"whole, at the example: output 'output' at .*the module may answer at random"),
         (Turned, ContractError, "'/decoder/LSTM' runs along axis 0 .*'/encoder/rnn/LSTM' along axis 1"),
         (lambda: nn.Linear(6, 6), ModelError, "no recurrent layer found"),
-        (lambda: nn.GRU(6, 4, bidirectional=True), UnsupportedError, "GRU '/GRU': direction = 'bidirectional', wanted"),
-        (_lstm(6, 4, bidirectional=True), UnsupportedError, "LSTM '/LSTM': direction = 'bidirectional', wanted"),
         (lambda: LastAnswer().double(), ExportError, r"lstm.weight_ih_l0 is torch.float64, wanted torch.float32"),
         (_lstm(5, 4), ExportError, "the module's own forward fails: RuntimeError: input.size"),
     ],

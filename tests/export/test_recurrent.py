@@ -21,8 +21,6 @@ def test_nodes_come_in_file_order(make_graph: MakeGraph) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"direction": "bidirectional"}, "direction = 'bidirectional', wanted 'forward'.*bidirectional=False"),
-        ({"direction": "reverse"}, "direction = 'reverse', wanted 'forward'"),
         ({"layout": 1}, "layout = 1, wanted 0"),
         ({"input_forget": 1}, "input_forget = 1, wanted 0"),
         ({"clip": 3.0}, "clip = 3.0, wanted 0.0"),

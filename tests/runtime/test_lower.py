@@ -807,7 +807,7 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "domain": (foreign, UnsupportedError, "Add 'add': the engine does not have this operator"),
     # options of an LSTM
     "axes of an LSTM": (lstm_of_batch_first, UnsupportedError, "axes (batch, time, feature), wanted (time, batch"),
-    "reverse": (of_lstm(direction="reverse"), UnsupportedError, "direction is 'reverse', wanted 'forward'"),
+    "reverse": (of_lstm(direction="reverse"), UnsupportedError, "it runs backward from an initial state, wanted zeros"),
     "bidirectional": (of_lstm(direction="bidirectional"), UnsupportedError, "direction is 'bidirectional', wanted"),
     "layout": (of_lstm(layout=1), UnsupportedError, "layout is 1, wanted 0"),
     "clip": (of_lstm(clip=3.0), UnsupportedError, "clip is 3.0, wanted 0.0"),
