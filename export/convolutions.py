@@ -1,4 +1,4 @@
-"""Convolutions along time: the frames that they read again become inputs and outputs of the graph."""
+"""Convolutions along time: causal ones carry the frames that they read again, others look ahead."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..runtime.contract import State
+from ..runtime.contract import Ahead, State
 from ..runtime.errors import UnsupportedError
 from ..runtime.graph import Graph, attributes, label
 from .axes import Dims, set_dims
@@ -21,14 +21,15 @@ _TIME = 2  # axis of the frames that a convolution of one axis reads
 
 @dataclass(frozen=True)
 class Causal:
-    """A convolution whose answer for a frame follows from that frame and those before.
+    """A convolution along time that has an answer for each frame.
 
     Attributes:
         node: The node.
         signal: What it reads, before any padding.
         answer: Its answer, of as many frames.
         channels: Those of the signal.
-        frames: How many frames it reaches back.
+        frames: How many frames it reaches over, beside the first.
+        ahead: How many of them lie ahead of the frame that it answers for; 0: it is causal.
     """
 
     node: onnx.NodeProto
@@ -36,6 +37,7 @@ class Causal:
     answer: str
     channels: int
     frames: int
+    ahead: int = 0
 
 
 def causal_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[Causal]:
@@ -46,7 +48,7 @@ def causal_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[C
         dims: The shapes of its values, as `axes.trace_dims` gives them.
 
     Raises:
-        UnsupportedError: One looks ahead, skips frames or spans time beside another axis.
+        UnsupportedError: One skips frames or spans time beside another axis, or its padding is not of zeros.
     """
     graph = Graph(model)
     found = (_causal(graph, dims, node) for node in graph.nodes if node.op_type == "Conv")
@@ -54,15 +56,25 @@ def causal_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[C
 
 
 def lift_tails(model: onnx.ModelProto, convolutions: Sequence[Causal], batch: int | str) -> tuple[State, ...]:
-    """Make the frames that convolutions read again inputs and outputs of the graph, in place of paddings.
+    """Make the frames that causal convolutions read again inputs and outputs of the graph, in place of paddings.
 
-    Each convolution gets `<module path>.tail_in` and `<module path>.tail_out`, [batch, channels, frames].
+    Each gets `<module path>.tail_in` and `<module path>.tail_out`, [batch, channels, frames]. One that looks ahead pads
+    both sides by itself: what runs it knows of it from `ahead_of`.
 
     Raises:
         UnsupportedError: The graph already has a value of that name.
     """
     taken: set[str] = set()
-    return tuple(_lift_tail(model, convolution, taken, batch) for convolution in convolutions)
+    for convolution in convolutions:
+        if convolution.ahead:
+            _pad_itself(model, convolution)
+    causal = [convolution for convolution in convolutions if not convolution.ahead]
+    return tuple(_lift_tail(model, convolution, taken, batch) for convolution in causal)
+
+
+def ahead_of(convolutions: Sequence[Causal]) -> tuple[Ahead, ...]:
+    """Return what a contract says of the convolutions that look ahead."""
+    return tuple(Ahead(convolution.node.name, convolution.ahead) for convolution in convolutions if convolution.ahead)
 
 
 def _causal(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> Causal | None:
@@ -79,16 +91,17 @@ def _causal(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> Causal
     taps, dilation = weights.shape[-1], given.get("dilations", [1])[0]
     reach, stride = (taps - 1) * dilation, given.get("strides", [1])[0]
     answer = _after_cut(graph, node, dims, axes[0])
-    if stride != 1 or padded != reach or answer is None:
+    if stride != 1 or padded is None or padded > reach or answer is None:
         seen = "no known" if padded is None else str(padded)
         raise UnsupportedError(
             f"{label(node)}: {taps} taps {dilation} apart, stride {stride}, {seen} frames of zeros before the signal, "
             f"and {'more or fewer answers than' if answer is None else 'an answer for each of the'} frames; wanted "
-            f"stride 1, {reach} frames of zeros before and an answer for each frame: pad on the left alone "
-            f"(nn.ConstantPad1d(({reach}, 0), 0.0)), or cut the last {reach} answers of padding={reach}"
+            f"stride 1, up to {reach} frames of zeros before and an answer for each frame: pad on the left alone "
+            f"(nn.ConstantPad1d(({reach}, 0), 0.0)), cut the last {reach} answers of padding={reach}, or look ahead by "
+            "padding='same'"
         )
     channels = weights.shape[1] * given.get("group", 1)
-    return Causal(node, signal, answer, channels, reach)
+    return Causal(node, signal, answer, channels, reach, reach - padded)
 
 
 def _varies(size: int | str | None) -> bool:
@@ -108,13 +121,22 @@ def _is_pointwise(node: onnx.NodeProto, padded: int | None, axes: Dims) -> bool:
 
 def _before_padding(graph: Graph, node: onnx.NodeProto) -> tuple[str, int | None]:
     """Return the signal that a convolution reads and the zeros in front of it; None where they are not known."""
-    given = attributes(node)
-    own = given.get("pads", [0])[0] if given.get("auto_pad", "NOTSET") in ("NOTSET", "VALID") else None
+    own = _own_padding(graph, node)
     pad = graph.producer(node.input[0])
     if pad is None or pad.op_type != "Pad":
         return node.input[0], own
     before = _zeros_before(graph, pad)
     return pad.input[0], None if own is None or before is None else own + before
+
+
+def _own_padding(graph: Graph, node: onnx.NodeProto) -> int | None:
+    """Return the zeros that a convolution itself puts before its frames; None where they are not known."""
+    given, weights = attributes(node), graph.constant(node.input[1])
+    way = given.get("auto_pad", "NOTSET")
+    if way in ("NOTSET", "VALID") or weights is None:
+        return int(given.get("pads", [0])[0]) if way in ("NOTSET", "VALID") else None
+    both = (weights.shape[-1] - 1) * given.get("dilations", [1])[0]  # with a stride of 1; others are refused
+    return int(both // 2 if way == "SAME_UPPER" else both - both // 2)
 
 
 def _zeros_before(graph: Graph, pad: onnx.NodeProto) -> int | None:
@@ -175,12 +197,22 @@ def _carry(model: onnx.ModelProto, convolution: Causal, source: str, target: str
     model.graph.node.extend(nodes)
 
 
-def _unpadded(node: onnx.NodeProto, signal: str, answer: str) -> onnx.NodeProto:
-    """Return a convolution of a signal that has its past before it."""
+def _pad_itself(model: onnx.ModelProto, convolution: Causal) -> None:
+    """Let a convolution pad what it looks ahead and back, in place of what did that before."""
+    node, ahead = convolution.node, convolution.ahead
+    padded = _unpadded(node, convolution.signal, convolution.answer, [convolution.frames - ahead, ahead])
+    kept = [n for n in model.graph.node if convolution.answer not in n.output or n.output[0] == node.output[0]]
+    nodes = [padded if n.output[0] == node.output[0] else n for n in kept]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _unpadded(node: onnx.NodeProto, signal: str, answer: str, pads: Sequence[int] = (0, 0)) -> onnx.NodeProto:
+    """Return a convolution of a signal that has its past before it, or pads it so."""
     made = onnx.NodeProto()
     made.CopyFrom(node)
     made.input[0], made.output[0] = signal, answer
     kept = [attribute for attribute in node.attribute if attribute.name not in ("pads", "auto_pad")]
     del made.attribute[:]
-    made.attribute.extend([*kept, helper.make_attribute("pads", [0, 0])])
+    made.attribute.extend([*kept, helper.make_attribute("pads", pads)])
     return made

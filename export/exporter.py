@@ -19,7 +19,7 @@ from ..runtime.stages import looking_ahead
 from .arguments import Unit, fill_arguments, refuse_read, started_by, unpack_sequences
 from .axes import Axes, Dims, find_axes, output_ports, set_dims, trace_dims
 from .blocks import asked_blocks, used_blocks
-from .convolutions import Causal, causal_convolutions, lift_tails
+from .convolutions import Causal, ahead_of, causal_convolutions, lift_tails
 from .directions import split_directions
 from .editing import forget_origin, remove_dead, rename, value_names
 from .folding import fold_constants
@@ -109,7 +109,7 @@ def export_model(
 
     Raises:
         ExportError: The module cannot be traced, or its file did not prove equal; nothing was written.
-        UnsupportedError: A recurrent layer has an option that cannot be streamed, or a convolution looks ahead.
+        UnsupportedError: A recurrent layer or a convolution has an option that cannot be streamed.
         ContractError: The time or batch axis cannot be told, or a rate is not positive.
         ModelError: The module has no recurrent layer.
         BackendError: torch or onnxruntime is not installed.
@@ -266,7 +266,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     outputs = tuple(replace(ports[old], name=new) for old, new in names.items())
     rate = None if sample_rate is None else float(sample_rate)
     contract = Contract((signal,), outputs, states, sample_rate=rate, hop=None if hop is None else index(hop))
-    contract = looking_ahead(model, contract, used_blocks(model, blocks), ())
+    contract = looking_ahead(model, contract, used_blocks(model, blocks), ahead_of(traced.convolutions))
     Contract.from_json(contract.to_json())  # refuses rates that are not positive
     Graph(model).set_metadata(METADATA_KEY, contract.to_json())
     check_model(model)

@@ -16,9 +16,10 @@ from ..runtime.errors import ContractError, ExportError, ModelError, TidegateErr
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph, attributes, label
 from ..runtime.model import naming
+from ..runtime.stages import looking_ahead
 from .axes import Dims, set_dims, settled_values, shape_of, text
 from .branches import bind_inputs, check_nesting, open_branches
-from .convolutions import causal_convolutions, lift_tails
+from .convolutions import ahead_of, causal_convolutions, lift_tails
 from .editing import drop_identities, remove_dead, rename
 from .exporter import ExportReport, check_model, drop_repeats, writable
 from .folding import fold_constants, fold_neutral
@@ -266,7 +267,8 @@ def _lift(opened: _Opened) -> _Draft:
             set_dims(item, layout.axes.named(layout.dims[item.name]))
     single = _give_features(model, ports)
     before = _keep_context(model, name, layout, opened.context)
-    tails = lift_tails(model, causal_convolutions(model, layout.dims), layout.batch)
+    convolutions = causal_convolutions(model, layout.dims)
+    tails = lift_tails(model, convolutions, layout.batch)
     states = (*before, *tails, *lift_states(model, batch=layout.batch, held=held))
     folded = drop_repeats(model, states)
     signal = Port(name, layout.axes.time, layout.streams)
@@ -275,7 +277,8 @@ def _lift(opened: _Opened) -> _Draft:
     name_weights(model)
     done = _told(held, states, rows, opened.context)
     done += tuple(f"Output {name} has an axis of features now, of one." for name in single)
-    return _Draft(model, Contract((signal,), outputs, states), layout, rows, folded, done, single)
+    contract = looking_ahead(model, Contract((signal,), outputs, states), None, ahead_of(convolutions))
+    return _Draft(model, contract, layout, rows, folded, done, single)
 
 
 def _bare(model: onnx.ModelProto, held: Sequence[Held]) -> onnx.ModelProto:

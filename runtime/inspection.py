@@ -13,7 +13,8 @@ from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .model import compile_graph, naming
 from .native import NativeModel
-from .operators import LstmProjected, Window
+from .operators import Backward, LstmProjected, Window
+from .operators.blocks import CELLS
 from .operators.matrix import FLOAT
 from .program import Gru, Lstm, Rnn
 
@@ -30,6 +31,7 @@ CELL_KINDS = {
     plans.KINDS[Rnn]: "RNN",
     plans.KINDS[LstmProjected]: "LSTM",
 }
+COUNTS = 3  # where an operation's counts stand among the fields behind its kind
 STATE_VECTORS = {
     **dict.fromkeys(CELL_KINDS, 1),
     plans.KINDS[Lstm]: 2,
@@ -136,6 +138,9 @@ def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
     for n in range(header.operations):
         kind, *record = plans.OP.unpack_from(plan, header.operations_at + plans.OP.size * n)
         own = list(islice(slots, STATE_VECTORS.get(kind, 0)))
+        if kind == plans.KINDS[Backward]:
+            cell = CELL_KINDS[plans.KINDS[CELLS[record[COUNTS] - 1]]]
+            layers.append(replace(_plan_layer(f"operation {n}", cell, *record[11:14]), direction="reverse"))
         if kind in CELL_KINDS:
             places = tuple(f"{slot.name}[{slot.row}]" for slot in own)
             layers.append(replace(_plan_layer(places[0], CELL_KINDS[kind], *record[11:14]), states=places))

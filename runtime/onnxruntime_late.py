@@ -61,7 +61,7 @@ class StagedModel:
         stages = stages_of(graph, self.contract, self.clocks, untimed, self.parts)
         self.stages = [(stage, self._session(graph, stage)) for stage in stages]
         self.held = {
-            (i, name): self._held(stage, i, name)
+            (i, name): self._held(graph, stage, i, name)
             for i, (stage, _) in enumerate(self.stages)
             for name in stage.reads
             if self.axes[name] is not None
@@ -82,12 +82,14 @@ class StagedModel:
             stage.gives = [stage.late.output[0], *(name for name in stage.gives if name != stage.late.output[0])]
         return open_session(stage_model(graph.model, stage, self.parts).SerializeToString())
 
-    def _held(self, stage: Stage, index: int, name: str) -> Held:
+    def _held(self, graph: Graph, stage: Stage, index: int, name: str) -> Held:
         place = f"{index}:{name}"
         if not stage.ahead or stage.late is None:
             return Held(place, self.clocks[name], stage.clock)
-        given = attributes(stage.late)
-        reach = (given["kernel_shape"][0] - 1) * given.get("dilations", [1])[0]
+        weights = graph.constant(stage.late.input[1])
+        if weights is None:
+            raise UnsupportedError(f"{label(stage.late)}: its weights are not constant, wanted constants")
+        reach = (weights.shape[-1] - 1) * attributes(stage.late).get("dilations", [1])[0]
         return Held(place, self.clocks[name], stage.clock, reach - stage.ahead, reach)
 
     def _probe(self, graph: Graph) -> tuple[dict[str, int | None], dict[str, tuple[int, ...]]]:

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from tidegate.benchmarks.tables import Table
     from tidegate.export import Check
-    from tidegate.runtime.contract import Contract, Port
+    from tidegate.runtime.contract import Blocks, Contract, Port
 
     Parts = Iterator[Table | str]
 
@@ -81,10 +81,21 @@ def contract_table(contract: "Contract") -> "Table":
             [f"state {state.kind}", f"{state.input} <- {state.output}", " x ".join(map(str, state.shape))]
             for state in contract.states
         ),
+        *(["ahead", late.node, f"{late.frames} frames"] for late in contract.ahead),
+        *([] if contract.blocks is None else [["backward", "blocks", _grid(contract.blocks)]]),
     ]
+    if contract.looks_ahead:
+        wait = "the whole stream" if contract.lookahead is None else f"up to {contract.lookahead} frames"
+        rows.append(["answers", "wait for", wait])
     step = contract.frame_seconds
     rate = "no rate stated" if step is None else f"a frame every {step * 1e3:g} ms"
     return Table(f"Contract: {rate}", ["|", "name|", "axes, shape|"], rows, whole=True)
+
+
+def _grid(blocks: "Blocks") -> str:
+    if blocks.frames is None:
+        return f"the whole stream, at most {blocks.limit} frames"
+    return f"{blocks.frames} frames, {blocks.lookahead} ahead"
 
 
 def _axes(port: "Port") -> str:

@@ -35,6 +35,17 @@ def command(
     ] = None,
     sample_rate: Annotated[float | None, typer.Option(metavar="HZ", help="Samples a second of the signal.")] = None,
     hop: Annotated[int | None, typer.Option(metavar="N", help="Samples that a frame advances.")] = None,
+    block: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Frames of a block of backward directions; none: the whole stream."),
+    ] = None,
+    lookahead: Annotated[
+        int, typer.Option(min=0, metavar="M", help="Frames behind a block that its backward directions see.")
+    ] = 0,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Most frames of a stream whose answers come at its end; none: 4096."),
+    ] = None,
     tolerance: Annotated[float, typer.Option(help="Largest relative error allowed in the proof.")] = 1e-5,
     as_json: Json = False,
 ) -> None:
@@ -48,7 +59,17 @@ def command(
     with busy("exporting"):
         module = load_module(factory, weights)
         sizes = example_from_shape(example, ids)
-        report = export_model(module, sizes, output, sample_rate=sample_rate, hop=hop, tolerance=tolerance)
+        report = export_model(
+            module,
+            sizes,
+            output,
+            sample_rate=sample_rate,
+            hop=hop,
+            block=block,
+            lookahead=lookahead,
+            limit=limit,
+            tolerance=tolerance,
+        )
     if as_json:
         from dataclasses import asdict
 

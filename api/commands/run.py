@@ -65,7 +65,8 @@ def _answers(stream: "Stream", source: Path | None, chunk: int, name: str | None
             answer = stream.push(frames)
         except ChunkError as error:
             raise ChunkError(f"{place}: {error}") from None
-        yield _chosen(answer, name)
+        if len(ready := _chosen(answer, name)):  # a model that looks ahead answers later
+            yield ready
     rest = stream.finish()
     if rest is not None:
         yield _chosen(rest, name)

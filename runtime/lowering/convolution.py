@@ -57,7 +57,7 @@ def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted (batch, feature, time)")
     weights = weights_of(trace, node, 1)
     ahead = trace.ahead(node)
-    kernel, dilation = weights.codes.shape[-1], _options(node, ahead)
+    kernel, dilation = weights.codes.shape[-1], _options(node, weights.codes.shape[-1], ahead)
     value = signal.value
     if isinstance(known, Extended):
         tail = trace.take(node, known.slot, channels, (kernel - 1) * dilation)
@@ -76,11 +76,11 @@ def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     return [Signal(trace.emit(Linear((value,), matrix, bias)), signal.axes)]
 
 
-def _options(node: onnx.NodeProto, ahead: int) -> int:
+def _options(node: onnx.NodeProto, kernel: int, ahead: int) -> int:
     """Return the dilation, having refused what is not one step in time for each frame."""
     given = attributes(node)
     dilation = int(given.get("dilations", [1])[0])
-    reach = (given.get("kernel_shape", [1])[0] - 1) * dilation
+    reach = (kernel - 1) * dilation
     for key, wanted in (("strides", [1]), ("pads", [reach - ahead, ahead] if ahead else [0, 0])):
         if list(given.get(key, [1] if key == "strides" else [0, 0])) != wanted:
             raise unsupported(node, f"{key} are {list(given[key])}, wanted {wanted}: an answer for each frame")

@@ -1,6 +1,8 @@
 """Bidirectional layers, written as their authors write them: streamed in blocks, and at finish() equal to offline."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -19,6 +21,7 @@ from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import METADATA_KEY, Blocks
 from tidegate.runtime.errors import ChunkError, ContractError, SnapshotError, UnsupportedError
 from tidegate.runtime.graph import Graph
+from tidegate.runtime.inspection import inspect_file
 from tidegate.runtime.lower import lower
 from tidegate.runtime.model import Backend, Model, Stream, compile_model, load
 from tidegate.runtime.reference import ReferenceStream
@@ -318,3 +321,26 @@ def test_backward_node_without_blocks_is_refused(tagger: tuple[Path, nn.Module],
     graph.save(tmp_path / "m.onnx")
     with pytest.raises(UnsupportedError, match="its direction is reverse, but the contract has no blocks"):
         load(tmp_path / "m.onnx")
+
+
+def test_inspect_tells_both_directions_of_file_and_plan(tmp_path: Path) -> None:
+    export_model(Tagger(nn.GRU, 2), torch.randn(1, 20, 6), tmp_path / "m.onnx", block=8, lookahead=4)
+    quantize(tmp_path / "m.onnx", tmp_path / "m.int8.onnx")
+    compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
+    found = [inspect_file(tmp_path / name) for name in ("m.int8.onnx", "m.tide")]
+    for inspection in found:
+        assert [layer.direction for layer in inspection.layers] == ["forward", "reverse"] * 2
+        assert {layer.cell for layer in inspection.layers} == {"GRU"}
+        assert {layer.activation_bits for layer in inspection.layers} == {(16, 16)}
+        assert str(inspection.backend).startswith("native")
+    assert found[0].layers[0].multiply_adds == found[1].layers[1].multiply_adds
+
+
+def test_run_writes_the_answers_as_they_become_ready(tmp_path: Path) -> None:
+    export_model(Tagger(nn.GRU, 1), torch.randn(1, 20, 6), tmp_path / "m.onnx", block=8, lookahead=4)
+    np.save(tmp_path / "x.npy", FRAMES)
+    command = [sys.executable, "-m", "tidegate", "run", "m.onnx", "x.npy", "-o", "y.npy"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    stream = load(tmp_path / "m.onnx").stream()
+    wanted = np.concatenate(streamed(stream, FRAMES, [0, 40]))
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), wanted)

@@ -1,0 +1,98 @@
+"""What a lookahead buys: for each, how well a stream in blocks agrees with the whole, on a user's own frames."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .arrays import Array
+from .contract import METADATA_KEY, MOST_LOOKAHEAD, Blocks
+from .errors import ChunkError, ContractError
+from .graph import Graph
+from .model import compile_graph, naming
+from .native import NativeModel
+from .stages import looking_ahead
+
+LOOKAHEADS = (0, 1, 2, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One grid of blocks.
+
+    Attributes:
+        block: Frames of a block.
+        lookahead: Frames behind it.
+        wait: The most frames that come in before an answer is there.
+        error: Root mean square of the difference from the whole, over that of the whole's answers.
+        largest: The largest difference, over the largest magnitude of the whole.
+        agreement: Share of the frames whose largest output is the same; of one output, whose sign is.
+    """
+
+    block: int
+    lookahead: int
+    wait: int
+    error: float
+    largest: float
+    agreement: float
+
+
+def lookahead_curve(
+    path: str | os.PathLike[str], frames: Array, block: int = 1, lookaheads: Sequence[int] = LOOKAHEADS
+) -> tuple[Point, ...]:
+    """Return how well a bidirectional model agrees with offline for each lookahead.
+
+    Args:
+        path: A streaming ONNX file, float or quantized; its own grid does not matter.
+        frames: One stream, `[frames, features]`, or ids `[frames]`; as many as its users will have.
+        block: Frames of a block.
+        lookaheads: What to try.
+
+    Raises:
+        ContractError: The model has no backward direction, or no answer for each frame.
+        ChunkError: A frame is refused.
+        UnsupportedError: The engine lacks an operator.
+    """
+    with naming(path):
+        graph = Graph.load(path)
+        if graph.contract.blocks is None:
+            raise ContractError("it has no backward direction, so it has no lookahead to choose")
+        if all(port.time_axis is None for port in graph.contract.outputs):
+            raise ContractError("it has no answer for each frame, wanted one to compare; let the module return it too")
+        if not 0 < len(frames) <= MOST_LOOKAHEAD:
+            raise ChunkError(f"{len(frames)} frames, wanted 1 to {MOST_LOOKAHEAD}")
+        whole = _answers(graph, Blocks(None, 0, len(frames)), frames)
+        return tuple(_point(graph, Blocks(block, ahead), frames, whole) for ahead in lookaheads)
+
+
+def _answers(graph: Graph, blocks: Blocks, frames: Array) -> Array:
+    """Return the first output with an answer for each frame, of a stream from its start to its end."""
+    stream = NativeModel(compile_graph(_with_blocks(graph, blocks))).stream()
+    name = next(port.name for port in graph.contract.outputs if port.time_axis is not None)
+    parts = (stream.push(frames), stream.finish())
+    return np.concatenate([part[name] if isinstance(part, dict) else part for part in parts if part is not None])
+
+
+def _with_blocks(graph: Graph, blocks: Blocks) -> Graph:
+    """Return a graph with another grid."""
+    changed = Graph(type(graph.model).FromString(graph.model.SerializeToString()))
+    contract = replace(graph.contract, blocks=None, lookahead=0)
+    contract = looking_ahead(graph.model, contract, blocks, graph.contract.ahead)
+    changed.set_metadata(METADATA_KEY, contract.to_json())
+    return changed
+
+
+def _point(graph: Graph, blocks: Blocks, frames: Array, whole: Array) -> Point:
+    seen = _answers(graph, blocks, frames)
+    wait = _with_blocks(graph, blocks).contract.lookahead
+    gap = seen.astype(np.float64) - whole
+    power, peak = float(np.mean(whole.astype(np.float64) ** 2)), float(np.abs(whole).max())
+    error = float(np.mean(gap**2) / max(power, 1e-60)) ** 0.5
+    largest = float(np.abs(gap).max()) / max(peak, 1e-30)
+    same = _decisions(seen) == _decisions(whole)
+    return Point(blocks.frames or 0, blocks.lookahead, wait or 0, error, largest, float(np.mean(same)))
+
+
+def _decisions(answers: Array) -> Array:
+    return np.sign(answers[:, 0]) if answers.shape[1] == 1 else np.argmax(answers, axis=1)
