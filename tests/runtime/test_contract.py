@@ -32,7 +32,7 @@ def test_lookahead_and_blocks_survive_their_json(lookahead: int | None, blocks: 
 def test_version_1_is_read_and_has_no_blocks() -> None:
     fields = json.loads(CONTRACT.to_json())
     assert fields.pop("version") == 2
-    del fields["blocks"]
+    del fields["blocks"], fields["ahead"]
     assert Contract.from_json(json.dumps({"version": 1, **fields})) == CONTRACT
 
 
@@ -69,7 +69,7 @@ def test_frame_takes_hop_over_sample_rate() -> None:
     [
         (["version"], 3, "contract: version 3, this tidegate reads 1 to 2"),
         (["version"], True, "contract: version True, this tidegate reads 1 to 2"),
-        (["version"], 1, "unknown field blocks; it is of a newer version"),
+        (["version"], 1, "unknown field ahead, blocks; it is of a newer version"),
         (["inputs"], "x", "contract: inputs is str, wanted a list"),
         (["inputs"], [], "contract: inputs = "),
         (["inputs", 0], {"name": "x"}, r"inputs\[0\]: missing or unknown field batch_axis, time_axis"),
