@@ -20,7 +20,7 @@ from ..runtime.arrays import Array, Floats
 from ..runtime.graph import Graph
 from ..runtime.model import compile_graph
 from ..runtime.native import NativeModel
-from ..runtime.onnxruntime_backend import open_session
+from ..runtime.onnxruntime_session import open_session
 from . import lstms
 from .progress import Progress
 from .tables import Table, micro

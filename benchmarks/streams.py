@@ -13,7 +13,7 @@ from ..runtime.contract import Contract
 from ..runtime.graph import Graph
 from ..runtime.model import compile_graph
 from ..runtime.native import NativeModel
-from ..runtime.onnxruntime_backend import open_session
+from ..runtime.onnxruntime_session import open_session
 from . import lstms
 from .latency import pinned
 from .peers.loops import REAL, Clock, Course, run
