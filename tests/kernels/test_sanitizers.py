@@ -30,7 +30,8 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_c_tests_are_clean(sanitized: Path) -> None:
     assert check(sanitized, plans=200) == set(_kernels.variants())
     run(sanitized / "threads", "5")
-    run(sanitized / "groups", "50", "9", *vectors())
+    without_division = [stem for stem in vectors() if stem.name != "functions"]  # 1/0 of silence is infinity: refused
+    run(sanitized / "groups", "50", "9", *without_division)
     run(sanitized / "realtime", *float_vectors())
 
 

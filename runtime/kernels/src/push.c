@@ -12,30 +12,9 @@ size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float
   return (size_t)w->vectors * variant->lanes;
 }
 
-/* ---- one operation over a block; 0 when no stream is left that has not failed ---- */
+/* ---- one operation over a block; 0 when a result leaves 2^64 ---- */
 
-/* A result that left 2^64 ends the push of its own stream. Zeros take its place: what reads them stays finite. */
-static void fail(const tide_batch *b, uint32_t stream, float *out, size_t count) {
-  b->streams[stream]->status = TIDE_E_RANGE;
-  memset(out, 0, count * sizeof *out);
-}
-
-static int some_good(const tide_batch *b) {
-  for (uint32_t i = 0; i < b->rows; i++) {
-    if (b->streams[i]->status == TIDE_OK) return 1;
-  }
-  return 0;
-}
-
-/* An operation that carries nothing takes the rows of all streams as those of one. */
-static int run_rows(const tide_batch *b, const model_op *op, const float *const *in, uint32_t rows, float *out) {
-  const size_t count = (size_t)rows * op->width;
-  if (op->operator->run(op, &b->room->scratch, NULL, in, b->rows * rows, out)) return 1;
-  for (uint32_t i = 0; i < b->rows; i++) {
-    if (!b->model->variant->in_range(out + i * count, count)) fail(b, i, out + i * count, count);
-  }
-  return some_good(b);
-}
+static int has_rows(const tide_model *model, uint32_t value) { return value == 0 || model->ops[value - 1].timed; }
 
 /* A cell whose streams share the reads of its weights; it cannot fail. */
 static int run_cell(const tide_batch *b, uint32_t index, const float *in, uint32_t rows, float *out) {
@@ -46,32 +25,29 @@ static int run_cell(const tide_batch *b, uint32_t index, const float *in, uint32
   return 1;
 }
 
-/* Any other takes stream after stream. */
+/* Stream after stream. */
 static int run_streams(const tide_batch *b, uint32_t index, const float *const *in, uint32_t rows, float *out) {
   const model_op *op = &b->model->ops[index];
-  const size_t count = (size_t)(op->timed ? rows : 1) * op->width;
-  int good = 1;
-  for (uint32_t i = 0; i < b->rows; i++, out += count) {
+  for (uint32_t i = 0; i < b->rows; i++) {
     const float *own[PLAN_INPUTS] = {NULL};
     for (uint32_t k = 0; k < op->operator->inputs; k++) own[k] = in[k] + (size_t)i * rows * op->in_widths[k];
     op_state *state = &b->streams[i]->states[index];
-    if (op->operator->run(op, &b->room->scratch, state, own, rows, out)) continue;
-    fail(b, i, out, count);
-    good = some_good(b);
+    if (!op->operator->run(op, &b->room->scratch, state, own, rows, out)) return 0;
+    out += (size_t)(op->timed ? rows : 1) * op->width;
   }
-  return good;
+  return 1;
 }
 
-static int has_rows(const tide_model *model, uint32_t value) { return value == 0 || model->ops[value - 1].timed; }
-
+/* What carries nothing takes the rows of all streams as those of one. */
 static int run_op(const tide_batch *b, uint32_t index, uint32_t rows) {
   const model_op *op = &b->model->ops[index];
   const float *in[PLAN_INPUTS] = {NULL};
   for (uint32_t i = 0; i < op->operator->inputs; i++) in[i] = b->room->values[op->inputs[i]];
   const int same_rows = op->timed == has_rows(b->model, op->inputs[0]);
   float *out = b->room->blocks[index + 1];
-  if (!op->operator->size && same_rows) return run_rows(b, op, in, rows, out);
-  return op->operator->run_rows ? run_cell(b, index, in[0], rows, out) : run_streams(b, index, in, rows, out);
+  if (op->operator->run_rows) return run_cell(b, index, in[0], rows, out);
+  if (op->operator->size || !same_rows) return run_streams(b, index, in, rows, out);
+  return op->operator->run(op, &b->room->scratch, NULL, in, b->rows * rows, out);
 }
 
 /* The rows of a late operation that are ready; `more` is set if others have no room. */
@@ -84,7 +60,7 @@ static int run_late(const tide_batch *b, uint32_t index, int *more) {
     flow.in[i] = room->values[op->inputs[i]], flow.rows[i] = room->rows[op->inputs[i]];
     flow.closing &= room->closed[op->inputs[i]];
   }
-  if (!op->operator->flow(op, &room->scratch, state, &flow)) return b->streams[0]->status = TIDE_E_RANGE, 0;
+  if (!op->operator->flow(op, &room->scratch, state, &flow)) return 0;
   state->read += flow.rows[op->operator->holds ? op->operator->holds - 1 : 0], state->made += flow.made;
   room->rows[index + 1] = flow.made;
   room->closed[index + 1] = (uint8_t)(flow.closing && !flow.more);
@@ -163,19 +139,13 @@ static void save(tide_stream *stream, uint64_t next, int closing) {
   }
 }
 
-/* Gives streams that failed the state of before the push. Those of a batch that goes on run on from there with the
- * others, and nobody reads what comes out. */
-static void roll_back(const tide_batch *b) {
-  for (uint32_t i = 0; i < b->rows; i++) {
-    tide_stream *stream = b->streams[i];
-    if (stream->status == TIDE_OK) continue;
-    memcpy(stream->carried, stream->before, stream->carried_bytes);
-    tide_undo_late(stream, stream->frames);
-    tide_derive(stream);
-  }
+static void roll_back(tide_stream *stream) {
+  memcpy(stream->carried, stream->before, stream->carried_bytes);
+  tide_undo_late(stream, stream->frames);
+  tide_derive(stream);
 }
 
-/* Runs frames, the last ones of the stream if `closing`, block after block; 0 when no stream is left. */
+/* Runs frames, the last ones of the stream if `closing`, block after block. */
 static int run_all(const tide_batch *b, size_t count, int closing, float *const *outputs) {
   const uint32_t most = b->model->variant->block / b->rows;
   memset(b->room->totals, 0, (b->model->header.ops + 1) * sizeof *b->room->totals);
@@ -186,7 +156,6 @@ static int run_all(const tide_batch *b, size_t count, int closing, float *const 
     if (!run_pass(b, done, frames, closing && done + frames == count, &more)) return 0;
     copy_outputs(b, count, 1, outputs);
     count_rows(b);
-    if (b->model->fallible) roll_back(b);
     done += frames;
   }
   if (!run_ends(b)) return 0;
@@ -194,10 +163,31 @@ static int run_all(const tide_batch *b, size_t count, int closing, float *const 
   return 1;
 }
 
+static void batch_one(tide_batch *b, tide_stream *stream, const float *frames, size_t place) {
+  b->model = stream->model, b->room = stream->room, b->rows = 1;
+  b->streams[0] = stream, b->frames[0] = frames, b->places[0] = place;
+}
+
+/* All or none of one stream's frames. */
+static void run_one(const tide_batch *b, size_t count, int closing, float *const *outputs) {
+  if (run_all(b, count, closing, outputs)) return;
+  roll_back(b->streams[0]);
+  b->streams[0]->status = TIDE_E_RANGE;
+}
+
+/* Where a result of several streams leaves 2^64, all go back, and then one by one: a refusal is its own stream's. */
 void tide_consume(const tide_batch *b, size_t count, float *const *outputs) {
   for (uint32_t i = 0; i < b->rows; i++) save(b->streams[i], b->streams[i]->frames + count, 0);
-  run_all(b, count, 0, outputs);
-  if (b->model->fallible) roll_back(b);
+  if (b->rows == 1) {
+    run_one(b, count, 0, outputs);
+  } else if (!run_all(b, count, 0, outputs)) {
+    for (uint32_t i = 0; i < b->rows; i++) {
+      tide_batch alone;
+      batch_one(&alone, b->streams[i], b->frames[i], b->places[i]);
+      roll_back(b->streams[i]);
+      run_one(&alone, count, 0, outputs);
+    }
+  }
 }
 
 /* Whether every id is whole and in all tables. */
@@ -233,11 +223,6 @@ tide_status tide_account(tide_stream *stream, size_t count) {
 
 /* ---- one stream ---- */
 
-static void batch_one(tide_batch *b, tide_stream *stream, const float *frames) {
-  b->model = stream->model, b->room = stream->room, b->rows = 1;
-  b->streams[0] = stream, b->frames[0] = frames, b->places[0] = 0;
-}
-
 /* Rows of an output when the stream has consumed `frames` and may go on. */
 static uint64_t rows_at(const tide_stream *stream, uint32_t output, uint64_t frames) {
   return tide_clock_rows(&stream->model->clocks, tide_output_op(stream->model, output)->clock, frames);
@@ -260,18 +245,17 @@ size_t tide_rest(const tide_stream *stream, uint32_t output) {
 
 tide_status tide_finish(tide_stream *stream, float *const *outputs) {
   tide_batch b;
-  batch_one(&b, stream, NULL);
+  batch_one(&b, stream, NULL, 0);
   if (stream->finished) return TIDE_E_FINISHED;
   save(stream, stream->frames, 1);
-  run_all(&b, 0, stream->model->late, outputs);
-  if (stream->model->fallible) roll_back(&b);
+  run_one(&b, 0, stream->model->late, outputs);
   stream->finished = stream->status == TIDE_OK;
   return stream->status;
 }
 
 tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs) {
   tide_batch b;
-  batch_one(&b, stream, frames);
+  batch_one(&b, stream, frames, 0);
   stream->status = tide_admit(stream, frames, count);
   if (stream->status == TIDE_OK) tide_consume(&b, count, outputs);
   return tide_account(stream, count);
