@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tidegate.export import ExportReport as ExportReport
     from tidegate.export import LiftReport as LiftReport
+    from tidegate.export import Verification as Verification
     from tidegate.export import export_model as export_model
     from tidegate.export import lift as lift
+    from tidegate.export import verify as verify
     from tidegate.quant import QuantizationReport as QuantizationReport
     from tidegate.quant import quantize as quantize
     from tidegate.runtime.contract import Contract as Contract
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "tidegate.export": ["ExportReport", "LiftReport", "export_model", "lift"],
+    "tidegate.export": ["ExportReport", "LiftReport", "Verification", "export_model", "lift", "verify"],
     "tidegate.quant": ["QuantizationReport", "quantize"],
     "tidegate.runtime.contract": ["Contract"],
     "tidegate.runtime.errors": [

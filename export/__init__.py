@@ -7,5 +7,16 @@ from .exporter import ExportReport, export_model
 from .factory import example_from_shape, load_module
 from .lifter import LiftReport, lift
 from .proof import Check
+from .verification import Verification, verify
 
-__all__ = ["Check", "ExportReport", "LiftReport", "example_from_shape", "export_model", "lift", "load_module"]
+__all__ = [
+    "Check",
+    "ExportReport",
+    "LiftReport",
+    "Verification",
+    "example_from_shape",
+    "export_model",
+    "lift",
+    "load_module",
+    "verify",
+]

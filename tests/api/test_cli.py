@@ -19,7 +19,7 @@ from tidegate.benchmarks import lstms
 
 SMALL = lstms.Case("small", 3, 5, 2)
 SIGNAL = lstms.random_frames(SMALL, 20)
-COMMANDS = ["export", "lift", "quantize", "inspect", "run", "bench", "compile"]
+COMMANDS = ["export", "lift", "verify", "quantize", "inspect", "run", "bench", "compile"]
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,14 @@ NAMES = [
     "Stream",
     "TidegateError",
     "UnsupportedError",
+    "Verification",
     "__version__",
     "compile_model",
     "export_model",
     "lift",
     "load",
     "quantize",
+    "verify",
 ]
 
 

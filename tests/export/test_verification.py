@@ -1,0 +1,162 @@
+"""Files held against their modules and against each other."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import safetensors.torch
+import torch
+from onnx import numpy_helper
+from tidegate.cli import main
+from tidegate.export import export_model, verify
+from tidegate.quant import quantize
+from tidegate.runtime.errors import ExportError
+from tidegate.runtime.graph import Graph
+from tidegate.runtime.model import compile_model
+from torch import Tensor, nn
+
+SOURCE = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.fc = nn.LSTM(6, 8, 2, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.fc(self.lstm(x)[0])
+"""
+
+
+class Net(nn.Module):
+    """An answer for each frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.fc = nn.LSTM(6, 8, 2, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.fc(self.lstm(x)[0])
+        return answer
+
+
+@dataclass(frozen=True)
+class Made:
+    """A module and its files."""
+
+    module: Net
+    folder: Path
+    float32: Path
+    int8: Path
+    data: np.ndarray
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    torch.manual_seed(1)
+    module, path = Net(), tmp_path / "m.onnx"
+    export_model(module, torch.randn(1, 20, 6), path)
+    quantize(path, tmp_path / "m.int8.onnx")
+    data = np.random.default_rng(1).standard_normal((95, 6), np.float32)
+    return Made(module, tmp_path, path, tmp_path / "m.int8.onnx", data)
+
+
+def test_a_file_proves_equal_to_its_module_on_both_backends(made: Made) -> None:
+    found = verify(made.float32, made.module)
+    assert found.passed
+    assert [backend.partition(" ")[0] for backend in found.backends] == ["native", "onnxruntime"]
+    names = [check.name for check in found.checks]
+    assert "native, in chunks of 17" in names
+    assert "onnxruntime, in chunks of all" in names
+    assert "native, bits that differ between chunks of 1, 3, 17, all" in names
+    assert any("swapped" in name for name in names)
+    print(max(check.error for check in found.checks if not check.must_differ))
+
+
+def test_two_files_are_compared_over_data_and_time(made: Made) -> None:
+    found = verify(made.int8, made.float32, data=made.data, limit=0.05)
+    assert found.passed
+    assert [(span.start, span.end) for span in found.over_time][::9] == [(0, 10), (86, 95)]
+    assert 0 < max(span.largest for span in found.over_time) < 0.05
+    assert not verify(made.int8, made.float32, data=made.data, limit=1e-6).passed
+
+
+def test_an_answer_a_chunk_is_told_over_time_too(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    path = tmp_path / "m.onnx"
+    export_model(nn.Sequential(Last(), nn.Linear(8, 3)), torch.randn(1, 20, 6), path)
+    quantize(path, tmp_path / "q.onnx")
+    assert len(verify(tmp_path / "q.onnx", path).over_time) == 10
+
+
+class Last(nn.Module):
+    """The last frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.gru(x)[0][:, -1]
+        return answer
+
+
+def test_another_module_does_not_pass(made: Made) -> None:
+    with pytest.raises(ExportError, match=r"whole, at the example: output 'output' at .*: seen"):
+        verify(made.float32, Net())
+
+
+def test_a_damaged_weight_is_seen(made: Made) -> None:
+    model = onnx.load(made.float32)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "lstm.weight_hh_l1")
+    values = numpy_helper.to_array(tensor).copy()
+    values[0, 0, 0] += 0.1
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, made.folder / "bad.onnx")
+    assert not verify(made.folder / "bad.onnx", made.float32, data=made.data).passed
+
+
+def test_a_plan_is_compared_over_data(made: Made) -> None:
+    compile_model(made.int8, made.folder / "m.tide")
+    found = verify(made.folder / "m.tide", made.int8, data=made.data)
+    assert found.passed
+    assert "a compiled plan runs on backend='native' alone" in found.refused["onnxruntime"]
+    with pytest.raises(ExportError, match="a plan is compared over data alone"):
+        verify(made.folder / "m.tide", made.int8)
+
+
+def test_a_file_of_another_shape_is_refused(made: Made) -> None:
+    torch.manual_seed(1)
+    export_model(nn.Sequential(Last(), nn.Linear(8, 2)), torch.randn(1, 20, 6), made.folder / "o.onnx")
+    with pytest.raises(ExportError, match=r"output 'output' has shape \[2\], wanted \[50, 3\]"):
+        verify(made.folder / "o.onnx", made.float32)
+
+
+def test_the_command(made: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(made.folder)
+    (made.folder / "verified.py").write_text(SOURCE)
+    safetensors.torch.save_file(made.module.state_dict(), "w.safetensors")
+    np.save("x.npy", made.data)
+    assert _status(["verify", "m.onnx", "--against", "verified:Net", "--weights", "w.safetensors"]) == 0
+    assert "Run on native" in capsys.readouterr().out
+    compare = ["verify", "m.int8.onnx", "--against", "m.onnx", "--data", "x.npy", "--chunks", "1,7,all"]
+    assert _status([*compare, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["passed"] is True
+    assert len(told["over_time"]) == 10
+    assert _status([*compare, "--limit", "1e-7"]) == 1
+    assert "FAILED" in capsys.readouterr().out
+    assert _status([*compare, "--chunks", "0"]) == 2
+
+
+def _status(arguments: list[str]) -> int | str | None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code or 0
+
+
+def test_the_contract_is_that_of_the_file(made: Made) -> None:
+    assert Graph.load(made.float32).contract.outputs[0].name == "output"
