@@ -6,11 +6,13 @@ other processors under emulation), and equals the specification with ==.
 
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))
 
+import matrix as shapes  # noqa: E402
 from programs import FORMATS  # noqa: E402
 from tidegate.runtime.operators import OPERATORS, Embedding, Operator, Rnn  # noqa: E402
 from tidegate.runtime.operators.matrix import FLOAT, Matrix  # noqa: E402
@@ -18,6 +20,7 @@ from vectors.coverage import programs  # noqa: E402
 
 README = TESTS.parent / "README.md"
 MARKS = "<!-- support: made by `make support` -->\n", "<!-- end of support -->\n"
+EXPORT_MARKS = "<!-- exports: made by `make support` -->\n", "<!-- end of exports -->\n"
 
 
 def format_name(weight_bits: int, group: int) -> str:
@@ -74,15 +77,25 @@ def table() -> str:
     return "\n".join([*lines, "", text + ", ".join(variants()) + "."]) + "\n"
 
 
-def written() -> str:
-    """Return the table that stands in the README."""
-    return README.read_text().partition(MARKS[0])[2].partition(MARKS[1])[0]
+def exports() -> str:
+    """Return the table of what the matrix of exports holds: modules by options, with the number of shapes."""
+    columns = shapes.options()
+    found = Counter((case.kind, option) for case in shapes.cases() for option in case.options)
+    rows = [[f"`{kind}`", *(str(found[kind, column] or "-") for column in columns)] for kind in shapes.KINDS]
+    lines = [f"| {' | '.join(row)} |" for row in (["native and onnxruntime", *columns], *rows)]
+    return "\n".join([lines[0], f"|{'---|' * (len(columns) + 1)}", *lines[1:]]) + "\n"
+
+
+def written(marks: tuple[str, str] = MARKS) -> str:
+    """Return the table that stands in the README between two marks."""
+    return README.read_text().partition(marks[0])[2].partition(marks[1])[0]
 
 
 def main() -> None:
-    """Write the table into the README."""
-    before, _, rest = README.read_text().partition(MARKS[0])
-    README.write_text(before + MARKS[0] + table() + MARKS[1] + rest.partition(MARKS[1])[2])
+    """Write the tables into the README."""
+    for marks, text in ((MARKS, table()), (EXPORT_MARKS, exports())):
+        before, _, rest = README.read_text().partition(marks[0])
+        README.write_text(before + marks[0] + text + marks[1] + rest.partition(marks[1])[2])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,181 @@
+"""The matrix of exports: module shapes, generated, that PyTorch, onnxruntime and the engine must agree on.
+
+Every case is exported whole, with its proof, by tests/export/test_matrix.py, which streams it on both backends too; the
+support table of the README is made of the same list.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+KINDS: dict[str, Any] = {
+    "nn.LSTM": nn.LSTM,
+    "nn.LSTM proj_size": nn.LSTM,
+    "nn.GRU": nn.GRU,
+    "nn.RNN tanh": nn.RNN,
+    "nn.RNN relu": partial(nn.RNN, nonlinearity="relu"),
+    "nn.LSTMCell": nn.LSTMCell,
+    "nn.GRUCell": nn.GRUCell,
+    "nn.RNNCell tanh": nn.RNNCell,
+    "nn.RNNCell relu": partial(nn.RNNCell, nonlinearity="relu"),
+}
+MODULES = [kind for kind in KINDS if "Cell" not in kind]
+LOOPS = [kind for kind in KINDS if "Cell" in kind]
+HEADS = ("last frame", "each frame", "final h", "token ids")
+FRONTS = ("causal Conv1d", "LayerNorm", "BatchNorm1d")
+WIDTH, IDS = 5, 11
+
+
+@dataclass(frozen=True)
+class Case:
+    """One module shape.
+
+    Attributes:
+        kind: The recurrent module, as KINDS calls it.
+        head: What is answered; ids are looked up and answered by the final h.
+        layers: Its layers.
+        bias: Whether it has biases.
+        batch_first: Whether its batch comes first.
+        front: What stands between the frames and the recurrent module.
+        extra: What the forward does beside: nothing, "state in and out" or "packed".
+    """
+
+    kind: str
+    head: str
+    layers: int = 1
+    bias: bool = True
+    batch_first: bool = True
+    front: str = ""
+    extra: str = ""
+
+    @property
+    def options(self) -> list[str]:
+        """The columns of the support table that it belongs to."""
+        shape = ["1 layer" if self.layers == 1 else "more layers", "bias" if self.bias else "no bias"]
+        shape.append("batch first" if self.batch_first else "time first")
+        return [*shape, self.head, *filter(None, (self.front, self.extra))]
+
+    @property
+    def name(self) -> str:
+        """What the test is called."""
+        return ", ".join([self.kind, *self.options])
+
+    @property
+    def hidden(self) -> int:
+        """Units: they differ from case to case; those of relu are more, since some may be dead."""
+        return 4 + sum(map(ord, self.name)) % 7 + 10 * ("relu" in self.kind)
+
+    def module(self) -> nn.Module:
+        """Return the module, the same at each call."""
+        torch.manual_seed(len(self.name))
+        return Net(self).eval()
+
+    def signal(self, frames: int, streams: int, seed: int = 1) -> Tensor:
+        """Return a signal as the module takes it."""
+        random = torch.Generator().manual_seed(seed)
+        sizes = (streams, frames) if self.batch_first else (frames, streams)
+        if self.head == "token ids":
+            return torch.randint(IDS, sizes, generator=random)
+        return torch.randn(*sizes, WIDTH, generator=random)
+
+    def example(self, frames: int, streams: int) -> object:
+        """Return an example for an export."""
+        x = self.signal(frames, streams)
+        if self.extra == "packed":
+            return x, torch.full((streams,), frames)
+        if self.extra == "state in and out":
+            state = torch.zeros(self.layers, streams, self.hidden)
+            return (x, (state, state)) if "LSTM" in self.kind else (x, state)
+        return x
+
+
+def _recurrent(case: Case) -> nn.Module:
+    made = KINDS[case.kind]
+    if case.kind in LOOPS:
+        return made(WIDTH, case.hidden, bias=case.bias)  # type: ignore[no-any-return]
+    options: dict[str, Any] = {"bias": case.bias, "batch_first": case.batch_first}
+    if case.kind.endswith("proj_size"):
+        options["proj_size"] = 3
+    if case.layers > 1:
+        options["dropout"] = 0.3
+    return made(WIDTH, case.hidden, case.layers, **options)  # type: ignore[no-any-return]
+
+
+class Net(nn.Module):
+    """A front, a recurrent module, a head."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.case = case
+        self.embedding = nn.Embedding(IDS, WIDTH)
+        self.conv, self.layer_norm, self.batch_norm = (
+            nn.Conv1d(WIDTH, WIDTH, 3),
+            nn.LayerNorm(WIDTH),
+            nn.BatchNorm1d(WIDTH),
+        )
+        self.batch_norm.running_mean = torch.linspace(-1, 1, WIDTH)
+        self.rnn = _recurrent(case)
+        self.dropout = nn.Dropout(0.3)
+        self.fc = nn.Linear(3 if case.kind.endswith("proj_size") else case.hidden, 4)
+
+    def forward(self, x: Tensor, other: Any = None) -> Any:  # noqa: ANN401  a state, lengths or nothing
+        case, time = self.case, int(self.case.batch_first)
+        y, state = self._run(self._front(x), other)
+        h = state[0] if isinstance(state, tuple) else state
+        if case.head in ("final h", "token ids"):
+            answer = h[-1] if case.kind in MODULES else h
+        else:
+            answer = y.select(time, -1) if case.head == "last frame" else y
+        answer = self.fc(self.dropout(answer))
+        return (answer, state) if case.extra == "state in and out" else answer
+
+    def _front(self, x: Tensor) -> Tensor:
+        if self.case.head == "token ids":
+            return self.embedding(x)  # type: ignore[no-any-return]
+        if self.case.front == "LayerNorm":
+            return self.layer_norm(x)  # type: ignore[no-any-return]
+        if not self.case.front:
+            return x
+        rows = x.transpose(1, 2)
+        if self.case.front == "BatchNorm1d":
+            return self.batch_norm(rows).transpose(1, 2)  # type: ignore[no-any-return]
+        return torch.relu(self.conv(nn.functional.pad(rows, (2, 0)))).transpose(1, 2)
+
+    def _run(self, x: Tensor, other: Any) -> tuple[Tensor, Any]:  # noqa: ANN401
+        if self.case.extra == "packed":
+            packed = pack_padded_sequence(x, other, self.case.batch_first, enforce_sorted=False)
+            y, state = self.rnn(packed)
+            return pad_packed_sequence(y, self.case.batch_first)[0], state
+        if self.case.kind in MODULES:
+            return self.rnn(x, other)  # type: ignore[no-any-return]
+        time = int(self.case.batch_first)
+        state, answers = other, []
+        for t in range(x.size(time)):
+            state = self.rnn(x.select(time, t), state)
+            answers.append(state[0] if isinstance(state, tuple) else state)
+        return torch.stack(answers, time), state
+
+
+def cases() -> list[Case]:
+    """Return the matrix."""
+    both = (True, False)
+    shapes = [Case(*options) for options in product(MODULES, HEADS, (1, 2), both, both)]
+    loops = [Case(kind, head, 1, bias, first) for kind, head, bias, first in product(LOOPS, HEADS, both, both)]
+    fronts = [Case(kind, "each frame", front=front) for kind, front in product(KINDS, FRONTS)]
+    plain = [kind for kind in MODULES if not kind.endswith("proj_size")]
+    extras = [
+        Case(kind, "each frame", layers, extra=extra)
+        for kind, layers, extra in product(plain, (1, 2), ("state in and out", "packed"))
+    ]
+    return [*shapes, *loops, *fronts, *extras]
+
+
+def options() -> list[str]:
+    """Return the columns of the support table."""
+    found = [option for case in cases() for option in case.options]
+    return list(dict.fromkeys(found))
