@@ -8,6 +8,7 @@
 # make damage  every truncation and every flipped bit of four plans, under the sanitizers
 # make support  the README's support table, from the golden vectors
 # make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers
+# make accuracy  what quantization does to real models' answers, beside torch's and onnxruntime's own int8
 # make speed   the engine beside onnxruntime's int8 LSTM, beside the bounds of the machine, in every precision; one core
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
-.PHONY: demo test check support soak sanitize fuzz damage speed peers setup needs clean
+.PHONY: demo test check support soak sanitize fuzz damage accuracy speed peers setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -53,6 +54,9 @@ damage: setup
 
 support: setup
 	$(BIN)/python tests/support.py
+
+accuracy: setup
+	$(BIN)/python -m tidegate.benchmarks.accuracy
 
 speed: setup
 	$(BIN)/python -m tidegate.benchmarks.speed

@@ -37,7 +37,7 @@ from .weights import RECURRENT, Weight, replace_weight, weights_of
 
 SMALLEST_OPSET = 13  # DequantizeLinear by axis
 BLOCKS_OPSET, BLOCKS_IR = 21, 10  # DequantizeLinear of int4, of int16, in blocks
-NODE_BYTES = 250  # of a DequantizeLinear and its tensors' names, at most about
+SLACK = 40  # bytes by which what describes a weight's codes differs between precisions, at most
 
 
 def quantize(
@@ -99,7 +99,8 @@ def quantize(
     calibrating, found = None, None
     if calibration is not None:
         calibrating = _calibration(graph, calibration, method, progress)
-        budget = Budget(extra, max_bytes, max_error, _beside_weights(graph, weights, asked))
+        beside = 0 if max_bytes is None else _beside_weights(graph, source, weights, asked)
+        budget = Budget(extra, max_bytes, max_error, beside)
         found = calibrating.choose(weights, asked, pinned(precision, weights), budget)
     elif method not in (None, NEAREST) or max_bytes is not None or max_error is not None:
         raise QuantizationError("method, max_bytes and max_error need calibration: streams of what the model hears")
@@ -139,13 +140,14 @@ def _calibration(graph: Graph, given: Iterable[Array], method: str | None, progr
     return Calibration(program, graph.contract, read_streams(given, program), method, progress)
 
 
-def _beside_weights(graph: Graph, weights: Sequence[Weight], asked: Mapping[str, Precision]) -> int:
-    """Return about how many bytes of a quantized file are not codes and scales."""
-    count = graph.model.ByteSize()
-    for weight in weights:
-        if not weight.reason and asked[weight.name].weight_bits != FLOAT:
-            count += NODE_BYTES + 4 * len(weight.name) - 4 * weight.values.size
-    return count
+def _beside_weights(
+    graph: Graph, source: str | os.PathLike[str], weights: Sequence[Weight], asked: Mapping[str, Precision]
+) -> int:
+    """Return how many bytes of a quantized file are not codes and scales: of one rounded to nearest, and some slack."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    written, rows = _quantized(Graph(model), source, weights, asked, None)
+    return written.model.ByteSize() + sum(SLACK - row.bytes for row in rows if row.bits != FLOAT)
 
 
 def _judged(calibrating: Calibration, found: Calibrated, graph: Graph, started: float) -> CalibrationReport:

@@ -151,6 +151,8 @@ def replace_weight(graph: Graph, weight: Weight, precision: Precision, codes: Ar
 
 
 def _codes(name: str, codes: Array, bits: int) -> onnx.TensorProto:
-    if bits == 4:  # numpy has no such type; the helper packs two a byte
-        return helper.make_tensor(name, CODE_TYPES[bits], codes.shape, codes)
+    if bits == 4:  # numpy has no such type: two a byte, the first in the low half
+        halves = np.pad(codes.ravel(), (0, codes.size % 2)).astype(np.uint8) & 15
+        packed = (halves[::2] | halves[1::2] << 4).tobytes()
+        return helper.make_tensor(name, CODE_TYPES[bits], codes.shape, packed, raw=True)
     return numpy_helper.from_array(codes, name)

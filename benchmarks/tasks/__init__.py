@@ -1,1 +1,27 @@
-"""Real models on real recordings, a module each: the weights, what to calibrate on, what to measure on."""
+"""Real models on real recordings, a module each: the weights, what to calibrate on, what to measure on.
+
+Weights and recordings have licences of their own and stand in a folder beside the checkout; see its READMEs.
+"""
+
+from importlib import import_module
+from pathlib import Path
+
+from .task import Task
+
+AMPS = ("ht1_lstm32", "ht1_lstm64", "muff_lstm64", "bluesjr_lstm20", "ht1_gru64", "ht40_lstm20_cond")
+NAMES = ("speaker", "vad", "watch", *AMPS)
+
+
+def find(name: str, data: Path) -> Task:
+    """Return a task by its name; torch is needed.
+
+    Args:
+        name: One of NAMES.
+        data: The folder of weights and recordings.
+    """
+    if name in AMPS:
+        from . import amp
+
+        return amp.task(data, name)
+    task: Task = import_module(f".{name}", __package__).task(data)
+    return task

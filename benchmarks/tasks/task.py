@@ -24,14 +24,17 @@ class Goal:
         must: The floor.
         stretch: The aim.
         least: Whether the figure should be at least that; else at most.
+        about: What the figure should be no farther from than that, where it is a distance.
     """
 
     must: float
     stretch: float
     least: bool = False
+    about: float = 0.0
 
     def met(self, value: float) -> str:
         """Return `stretch`, `must` or `missed`."""
+        value = abs(value - self.about) if self.about else value
         sign = -1 if self.least else 1
         return (
             "stretch"
@@ -54,9 +57,10 @@ class Task:
         streams: Streams to measure on, each float32 `[frames, features]`, from the zero state.
         figures: Figures by name, from answers and the answers of the module itself.
         goals: Figures of int8 with their goals.
+        goals_by_row: The same where every weight has one int8 scale a row.
         goals_4_bits: The same of 4-bit weights.
         goals_16_bits: The same of 16-bit weights.
-        chunk: Frames of a call where a rival's answer depends on it.
+        chunk: Frames of a call of those whose answers depend on it; 0: a whole stream.
     """
 
     name: str
@@ -66,9 +70,10 @@ class Task:
     streams: Sequence[Floats]
     figures: Callable[[Answers, Answers], dict[str, float]]
     goals: dict[str, Goal] = field(default_factory=dict)
+    goals_by_row: dict[str, Goal] = field(default_factory=dict)
     goals_4_bits: dict[str, Goal] = field(default_factory=dict)
     goals_16_bits: dict[str, Goal] = field(default_factory=dict)
-    chunk: int = 1
+    chunk: int = 0
 
 
 def tensors(path: Path) -> "dict[str, torch.Tensor]":

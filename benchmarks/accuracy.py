@@ -1,0 +1,187 @@
+"""What quantization does to real models' answers: ours beside torch's and onnxruntime's own, on one protocol.
+
+`python -m tidegate.benchmarks.accuracy` prints a table for each model: exported from its trained module, quantized,
+streamed over recordings, judged by the figure its users judge it by, with goals. torch and onnxruntime: dynamic int8.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..export import export_model
+from ..quant import quantize
+from ..runtime import _kernels
+from ..runtime.arrays import Array, Floats
+from ..runtime.errors import BackendError, ModelError
+from ..runtime.graph import Graph
+from ..runtime.model import load
+from .environment import observe
+from .rivals import onnxruntime_int8, torch_dynamic
+from .tables import Table, show
+from .tasks import NAMES, find
+from .tasks.task import DEFAULT_DATA, Answers, Goal, Task
+
+EXAMPLE_FRAMES = 20
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to compute a model.
+
+    Attributes:
+        task: The model.
+        contender: The way.
+        bytes: Size of the file; 0 where there is none.
+        figures: What came of it, by name.
+        goals: What that was to reach, by name.
+        remark: What else is to say, e.g. where bytes were spent.
+    """
+
+    task: str
+    contender: str
+    bytes: int
+    figures: dict[str, float]
+    goals: dict[str, Goal] = field(default_factory=dict)
+    remark: str = ""
+
+    @property
+    def met(self) -> str:
+        """Return `stretch`, `must` or `missed`, the least over all goals; empty where there is none."""
+        found = {goal.met(self.figures[name]) for name, goal in self.goals.items()}
+        return next((text for text in ("missed", "must", "stretch") if text in found), "")
+
+
+def export(task: Task, target: Path) -> Path:
+    """Export the module of a task, with a piece of a recording as the example."""
+    import torch
+
+    stream = task.streams[0]
+    middle = len(stream) // 2
+    example = torch.from_numpy(stream[middle : middle + EXAMPLE_FRAMES][None].copy())
+    task.module.eval()
+    export_model(task.module, example, target)
+    return target
+
+
+def float_answers(task: Task) -> list[Array]:
+    """Return what the module itself answers to each stream, whole."""
+    import torch
+
+    with torch.no_grad():
+        return [task.module(torch.from_numpy(frames)[None])[0].numpy() for frames in task.streams]
+
+
+def streamed(path: Path, streams: Sequence[Floats]) -> list[Array]:
+    """Return the engine's answers; a stream pushed whole has the bits of one pushed frame by frame."""
+    model = load(path)
+    return [np.asarray(model.stream().push(frames)) for frames in streams]
+
+
+def rows(task: Task, folder: Path) -> Iterator[Row]:
+    """Give the rows of a task, each as soon as it is there."""
+    source, exact = export(task, folder / "float.onnx"), float_answers(task)
+    yield Row(task.name, "float32", source.stat().st_size, task.figures(exact, exact))
+    rivals: dict[str, Callable[[], Answers]] = {
+        "torch int8": lambda: torch_dynamic.answers(task.module, task.streams, task.chunk),
+        "onnxruntime int8": lambda: _onnxruntime(source, task),
+    }
+    for name, answers in rivals.items():
+        try:
+            yield Row(task.name, name, 0, task.figures(answers(), exact))
+        except (BackendError, ModelError) as error:
+            yield Row(task.name, name, 0, {}, remark=str(error))
+    for name, options, goals in _ways(task):
+        report = quantize(source, folder / "q.onnx", **options)
+        figures = task.figures(streamed(folder / "q.onnx", task.streams), exact)
+        moved = ", ".join(f"{w.name} {w.precision}" for w in report.moved)
+        yield Row(task.name, name, report.bytes, figures, goals, moved)
+
+
+def _ways(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
+    """Give the ways to quantize a task: names, options, goals."""
+    calibrated = {"calibration": task.calibration}
+    yield "W8A16 nearest", {}, {}
+    yield "W8A16", calibrated, task.goals
+    if task.goals_by_row:
+        yield "W8A16 by row", calibrated | {"extra": 0.0}, task.goals_by_row
+    if task.goals_4_bits:
+        yield "W4A16g32", calibrated | {"precision": "W4A16g32"}, task.goals_4_bits
+    if task.goals_16_bits:
+        yield "W16A16", {"precision": "W16A16"}, task.goals_16_bits
+
+
+def _onnxruntime(source: Path, task: Task) -> list[Array]:
+    from ..runtime.onnxruntime_backend import OnnxruntimeStream, open_session
+
+    graph = Graph.load(source)
+    session = open_session(onnxruntime_int8.quantized(graph.model))
+    made = []
+    for frames in task.streams:
+        stream, size = OnnxruntimeStream(session, graph.contract, b""), task.chunk or len(frames)
+        answers = [np.asarray(stream.push(frames[at : at + size])) for at in range(0, len(frames), size)]
+        made.append(answers[-1] if answers[0].ndim == 1 else np.concatenate(answers))
+    return made
+
+
+def table(task: Task, made: Sequence[Row]) -> Table:
+    """Return the table of a task; goals stand behind figures, at least and better."""
+    names = list(made[0].figures)
+    cells = [
+        [row.contender, str(row.bytes or "-"), *(_figure(row, name) for name in names), row.met or "-"] for row in made
+    ]
+    calls = "a whole stream" if task.chunk == 0 else f"{task.chunk} frames"
+    title = f"{task.name}: torch and onnxruntime with {calls} a call, state carried; ours whatever the calls"
+    return Table(title, ["|", "bytes", *names, "goals"], cells, whole=True)
+
+
+def _figure(row: Row, name: str) -> str:
+    return f"{row.figures[name]:.5g}" if name in row.figures else "-"
+
+
+def goals(made: Sequence[Row]) -> Iterator[str]:
+    """Give what figures were to reach."""
+    for row in made:
+        for name, goal in row.goals.items():
+            sign = "within" if goal.about else "at least" if goal.least else "at most"
+            about = f" of {goal.about:g}" if goal.about else ""
+            yield f"{row.contender}: {name} {sign} {goal.must:g}{about}, better {goal.stretch:g}"
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help=f"Of {', '.join(NAMES)}.")] = None,
+    data: Annotated[Path, typer.Option(help="The folder of weights and recordings.")] = DEFAULT_DATA,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what quantization does to the answers of real models, with goals: (at least, better)."""
+    if not data.is_dir():
+        sys.exit(f"accuracy: there is no folder {data}; --data FOLDER says where weights and recordings are")
+    chosen, results = names or list(NAMES), []
+    for name in chosen:
+        if name not in NAMES:
+            raise typer.BadParameter(f"{name!r} is no model, wanted {', '.join(NAMES)}")
+        task = find(name, data)
+        with TemporaryDirectory(prefix="tidegate-") as folder:
+            made = list(rows(task, Path(folder)))
+        results += made
+        if not as_json:
+            show(table(task, made), *goals(made), *(f"{row.contender}: {row.remark}" for row in made if row.remark))
+    machine = observe((_kernels.variants()[0],), None)
+    if as_json:
+        typer.echo(json.dumps({"environment": asdict(machine), "rows": [_fields(row) for row in results]}, indent=1))
+    else:
+        show(f"Machine: {machine.summary()}.")
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    return asdict(row) | {"met": row.met}
+
+
+if __name__ == "__main__":
+    typer.run(main)

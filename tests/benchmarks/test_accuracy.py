@@ -1,0 +1,87 @@
+"""The accuracy table: figures, goals, contenders, on a small model of its own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tidegate.benchmarks.accuracy import Row, goals, rows, table
+from tidegate.benchmarks.rivals import torch_dynamic
+from tidegate.benchmarks.tasks.task import Answers, Goal, Task, auc, equal_error_rate
+from tidegate.runtime.errors import BackendError
+from torch import Tensor, nn
+
+
+class Net(nn.Module):
+    """A cell and a head."""
+
+    def __init__(self, cell: type[nn.LSTM] | type[nn.GRU]) -> None:
+        super().__init__()
+        self.rec = cell(3, 8, batch_first=True)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.rec(x)[0])
+        return y
+
+
+def task(cell: type[nn.LSTM] | type[nn.GRU] = nn.LSTM) -> Task:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    streams = [rng.standard_normal((60, 3), np.float32) for _ in range(6)]
+
+    def figures(answers: Answers, exact: Answers) -> dict[str, float]:
+        return {"error": max(float(np.abs(a - b).max()) for a, b in zip(answers, exact, strict=True))}
+
+    wanted = {"error": Goal(0.1, 1e-9)}
+    return Task("net", Net(cell).eval(), 3, streams, streams[:2], figures, wanted, wanted, wanted, wanted, 10)
+
+
+def test_every_contender_has_a_row_and_ours_its_goals(tmp_path: Path) -> None:
+    made = {row.contender: row for row in rows(task(), tmp_path)}
+    ours = ["W8A16 nearest", "W8A16", "W8A16 by row", "W4A16g32", "W16A16"]
+    assert list(made) == ["float32", "torch int8", "onnxruntime int8", *ours]
+    assert made["float32"].figures == {"error": 0}
+    assert all(0 < row.figures["error"] < 0.2 for name, row in made.items() if name != "float32")
+    assert made["W16A16"].figures["error"] < made["W8A16"].figures["error"] < made["torch int8"].figures["error"]
+    assert [made[name].met for name in ours] == ["", "must", "must", "must", "must"]
+    text = table(task(), list(made.values())).to_markdown()
+    assert "torch and onnxruntime with 10 frames a call" in text
+    assert list(goals([made["W8A16"]])) == ["W8A16: error at most 0.1, better 1e-09"]
+
+
+def test_what_a_rival_cannot_do_is_said(tmp_path: Path) -> None:
+    made = {row.contender: row for row in rows(task(nn.GRU), tmp_path)}
+    assert made["onnxruntime int8"].remark.startswith("no LSTM in the graph")
+    assert made["onnxruntime int8"].figures == {}
+
+
+def test_torch_carries_the_state_and_depends_on_the_chunk() -> None:
+    net = task()
+    one, same, whole = (torch_dynamic.answers(net.module, net.streams, chunk)[0] for chunk in (1, 1, 0))
+    np.testing.assert_array_equal(one, same)
+    assert 0 < np.abs(one - whole).max() < 0.1
+    with torch.no_grad():
+        exact = net.module(torch.from_numpy(net.streams[0])[None])[0].numpy()
+    assert 0 < np.abs(whole - exact).max() < 0.1
+
+
+def test_torch_without_a_recurrent_layer_is_refused() -> None:
+    with pytest.raises(BackendError, match="the module has no recurrent layer of its own"):
+        torch_dynamic.answers(nn.Sequential(nn.Linear(3, 3)), [np.zeros((2, 3), np.float32)], 0)
+
+
+def test_goals() -> None:
+    assert [Goal(3, 1).met(v) for v in (0, 1, 2, 4)] == ["stretch", "stretch", "must", "missed"]
+    assert [Goal(0.9, 0.99, least=True).met(v) for v in (1, 0.95, 0.5)] == ["stretch", "must", "missed"]
+    assert [Goal(0.1, 0.01, about=0.5).met(v) for v in (0.495, 0.45, 0.7)] == ["stretch", "must", "missed"]
+    row = Row("net", "W8A16", 0, {"a": 1, "b": 2}, {"a": Goal(3, 1), "b": Goal(3, 1)})
+    assert row.met == "must"
+
+
+def test_area_under_the_curve_and_equal_error_rate() -> None:
+    scores, labels = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), np.array([1, 1, 0, 1, 0, 0])
+    assert auc(scores, labels) == pytest.approx(8 / 9)
+    assert auc(np.ones(6), labels) == 0.5
+    assert equal_error_rate(scores, labels) == pytest.approx(1 / 3)
+    assert equal_error_rate(scores, np.array([1, 1, 1, 0, 0, 0])) == 0

@@ -1,0 +1,88 @@
+"""What quantization must reach on real models, with its defaults; `make accuracy` prints the whole table.
+
+The models are exported from their trained modules and streamed on the engine; weights and recordings stand in a folder
+beside the checkout.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from shared import DATA, shared_folder
+from tidegate.benchmarks.accuracy import export, float_answers, streamed
+from tidegate.benchmarks.tasks import find
+from tidegate.benchmarks.tasks.task import Goal, Task
+from tidegate.quant import QuantizationReport, quantize
+
+FOLDERS = {"speaker": "speaker_encoder", "vad": "silero_vad", "watch": "watch_imu"}
+TYPES = {4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8, 16: onnx.TensorProto.INT16}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+def exported(name: str, folder: Path) -> tuple[Task, Path]:
+    """Return a task and its float file, exported once."""
+    shared_folder(FOLDERS.get(name, "amp"))
+    task, path = find(name, DATA), folder / f"{name}.onnx"
+    return task, path if path.exists() else export(task, path)
+
+
+def assert_quantized(path: Path, report: QuantizationReport) -> None:
+    """Every weight is stored in the integers that the report says; figures that equal float's would mean nothing."""
+    types = {tensor.name: tensor.data_type for tensor in onnx.load(path).graph.initializer}
+    assert report.coverage == 1
+    for row in report.weights:
+        assert types[f"{row.name}.int{row.bits}"] == TYPES[row.bits]
+
+
+def assert_reached(task: Task, path: Path, report: QuantizationReport, goals: dict[str, Goal]) -> None:
+    assert_quantized(path, report)
+    exact = float_answers(task)
+    made = streamed(path, task.streams)
+    assert any(np.any(a != b) for a, b in zip(made, exact, strict=True))
+    figures = task.figures(made, exact)
+    print(task.name, {name: f"{value:.5g}" for name, value in figures.items()}, report.calibration)
+    for name, goal in goals.items():
+        assert goal.met(figures[name]) != "missed", f"{name} is {figures[name]:.5g}, wanted {goal.must:g}"
+
+
+@pytest.mark.parametrize("name", ["ht1_lstm32", "ht1_gru64", "bluesjr_lstm20", "ht40_lstm20_cond", "watch", "vad"])
+def test_int8_with_the_defaults(name: str, folder: Path) -> None:
+    task, source = exported(name, folder)
+    report = quantize(source, folder / "q.onnx", calibration=task.calibration)
+    assert_reached(task, folder / "q.onnx", report, task.goals)
+    asked = sum(w.options[0].bytes for w in report.weights)
+    assert sum(w.bytes for w in report.weights) <= 1.05 * asked
+
+
+@pytest.mark.parametrize("name", ["ht1_lstm32", "ht1_gru64", "bluesjr_lstm20", "ht40_lstm20_cond"])
+def test_sixteen_bits(name: str, folder: Path) -> None:
+    task, source = exported(name, folder)
+    report = quantize(source, folder / "q.onnx", precision="W16A16")
+    assert_reached(task, folder / "q.onnx", report, task.goals_16_bits)
+
+
+@pytest.mark.parametrize("name", ["watch", "vad"])
+def test_four_bits(name: str, folder: Path) -> None:
+    task, source = exported(name, folder)
+    report = quantize(source, folder / "q.onnx", calibration=task.calibration, precision="W4A16g32")
+    assert_reached(task, folder / "q.onnx", report, task.goals_4_bits)
+
+
+def test_the_speaker_encoder_gets_sixteen_bits_where_it_hears(folder: Path) -> None:
+    """A quarter of the windows: the equal error rate takes all pairs of all, and stands in `make accuracy`."""
+    task, source = exported("speaker", folder)
+    report = quantize(source, folder / "q.onnx", calibration=task.calibration)
+    assert_quantized(folder / "q.onnx", report)
+    assert report.moved[0].precision == "W16A16"
+    assert report.moved[0].shape == (1024, 40)
+    few = Task(task.name, task.module, task.width, [], task.streams[::4], task.figures)
+    exact, made = (np.stack(answers) for answers in (float_answers(few), streamed(folder / "q.onnx", few.streams)))
+    cosines = np.sum(exact * made, 1)
+    print(f"cosine {cosines.mean():.5f}, least {cosines.min():.5f}")
+    assert cosines.mean() >= task.goals["mean cos"].must
+    assert cosines.min() >= task.goals["min cos"].must
