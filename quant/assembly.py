@@ -11,7 +11,7 @@ from ..runtime.operators import Operator
 from ..runtime.operators.matrix import FLOAT, LARGEST_CODE, activation_bits
 from ..runtime.precision import Precision
 from ..runtime.program import Program
-from .compensation import damped, descend, error_of, in_order, nearest
+from .compensation import DAMPING, damped, descend, error_of, in_order, nearest
 from .rounding import each, rounded, smallest_scale
 from .statistics import Key, Moments
 from .sums import Sum, matrix, sums_of
@@ -62,6 +62,7 @@ def round_program(
     precisions: Mapping[Place, Precision],
     moments: Mapping[Key, Moments] | None,
     seen: Callable[[int], None] = lambda _: None,
+    damping: float = DAMPING,
 ) -> Rounding:
     """Round matrices of a float program.
 
@@ -70,6 +71,7 @@ def round_program(
         precisions: The precision of each matrix to round; the others stay float.
         moments: What each sum reads, for compensated rounding; None: to nearest.
         seen: Is told of weights done.
+        damping: What part of the mean of the moments' diagonal is added to it.
     """
     made = Rounding()
     for place, precision in precisions.items():
@@ -81,7 +83,7 @@ def round_program(
         for number, one in enumerate(sums_of(op)):
             chosen = [(index, name) for name in one.matrices if (index, name) in made.matrices]
             if chosen and moments is not None:
-                _round_sum(made, op, one, chosen, moments[index, number])
+                _round_sum(made, op, one, chosen, _damped(op, one, moments[index, number], damping))
                 seen(sum(made.matrices[place].codes[one.rows].size for place in chosen))
     return made
 
@@ -104,6 +106,13 @@ def _matrix(op: Operator, name: str, one: Rounded) -> Any:  # noqa: ANN401  a fi
     return replace(before, codes=one.codes, scales=one.scales, bits=most, weight_bits=bits, group=group)
 
 
+def _damped(op: Operator, one: Sum, moments: Moments, damping: float) -> Moments:
+    """Return the moments that errors are weighed by: damped, about zero where no bias can take the mean."""
+    widths = [matrix(op, name).codes.shape[1] for name in one.matrices]
+    about = moments.covariance if one.bias else moments.second
+    return Moments(damped(about, widths, damping), moments.mean)
+
+
 def _round_sum(made: Rounding, op: Operator, one: Sum, places: list[Place], moments: Moments) -> None:
     """Round the rows of one sum, its matrices side by side, into codes, scales and bias."""
     at = np.cumsum([0, *(matrix(op, name).codes.shape[1] for name in one.matrices)])
@@ -112,8 +121,7 @@ def _round_sum(made: Rounding, op: Operator, one: Sum, places: list[Place], mome
     )
     weights = np.concatenate([matrix(op, name).codes[one.rows] for _, name in places], 1).astype(np.float64)
     parts = [made.matrices[place] for place in places]
-    second = (moments.covariance if one.bias else moments.second)[:, columns[:, None], columns]
-    codes, scales = _best(weights, second, parts, one.rows)
+    codes, scales = _best(weights, moments.covariance[:, columns[:, None], columns], parts, one.rows)
     start, difference = 0, weights.copy()
     for part, scale in zip(parts, scales, strict=True):
         stop = start + part.codes.shape[1]
@@ -126,9 +134,8 @@ def _round_sum(made: Rounding, op: Operator, one: Sum, places: list[Place], mome
         bias[one.bias_rows] += np.sum(difference * moments.mean[:, columns], 1).astype(np.float32)
 
 
-def _best(weights: Array, second: Array, parts: list[Rounded], rows: slice) -> tuple[Array, list[Floats]]:
+def _best(weights: Array, hessian: Array, parts: list[Rounded], rows: slice) -> tuple[Array, list[Floats]]:
     """Return codes of all parts side by side and the scales of each: of several scales those with the least error."""
-    hessian = damped(second, [part.codes.shape[1] for part in parts])
     largest = np.concatenate(
         [np.full(part.codes.shape[1], float(LARGEST_CODE[part.precision.weight_bits])) for part in parts]
     )

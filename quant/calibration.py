@@ -13,6 +13,7 @@ from ..runtime.operators.matrix import FLOAT
 from ..runtime.precision import Precision
 from ..runtime.program import Program
 from .assembly import Place, Rounded, Rounding, places_of, quantized, round_program
+from .compensation import DAMPING
 from .judging import judge_of
 from .mixing import Assignment, Option, bytes_of, frontier, ladder, within
 from .observation import Segment, every_frame, observe
@@ -31,6 +32,7 @@ CHOICES = {  # what a method may come down to: that with the least error on what
 }
 PROBE_PRODUCTS = 2**31  # frames times weights streamed to measure one option of one weight
 FEWEST_PROBED = 500
+DAMPINGS = (5e-2, 1e-3)  # tried beside the usual one, with the best method
 ATTEMPTS = 4  # to meet an error that is stated: the errors of weights add up only about
 Progress = Callable[[float], None]
 
@@ -149,7 +151,7 @@ class Calibration:
             if chosen is None:
                 break
             found = self._rounded(dict(zip(options, chosen.chosen, strict=True)), options)
-            error = found.candidates[found.method]
+            error = min(found.candidates.values())
             if budget.most_error is None or error <= budget.most_error:
                 self._steps.end()
                 return found
@@ -184,11 +186,15 @@ class Calibration:
         """Round all weights by each method and keep the best."""
         places = {self.places[name]: precision for name, precision in precisions.items()}
         count = sum(matrix(self.program.ops[place[0]], place[1]).codes.size for place in places)
-        seen = self._steps.phase("rounding", count * len(self.methods))
-        roundings = {method: self._round(places, method, seen) for method in self.methods}
-        candidates = {m: self.held.error(quantized(self.program, made)) for m, made in roundings.items()}
-        best = min(candidates, key=lambda method: candidates[method])
-        made = roundings[best]
+        seen = self._steps.phase("rounding", count * (len(set(self.methods) - {NEAREST}) + len(DAMPINGS)))
+        candidates, best, made = {}, "", Rounding()
+        for method in self.methods:
+            candidates[method], one = self._tried(places, method, DAMPING, seen)
+            best, made = (method, one) if candidates[method] <= min(candidates.values()) else (best, made)
+        for damping in DAMPINGS if best != NEAREST else ():
+            error, one = self._tried(places, best, damping, seen)
+            candidates[f"{best}, damping {damping:g}"] = error
+            made = one if error <= min(candidates.values()) else made
         codes = {name: made.matrices[self.places[name]] for name in precisions}
         gates = {name: self._gates(name, precision) for name, precision in precisions.items()}
         return Calibrated(precisions, codes, self._corrections(made), best, candidates, options, gates)
@@ -210,16 +216,20 @@ class Calibration:
         """Return the method that measures: by gate, where it was asked for."""
         return next((m for m in ("guided", "compensated") if m in self.moments), NEAREST)
 
-    def _round(
-        self, places: dict[Place, Precision], method: str, seen: Callable[[int], None] = lambda _: None
-    ) -> Rounding:
-        return round_program(self.program, places, self.moments.get(method), seen)
+    def _tried(
+        self, places: dict[Place, Precision], method: str, damping: float, seen: Callable[[int], None]
+    ) -> tuple[float, Rounding]:
+        """Return the error on what is held out, and what it comes from."""
+        made = round_program(self.program, places, self.moments.get(method), seen, damping)
+        return self.held.error(quantized(self.program, made)), made
 
     def _alone(self, name: str, precision: Precision, sums: Sequence[Sum]) -> Program:
         """Return the float program with some sums of one weight as its codes would say, and their biases."""
         place = index, field = self.places[name]
         if (name, precision) not in self._roundings:
-            self._roundings[name, precision] = self._round({place: precision}, self._first())
+            self._roundings[name, precision] = round_program(
+                self.program, {place: precision}, self.moments.get(self._first())
+            )
         made = self._roundings[name, precision]
         codes, op = made.matrices[place], self.program.ops[index]
         before, biases = matrix(op, field), {key: np.zeros_like(added) for key, added in made.biases.items()}

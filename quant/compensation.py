@@ -17,7 +17,7 @@ SWEEPS = 4
 BLOCK = 64  # columns whose errors reach those behind the block at once, as in GPTQ
 
 
-def damped(second: Array, widths: Sequence[int], damping: float = DAMPING) -> Array:
+def damped(second: Array, widths: Sequence[int], damping: float) -> Array:
     """Return second moments with a part of the mean of their diagonal added to it, part by part.
 
     Args:

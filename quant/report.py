@@ -112,7 +112,7 @@ class CalibrationReport:
         method: How weights were rounded: the method with the least error.
         error: Error of the output, relative root mean square over all outputs: of the written file.
         errors: The same for each output.
-        candidates: The same for each method tried, before the file was written.
+        candidates: The same for each method and damping tried, before the file was written.
         seconds: How long it took.
     """
 

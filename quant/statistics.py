@@ -26,6 +26,7 @@ PROJECTIONS = 2  # passes back, each with signs of its own
 BATCH_VALUES = 2**24  # of the widest array of a batch of segments
 MOST_BY_ROW = 2**21  # rows times squared inputs of a sum whose rows have moments of their own
 MOST_PRODUCTS = 2**31  # of a batch and such a sum; of more frames every second, third ... is taken: they are alike
+LEAST_VARIANCE = 1e-6  # of the mean square about the centre
 PRODUCTS_BLOCK = 1024  # frames whose products of inputs are held at once
 
 
@@ -83,7 +84,9 @@ class _Gathering:
         total = np.where(self.weight > 0, self.weight, 1)
         upper, first = np.triu(self.second) / total[:, None, None], self.first / total[:, None]
         second = upper + np.swapaxes(np.triu(upper, 1), 1, 2)
-        return Moments(second - first[:, :, None] * first[:, None, :], first + self.centre)
+        least = LEAST_VARIANCE * np.einsum("cii->c", second) / second.shape[1]  # float32 knows no less
+        covariance = second - first[:, :, None] * first[:, None, :] + least[:, None, None] * np.eye(second.shape[1])
+        return Moments(covariance, first + self.centre)
 
 
 def gather(

@@ -165,7 +165,7 @@ def _calibration(found: "CalibrationReport", moved: "Sequence[WeightRow]") -> It
     for weight in moved:
         asked = next((option.bytes for option in weight.options), weight.bytes)
         yield f"{weight.name}: {weight.precision} in place of {weight.asked}, {weight.bytes - asked:+} bytes"
-    tried = ", ".join(f"{name} {percent(error)}" for name, error in found.candidates.items())
+    tried = ", ".join(f"{name}: {percent(error)}" for name, error in found.candidates.items())
     less = "" if found.complete else ", the first of what was given"
     used = found.frames - found.held_frames
     yield f"Calibrated on {used} frames of {found.streams} streams{less} in {found.seconds:.0f} s"

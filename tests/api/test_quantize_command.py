@@ -55,7 +55,7 @@ def test_calibration_is_shown_at_80_columns(capfd: Capture) -> None:
     status, out, err = run(capfd, "quantize", "m.onnx", "-o", "q.onnx", "--calibration", "streams")
     assert (status, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 80
-    for text in ("Calibrated on 344 frames of 4 streams", "frames held out", "tried: nearest", "saturated", "Gates:"):
+    for text in ("Calibrated on 344 frames of 4 streams", "frames held out", "tried: nearest:", "saturated", "Gates:"):
         assert text in out
     assert "100.0% of the weights quantized" in " ".join(out.split())
 

@@ -79,8 +79,9 @@ def test_the_best_method_is_taken_and_the_report_is_of_the_written_file(tmp_path
     report = in_four_bits(source)
     found = report.calibration
     assert found is not None
-    assert set(found.candidates) == {"nearest", "compensated", "guided", "guided by row"}
-    assert found.method == min(found.candidates, key=lambda method: found.candidates[method])
+    dampings = {f"{found.method}, damping {damping}" for damping in ("0.05", "0.001")}
+    assert set(found.candidates) == {"nearest", "compensated", "guided", "guided by row"} | dampings
+    assert min(found.candidates, key=lambda method: found.candidates[method]).startswith(found.method)
     assert (found.streams, found.frames, found.held_frames, found.complete) == (4, 1600, 320, True)
     assert {w.method for w in report.weights} == {found.method}
     exact, made = (
@@ -119,7 +120,7 @@ def test_file_and_program_agree_wherever_the_biases_lie(tmp_path: Path, last: bo
     report = in_four_bits(source, "compensated")
     onnx.checker.check_model(onnx.load(target), full_check=True)
     assert report.calibration is not None
-    assert report.calibration.candidates["compensated"] == pytest.approx(error(report), rel=1e-3)
+    assert min(report.calibration.candidates.values()) == pytest.approx(error(report), rel=1e-3)
 
 
 def without_biases(source: Path) -> None:
@@ -142,7 +143,7 @@ def test_what_has_no_bias_gets_one(tmp_path: Path) -> None:
     report = in_four_bits(source, "compensated")
     onnx.checker.check_model(onnx.load(target), full_check=True)
     assert report.calibration is not None
-    assert report.calibration.candidates["compensated"] == pytest.approx(error(report), rel=1e-3)
+    assert min(report.calibration.candidates.values()) == pytest.approx(error(report), rel=1e-3)
     nodes = {node.op_type: node for node in Graph.load(target).nodes}
     assert nodes["LSTM"].input[3].endswith(".bias")
     assert nodes["Add"].input[1].endswith(".bias")
@@ -156,7 +157,7 @@ def test_biases_that_two_layers_share_are_corrected_apart(tmp_path: Path) -> Non
     graph.save(source)
     report = in_four_bits(source, "compensated")
     assert report.calibration is not None
-    assert report.calibration.candidates["compensated"] == pytest.approx(error(report), rel=1e-3)
+    assert min(report.calibration.candidates.values()) == pytest.approx(error(report), rel=1e-3)
     assert len({node.input[3] for node in Graph.load(target).nodes if node.op_type == "RNN"}) == 2
 
 
