@@ -9,6 +9,7 @@
 # make support  the README's support table, from the golden vectors
 # make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers
 # make accuracy  what quantization does to real models' answers, beside torch's and onnxruntime's own int8
+# make devices  one stream on every device, emulated: hash, instructions, flash and RAM (about 15 minutes)
 # make speed   the engine beside onnxruntime's int8 LSTM, beside the bounds of the machine, in every precision; one core
 
 PYTHON ?= python3
@@ -19,9 +20,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # What builds the package, then what checks it.
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile ruff mypy types-protobuf clang-format
-C_FILES := $(wildcard runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
+C_FILES := $(wildcard tests/devices/*.c examples/*/*.c runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
-.PHONY: demo test check support soak sanitize fuzz damage accuracy speed peers setup needs clean
+.PHONY: demo test check support soak sanitize fuzz damage accuracy devices speed peers setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -36,6 +37,7 @@ check: setup
 	$(BIN)/mypy -p tidegate
 	$(BIN)/mypy tests
 	cd examples/watch && mypy --config-file ../../pyproject.toml *.py
+	cd examples/cortex-m && mypy --config-file ../../pyproject.toml *.py
 	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
 soak: setup
@@ -57,6 +59,9 @@ support: setup
 
 accuracy: setup
 	$(BIN)/python -m tidegate.benchmarks.accuracy
+
+devices: setup
+	$(BIN)/python tests/devices/table.py
 
 speed: setup
 	$(BIN)/python -m tidegate.benchmarks.speed

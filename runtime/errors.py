@@ -82,3 +82,7 @@ class SnapshotError(TidegateError, ValueError):
 
 class BackendError(TidegateError):
     """A backend, an instruction set or an optional package is not available."""
+
+
+class DeviceError(TidegateError):
+    """A model could not be built for a device."""

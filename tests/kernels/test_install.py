@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from kernels.building import KERNELS, require, run
 from programs import write_lstm
+from tidegate import __version__
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.model import compile_model, load
 
 USING = KERNELS / "tests" / "using"
+EXAMPLE = KERNELS.parents[1] / "examples" / "c"
 FRAMES = np.random.default_rng(0).normal(0, 1, (50, 6)).astype(np.float32)
 
 
@@ -71,3 +73,33 @@ def test_everything_installed_is_known(prefix: Path) -> None:
     package = [f"cmake/tidegate/tidegate-{name}.cmake" for name in ("config", "config-noconfig", "config-version")]
     rest = ["libtidegate.a", "pkgconfig/tidegate.pc", *package]
     assert files == {"include/tidegate.h", *(f"{library}/{name}" for name in rest)}
+
+
+def test_header_cmake_and_python_tell_one_version(prefix: Path, tmp_path: Path) -> None:
+    (tmp_path / "version.c").write_text(
+        "#include <stdio.h>\n#include <tidegate.h>\nint main(void) { return puts(tide_version()) < 0; }\n"
+    )
+    (library,) = prefix.glob("lib*/**/libtidegate.a")
+    program = tmp_path / "version"
+    run(require("cc"), f"-I{prefix / 'include'}", tmp_path / "version.c", library, "-lm", "-o", program)
+    assert run(program).strip() == __version__
+    assert f"project(tidegate VERSION {__version__} " in (KERNELS / "CMakeLists.txt").read_text()
+
+
+def test_example_streams_lines_of_numbers(prefix: Path, model: Path, tmp_path: Path) -> None:
+    """examples/c: from a plan file, CSV in and CSV out, in under 60 lines."""
+    assert len((EXAMPLE / "stream.c").read_text().splitlines()) < 60
+    compile_model(model / "model.int8.onnx", tmp_path / "model.tide")
+    cmake = require("cmake")
+    run(
+        cmake, "-S", EXAMPLE, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_C_FLAGS=-Wall -Werror"
+    )
+    run(cmake, "--build", tmp_path / "build")
+    lines = "".join(",".join(f"{value:.9g}" for value in frame) + "\n" for frame in FRAMES)
+    command = [tmp_path / "build" / "stream", tmp_path / "model.tide"]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    seen = np.array([line.split(",") for line in done.stdout.splitlines()], np.float32)
+    np.testing.assert_array_equal(seen, wanted(model).reshape(len(FRAMES), -1), strict=True)
+    refused = subprocess.run(command, input="1,2,three\n", capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "holds a line that is no frame" in refused.stderr

@@ -46,6 +46,17 @@
 extern "C" {
 #endif
 
+/* Versions follow the meaning of semantic versioning: before 1.0 a program is compiled anew for each minor version, for
+ * its functions, structs and enumerators may change; between patches of one they do not. The library is static and all
+ * structs but tide_fault are opaque, so the header that a program saw is the library that it has: tide_version tells.
+ * Plans and snapshots have versions of their own, and another one is refused. */
+#define TIDE_VERSION_MAJOR 0
+#define TIDE_VERSION_MINOR 1
+#define TIDE_VERSION_PATCH 0
+
+/* The library's version, e.g. "0.1.0". */
+const char *tide_version(void);
+
 #define TIDE_ALIGNMENT 64
 #define TIDE_NO_OP UINT32_MAX
 

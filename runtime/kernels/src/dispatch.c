@@ -19,3 +19,8 @@ const tide_variant *tide_variant_best(void) {
   while (!VARIANTS[i]->supported()) i++; /* the last, scalar, always is */
   return VARIANTS[i];
 }
+
+#define TEXT_OF(number) #number
+#define VERSION_OF(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *tide_version(void) { return VERSION_OF(TIDE_VERSION_MAJOR, TIDE_VERSION_MINOR, TIDE_VERSION_PATCH); }

@@ -1,0 +1,55 @@
+"""The exercise recognizer as the firmware of a Cortex-M: exported, quantized, built, and run under qemu.
+
+    python examples/cortex-m/run.py [TARGET [RECORDING]]
+
+TARGET is cortex-m0, cortex-m4f (the default), cortex-m33 or cortex-m55, RECORDING a number from 0 to 41, of the test
+recordings of examples/watch. The folder stays in build/cortex-m; its main.c is the one beside this file.
+"""
+
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import tidegate as tg
+from tidegate.export import example_from_shape, load_module
+from tidegate.runtime.device import write_folder
+from tidegate.runtime.model import plan_of
+from tidegate.runtime.targets import TARGETS
+
+HERE = Path(__file__).parent
+WATCH = HERE.parent / "watch"
+sys.path.insert(0, str(WATCH))
+
+
+def build(target: str, folder: Path) -> Path:
+    """Write the firmware's folder and build it; return the program."""
+    folder.mkdir(parents=True, exist_ok=True)
+    exported, quantized = folder.parent / "watch.onnx", folder.parent / "watch.int8.onnx"
+    module = load_module("model:recognizer", WATCH / "watch.safetensors")
+    tg.export_model(module, example_from_shape("1x20x6"), exported, sample_rate=50, hop=1)
+    tg.quantize(exported, quantized)
+    write_folder(plan_of(quantized), TARGETS[target], folder)
+    shutil.copy(HERE / "main.c", folder)
+    subprocess.run(["make", "-s", "-C", str(folder)], check=True)  # noqa: S603, S607
+    return folder / "model"
+
+
+def run(target: str, program: Path, samples: bytes) -> str:
+    """Run the firmware under qemu on samples, float32 of six channels; return what it prints."""
+    command = [*TARGETS[target].runs[0].emulator, str(program)]
+    return subprocess.run(command, input=samples, capture_output=True, check=True).stdout.decode()  # noqa: S603
+
+
+def main(target: str = "cortex-m4f", number: str = "0") -> None:
+    """Build, run one recording, and print what the firmware says."""
+    recordings = import_module("recordings")
+    recording = recordings.split(recordings.load()).test[int(number)]
+    program = build(target, Path("build/cortex-m") / target)
+    print(f"{recording.exercise}, as the recording says; the firmware on {TARGETS[target].processor}:")
+    print(run(target, program, recording.frames.tobytes()), end="")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

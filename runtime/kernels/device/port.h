@@ -1,0 +1,13 @@
+/* What a program needs of its surroundings; without a heap and without printf. */
+#ifndef PORT_H
+#define PORT_H
+
+#include <stddef.h>
+
+/* Reads up to `count` bytes from standard input; returns how many came. Frames are float32 in the machine's order. */
+size_t port_read(void *bytes, size_t count);
+void port_text(const char *text);
+/* A blank, and the value with six digits behind the point. */
+void port_number(float value);
+
+#endif

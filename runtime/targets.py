@@ -1,0 +1,141 @@
+"""The devices that a model can be compiled for: one table of compilers, flags, variants and boards.
+
+What `tidegate compile --target` writes, what `make devices` measures and what the tests run come from here.
+"""
+
+from dataclasses import dataclass
+
+# Lanes, depth and panel of the variants that pack weights, as their files define them; the others read them in place.
+LAYOUTS = {
+    "avx512_vnni": (16, 4, 8),
+    "avx2": (8, 2, 8),
+    "neon_dotprod": (4, 4, 8),
+    "neon": (4, 2, 8),
+}
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board of a microcontroller, as qemu knows it.
+
+    Attributes:
+        machine: Its name for `qemu-system-arm -machine`.
+        flash: Where its flash starts, and its bytes.
+        ram: The same of its memory.
+    """
+
+    machine: str
+    flash: tuple[int, int]
+    ram: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A way to run a program on a processor of a target.
+
+    Attributes:
+        variant: The engine's variant.
+        emulator: The command in front of the program; none on this processor.
+        counter: That of an emulator that can count instructions, where it is another one.
+    """
+
+    variant: str
+    emulator: tuple[str, ...] = ()
+    counter: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor that a model can be compiled for.
+
+    Attributes:
+        name: What `--target` calls it.
+        processor: What it is, in words.
+        compiler: The C compiler.
+        flags: What this compiler must be told.
+        runs: How its programs run here, once for each variant of the engine that comes along, best first.
+        board: For a microcontroller its board; the program then needs no operating system.
+        big_endian: Whether the highest byte of a number comes first; so it is in frames that a program reads.
+    """
+
+    name: str
+    processor: str
+    compiler: str
+    flags: tuple[str, ...]
+    runs: tuple[Run, ...]
+    board: Board | None = None
+    big_endian: bool = False
+
+    @property
+    def variants(self) -> list[str]:
+        """Variants of the engine, best first; plain C is always there."""
+        return list(dict.fromkeys([*(run.variant for run in self.runs), "scalar"]))
+
+    def tool(self, name: str) -> str:
+        """Return the name of a tool of the compiler's set, e.g. nm."""
+        return self.compiler.removesuffix("gcc").removesuffix("cc") + name
+
+
+def _cortex_m(name: str, processor: str, flags: str, variant: str, board: Board) -> Target:
+    machine = ("qemu-system-arm", "-machine", board.machine, "-display", "none", "-serial", "none", "-monitor", "none")
+    semihosting = ("-semihosting-config", "enable=on,target=native", "-kernel")
+    emulator, counter = (*machine, *semihosting), (*machine, "-icount", "shift=0", *semihosting)
+    return Target(
+        name, processor, "arm-none-eabi-gcc", ("-mthumb", *flags.split()), (Run(variant, emulator, counter),), board
+    )
+
+
+def _linux(name: str, processor: str, compiler: str, flags: str, *runs: Run) -> Target:
+    return Target(name, processor, compiler, tuple(flags.split()), runs)
+
+
+KB, MB = 1 << 10, 1 << 20
+MICROBIT = Board("microbit", (0, 256 * KB), (0x20000000, 16 * KB))
+AN386 = Board("mps2-an386", (0, 4 * MB), (0x20000000, 4 * MB))
+AN505 = Board("mps2-an505", (0x10000000, 4 * MB), (0x38000000, 4 * MB))
+AN547 = Board("mps3-an547", (0, 512 * KB), (0x20000000, 512 * KB))
+
+SOFT, SINGLE_V4, SINGLE_V5 = (
+    "-mfloat-abi=soft",
+    "-mfloat-abi=hard -mfpu=fpv4-sp-d16",
+    "-mfloat-abi=hard -mfpu=fpv5-sp-d16",
+)
+X86 = ("qemu-x86_64", "-cpu", "max")
+A53, N1 = ("qemu-aarch64", "-cpu", "cortex-a53"), ("qemu-aarch64", "-cpu", "neoverse-n1")
+
+_ALL = (
+    _cortex_m("cortex-m0", "Cortex-M0, M0+: floats in software", f"-mcpu=cortex-m0 {SOFT}", "scalar", MICROBIT),
+    _cortex_m(
+        "cortex-m4f", "Cortex-M4F: two products an instruction", f"-mcpu=cortex-m4 {SINGLE_V4}", "arm_dsp", AN386
+    ),
+    _cortex_m("cortex-m33", "Cortex-M33: the same", f"-mcpu=cortex-m33 {SINGLE_V5}", "arm_dsp", AN505),
+    _cortex_m("cortex-m55", "Cortex-M55, M85: Helium", "-mcpu=cortex-m55 -mfloat-abi=hard", "helium", AN547),
+    _linux(
+        "armv7-neon",
+        "32-bit Arm with NEON: Cortex-A7, Raspberry Pi 2",
+        "arm-linux-gnueabihf-gcc",
+        "-mcpu=cortex-a7 -mfpu=neon-vfpv4",
+        Run("neon32", ("qemu-arm",)),
+    ),
+    _linux(
+        "aarch64",
+        "64-bit Arm: Cortex-A53 and later, Raspberry Pi 3 to 5",
+        "aarch64-linux-gnu-gcc",
+        "",
+        Run("neon_dotprod", N1),
+        Run("neon", A53),
+    ),
+    _linux("riscv64", "64-bit RISC-V", "riscv64-linux-gnu-gcc", "", Run("scalar", ("qemu-riscv64",))),
+    Target("s390x", "IBM Z: big-endian", "s390x-linux-gnu-gcc", (), (Run("scalar", ("qemu-s390x",)),), big_endian=True),
+    _linux(
+        "x86_64",
+        "64-bit x86",
+        "cc",
+        "",
+        Run("avx512_vnni"),
+        Run("avx2", counter=X86),
+        Run("scalar", counter=X86),
+    ),
+    _linux("generic", "plain C for any processor with 32-bit floats", "cc", "", Run("scalar", counter=X86)),
+)
+TARGETS = {target.name: target for target in _ALL}

@@ -1,0 +1,60 @@
+"""The models that are shown to give the same bits everywhere, and the samples they stream."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+from tidegate.export import example_from_shape, export_model, load_module
+from tidegate.quant import quantize
+from tidegate.runtime.arrays import Floats
+from tidegate.runtime.model import plan_of
+
+WATCH = Path(__file__).parents[2] / "examples" / "watch"
+FRAMES = 10_000
+
+
+def samples() -> Floats:
+    """Return the first 10^4 samples `[10000, 6]` of the watch's test recordings, one recording after the other."""
+    sys.path.insert(0, str(WATCH))
+    recordings = import_module("recordings")
+    test = recordings.split(recordings.load()).test
+    joined: Floats = np.concatenate([recording.frames for recording in test])[:FRAMES]
+    return joined
+
+
+def watch(folder: Path) -> bytes:
+    """Return the plan of the exercise recognizer: two LSTMs 6 -> 64 -> 64 and a linear head."""
+    sys.path.insert(0, str(WATCH))
+    return _plan(load_module("model:recognizer", WATCH / "watch.safetensors"), "1x20x6", folder)
+
+
+class Amp(torch.nn.Module):
+    """A net of the size that models a guitar amplifier sample by sample: a GRU 1 -> 64 and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.out = torch.nn.GRU(1, 64, batch_first=True), torch.nn.Linear(64, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map samples `[batch, samples, 1]` to samples."""
+        y: torch.Tensor = self.out(self.gru(x)[0])
+        return y
+
+
+def amp(folder: Path) -> bytes:
+    """Return the plan of such a net with random weights."""
+    torch.manual_seed(2026)
+    return _plan(Amp(), "1x20x1", folder)
+
+
+def _plan(module: torch.nn.Module, example: str, folder: Path) -> bytes:
+    export_model(module, example_from_shape(example), folder / "model.onnx")
+    quantize(folder / "model.onnx", folder / "model.int8.onnx")
+    return plan_of(folder / "model.int8.onnx")
+
+
+# Each model with the channels of the samples that it takes.
+MODELS: dict[str, tuple[Callable[[Path], bytes], slice]] = {"watch": (watch, slice(6)), "amp": (amp, slice(1))}

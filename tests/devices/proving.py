@@ -1,0 +1,115 @@
+"""One stream on every device of the table: the same bits, and what it takes there."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from tidegate.runtime.arrays import Floats
+from tidegate.runtime.device import image_bytes, write_files
+from tidegate.runtime.native import NativeModel
+from tidegate.runtime.targets import Run, Target
+
+PROOF = Path(__file__).with_name("proof.c")
+HASH_BYTES, NAME_BYTES = 32, 32
+COUNTED = (1, 17)  # frames of the two runs whose difference tells the instructions of a frame
+AVERAGED = 320  # frames whose instructions a Cortex-M counts itself
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model built for a target, with proof.c in place of main.c."""
+
+    target: Target
+    folder: Path
+    flash_bytes: int
+    ram_bytes: int
+
+    @property
+    def program(self) -> Path:
+        """The program."""
+        return self.folder / "model"
+
+
+def hash_in_python(plan: bytes, frames: Floats) -> str:
+    """Return what proof.c prints: every frame's answers and the last state, chained."""
+    return hash_of(NativeModel(plan), frames)
+
+
+def hash_of(model: NativeModel, frames: Floats) -> str:
+    """Return the same of a model that is loaded."""
+    stream, chained = model.stream(), bytes(HASH_BYTES)
+    answers = [np.asarray(stream.push(frame[None])) for frame in frames]
+    for values in [*answers, *stream.states()]:
+        chained = blake2b(chained + values.astype("<f4").tobytes(), digest_size=HASH_BYTES).digest()
+    return chained.hex()
+
+
+def build(plan: bytes, target: Target, folder: Path) -> Built:
+    """Write the folder of a model for a target, build it, and then once more with proof.c as its program."""
+    write_files(plan, target, folder)
+    compiler = target.compiler if target.board is not None else f"{target.compiler} -static"
+    make = ["make", "-s", "-C", str(folder), f"CC={compiler}"]
+    run(make)
+    flash, ram = image_bytes(target, folder)
+    shutil.copy(PROOF, folder)
+    run([*make, "MAIN=proof.c"])
+    return Built(target, folder, flash, ram)
+
+
+def stream(built: Built, how: Run, frames: Floats) -> dict[str, str]:
+    """Stream frames through a built model; return what it prints by name: hash, and for a Cortex-M its stack."""
+    printed = run([*how.emulator, str(built.program)], _input(built, how, frames))
+    return dict(line.split(" ", 1) for line in printed.decode().splitlines())
+
+
+def instructions(built: Built, how: Run, frames: Floats) -> int | None:
+    """Return the instructions of a frame; None where qemu lacks the processor.
+
+    A Cortex-M counts by SysTick, whose time is instructions; elsewhere qemu logs each one executed.
+    """
+    counter = how.counter or how.emulator
+    if not counter:
+        return None
+    if built.target.board is not None:
+        printed = run([*counter, str(built.program)], _input(built, how, frames[:AVERAGED]))
+        return int(dict(line.split(" ", 1) for line in printed.decode().splitlines())["instructions"])
+    totals = [
+        _logged([*counter, "-singlestep", "-d", "exec,nochain", str(built.program)], _input(built, how, frames[:n]))
+        for n in COUNTED
+    ]
+    return (totals[1] - totals[0]) // (COUNTED[1] - COUNTED[0])
+
+
+def _input(built: Built, how: Run, frames: Floats) -> bytes:
+    order = ">f4" if built.target.big_endian else "<f4"
+    return how.variant.encode().ljust(NAME_BYTES, b"\0") + frames.astype(order).tobytes()
+
+
+def run(command: Sequence[str], given: bytes = b"") -> bytes:
+    """Run a command and return what it prints.
+
+    Raises:
+        RuntimeError: It fails; the message holds what it says.
+    """
+    done = subprocess.run(command, input=given, capture_output=True, check=False)
+    if done.returncode:
+        said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
+        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}\n{said}")
+    return done.stdout
+
+
+def _logged(command: Sequence[str], given: bytes) -> int:
+    """Return how many instructions qemu logs; the log is too long to keep."""
+    log = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert log.stdin is not None
+    assert log.stderr is not None
+    log.stdin.write(given)
+    log.stdin.close()
+    lines = sum(line.startswith(b"Trace") for line in log.stderr)
+    if log.wait():
+        raise RuntimeError(f"{' '.join(command)}: exit status {log.returncode}")
+    return lines

@@ -1,0 +1,113 @@
+"""The table of `make devices`: each model on each device, its hash, instructions, flash and RAM.
+
+    python tests/devices/table.py
+
+prints a line a device, writes build/devices.json and puts the table into docs/devices.md.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS))
+
+from devices import proving  # noqa: E402
+from devices.models import FRAMES, MODELS, samples  # noqa: E402
+from tidegate.runtime.arrays import Floats  # noqa: E402
+from tidegate.runtime.targets import TARGETS, Run, Target  # noqa: E402
+
+ROOT = TESTS.parent
+DOCUMENT = ROOT / "docs" / "devices.md"
+MARKS = "<!-- devices: made by `make devices` -->\n", "<!-- end of devices -->\n"
+SHOWN = 16  # digits of a hash in the table
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model on a device; what was not measured is None."""
+
+    target: str
+    model: str
+    hash: str
+    instructions_per_step: int | None
+    flash_bytes: int
+    ram_bytes: int
+    stack_bytes: int | None
+
+
+def measured(model: str, plan: bytes, frames: Floats, target: Target, folder: Path) -> Iterator[Row]:
+    """Yield a row for each variant of a target."""
+    built = proving.build(plan, target, folder)
+    for how in target.runs:
+        seen = proving.stream(built, how, frames)
+        stack = seen.get("stack")
+        yield Row(
+            target=name_of(target, how),
+            model=model,
+            hash=seen["hash"],
+            instructions_per_step=proving.instructions(built, how, frames),
+            flash_bytes=built.flash_bytes,
+            ram_bytes=built.ram_bytes,
+            stack_bytes=None if stack is None else int(stack),
+        )
+
+
+def name_of(target: Target, how: Run) -> str:
+    """Return what the table calls a variant on a target."""
+    return f"{target.name} {how.variant}"
+
+
+def rows() -> Iterator[Row]:
+    """Yield all rows, first that of Python for each model."""
+    for model, (plan_in, channels) in MODELS.items():
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            plan, frames = plan_in(folder), samples()[:, channels]
+            yield Row("Python", model, proving.hash_in_python(plan, frames), None, len(plan), 0, None)
+            for target in TARGETS.values():
+                yield from measured(model, plan, frames, target, folder / target.name)
+
+
+def cells(row: Row) -> list[str]:
+    """Return a row as the table shows it."""
+    numbers = (row.instructions_per_step, row.flash_bytes, row.ram_bytes, row.stack_bytes)
+    shown = ["" if number is None else f"{number:,}" for number in numbers]
+    if row.target == "Python":
+        shown = ["", f"{row.flash_bytes:,} (the plan)", "", ""]
+    return [row.model, row.target, f"`{row.hash[:SHOWN]}`", *shown]
+
+
+def line(values: list[str]) -> str:
+    """Return a line of a Markdown table."""
+    return f"| {' | '.join(values)} |"
+
+
+HEAD = [
+    line(["model", "target", "hash", "instructions a step", "flash", "RAM", "stack used"]),
+    "|---|---|---|---:|---:|---:|---:|",
+]
+
+
+def main() -> None:
+    """Print, and write both files."""
+    print(f"{FRAMES} samples a model", *HEAD, sep="\n", flush=True)
+    found = []
+    for row in rows():
+        print(line(cells(row)), flush=True)
+        found.append(row)
+    (ROOT / "build").mkdir(exist_ok=True)
+    (ROOT / "build" / "devices.json").write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n")
+    before, _, rest = DOCUMENT.read_text().partition(MARKS[0])
+    lines = [*HEAD, *(line(cells(row)) for row in found)]
+    DOCUMENT.write_text(before + MARKS[0] + "\n".join(lines) + "\n" + MARKS[1] + rest.partition(MARKS[1])[2])
+    for model in MODELS:
+        if len({row.hash for row in found if row.model == model}) != 1:
+            sys.exit(f"{model}: hashes differ")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The same bits on every device, and nothing that a device does not have; see proving.py."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from devices import proving, table
+from devices.models import MODELS, samples
+from kernels.building import require
+from tidegate.runtime import _kernels
+from tidegate.runtime.arrays import Floats
+from tidegate.runtime.device import STACK_BYTES, write_folder
+from tidegate.runtime.native import NativeModel
+from tidegate.runtime.targets import LAYOUTS, TARGETS, Target
+
+SHORT = 300  # frames; `make devices` streams all 10^4
+IN_PLACE = [target for target in TARGETS.values() if not set(target.variants) & set(LAYOUTS)]
+MICROCONTROLLERS = [target for target in TARGETS.values() if target.board is not None]
+
+# What the compiler itself may call beside memcpy and its kin: floats and long integers of a core that lacks them.
+ALLOWED = {"memcpy", "memmove", "memset", "memcmp"}
+COMPILERS = re.compile(r"__aeabi_\w+|__popcount\w*|__clz\w*|__gnu_thumb1_case_\w+")
+
+
+@pytest.fixture(scope="session", params=list(MODELS))
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes, Floats]:
+    """A model's name, its plan and the samples it streams."""
+    make, channels = MODELS[request.param]
+    return request.param, make(tmp_path_factory.mktemp(request.param)), samples()[:, channels]
+
+
+def tools(target: Target) -> None:
+    """Skip, or fail in continuous integration, where a tool of a target is missing."""
+    for tool in (target.compiler, target.tool("nm"), "make", *(run.emulator[0] for run in target.runs if run.emulator)):
+        require(tool)
+
+
+@pytest.mark.parametrize("target", IN_PLACE, ids=lambda target: target.name)
+def test_every_device_gives_the_bits_of_python(
+    target: Target, model: tuple[str, bytes, Floats], tmp_path: Path
+) -> None:
+    """Bits, and of a microcontroller the stack, the heap that it must not have, and the functions that it calls."""
+    tools(target)
+    _, plan, frames = model
+    built = proving.build(plan, target, tmp_path)
+    for how in target.runs:
+        seen = proving.stream(built, how, frames[:SHORT])
+        assert seen["hash"] == proving.hash_in_python(plan, frames[:SHORT])
+    asked = undefined(target, tmp_path / "build" / "tidegate")
+    assert {name for name in asked - ALLOWED if not COMPILERS.fullmatch(name)} <= {"__stack_chk_fail"}
+    if target.board is not None:
+        assert int(seen["stack"]) <= STACK_BYTES
+        assert not {name for name in symbols(target, built.program) if "malloc" in name or name in {"_sbrk", "free"}}
+
+
+def test_aarch64_with_and_without_dot_products(tmp_path: Path) -> None:
+    """The variants that pack weights; the amplifier alone, for their code takes long to compile."""
+    target = TARGETS["aarch64"]
+    tools(target)
+    (tmp_path / "model").mkdir()
+    plan, frames = MODELS["amp"][0](tmp_path / "model"), samples()[:SHORT, MODELS["amp"][1]]
+    built = proving.build(plan, target, tmp_path / "folder")
+    seen = {proving.stream(built, how, frames)["hash"] for how in target.runs}
+    assert seen == {proving.hash_in_python(plan, frames)}
+
+
+@pytest.mark.parametrize("isa", _kernels.variants())
+def test_every_variant_of_this_processor_gives_them(isa: str, model: tuple[str, bytes, Floats]) -> None:
+    _, plan, frames = model
+    wanted = proving.hash_in_python(plan, frames[:SHORT])
+    assert proving.hash_of(NativeModel(plan, isa), frames[:SHORT]) == wanted
+
+
+def undefined(target: Target, folder: Path) -> set[str]:
+    """Return what the engine's objects ask of others."""
+    objects = sorted(map(str, folder.rglob("*.o")))
+    rows = [line.split() for line in proving.run([target.tool("nm"), "-g", *objects]).decode().splitlines()]
+    defined = {row[-1] for row in rows if len(row) == 3}
+    return {row[1] for row in rows if len(row) == 2 and row[0] == "U"} - defined
+
+
+def symbols(target: Target, program: Path) -> list[str]:
+    """Return the names of a linked program."""
+    return [line.split()[-1] for line in proving.run([target.tool("nm"), str(program)]).decode().splitlines()]
+
+
+def test_cmake_builds_the_folder_too(model: tuple[str, bytes, Floats], tmp_path: Path) -> None:
+    target = TARGETS["cortex-m4f"]
+    tools(target)
+    folder = tmp_path / "folder"
+    write_folder(model[1], target, folder)
+    cmake = require("cmake")
+    proving.run([cmake, "-S", str(folder), "-B", str(tmp_path / "build")])
+    proving.run([cmake, "--build", str(tmp_path / "build")])
+    printed = proving.run(
+        [*target.runs[0].emulator, str(tmp_path / "build" / "model")], model[2][:3].tobytes()
+    ).decode()
+    answers = np.array([list(map(float, line.split())) for line in printed.splitlines()])
+    stream = NativeModel(model[1]).stream()
+    wanted = np.array([np.asarray(stream.push(frame[None])).ravel() for frame in model[2][:3]])
+    np.testing.assert_allclose(answers, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
+
+
+def test_report_tells_what_the_model_takes(model: tuple[str, bytes, Floats], tmp_path: Path) -> None:
+    target = TARGETS["cortex-m0"]
+    tools(target)
+    name, plan, _ = model
+    report = write_folder(plan, target, tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["plan_bytes"] == len(plan)
+    assert report.multiply_adds == {"watch": 51_136, "amp": 3 * 64 * 65 + 64}[name]
+    assert report.flash_bytes is not None
+    assert report.plan_bytes < report.flash_bytes < report.plan_bytes + 40_000
+    parts = (report.model_bytes, report.state_bytes, report.scratch_bytes, report.stack_bytes)
+    assert sum(parts) <= report.ram_bytes < sum(parts) + 512
+    assert report.ram_bytes < 16_384
+
+
+def test_layouts_are_those_of_the_variants() -> None:
+    variants = Path(table.ROOT) / "runtime" / "kernels" / "variants"
+    for name, layout in LAYOUTS.items():
+        text = (variants / f"{name}.c").read_text()
+        seen = [re.search(rf"^#define {what} (\d+)$", text, re.MULTILINE) for what in ("LANES", "DEPTH", "PANEL")]
+        assert tuple(int(found[1]) for found in seen if found) == layout
+
+
+def test_command_writes_a_folder_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    """From the command line, with the plan of a golden vector."""
+    plan = Path(table.TESTS) / "vectors" / "lstm_16_bits.tide"
+    command = ["tidegate", "compile", str(plan), "-o", str(tmp_path / "out"), "--target"]
+    done = subprocess.run([*command, "generic"], capture_output=True, text=True, check=True)
+    assert "multiply-adds a frame" in done.stdout
+    assert (tmp_path / "out" / "tidegate" / "src" / "plan.c").is_file()
+    refused = subprocess.run([*command, "pdp11"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "cortex-m4f" in refused.stderr
