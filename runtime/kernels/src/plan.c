@@ -362,7 +362,9 @@ int plan_order_is_native(void) {
 void plan_to_native(const void *plan, uint8_t *native) {
   tide_fault fault;
   const uint64_t bytes = plan_read_header(plan).bytes;
-  plan_check c = {.plan = plan, .bytes = bytes, .native = native, .fault = &fault, .index = TIDE_NO_OP};
+  plan_totals totals = {0};
+  plan_check c = {
+      .plan = plan, .bytes = bytes, .native = native, .fault = &fault, .totals = &totals, .index = TIDE_NO_OP};
   memcpy(native, plan, (size_t)bytes);
   check_plan(&c);
 }
