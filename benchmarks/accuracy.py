@@ -118,7 +118,8 @@ def _ways(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
 
 
 def _onnxruntime(source: Path, task: Task) -> list[Array]:
-    from ..runtime.onnxruntime_backend import OnnxruntimeStream, open_session
+    from ..runtime.onnxruntime_backend import OnnxruntimeStream
+    from ..runtime.onnxruntime_session import open_session
 
     graph = Graph.load(source)
     session = open_session(onnxruntime_int8.quantized(graph.model))
