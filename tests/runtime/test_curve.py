@@ -1,5 +1,8 @@
 """The curve of lookahead against agreement with offline."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +48,14 @@ def test_models_without_a_choice_are_refused(tagger: Path, tmp_path: Path) -> No
         lookahead_curve(write_lstm(tmp_path / "m.onnx"), FRAMES)
     with pytest.raises(ChunkError, match="0 frames, wanted 1 to"):
         lookahead_curve(tagger, FRAMES[:0])
+
+
+def test_verify_prints_it(tagger: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", FRAMES)
+    command = [sys.executable, "-m", "tidegate", "verify", str(tagger), "--data", "x.npy", "--lookaheads", "0,8"]
+    printed = [
+        subprocess.run([*command, *more], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        for more in ([], ["--json"])
+    ]
+    assert "Agreement with offline, blocks of 1" in printed[0]
+    assert [point["lookahead"] for point in json.loads(printed[1])["points"]] == [0, 8]
