@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_layouts_are_those_of_the_variants() -> None:
 def test_command_writes_a_folder_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     """From the command line, with the plan of a golden vector."""
     plan = Path(table.TESTS) / "vectors" / "lstm_16_bits.tide"
-    command = ["tidegate", "compile", str(plan), "-o", str(tmp_path / "out"), "--target"]
+    command = [sys.executable, "-m", "tidegate", "compile", str(plan), "-o", str(tmp_path / "out"), "--target"]
     done = subprocess.run([*command, "generic"], capture_output=True, text=True, check=True)
     assert "multiply-adds a frame" in done.stdout
     assert (tmp_path / "out" / "tidegate" / "src" / "plan.c").is_file()
