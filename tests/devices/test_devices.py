@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from devices import proving, table
-from devices.models import MODELS, samples
+from devices.models import FRAMES, MODELS, samples
 from kernels.building import require
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
@@ -73,6 +73,18 @@ def test_every_variant_of_this_processor_gives_them(isa: str, model: tuple[str, 
     _, plan, frames = model
     wanted = proving.hash_in_python(plan, frames[:SHORT])
     assert proving.hash_of(NativeModel(plan, isa), frames[:SHORT]) == wanted
+
+
+def test_document_holds_the_hash_of_all_samples(model: tuple[str, bytes, Floats]) -> None:
+    """Every line of the table in docs/devices.md, and a line for every target."""
+    name, plan, frames = model
+    assert len(frames) == FRAMES
+    text = table.DOCUMENT.read_text().partition(table.MARKS[0])[2].partition(table.MARKS[1])[0]
+    lines = [row.split(" | ") for row in text.splitlines() if row.startswith(f"| {name} | ")]
+    wanted = f"`{proving.hash_in_python(plan, frames)[: table.SHOWN]}`"
+    assert {line[2] for line in lines} == {wanted}
+    targets = [table.name_of(target, how) for target in TARGETS.values() for how in target.runs]
+    assert [line[1] for line in lines] == ["Python", *targets]
 
 
 def undefined(target: Target, folder: Path) -> set[str]:
