@@ -6,6 +6,7 @@
 # make sanitize  the engine's C tests under the address and undefined-behaviour sanitizers
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
 # make damage  every truncation and every flipped bit of four plans, under the sanitizers
+# make drift   the error against float64 over a million steps (two minutes)
 # make support  the README's support table, from the golden vectors
 # make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers
 # make accuracy  what quantization does to real models' answers, beside torch's and onnxruntime's own int8
@@ -22,7 +23,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard tests/devices/*.c examples/*/*.c runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
-.PHONY: demo test check support soak sanitize fuzz damage accuracy devices speed peers setup needs clean
+.PHONY: demo test check support soak sanitize fuzz damage accuracy devices speed peers drift setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -53,6 +54,9 @@ fuzz: setup
 
 damage: setup
 	TIDEGATE_FLIP_STRIDE=1 $(BIN)/python -m pytest -s tests/kernels/test_sanitizers.py -k damaged
+
+drift: setup
+	TIDEGATE_DRIFT_STEPS=1000000 $(BIN)/python -m pytest -s tests/runtime/test_numbers.py -k drift
 
 support: setup
 	$(BIN)/python tests/support.py

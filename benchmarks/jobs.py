@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runtime import plan as plans
 from ..runtime.arrays import Array
 from ..runtime.contract import Contract
 from ..runtime.errors import ChunkError, ModelError
@@ -12,6 +11,7 @@ from ..runtime.files import MAX_FILE_BYTES, read_bytes
 from ..runtime.graph import Graph
 from ..runtime.lower import QUANTIZATION_KEY
 from ..runtime.onnxruntime_backend import fold_weights
+from ..runtime.planfile import is_plan, read_text
 from . import lstms
 from .exact import exact_answers
 from .peers.job import CONTRACT, EXACT, GIVEN, INEXACT, PLAN, SIGNAL, WEIGHTS, Job, Stack
@@ -39,7 +39,7 @@ def file_job(folder: Path, name: str, path: Path, signal: Array, steps: int) -> 
         ModelError: The file is not a model.
         ChunkError: The signal does not fit, or is shorter than two chunks.
     """
-    if plans.is_plan(path):
+    if is_plan(path):
         return _plan_job(folder, name, read_bytes(path, MAX_FILE_BYTES), signal, steps)
     graph = Graph.load(path)
     job = Job(_made(folder), name, steps, None, _rate(graph.contract, steps))
@@ -59,7 +59,7 @@ def _rate(contract: Contract, steps: int) -> float:
 
 
 def _plan_job(folder: Path, name: str, plan: bytes, signal: Array, steps: int) -> Job:
-    contract = plans.read_text(plan).contract
+    contract = read_text(plan).contract
     job = Job(_made(folder), name, steps, None, _rate(contract, steps))
     job.made(PLAN).write_bytes(plan)
     job.made(CONTRACT).write_text(contract.to_json())

@@ -15,7 +15,7 @@ from ..runtime.errors import ExportError, TidegateError
 from ..runtime.graph import Graph
 from ..runtime.lower import QUANTIZATION_KEY
 from ..runtime.model import Model, load
-from ..runtime.plan import is_plan
+from ..runtime.planfile import is_plan
 from .axes import Axes
 from .factory import load_module
 from .optional import need

@@ -7,12 +7,14 @@ position: each says which graph output feeds which graph input.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any, Self, TypeVar
 
 from .errors import ContractError
 
 METADATA_KEY = "tidegate.contract"
 VERSION = 2
+MAX_VALUES = 2**24  # of one state
 MOST_LOOKAHEAD = 2**20  # frames that an answer may wait for, and frames of a block
 
 ADDED: dict[int, dict[str, Any]] = {1: {"blocks": None, "ahead": []}}
@@ -169,6 +171,22 @@ class Contract:
         return _build(cls, read, "contract")
 
 
+@dataclass(frozen=True)
+class Slot:
+    """Where a state vector lives in the contract: row `row` of the state whose input is `name`."""
+
+    name: str
+    row: int
+
+
+HIDDEN = Slot("", 0)  # of a state vector that the contract does not name
+
+
+def _values(shape: tuple[int | str, ...]) -> int:
+    """Return the values of a state of one stream."""
+    return prod(size for size in shape if isinstance(size, int))
+
+
 def _is_size(value: object) -> bool:
     return value == "batch" or (type(value) is int and 0 < value <= 65536)
 
@@ -180,7 +198,7 @@ _CHECKS: dict[str, Any] = {
     "time_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
     "batch_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
     "kind": lambda v: v in ("h", "c", "tail", "state"),
-    "shape": lambda v: isinstance(v, tuple) and 0 < len(v) < 8 and all(map(_is_size, v)),
+    "shape": lambda v: isinstance(v, tuple) and 0 < len(v) < 8 and all(map(_is_size, v)) and _values(v) <= MAX_VALUES,
     "initial": lambda v: v == "zeros",
     "lookahead": lambda v: v is None or (type(v) is int and 0 <= v <= MOST_LOOKAHEAD),
     "frames": lambda v: v is None or (type(v) is int and 0 < v <= MOST_LOOKAHEAD),

@@ -1,8 +1,7 @@
 """Files are read whole and written whole: beside, then renamed."""
 
 import os
-import tempfile
-from pathlib import Path
+import stat
 
 from .errors import ModelError
 
@@ -10,25 +9,37 @@ MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
 
 
 def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Read a file of at most `limit` bytes.
+    """Read a file of at most `limit` bytes into memory, once: what happens to the file later changes nothing.
 
     Raises:
         ModelError: It is not a regular file or is larger than the limit.
         FileNotFoundError: There is no such file.
     """
-    source = Path(path)
-    if not source.exists():
-        raise FileNotFoundError(f"{source}: no such file")
-    if not source.is_file():
-        raise ModelError(f"{source}: not a regular file")
-    size = source.stat().st_size
-    if size > limit:
-        raise ModelError(f"{source}: {size} bytes, at most {limit} are read")
-    return source.read_bytes()
+    try:
+        file = open(path, "rb", opener=_open_now)  # noqa: SIM115  closed below; Path.open has no opener
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
+    except IsADirectoryError:
+        raise ModelError(f"{os.fspath(path)}: not a regular file") from None
+    with file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(f"{os.fspath(path)}: not a regular file")
+        if status.st_size > limit:
+            raise ModelError(f"{os.fspath(path)}: {status.st_size} bytes, at most {limit} are read")
+        return file.read(status.st_size)
+
+
+def _open_now(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file so that a crash leaves the old one or the new one, never half of one."""
+    import tempfile  # these two bring much along, and a device only reads
+    from pathlib import Path
+
     target = Path(path)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
@@ -50,6 +61,8 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 
 def _umask() -> int:
     """Return the process's umask without changing it (os.umask would, for all threads)."""
+    from pathlib import Path
+
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1], 8) for line in lines if line.startswith("Umask:")), 0o022)

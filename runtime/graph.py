@@ -7,12 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError, Message
 from onnx import numpy_helper
 
 from .arrays import Array
 from .contract import METADATA_KEY, Contract
-from .errors import ContractError, ModelError
+from .errors import ContractError, UnsupportedError
 from .files import MAX_FILE_BYTES, read_bytes, write_atomic
 
 MAX_NODES = 10_000  # a stacked recurrent net has some hundred; a hostile file may have millions
@@ -41,24 +40,39 @@ class Graph:
         """Read an ONNX file.
 
         Raises:
-            ModelError: It is not an ONNX file, is too large, keeps weights in other files, or holds
-                more nodes than MAX_NODES.
+            ModelError: It is not an ONNX file, or one that `gate` refuses: too large or too deep, with weights in
+                other files or shapes that its data does not have, functions, sparse tensors, unknown attributes.
             FileNotFoundError: There is no such file.
         """
-        data = read_bytes(path, MAX_FILE_BYTES)
-        model = onnx.ModelProto()
-        try:
-            model.ParseFromString(data)
-        except (DecodeError, RecursionError):
-            raise ModelError(f"{path}: not an ONNX file; export one with `tidegate export`") from None
-        if not model.graph.node:
-            raise ModelError(f"{path}: not an ONNX file, or one with an empty graph; export one with `tidegate export`")
-        _check(model, str(path))
-        return cls(model)
+        return cls.parse(read_bytes(path, MAX_FILE_BYTES), path)
+
+    @classmethod
+    def parse(cls, data: bytes, path: str | os.PathLike[str]) -> Self:
+        """Read what an ONNX file holds; errors name the file.
+
+        Raises:
+            ModelError: As `load` does.
+        """
+        from .gate import parse
+
+        return cls(parse(data, os.fspath(path)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model; a crash leaves the old file or the new one."""
         write_atomic(path, self.model.SerializeToString())
+
+    def require_flat(self) -> None:
+        """Refuse branches and loops: what streams has one path. A Scan may be an LSTM with projection.
+
+        Raises:
+            UnsupportedError: A node holds graphs of its own.
+        """
+        for node in self.nodes:
+            if node.op_type != "Scan" and any(a.HasField("g") or a.graphs for a in node.attribute):
+                raise UnsupportedError(
+                    f"{label(node)}: it holds graphs of its own, which no stream runs; `tidegate lift` opens those "
+                    "that are settled before it streams"
+                )
 
     @property
     def contract(self) -> Contract:
@@ -145,24 +159,3 @@ def _constant_value(node: onnx.NodeProto) -> Array | None:
         if key in values:
             return np.asarray(values[key], np.int64)
     return None
-
-
-def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
-    """Return every tensor of a model, those of branches and functions too."""
-    if isinstance(message, onnx.TensorProto):
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for part in [value] if isinstance(value, Message) else value:
-                yield from _tensors(part)
-
-
-def _check(model: onnx.ModelProto, path: str) -> None:
-    """Refuse what must not be looked at more closely."""
-    graph = model.graph
-    if len(graph.node) > MAX_NODES:
-        raise ModelError(f"{path}: {len(graph.node)} nodes, at most {MAX_NODES} are read")
-    for tensor in _tensors(model):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise ModelError(f"{path}: {tensor.name!r} keeps its data in another file; save the model as one file")

@@ -16,6 +16,7 @@ from .native import NativeModel
 from .operators import Backward, LstmProjected, Window
 from .operators.blocks import CELLS
 from .operators.matrix import FLOAT
+from .planfile import is_plan, read_header, read_text
 from .program import Gru, Lstm, Rnn
 
 if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
@@ -110,7 +111,7 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
         BackendError: TIDEGATE_ISA names an instruction set that is not there.
         FileNotFoundError: There is no such file.
     """
-    if plans.is_plan(path):
+    if is_plan(path):
         with naming(path):
             return _inspect_plan(os.fspath(path), read_bytes(path, MAX_FILE_BYTES))
     from .graph import Graph
@@ -127,13 +128,13 @@ def _inspect_plan(path: str, plan: bytes) -> Inspection:
 
 
 def _input_width(plan: bytes) -> int:
-    return plans.read_header(plan).input_width
+    return read_header(plan).input_width
 
 
 def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
     """Read the operations of a plan that the engine has checked."""
-    header = plans.read_header(plan)
-    slots = iter(plans.read_text(plan).slots)
+    header = read_header(plan)
+    slots = iter(read_text(plan).slots)
     layers = []
     for n in range(header.operations):
         kind, *record = plans.OP.unpack_from(plan, header.operations_at + plans.OP.size * n)

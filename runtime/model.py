@@ -3,16 +3,15 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from . import plan as plans
 from .arrays import Array
 from .contract import Contract
 from .errors import BackendError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes, write_atomic
+from .planfile import MAGIC, is_plan
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -211,7 +210,7 @@ def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str 
         with naming(path):
             return NativeModel(plan_of(path), isa)
     if backend == "onnxruntime":
-        if plans.is_plan(path):
+        if is_plan(path):
             raise ModelError(f"{path}: a compiled plan runs on backend='native' alone; load the ONNX file instead")
         from .onnxruntime_backend import OnnxruntimeModel
 
@@ -237,8 +236,9 @@ def compile_graph(graph: "Graph") -> bytes:
         ModelError: The graph has no valid contract, or holds what the engine does not have.
     """
     from .lower import lower
+    from .plan import compile_program
 
-    return plans.compile_program(lower(graph), graph.contract)
+    return compile_program(lower(graph), graph.contract)
 
 
 def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str], form: Form = "plan") -> int:
@@ -254,7 +254,14 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
     """
     with naming(source):
         plan = compile_graph(_read_graph(source))
-    write_atomic(target, plan if form == "plan" else plans.c_source(plan, Path(target).stem).encode())
+    if form == "c":
+        from pathlib import Path
+
+        from .plan import c_source
+
+        write_atomic(target, c_source(plan, Path(target).stem).encode())
+    else:
+        write_atomic(target, plan)
     return len(plan)
 
 
@@ -270,11 +277,18 @@ def plan_of(path: str | os.PathLike[str]) -> bytes:
         ModelError: The file is not a model, or holds what the engine does not have.
         FileNotFoundError: There is no such file.
     """
-    return read_bytes(path, MAX_FILE_BYTES) if plans.is_plan(path) else compile_graph(_read_graph(path))
+    data = read_bytes(path, MAX_FILE_BYTES)
+    return data if data.startswith(MAGIC) else compile_graph(_graph_of(data, path))
 
 
 def _read_graph(path: str | os.PathLike[str]) -> "Graph":
-    """Read an ONNX file; a plan needs no onnx, so it is imported here."""
+    return _graph_of(read_bytes(path, MAX_FILE_BYTES), path)
+
+
+def _graph_of(data: bytes, path: str | os.PathLike[str]) -> "Graph":
+    """Return the graph in a file's bytes; a plan needs no onnx, so it is imported here."""
     from .graph import Graph
 
-    return Graph.load(path)
+    graph = Graph.parse(data, path)
+    graph.require_flat()
+    return graph

@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 
 from . import _kernels
-from . import plan as plans
 from .arrays import Array
+from .contract import HIDDEN
 from .errors import PlanError
 from .model import Answer, state_arrays
-from .operators import HIDDEN
+from .planfile import Text, read_text
 from .rows import Rows
 
 ISA_VARIABLE = "TIDEGATE_ISA"
@@ -29,7 +29,7 @@ class NativeModel:
     def __init__(self, plan: bytes, isa: str | None = None) -> None:
         chosen = os.environ.get(ISA_VARIABLE, "") if isa is None else isa
         self._model = _kernels.Model(plan, chosen)  # checks every field, by its hash first
-        text = plans.read_text(plan)
+        text = read_text(plan)
         self.contract = text.contract
         self.slots = text.slots
         self._model.name_outputs(list(text.outputs))
@@ -66,7 +66,7 @@ class NativeModel:
         """Return the engine's own object."""
         return self._model
 
-    def _check_slots(self, text: plans.Text) -> None:
+    def _check_slots(self, text: Text) -> None:
         """A plan's text must speak of the states that the engine has, no more and no fewer."""
         initial = state_arrays(text.contract)
         widths = self._model.state_widths

@@ -13,11 +13,11 @@ from . import snapshot as snapshots
 from .arrays import Array
 from .contract import Contract, Port
 from .errors import BackendError, ChunkError, ContractError, ModelError, RefusedRowsError, UnsupportedError
-from .graph import Graph
+from .graph import Graph, label
 from .lowering.quantized import floats, quantized
 from .model import FINISHED, Answer, state_arrays
 from .onnxruntime_late import StagedModel, StagedRun
-from .onnxruntime_session import open_session
+from .onnxruntime_session import open_session, run_session
 from .rows import Rows
 from .snapshot import Snapshot
 
@@ -152,9 +152,7 @@ class OnnxruntimeStream:
     def _advance(self, frames: Array, *, closing: bool) -> tuple[Answer, dict[str, Array]]:
         """Return the answer to frames in the graph's axes, and the state after it."""
         if self._stages is None:
-            results = dict(
-                zip(self._names, self._session.run(self._names, {self._port.name: frames, **self._state}), strict=True)
-            )
+            results = run_session(self._session, self._names, {self._port.name: frames, **self._state})
             state = {s.input: results[s.output] for s in self._contract.states}
         else:
             run = StagedRun(self._stages, self._state)
@@ -376,3 +374,7 @@ def _dequantized(graph: Graph, node: Any) -> Array | None:  # noqa: ANN401  a No
         return floats(quantized(graph, node))
     except UnsupportedError:
         return None
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{label(node)}: not valid ONNX ({type(error).__name__}: {error}); export it again") from None

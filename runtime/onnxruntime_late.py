@@ -11,7 +11,7 @@ from .arrays import Array
 from .clocks import Clock
 from .errors import UnsupportedError
 from .graph import Graph, attributes, label
-from .onnxruntime_session import open_session
+from .onnxruntime_session import open_session, run_session
 from .stages import Part, Stage, clocks_of, lookaheads, parts_of, stage_model, stages_of
 
 PROBES = (5, 8)  # frames of two runs: the axis of a value whose size follows them counts time
@@ -198,7 +198,7 @@ class StagedRun:
         wanted = {item.name for item in session.get_inputs()}
         given |= {part.source: self._part(part) for part in self._model.parts if part.source in wanted}
         names = [item.name for item in session.get_outputs()]
-        made = dict(zip(names, session.run(names, given), strict=True))
+        made = run_session(session, names, given)
         for part in self._model.parts:
             if part.target in made:
                 self._put_part(part, made[part.target])

@@ -1,7 +1,9 @@
 """A session of onnxruntime: one thread that does not spin."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .arrays import Array
 from .errors import BackendError, ModelError
 
 
@@ -30,3 +32,15 @@ def open_session(model: bytes) -> Any:  # noqa: ANN401  onnxruntime has no types
         return onnxruntime.InferenceSession(model, session_options(onnxruntime), providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  onnxruntime has some ten classes for it, all under Exception
         raise ModelError(f"onnxruntime refuses the model: {error}") from None
+
+
+def run_session(session: Any, names: Sequence[str], feeds: Mapping[str, Array]) -> dict[str, Array]:  # noqa: ANN401
+    """Run a session; return the values asked for by name.
+
+    Raises:
+        ModelError: onnxruntime fails; it has some ten classes for that, all under Exception.
+    """
+    try:
+        return dict(zip(names, session.run(names, feeds), strict=True))
+    except Exception as error:  # noqa: BLE001
+        raise ModelError(f"onnxruntime fails on this chunk: {error}; the state is unchanged") from None

@@ -5,69 +5,28 @@ text, and arrays, each on a multiple of 64 bytes.
 """
 
 import json
-import os
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .arrays import Array
 from .contract import Contract
-from .errors import PlanError
-from .operators import OPERATORS, Operator, Record, Slot
+from .operators import OPERATORS, Operator, Record
 from .operators.matrix import Matrix
+from .planfile import HEADER, MAGIC, Header, read_header
 from .program import Program
 
-MAGIC = b"TIDEGATE"
 VERSION = 2
 ALIGNMENT = 64
-HEADER = struct.Struct("<8sII32sQIIIIQQQQIII12x")
 HASHED_FROM = 48  # the hash is that of all bytes from here on
 MATRIX = struct.Struct("<QQIIIIII8x")
 OP = struct.Struct("<II2I4I4f48s48s48s2Q48x")
 
 KINDS: dict[type[Operator], int] = {operator: kind for kind, operator in enumerate(OPERATORS, 1)}
-
-
-class Header(NamedTuple):
-    """The fields of a plan's header; see docs/plan.md."""
-
-    magic: bytes
-    version: int
-    flags: int
-    hash: bytes
-    size: int
-    operations: int
-    outputs: int
-    input_width: int
-    input_kind: int
-    operations_at: int
-    outputs_at: int
-    text_at: int
-    text_size: int
-    block: int
-    lookahead: int
-    limit: int
-
-
-@dataclass(frozen=True)
-class Text:
-    """What a plan says for those who call the engine, beside what the engine itself needs.
-
-    Attributes:
-        contract: The streaming contract of the model.
-        outputs: Names of the outputs in plan order.
-        slots: Where each state vector of the engine lives in the contract.
-    """
-
-    contract: Contract
-    outputs: tuple[str, ...]
-    slots: tuple[Slot, ...]
 
 
 class _Blob:
@@ -139,35 +98,6 @@ _Alignas({ALIGNMENT}) const unsigned char {name}[] = {{
 {body}}};
 const size_t {name}_bytes = sizeof {name};
 """
-
-
-def is_plan(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is a plan, by its first bytes; False where there is no file."""
-    source = Path(path)
-    if not source.is_file():
-        return False
-    with source.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
-
-
-def read_header(plan: bytes) -> Header:
-    """Return the header of a plan that the engine has checked."""
-    return Header(*HEADER.unpack_from(plan))
-
-
-def read_text(plan: bytes) -> Text:
-    """Return the text of a plan that the engine has checked.
-
-    Raises:
-        PlanError: It is not what it should be.
-    """
-    header = read_header(plan)
-    try:
-        fields = json.loads(plan[header.text_at : header.text_at + header.text_size])
-        slots = tuple(Slot(str(name), int(row)) for name, row in fields["slots"])
-        return Text(Contract.from_json(fields["contract"]), tuple(map(str, fields["outputs"])), slots)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise PlanError(f"plan: text is not readable ({error}); the file is damaged, compile it again") from None
 
 
 def _text(program: Program, contract: Contract) -> bytes:

@@ -5,7 +5,8 @@ that of kernels/src/operators.inc: it gives an operator's kind in a plan. Each o
 specification of its kernel.
 """
 
-from .base import HIDDEN, FloatOperator, Operator, Record, Slot, State
+from ..contract import HIDDEN, Slot
+from .base import FloatOperator, Operator, Record, State
 from .blocks import Align, Backward, BlockStart
 from .embedding import Embedding
 from .linear import Linear

@@ -8,22 +8,12 @@ import numpy as np
 
 from ..arrays import Array, Floats
 from ..clocks import Clock
+from ..contract import Slot
 from .functions import check_range, without_tiny
 from .matrix import Matrix
 
 State = tuple[Array, ...]
 Rows = Sequence[Floats]
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where a state vector lives in the contract: row `row` of the state whose input is `name`."""
-
-    name: str
-    row: int
-
-
-HIDDEN = Slot("", 0)  # of a state vector that the contract does not name
 
 
 @dataclass(frozen=True, eq=False)

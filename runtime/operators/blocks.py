@@ -7,8 +7,8 @@ import numpy as np
 
 from ..arrays import Array, Floats
 from ..clocks import Clock
-from ..contract import Blocks
-from .base import Operator, Record, Rows, Slot, State
+from ..contract import Blocks, Slot
+from .base import Operator, Record, Rows, State
 from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn
 
 CELLS: tuple[type[Cell], ...] = (Lstm, Gru, Rnn, LstmProjected)  # a plan numbers them from 1

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Floats
-from .base import Operator, Record, Slot, State
+from ..contract import Slot
+from .base import Operator, Record, State
 from .functions import check_range, sigmoid, tanh, without_tiny
 from .matrix import Matrix, affine, product
 

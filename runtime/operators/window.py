@@ -7,7 +7,8 @@ import numpy as np
 
 from ..arrays import Floats
 from ..clocks import Clock
-from .base import HIDDEN, Operator, Record, Rows, Slot, State
+from ..contract import HIDDEN, Slot
+from .base import Operator, Record, Rows, State
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tidegate.runtime.errors import ModelError
+from programs import write_lstm
+from tidegate.quant import quantize
+from tidegate.runtime.errors import ModelError, PlanError
 from tidegate.runtime.files import read_bytes, write_atomic
+from tidegate.runtime.model import compile_model, load
 
 
 def mode(path: Path) -> int:
@@ -89,6 +93,97 @@ def test_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
         assert writer.stdout.readline() == b"writing\n"
         writer.kill()
     assert target.read_bytes() == b"old"
+
+
+KILLED_ANYWHERE = """
+import os, signal, sys
+from tidegate.runtime import files
+target, old, new = sys.argv[1], b"old" * 1000, b"new" * 2000
+def write_until(call):
+    seen = 0
+    def count(frame, event, argument):
+        nonlocal seen
+        if event == "c_call":
+            seen += 1
+            if seen == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.setprofile(count)
+    files.write_atomic(target, new)
+    sys.setprofile(None)
+killed = {old: 0, new: 0}
+for call in range(1, 10_000):
+    with open(target, "wb") as file:
+        file.write(old)
+    child = os.fork()
+    if child == 0:
+        write_until(call)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    with open(target, "rb") as file:
+        killed[file.read()] += 1  # a KeyError: neither the old file nor the new one
+    if status == 0:
+        break
+    assert os.WIFSIGNALED(status), status
+print(killed[old], killed[new])
+"""
+
+
+def test_writer_killed_at_any_system_call_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    """A child is killed before its first, second, ... call into C, each of which may be a system call."""
+    target = tmp_path / "m.onnx"
+    done = subprocess.run([sys.executable, "-c", KILLED_ANYWHERE, target], capture_output=True, text=True, check=True)
+    with_old, with_new = map(int, done.stdout.split())
+    print(f"killed at {with_old + with_new - 1} places: {with_old} times the old file, {with_new} times the new one")
+    assert with_old > 10
+    assert with_new >= 2  # after the rename, and not killed at all
+
+
+def test_file_and_folder_are_flushed_to_the_disk_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut could leave a name without content."""
+    seen: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def note_fsync(handle: int) -> None:
+        seen.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        seen.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    write_atomic(tmp_path / "m.onnx", b"new")
+    assert seen == ["file", "rename", "folder"]
+
+
+def test_file_that_is_cut_or_changed_after_loading_changes_nothing(tmp_path: Path) -> None:
+    """It was read into memory once: no mapping of the file that a truncation could turn into a crash."""
+    quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
+    compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
+    for name in ("m.tide", "m.int8.onnx"):
+        frames = np.ones((5, 6), np.float32)
+        model = load(tmp_path / name)
+        wanted = model.stream().push(frames)
+        (tmp_path / name).write_bytes(b"")
+        np.testing.assert_array_equal(model.stream().push(frames), wanted)
+        with pytest.raises(ModelError):
+            load(tmp_path / name)
+
+
+def test_file_that_is_cut_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
+    compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
+    fstat = os.fstat
+
+    def cut_first(handle: int) -> os.stat_result:
+        status = fstat(handle)
+        os.truncate(tmp_path / "m.tide", status.st_size // 2)
+        return status
+
+    monkeypatch.setattr(os, "fstat", cut_first)
+    with pytest.raises(PlanError, match="size is"):
+        load(tmp_path / "m.tide")
 
 
 @pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])

@@ -24,7 +24,7 @@ from tidegate.runtime.onnxruntime_backend import (
     refuse_unfinite,
 )
 from tidegate.runtime.onnxruntime_session import open_session
-from tidegate.runtime.plan import MAGIC
+from tidegate.runtime.planfile import MAGIC
 
 pytest.importorskip("onnxruntime")
 

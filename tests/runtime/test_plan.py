@@ -27,7 +27,8 @@ from tidegate.runtime.operators import (
     Window,
 )
 from tidegate.runtime.operators.pointwise import CONSTANTS
-from tidegate.runtime.plan import HASHED_FROM, HEADER, OP, c_source, compile_program, seal
+from tidegate.runtime.plan import HASHED_FROM, OP, c_source, compile_program, seal
+from tidegate.runtime.planfile import HEADER
 from tidegate.runtime.program import Elementwise, Last, Linear, Program, Reading
 
 

@@ -1,0 +1,86 @@
+"""docs/failures.md says which test holds each failure: every test named there exists, and no row is without one."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from programs import write_lstm
+
+ROOT = Path(__file__).parents[1]
+INDEX = ROOT / "docs" / "failures.md"
+
+
+def rows() -> dict[str, list[str]]:
+    """Return the tests of each row of the index, by its failure."""
+    found = {}
+    for line in INDEX.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 3 and cells[0] not in ("failure", "---"):
+            found[cells[0]] = re.findall(r"`(?:([\w/]+\.py)::)?(test_\w+)`", cells[2])
+    return {failure: [name for _, name in names] for failure, names in found.items()}
+
+
+def existing() -> set[str]:
+    """Return the name of every test."""
+    return {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+
+def test_every_failure_has_a_test_and_every_test_exists() -> None:
+    assert len(rows()) >= 30
+    assert [failure for failure, tests in rows().items() if not tests] == []
+    named = {name for tests in rows().values() for name in tests}
+    assert named - existing() == set()
+
+
+# ---- nothing is unpickled or evaluated ----
+
+
+@pytest.mark.parametrize("folder", ["api", "export", "quant", "runtime", "benchmarks"])
+def test_no_source_unpickles_or_evaluates(folder: str) -> None:
+    """Calls that would run what a file says."""
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                assert not {"pickle", "marshal", "shelve", "joblib"} & set(names), path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec"), f"{path}:{node.lineno}"
+            if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "weights_only"):
+                safe = node.arg == "weights_only"
+                assert isinstance(node.value, ast.Constant), path
+                assert node.value.value is safe, path
+
+
+def test_loading_files_looks_no_class_up_and_starts_no_program(tmp_path: Path) -> None:
+    """Python itself tells of every class that is unpickled, every piece of code that is made, every program."""
+    code = """
+import sys
+import numpy as np
+import tidegate as tg
+import tidegate.quant, tidegate.runtime.inspection, tidegate.runtime.lower
+folder = sys.argv[1]
+tg.quantize(f"{folder}/m.onnx", f"{folder}/warm.onnx")
+tg.load(f"{folder}/warm.onnx").stream().push(np.ones((3, 6), np.float32))
+seen = []
+forbidden = ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "socket.connect", "ctypes.dlopen")
+sys.addaudithook(lambda event, arguments: seen.append(event) if event in forbidden else None)
+tg.quantize(f"{folder}/m.onnx", f"{folder}/m.int8.onnx")
+tg.compile_model(f"{folder}/m.int8.onnx", f"{folder}/m.tide")
+for name in ("m.onnx", "m.int8.onnx", "m.tide"):
+    stream = tg.load(f"{folder}/{name}").stream()
+    stream.push(np.ones((3, 6), np.float32))
+    stream.restore(stream.snapshot())
+    tidegate.runtime.inspection.inspect_file(f"{folder}/{name}")
+print(seen)
+"""
+    write_lstm(tmp_path / "m.onnx")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
