@@ -16,7 +16,7 @@ from tidegate.export import ExportReport, export_model
 from tidegate.export.axes import shape_of
 from tidegate.quant import quantize
 from tidegate.runtime.contract import Contract, Port, State
-from tidegate.runtime.errors import BackendError, ContractError, ExportError, ModelError, UnsupportedError
+from tidegate.runtime.errors import BackendError, ContractError, ExportError, ModelError
 from tidegate.runtime.graph import Graph
 from tidegate.runtime.model import load
 from torch import Tensor, nn
@@ -334,18 +334,6 @@ class Average(LastAnswer):
         return answer
 
 
-class Padded(LastAnswer):
-    """A convolution that looks at both neighbours."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(6, 6, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        answer: Tensor = self.lstm(self.conv(x.transpose(1, 2)).transpose(1, 2))[0]
-        return answer
-
-
 class Stateless(LastAnswer):
     """An LSTM whose answer nobody uses."""
 
@@ -393,7 +381,6 @@ class Turned(TwoDepths):
         (FixedLength, ExportError, r"at length 1, batch 1 \(example: length 20, .*int\(\).*remarked at .*\.py:\d+"),
         (FixedBatch, ExportError, r"at length 20, batch 3 .*the module's own forward fails.*Expected hidden"),
         (Average, ExportError, r"in chunks of 1 .*output 'output' at \[0, \d\], frame \d+: seen .* wanted .* error"),
-        (Padded, UnsupportedError, "Conv '/conv/Conv': 3 taps 1 apart, stride 1, 1 frames of zeros before the signal"),
         (Stateless, ExportError, "lstm.h_in zeroed in layer 0: the answer changes by 0, wanted more than"),
         (Squeezed, ContractError, r"output 'output_0' has shape \[\?\], wanted .*squeeze\(\) may drop it"),
         (
