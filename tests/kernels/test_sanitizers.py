@@ -9,9 +9,11 @@ from fuzzing.plans import missing, reference_plans
 from kernels.building import build, check, float_vectors, run, vectors
 from tidegate.runtime import _kernels
 
+# Not float-divide-by-zero: a division by zero is IEEE's here, infinity or NaN, which the range check refuses; and loops
+# of float operators run on past a frame's end, over padding that nobody reads.
 FLAGS = (
     "-fsanitize=address,undefined",
-    "-fsanitize=float-cast-overflow,float-divide-by-zero",
+    "-fsanitize=float-cast-overflow",
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
     "-g",
@@ -30,8 +32,7 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_c_tests_are_clean(sanitized: Path) -> None:
     assert check(sanitized, plans=200) == set(_kernels.variants())
     run(sanitized / "threads", "5")
-    without_division = [stem for stem in vectors() if stem.name != "functions"]  # 1/0 of silence is infinity: refused
-    run(sanitized / "groups", "50", "9", *without_division)
+    run(sanitized / "groups", "50", "9", *vectors())
     run(sanitized / "realtime", *float_vectors())
 
 
