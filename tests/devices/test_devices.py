@@ -22,7 +22,7 @@ IN_PLACE = [target for target in TARGETS.values() if not set(target.variants) & 
 MICROCONTROLLERS = [target for target in TARGETS.values() if target.board is not None]
 
 # What the compiler itself may call beside memcpy and its kin: floats and long integers of a core that lacks them.
-ALLOWED = {"memcpy", "memmove", "memset", "memcmp"}
+ALLOWED = {"memcpy", "memmove", "memset", "memcmp", "_GLOBAL_OFFSET_TABLE_"}  # the last is the linker's, no function
 COMPILERS = re.compile(r"__aeabi_\w+|__popcount\w*|__clz\w*|__gnu_thumb1_case_\w+")
 
 

@@ -15,7 +15,17 @@ def test_importing_the_package_imports_neither_torch_nor_onnxruntime() -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert tidegate.export.__all__ == ["Check", "ExportReport", "example_from_shape", "export_model", "load_module"]
+    assert tidegate.export.__all__ == [
+        "Check",
+        "ExportReport",
+        "LiftReport",
+        "Verification",
+        "example_from_shape",
+        "export_model",
+        "lift",
+        "load_module",
+        "verify",
+    ]
 
 
 def test_a_package_that_is_there_is_returned() -> None:

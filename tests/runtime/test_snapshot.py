@@ -158,34 +158,47 @@ def test_row_26_no_byte_of_a_closed_stream_is_left_in_memory(tmp_path: Path) -> 
     count = (len(saved) - HEADER_BYTES) // 4
     (tmp_path / "saved").write_bytes(seal(saved[:HEADER_BYTES] + struct.pack("<f", 0.70718) * count))
     code = """
-import re, struct, sys
+import sys
 from pathlib import Path
-import numpy as np
 import tidegate as tg
 folder = Path(sys.argv[1])
 model, saved = tg.load(folder / 'm.tide'), (folder / 'saved').read_bytes()
-def canaries():
-    found = 0
-    with open('/proc/self/maps') as maps, open('/proc/self/mem', 'rb', 0) as memory:
-        for line in maps:
-            if ' rw' in line and not re.search(r'\\[v', line):
-                first, last = (int(at, 16) for at in line.split()[0].split('-'))
-                memory.seek(first)
-                found += np.count_nonzero(np.frombuffer(memory.read(last - first), '<f4') == np.float32(0.70718))
-    return found
-canaries()
-before = canaries()
+def stage():
+    print(flush=True)
+    input()
+stage()
 streams = [model.stream() for _ in range(20)]
 for stream in streams:
     stream.restore(saved)
-during = canaries()
+stage()
 del stream, streams
-print(during - before, canaries() - before)
+stage()
 """
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
-    during, after = map(int, done.stdout.split())
-    assert during >= 20 * count
-    assert after <= 0
+    command = [sys.executable, "-c", code, tmp_path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        before, during, after = (canaries(process, 0.70718) for _ in range(3))
+    assert during - before >= 20 * count
+    assert after <= before
+
+
+def canaries(process: "subprocess.Popen[str]", value: float) -> int:
+    """Wait for a process's line, count a float in what it may write, and let it go on.
+
+    From outside: what a process reads of its own memory it holds once more.
+    """
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.readline()
+    found = 0
+    with Path(f"/proc/{process.pid}/maps").open() as maps, Path(f"/proc/{process.pid}/mem").open("rb", 0) as memory:
+        for line in maps:
+            if " rw" in line and "[v" not in line:
+                first, last = (int(at, 16) for at in line.split()[0].split("-"))
+                memory.seek(first)
+                found += int(np.count_nonzero(np.frombuffer(memory.read(last - first), "<f4") == np.float32(value)))
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return found
 
 
 def test_row_26_streams_of_one_model_never_mix() -> None:
