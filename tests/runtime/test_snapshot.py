@@ -174,7 +174,7 @@ stage()
 del stream, streams
 stage()
 """
-    command = [sys.executable, "-c", code, tmp_path]
+    command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         before, during, after = (canaries(process, 0.70718) for _ in range(3))
     assert during - before >= 20 * count
