@@ -411,7 +411,7 @@ FORMS: dict[str, tuple[Callable[[Draft], None], dict[str, Any]]] = {
     "without batch": (without_batch, {"axes": "tf"}),
     "squeezed in two steps": (squeeze_in_two_steps, {"axes": "tf"}),
     "gathered axis of one": (gather_of_an_axis_of_one, {}),
-    "axes as attributes": (axes_as_attributes, {"axes": "tf", "opset": 12}),
+    "axes as attributes": (axes_as_attributes, {"axes": "tf", "opset": 12, "int8": False}),
     "stacked states": (two_layers_with_one_state_pair, {}),
     "stacked states by count": (two_layers_split_by_count, {}),
     "depths": (depths, {}),
