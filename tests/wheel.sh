@@ -13,4 +13,5 @@ trap 'rm -rf "$away"' EXIT
 cp -r "$root/tests" "$root/pyproject.toml" "$away"
 cd "$away"
 venv/bin/python -c 'import sys, tidegate; assert tidegate.__file__.startswith(sys.prefix), tidegate.__file__'
-venv/bin/python -m pytest tests/runtime tests/quant tests/api -q
+# Those that need no extra: torch, onnxruntime, soundfile and matplotlib are not here.
+venv/bin/python -m pytest tests/runtime/test_engine.py tests/runtime/test_reference.py tests/quant/test_rounding.py tests/api/test_init.py -q
