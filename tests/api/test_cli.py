@@ -283,6 +283,7 @@ def test_bench_measures_beside_onnxruntime(tide: Command, folder: Path) -> None:
 
 
 def test_bench_times_a_plan_alone_and_says_why(tide: Command, folder: Path) -> None:
+    pytest.importorskip("hdrh")
     outcome = tide("bench", "m.tide", "--peers", "by_hand,onnxruntime", "--closed", "--json", "r.json", *QUICK)
 
     assert "closed loop" in outcome.out
@@ -294,6 +295,7 @@ def test_bench_times_a_plan_alone_and_says_why(tide: Command, folder: Path) -> N
 
 
 def test_bench_compares_two_results(tide: Command, folder: Path) -> None:
+    pytest.importorskip("hdrh")
     tide("bench", "m.tide", "--peers", "none", "--closed", "--json", "a.json", *QUICK)
     slower = json.loads((folder / "a.json").read_text())
     for row in slower["rows"]:

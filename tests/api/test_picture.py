@@ -13,6 +13,9 @@ from tidegate.commands._picture import draw, save
 from tidegate.runtime.errors import BackendError
 from tidegate.runtime.inspection import Inspection, inspect_file
 
+pytest.importorskip("onnxruntime")  # lift proves what it writes by it
+pytest.importorskip("matplotlib")
+
 
 @pytest.fixture
 def facts(tmp_path: Path) -> Inspection:
