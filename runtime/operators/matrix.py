@@ -17,6 +17,7 @@ LARGEST_CODE = {4: 7, 8: 127, 16: 32767}  # by weight bits; -8, -128 and -32768 
 FLOAT = 32  # weight bits of a matrix that is not quantized
 GROUP_SIZES = (8, 32)  # inputs that may share a scale; 0 stands for all of a row
 SILENT = np.float32(2.0**-64)  # a frame below is a frame of zeros
+LEAST_RANGE, LARGEST_RANGE = np.float32(2.0**-40), np.float32(2.0**40)  # of a matrix that reads by a constant
 
 
 class Reading(Enum):
