@@ -49,25 +49,6 @@ static inline op_vector cell_vector(const model_op *op, const tide_variant *vari
   return (op_vector){index * cell_units(op, variant), op->width};
 }
 
-/* One step from the input's share of the gates, codes of h read and written; returns 0 when h leaves 2^64. */
-typedef int (*cell_step)(const model_op *op, const tide_variant *variant, op_state *state, const float *gates_x,
-                         const uint8_t *codes, uint8_t *next);
-
-static inline int cell_run(const model_op *op, const op_scratch *scratch, op_state *state, const float *in,
-                           uint32_t frames, float *out, cell_step step) {
-  const size_t stride = tide_project(scratch, &op->matrices[0], in, frames, scratch->rows);
-  for (uint32_t t = 0; t < frames; t++) {
-    const int turn = state->turn;
-    state->turn = 1 - turn;
-    if (!step(op, scratch->variant, state, scratch->rows + t * stride, cell_codes(op, state, turn),
-              cell_codes(op, state, 1 - turn))) {
-      return 0;
-    }
-    memcpy(out + (size_t)t * op->width, state->floats, op->width * sizeof *out);
-  }
-  return 1;
-}
-
 /* One step after the other, each of all rows. */
 static inline void cell_run_rows(const model_op *op, const op_scratch *scratch, op_state *const *states, uint32_t rows,
                                  const float *in, uint32_t frames, float *out, tide_cell_step *step) {

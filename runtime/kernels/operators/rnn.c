@@ -15,16 +15,20 @@ static void prepare(tide_arena *arena, const plan_op *source, const tide_variant
 
 static op_size size(const model_op *op, const tide_variant *variant) { return cell_size(op, variant, 1); }
 
-static int step(const model_op *op, const tide_variant *variant, op_state *state, const float *gates_x,
-                const uint8_t *codes, uint8_t *next) {
-  const int relu = op->function == RNN_RELU;
-  state->scale = variant->rnn_step(&op->matrices[1], gates_x, codes, state->scale, relu, state->floats, next);
-  return !relu || variant->in_range(state->floats, op->width);
-}
-
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
                float *out) {
-  return cell_run(op, scratch, state, in[0], frames, out, step);
+  const tide_variant *variant = scratch->variant;
+  const size_t stride = tide_project(scratch, &op->matrices[0], in[0], frames, scratch->rows);
+  const int relu = op->function == RNN_RELU;
+  for (uint32_t t = 0; t < frames; t++) {
+    const uint8_t *codes = cell_codes(op, state, state->turn);
+    state->turn = 1 - state->turn;
+    state->scale = variant->rnn_step(&op->matrices[1], scratch->rows + t * stride, codes, state->scale, relu,
+                                     state->floats, cell_codes(op, state, state->turn));
+    if (relu && !variant->in_range(state->floats, op->width)) return 0;
+    memcpy(out + (size_t)t * op->width, state->floats, op->width * sizeof *out);
+  }
+  return 1;
 }
 
 const tide_operator tide_operator_rnn = {.name = "rnn",
