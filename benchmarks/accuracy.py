@@ -19,11 +19,11 @@ from ..export import export_model
 from ..quant import quantize
 from ..runtime import _kernels
 from ..runtime.arrays import Array, Floats
-from ..runtime.errors import BackendError, ModelError
 from ..runtime.graph import Graph
 from ..runtime.model import load
 from .environment import observe
-from .rivals import onnxruntime_int8, torch_dynamic
+from .peers import onnxruntime, pytorch
+from .peers.job import CannotRunError
 from .tables import Table, show
 from .tasks import NAMES, find
 from .tasks.task import DEFAULT_DATA, Answers, Goal, Task
@@ -89,13 +89,13 @@ def rows(task: Task, folder: Path) -> Iterator[Row]:
     source, exact = export(task, folder / "float.onnx"), float_answers(task)
     yield Row(task.name, "float32", source.stat().st_size, task.figures(exact, exact))
     rivals: dict[str, Callable[[], Answers]] = {
-        "torch int8": lambda: torch_dynamic.answers(task.module, task.streams, task.chunk),
-        "onnxruntime int8": lambda: _onnxruntime(source, task),
+        "torch int8": lambda: torch_answers(task),
+        "onnxruntime int8": lambda: _onnxruntime(source, folder, task),
     }
     for name, answers in rivals.items():
         try:
             yield Row(task.name, name, 0, task.figures(answers(), exact))
-        except (BackendError, ModelError) as error:
+        except CannotRunError as error:
             yield Row(task.name, name, 0, {}, remark=str(error))
     for name, options, goals in _ways(task):
         report = quantize(source, folder / "q.onnx", **options)
@@ -117,18 +117,64 @@ def _ways(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
         yield "W16A16", {"precision": "W16A16"}, task.goals_16_bits
 
 
-def _onnxruntime(source: Path, task: Task) -> list[Array]:
+def torch_answers(task: Task) -> list[Array]:
+    """Return what torch's dynamic int8 answers, state carried from call to call."""
+    import torch
+
+    module = pytorch.dynamic_int8(task.module)
+    cells = _carrying(module)
+
+    def push(frames: Floats) -> Array:
+        answer: Array = module(torch.from_numpy(frames)[None])[0].numpy()
+        return answer
+
+    made = []
+    with torch.no_grad():
+        for frames in task.streams:
+            for cell in cells:
+                cell.state = None
+            made.append(_in_calls(push, frames, task))
+    return made
+
+
+def _carrying(module: Any) -> list[Any]:  # noqa: ANN401  torch is not imported here
+    """Let the recurrent layers of a quantized module begin where they ended; return them."""
+    import torch
+
+    class Carrying(torch.nn.Module):
+        def __init__(self, layer: torch.nn.Module) -> None:
+            super().__init__()
+            self.layer, self.state = layer, None
+
+        def forward(self, x: torch.Tensor) -> Any:  # noqa: ANN401  output and state
+            y, self.state = self.layer(x, self.state)
+            return y, self.state
+
+    found = []
+    for name, child in module.named_children():
+        if type(child).__name__ in ("LSTM", "GRU"):
+            setattr(module, name, Carrying(child))
+            found.append(getattr(module, name))
+    if not found:
+        raise CannotRunError("the module has no recurrent layer of its own")
+    return found
+
+
+def _in_calls(push: Callable[[Floats], Any], frames: Floats, task: Task) -> Array:
+    """Return the answers to a stream in calls of the task's size; of an output without a time axis the last."""
+    size = task.chunk or len(frames)
+    answers = [np.asarray(push(frames[at : at + size])) for at in range(0, len(frames), size)]
+    return answers[-1] if answers[0].ndim == 1 else np.concatenate(answers)
+
+
+def _onnxruntime(source: Path, folder: Path, task: Task) -> list[Array]:
     from ..runtime.onnxruntime_backend import OnnxruntimeStream
     from ..runtime.onnxruntime_session import open_session
 
     graph = Graph.load(source)
-    session = open_session(onnxruntime_int8.quantized(graph.model))
-    made = []
-    for frames in task.streams:
-        stream, size = OnnxruntimeStream(session, graph.contract, b""), task.chunk or len(frames)
-        answers = [np.asarray(stream.push(frames[at : at + size])) for at in range(0, len(frames), size)]
-        made.append(answers[-1] if answers[0].ndim == 1 else np.concatenate(answers))
-    return made
+    onnxruntime.quantize(source, folder / "theirs.onnx", ("LSTM",))
+    session = open_session((folder / "theirs.onnx").read_bytes())
+    return [_in_calls(OnnxruntimeStream(session, graph.contract, b"").push, frames, task) for frames in task.streams]
 
 
 def table(task: Task, made: Sequence[Row]) -> Table:

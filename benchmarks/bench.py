@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ..runtime._kernels import variants
+from ..runtime import _kernels
 from ..runtime.arrays import Array
 from ..runtime.errors import ChunkError, ModelError
 from ..runtime.inspection import inspect_file
@@ -17,7 +17,7 @@ from ..runtime.native import ISA_VARIABLE
 from ..runtime.onnxruntime_backend import refuse_unfinite
 from . import lstms
 from .environment import observe
-from .harness import run_job
+from .harness import Variants, run_job
 from .jobs import FRAMES, file_job, stack_job
 from .latency import pinned
 from .measured import Settings
@@ -99,6 +99,7 @@ def bench(
     closed: bool = False,
     progress: Progress | None = None,
     shown: Shown | None = None,
+    variants: Variants | None = None,
 ) -> Result:
     """Measure jobs one after the other.
 
@@ -109,14 +110,16 @@ def bench(
         closed: In a closed loop all the same; a job whose source has no rate is in one anyway.
         progress: Called with the share done and what is going on.
         shown: Called with the rows of each job as they are there.
+        variants: Of peers named here these, in place of all that they have.
     """
     rows: list[Row] = []
     with pinned() if settings.core is None else nullcontext(settings.core) as core, TemporaryDirectory() as folder:
-        environment = observe((os.environ.get(ISA_VARIABLE) or variants()[0],), core)
+        environment = observe((os.environ.get(ISA_VARIABLE) or _kernels.variants()[0],), core)
         for number, make in enumerate(jobs):
             job = make(Path(folder, str(number)))
             rate = 0.0 if closed else settings.rate or job.rate
-            found = run_job(job, peers, replace(settings, core=core, rate=rate), _part(progress, number, len(jobs)))
+            at = replace(settings, core=core, rate=rate)
+            found = run_job(job, peers, at, _part(progress, number, len(jobs)), variants)
             rows += found
             if shown is not None:
                 shown(found)

@@ -30,7 +30,7 @@ from ..runtime.model import compile_graph
 from ..runtime.native import NativeModel
 from . import cells, lstms, whole
 from .environment import observe
-from .latency import Contender, measure, pinned
+from .latency import in_turns, pinned
 from .speed_tables import verdict
 from .tables import Table, micro, show
 
@@ -149,13 +149,9 @@ def python_overhead(plan: Path, isa: str, c_us: float) -> dict[str, float]:
     fresh, into = model.stream(), model.stream()
     chunk: Floats = np.random.default_rng(0).standard_normal((1, 40), np.float32)
     out = np.empty((1, 128), np.float32)
-    contenders = [
-        Contender("empty", lambda _: None, [chunk]),
-        Contender("fresh array", fresh.push, [chunk]),
-        Contender("out=", lambda frame: into.push(frame, out=out), [chunk]),
-    ]
-    empty, *timed = measure(contenders, calls=20_000).latencies
-    return {one.name: one.p50_us - empty.p50_us - c_us for one in timed}
+    ways = {"fresh array": fresh.push, "out=": lambda frame: into.push(frame, out=out)}
+    empty, *timed = in_turns([lambda _: None, *ways.values()], [chunk], calls=20_000)
+    return {name: one - empty - c_us for name, one in zip(ways, timed, strict=True)}
 
 
 def tables(rows: Sequence[Row], overhead: dict[str, float]) -> list[Table]:

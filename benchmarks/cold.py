@@ -21,8 +21,8 @@ from ..runtime.errors import BackendError, TidegateError
 from ..runtime.model import compile_model
 from . import lstms
 from .environment import Environment, observe
+from .peers import onnxruntime as rival
 from .progress import bar
-from .rivals import onnxruntime_int8
 from .tables import Table, show
 
 CASE = "C"
@@ -102,8 +102,7 @@ def prepare(folder: Path) -> dict[str, str]:
     lstms.save_model(layers, folder / "float.onnx")
     quantize(folder / "float.onnx", folder / "int8.onnx")
     compile_model(folder / "int8.onnx", folder / "int8.tide")
-    theirs = onnxruntime_int8.quantized(lstms.streaming_model(layers, frames=1, batch=1))
-    (folder / "theirs.onnx").write_bytes(theirs)
+    rival.quantize(folder / "float.onnx", folder / "theirs.onnx")
     places = {"plan": str(folder / "int8.tide"), "onnx": str(folder / "theirs.onnx"), "width": layers[0].w.shape[1]}
     return {name: BEGIN + body.format(**places) + END + TELL for name, body in PROGRAMS.items()}
 

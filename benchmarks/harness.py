@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -153,11 +153,26 @@ def _process(python: str) -> Iterator[Process]:
 # ---- one job ----
 
 
+Variants = Mapping[str, Sequence[job.Variant]]
+
+
 def run_job(
-    what: job.Job, peers: Sequence[str], settings: Settings, progress: Progress = lambda _share, _text=None: None
+    what: job.Job,
+    peers: Sequence[str],
+    settings: Settings,
+    progress: Progress = lambda _share, _text=None: None,
+    variants: Variants | None = None,
 ) -> list[Row]:
-    """Measure a job on peers and return a row for each of their variants, refusals included."""
-    records = [Record(entrant, [], {}, []) for entrant in _entrants(what, peers)]
+    """Measure a job on peers and return a row for each of their variants, refusals included.
+
+    Args:
+        what: The job.
+        peers: Names of peers.
+        settings: How to measure.
+        progress: Called with the share done and what is going on.
+        variants: Of peers named here these, in place of all that they have.
+    """
+    records = [Record(entrant, [], {}, []) for entrant in _entrants(what, peers, variants or {})]
     rows = [refused(what, settings, peer, variant, reason) for peer, variant, reason in _missing(peers)]
     _prepare(what, records, progress)
     for number in range(settings.processes):
@@ -165,11 +180,11 @@ def run_job(
     return rows + [row_of(what, settings, record) for record in records]
 
 
-def _entrants(what: job.Job, peers: Sequence[str]) -> Iterator[Entrant]:
+def _entrants(what: job.Job, peers: Sequence[str], variants: Variants) -> Iterator[Entrant]:
     for peer in installed(peers):
         module = adapter(peer)
         python = interpreter(module.PACKAGES, peer)
-        yield from (Entrant(peer, variant, python) for variant in _variants(module, what))
+        yield from (Entrant(peer, variant, python) for variant in variants.get(peer) or _variants(module, what))
 
 
 def _variants(module: ModuleType, what: job.Job) -> Sequence[job.Variant]:

@@ -4,23 +4,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..quant import quantize
 from ..runtime.arrays import Floats
-from ..runtime.contract import Contract
-from ..runtime.graph import Graph
-from ..runtime.model import compile_graph
-from ..runtime.native import NativeModel
-from ..runtime.onnxruntime_session import open_session
 from . import lstms
+from .jobs import stack_job
 from .latency import pinned
+from .peers import onnxruntime, tidegate
+from .peers.job import Job, Step, Variant
 from .peers.loops import REAL, Clock, Course, run
 from .progress import Progress
-from .rivals import onnxruntime_int8
-from .rivals.onnxruntime_session import binding_stepper
 from .tables import Table
+
+if TYPE_CHECKING:
+    from ..runtime.native import NativeModel
 
 RATES = (100.0, 1000.0)  # frames a second: of speech features, of a fast sensor
 SIZES = ("A", "B")
@@ -106,15 +105,11 @@ def measure(
     seconds: float = 60.0,
     progress: Progress | None = None,
 ) -> list[Held]:
-    """Find for each size and rate what tidegate and one onnxruntime session a stream hold, on one core.
-
-    Raises:
-        BackendError: onnxruntime is not installed.
-    """
+    """Find for each size and rate what groups, single streams and an onnxruntime session each hold, on one core."""
     found: list[Held] = []
-    with pinned():
+    with pinned(), TemporaryDirectory(prefix="tidegate-") as folder:
         for size in sizes:
-            contenders = list(_contenders(lstms.CASES[size]))
+            contenders = list(_contenders(stack_job(Path(folder, size), lstms.CASES[size], 1)))
             for rate in rates:
                 for contender in contenders:
                     if progress is not None:
@@ -139,40 +134,38 @@ def table(found: Sequence[Held]) -> Table:
 # ---- contenders ----
 
 
-def _contenders(case: lstms.Case) -> Iterator[Contender]:
-    frames = lstms.random_frames(case, 1)
-    for precision in ("W8A16", "W8A8"):
-        model = _model(case, precision)
-        yield Contender(f"tidegate {precision} streams", lambda count, model=model: _single(model, frames, count))  # type: ignore[misc]
-    layers = lstms.random_layers(case)
-    int8 = onnxruntime_int8.quantized(lstms.streaming_model(layers, frames=1, batch=1))
-    contract = lstms.contract(layers)
-    yield Contender(
-        "onnxruntime int8, a session each", lambda count: _sessions(int8, contract, frames, count), most=512
-    )
+PRECISIONS = ("W8A16", "W8A8")
 
 
-def _model(case: lstms.Case, precision: str) -> NativeModel:
-    with TemporaryDirectory() as folder:
-        source, target = Path(folder, "float.onnx"), Path(folder, "quantized.onnx")
-        lstms.save_model(lstms.random_layers(case), source)
-        quantize(source, target, precision=precision)
-        return NativeModel(compile_graph(Graph.load(target)))
+def _contenders(job: Job) -> Iterator[Contender]:
+    """Give what pushes the first frame of a job into many streams: groups, single streams, a session each."""
+    frame = job.chunks()[0]
+    for precision in PRECISIONS:
+        variant = Variant(precision, "push")
+        tidegate.prepare(job, variant)
+        model = tidegate.model(job, variant)
+        yield Contender(f"tidegate {precision} group", lambda count, model=model: _group(model, frame, count))  # type: ignore[misc]
+        yield Contender(f"tidegate {precision} streams", lambda count, model=model: _single(model, frame, count))  # type: ignore[misc]
+    variant = Variant("int8", "IOBinding")
+    onnxruntime.prepare(job, variant)
+    name = "onnxruntime int8, a session each"  # as a server does that keeps streams apart
+    yield Contender(name, lambda count: _each([onnxruntime.load(job, variant) for _ in range(count)], frame), most=512)
 
 
-def _single(model: NativeModel, frames: Floats, count: int) -> PushAll:
-    return _each([model.stream().push for _ in range(count)], frames)
+def _group(model: "NativeModel", frame: Floats, count: int) -> PushAll:
+    """Return what pushes all streams at once, from one array into another, as a server would keep them."""
+    push, frames = model.streams(count).push, np.repeat(frame[None], count, axis=0)
+    out = np.asarray(push(frames))
+    return lambda: push(frames, out=out)
 
 
-def _sessions(model: bytes, contract: Contract, frames: Floats, count: int) -> PushAll:
-    """Open a session a stream, as a server does that keeps streams apart."""
-    steps = [binding_stepper(open_session(model), contract, frames[:, None]) for _ in range(count)]
-    return _each(steps, frames[:, None])
+def _single(model: "NativeModel", frame: Floats, count: int) -> PushAll:
+    return _each([model.stream().push for _ in range(count)], frame)
 
 
-def _each(steps: Sequence[Callable[[Floats], object]], frames: Floats) -> PushAll:
+def _each(steps: Sequence[Step], frame: Floats) -> PushAll:
     def push() -> None:
         for step in steps:
-            step(frames)
+            step(frame)
 
     return push

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import rich.console
 
-    from .latency import Run
-
 
 @dataclass(frozen=True)
 class Table:
@@ -66,22 +64,6 @@ def show(*parts: "Table | str") -> None:
 def micro(value: float) -> str:
     """Return microseconds with three digits that count: 1.07, 16.3, 217, 1315."""
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
-
-
-def latency_table(run: "Run") -> Table:
-    """Return the table of one run: a row a contender."""
-    bound = "" if run.deadline_us is None else f", deadline {run.deadline_us:g} us"
-    rows = [
-        [
-            one.name,
-            *(micro(value) for value in (one.p50_us, one.p90_us, one.p99_us, one.p999_us, one.max_us)),
-            "-" if one.misses is None else str(one.misses),
-        ]
-        for one in run.latencies
-    ]
-    columns = ["|", "p50", "p90", "p99", "p99.9", "max", "misses"]
-    counted = f"{run.latencies[0].calls} calls each, {run.loop} loop{bound}"
-    return Table(f"Microseconds a chunk; {counted}", columns, rows)
 
 
 def _side(column: str) -> "rich.console.JustifyMethod":

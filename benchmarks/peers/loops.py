@@ -129,7 +129,6 @@ def _measured(clock: Clock) -> Iterator[_Meter]:
     """Measure what runs inside; no garbage is collected meanwhile."""
     meter = _Meter(0.0, {})
     enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     before, start = _usage(), clock.now()
     try:

@@ -1,6 +1,8 @@
 """onnxruntime: float32, and its own int8 LSTM; `run` with a dict as people write it, and IOBinding, its best."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +26,41 @@ def prepare(job: Job, variant: Variant) -> None:
     """Quantize by onnxruntime's `quantize_dynamic`, and see that every LSTM became int8."""
     if variant.precision == "float32" or job.made(QUANTIZED).exists():
         return
+    quantize(job.model, job.made(QUANTIZED))
+
+
+def quantize(source: Path, target: Path, operators: Sequence[str] = ("LSTM", "MatMul", "Gemm")) -> None:
+    """Write a float model as onnxruntime's `quantize_dynamic` quantizes it.
+
+    Raises:
+        CannotRunError: There is no LSTM, or one was left in float.
+    """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    kinds = [node.op_type for node in onnx.load(job.model).graph.node]
+    kinds = [node.op_type for node in onnx.load(source).graph.node]
     if "LSTM" not in kinds:
         raise CannotRunError("no LSTM in the graph: its int8 has no other recurrent operator")
     # One scale a matrix, its default: 72 us, one a row 77 (LSTM 256 -> 512 x2); as exact on random weights.
-    draft = job.made(f"draft.{QUANTIZED}")
-    quantize_dynamic(job.model, draft, weight_type=QuantType.QInt8, op_types_to_quantize=["LSTM", "MatMul", "Gemm"])
+    draft = target.with_suffix(".draft.onnx")
+    with _without_advice():
+        quantize_dynamic(source, draft, weight_type=QuantType.QInt8, op_types_to_quantize=list(operators))
     found = [node.op_type for node in onnx.load(draft).graph.node]
     if found.count("DynamicQuantizeLSTM") != kinds.count("LSTM"):
         raise CannotRunError("its quantizer left an LSTM in float")
-    draft.rename(job.made(QUANTIZED))
+    draft.rename(target)
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep the quantizer from advising on standard error to run its pre-processing, which changes nothing here."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
 
 
 def load(job: Job, variant: Variant) -> Step:

@@ -1,5 +1,6 @@
 """PyTorch on one thread: eager, and `quantize_dynamic`."""
 
+import copy
 import warnings
 from typing import Any
 
@@ -41,17 +42,28 @@ def _module(job: Job, quantized: bool) -> Any:  # noqa: ANN401  torch is not imp
     module.load_state_dict(weights)
     if not quantized:
         return module
-    if stack.cell == "RNN":
-        raise CannotRunError("quantize_dynamic knows LSTM and GRU")
+    # A bare recurrent module is returned as it is, in float: it must stand inside another.
+    return dynamic_int8(nn.Sequential(module))[0]
+
+
+def dynamic_int8(module: Any) -> Any:  # noqa: ANN401  torch is not imported here
+    """Return a copy of a float module with its cells and linear layers in torch's dynamic int8.
+
+    Raises:
+        CannotRunError: A recurrent layer stayed float.
+    """
+    import torch
+    from torch import nn
+
     torch.backends.quantized.engine = "x86"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # A bare recurrent module is returned as it is, in float: it must stand inside another.
+        warnings.simplefilter("ignore")  # it is deprecated in favour of a package without recurrent layers
         quantize: Any = torch.ao.quantization.quantize_dynamic
-        found = quantize(nn.Sequential(module), {type(module)}, dtype=torch.qint8)[0]
-    if "quantized" not in type(found).__module__:
-        raise CannotRunError(f"quantize_dynamic left {stack.cell} in float")
-    return found
+        made = quantize(copy.deepcopy(module), {nn.LSTM, nn.GRU, nn.Linear}, dtype=torch.qint8)
+    left = [type(child).__name__ for child in made.modules() if isinstance(child, nn.RNNBase)]
+    if left:
+        raise CannotRunError(f"quantize_dynamic left {', '.join(left)} in float: it knows LSTM and GRU")
+    return made
 
 
 def _zeros(job: Job) -> Any:  # noqa: ANN401  torch is not imported here

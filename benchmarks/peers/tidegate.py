@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .job import GIVEN, PLAN, Job, Step, Variant
+
+if TYPE_CHECKING:
+    from tidegate.runtime.native import NativeModel
 
 PACKAGES = ("tidegate.runtime.native",)
 PRECISIONS = ("W8A16", "W8A8", "W4A16g32", "W4A8", "W16A16", "float32")
@@ -25,20 +29,29 @@ def files(job: Job, variant: Variant) -> list[Path]:
 
 def prepare(job: Job, variant: Variant) -> None:
     """Quantize and compile, where that is not done."""
-    if job.made(PLAN).exists():
+    plan = files(job, variant)[0]
+    if plan.exists():
         return
     from tidegate.quant import quantize
     from tidegate.runtime.model import compile_model
 
-    source = job.made(GIVEN) if variant.precision == AS_GIVEN else job.model
-    if variant.precision in PRECISIONS and variant.precision != "float32":
+    if variant.precision == AS_GIVEN:
+        source = job.made(GIVEN)
+    elif variant.precision == "float32":
+        source = job.model
+    else:
         source = job.made(f"tidegate.{variant.precision}.onnx")
         quantize(job.model, source, precision=variant.precision)
-    compile_model(source, files(job, variant)[0])
+    compile_model(source, plan)
+
+
+def model(job: Job, variant: Variant) -> "NativeModel":
+    """Return the model, on the instruction set that stands behind `push`: `push avx2`; without one, on the best."""
+    from tidegate.runtime.native import NativeModel
+
+    return NativeModel(files(job, variant)[0].read_bytes(), variant.how.partition(" ")[2] or None)
 
 
 def load(job: Job, variant: Variant) -> Step:
     """Return the push of a stream."""
-    from tidegate.runtime.native import NativeModel
-
-    return NativeModel(files(job, variant)[0].read_bytes()).stream().push
+    return model(job, variant).stream().push

@@ -1,14 +1,14 @@
 """The accuracy table: figures, goals, contenders, on a small model of its own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tidegate.benchmarks.accuracy import Row, goals, rows, table
-from tidegate.benchmarks.rivals import torch_dynamic
+from tidegate.benchmarks.accuracy import Row, goals, rows, table, torch_answers
+from tidegate.benchmarks.peers.job import CannotRunError
 from tidegate.benchmarks.tasks.task import Answers, Goal, Task, auc, equal_error_rate
-from tidegate.runtime.errors import BackendError
 from torch import Tensor, nn
 
 
@@ -58,7 +58,7 @@ def test_what_a_rival_cannot_do_is_said(tmp_path: Path) -> None:
 
 def test_torch_carries_the_state_and_depends_on_the_chunk() -> None:
     net = task()
-    one, same, whole = (torch_dynamic.answers(net.module, net.streams, chunk)[0] for chunk in (1, 1, 0))
+    one, same, whole = (torch_answers(replace(net, chunk=chunk))[0] for chunk in (1, 1, 0))
     np.testing.assert_array_equal(one, same)
     assert 0 < np.abs(one - whole).max() < 0.1
     with torch.no_grad():
@@ -67,8 +67,8 @@ def test_torch_carries_the_state_and_depends_on_the_chunk() -> None:
 
 
 def test_torch_without_a_recurrent_layer_is_refused() -> None:
-    with pytest.raises(BackendError, match="the module has no recurrent layer of its own"):
-        torch_dynamic.answers(nn.Sequential(nn.Linear(3, 3)), [np.zeros((2, 3), np.float32)], 0)
+    with pytest.raises(CannotRunError, match="the module has no recurrent layer of its own"):
+        torch_answers(replace(task(), module=nn.Sequential(nn.Linear(3, 3))))
 
 
 def test_goals() -> None:

@@ -1,24 +1,29 @@
 """The table of precisions in a tiny configuration."""
 
-import pytest
 from tidegate.benchmarks import lstms, precisions
-
-pytest.importorskip("rich")
+from tidegate.benchmarks.measured import Settings
+from tidegate.benchmarks.peers.job import Variant
+from tidegate.benchmarks.results import Row
+from tidegate.benchmarks.speed import measured
 
 TINY = lstms.Case("A", 4, 8, 1)
 
 
 def test_every_precision_has_a_row_with_its_size_and_error() -> None:
-    rows = precisions.run_case(TINY, 4, 20, "scalar", None)
+    ours = [Variant(precision, "push scalar") for precision in precisions.PRECISIONS]
+
+    rows = measured([TINY], [4], {"tidegate": ours}, Settings(seconds=0.01, processes=1, turns=2)).rows
+
     assert [row.precision for row in rows] == list(precisions.PRECISIONS)
-    errors = {row.precision: row.error_rms for row in rows}
+    errors = {row.precision: row.error_rms or 0 for row in rows}
     assert errors["float32"] < errors["W16A16"] < errors["W8A16"] < errors["W8A8"] < errors["W4A8"]
-    sizes = {row.precision: row.plan_bytes for row in rows}
+    sizes = {row.precision: row.file_bytes or 0 for row in rows}
     assert sizes["W4A16"] < sizes["W8A16"] < sizes["W16A16"] < sizes["float32"]
 
 
-def row(precision: str, us: float) -> precisions.Row:
-    return precisions.Row("A", 1, precision, us, (us, us), 1000, 0.1, "scalar")
+def row(precision: str, us: float) -> Row:
+    """A row whose turns all took the same."""
+    return Row("tidegate", precision, "push", "A", 1, "closed", p50_us=us, turns_us=(us, us))
 
 
 def test_goals_are_judged_within_the_same_run() -> None:
@@ -31,4 +36,5 @@ def test_goals_are_judged_within_the_same_run() -> None:
 
 def test_a_table_row_is_set_against_w8a16() -> None:
     table = precisions.table([row("W8A16", 2.0), row("W4A8", 1.0)])
+    assert [line[0] for line in table.rows] == ["A 40->128"] * 2
     assert [line[4] for line in table.rows] == ["1.00", "0.50"]

@@ -1,8 +1,7 @@
 """Tables: nothing lost, nothing that steers a terminal, readable without colour."""
 
 import pytest
-from tidegate.benchmarks.latency import Latency, Run
-from tidegate.benchmarks.tables import Table, latency_table, micro, printable, show
+from tidegate.benchmarks.tables import Table, micro, printable, show
 
 
 @pytest.mark.parametrize(
@@ -37,12 +36,3 @@ def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> 
     assert "\x07" not in printed
     assert "[bold]x[/bold]" in printed
     assert printable("a\x1bb\n") == "a?b?"
-
-
-def test_the_latency_table_counts_misses_where_there_is_a_deadline() -> None:
-    late = latency_table(Run((Latency.of("x", [[1000, 9000]], 5000),), 0, 0.0, 5.0))
-    free = latency_table(Run((Latency.of("x", [[1000, 9000]], None),), 0, 0.0, None))
-
-    assert late.rows == [["x", "1.00", "9.00", "9.00", "9.00", "9.00", "1"]]
-    assert "2 calls each, closed loop, deadline 5 us" in late.title
-    assert free.rows[0][-1] == "-"
