@@ -11,7 +11,8 @@ from ..runtime.files import MAX_FILE_BYTES, read_bytes
 from ..runtime.graph import Graph
 from ..runtime.lower import QUANTIZATION_KEY
 from ..runtime.onnxruntime_backend import fold_weights
-from ..runtime.planfile import is_plan, read_text
+from ..runtime.planfile import is_plan, text_of
+from ..runtime.plantext import read_text
 from . import lstms
 from .exact import exact_answers
 from .peers.job import CONTRACT, EXACT, GIVEN, INEXACT, PLAN, SIGNAL, WEIGHTS, Job, Stack
@@ -59,7 +60,7 @@ def _rate(contract: Contract, steps: int) -> float:
 
 
 def _plan_job(folder: Path, name: str, plan: bytes, signal: Array, steps: int) -> Job:
-    contract = read_text(plan).contract
+    contract = read_text(text_of(plan)).contract
     job = Job(_made(folder), name, steps, None, _rate(contract, steps))
     job.made(PLAN).write_bytes(plan)
     job.made(CONTRACT).write_text(contract.to_json())

@@ -19,7 +19,6 @@ from . import plan as plans
 from .errors import DeviceError
 from .files import write_atomic
 from .operators import OPERATORS, Embedding
-from .planfile import read_header
 from .targets import LAYOUTS, Board, Target
 
 KERNELS = Path(__file__).resolve().parent / "kernels"
@@ -172,7 +171,7 @@ def _memory(board: Board) -> str:
 def build_file(name: str, plan: bytes, target: Target) -> tuple[str, str]:
     """Return the Makefile or the CMakeLists.txt, its name first."""
     ops, bare = _operations(plan), target.board is not None
-    most = {"OPS": read_header(plan).operations, "CLOCKS": _clocks(plan)}
+    most = {"OPS": plans.read_header(plan).operations, "CLOCKS": _clocks(plan)}
     defined = [
         *(f"-DTIDE_MAX_{what}={count}" for what, count in most.items()),
         *(f"-DTIDE_WITHOUT_{name}" for name in _left_out(ops)),
@@ -217,11 +216,11 @@ def sizes_of(plan: bytes, target: Target) -> Sizes:
 
 def _clocks(plan: bytes) -> int:
     """Return how many clocks a model of so many operations has at most."""
-    return min(read_header(plan).operations + 1, MOST_CLOCKS)
+    return min(plans.read_header(plan).operations + 1, MOST_CLOCKS)
 
 
 def _operations(plan: bytes) -> Ops:
-    header = read_header(plan)
+    header = plans.read_header(plan)
     names: set[str] = set()
     total = 0
     snake = [re.sub(r"(?<!^)(?=[A-Z])", "_", operator.__name__).lower() for operator in OPERATORS]

@@ -2,13 +2,14 @@
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import plan as plans
-from .contract import Contract
+from .contract import Contract, Slot
 from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .model import compile_graph, naming
@@ -16,7 +17,7 @@ from .native import NativeModel
 from .operators import Backward, LstmProjected, Window
 from .operators.blocks import CELLS
 from .operators.matrix import FLOAT
-from .planfile import is_plan, read_header, read_text
+from .planfile import is_plan
 from .program import Gru, Lstm, Rnn
 
 if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
@@ -124,21 +125,23 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
 
 def _inspect_plan(path: str, plan: bytes) -> Inspection:
     model = NativeModel(plan)
-    return Inspection(path, "plan", len(plan), model.contract, _input_width(plan), _plan_layers(plan), model.backend)
+    return Inspection(
+        path, "plan", len(plan), model.contract, _input_width(plan), _plan_layers(plan, model.text.slots), model.backend
+    )
 
 
 def _input_width(plan: bytes) -> int:
-    return read_header(plan).input_width
+    return plans.read_header(plan).input_width
 
 
-def _plan_layers(plan: bytes) -> tuple[RecurrentLayer, ...]:
+def _plan_layers(plan: bytes, slots: Sequence[Slot]) -> tuple[RecurrentLayer, ...]:
     """Read the operations of a plan that the engine has checked."""
-    header = read_header(plan)
-    slots = iter(read_text(plan).slots)
+    header = plans.read_header(plan)
+    left = iter(slots)
     layers = []
     for n in range(header.operations):
         kind, *record = plans.OP.unpack_from(plan, header.operations_at + plans.OP.size * n)
-        own = list(islice(slots, STATE_VECTORS.get(kind, 0)))
+        own = list(islice(left, STATE_VECTORS.get(kind, 0)))
         if kind == plans.KINDS[Backward]:
             cell = CELL_KINDS[plans.KINDS[CELLS[record[COUNTS] - 1]]]
             layers.append(replace(_plan_layer(f"operation {n}", cell, *record[11:14]), direction="reverse"))
@@ -189,9 +192,10 @@ def _inspect_graph(path: str, graph: "Graph") -> Inspection:
     except ModelError as error:
         features = _graph_features(graph, contract)
         return Inspection(path, "onnx", size, contract, features, layers, "onnxruntime", str(error))
-    bits = [layer.activation_bits for layer in _plan_layers(plan)]
+    model = NativeModel(plan)
+    bits = [layer.activation_bits for layer in _plan_layers(plan, model.text.slots)]
     known = tuple(replace(layer, activation_bits=b) for layer, b in zip(layers, bits, strict=True))
-    return Inspection(path, "onnx", size, contract, _input_width(plan), known, NativeModel(plan).backend)
+    return Inspection(path, "onnx", size, contract, _input_width(plan), known, model.backend)
 
 
 def _graph_features(graph: "Graph", contract: Contract) -> int | None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from .arrays import Array
-from .contract import Contract
 from .errors import BackendError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes, write_atomic
 from .planfile import MAGIC, is_plan
 
 if TYPE_CHECKING:
+    from .contract import Contract
     from .graph import Graph
 
 Backend = Literal["native", "onnxruntime"]
@@ -171,7 +171,7 @@ class Model(Protocol):
     """A loaded model; it is read-only and serves any number of streams."""
 
     @property
-    def contract(self) -> Contract:
+    def contract(self) -> "Contract":
         """What the file says of its streaming."""
 
     @property
@@ -265,7 +265,7 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
     return len(plan)
 
 
-def state_arrays(contract: Contract) -> dict[str, Array]:
+def state_arrays(contract: "Contract") -> dict[str, Array]:
     """Return the initial state of one stream by the contract's input names."""
     return {state.input: np.zeros(state.concrete_shape(), np.float32) for state in contract.states}
 

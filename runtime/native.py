@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from . import _kernels
 from .arrays import Array
-from .contract import HIDDEN
-from .errors import PlanError
-from .model import Answer, state_arrays
-from .planfile import Text, read_text
+from .model import Answer
+from .planfile import text_of
 from .rows import Rows
+
+if TYPE_CHECKING:  # half of what a start takes, and a device's program may never ask
+    from .contract import Contract
+    from .plantext import Text
 
 ISA_VARIABLE = "TIDEGATE_ISA"
 
@@ -28,12 +32,28 @@ class NativeModel:
 
     def __init__(self, plan: bytes, isa: str | None = None) -> None:
         chosen = os.environ.get(ISA_VARIABLE, "") if isa is None else isa
-        self._model = _kernels.Model(plan, chosen)  # checks every field, by its hash first
-        text = read_text(plan)
-        self.contract = text.contract
-        self.slots = text.slots
-        self._model.name_outputs(list(text.outputs))
-        self._check_slots(text)
+        self._model = _kernels.Model(plan, chosen)  # checks every field, its hash first
+        self._text = text_of(plan)
+        if self._model.outputs > 1:  # answers go by their names
+            self._model.name_outputs(list(self.text.outputs))
+
+    @cached_property
+    def text(self) -> "Text":
+        """What the plan says beside what the engine needs, read when first asked for.
+
+        Raises:
+            PlanError: It is not readable, or does not name the engine's states.
+        """
+        from .plantext import read_text
+
+        text = read_text(self._text)
+        text.check(self._model.state_widths)
+        return text
+
+    @property
+    def contract(self) -> "Contract":
+        """What the plan says of its streaming."""
+        return self.text.contract
 
     @property
     def isa(self) -> str:
@@ -53,33 +73,9 @@ class NativeModel:
         """Start streams in a group of so many rows, all joined; see `runtime.model.Model.streams`."""
         return NativeGroup(self, rows)
 
-    def state_of(self, vectors: Sequence[Array]) -> dict[str, Array]:
-        """Return the engine's state vectors by the contract's input names."""
-        state = state_arrays(self.contract)
-        for slot, values in zip(self.slots, vectors, strict=True):
-            if slot == HIDDEN:
-                continue
-            state[slot.name][slot.row] = values.reshape(state[slot.name][slot.row].shape)
-        return state
-
     def kernel_model(self) -> _kernels.Model:
         """Return the engine's own object."""
         return self._model
-
-    def _check_slots(self, text: Text) -> None:
-        """A plan's text must speak of the states that the engine has, no more and no fewer."""
-        initial = state_arrays(text.contract)
-        widths = self._model.state_widths
-        known = [
-            slot == HIDDEN or (slot.name in initial and 0 <= slot.row < len(initial[slot.name])) for slot in self.slots
-        ]
-        pairs = zip(self.slots, widths, strict=False)
-        if (
-            len(known) != len(widths)
-            or not all(known)
-            or any(slot != HIDDEN and initial[slot.name][slot.row].size != width for slot, width in pairs)
-        ):
-            raise PlanError("plan: its text does not name the engine's states; the file is damaged, compile it again")
 
 
 class NativeStream(_kernels.Stream):
@@ -101,7 +97,7 @@ class NativeStream(_kernels.Stream):
 
     def state(self) -> dict[str, Array]:
         """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
-        return self._model.state_of(self.states())
+        return self._model.text.state_of(self.states())
 
 
 class NativeGroup(Rows):
@@ -134,7 +130,7 @@ class NativeGroup(Rows):
 
     def state(self, row: int) -> dict[str, Array]:
         """Return a copy of a row's state by the contract's input names."""
-        return self._model.state_of(self._group.states(self._taken(row)))
+        return self._model.text.state_of(self._group.states(self._taken(row)))
 
     def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
         return self._group.push(chunks, rows, out)

@@ -9,7 +9,7 @@ import re
 import struct
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,16 +17,43 @@ from .arrays import Array
 from .contract import Contract
 from .operators import OPERATORS, Operator, Record
 from .operators.matrix import Matrix
-from .planfile import HEADER, MAGIC, Header, read_header
+from .planfile import MAGIC
 from .program import Program
 
 VERSION = 2
 ALIGNMENT = 64
 HASHED_FROM = 48  # the hash is that of all bytes from here on
+HEADER = struct.Struct("<8sII32sQIIIIQQQQIII12x")
 MATRIX = struct.Struct("<QQIIIIII8x")
 OP = struct.Struct("<II2I4I4f48s48s48s2Q48x")
 
 KINDS: dict[type[Operator], int] = {operator: kind for kind, operator in enumerate(OPERATORS, 1)}
+
+
+class Header(NamedTuple):
+    """The fields of a plan's header; see docs/plan.md."""
+
+    magic: bytes
+    version: int
+    flags: int
+    hash: bytes
+    size: int
+    operations: int
+    outputs: int
+    input_width: int
+    input_kind: int
+    operations_at: int
+    outputs_at: int
+    text_at: int
+    text_size: int
+    block: int
+    lookahead: int
+    limit: int
+
+
+def read_header(plan: bytes) -> Header:
+    """Return the header of a plan that the engine has checked."""
+    return Header(*HEADER.unpack_from(plan))
 
 
 class _Blob:

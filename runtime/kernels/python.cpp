@@ -114,8 +114,8 @@ class Stream : Owned {
   // Rows of an output for a push; of one without a time axis one row or none.
   size_t rows(uint32_t output, size_t count) const {
     if (!tide_output_timed(model_->get(), output) && count == 0) {
-      raise("ChunkError", "chunk has no frame, but output '" + model_->output_names()[output] +
-                              "' is that of the chunk's last frame; push at least one");
+      raise("ChunkError", "chunk has no frame, but " + model_->answer_name(output) +
+                              " is that of the chunk's last frame; push at least one");
     }
     return tide_rows(stream_, output, count);
   }
@@ -186,6 +186,7 @@ NB_MODULE(_kernels, m) {
       .def(nb::init<nb::bytes, const std::string &>(), nb::arg("plan"), nb::arg("variant"))
       .def("name_outputs", &Model::name_outputs, nb::arg("names"))
       .def_prop_ro("variant", &Model::variant)
+      .def_prop_ro("outputs", &Model::outputs)
       .def_prop_ro("state_widths", &Model::state_widths);
   nb::class_<Stream>(m, "Stream", "One sequence in progress.")
       .def(nb::init<nb::object>(), nb::arg("model"))

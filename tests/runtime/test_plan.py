@@ -1,6 +1,7 @@
 """A plan that is truncated, altered or from elsewhere is refused by the name of its field."""
 
 import contextlib
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +28,8 @@ from tidegate.runtime.operators import (
     Window,
 )
 from tidegate.runtime.operators.pointwise import CONSTANTS
-from tidegate.runtime.plan import HASHED_FROM, OP, c_source, compile_program, seal
-from tidegate.runtime.planfile import HEADER
+from tidegate.runtime.plan import HASHED_FROM, HEADER, OP, c_source, compile_program, seal
+from tidegate.runtime.planfile import text_of
 from tidegate.runtime.program import Elementwise, Last, Linear, Program, Reading
 
 
@@ -249,3 +250,45 @@ def test_damaged_plan_file_is_refused_by_load(tmp_path: Path) -> None:
     (tmp_path / "cut.tide").write_bytes(plan[:-1])
     with pytest.raises(PlanError, match=f"cut.tide: plan: size is {len(plan) - 1}, wanted {len(plan)}"):
         load(tmp_path / "cut.tide")
+
+
+# ---- the text, which the engine itself does not read ----
+
+
+def with_text(plan: bytes, old: bytes, new: bytes) -> bytes:
+    """Return a plan with a part of its text replaced by as many other bytes."""
+    assert old in text_of(plan)
+    assert len(old) == len(new)
+    return seal(plan.replace(old, new))
+
+
+DAMAGED_TEXTS = [
+    (b'"outputs"', b'"outputz"', "plan: text is not readable ('outputs'); the file is damaged, compile it again"),
+    (b'{"contract"', b'["contract"', "plan: text is not readable"),
+    (b",0]]", b",7]]", "plan: its text does not name the engine's states; the file is damaged, compile it again"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), DAMAGED_TEXTS)
+def test_text_is_refused_when_it_is_first_asked_for(old: bytes, new: bytes, message: str) -> None:
+    """A stream of a model with one output needs none of it, and reading it would take half of a start."""
+    model = NativeModel(with_text(small_plan(), old, new))
+    stream, wanted = model.stream(), NativeModel(small_plan()).stream()
+    chunk = np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(stream.push(chunk), wanted.push(chunk), strict=True)
+    for ask in (lambda: model.contract, stream.state):
+        with pytest.raises(PlanError, match=re.escape(message)):
+            ask()
+
+
+@pytest.mark.parametrize(("old", "new", "message"), DAMAGED_TEXTS)
+def test_text_that_names_several_outputs_is_refused_at_load(
+    old: bytes, new: bytes, message: str, tmp_path: Path
+) -> None:
+    program = Program(
+        3, (lstm(np.random.default_rng(0), 0, (3, 4), Reading.FRAME, 16), Last((1,))), (("y", 1), ("z", 2))
+    )
+    path = tmp_path / "m.tide"
+    path.write_bytes(with_text(compile_program(program, contract_of(program)), old, new))
+    with pytest.raises(PlanError, match=re.escape(f"{path}: {message}")):
+        load(path)

@@ -113,8 +113,8 @@ class Group : Owned {
     const npy_intp width = tide_output_width(model_->get(), output);
     const bool timed = tide_output_timed(model_->get(), output);
     if (!timed && count == 0) {
-      raise("ChunkError", "chunks has no frame, but output '" + model_->output_names()[output] +
-                              "' is that of the chunk's last frame; push at least one");
+      raise("ChunkError", "chunks has no frame, but " + model_->answer_name(output) +
+                              " is that of the chunk's last frame; push at least one");
     }
     npy_intp sizes[3] = {static_cast<npy_intp>(rows), timed ? static_cast<npy_intp>(count) : width, width};
     if (out.is_none()) return new_array(timed ? 3 : 2, sizes);

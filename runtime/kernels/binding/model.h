@@ -105,7 +105,12 @@ class Model {
   }
 
   const tide_model *get() const { return model_; }
+  uint32_t outputs() const { return tide_output_count(model_); }
   const std::vector<std::string> &output_names() const { return output_names_; }
+  // What errors call an output; where there is one alone, nobody named it.
+  std::string answer_name(uint32_t output) const {
+    return output_names_.empty() ? "the answer" : "output '" + output_names_[output] + "'";
+  }
   std::string variant() const { return tide_variant_name(variant_); }
   std::vector<uint32_t> state_widths() const {
     std::vector<uint32_t> widths(tide_state_count(model_));

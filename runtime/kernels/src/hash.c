@@ -34,9 +34,14 @@ static void compress(uint64_t *h, const uint8_t *block, uint64_t end, int last) 
   memcpy(v + 8, START, sizeof START);
   v[12] ^= end;
   if (last) v[14] = ~v[14];
+#if UINTPTR_MAX > UINT32_MAX /* with the order known, two thirds of the time and three times the code */
+#pragma GCC unroll 12
+#endif
   for (int round = 0; round < ROUNDS; round++) {
     const uint8_t *o = ORDER[round % 10];
+#pragma GCC unroll 4
     for (int i = 0; i < 4; i++) mix(v, i, 4 + i, 8 + i, 12 + i, m[o[2 * i]], m[o[2 * i + 1]]);
+#pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
       mix(v, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4, m[o[8 + 2 * i]], m[o[9 + 2 * i]]);
     }

@@ -41,60 +41,60 @@ static int32_t code_at(const plan_matrix *m, int64_t row, uint32_t column) {
   return row < 0 || column >= m->columns ? 0 : plan_code(m, (size_t)row, column);
 }
 
-static int8_t *put(int8_t *out, const void *value, size_t bytes) {
-  memcpy(out, value, bytes);
-  return out + bytes;
+/* Bytes of a row in a step; of 4-bit weights two steps share theirs. */
+static uint32_t step_bytes(const packing *p) {
+  const uint32_t depth = depth_of(p->packed->format, p->variant);
+  return is_nibbles(p->packed->format) ? depth : depth * p->m->weight_bits / 8;
 }
 
-/* The inputs of one row in a step, or for 4 bits in two: codes 8 too large, the later step's in the high half. */
-static int8_t *pack_inputs(const packing *p, int64_t row, uint32_t step, int8_t *out) {
-  const plan_matrix *m = p->m;
-  const tide_format format = p->packed->format;
-  const uint32_t depth = depth_of(format, p->variant);
+/* The inputs of 4 bits of two steps: codes 8 too large, the later step's in the high half. */
+static void pack_nibbles(const packing *p, int64_t row, uint32_t step, int8_t *out) {
+  const uint32_t depth = p->variant->depth;
   for (uint32_t column = step * depth; column < (step + 1) * depth; column++) {
-    const int32_t code = format == FORMAT_FLOAT ? 0 : code_at(m, row, column);
-    if (format == FORMAT_FLOAT) {
-      const float weight = row < 0 ? 0.0f : ((const float *)m->codes)[(size_t)row * m->columns + column];
-      out = put(out, &weight, sizeof weight);
-    } else if (m->weight_bits == 16) {
-      out = put(out, &(int16_t){(int16_t)code}, sizeof(int16_t));
-    } else if (m->weight_bits == 8) {
-      *out++ = (int8_t)(code + p->packed->centre);
-    } else {
-      *out++ = (int8_t)(code + 8 + 16 * (code_at(m, row, column + depth) + 8));
-    }
+    *out++ = (int8_t)(code_at(p->m, row, column) + 8 + 16 * (code_at(p->m, row, column + depth) + 8));
   }
-  return out;
 }
 
-static int8_t *pack_step(const packing *p, uint32_t first, uint32_t width, uint32_t step, int8_t *out) {
-  for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
-    const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
-    out = pack_inputs(p, row, step, out);
+/* Steps of so many bytes each go to places `stride` apart. */
+static inline void spread(const int8_t *codes, uint32_t steps, uint32_t bytes, int8_t centre, int8_t *out,
+                          size_t stride) {
+  for (; steps > 0; steps--, codes += bytes, out += stride) {
+    for (uint32_t k = 0; k < bytes; k++) out[k] = (int8_t)(codes[k] + centre);
   }
-  return out;
 }
 
-static int8_t *pack_group_scales(const packing *p, uint32_t first, uint32_t width, uint32_t group, int8_t *out) {
-  for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
-    const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
-    const float scale = row < 0 ? 1.0f : p->m->scales[(size_t)row * p->packed->groups + group];
-    out = put(out, &scale, sizeof scale);
-  }
-  return out;
+/* The inputs of one row in steps of whole bytes; behind the row's end they are 0. */
+static void pack_bytes(const packing *p, int64_t row, uint32_t step, uint32_t steps, int8_t *out, size_t stride) {
+  const uint32_t bytes = step_bytes(p);
+  const int8_t centre = (int8_t)p->packed->centre, *codes = p->m->codes;
+  const size_t row_bytes = (size_t)p->m->columns * p->m->weight_bits / 8, from = (size_t)step * bytes;
+  const size_t there = row < 0 || from >= row_bytes ? 0 : row_bytes - from;
+  const uint32_t whole = there / bytes < steps ? (uint32_t)(there / bytes) : steps;
+  if (there) codes += (size_t)row * row_bytes + from;
+  if (bytes == 4) spread(codes, whole, 4, centre, out, stride); /* a third of the time where the compiler knows it */
+  else spread(codes, whole, bytes, centre, out, stride);
+  if (whole == steps) return;
+  for (uint32_t i = whole; i < steps; i++) memset(out + i * stride, centre, bytes);
+  spread(codes + (size_t)whole * bytes, 1, (uint32_t)(there - (size_t)whole * bytes), centre, out + whole * stride, 0);
 }
 
-static int8_t *pack_panel(const packing *p, uint32_t first, uint32_t width, int8_t *out) {
+/* Row `i` of a panel of so many rows. */
+static void pack_row(const packing *p, int64_t row, uint32_t i, size_t rows, int8_t *panel) {
   const tide_matrix *packed = p->packed;
-  const uint32_t stride = is_nibbles(packed->format) ? 2 : 1;
-  for (uint32_t step = 0; step < packed->steps; step += stride) {
-    out = pack_step(p, first, width, step, out);
-    const uint32_t done = step + stride;
-    if (packed->groups > 1 && (done % packed->group_steps == 0 || done == packed->steps)) {
-      out = pack_group_scales(p, first, width, step / packed->group_steps, out);
-    }
+  const uint32_t bytes = step_bytes(p), together = is_nibbles(packed->format) ? 2 : 1;
+  for (uint32_t group = 0, step = 0; group < packed->groups; group++) {
+    const uint32_t left = packed->steps - step, steps = packed->group_steps < left ? packed->group_steps : left;
+    int8_t *out = panel + i * bytes;
+    if (together == 1) pack_bytes(p, row, step, steps, out, rows * bytes);
+    else
+      for (uint32_t k = 0; k < steps; k += 2) pack_nibbles(p, row, step + k, out + k / 2 * rows * bytes);
+    panel += steps / together * rows * bytes;
+    step += steps;
+    if (packed->groups == 1) continue;
+    const float scale = row < 0 ? 1.0f : p->m->scales[(size_t)row * packed->groups + group];
+    memcpy(panel + i * sizeof scale, &scale, sizeof scale);
+    panel += rows * sizeof scale;
   }
-  return out;
 }
 
 /* ---- what belongs to rows ---- */
@@ -118,13 +118,14 @@ static void pack_rows(const packing *p, const float *bias) {
   const int by_rows = packed->groups == 1 && packed->format != FORMAT_FLOAT;
   for (uint32_t first = 0, width; first < packed->vectors; first += width) {
     width = tide_panel_width(p->variant->panel, packed->gates, packed->vectors - first);
-    panels = pack_panel(p, first, width, panels);
     for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
       const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
       const uint32_t at = first * p->variant->lanes + i;
+      pack_row(p, row, i, width * p->variant->lanes, panels);
       scales[at] = row < 0 ? 1.0f : packed->code_scale * (by_rows ? p->m->scales[row] : 1.0f);
       if (biases) biases[at] = bias_of(p, bias, row);
     }
+    panels += width * packed->vector_bytes;
   }
 }
 

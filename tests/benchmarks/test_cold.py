@@ -1,0 +1,63 @@
+"""The cold start: each process does what it says and no more; how long that takes is no matter of the suite."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tidegate.benchmarks import cold
+
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return cold.prepare(tmp_path_factory.mktemp("cold"))
+
+
+def told(program: str) -> list[str]:
+    """Run a program, which tells more at its end."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_start_from_a_plan_imports_numpy_and_neither_onnx_nor_what_reads_a_contract(programs: dict[str, str]) -> None:
+    """The last line names what is imported beyond numpy, the answer's shape before it."""
+    ask = """
+print(answer.shape, np.isfinite(answer).all())
+for name in ("json.decoder", "dataclasses", "tidegate.runtime.contract", "tidegate.runtime.graph", "tidegate.quant"):
+    print(name, name in sys.modules)
+"""
+    numbers, answer, *imported = told(programs["tidegate"] + ask)
+    assert numbers.split()[2] == "-"
+    assert answer == "(1, 256) True"
+    assert [line.split()[1] for line in imported] == ["False"] * 5
+
+
+def test_the_rival_answers_from_its_own_int8_file(programs: dict[str, str]) -> None:
+    numbers, kinds, shape = told(programs["onnxruntime"] + "print(len(feeds))\nprint(answer[0].shape)\n")
+    assert numbers.split()[2] == "onnxruntime"
+    assert int(kinds) == 7  # the frame, h and c of three layers
+    assert shape == "(1, 1, 256)"
+
+
+def test_the_command_writes_every_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold, "CASE", "A")
+    cold.main(["--processes", "1", "--json", str(tmp_path / "cold.json"), "--markdown"])
+    fields = json.loads((tmp_path / "cold.json").read_text())
+    starts = {start["name"]: start for start in fields["starts"]}
+    assert list(starts) == ["numpy alone", "tidegate", "onnxruntime"]
+    assert fields["processes"] == 1
+    assert all(start["ms"] > 0 and start["mb"] > 1 for start in starts.values())
+    printed = capsys.readouterr().out
+    assert f"{starts['tidegate']['ms'] - starts['numpy alone']['ms']:+.1f}" in printed
+    assert "beyond numpy: " in printed
+
+
+def test_a_process_that_fails_is_an_error_by_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold, "prepare", lambda _: {"tidegate": "raise ValueError('no answer')"})
+    with pytest.raises(SystemExit, match="cold: error: a process that was started fails: ValueError: no answer"):
+        cold.main(["--processes", "1"])
