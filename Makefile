@@ -5,7 +5,7 @@
 #              precision against onnxruntime (about 15 minutes); 256 streams in a group for a million steps
 # make sanitize  the engine's C tests under the address and undefined-behaviour sanitizers
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
-# make damage  every truncation and every flipped bit of four plans, under the sanitizers
+# make damage  every truncation and every flipped bit of five plans, under the sanitizers
 # make drift   the error against float64 over a million steps (two minutes)
 # make support  the README's support table, from the golden vectors
 # make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers

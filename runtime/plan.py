@@ -24,8 +24,8 @@ VERSION = 2
 ALIGNMENT = 64
 HASHED_FROM = 48  # the hash is that of all bytes from here on
 HEADER = struct.Struct("<8sII32sQIIIIQQQQIII12x")
-MATRIX = struct.Struct("<QQIIIIII8x")
-OP = struct.Struct("<II2I4I4f48s48s48s2Q48x")
+MATRIX = struct.Struct("<QQIIIIIIi4x")
+OP = struct.Struct("<II2I4i4f48s48s48s2Q48x")
 
 KINDS: dict[type[Operator], int] = {operator: kind for kind, operator in enumerate(OPERATORS, 1)}
 
@@ -154,7 +154,8 @@ def _op_record(blob: _Blob, op: Operator) -> bytes:
 def _matrix(blob: _Blob, matrix: Matrix) -> bytes:
     codes, scales = blob.append(_stored(matrix)), _vector(blob, matrix.scales)
     sizes = matrix.codes.shape
-    return MATRIX.pack(codes, scales, *sizes, matrix.reading.value, matrix.bits, matrix.weight_bits, matrix.group)
+    reads = (matrix.reading.value, matrix.bits, matrix.weight_bits, matrix.group, matrix.exponent)
+    return MATRIX.pack(codes, scales, *sizes, *reads)
 
 
 def _stored(matrix: Matrix) -> Array:
@@ -166,4 +167,4 @@ def _stored(matrix: Matrix) -> Array:
 
 
 def _vector(blob: _Blob, values: Array) -> int:
-    return blob.append(values.astype("<f4"))
+    return blob.append(values.astype("<i4" if values.dtype.kind == "i" else "<f4"))

@@ -25,6 +25,11 @@ from tidegate.runtime.operators import (
     Elementwise,
     Embedding,
     Gru,
+    IntegerAffine,
+    IntegerGru,
+    IntegerLinear,
+    IntegerLstm,
+    IntegerMap,
     Last,
     LayerNorm,
     Linear,
@@ -40,6 +45,8 @@ from tidegate.runtime.operators import (
     Window,
     is_hidden,
 )
+from tidegate.runtime.operators.fixed import GATE, MOST_SUM, fixed_bits
+from tidegate.runtime.operators.integer import INTEGER_MAPS
 from tidegate.runtime.operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
@@ -392,6 +399,87 @@ def add_block_start(build: Builder) -> None:
     build.emit(BlockStart((len(build.ops),), build.blocks))
 
 
+def fixed_matrix(rng: np.random.Generator, rows: int, columns: int, bits: int | None = None) -> Matrix:
+    """Return random weights of an integer operator, which read by any power of two; of R by bits - 1."""
+    weights = matrix(rng, rows, columns, Reading.FIXED, 16)
+    exponent = int(rng.integers(4, 16)) if rng.random() < 0.8 else int(rng.integers(-40, 61))
+    bits = fixed_bits(columns) if bits is None else bits
+    return replace(weights, bits=bits, exponent=exponent)
+
+
+def own_matrix(rng: np.random.Generator, rows: int, hidden: int) -> Matrix:
+    """Return random weights that read h."""
+    bits = min(fixed_bits(hidden), int(rng.choice([16, 16, 12, 2])))
+    return replace(fixed_matrix(rng, rows, hidden, bits), exponent=bits - 1)
+
+
+def sums(rng: np.random.Generator, count: int) -> Array:
+    """Return biases of integer operators, some at their ends."""
+    found = rng.integers(-(2 << GATE), (2 << GATE) + 1, count)
+    found[rng.random(count) < 0.05] = MOST_SUM
+    found[rng.random(count) < 0.05] = -MOST_SUM
+    return found
+
+
+def integer_lstm(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -> IntegerLstm:
+    """Return a random LSTM layer of integers of sizes (inputs, hidden)."""
+    inputs, hidden = sizes
+    w, r = fixed_matrix(rng, 4 * hidden, inputs), own_matrix(rng, 4 * hidden, hidden)
+    h, c = Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0)
+    return IntegerLstm((value,), w, r, sums(rng, 4 * hidden), h, c, int(rng.integers(0, 16)))
+
+
+def integer_gru(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -> IntegerGru:
+    """Return a random GRU layer of integers of sizes (inputs, hidden)."""
+    inputs, hidden = sizes
+    w, r = fixed_matrix(rng, 3 * hidden, inputs), own_matrix(rng, 3 * hidden, hidden)
+    return IntegerGru((value,), w, r, sums(rng, 3 * hidden), sums(rng, hidden), Slot(f"l{value}.h", 0))
+
+
+def integer_linear(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -> IntegerLinear:
+    """Return a random linear layer of integers of sizes (inputs, outputs)."""
+    inputs, outputs = sizes
+    w = fixed_matrix(rng, outputs, inputs)
+    return IntegerLinear((value,), w, sums(rng, outputs), int(rng.integers(8, 24)))
+
+
+def integer_affine(rng: np.random.Generator, value: int, width: int) -> IntegerAffine:
+    """Return random factors and constants of integers."""
+    scale = (2.0 ** rng.uniform(-12, 6, width) * rng.choice([-1, 1], width)).astype(np.float32)
+    return IntegerAffine((value,), scale, sums(rng, width), *(int(rng.integers(8, 24)) for _ in range(2)))
+
+
+def add_integer_lstm(build: Builder) -> None:
+    """A layer of any size."""
+    value, slots = build.pick(), len(build.ops)
+    layer = integer_lstm(build.rng, value, (build.widths[value], build.draw(WIDTHS)))
+    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
+
+
+def add_integer_gru(build: Builder) -> None:
+    """A layer of any size."""
+    value, slots = build.pick(), len(build.ops)
+    layer = integer_gru(build.rng, value, (build.widths[value], build.draw(WIDTHS)))
+    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0)))
+
+
+def add_integer_linear(build: Builder) -> None:
+    """A layer of any size."""
+    value = build.pick()
+    build.emit(integer_linear(build.rng, value, (build.widths[value], build.draw(WIDTHS))))
+
+
+def add_integer_affine(build: Builder) -> None:
+    """Factors and constants of either sign."""
+    value = build.pick()
+    build.emit(integer_affine(build.rng, value, build.widths[value]))
+
+
+def add_integer_map(build: Builder) -> None:
+    """Any function."""
+    build.emit(IntegerMap((build.pick(),), build.one_of(INTEGER_MAPS)))
+
+
 ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Lstm: add_lstm,
     Gru: add_gru,
@@ -411,6 +499,11 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Backward: add_backward,
     Align: add_align,
     BlockStart: add_block_start,
+    IntegerLstm: add_integer_lstm,
+    IntegerGru: add_integer_gru,
+    IntegerLinear: add_integer_linear,
+    IntegerAffine: add_integer_affine,
+    IntegerMap: add_integer_map,
 }
 AT_AN_END = {Last, Embedding}  # drawn at the end of a program, and at the start of one that reads ids
 MOST_DRAWN: list[type[Operator]] = [Lstm, *(operator for operator in OPERATORS if operator not in AT_AN_END)]

@@ -9,6 +9,7 @@ from ..contract import HIDDEN, Slot
 from .base import FloatOperator, Operator, Record, State
 from .blocks import Align, Backward, BlockStart
 from .embedding import Embedding
+from .integer import IntegerAffine, IntegerGru, IntegerLinear, IntegerLstm, IntegerMap
 from .linear import Linear
 from .over_features import LayerNorm, Reduce, Softmax
 from .pointwise import Binary, Elementwise, Map
@@ -36,6 +37,11 @@ OPERATORS: tuple[type[Operator], ...] = (
     Backward,
     Align,
     BlockStart,
+    IntegerLstm,
+    IntegerGru,
+    IntegerLinear,
+    IntegerAffine,
+    IntegerMap,
 )
 
 __all__ = [
@@ -51,6 +57,11 @@ __all__ = [
     "Embedding",
     "FloatOperator",
     "Gru",
+    "IntegerAffine",
+    "IntegerGru",
+    "IntegerLinear",
+    "IntegerLstm",
+    "IntegerMap",
     "Last",
     "LayerNorm",
     "Linear",

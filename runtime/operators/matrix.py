@@ -25,6 +25,7 @@ class Reading(Enum):
 
     FRAME = 1  # by the largest magnitude of each frame
     HIDDEN = 2  # as hidden values in (-1, 1): one code is 1/q
+    FIXED = 3  # by a power of two that was calibrated: one code is 2^-exponent; integer operators alone
 
 
 def largest_activation(bits: int) -> int:
@@ -58,6 +59,7 @@ class Matrix:
         weight_bits: 4, 8, 16 or 32.
         group: Inputs that share a scale, 8 or 32; 0: all of a row.
         name: Its name in the file that it comes from, for messages and tools; plans have none.
+        exponent: Of the input's codes, where the reading is FIXED; see `fixed`.
     """
 
     codes: Array
@@ -67,6 +69,7 @@ class Matrix:
     weight_bits: int = 8
     group: int = 0
     name: str = ""
+    exponent: int = 0
 
 
 def encode(matrix: Matrix, x: Floats) -> tuple[Array, np.float32]:

@@ -1,10 +1,10 @@
-"""Four small plans that hold every operator and every width of weights.
+"""Five small plans that hold every operator and every width of weights.
 
 They are what tests damage bit by bit, and what the fuzzer starts from.
 """
 
 import numpy as np
-from programs import cell, lstm_projected, matrix
+from programs import cell, integer_affine, integer_gru, integer_linear, integer_lstm, lstm_projected, matrix
 from tidegate.runtime.contract import Blocks, Contract, Port
 from tidegate.runtime.operators import (
     OPERATORS,
@@ -15,6 +15,7 @@ from tidegate.runtime.operators import (
     Concat,
     Elementwise,
     Embedding,
+    IntegerMap,
     Last,
     LayerNorm,
     Linear,
@@ -111,8 +112,23 @@ def late() -> Program:
     return Program(3, ops, (("last", 4), ("first", 5), ("window", 6)), blocks=blocks)
 
 
+def integers() -> Program:
+    """Return the operators that compute without floats."""
+    rng = np.random.default_rng(4)
+    return _program(
+        3,
+        [
+            integer_affine(rng, 0, 3),
+            integer_lstm(rng, 1, (3, 2)),
+            integer_gru(rng, 2, (2, 2)),
+            integer_linear(rng, 3, (2, 2)),
+            IntegerMap((4,), "sigmoid"),
+        ],
+    )
+
+
 def _programs() -> dict[str, Program]:
-    return {"cells": cells(), "functions": functions(), "lookups": lookups(), "late": late()}
+    return {"cells": cells(), "functions": functions(), "lookups": lookups(), "late": late(), "integers": integers()}
 
 
 def reference_plans() -> dict[str, bytes]:

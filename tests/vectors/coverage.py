@@ -4,7 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from programs import FORMATS, cell, lstm_projected, matrix
+from programs import (
+    FORMATS,
+    cell,
+    integer_affine,
+    integer_gru,
+    integer_linear,
+    integer_lstm,
+    lstm_projected,
+    matrix,
+)
 from tidegate.runtime.contract import Blocks
 from tidegate.runtime.operators import (
     HIDDEN,
@@ -17,6 +26,7 @@ from tidegate.runtime.operators import (
     Concat,
     Elementwise,
     Embedding,
+    IntegerMap,
     Last,
     LayerNorm,
     Linear,
@@ -28,6 +38,7 @@ from tidegate.runtime.operators import (
     Softmax,
     Window,
 )
+from tidegate.runtime.operators.integer import INTEGER_MAPS
 from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
@@ -128,11 +139,33 @@ def lookahead(blocks: Blocks) -> Program:
     return replace(every_output(features, ops), blocks=blocks)
 
 
+def integers() -> Program:
+    """Return every operator that computes without floats, the cells one above the other too."""
+    rng = np.random.default_rng(6)
+    ops: list[Operator] = [
+        integer_affine(rng, 0, WIDTH),
+        integer_lstm(rng, 1, (WIDTH, UNITS)),
+        integer_gru(rng, 2, (UNITS, 10)),
+        integer_linear(rng, 3, (10, 7)),
+        *(IntegerMap((4,), name) for name in INTEGER_MAPS),
+        integer_lstm(rng, 0, (WIDTH, 1)),
+        integer_gru(rng, 0, (WIDTH, UNITS)),
+        integer_linear(rng, 0, (WIDTH, UNITS)),
+    ]
+    return every_output(WIDTH, [_renamed(op, place) for place, op in enumerate(ops)])
+
+
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
     others = {"tables": tables(), "functions": functions()}
-    return {**formats, **others, "blocks": lookahead(Blocks(5, 3)), "whole": lookahead(Blocks(None, 0, 100))}
+    return {
+        **formats,
+        **others,
+        "blocks": lookahead(Blocks(5, 3)),
+        "whole": lookahead(Blocks(None, 0, 100)),
+        "integers": integers(),
+    }
 
 
 def missing() -> set[str]:

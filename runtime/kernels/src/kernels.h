@@ -44,6 +44,7 @@ typedef struct tide_matrix {
   plan_reading reading;
   float q;          /* largest code */
   float code_scale; /* what a code of the own h in (-1, 1) is worth, 1/q; else 1, for its scale comes with it */
+  int32_t exponent, largest; /* of the codes that an integer operator reads, int16 */
 } tide_matrix;
 
 /* Loops over floats that an operator's functions give; see operators/NAME.h. */
@@ -86,6 +87,8 @@ struct tide_variant {
   /* One step of an RNN for one stream. `scale` is that of the codes where r reads frames, else 1; so is the result. */
   float (*rnn_step)(const tide_matrix *r, const float *gates_x, const uint8_t *codes, float scale, int relu, float *h,
                     uint8_t *next);
+  /* Of integer operators: sums of the products of int8 rows, up to 4, `stride` bytes apart, and codes. */
+  void (*sums)(const int8_t *w, size_t stride, uint32_t rows, const int16_t *codes, uint32_t count, int32_t *sums);
   /* Whether all magnitudes are at most 2^64; NaN and infinity are not. */
   int (*in_range)(const float *values, size_t count);
   /* The functions of float operators, by their numbers in a plan less 1. */
@@ -98,6 +101,9 @@ struct tide_variant {
   /* The gates of an LSTM with projection: c in place, o * tanh(c) to `outputs`. */
   void (*update_units)(const float *gates_x, const float *gates_h, size_t units, float *c, float *outputs);
 };
+
+/* `sums` of variants that have none of their own. */
+void tide_row_sums(const int8_t *w, size_t stride, uint32_t rows, const int16_t *codes, uint32_t count, int32_t *sums);
 
 #define TIDE_VARIANT(name) extern const tide_variant tide_variant_##name;
 #include "variants.inc"
@@ -130,5 +136,13 @@ typedef enum tide_role { READS_INPUT, READS_OWN_H } tide_role;
  * READS_OWN_H one a unit, of the last gate; NULL stands for zeros. */
 tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates, tide_role role,
                       const tide_variant *variant);
+
+/* A matrix of an integer operator, in place. */
+tide_matrix tide_fixed_matrix(const plan_matrix *m);
+/* The codes of a frame for it. */
+void tide_fixed_codes(const tide_matrix *m, const float *x, int16_t *codes);
+/* Products of the rows `row`, `row + step`, ..., up to 4, with codes: codes of an exponent. */
+void tide_fixed_sums(const tide_matrix *m, const tide_variant *variant, uint32_t row, uint32_t step, uint32_t rows,
+                     const int16_t *codes, int32_t exponent, int32_t *sums);
 
 #endif

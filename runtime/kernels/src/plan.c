@@ -1,9 +1,9 @@
 #include "plan.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "bytes.h"
+#include "fixed.h"
 #include "hash.h"
 #include "late.h"
 
@@ -72,6 +72,7 @@ static plan_matrix read_matrix(const plan_header *header, const uint8_t *record)
       .bits = u32_at(record + 28),
       .weight_bits = u32_at(record + 32),
       .group = u32_at(record + 36),
+      .exponent = (int32_t)u32_at(record + 40),
   };
 }
 
@@ -84,15 +85,13 @@ int32_t plan_code(const plan_matrix *m, size_t row, uint32_t column) {
   return half < 8 ? half : half - 16;
 }
 
-static float number_at(const uint8_t *record, uint32_t index) { return float_at(record + AT_NUMBERS + 4 * index); }
-
 plan_op plan_read_op(const plan_header *header, uint32_t op) {
   const uint8_t *record = header->op_records + (size_t)op * PLAN_OP_BYTES;
   plan_op out = {.kind = u32_at(record + AT_KIND), .function = u32_at(record + AT_FUNCTION)};
   for (uint32_t i = 0; i < PLAN_INPUTS; i++) out.inputs[i] = u32_at(record + AT_INPUTS + 4 * i);
   for (uint32_t i = 0; i < PLAN_NUMBERS; i++) {
     out.counts[i] = u32_at(record + AT_COUNTS + 4 * i);
-    out.numbers[i] = number_at(record, i);
+    out.numbers[i] = float_at(record + AT_NUMBERS + 4 * i);
   }
   for (uint32_t i = 0; i < PLAN_MATRICES; i++) {
     out.matrices[i] = read_matrix(header, record + AT_MATRICES + MATRIX_BYTES * i);
@@ -143,9 +142,9 @@ static int array(const plan_check *c, const char *field, uint64_t offset, uint64
   return plan_within(c, "size of all arrays", c->totals->array_bytes, 0, c->bytes);
 }
 
-/* Value `index` of an array of a plan. */
-static float value_at(const void *array, uint64_t index) {
-  return float_at((const uint8_t *)array + index * sizeof(float));
+/* The bits of value `index` of an array of a plan. */
+static uint32_t bits_at(const void *array, uint64_t index) {
+  return u32_at((const uint8_t *)array + index * sizeof(float));
 }
 
 /* A checked array goes where the plan is wanted in this machine's byte order. */
@@ -158,45 +157,81 @@ static void to_native(const plan_check *c, const void *array, uint64_t count, si
   }
 }
 
-/* A magnitude within [least, most], or 0 where that is allowed; so not NaN, not subnormal. */
-static int magnitude(const plan_check *c, const char *field, float value, int zero, float least, float most) {
-  const float m = fabsf(value);
-  if ((zero && m == 0.0f) || (m >= least && m <= most)) return 1;
-  return plan_refuse(c, field, float_bits(value), float_bits(m > most ? most : least));
+/* Bits of 2^power; those of positive floats are in the order of the floats, and NaN is beyond them all. */
+static uint32_t power_of_two(int power) { return (uint32_t)(power + 127) << 23; }
+
+/* A magnitude within [2^-power, 2^power], or 0 where that is allowed; so not NaN, not subnormal. */
+static int magnitude(const plan_check *c, const char *field, uint32_t value, int zero, int least, int most) {
+  const uint32_t m = value & 0x7fffffffu;
+  if ((zero && m == 0) || (m >= power_of_two(least) && m <= power_of_two(most))) return 1;
+  return plan_refuse(c, field, value, m > power_of_two(most) ? power_of_two(most) : power_of_two(least));
 }
 
 int plan_number_ok(const plan_check *c, uint32_t index, const char *field) {
-  return magnitude(c, field, c->op.numbers[index], 1, 0x1p-60f, 0x1p60f);
+  return magnitude(c, field, u32_at(c->record + AT_NUMBERS + 4 * index), 1, -60, 60);
 }
 
-int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count, int zero) {
+/* Where a vector stands, 0 where its values do not fit. */
+static const void *vector(const plan_check *c, uint32_t vector, const char *field, uint64_t count) {
   const uint64_t offset = u64_at(c->record + AT_VECTORS + 8 * vector);
-  if (!array(c, field, offset, count * sizeof(float))) return 0;
+  return array(c, field, offset, count * sizeof(float)) ? c->op.vectors[vector] : NULL;
+}
+
+static int floats_within(const plan_check *c, const void *values, const char *field, uint64_t count, int zero,
+                         int power) {
+  if (!values) return 0;
   for (uint64_t i = 0; i < count; i++) {
-    if (!magnitude(c, field, value_at(c->op.vectors[vector], i), zero, 0x1p-60f, 0x1p60f)) return 0;
+    if (!magnitude(c, field, bits_at(values, i), zero, -power, power)) return 0;
   }
-  to_native(c, c->op.vectors[vector], count, sizeof(float));
+  to_native(c, values, count, sizeof(float));
   return 1;
 }
 
+int plan_vector_ok(const plan_check *c, uint32_t index, const char *field, uint64_t count, int zero) {
+  return floats_within(c, vector(c, index, field, count), field, count, zero, 60);
+}
+
+int plan_scales_ok(const plan_check *c, uint32_t index, const char *field, uint64_t count) {
+  return floats_within(c, vector(c, index, field, count), field, count, 0, 40);
+}
+
+int plan_sums_ok(const plan_check *c, uint32_t index, const char *field, uint64_t count) {
+  const void *values = vector(c, index, field, count);
+  for (uint64_t i = 0; values && i < count; i++) {
+    const uint32_t sum = bits_at(values, i), most = MOST_SUM;
+    if (sum + most > 2 * most) return plan_refuse(c, field, sum, most);
+  }
+  if (values) to_native(c, values, count, sizeof(int32_t));
+  return values != NULL;
+}
+
+static int exponent_within(const plan_check *c, const char *field, int32_t exponent) {
+  if (exponent >= LEAST_EXPONENT && exponent <= MOST_EXPONENT) return 1;
+  return plan_refuse(c, field, (uint32_t)exponent, MOST_EXPONENT);
+}
+
+int plan_exponent_ok(const plan_check *c, uint32_t index, const char *field) {
+  return exponent_within(c, field, (int32_t)c->op.counts[index]);
+}
+
 typedef struct matrix_fields {
-  const char *codes, *scales, *rows, *columns, *reading, *bits, *weight_bits, *group;
+  const char *codes, *scales, *rows, *columns, *reading, *bits, *weight_bits, *group, *exponent;
 } matrix_fields;
 
 static const matrix_fields MATRIX_FIELDS[PLAN_MATRICES] = {
-    {"w.codes", "w.scales", "w.rows", "w.columns", "w.reading", "w.bits", "w.weight_bits", "w.group"},
-    {"r.codes", "r.scales", "r.rows", "r.columns", "r.reading", "r.bits", "r.weight_bits", "r.group"},
-    {"p.codes", "p.scales", "p.rows", "p.columns", "p.reading", "p.bits", "p.weight_bits", "p.group"},
+    {"w.codes", "w.scales", "w.rows", "w.columns", "w.reading", "w.bits", "w.weight_bits", "w.group", "w.exponent"},
+    {"r.codes", "r.scales", "r.rows", "r.columns", "r.reading", "r.bits", "r.weight_bits", "r.group", "r.exponent"},
+    {"p.codes", "p.scales", "p.rows", "p.columns", "p.reading", "p.bits", "p.weight_bits", "p.group", "p.exponent"},
 };
 
 static int scales_ok(const plan_check *c, const char *field, uint64_t offset, const plan_matrix *m) {
   const uint64_t count = (uint64_t)m->rows * plan_groups(m);
-  const float least = plan_groups(m) > 1 ? 0x1p-24f : 0x1p-40f;
+  const int least = plan_groups(m) > 1 ? -24 : -40;
   if (!array(c, field, offset, count * sizeof(float))) return 0;
   for (uint64_t i = 0; i < count; i++) {
-    const float scale = value_at(m->scales, i);
-    if (scale < 0.0f) return plan_refuse(c, field, float_bits(scale), 0);
-    if (!magnitude(c, field, scale, 0, least, 0x1p40f)) return 0;
+    const uint32_t scale = bits_at(m->scales, i);
+    if (scale > 0x80000000u && scale <= 0xff800000u) return plan_refuse(c, field, scale, 0);
+    if (!magnitude(c, field, scale, 0, least, 40)) return 0;
   }
   to_native(c, m->scales, count, sizeof(float));
   return 1;
@@ -227,12 +262,7 @@ static int codes_ok(const plan_check *c, const char *field, const plan_matrix *m
 }
 
 static int floats_ok(const plan_check *c, const char *field, const plan_matrix *m) {
-  const uint64_t count = (uint64_t)m->rows * m->columns;
-  for (uint64_t i = 0; i < count; i++) {
-    if (!magnitude(c, field, value_at(m->codes, i), 1, 0x1p-40f, 0x1p40f)) return 0;
-  }
-  to_native(c, m->codes, count, sizeof(float));
-  return 1;
+  return floats_within(c, m->codes, field, (uint64_t)m->rows * m->columns, 1, 40);
 }
 
 static int weight_bits_ok(const plan_check *c, const char *field, uint32_t bits) {
@@ -258,6 +288,24 @@ int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t
   if (!array(c, f->codes, u64_at(record), rows * row_bytes)) return 0;
   if (m->weight_bits == WEIGHT_FLOAT) return floats_ok(c, f->codes, m);
   return scales_ok(c, f->scales, u64_at(record + 8), m) && codes_ok(c, f->codes, m);
+}
+
+/* A row's sum stays within 32 bits, though all codes be the largest. */
+static int fixed_reading_ok(const plan_check *c, const matrix_fields *f, const plan_matrix *m) {
+  if (!plan_equal(c, f->reading, m->reading, READ_FIXED) || !plan_within(c, f->bits, m->bits, 2, 16)) return 0;
+  const uint64_t most = (uint64_t)m->columns * 127 * ((1u << (m->bits - 1)) - 1);
+  return (most <= INT32_MAX || plan_refuse(c, f->bits, m->bits, m->bits - 1)) &&
+         exponent_within(c, f->exponent, m->exponent);
+}
+
+int plan_fixed_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns) {
+  const uint8_t *record = c->record + AT_MATRICES + MATRIX_BYTES * matrix;
+  const plan_matrix *m = &c->op.matrices[matrix];
+  const matrix_fields *f = &MATRIX_FIELDS[matrix];
+  return plan_equal(c, f->rows, m->rows, rows) && plan_equal(c, f->columns, m->columns, columns) &&
+         plan_equal(c, f->weight_bits, m->weight_bits, 8) && plan_equal(c, f->group, m->group, 0) &&
+         fixed_reading_ok(c, f, m) && array(c, f->codes, u64_at(record), (uint64_t)rows * columns) &&
+         scales_ok(c, f->scales, u64_at(record + 8), m) && codes_ok(c, f->codes, m);
 }
 
 /* ---- checking a plan from a stranger ---- */

@@ -27,8 +27,8 @@ enum {
   PLAN_NUMBERS = 4,
 };
 
-/* How floats become integers: by each frame's own maximum, or as hidden values in (-1, 1). */
-typedef enum plan_reading { READ_FRAME = 1, READ_HIDDEN = 2 } plan_reading;
+/* How floats become integers: by each frame's own maximum, as hidden values in (-1, 1), or by a power of two. */
+typedef enum plan_reading { READ_FRAME = 1, READ_HIDDEN = 2, READ_FIXED = 3 } plan_reading;
 
 typedef struct plan_matrix {
   const void *codes;   /* [rows, columns] of int8, int16 or float; of 4 bits two a byte, each row in whole bytes */
@@ -37,7 +37,8 @@ typedef struct plan_matrix {
   plan_reading reading;
   uint32_t bits; /* of the activations */
   uint32_t weight_bits;
-  uint32_t group; /* inputs that share a scale; 0: all of a row */
+  uint32_t group;   /* inputs that share a scale; 0: all of a row */
+  int32_t exponent; /* of READ_FIXED: a code is worth 2^-exponent */
 } plan_matrix;
 
 enum { WEIGHT_FLOAT = 32 }; /* the weight bits of a matrix that is not quantized */
@@ -124,6 +125,14 @@ int plan_same_times(const plan_check *c);
 int plan_held_ok(const plan_check *c, uint64_t rows, uint32_t width);
 /* A matrix of these sizes, its codes, scales, and activation bits whose sums cannot overflow. */
 int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
+/* The same of an integer operator: int8 codes, one scale a row, read by a power of two. */
+int plan_fixed_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
+/* A count that is an exponent of codes. */
+int plan_exponent_ok(const plan_check *c, uint32_t index, const char *field);
+/* `count` int32 of magnitude up to MOST_SUM. */
+int plan_sums_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count);
+/* `count` floats, each of magnitude 2^-40 to 2^40. */
+int plan_scales_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count);
 /* `count` floats, each of magnitude 2^-60 to 2^60, or 0 where that is allowed. */
 int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count, int zero);
 /* A number of a magnitude up to 2^60, not subnormal. */

@@ -1,0 +1,186 @@
+"""Operators without floats: int8 weights, int16 activations and states, gates in fixed point; see `fixed`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Array, Floats
+from ..contract import Slot
+from . import fixed
+from .base import Operator, Record, State
+from .fixed import GATE, STATE_BITS, UNIT, VALUE_BITS
+from .functions import without_tiny
+from .matrix import Matrix
+from .recurrent import Cell
+
+
+def _read(matrix: Matrix, x: Floats) -> Array:
+    return fixed.codes(x, matrix.exponent, matrix.bits)
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLstm(Cell):
+    """An LSTM layer; gates in ONNX order i, o, f, c.
+
+    Attributes:
+        w: `[4 hidden, features]`, reads codes of its exponent.
+        r: `[4 hidden, hidden]`, reads h by the most that its bits hold: exponent bits - 1.
+        bias: b_ih + b_hh, int32 codes of exponent GATE, `[4 hidden]`.
+        exponent: Of the codes of c, 0 to 15.
+    """
+
+    w: Matrix
+    r: Matrix
+    bias: Array
+    h: Slot
+    c: Slot
+    exponent: int
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """H, then c."""
+        return self.h, self.c
+
+    def next_state(self, x: Floats, *state: Floats) -> State:
+        """The equations of the ONNX LSTM."""
+        h, c = _read(self.r, state[0]), fixed.codes(state[1], self.exponent, STATE_BITS)
+        sums = fixed.product(self.w, _read(self.w, x), GATE) + self.bias + fixed.product(self.r, h, GATE)
+        i, o, f, g = np.split(sums, 4)
+        added = fixed.rounded(fixed.sigmoid(i) * fixed.tanh(g), UNIT - self.exponent)
+        most = fixed.largest(STATE_BITS)
+        c = np.clip(fixed.rounded(fixed.sigmoid(f) * c + added, UNIT), -most, most)
+        product = fixed.sigmoid(o) * fixed.tanh(c << (GATE - self.exponent))
+        h = np.clip(fixed.rounded(product, 2 * UNIT - self.r.exponent), *_ends(self.r))
+        return fixed.values(h, self.r.exponent), fixed.values(c, self.exponent)
+
+    def record(self) -> Record:
+        """The matrices w and r, the bias, and the exponent of c."""
+        return Record(counts=(self.exponent,), matrices=(self.w, self.r), vectors=(self.bias,))
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerGru(Cell):
+    """A GRU layer with linear_before_reset; gates in ONNX order z, r, n.
+
+    Attributes:
+        w: `[3 hidden, features]`, reads codes of its exponent.
+        r: `[3 hidden, hidden]`, reads h by the most that its bits hold: exponent bits - 1.
+        bias: b_ih + b_hh of z and r, b_ih of n; int32 codes of exponent GATE, `[3 hidden]`.
+        candidate_bias: b_hh of n in the same way, `[hidden]`.
+    """
+
+    w: Matrix
+    r: Matrix
+    bias: Array
+    candidate_bias: Array
+    h: Slot
+
+    def next_state(self, x: Floats, *state: Floats) -> State:
+        """The equations of the ONNX GRU."""
+        h = _read(self.r, state[0])
+        z_x, r_x, n_x = np.split(fixed.product(self.w, _read(self.w, x), GATE) + self.bias, 3)
+        z_h, r_h, n_h = np.split(fixed.product(self.r, h, GATE), 3)
+        update, reset = fixed.sigmoid(z_x + z_h), fixed.sigmoid(r_x + r_h)
+        candidate = fixed.tanh(n_x + fixed.rounded(reset * (n_h + self.candidate_bias), UNIT))
+        mixed = ((1 << UNIT) - update) * candidate + update * (h << (UNIT - self.r.exponent))
+        h = np.clip(fixed.rounded(mixed, 2 * UNIT - self.r.exponent), *_ends(self.r))
+        return (fixed.values(h, self.r.exponent),)
+
+    def record(self) -> Record:
+        """The matrices w and r, and both biases."""
+        return Record(matrices=(self.w, self.r), vectors=(self.bias, self.candidate_bias))
+
+
+def _ends(matrix: Matrix) -> tuple[int, int]:
+    most = fixed.largest(matrix.bits)
+    return -most, most
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLinear(Operator):
+    """W x + b, of 24 bits.
+
+    Attributes:
+        w: `[rows, features]`, reads codes of its exponent.
+        bias: int32 codes of the answer's exponent, `[rows]`.
+        exponent: Of the answer's codes.
+    """
+
+    w: Matrix
+    bias: Array
+    exponent: int
+
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  its own rows
+        """One feature a row."""
+        return int(self.w.codes.shape[0])
+
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
+        """One frame."""
+        return _values(fixed.product(self.w, _read(self.w, x[0]), self.exponent) + self.bias, self.exponent), state
+
+    def record(self) -> Record:
+        """The matrix, the bias, and the exponent of the answer."""
+        return Record(counts=(self.exponent,), matrices=(self.w,), vectors=(self.bias,))
+
+
+def _values(codes: Array, exponent: int) -> Floats:
+    most = fixed.largest(VALUE_BITS)
+    return fixed.values(np.clip(codes, -most, most), exponent)
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerAffine(Operator):
+    """x s + b feature by feature, of 24 bits: what adds, subtracts, multiplies or divides by constants.
+
+    Attributes:
+        scale: float32 `[width]`, of magnitude 2^-40 to 2^40.
+        bias: int32 codes of the answer's exponent, `[width]`.
+        input_exponent: Of the codes of x, 24 bits.
+        exponent: Of the answer's codes.
+    """
+
+    scale: Floats
+    bias: Array
+    input_exponent: int
+    exponent: int
+
+    def width(self, widths: Sequence[int]) -> int:
+        """That of the input."""
+        return widths[self.inputs[0]]
+
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
+        """One frame."""
+        codes = fixed.codes(x[0], self.input_exponent, VALUE_BITS)
+        sums = fixed.scaled(codes, self.scale, self.exponent - self.input_exponent) + self.bias
+        return _values(sums, self.exponent), state
+
+    def record(self) -> Record:
+        """Scale and bias, and both exponents."""
+        return Record(counts=(self.exponent, self.input_exponent), vectors=(self.scale, self.bias))
+
+
+INTEGER_MAPS: dict[str, Callable[[Floats], Floats]] = {  # in the order of their numbers in a plan, from 1
+    "relu": lambda x: np.where(x > 0, without_tiny(x), np.float32(0)),
+    "tanh": lambda x: fixed.values(fixed.tanh(fixed.codes(x, GATE, VALUE_BITS)), UNIT),
+    "sigmoid": lambda x: fixed.values(fixed.sigmoid(fixed.codes(x, GATE, VALUE_BITS)), UNIT),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerMap(Operator):
+    """A function of one value, by its bits or as a gate computes it."""
+
+    function: str
+
+    def width(self, widths: Sequence[int]) -> int:
+        """That of the input."""
+        return widths[self.inputs[0]]
+
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
+        """The function."""
+        return INTEGER_MAPS[self.function](x[0]), state
+
+    def record(self) -> Record:
+        """The function."""
+        return Record(list(INTEGER_MAPS).index(self.function) + 1)
