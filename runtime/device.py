@@ -88,8 +88,8 @@ def write_folder(plan: bytes, target: Target, folder: Path) -> Report:
 
 
 def write_files(plan: bytes, target: Target, folder: Path) -> None:
-    """Write all but report.json."""
-    for name, text in _files(plan, target):
+    """Write all but report.json; nothing where the plan is refused."""
+    for name, text in list(_files(plan, target)):
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(place, text.encode())
@@ -97,11 +97,12 @@ def write_files(plan: bytes, target: Target, folder: Path) -> None:
 
 def _files(plan: bytes, target: Target) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each file."""
+    sizes = sizes_of(plan, target)  # which checks the plan: what is read of it afterwards is there
     ops = _operations(plan)
     programs = ["main.c", "number.c", "port.h", *_ports(target)]
     yield from ((name, (KERNELS / "device" / name).read_text()) for name in programs)
     yield "model.c", plans.c_source(plan, "model")
-    yield "model.h", _model_header(plan, target)
+    yield "model.h", _model_header(sizes)
     if target.board is not None:
         yield "memory.ld", _memory(target.board)
     yield from (build_file(name, plan, target) for name in ("Makefile", "CMakeLists.txt"))
@@ -141,8 +142,7 @@ def _fitted(name: str, text: str, ops: Ops, target: Target) -> str:
     return text
 
 
-def _model_header(plan: bytes, target: Target) -> str:
-    sizes = sizes_of(plan, target)
+def _model_header(sizes: "Sizes") -> str:
     return f"""/* The plan in model.c, and the memory that it needs on this target. */
 #include <stddef.h>
 

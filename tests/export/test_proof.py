@@ -49,7 +49,7 @@ def test_a_wrong_weight_fails_at_once(make_graph: MakeGraph) -> None:
         _prove(model, states, make_graph(NAMES))
 
 
-def test_swapped_h_and_c_fail(make_graph: MakeGraph) -> None:
+def test_row_23_swapped_h_and_c_fail(make_graph: MakeGraph) -> None:
     model = make_graph(NAMES)
     h, c = lift_states(model)
     states = (replace(h, output=c.output), replace(c, output=h.output))

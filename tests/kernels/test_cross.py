@@ -12,7 +12,7 @@ EMULATED_PLANS = 100
 is_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="builds for the x86-64 processor it runs on")
 
 
-def test_variants_of_this_processor_equal_plain_c(native: Path) -> None:
+def test_row_9_variants_of_this_processor_equal_plain_c(native: Path) -> None:
     assert check(native) == set(_kernels.variants())
 
 
@@ -41,7 +41,7 @@ def test_aarch64(aarch64: Path, cpu: str, variants: set[str]) -> None:
         ("s390x-linux-gnu-gcc", (), "qemu-s390x", {"scalar"}),  # big-endian
     ],
 )
-def test_other_processors(
+def test_row_21_other_processors(
     tmp_path: Path, compiler: str, flags: tuple[str, ...], emulator: str, variants: set[str]
 ) -> None:
     programs = build(tmp_path, compiler, "-static", *flags)

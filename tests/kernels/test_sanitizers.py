@@ -36,7 +36,7 @@ def test_c_tests_are_clean(sanitized: Path) -> None:
     run(sanitized / "realtime", *float_vectors())
 
 
-def test_damaged_plans_are_refused_by_name_or_run_within_bounds(sanitized: Path, tmp_path: Path) -> None:
+def test_row_13_damaged_plans_are_refused_by_name_or_run_within_bounds(sanitized: Path, tmp_path: Path) -> None:
     """Every truncation and one flipped bit of STRIDE, the flips again under a repaired hash; all by `make damage`."""
     plans = reference_plans()
     assert not missing()

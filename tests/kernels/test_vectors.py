@@ -36,7 +36,7 @@ def test_specification_gives_what_was_written_down(name: str) -> None:
 
 @pytest.mark.parametrize("isa", _kernels.variants())
 @pytest.mark.parametrize("name", NAMES)
-def test_engine_replays_them_from_python(name: str, isa: str) -> None:
+def test_row_11_engine_replays_them_from_python(name: str, isa: str) -> None:
     model = NativeModel((VECTORS / f"{name}.tide").read_bytes(), isa)
     expected = read(VECTORS / f"{name}.answers")
     frames = read(VECTORS / f"{name}.frames").reshape(24, -1)

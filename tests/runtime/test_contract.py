@@ -84,7 +84,7 @@ def test_frame_takes_hop_over_sample_rate() -> None:
         (["states", 1, "input"], "lstm.h_in", "lstm.h_in stands more than once"),
     ],
 )
-def test_field_that_cannot_be_is_refused_by_name(path: list[Any], value: object, message: str) -> None:
+def test_row_22_field_that_cannot_be_is_refused_by_name(path: list[Any], value: object, message: str) -> None:
     fields = json.loads(CONTRACT.to_json())
     place = fields
     for key in path[:-1]:

@@ -27,7 +27,9 @@ def open_stream(program: Program, isa: str) -> NativeStream:
 
 @settings(max_examples=CASES, deadline=None)
 @given(data=st.data(), program=programs(), seed=st.integers(0, 2**32 - 1), count=st.integers(1, 40))
-def test_engine_equals_reference_however_cut(data: st.DataObject, program: Program, seed: int, count: int) -> None:
+def test_row_30_engine_equals_reference_however_cut(
+    data: st.DataObject, program: Program, seed: int, count: int
+) -> None:
     """Outputs and final states are equal with == for any program, cut and variant."""
     frames = frames_for(program, np.random.default_rng(seed), count)
     reference = ReferenceStream(program)
@@ -140,7 +142,7 @@ def doubling_program() -> Program:
 
 @pytest.mark.parametrize("isa", VARIANTS)
 @pytest.mark.parametrize("kind", ["lstm", "gru", "tanh", "relu"])
-def test_silence_meets_no_subnormals(isa: str, kind: str) -> None:
+def test_row_3_silence_meets_no_subnormals(isa: str, kind: str) -> None:
     """A state that decays under silence passes through no subnormal: every value is 0 or at least 2^-60."""
     program = unbiased_program(kind)
     stream = open_stream(program, isa)
@@ -242,7 +244,7 @@ def test_reset_makes_a_stream_as_new() -> None:
     np.testing.assert_array_equal(stream.push(frames), first)
 
 
-def test_unknown_instruction_set_is_an_error_that_lists_those_there() -> None:
+def test_row_10_unknown_instruction_set_is_an_error_that_lists_those_there() -> None:
     with pytest.raises(BackendError, match=r"'mmx' is not in this build, which has .*scalar"):
         open_stream(next_program_with_overflow(), "mmx")
 

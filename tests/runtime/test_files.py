@@ -128,7 +128,7 @@ print(killed[old], killed[new])
 """
 
 
-def test_writer_killed_at_any_system_call_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+def test_row_25_writer_killed_at_any_system_call_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     """A child is killed before its first, second, ... call into C, each of which may be a system call."""
     target = tmp_path / "m.onnx"
     done = subprocess.run([sys.executable, "-c", KILLED_ANYWHERE, target], capture_output=True, text=True, check=True)
@@ -157,7 +157,7 @@ def test_file_and_folder_are_flushed_to_the_disk_in_this_order(tmp_path: Path, m
     assert seen == ["file", "rename", "folder"]
 
 
-def test_file_that_is_cut_or_changed_after_loading_changes_nothing(tmp_path: Path) -> None:
+def test_row_20_file_that_is_cut_or_changed_after_loading_changes_nothing(tmp_path: Path) -> None:
     """It was read into memory once: no mapping of the file that a truncation could turn into a crash."""
     quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
     compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")

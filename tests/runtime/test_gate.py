@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hostile import field, nested_ifs, outside, varint
 from onnx import TensorProto, helper, numpy_helper
 from programs import write_lstm
 from tidegate.quant import quantize
@@ -47,32 +48,11 @@ def refused(path: Path, match: str) -> None:
     assert sorted(file.suffixes for file in path.parent.glob(f"{path.stem}.*")) == [[".onnx"]]
 
 
-# ---- rows of numbers, not messages: files are written byte by byte, for no library makes them ----
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def field(number: int, content: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def nested_ifs(depth: int) -> bytes:
-    """Return a model of `If` in `If`; every level costs some bytes."""
-    graph = field(1, field(4, b"Neg") + field(3, b"innermost"))
-    for level in range(depth):
-        branch = field(5, field(1, b"then_branch") + field(6, graph))
-        graph = field(1, field(4, b"If") + field(3, b"If%d" % level) + branch)
-    return field(7, graph)
+# ---- what lies in what ----
 
 
 @pytest.mark.parametrize("depth", [9, 10, 100, 1000, 3000])
-def test_bomb_of_nested_ifs_is_refused_before_any_parser_runs(tmp_path: Path, depth: int) -> None:
+def test_row_17_bomb_of_nested_ifs_is_refused_before_any_parser_runs(tmp_path: Path, depth: int) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(nested_ifs(depth))
     refused(path, rf"graphs inside graphs more than 8 deep, down to node 'If{depth - 9}'")
@@ -125,14 +105,8 @@ def test_truncated_onnx_file_is_refused(tmp_path: Path, cut: int) -> None:
 # ---- tensors ----
 
 
-def outside(location: str) -> TensorProto:
-    tensor = TensorProto(name="W", data_type=TensorProto.FLOAT, dims=[1, 32, 6], data_location=TensorProto.EXTERNAL)
-    tensor.external_data.add(key="location", value=location)
-    return tensor
-
-
 @pytest.mark.parametrize("how", ["plain", "parent", "absolute", "symlink", "hard link", "no location", "undeclared"])
-def test_data_outside_the_file_is_refused_however_it_is_named(tmp_path: Path, how: str) -> None:
+def test_row_14_data_outside_the_file_is_refused_however_it_is_named(tmp_path: Path, how: str) -> None:
     folder = tmp_path / "models"
     folder.mkdir()
     secret = tmp_path / "secret"
@@ -187,7 +161,7 @@ def test_functions_of_the_file_are_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["__class__", "__init__", "hidden_sizes", ""])
-def test_unknown_attribute_is_refused_by_the_name_of_its_node(tmp_path: Path, name: str) -> None:
+def test_row_15_unknown_attribute_is_refused_by_the_name_of_its_node(tmp_path: Path, name: str) -> None:
     model = lstm_model(tmp_path)
     model.graph.node[0].attribute.append(helper.make_attribute(name, 1))
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
@@ -237,7 +211,7 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "plan", b"TIDEGATE" + struct.pack("<IIQQQQQ", 2, 0, 0, 0, 0, 0, 2**62) + b"\xff" * 4096
 
 
-def test_tiny_files_that_ask_for_huge_memory_are_refused_under_a_limit_of_memory(tmp_path: Path) -> None:
+def test_row_18_tiny_files_that_ask_for_huge_memory_are_refused_under_a_limit_of_memory(tmp_path: Path) -> None:
     names = []
     for name, data in bombs():
         (tmp_path / f"{name}.onnx").write_bytes(data)
@@ -278,7 +252,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_file_that_is_accepted_loads_and_runs_alike_on_both_backends(tmp_path: Path, seed: int) -> None:
+def test_row_19_file_that_is_accepted_loads_and_runs_alike_on_both_backends(tmp_path: Path, seed: int) -> None:
     pytest.importorskip("onnxruntime")
     quantize(write_lstm(tmp_path / "m.onnx", 3, 2), tmp_path / "good.onnx")
     data, rng = (tmp_path / "good.onnx").read_bytes(), np.random.default_rng(seed)

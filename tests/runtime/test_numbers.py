@@ -36,7 +36,7 @@ def largest_rows(columns: int, weight_bits: int) -> Matrix:
 # 16-bit codes reach 32639, so 518 inputs fit with 8-bit weights and 9399 with 4-bit ones; one more takes a bit.
 @pytest.mark.parametrize("isa", _kernels.variants())
 @pytest.mark.parametrize(("weight_bits", "columns"), [(8, 518), (8, 519), (4, 9399), (4, 9400)])
-def test_sums_at_the_limit_of_int32_are_exact_on_every_instruction_set(
+def test_row_7_sums_at_the_limit_of_int32_are_exact_on_every_instruction_set(
     isa: str, weight_bits: int, columns: int
 ) -> None:
     """The worst that a sum can be, of one sign; instructions that saturate pairs at 16 bits would show as well."""
@@ -88,7 +88,7 @@ def exact(layer: Lstm, frames: Array) -> Iterator[Array]:
         yield h
 
 
-def test_long_stream_does_not_drift_from_float64() -> None:
+def test_row_6_long_stream_does_not_drift_from_float64() -> None:
     """The error of h in each decade of steps: that of the last is at most 1.1 times that of steps 1,000 to 10,000."""
     rng = np.random.default_rng(0)
     layer = lstm(rng, 8, 16)
@@ -105,7 +105,7 @@ def test_long_stream_does_not_drift_from_float64() -> None:
 
 
 @pytest.mark.parametrize("isa", _kernels.variants())
-def test_cell_state_that_grows_without_bound_stays_exact(isa: str) -> None:
+def test_row_5_cell_state_that_grows_without_bound_stays_exact(isa: str) -> None:
     """All gates open: c gains almost 1 a step, which an integer of 8 or 16 bits could not hold."""
     hidden, steps = 3, 5000
     zeros = Matrix(
@@ -128,7 +128,7 @@ def test_cell_state_that_grows_without_bound_stays_exact(isa: str) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
-def test_one_bad_value_at_any_place_does_not_poison_the_state(value: float) -> None:
+def test_row_1_one_bad_value_at_any_place_does_not_poison_the_state(value: float) -> None:
     rng = np.random.default_rng(1)
     plan = plan_of(lstm(rng, 3, 4), width=3)[1]
     stream, alone = NativeModel(plan).stream(), NativeModel(plan).stream()

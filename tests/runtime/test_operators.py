@@ -45,7 +45,7 @@ def equal_where_defined(op: FloatOperator, x: Floats) -> None:
 
 
 @pytest.mark.parametrize("function", MAPS)
-def test_function_of_one_value_at_every_magnitude(function: str) -> None:
+def test_row_2_function_of_one_value_at_every_magnitude(function: str) -> None:
     equal_where_defined(Map((0,), function, (0.5, 0.25)[: NUMBERS.get(function, 0)]), magnitudes(0, ALL_WIDTHS))
 
 

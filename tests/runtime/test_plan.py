@@ -189,7 +189,7 @@ def test_each_field_of_the_other_cells_is_checked_by_name(offset: int, value: in
 @pytest.mark.parametrize(
     ("value", "field"), [(np.nan, "w.scales"), (-1.0, "w.scales"), (2.0**41, "w.scales"), (0.0, "w.scales")]
 )
-def test_scales_that_cannot_be_are_refused(value: float, field: str) -> None:
+def test_row_12_scales_that_cannot_be_are_refused(value: float, field: str) -> None:
     plan = bytearray(small_plan())
     (scales,) = struct.unpack_from("<Q", plan, at_op(0, 48 + 8))
     plan[scales : scales + 4] = struct.pack("<f", value)
@@ -197,7 +197,7 @@ def test_scales_that_cannot_be_are_refused(value: float, field: str) -> None:
         NativeModel(seal(plan))
 
 
-def test_weight_code_minus_128_is_refused() -> None:
+def test_row_8_weight_code_minus_128_is_refused() -> None:
     plan = bytearray(small_plan())
     (codes,) = struct.unpack_from("<Q", plan, at_op(0, 48))
     plan[codes] = 0x80

@@ -1,0 +1,107 @@
+"""Hostile ONNX files, and what they are written of byte by byte, for no library makes them."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+from programs import write_lstm
+from tidegate.runtime.plan import seal
+
+
+def varint(value: int) -> bytes:
+    """Return a number as protobuf writes it."""
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def field(number: int, content: bytes) -> bytes:
+    """Return a field of a message."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def nested_ifs(depth: int) -> bytes:
+    """Return a model of `If` in `If`; every level costs some bytes."""
+    graph = field(1, field(4, b"Neg") + field(3, b"innermost"))
+    for level in range(depth):
+        branch = field(5, field(1, b"then_branch") + field(6, graph))
+        graph = field(1, field(4, b"If") + field(3, b"If%d" % level) + branch)
+    return field(7, graph)
+
+
+def many_nodes(count: int) -> bytes:
+    """Return a model of so many nodes."""
+    return field(7, field(1, field(4, b"Neg") + field(1, b"x") + field(2, b"y")) * count)
+
+
+def outside(location: str) -> TensorProto:
+    """Return a tensor whose data lies in another file."""
+    tensor = TensorProto(name="W", data_type=TensorProto.FLOAT, dims=[1, 32, 6], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=location)
+    return tensor
+
+
+# ---- files of every kind; each function makes one at a path, beside which there is `good.onnx` and `good.tide` ----
+
+
+def _model_of(location: str) -> Callable[[Path], object]:
+    """A file whose weights lie elsewhere; what is named is there, by a symlink and a hard link too."""
+
+    def make(path: Path) -> None:
+        secret = path.parent.parent / "secret"
+        secret.write_bytes(bytes(4 * 192))
+        (path.parent / "soft").symlink_to(secret)
+        os.link(secret, path.parent / "hard")
+        model = onnx.load(write_lstm(path.parent / "inside.onnx"))
+        kept = [one for one in model.graph.initializer if one.name != "W"]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend([outside(location), *kept])
+        path.write_bytes(model.SerializeToString())
+
+    return make
+
+
+def _plan_with(at: int, value: int) -> Callable[[Path], object]:
+    """A plan with one byte changed and the hash that it should have."""
+
+    def make(path: Path) -> None:
+        plan = bytearray((path.parent / "good.tide").read_bytes())
+        plan[at] = value
+        path.write_bytes(seal(plan))
+
+    return make
+
+
+def _cut(name: str) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes((path.parent / name).read_bytes()[:-40])
+
+
+def _altered(path: Path) -> None:
+    plan = bytearray((path.parent / "good.tide").read_bytes())
+    plan[-1] ^= 1
+    path.write_bytes(plan)
+
+
+HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "nested ifs": (lambda path: path.write_bytes(nested_ifs(3000)), "graphs inside graphs more than 8 deep"),
+    "nodes": (lambda path: path.write_bytes(many_nodes(100_000)), "more than 10000 nodes"),
+    "parent folder": (_model_of("../secret"), "'W' keeps its data in another file"),
+    "symlink": (_model_of("soft"), "'W' keeps its data in another file"),
+    "hard link": (_model_of("hard"), "'W' keeps its data in another file"),
+    "truncated": (_cut("good.onnx"), "not an ONNX file"),
+    "truncated plan": (_cut("good.tide"), "plan: size is"),
+    "altered plan": (_altered, "plan: hash is"),
+    "plan of another version": (_plan_with(8, 3), "plan: version is 3, wanted 2; the file is damaged or of another"),
+    "plan with another width": (_plan_with(66, 1), "plan: input width is"),
+    "random bytes": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(5000)), "not an ONNX file"),
+    "empty": (lambda path: path.write_bytes(b""), "not an ONNX file"),
+    "folder": (Path.mkdir, "not a regular file"),
+    "pipe": (os.mkfifo, "not a regular file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+}
+"""What a file is by its name: how it is made, and what its refusal says."""
