@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from .optional import need
 from .projection import write_projections
 from .proof import Check, Proof, Runner
 from .recurrent import checked_nodes
+from .whole import WholeSequenceError, reads_other_frames, refuse_lost_frames, whole_refused
 
 if TYPE_CHECKING:
     import torch
@@ -119,10 +121,15 @@ def export_model(
     with subject.evaluating():
         subject.try_example()
         with _remarks_of(subject):
-            draft = _draft(subject, _trace(subject), sample_rate, hop, blocks)
-            data = draft.model.SerializeToString()
-            proof = Proof(Runner(data, draft.contract), draft.original, subject.example, tolerance, own=draft.own)
-            checks = proof.run()
+            traced = _trace(subject)
+            later = partial(subject.sees_later_frames, traced.axes.time)
+            with whole_refused(
+                traced.model, traced.dims, traced.axes, traced.convolutions, subject.example, inside=later
+            ):
+                draft = _draft(subject, traced, sample_rate, hop, blocks)
+                data = draft.model.SerializeToString()
+                proof = Proof(Runner(data, draft.contract), draft.original, subject.example, tolerance, own=draft.own)
+                checks = proof.run()
     write_atomic(target, data)
     return ExportReport(target, len(data), draft.contract, checks, subject.exporter, draft.folded)
 
@@ -164,7 +171,7 @@ def _remarks_of(subject: "Subject") -> Iterator[None]:
     """Add to an error what torch remarked on the module's own lines: often the cause stands there."""
     try:
         yield
-    except (ExportError, ContractError) as error:
+    except (ExportError, ContractError, WholeSequenceError) as error:
         if not subject.remarks:
             raise
         raise type(error)(f"{error}; torch remarked at {'; at '.join(subject.remarks[:3])}") from error
@@ -192,13 +199,18 @@ class _Traced:
 def _trace(subject: "Subject") -> _Traced:
     """Translate the module with its time and batch axes free, trying layouts until its cells run along one."""
     usual, *others = _layouts(subject.example)
+    refusals: list[TidegateError] = []
     try:
         return _translated(subject, usual)
-    except ContractError as error:
-        for free in others:
-            with suppress(TidegateError):
-                return _translated(subject, free)
-        raise error from None  # that of the usual layout
+    except (ContractError, WholeSequenceError) as error:
+        refusals.append(error)
+    for free in others:
+        try:
+            return _translated(subject, free)
+        except TidegateError as error:
+            refusals.append(error)
+    # One that names an operator, or that of the usual layout.
+    raise next((error for error in refusals if isinstance(error, WholeSequenceError)), refusals[0])
 
 
 def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
@@ -217,7 +229,13 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     split_directions(model, starts)
     dims = trace_dims(model, free)
     convolutions = causal_convolutions(model, dims)
-    axes = find_axes(model, dims)
+    try:
+        axes = find_axes(model, dims)
+    except ContractError:
+        # In a layout that is a guess, an operator over features would look like one over time.
+        if free == _layouts(subject.example)[0] or reads_other_frames(model, dims):
+            refuse_lost_frames(model, dims)
+        raise
     _check_batch(subject, axes)
     return _Traced(model, dims, axes, convolutions, starts)
 

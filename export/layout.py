@@ -9,6 +9,7 @@ from ..runtime.contract import Port
 from ..runtime.errors import ContractError
 from .axes import Axes, Dims, find_axes, output_ports, set_dims, shape_of, signal_input, trace_dims
 from .rows import reads_rows
+from .whole import reads_other_frames, refuse_lost_frames
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ def find_layout(model: onnx.ModelProto, *, free_batch: bool = True) -> Layout | 
 
     Raises:
         ContractError: The recurrent layers run along no axis of the signal.
+        WholeSequenceError: An operator before them is the cause.
     """
     source = signal_input(model)
     declared = shape_of(source)
-    refusals: list[ContractError] = []
+    refusals: list[tuple[ContractError, onnx.ModelProto, dict[str, Dims]]] = []
     rows = False
     for free in _candidates(len(declared), ids=source.type.tensor_type.elem_type != onnx.TensorProto.FLOAT):
         if len(free) > 1 and not free_batch:
@@ -76,14 +78,17 @@ def find_layout(model: onnx.ModelProto, *, free_batch: bool = True) -> Layout | 
         try:
             axes = find_axes(sized, traced)
         except ContractError as error:
-            refusals.append(error)
+            refusals.append((error, sized, traced))
             continue
         if axes.batch is None and len(free) > 1:
             continue  # the graph fixes its batch: what follows from a free one is not to be trusted
         return Layout(axes, traced, _streams(axes, free, dims))
     if rows:
         return None
-    raise refusals[0]  # of the usual layout
+    for i, (_, sized, traced) in enumerate(refusals):
+        if i == 0 or reads_other_frames(sized, traced):
+            refuse_lost_frames(sized, traced)
+    raise refusals[0][0]  # of the usual layout
 
 
 def _candidates(rank: int, *, ids: bool) -> Iterator[tuple[int, ...]]:

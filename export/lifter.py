@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from operator import index
 
@@ -17,7 +17,7 @@ from ..runtime.files import write_atomic
 from ..runtime.graph import Graph, attributes, label
 from ..runtime.model import naming
 from ..runtime.stages import looking_ahead
-from .axes import Dims, set_dims, settled_values, shape_of, text
+from .axes import Dims, set_dims, settled_values, shape_of, signal_input, text
 from .branches import bind_inputs, check_nesting, open_branches
 from .convolutions import ahead_of, causal_convolutions, lift_tails
 from .editing import drop_identities, remove_dead, rename
@@ -34,6 +34,7 @@ from .recurrent import checked_nodes, name_nodes
 from .rows import keep_context, run_along_rows
 from .signals import noise
 from .vendor import Vendor
+from .whole import whole_refused
 
 FRAMES, STREAMS = 20, 2  # of the proof's data, where the file leaves them open
 ACTIVATION_ERROR = 0.1  # 8-bit activations with one scale a run, as onnxruntime has them; seen: 0.013
@@ -98,14 +99,17 @@ def lift(
     path = writable(target)
     with _naming(source):
         opened = _open(Graph.load(source).model, values or {}, states, _Frame(frame, context))
-        draft = _lift(opened)
-        rate = None if sample_rate is None else float(sample_rate)
-        contract = replace(draft.contract, sample_rate=rate, hop=None if hop is None else index(hop))
-        Contract.from_json(contract.to_json())  # refuses rates that are not positive
-        Graph(draft.model).set_metadata(METADATA_KEY, contract.to_json())
-        check_model(draft.model)
-        data = draft.model.SerializeToString()
-        checks, measured = _prove(opened, draft, Runner(data, contract), tolerance)
+        bare = _bare(opened.model, opened.roles.held)
+        layout = _layout(bare, opened.roles.held)
+        with _whole_refused(bare, layout):
+            draft = _lift(opened, bare, layout)
+            rate = None if sample_rate is None else float(sample_rate)
+            contract = replace(draft.contract, sample_rate=rate, hop=None if hop is None else index(hop))
+            Contract.from_json(contract.to_json())  # refuses rates that are not positive
+            Graph(draft.model).set_metadata(METADATA_KEY, contract.to_json())
+            check_model(draft.model)
+            data = draft.model.SerializeToString()
+            checks, measured = _prove(opened, draft, Runner(data, contract), tolerance)
     write_atomic(path, data)
     made_by = f"lifted from {os.fspath(source)}"
     return LiftReport(path, len(data), contract, checks, made_by, draft.folded, (*opened.done, *draft.done, *measured))
@@ -244,10 +248,8 @@ class _Draft:
     single: tuple[str, ...]
 
 
-def _lift(opened: _Opened) -> _Draft:
-    """Lift the states of an opened file and write its contract."""
-    model, name, held = opened.model, opened.roles.signal, opened.roles.held
-    bare = _bare(model, held)
+def _layout(bare: onnx.ModelProto, held: Sequence[Held]) -> Layout | None:
+    """Return how a file without its states lays out its frames; None if it takes one a run."""
     for node in checked_nodes(Graph(bare)):
         direction = attributes(node).get("direction", "forward")
         if direction != "forward":
@@ -255,7 +257,21 @@ def _lift(opened: _Opened) -> _Draft:
                 f"{label(node)}: direction = {direction!r}, wanted 'forward'; export the module itself, "
                 "`tidegate export` streams both directions"
             )
-    layout = find_layout(bare, free_batch=all("batch" in known.state.shape for known in held))
+    return find_layout(bare, free_batch=all("batch" in known.state.shape for known in held))
+
+
+def _whole_refused(bare: onnx.ModelProto, layout: Layout | None) -> AbstractContextManager[None]:
+    """Name the operator that needs the whole sequence, where what happens inside fails for it."""
+    if layout is None:
+        return nullcontext()
+    source = Port(signal_input(bare).name, layout.axes.time, layout.axes.batch)
+    example = noise(bare, source, FRAMES, STREAMS)
+    return whole_refused(bare, layout.dims, layout.axes, causal_convolutions(bare, layout.dims), example)
+
+
+def _lift(opened: _Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draft:
+    """Lift the states of an opened file and write its contract."""
+    model, name, held = opened.model, opened.roles.signal, opened.roles.held
     unplug(model, held)
     rows = layout is None
     if layout is None:

@@ -8,7 +8,7 @@ import inspect
 import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..runtime.errors import ExportError, UnsupportedError
 from .axes import Axes
 from .torch_cells import marking_cells
 from .torch_inputs import OtherInputs, Sizes, split_example
+from .torch_places import place_of, sees_later_frames
 from .torch_projection import marking_projections
 
 Array = npt.NDArray[Any]
@@ -143,11 +144,11 @@ class Subject:
             ExportError: torch cannot trace or translate it.
         """
         buffer = io.BytesIO()
-        with _listening() as heard, _quiet_translator(), marking_projections(), marking_cells():
+        with _listening() as heard, _quiet_translator(), _attention_in_parts(), marking_projections(), marking_cells():
             try:
                 self._export(buffer, free)
             except Exception as error:
-                seen = f"{type(self.module).__name__}: {_first_line(error)}"
+                seen = f"{type(self.module).__name__}: {_first_line(error)}{self._place(free, error)}"
                 raise ExportError(f"torch cannot export {seen}{self._hint(free)}") from error
         self.remarks = list(dict.fromkeys(filter(None, map(_own_line, heard))))
         return onnx.load_from_string(buffer.getvalue())
@@ -155,10 +156,9 @@ class Subject:
     def _export(self, buffer: io.BytesIO, free: Sequence[int]) -> None:
         # dynamo=False: measured on torch 2.13, 0.03-0.2 s a model against 10 s, and the newer exporter fixed
         # the time axis at the example's length when batch_first=False.
-        device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
         torch.onnx.export(
             self.module,
-            (self._shown(free).to(device), *_on(device, self.others.arguments())),
+            self._arguments(free),
             buffer,  # type: ignore[arg-type] # typed as a path, but any file object is written
             dynamo=False,
             opset_version=OPSET,
@@ -166,6 +166,27 @@ class Subject:
             output_names=self._output_names,
             dynamic_axes={self.input_name: {axis: f"axis{axis}" for axis in free}},
         )
+
+    def _arguments(self, free: Sequence[int]) -> tuple[Any, ...]:
+        """Return what is traced."""
+        device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        return (self._shown(free).to(device), *_on(device, self.others.arguments()))
+
+    def _place(self, free: Sequence[int], error: Exception) -> str:
+        """Return where torch's exporter stopped."""
+        place = place_of(self.module, self._arguments(free), error)
+        later = "" if place else self.sees_later_frames(1 if self._batch_first() else 0)
+        return place or (later and f"; {later} answers by later frames, which no stream has yet")
+
+    def _batch_first(self) -> bool:
+        layers = [child for child in self.module.modules() if isinstance(child, nn.RNNBase)]
+        return self.example.ndim > 1 and any(layer.batch_first for layer in layers)
+
+    def sees_later_frames(self, time: int) -> str:
+        """Return the submodule by which answers depend on later frames, as messages name it; or nothing."""
+        with suppress(Exception):  # whatever a module does: the error that led here says what there is
+            return sees_later_frames(self.module, lambda x: self.answers(x.numpy()), self._tensor, time) or ""
+        return ""
 
     def _hint(self, free: Sequence[int]) -> str:
         """Return what may be the cause of a failure of torch's."""
@@ -298,6 +319,17 @@ def _listening() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         yield heard
+
+
+@contextmanager
+def _attention_in_parts() -> Iterator[None]:
+    """Let nn.MultiheadAttention and nn.TransformerEncoderLayer run their parts: their fast path has no ONNX form."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 @contextmanager

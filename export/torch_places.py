@@ -1,0 +1,111 @@
+"""Where in a module an export stops: the submodule and the line that call what cannot be exported."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def place_of(module: nn.Module, arguments: Any, error: Exception) -> str:  # noqa: ANN401  what the forward takes
+    """Return where an operator that an error of torch's exporter names is called, as messages say it; or nothing."""
+    kind = re.search(r"aten::\w+", str(error))
+    if kind is None:
+        return _without_statistics(module) if "batch_size" in str(error) else ""
+    with suppress(Exception):  # a second trace may fail in its own way; then the first error says what there is
+        graph = torch.jit.trace(module, arguments, check_trace=False, strict=False).inlined_graph  # type: ignore[no-untyped-call]
+        for node in graph.findAllNodes(kind.group()):
+            path = node.scopeName().rpartition("/")[2].removeprefix("__module").lstrip(".")
+            inside = f", which module {path!r} calls" if path else ", which the forward calls"
+            way_out = "along time only recurrent layers and convolutions can be streamed"
+            return f"{inside}{_line(node.sourceRange())}; {way_out}"
+    return ""
+
+
+def _without_statistics(module: nn.Module) -> str:
+    """Name a batch norm that has none of its own."""
+    for path, child in module.named_modules():
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) and child.running_mean is None:
+            return (
+                f"; module {path!r} ({type(child).__name__}) has no running statistics and normalizes over all frames "
+                "and streams that it is given, wanted them: train it with track_running_stats=True"
+            )
+    return ""
+
+
+def _line(source: str) -> str:
+    """Return the innermost line of the user's own code."""
+    for file, line in re.findall(r"^(.+)\((\d+)\): ", source, re.MULTILINE):
+        if Path(torch.__file__).parent not in Path(file).parents:
+            return f" at {Path(file).name}:{line}"
+    return ""
+
+
+# ---- the module that sees later frames ----
+
+
+def sees_later_frames(module: nn.Module, run: Callable[[Tensor], object], x: Tensor, time: int) -> str | None:
+    """Return the innermost submodule by which an answer first depends on later frames, by its path and class.
+
+    The module is run on a signal, and on one whose second half is another: of what each submodule gives, the first half
+    of the frames must not change, as long as that of what it reads does not. Backward directions may.
+
+    Args:
+        module: The module.
+        run: Runs it on a signal.
+        x: A signal.
+        time: Its axis of frames.
+    """
+    frames = x.size(time)
+    first, second = x, x.clone()
+    half = [slice(None)] * time + [slice(frames // 2, None)]
+    second[tuple(half)] = x.flip(time)[tuple(half)]
+    calls = [list(_calls(module, run, signal)) for signal in (first, second)]
+    for (path, child, read, made), (_, _, other_read, other_made) in zip(*calls, strict=False):
+        if getattr(child, "bidirectional", False):
+            continue
+        if _same(read, other_read, frames) and not _same(made, other_made, frames):
+            return f"module {path!r} ({type(child).__name__})" if path else None
+    return None
+
+
+_Call = tuple[str, nn.Module, list[Tensor], list[Tensor]]
+
+
+def _calls(module: nn.Module, run: Callable[[Tensor], object], x: Tensor) -> Iterator[_Call]:
+    """Yield the calls of submodules, the inner before the outer: path, module, what it reads, what it gives."""
+    found: list[_Call] = []
+
+    def note(path: str) -> Any:  # noqa: ANN401  torch's type of a hook is a protocol of many forms
+        def hook(child: nn.Module, read: object, named: dict[str, object], made: object) -> None:
+            found.append((path, child, [t.clone() for t in _tensors((read, *named.values()))], list(_tensors(made))))
+
+        return hook
+
+    handles = [child.register_forward_hook(note(path), with_kwargs=True) for path, child in module.named_modules()]
+    try:
+        run(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    yield from found
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    for item in value if isinstance(value, tuple | list) else ():
+        yield from _tensors(item)
+
+
+def _same(first: Sequence[Tensor], second: Sequence[Tensor], frames: int) -> bool:
+    """Return whether the first half of the frames is the same, of those tensors that have an axis of frames."""
+    for a, b in zip(first, second, strict=True):
+        if a.shape == b.shape and frames in a.shape:
+            time = list(a.shape).index(frames)
+            if not torch.allclose(a.narrow(time, 0, frames // 2), b.narrow(time, 0, frames // 2), equal_nan=True):
+                return False
+    return True
