@@ -324,11 +324,12 @@ def streams_line(case: str, bits: int, rows: int, times: dict[str, float]) -> li
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tidegate.benchmarks.bounds", description=__doc__)
-    parser.add_argument("--cases", default=",".join(lstms.CASES), metavar="A,B", help="sizes (default: all)")
     parser.add_argument("--isa", metavar="NAME", help="variant of the engine (default: the best)")
-    parser.add_argument("--cells", action="store_true", help="one layer of each recurrent cell instead")
-    parser.add_argument("--whole", action="store_true", help="whole small nets instead")
-    parser.add_argument("--streams", action="store_true", help="8 to 64 streams in one step instead")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--cases", default=",".join(lstms.CASES), metavar="A,B", help="sizes (default: all)")
+    what.add_argument("--cells", action="store_true", help="one layer of each recurrent cell instead")
+    what.add_argument("--whole", action="store_true", help="whole small nets instead")
+    what.add_argument("--streams", action="store_true", help="8 to 64 streams in one step instead")
     options = parser.parse_args(arguments)
     try:
         if options.whole:

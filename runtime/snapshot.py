@@ -16,7 +16,7 @@ VERSION = 2
 ONNXRUNTIME = 2
 HEADER = struct.Struct("<8sII32sQ32sQQQ")
 HASHED_FROM = 48  # the hash is that of all bytes from here on
-DAMAGED = "it is damaged or of another version, take it again"
+DAMAGED = "it is damaged, take it again"
 
 
 class Header(NamedTuple):
@@ -72,7 +72,7 @@ def unpack(data: bytes, model: bytes, initial: Callable[..., Mapping[str, Array]
         _check("size", len(data), _size(initial(0, finished=False)))
     header = Header(*HEADER.unpack_from(data))
     _check("magic", header.magic, MAGIC)
-    _check("version", header.version, VERSION)
+    _check("version", header.version, VERSION, "it is of another version of the format, take it again")
     _check("size", len(data), header.size)
     _check("hash", header.hash.hex(), hash_of(memoryview(data)[HASHED_FROM:]).hex())
     _check("backend", header.backend, ONNXRUNTIME, "it was taken on another backend, restore it there")

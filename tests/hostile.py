@@ -96,7 +96,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (_cut("good.onnx"), "not an ONNX file"),
     "truncated plan": (_cut("good.tide"), "plan: size is"),
     "altered plan": (_altered, "plan: hash is"),
-    "plan of another version": (_plan_with(8, 3), "plan: version is 3, wanted 2; the file is damaged or of another"),
+    "plan of another version": (_plan_with(8, 3), "plan: version is 3, wanted 2; it is of another version"),
     "plan with another width": (_plan_with(66, 1), "plan: input width is"),
     "random bytes": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(5000)), "not an ONNX file"),
     "empty": (lambda path: path.write_bytes(b""), "not an ONNX file"),

@@ -142,7 +142,7 @@ def at_op(op: int, offset: int) -> int:
 @pytest.mark.parametrize(
     ("offset", "value", "message"),
     [
-        (8, 3, "plan: version is 3, wanted 2; the file is damaged or of another version, compile it again"),
+        (8, 3, "plan: version is 3, wanted 2; it is of another version of the format, compile it again"),
         (12, 1, "plan: flags is 1, wanted 0"),
         (56, 0, "plan: operations is 0, wanted 1"),
         (64, 99999, "plan: input width is 99999, wanted 16384"),

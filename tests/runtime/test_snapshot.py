@@ -97,6 +97,13 @@ def test_layout_is_that_of_the_document() -> None:
     assert saved[112:] == states
 
 
+def test_snapshot_of_two_layers_of_128_takes_two_kilobytes() -> None:
+    rng = np.random.default_rng(0)
+    layers = lstm(rng, 0, (40, 128), Reading.FRAME, 16), lstm(rng, 1, (128, 128), Reading.HIDDEN, 16)
+    program = Program(40, layers, (("y", 2),))
+    assert len(stream_of(compile_program(program, contract_of(program))).snapshot()) == 2160
+
+
 def test_another_process_goes_on(tmp_path: Path) -> None:
     quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
     stream = load(tmp_path / "m.int8.onnx").stream()
@@ -297,7 +304,7 @@ def test_row_28_state_that_cannot_be_is_refused_under_a_repaired_hash(
     ("at", "value", "message"),
     [
         (0, b"X", "magic is"),
-        (8, b"\3", "version is 3, wanted 2; it is damaged or of another version"),
+        (8, b"\3", "version is 3, wanted 2; it is of another version of the format, take it again"),
         (12, b"\2", "backend is 2, wanted 1; it was taken on another backend"),
         (48, b"\1", "size is"),
         (56, b"any", "model is .* it was taken of another plan"),

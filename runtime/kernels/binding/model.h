@@ -63,7 +63,8 @@ inline const tide_variant *find_variant(const std::string &name) {
 inline std::string describe_plan(const tide_fault &fault) {
   std::string where = fault.op == TIDE_NO_OP ? "plan" : "plan, operation " + std::to_string(fault.op);
   return where + ": " + fault.field + " is " + std::to_string(fault.seen) + ", wanted " + std::to_string(fault.wanted) +
-         "; the file is damaged or of another version, compile it again";
+         (fault.field == std::string("version") ? "; it is of another version of the format, compile it again"
+                                                : "; the file is damaged, compile it again");
 }
 
 // Bytes of a model and of a stream, features, floats of each output and state vector; for a variant that packs weights
@@ -190,7 +191,8 @@ inline std::string describe_snapshot(const tide_fault &fault) {
   }
   const char *way_out = field == "model"     ? "it was taken of another plan, restore it there"
                         : field == "backend" ? "it was taken on another backend, restore it there"
-                                             : "it is damaged or of another version, take it again";
+                        : field == "version" ? "it is of another version of the format, take it again"
+                                             : "it is damaged, take it again";
   return "snapshot: " + field + " is " + std::to_string(fault.seen) + ", wanted " + std::to_string(fault.wanted) +
          "; " + way_out + "; stream unchanged";
 }
