@@ -252,6 +252,15 @@ def test_damaged_plan_file_is_refused_by_load(tmp_path: Path) -> None:
         load(tmp_path / "cut.tide")
 
 
+def test_frames_ahead_that_never_come_cost_no_time_each() -> None:
+    """A lookahead of half a million frames, of which a stream has three; read one by one it would take an hour."""
+    frames = 2**19
+    stream = NativeModel(bytes(plan_of(Window((0,), 2, frames, 1, Slot("w.tail", 0), frames), width=1))).stream()
+    chunk = np.array([[1], [2], [3]], np.float32)
+    assert stream.push(chunk).shape == (0, 2)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(stream.finish(), np.hstack([chunk, np.zeros_like(chunk)]))
+
+
 # ---- the text, which the engine itself does not read ----
 
 

@@ -50,24 +50,29 @@ static float value_at(const model_op *op, const float *tail, const float *x, siz
   return x ? x[(at - carried) * channels + channel] : 0.0f;
 }
 
+/* The tail moves on by so many frames. */
+static void advance(const model_op *op, float *tail, const float *x, size_t frames) {
+  const size_t carried = (size_t)reach(op->counts);
+  for (size_t i = 0; i < op->in_widths[0]; i++) {
+    for (size_t k = 0; k < carried; k++) tail[i * carried + k] = value_at(op, tail, x, i, frames + k);
+  }
+}
+
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
                float *out) {
   (void)scratch;
-  float *tail = state->floats;
-  const size_t kernel = op->counts[KERNEL], dilation = op->counts[DILATION], carried = (size_t)reach(op->counts);
+  const size_t kernel = op->counts[KERNEL], dilation = op->counts[DILATION];
   for (size_t t = 0; t < frames; t++) {
     for (size_t i = 0; i < op->width; i++) {
-      out[t * op->width + i] = value_at(op, tail, in[0], i / kernel, t + i % kernel * dilation);
+      out[t * op->width + i] = value_at(op, state->floats, in[0], i / kernel, t + i % kernel * dilation);
     }
   }
-  for (size_t i = 0; i < op->in_widths[0]; i++) {
-    for (size_t k = 0; k < carried; k++) tail[i * carried + k] = value_at(op, tail, in[0], i, frames + k);
-  }
+  advance(op, state->floats, in[0], frames);
   return 1;
 }
 
-/* Frames that it has read, with the zeros behind the stream. Those are read one by one, so the first comes after all
- * frames, and each later one after another answer. */
+/* Frames that it has read, with the zeros behind the stream: those up to its first answer at once, then one for each
+ * later answer. */
 static uint64_t position(const model_op *op, const op_state *state) {
   const uint64_t answered = state->made ? state->made + op->counts[LOOKAHEAD] : 0;
   return answered > state->read ? answered : state->read;
@@ -91,6 +96,9 @@ static int flow(const model_op *op, const op_scratch *scratch, op_state *state, 
   const uint64_t all = state->read + flow->rows[0];
   for (uint64_t at = before + flow->rows[0]; flow->made < scratch->variant->block && state->made + flow->made < all;
        at++) {
+    const uint64_t unanswered = op->counts[LOOKAHEAD] > at ? op->counts[LOOKAHEAD] - at : 0;
+    if (unanswered) advance(op, state->floats, NULL, unanswered); /* at once: there may be a million */
+    at += unanswered;
     read_frames(op, scratch, state, NULL, 1, at, flow);
   }
   flow->more = state->made + flow->made < all;
