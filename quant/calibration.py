@@ -9,11 +9,13 @@ import numpy as np
 from ..runtime.arrays import Floats
 from ..runtime.contract import Contract
 from ..runtime.errors import QuantizationError
+from ..runtime.integers import Exponents
 from ..runtime.operators.matrix import FLOAT
 from ..runtime.precision import Precision
 from ..runtime.program import Program
 from .assembly import Place, Rounded, Rounding, places_of, quantized, round_program
 from .compensation import DAMPING
+from .exponents import exponents_of
 from .judging import judge_of
 from .mixing import Assignment, Option, bytes_of, frontier, ladder, within
 from .observation import Segment, every_frame, observe
@@ -158,7 +160,14 @@ class Calibration:
             target *= 0.9 * budget.most_error / error
         raise _unmet(budget, assignments, others)
 
+    def exponents(self) -> dict[int, Exponents]:
+        """Return the exponents of what may compute in integers, by its place in the program."""
+        return exponents_of(self.program, self._observed(lambda _: None))
+
     # ---- steps ----
+
+    def _observed(self, seen: Callable[[int], None]) -> list[Segment]:
+        return observe(self.program, self.contract, self.streams, seen)
 
     def _gather(self) -> dict[str, dict[Key, Moments]]:
         methods = [method for method in self.methods if method != NEAREST]
@@ -166,7 +175,7 @@ class Calibration:
             return {}
         steps = self._steps
         seen = steps.phase("observing", self.streams.count)
-        segments = observe(self.program, self.contract, self.streams, seen)
+        segments = self._observed(seen)
         seen = steps.phase("gathering", self.streams.count)
         return gather(self.program, segments, _scales(self.program, segments), methods, seen)
 

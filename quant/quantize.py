@@ -28,6 +28,7 @@ from .assembly import Rounded
 from .biases import add_to_bias
 from .calibration import NEAREST, Budget, Calibrated, Calibration, Progress
 from .choice import DEFAULT, choose, pinned
+from .integers import with_integers
 from .observation import every_frame
 from .report import CalibrationReport, QuantizationReport, WeightRow
 from .rounding import rounded
@@ -35,6 +36,7 @@ from .rows import float_row, row_of
 from .streams import read_streams
 from .weights import RECURRENT, Weight, replace_weight, weights_of
 
+FLOATS, INTEGERS = "float", "integer"  # arithmetic
 SMALLEST_OPSET = 13  # DequantizeLinear by axis
 BLOCKS_OPSET, BLOCKS_IR = 21, 10  # DequantizeLinear of int4, of int16, in blocks
 SLACK = 40  # bytes by which what describes a weight's codes differs between precisions, at most
@@ -50,6 +52,7 @@ def quantize(
     extra: float = Budget.extra,
     max_bytes: int | None = None,
     max_error: float | None = None,
+    arithmetic: str = FLOATS,
     progress: Progress | None = None,
 ) -> QuantizationReport:
     """Quantize the weight matrices of a streaming ONNX file.
@@ -79,6 +82,9 @@ def quantize(
         max_bytes: Most bytes of the file: the best precisions within it, lower or higher than those asked for.
         max_error: Most error of the output on what is held out, relative root mean square: the smallest file that
             meets it.
+        arithmetic: `float`, or `integer`: on tidegate's engine layers whose weights are int8, one scale a row, compute
+            with integers alone (int16 activations and states, gates in fixed point), by scales that calibration
+            streams give; no precision is raised. The report names what computes in floats all the same.
         progress: Is told of the share done.
 
     Returns:
@@ -92,6 +98,7 @@ def quantize(
         FileNotFoundError: There is no such file.
     """
     started = perf_counter()
+    _check_arithmetic(arithmetic, calibration)
     graph = Graph.load(source)
     _check_source(graph, source)
     weights = weights_of(graph)
@@ -101,17 +108,28 @@ def quantize(
         calibrating = _calibration(graph, calibration, method, progress)
         beside = 0 if max_bytes is None else _beside_weights(graph, source, weights, asked)
         budget = Budget(extra, max_bytes, max_error, beside)
-        found = calibrating.choose(weights, asked, pinned(precision, weights), budget)
+        kept = set(asked) if arithmetic == INTEGERS else pinned(precision, weights)
+        found = calibrating.choose(weights, asked, kept, budget)
     elif method not in (None, NEAREST) or max_bytes is not None or max_error is not None:
         raise QuantizationError("method, max_bytes and max_error need calibration: streams of what the model hears")
     graph, rows = _quantized(graph, source, weights, asked, found)
+    in_floats: tuple[str, ...] = ()
+    if calibrating is not None and arithmetic == INTEGERS:
+        graph, in_floats = with_integers(graph, calibrating.exponents())
     data, backend = graph.model.SerializeToString(), _try_out(graph)
     if max_bytes is not None and len(data) > max_bytes:
         raise QuantizationError(f"the file would have {len(data)} bytes, at most {max_bytes} were asked for")
     report = None if calibrating is None or found is None else _judged(calibrating, found, graph, started)
     write_atomic(target, data)
     sizes = Path(source).stat().st_size, len(data)
-    return QuantizationReport(os.fspath(target), *sizes, tuple(rows), backend, report)
+    return QuantizationReport(os.fspath(target), *sizes, tuple(rows), backend, report, arithmetic, in_floats)
+
+
+def _check_arithmetic(arithmetic: str, calibration: Iterable[Array] | None) -> None:
+    if arithmetic not in (FLOATS, INTEGERS):
+        raise QuantizationError(f"arithmetic is {arithmetic!r}, wanted {FLOATS} or {INTEGERS}")
+    if arithmetic == INTEGERS and calibration is None:
+        raise QuantizationError("integer arithmetic needs calibration: streams of what the model hears give its scales")
 
 
 def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:

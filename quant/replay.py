@@ -49,17 +49,29 @@ def _sigmoid(x: Floats) -> Floats:
     return y
 
 
-def _lstm(op: Lstm | LstmProjected, x: Floats, before: Floats, _: Floats, starts: Starts) -> Replay:
+def lstm_cells(op: Lstm | LstmProjected, x: Floats, before: Floats, start: Floats) -> tuple[Floats, ...]:
+    """Return gates i, o, f and the candidate of an LSTM, and c after each frame.
+
+    Args:
+        op: The layer, its matrices in float.
+        x: What it read.
+        before: h before each frame.
+        start: c before the first, `[segments, width]`.
+    """
     sums = x @ op.w.codes.T + before @ op.r.codes.T + op.bias
     units = sums.shape[-1] // 4
-    gates = [_sigmoid(sums[..., k * units : (k + 1) * units]) for k in range(3)]
-    i, o, f = gates
+    i, o, f = (_sigmoid(sums[..., k * units : (k + 1) * units]) for k in range(3))
     candidate = np.tanh(sums[..., 3 * units :])
     added, c = i * candidate, np.empty_like(i)
-    cell = starts[1]
+    cell = start
     for t in range(len(x)):
         cell = f[t] * cell + added[t]
         c[t] = cell
+    return i, o, f, candidate, c
+
+
+def _lstm(op: Lstm | LstmProjected, x: Floats, before: Floats, _: Floats, starts: Starts) -> Replay:
+    i, o, f, candidate, c = lstm_cells(op, x, before, starts[1])
     bounded = np.tanh(c)
     c_before = np.concatenate([starts[1][None], c[:-1]])
     factors = (
@@ -74,7 +86,7 @@ def _lstm(op: Lstm | LstmProjected, x: Floats, before: Floats, _: Floats, starts
         reads["p"] = o * bounded
 
     def back(grad: Floats) -> tuple[Floats, list[Floats]]:
-        into, onto = np.empty_like(sums), np.empty_like(grad)
+        into, onto = np.empty((*i.shape[:-1], 4 * i.shape[-1]), np.float32), np.empty_like(grad)
         h, c = np.zeros_like(before[0]), np.zeros_like(starts[1])
         for t in range(len(x) - 1, -1, -1):
             h = h + grad[t]

@@ -138,6 +138,8 @@ class QuantizationReport:
         weights: A row for each weight matrix.
         backend: What the written file was loaded and run on.
         calibration: What calibration found; None without.
+        arithmetic: float or integer: how tidegate's engine computes what its weights multiply, and its gates.
+        float_operators: With integer arithmetic the nodes that compute in floats all the same, and why.
     """
 
     path: str
@@ -146,6 +148,8 @@ class QuantizationReport:
     weights: tuple[WeightRow, ...]
     backend: str
     calibration: CalibrationReport | None = None
+    arithmetic: str = "float"
+    float_operators: tuple[str, ...] = ()
 
     @property
     def recurrent_float(self) -> tuple[WeightRow, ...]:

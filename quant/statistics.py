@@ -189,8 +189,8 @@ def _batches(program: Program, segments: Sequence[Segment]) -> Iterator[_Batch]:
 
 def _batch(program: Program, segments: Sequence[Segment]) -> _Batch:
     length = len(segments[0].used)
-    used = _stacked([s.used for s in segments], length)
-    values = [_stacked([s.values[v] for s in segments], length) for v in range(len(program.ops) + 1)]
+    used = stacked([s.used for s in segments], length)
+    values = [stacked([s.values[v] for s in segments], length) for v in range(len(program.ops) + 1)]
     replays = {}
     for index, op in enumerate(program.ops):
         if sums_of(op):
@@ -199,7 +199,7 @@ def _batch(program: Program, segments: Sequence[Segment]) -> _Batch:
     return _Batch(values, used, replays)
 
 
-def _stacked(arrays: Sequence[Floats], length: int) -> Floats:
+def stacked(arrays: Sequence[Floats], length: int) -> Floats:
     """Return arrays side by side, time first, padded at their ends."""
     made = np.zeros((length, len(arrays), *arrays[0].shape[1:]), np.float32)
     for place, array in enumerate(arrays):

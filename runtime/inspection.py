@@ -14,7 +14,7 @@ from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .model import compile_graph, naming
 from .native import NativeModel
-from .operators import Backward, LstmProjected, Window
+from .operators import OPERATORS, Backward, IntegerGru, IntegerLstm, LstmProjected, Window
 from .operators.blocks import CELLS
 from .operators.matrix import FLOAT
 from .planfile import is_plan
@@ -32,12 +32,15 @@ CELL_KINDS = {
     plans.KINDS[Gru]: "GRU",
     plans.KINDS[Rnn]: "RNN",
     plans.KINDS[LstmProjected]: "LSTM",
+    plans.KINDS[IntegerLstm]: "LSTM",
+    plans.KINDS[IntegerGru]: "GRU",
 }
 COUNTS = 3  # where an operation's counts stand among the fields behind its kind
 STATE_VECTORS = {
     **dict.fromkeys(CELL_KINDS, 1),
     plans.KINDS[Lstm]: 2,
     plans.KINDS[LstmProjected]: 2,
+    plans.KINDS[IntegerLstm]: 2,
     plans.KINDS[Window]: 1,
 }  # of one operation
 
@@ -60,6 +63,7 @@ class RecurrentLayer:
         bytes: Weights, scales and bias.
         multiply_adds: Multiplications a step.
         states: Where its states stand in the contract, e.g. `lstm.h_in[1]`; a state of its own has no row behind it.
+        arithmetic: float or integer: what the engine computes it with.
     """
 
     name: str
@@ -73,6 +77,7 @@ class RecurrentLayer:
     bytes: int
     multiply_adds: int | None
     states: tuple[str, ...] = ()
+    arithmetic: str = "float"
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,9 @@ def _plan_layers(plan: bytes, slots: Sequence[Slot]) -> tuple[RecurrentLayer, ..
             layers.append(replace(_plan_layer(f"operation {n}", cell, *record[11:14]), direction="reverse"))
         if kind in CELL_KINDS:
             places = tuple(f"{slot.name}[{slot.row}]" for slot in own)
-            layers.append(replace(_plan_layer(places[0], CELL_KINDS[kind], *record[11:14]), states=places))
+            layer = _plan_layer(places[0], CELL_KINDS[kind], *record[11:14])
+            arithmetic = "float" if OPERATORS[kind - 1].floats else "integer"
+            layers.append(replace(layer, states=places, arithmetic=arithmetic))
     return tuple(layers)
 
 
@@ -193,8 +200,10 @@ def _inspect_graph(path: str, graph: "Graph") -> Inspection:
         features = _graph_features(graph, contract)
         return Inspection(path, "onnx", size, contract, features, layers, "onnxruntime", str(error))
     model = NativeModel(plan)
-    bits = [layer.activation_bits for layer in _plan_layers(plan, model.text.slots)]
-    known = tuple(replace(layer, activation_bits=b) for layer, b in zip(layers, bits, strict=True))
+    pairs = zip(layers, _plan_layers(plan, model.text.slots), strict=True)
+    known = tuple(
+        replace(layer, activation_bits=run.activation_bits, arithmetic=run.arithmetic) for layer, run in pairs
+    )
     return Inspection(path, "onnx", size, contract, _input_width(plan), known, model.backend)
 
 

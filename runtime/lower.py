@@ -5,11 +5,13 @@ A streaming graph goes in, a program comes out; what the engine does not have is
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import onnx
 
 from .errors import ModelError
 from .graph import Graph, attributes
+from .integers import in_integers
 from .lowering import over_features, pointwise, recurrent, select, shapes, within
 from .lowering.weights import bias_of, dequantize, matrix_of, weights_of
 from .operators import Linear
@@ -30,36 +32,53 @@ def lower(graph: Graph) -> Program:
         ContractError: The contract is missing, or does not fit the graph.
         UnsupportedError: The engine lacks an operator or option; the message names the node.
     """
-    bits = _activation_bits(graph)
+    fields = _quantization(graph)
+    bits = _activation_bits(graph, fields.get("activation_bits"))
     try:
-        return Trace(graph, HANDLERS, bits).run()
+        program = Trace(graph, HANDLERS, bits).run()
+        return in_integers(program, _exponents(fields)) if "integer" in fields else program
     except ModelError:
         raise
     except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ModelError(f"the graph is not valid ONNX ({type(error).__name__}: {error}); export it again") from None
 
 
-def _activation_bits(graph: Graph) -> dict[str, int]:
-    """Return the most bits of what a weight multiplies, by its name, as far as the file says."""
+def _quantization(graph: Graph) -> dict[str, Any]:
+    """Return what the file says of its quantization."""
     text = graph.metadata(QUANTIZATION_KEY)
     if text is None:
-        return {}
+        return {"activation_bits": {}}
     try:
         fields = json.loads(text)
-        version, bits = fields["version"], fields.get("activation_bits")
+        version = fields["version"]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise ModelError(f"metadata {QUANTIZATION_KEY} is not readable; quantize the file again") from None
+        fields, version = None, None
+    if not isinstance(fields, dict):
+        raise ModelError(f"metadata {QUANTIZATION_KEY} is not readable; quantize the file again")
     if version != QUANTIZATION_VERSION:
         raise ModelError(
             f"metadata {QUANTIZATION_KEY}: version is {version}, this tidegate reads {QUANTIZATION_VERSION}; "
             "quantize the float file again"
         )
+    return fields
+
+
+def _activation_bits(graph: Graph, bits: object) -> dict[str, int]:
+    """Return the most bits of what a weight multiplies, by its name, as far as the file says."""
     if not isinstance(bits, dict) or any(most not in (8, 16) for most in bits.values()):
         raise ModelError(f"metadata {QUANTIZATION_KEY}: activation_bits must give 8 or 16 by weight; quantize again")
     for name in bits:
         if graph.producer(name) is None:
             raise ModelError(f"metadata {QUANTIZATION_KEY}: the graph has no weight {name!r}; quantize the file again")
     return {name: int(most) for name, most in bits.items()}
+
+
+def _exponents(fields: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the exponents of integer operations by their nodes."""
+    given = fields["integer"]
+    if not isinstance(given, dict) or not all(isinstance(listed, list) for listed in given.values()):
+        raise ModelError(f"metadata {QUANTIZATION_KEY}: integer must give lists by node; quantize the file again")
+    return given
 
 
 # ---- operations ----

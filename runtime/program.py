@@ -33,7 +33,8 @@ __all__ = [
 class Program:
     """Operations over frames of `input_width` features, or of one id each; outputs are `(name, value)`.
 
-    `blocks` is the grid of backward cells.
+    `blocks` is the grid of backward cells; `nodes` names for each operation the first output of the node that it comes
+    from, for messages and metadata, and is empty where no file was read.
     """
 
     input_width: int
@@ -41,6 +42,7 @@ class Program:
     outputs: tuple[tuple[str, int], ...]
     ids: bool = False
     blocks: Blocks | None = None
+    nodes: tuple[str, ...] = ()
 
     @property
     def widths(self) -> list[int]:

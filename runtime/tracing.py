@@ -135,6 +135,8 @@ class Trace:
         self.graph = graph
         self.values: dict[str, Value] = {}
         self.ops: list[Operator] = []
+        self._nodes: list[str] = []  # of each operation the first output of the node that it comes from
+        self._node = ""
         self.ids = False  # whether the input is ids
         self.widths: list[int] = []
         self.clocks = [Clock()]
@@ -156,7 +158,8 @@ class Trace:
         self._check_states()
         outputs = tuple((port.name, self._output(port)) for port in self._contract.outputs)
         used = any(isinstance(op, Backward) for op in self.ops)
-        program = Program(self.widths[0], tuple(self.ops), outputs, self.ids, self.blocks if used else None)
+        blocks, nodes = self.blocks if used else None, tuple(self._nodes)
+        program = Program(self.widths[0], tuple(self.ops), outputs, self.ids, blocks, nodes)
         self._check_lookahead(program)
         return program
 
@@ -202,6 +205,7 @@ class Trace:
         if len(op.inputs) == 2 and not isinstance(op, Align):
             op = replace(op, inputs=self._together(*op.inputs))
         self.ops.append(op)
+        self._nodes.append(self._node)
         self.widths.append(op.width(self.widths))
         self.clocks.append(op.clock(self.clocks))
         if self._makes_hidden(op):
@@ -282,6 +286,7 @@ class Trace:
         handler = self._handlers.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if handler is None:
             raise unsupported(node, "the engine does not have this operator")
+        self._node = node.output[0]
         results = handler(self, node)
         for name, value in zip(node.output, results, strict=False):
             self.values[name] = value

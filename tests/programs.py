@@ -43,6 +43,7 @@ from tidegate.runtime.operators import (
     Slot,
     Softmax,
     Window,
+    fixed,
     is_hidden,
 )
 from tidegate.runtime.operators.fixed import GATE, MOST_SUM, fixed_bits
@@ -426,7 +427,7 @@ def integer_lstm(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -
     inputs, hidden = sizes
     w, r = fixed_matrix(rng, 4 * hidden, inputs), own_matrix(rng, 4 * hidden, hidden)
     h, c = Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0)
-    return IntegerLstm((value,), w, r, sums(rng, 4 * hidden), h, c, int(rng.integers(0, 16)))
+    return IntegerLstm((value,), w, r, sums(rng, 4 * hidden), h, c, rng.integers(0, fixed.UNIT + 1, hidden))
 
 
 def integer_gru(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -> IntegerGru:

@@ -55,6 +55,7 @@ def _parts(facts: "Inspection") -> "Parts":
 
 def _layer_row(layer: "RecurrentLayer") -> list[str]:
     cell = layer.cell if layer.direction == "forward" else f"{layer.cell} {layer.direction}"
+    cell = f"{cell}, integer" if layer.arithmetic == "integer" else cell
     sizes = f"{_known(layer.features)} -> {layer.hidden}"
     return [layer.name, cell, sizes, _precisions(layer), str(layer.bytes), _known(layer.multiply_adds)]
 

@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 EXAMPLE = (
     "tidegate quantize kws.onnx -o kws.int8.onnx --calibration recordings/\n"
     "  tidegate quantize kws.onnx -o kws.int4.onnx --precision W4A8g32 \\\n"
-    "    --precision 'head.*=W16A16' --require 'lstm.*'"
+    "    --precision 'head.*=W16A16' --require 'lstm.*'\n"
+    "  tidegate quantize kws.onnx -o kws.int.onnx --calibration recordings/ --arithmetic integer"
 )
+
+
+class Arithmetic(StrEnum):
+    """How the engine computes what weights multiply."""
+
+    float = "float"
+    integer = "integer"
 
 
 class Method(StrEnum):
@@ -58,6 +66,9 @@ def command(
     max_error: Annotated[
         float | None, typer.Option(min=0, metavar="E", help="The smallest file whose output errs by at most so much.")
     ] = None,
+    arithmetic: Annotated[
+        Arithmetic, typer.Option(help="What the engine computes with; integer needs a calibration folder.")
+    ] = Arithmetic.float,
     require: Annotated[
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Weights that must not stay float, by name; may be repeated."),
@@ -73,6 +84,10 @@ def command(
     With a calibration folder weights are rounded by what the model hears, and a part of the recordings is held out
     to tell the error of the output: relative root mean square, in the report and for --max-error. Each file is a
     stream from the zero state: frames x features, or ids; a recording is samples x channels.
+
+    With --arithmetic integer layers whose weights are int8 with one scale a row compute without floats: int16
+    activations and states, gates in fixed point, scales from the calibration folder. The file stays one that any ONNX
+    runtime opens; what has no integer form computes in floats, and is named.
 
     The exit status is 1 when a recurrent weight could not be quantized, or one that --require names is float; the
     file is written, and the table says why.
@@ -92,6 +107,7 @@ def command(
             extra=extra,
             max_bytes=max_bytes,
             max_error=max_error,
+            arithmetic=arithmetic.value,
             progress=progress,
         )
     if as_json:
@@ -127,6 +143,8 @@ def _parts(report: "QuantizationReport") -> "Parts":
     if report.calibration is not None:
         yield _gates(report.weights)
         yield from _calibration(report.calibration, report.moved)
+    if report.arithmetic == "integer":
+        yield from [f"In floats: {operator}" for operator in report.float_operators] or ["The whole net is integer"]
     share = report.bytes / report.source_bytes
     yield (
         f"{report.path}: {size(report.bytes)}, {share:.0%} of {size(report.source_bytes)}; "

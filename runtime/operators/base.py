@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -33,7 +34,10 @@ class Operator(ABC):
 
     Attributes:
         inputs: The values that it reads.
+        floats: Whether it computes in floats; what only moves values and what computes with integers does not.
     """
+
+    floats: ClassVar[bool] = True
 
     inputs: tuple[int, ...]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -88,6 +89,8 @@ class Backward(Late):
 class Align(Late):
     """Rows of the second input as many as there are of the first, which come later."""
 
+    floats: ClassVar[bool] = False
+
     def width(self, widths: Sequence[int]) -> int:
         """That of the second input."""
         return widths[self.inputs[1]]
@@ -114,6 +117,8 @@ class BlockStart(Late):
     Attributes:
         blocks: The grid of the stream, by which the input comes.
     """
+
+    floats: ClassVar[bool] = False
 
     blocks: Blocks
 

@@ -35,20 +35,20 @@ def fixed_bits(columns: int) -> int:
     return bits
 
 
-def codes(x: Floats, exponent: int, bits: int) -> Array:
+def codes(x: Floats, exponent: int | Array, bits: int) -> Array:
     """Return values as codes, int64, those beyond the largest at it; float64 holds every step exactly."""
     nearest = np.floor(x.astype(np.float64) * 2.0**exponent + 0.5)
     return np.clip(nearest, -largest(bits), largest(bits)).astype(np.int64)
 
 
-def values(codes: Array, exponent: int) -> Floats:
+def values(codes: Array, exponent: int | Array) -> Floats:
     """Return codes of up to VALUE_BITS as float32, exactly."""
-    return (codes * 2.0**-exponent).astype(np.float32)
+    return (codes * 2.0 ** np.negative(exponent)).astype(np.float32)
 
 
-def rounded(products: Array, shift: int) -> Array:
+def rounded(products: Array, shift: int | Array) -> Array:
     """Return floor(products / 2^shift + 1/2) of int64."""
-    return (products + (1 << shift >> 1)) >> shift
+    return (products + (np.int64(1) << shift >> 1)) >> shift
 
 
 def scaled(sums: Array, scales: Floats, exponent: int) -> Array:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,15 +28,17 @@ class IntegerLstm(Cell):
         w: `[4 hidden, features]`, reads codes of its exponent.
         r: `[4 hidden, hidden]`, reads h by the most that its bits hold: exponent bits - 1.
         bias: b_ih + b_hh, int32 codes of exponent GATE, `[4 hidden]`.
-        exponent: Of the codes of c, 0 to 15.
+        exponents: Of the codes of c, for each unit, 0 to 15: some count up to hundreds while others stay below 1.
     """
+
+    floats: ClassVar[bool] = False
 
     w: Matrix
     r: Matrix
     bias: Array
     h: Slot
     c: Slot
-    exponent: int
+    exponents: Array
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -44,19 +47,19 @@ class IntegerLstm(Cell):
 
     def next_state(self, x: Floats, *state: Floats) -> State:
         """The equations of the ONNX LSTM."""
-        h, c = _read(self.r, state[0]), fixed.codes(state[1], self.exponent, STATE_BITS)
+        h, c = _read(self.r, state[0]), fixed.codes(state[1], self.exponents, STATE_BITS)
         sums = fixed.product(self.w, _read(self.w, x), GATE) + self.bias + fixed.product(self.r, h, GATE)
         i, o, f, g = np.split(sums, 4)
-        added = fixed.rounded(fixed.sigmoid(i) * fixed.tanh(g), UNIT - self.exponent)
+        added = fixed.rounded(fixed.sigmoid(i) * fixed.tanh(g), UNIT - self.exponents)
         most = fixed.largest(STATE_BITS)
         c = np.clip(fixed.rounded(fixed.sigmoid(f) * c + added, UNIT), -most, most)
-        product = fixed.sigmoid(o) * fixed.tanh(c << (GATE - self.exponent))
+        product = fixed.sigmoid(o) * fixed.tanh(c << (GATE - self.exponents))
         h = np.clip(fixed.rounded(product, 2 * UNIT - self.r.exponent), *_ends(self.r))
-        return fixed.values(h, self.r.exponent), fixed.values(c, self.exponent)
+        return fixed.values(h, self.r.exponent), fixed.values(c, self.exponents)
 
     def record(self) -> Record:
-        """The matrices w and r, the bias, and the exponent of c."""
-        return Record(counts=(self.exponent,), matrices=(self.w, self.r), vectors=(self.bias,))
+        """The matrices w and r, the bias, and the exponents of c."""
+        return Record(matrices=(self.w, self.r), vectors=(self.bias, self.exponents))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,8 @@ class IntegerGru(Cell):
         bias: b_ih + b_hh of z and r, b_ih of n; int32 codes of exponent GATE, `[3 hidden]`.
         candidate_bias: b_hh of n in the same way, `[hidden]`.
     """
+
+    floats: ClassVar[bool] = False
 
     w: Matrix
     r: Matrix
@@ -107,6 +112,8 @@ class IntegerLinear(Operator):
         exponent: Of the answer's codes.
     """
 
+    floats: ClassVar[bool] = False
+
     w: Matrix
     bias: Array
     exponent: int
@@ -140,6 +147,8 @@ class IntegerAffine(Operator):
         exponent: Of the answer's codes.
     """
 
+    floats: ClassVar[bool] = False
+
     scale: Floats
     bias: Array
     input_exponent: int
@@ -170,6 +179,8 @@ INTEGER_MAPS: dict[str, Callable[[Floats], Floats]] = {  # in the order of their
 @dataclass(frozen=True, eq=False)
 class IntegerMap(Operator):
     """A function of one value, by its bits or as a gate computes it."""
+
+    floats: ClassVar[bool] = False
 
     function: str
 

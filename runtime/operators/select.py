@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from .base import Operator, Record, Rows, State
 @dataclass(frozen=True, eq=False)
 class Last(Operator):
     """The last frame of each push; what follows has no time axis."""
+
+    floats: ClassVar[bool] = False
 
     def width(self, widths: Sequence[int]) -> int:
         """That of the input."""
@@ -34,6 +37,8 @@ class Last(Operator):
 class Slice(Operator):
     """`count` features from `start` on, every `stride`-th."""
 
+    floats: ClassVar[bool] = False
+
     start: int
     count: int
     stride: int = 1
@@ -54,6 +59,8 @@ class Slice(Operator):
 @dataclass(frozen=True, eq=False)
 class Concat(Operator):
     """The features of one value, then those of another."""
+
+    floats: ClassVar[bool] = False
 
     def width(self, widths: Sequence[int]) -> int:
         """The sum of both."""

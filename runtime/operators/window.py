@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ class Window(Operator):
     order of an ONNX weight `[out, channels, kernel]`; a = t + lookahead, and zeros lie before and behind the stream.
     The state is the tail, the last (kernel - 1) * dilation frames that it read, `[channels, frames]`.
     """
+
+    floats: ClassVar[bool] = False
 
     kernel: int
     dilation: int

@@ -51,6 +51,17 @@ def test_files_are_streams_in_the_order_of_their_names(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_integer_arithmetic_is_told(capfd: Capture) -> None:
+    arguments = ("quantize", "m.onnx", "-o", "q.onnx", "--arithmetic", "integer", "--method", "nearest")
+    status, out, err = run(capfd, *arguments, "--calibration", "streams")
+    assert (status, err) == (0, "")
+    assert "The whole net is integer" in out
+    status, _, err = run(capfd, *arguments)
+    assert status == 1
+    assert "integer arithmetic needs calibration" in err
+
+
+@pytest.mark.usefixtures("folder")
 def test_calibration_is_shown_at_80_columns(capfd: Capture) -> None:
     status, out, err = run(capfd, "quantize", "m.onnx", "-o", "q.onnx", "--calibration", "streams")
     assert (status, err) == (0, "")

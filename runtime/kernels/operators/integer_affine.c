@@ -7,7 +7,8 @@ enum { ANSWER, INPUT };
 
 static int check(const plan_check *c) {
   return plan_exponent_ok(c, ANSWER, "exponent") && plan_exponent_ok(c, INPUT, "exponent of the input") &&
-         plan_scales_ok(c, 0, "scale", c->out.width) && plan_sums_ok(c, 1, "bias", c->out.width);
+         plan_scales_ok(c, 0, "scale", c->out.width) &&
+         plan_integers_ok(c, 1, "bias", c->out.width, -MOST_SUM, MOST_SUM);
 }
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,

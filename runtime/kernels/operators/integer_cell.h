@@ -21,7 +21,7 @@ static inline int integer_cell_check(const plan_check *c, uint32_t gates) {
   return plan_timed(c) && plan_fixed_matrix_ok(c, W, gates * hidden, c->in[0].width) &&
          plan_fixed_matrix_ok(c, R, gates * hidden, hidden) &&
          plan_equal(c, "r.exponent", (uint32_t)r->exponent, r->bits - 1) &&
-         plan_sums_ok(c, 0, "bias", (uint64_t)gates * hidden);
+         plan_integers_ok(c, 0, "bias", (uint64_t)gates * hidden, -MOST_SUM, MOST_SUM);
 }
 
 static inline void integer_cell_prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant,
@@ -49,8 +49,8 @@ static inline op_vector integer_cell_vector(const model_op *op, const tide_varia
   return (op_vector){(size_t)index * op->width, op->width};
 }
 
-/* Biases as a plan has them. */
-static inline const int32_t *integer_biases(const model_op *op, int vector) {
+/* A vector of a plan's record. */
+static inline const int32_t *integers_of(const model_op *op, int vector) {
   return (const int32_t *)(const void *)op->vectors[vector];
 }
 

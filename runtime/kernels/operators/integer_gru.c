@@ -3,7 +3,7 @@
 #include "integer_cell.h"
 
 static int check(const plan_check *c) {
-  return integer_cell_check(c, 3) && plan_sums_ok(c, 1, "candidate bias", c->out.width);
+  return integer_cell_check(c, 3) && plan_integers_ok(c, 1, "candidate bias", c->out.width, -MOST_SUM, MOST_SUM);
 }
 
 static op_size size(const model_op *op, const tide_variant *variant) {
@@ -20,8 +20,8 @@ static int32_t run_unit(const model_op *op, const tide_variant *variant, op_stat
   int32_t gates[3], own[3];
   tide_fixed_sums(&op->matrices[W], variant, u, units, 3, x, GATE, gates);
   tide_fixed_sums(&op->matrices[R], variant, u, units, 3, h, GATE, own);
-  for (uint32_t k = 0; k < 3; k++) gates[k] += integer_biases(op, 0)[k * units + u];
-  own[2] += integer_biases(op, 1)[u];
+  for (uint32_t k = 0; k < 3; k++) gates[k] += integers_of(op, 0)[k * units + u];
+  own[2] += integers_of(op, 1)[u];
   const int32_t update = tide_fixed_sigmoid(gates[0] + own[0]), reset = tide_fixed_sigmoid(gates[1] + own[1]);
   const int32_t heard = (int32_t)(((int64_t)reset * own[2] + (1 << (UNIT - 1))) >> UNIT);
   const int32_t candidate = tide_fixed_tanh(gates[2] + heard);

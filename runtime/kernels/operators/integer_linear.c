@@ -10,7 +10,7 @@ static plan_shape shape(const plan_op *op, const plan_shape *in) {
 
 static int check(const plan_check *c) {
   return plan_exponent_ok(c, 0, "exponent") && plan_fixed_matrix_ok(c, 0, c->out.width, c->in[0].width) &&
-         plan_sums_ok(c, 0, "bias", c->out.width);
+         plan_integers_ok(c, 0, "bias", c->out.width, -MOST_SUM, MOST_SUM);
 }
 
 static void prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op) {

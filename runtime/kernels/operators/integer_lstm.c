@@ -1,10 +1,8 @@
-/* A layer of an LSTM in integers. Its state is h, then c; the count of its record is the exponent of c. */
+/* A layer of an LSTM in integers. Its state is h, then c; the second vector of its record are the exponents of c. */
 #include "integer_cell.h"
 
-static int32_t exponent_of_c(const model_op *op) { return (int32_t)op->counts[0]; }
-
 static int check(const plan_check *c) {
-  return plan_within(c, "exponent of c", c->op.counts[0], 0, UNIT) && integer_cell_check(c, 4);
+  return integer_cell_check(c, 4) && plan_integers_ok(c, 1, "exponents of c", c->out.width, 0, UNIT);
 }
 
 static op_size size(const model_op *op, const tide_variant *variant) {
@@ -19,16 +17,16 @@ static int32_t run_unit(const model_op *op, const tide_variant *variant, op_stat
   int32_t gates[4], own[4];
   tide_fixed_sums(&op->matrices[W], variant, u, units, 4, x, GATE, gates);
   tide_fixed_sums(&op->matrices[R], variant, u, units, 4, h, GATE, own);
-  for (uint32_t k = 0; k < 4; k++) gates[k] += own[k] + integer_biases(op, 0)[k * units + u];
+  for (uint32_t k = 0; k < 4; k++) gates[k] += own[k] + integers_of(op, 0)[k * units + u];
   const int32_t input = tide_fixed_sigmoid(gates[0]), output = tide_fixed_sigmoid(gates[1]);
   const int32_t forget = tide_fixed_sigmoid(gates[2]), candidate = tide_fixed_tanh(gates[3]);
+  const int32_t exponent = integers_of(op, 1)[u];
   float *at = state->floats + units + u;
-  const int32_t kept = forget * tide_code(at, exponent_of_c(op), MOST_STATE);
-  const int32_t added = tide_rounded(input * candidate, UNIT - exponent_of_c(op));
+  const int32_t added = tide_rounded(input * candidate, UNIT - exponent);
+  const int32_t kept = forget * tide_code(at, exponent, MOST_STATE);
   const int32_t c = tide_clipped(tide_rounded(kept + added, UNIT), MOST_STATE);
-  tide_value(c, exponent_of_c(op), at);
-  return tide_rounded(output * tide_fixed_tanh(c * (1 << (GATE - exponent_of_c(op)))),
-                      2 * UNIT - op->matrices[R].exponent);
+  tide_value(c, exponent, at);
+  return tide_rounded(output * tide_fixed_tanh(c * (1 << (GATE - exponent))), 2 * UNIT - op->matrices[R].exponent);
 }
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,

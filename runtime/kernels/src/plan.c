@@ -195,19 +195,25 @@ int plan_scales_ok(const plan_check *c, uint32_t index, const char *field, uint6
   return floats_within(c, vector(c, index, field, count), field, count, 0, 40);
 }
 
-int plan_sums_ok(const plan_check *c, uint32_t index, const char *field, uint64_t count) {
+/* What is below zero is told as a fault's 64 bits say it. */
+static int integer_within(const plan_check *c, const char *field, int32_t value, int32_t least, int32_t most) {
+  if (value >= least && value <= most) return 1;
+  return plan_refuse(c, field, (uint64_t)value, (uint64_t)(value < least ? least : most));
+}
+
+int plan_integers_ok(const plan_check *c, uint32_t index, const char *field, uint64_t count, int32_t least,
+                     int32_t most) {
   const void *values = vector(c, index, field, count);
-  for (uint64_t i = 0; values && i < count; i++) {
-    const uint32_t sum = bits_at(values, i), most = MOST_SUM;
-    if (sum + most > 2 * most) return plan_refuse(c, field, sum, most);
+  if (!values) return 0;
+  for (uint64_t i = 0; i < count; i++) {
+    if (!integer_within(c, field, (int32_t)bits_at(values, i), least, most)) return 0;
   }
-  if (values) to_native(c, values, count, sizeof(int32_t));
-  return values != NULL;
+  to_native(c, values, count, sizeof(int32_t));
+  return 1;
 }
 
 static int exponent_within(const plan_check *c, const char *field, int32_t exponent) {
-  if (exponent >= LEAST_EXPONENT && exponent <= MOST_EXPONENT) return 1;
-  return plan_refuse(c, field, (uint32_t)exponent, MOST_EXPONENT);
+  return integer_within(c, field, exponent, LEAST_EXPONENT, MOST_EXPONENT);
 }
 
 int plan_exponent_ok(const plan_check *c, uint32_t index, const char *field) {

@@ -129,8 +129,9 @@ int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t
 int plan_fixed_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
 /* A count that is an exponent of codes. */
 int plan_exponent_ok(const plan_check *c, uint32_t index, const char *field);
-/* `count` int32 of magnitude up to MOST_SUM. */
-int plan_sums_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count);
+/* `count` int32 within bounds. */
+int plan_integers_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count, int32_t least,
+                     int32_t most);
 /* `count` floats, each of magnitude 2^-40 to 2^40. */
 int plan_scales_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count);
 /* `count` floats, each of magnitude 2^-60 to 2^60, or 0 where that is allowed. */
