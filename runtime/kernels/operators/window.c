@@ -42,20 +42,20 @@ static op_size size(const model_op *op, const tide_variant *variant) {
   return (op_size){vector(op, variant, 0).count, 0};
 }
 
-/* The value of a channel at frame `at`, counted from the start of the tail; the block's frames follow it, NULL: zeros.
- */
-static float value_at(const model_op *op, const float *tail, const float *x, size_t channel, size_t at) {
+/* Values of a channel from frame `from` on, counted from the start of the tail, `step` frames apart: first those of the
+ * tail, then of the block's frames `x`; NULL: zeros. */
+static void take(const model_op *op, const float *tail, const float *x, size_t channel, size_t from, size_t step,
+                 size_t count, float *out) {
   const size_t carried = (size_t)reach(op->counts), channels = op->in_widths[0];
-  if (at < carried) return tail[channel * carried + at];
-  return x ? x[(at - carried) * channels + channel] : 0.0f;
+  const size_t there = from < carried ? (carried - from + step - 1) / step : 0, past = there < count ? there : count;
+  for (size_t k = 0; k < past; k++) out[k] = tail[channel * carried + from + k * step];
+  for (size_t k = past; k < count; k++) out[k] = x ? x[(from + k * step - carried) * channels + channel] : 0.0f;
 }
 
 /* The tail moves on by so many frames. */
 static void advance(const model_op *op, float *tail, const float *x, size_t frames) {
   const size_t carried = (size_t)reach(op->counts);
-  for (size_t i = 0; i < op->in_widths[0]; i++) {
-    for (size_t k = 0; k < carried; k++) tail[i * carried + k] = value_at(op, tail, x, i, frames + k);
-  }
+  for (size_t i = 0; i < op->in_widths[0]; i++) take(op, tail, x, i, frames, 1, carried, tail + i * carried);
 }
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
@@ -63,8 +63,8 @@ static int run(const model_op *op, const op_scratch *scratch, op_state *state, c
   (void)scratch;
   const size_t kernel = op->counts[KERNEL], dilation = op->counts[DILATION];
   for (size_t t = 0; t < frames; t++) {
-    for (size_t i = 0; i < op->width; i++) {
-      out[t * op->width + i] = value_at(op, state->floats, in[0], i / kernel, t + i % kernel * dilation);
+    for (size_t i = 0; i < op->in_widths[0]; i++, out += kernel) {
+      take(op, state->floats, in[0], i, t, dilation, kernel, out);
     }
   }
   advance(op, state->floats, in[0], frames);
