@@ -3,7 +3,8 @@
 Each runs in a process and, since their needs differ, in an environment of its own: what stands in this folder needs
 NumPy alone. An adapter has
 
-- `PACKAGES`: what must be installed to load a model; `TOOLS`, where they differ, what must be to prepare one, in the
+- `PACKAGES`: what must be installed to load a model (`DISTRIBUTIONS`, what has no module of its own);
+  `TOOLS`, where they differ, what must be to prepare one, in the
   environment `TOOLS_HOME` (its own if not said, that of the harness if empty);
 - `VARIANTS`: its precisions, and the calls by which it is driven; or `variants(job)`, where they depend on the job;
 - `prepare(job, variant)`: where there is one, makes files from a job, in a process of its own;

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from . import unrolled
 from .job import Floats, Job, Step, Variant
 
 PACKAGES = ("numpy",)
@@ -10,19 +11,20 @@ VARIANTS = (Variant("float32", "loop"),)
 
 def load(job: Job, _: Variant) -> Step:
     """Return a loop over frames and layers."""
-    layers = [(np.concatenate([w, r], 1), b + c) for w, r, b, c in job.weights("LSTM")]
-    hidden = len(layers[0][1]) // 4
-    states = [[np.zeros(hidden, np.float32), np.zeros(hidden, np.float32)] for _ in layers]
-    answers = np.zeros((job.steps, hidden), np.float32)
+    layers, cell, states = unrolled.layers_of(job), unrolled.cell_of(job), unrolled.zeros(job)
+    functions = unrolled.Functions(_sigmoid, np.tanh, np.split)
+    products = [
+        (
+            lambda x, layer=layer: layer.w @ x + layer.bias_w,
+            lambda h, layer=layer: layer.r @ h if layer.bias_r is None else layer.r @ h + layer.bias_r,
+        )
+        for layer in layers
+    ]
+    answers = np.zeros((job.steps, layers[-1].r.shape[1]), np.float32)
 
     def step(chunk: Floats) -> Floats:
-        for t, frame in enumerate(chunk):
-            for (weights, bias), state in zip(layers, states, strict=True):
-                gates = weights @ np.concatenate((frame, state[0])) + bias
-                i, f, o = (_sigmoid(gates[k * hidden : (k + 1) * hidden]) for k in (0, 1, 3))
-                state[1] = f * state[1] + i * np.tanh(gates[2 * hidden : 3 * hidden])
-                state[0] = frame = o * np.tanh(state[1])  # noqa: PLW2901  the next layer's frame
-            answers[t] = frame
+        rows, states[:] = unrolled.unroll(functions, cell, list(chunk), states, products)
+        answers[:] = rows
         return answers
 
     return step

@@ -1,6 +1,7 @@
 """ExecuTorch with XNNPACK: the cell unrolled into Linear layers; float32, and 8-bit dynamic (PT2E).
 
-An `nn.LSTM` as it is takes longer: its decomposition is not handed to XNNPACK whole.
+An `nn.LSTM` as it is takes longer: its decomposition is not handed to XNNPACK whole. Lowering takes over a second a
+cell, so a program holds a few frames, and a longer chunk goes through it in parts.
 """
 
 import logging
@@ -8,23 +9,29 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from .job import CannotRunError, Floats, Job, Step, Variant
+from . import unrolled
+from .job import Floats, Job, Step, Variant
 
 PACKAGES = ("executorch",)
+MOST_CELLS = 4  # of a program
 VARIANTS = (Variant("float32", "forward"), Variant("int8", "forward"))
-MOST_CELLS = 64  # a longer unrolled graph takes minutes to lower
 
 
 def files(job: Job, variant: Variant) -> list[Path]:
     """Return the program."""
-    return [job.made(f"executorch.{job.steps}.{variant.precision}.pte")]
+    return [job.made(f"executorch.{_frames(job)}.{variant.precision}.pte")]
+
+
+def _frames(job: Job) -> int:
+    """Return the frames of a program: the most that divide a chunk and make at most MOST_CELLS cells, or one."""
+    most = max(MOST_CELLS // len(unrolled.layers_of(job)), 1)
+    return max(count for count in range(1, most + 1) if job.steps % count == 0)
 
 
 def prepare(job: Job, variant: Variant) -> None:
-    """Export and lower the unrolled cells."""
-    layers = job.weights("LSTM")
-    if job.steps * len(layers) > MOST_CELLS:
-        raise CannotRunError(f"{job.steps} frames of {len(layers)} layers unrolled are more than {MOST_CELLS} cells")
+    """Export and lower the unrolled cells, where that is not done."""
+    if files(job, variant)[0].exists():
+        return
     logging.disable(logging.WARNING)
     warnings.filterwarnings("ignore")
     import torch
@@ -34,8 +41,8 @@ def prepare(job: Job, variant: Variant) -> None:
     )
     from executorch.exir import to_edge_transform_and_lower
 
-    module = _unrolled(torch, layers, job.steps)
-    example = (torch.randn(job.steps, 1, layers[0][0].shape[1]), *_zeros(torch, layers))
+    module = _unrolled(torch, job)
+    example = (torch.randn(_frames(job), 1, unrolled.layers_of(job)[0].w.shape[1]), *_zeros(torch, job))
     program, partitioners = torch.export.export(module, example), [XnnpackPartitioner()]
     if variant.precision == "int8":
         program, partitioners = (
@@ -56,48 +63,44 @@ def load(job: Job, variant: Variant) -> Step:
             getattr(library, name)(1)
     torch.set_num_threads(1)
     module = library._load_for_executorch(str(files(job, variant)[0]))  # noqa: SLF001  its public loader adds a layer
-    states = _zeros(torch, job.weights("LSTM"))
+    states, frames = _zeros(torch, job), _frames(job)
 
     def step(chunk: Floats) -> Floats:
         nonlocal states
         with torch.inference_mode():
-            answer, *fresh = module.forward([torch.from_numpy(chunk[:, None]), *states])
-            states = [state.clone() for state in fresh]
-            found: Floats = answer.numpy()
+            answers = []
+            for part in torch.split(torch.from_numpy(chunk[:, None]), frames):
+                answer, *fresh = module.forward([part, *states])
+                states = [state.clone() for state in fresh]
+                answers.append(answer.clone())
+            found: Floats = torch.cat(answers).numpy()
             return found
 
     return step
 
 
-def _zeros(torch: Any, layers: list[tuple[Floats, Floats, Floats, Floats]]) -> list[Any]:  # noqa: ANN401  a module
-    return [torch.zeros(1, layers[0][1].shape[1]) for _ in range(2 * len(layers))]
+def _zeros(torch: Any, job: Job) -> list[Any]:  # noqa: ANN401  a module
+    return [torch.from_numpy(state) for state in unrolled.zeros(job, 1)]
 
 
-def _unrolled(torch: Any, layers: list[tuple[Floats, Floats, Floats, Floats]], frames: int) -> Any:  # noqa: ANN401
-    """Return the stack as a module of Linear layers, `frames` steps written out."""
+def _unrolled(torch: Any, job: Job) -> Any:  # noqa: ANN401  a module
+    """Return the stack as a module of Linear layers, every step of a chunk written out."""
+    layers, cell = unrolled.layers_of(job), unrolled.cell_of(job)
+    functions = unrolled.Functions(torch.sigmoid, torch.tanh, lambda values, parts: torch.chunk(values, parts, 1))
 
     class Unrolled(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.linears = torch.nn.ModuleList()
-            for w, r, bias_w, bias_r in layers:
-                self.linears.append(_linear(torch, w, bias_w + bias_r))
-                self.linears.append(_linear(torch, r, None))
+            for layer in layers:
+                self.linears.append(_linear(torch, layer.w, layer.bias_w))
+                self.linears.append(_linear(torch, layer.r, layer.bias_r))
 
         def forward(self, x: Any, *states: Any) -> Any:  # noqa: ANN401
-            finals: list[Any] = []
-            sequence = [x[t] for t in range(frames)]
-            for n in range(len(layers)):
-                h, c = states[2 * n : 2 * n + 2]
-                following = []
-                for frame in sequence:
-                    gates = self.linears[2 * n](frame) + self.linears[2 * n + 1](h)
-                    i, f, g, o = torch.chunk(gates, 4, 1)
-                    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-                    h = torch.sigmoid(o) * torch.tanh(c)
-                    following.append(h)
-                sequence, finals = following, [*finals, h, c]
-            return (torch.stack(sequence), *finals)
+            products = list(zip(self.linears[::2], self.linears[1::2], strict=True))
+            frames = [x[t] for t in range(_frames(job))]
+            answers, finals = unrolled.unroll(functions, cell, frames, states, products)
+            return (torch.stack(answers), *finals)
 
     return Unrolled().eval()
 

@@ -4,15 +4,16 @@ Its fused LSTM operator keeps its state in variable tensors and takes 2 to 20 ti
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .job import CannotRunError, Floats, Job, Step, Variant
+from . import unrolled
+from .job import Floats, Job, Step, Variant
 
 PACKAGES = ("ai_edge_litert.interpreter",)
 TOOLS, TOOLS_HOME = ("tensorflow",), "tensorflow"  # its converter has other needs
 VARIANTS = (Variant("float32", "Invoke"), Variant("int8", "Invoke"))
-MOST_CELLS = 64  # a longer unrolled graph takes minutes to convert
 
 
 def files(job: Job, variant: Variant) -> list[Path]:
@@ -23,12 +24,10 @@ def files(job: Job, variant: Variant) -> list[Path]:
 def prepare(job: Job, variant: Variant) -> None:
     """Convert the unrolled cells."""
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    layers = job.weights("LSTM")
-    if job.steps * len(layers) > MOST_CELLS:
-        raise CannotRunError(f"{job.steps} frames of {len(layers)} layers unrolled are more than {MOST_CELLS} cells")
+    unrolled.refuse_long(job)
     import tensorflow as tf
 
-    function, kept = _function(tf, layers, job.steps)
+    function, kept = _function(tf, job)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], kept)
     if variant.precision == "int8":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -63,29 +62,24 @@ def load(job: Job, variant: Variant) -> Step:
     return step
 
 
-def _function(tf: Any, layers: list[tuple[Floats, Floats, Floats, Floats]], frames: int) -> tuple[Any, Any]:  # noqa: ANN401
+def _function(tf: Any, job: Job) -> tuple[Any, Any]:  # noqa: ANN401  a module
     """Return the concrete function of the unrolled stack, and what must stay alive."""
-    constants = [[tf.constant(a) for a in (w.T, r.T, b + c)] for w, r, b, c in layers]
-    hidden = layers[0][1].shape[1]
+    layers, cell = unrolled.layers_of(job), unrolled.cell_of(job)
+    functions = unrolled.Functions(tf.sigmoid, tf.tanh, lambda values, parts: tf.split(values, parts, axis=1))
+    products = [(_product(tf, layer.w, layer.bias_w), _product(tf, layer.r, layer.bias_r)) for layer in layers]
 
     def run(x: Any, *states: Any) -> list[Any]:  # noqa: ANN401
-        finals: list[Any] = []
-        sequence = [x[t] for t in range(frames)]
-        for n, (w, r, bias) in enumerate(constants):
-            h, c = states[2 * n : 2 * n + 2]
-            following = []
-            for frame in sequence:
-                gates = tf.matmul(frame, w) + tf.matmul(h, r) + bias
-                i, f, g, o = tf.split(gates, 4, axis=1)
-                c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
-                h = tf.sigmoid(o) * tf.tanh(c)
-                following.append(h)
-            sequence, finals = following, [*finals, h, c]
-        return [tf.stack(sequence), *finals]
+        frames = [x[t] for t in range(job.steps)]
+        answers, finals = unrolled.unroll(functions, cell, frames, states, products)
+        return [tf.stack(answers), *finals]
 
-    names = [f"in{n:02d}" for n in range(1 + 2 * len(layers))]
-    sizes = [[frames, 1, layers[0][0].shape[1]], *[[1, hidden]] * (2 * len(layers))]
-    specs = [tf.TensorSpec(size, tf.float32, name=name) for size, name in zip(sizes, names, strict=True)]
+    sizes = [[job.steps, 1, layers[0].w.shape[1]], *(list(state.shape) for state in unrolled.zeros(job, 1))]
+    specs = [tf.TensorSpec(size, tf.float32, name=f"in{n:02d}") for n, size in enumerate(sizes)]
     holder = tf.Module()
     holder.run = tf.function(run, input_signature=specs)
     return holder.run.get_concrete_function(), holder
+
+
+def _product(tf: Any, weight: Floats, bias: Floats | None) -> Callable[[Any], Any]:  # noqa: ANN401  a module
+    matrix, shift = tf.constant(weight.T), None if bias is None else tf.constant(bias)
+    return lambda x: tf.matmul(x, matrix) if shift is None else tf.matmul(x, matrix) + shift

@@ -1,4 +1,4 @@
-"""ncnn: LSTM layers with three inputs and outputs, in float32 and with the int8 weights that its ncnn2int8 writes."""
+"""ncnn: recurrent layers with their states as inputs and outputs, in float32 and with the int8 weights of ncnn2int8."""
 
 import struct
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from .job import Floats, Job, Step, Variant
+from .unrolled import CELLS, cell_of, states_of, zeros
 
 PACKAGES = ("ncnn",)
 VARIANTS = (Variant("float32", "Extractor"), Variant("int8", "Extractor"))
@@ -23,11 +24,11 @@ def files(job: Job, variant: Variant) -> list[Path]:
 def prepare(job: Job, variant: Variant) -> None:
     """Write both files by hand: ncnn's converters do not keep the states of an LSTM."""
     param, weights = files(job, variant)
-    layers, quantized = job.weights("LSTM"), variant.precision == "int8"
-    param.write_text(_description(layers, quantized))
+    layers, cell, quantized = job.weights(*CELLS), cell_of(job), variant.precision == "int8"
+    param.write_text(_description(layers, cell, quantized))
     with weights.open("wb") as file:
         for w, r, bias_w, bias_r in layers:
-            _write_layer(file, _ordered(w), _ordered(r), _ordered(bias_w + bias_r), quantized)
+            _write_layer(file, _ordered(w, cell), _ordered(r, cell), _biases(bias_w, bias_r, cell), quantized)
 
 
 def load(job: Job, variant: Variant) -> Step:
@@ -42,10 +43,10 @@ def load(job: Job, variant: Variant) -> Step:
     param, weights = files(job, variant)
     net.load_param(str(param))
     net.load_model(str(weights))
-    layers = job.weights("LSTM")
-    hidden, names = layers[0][1].shape[1], [f"{kind}{n}" for n in range(len(layers)) for kind in "hc"]
-    states = {name: ncnn.Mat(np.zeros((1, hidden), np.float32)).clone() for name in names}
-    output = f"y{len(layers) - 1}"
+    layers, kinds = len(job.weights(*CELLS)), _kinds(cell_of(job))
+    names = [f"{kind}{n}" for n in range(layers) for kind in kinds]
+    states = {name: ncnn.Mat(zero).clone() for name, zero in zip(names, zeros(job, 1), strict=True)}
+    output = f"y{layers - 1}"
 
     def step(chunk: Floats, _alive: object = net) -> Floats:
         extractor = net.create_extractor()
@@ -60,15 +61,22 @@ def load(job: Job, variant: Variant) -> Step:
     return step
 
 
-def _description(layers: list[tuple[Floats, Floats, Floats, Floats]], quantized: bool) -> str:
-    lines = ["Input x 0 1 x"]
+def _kinds(cell: str) -> str:
+    """Return the names of a layer's states."""
+    return "hc"[: states_of(cell)]
+
+
+def _description(layers: list[tuple[Floats, Floats, Floats, Floats]], cell: str, quantized: bool) -> str:
+    kinds, lines = _kinds(cell), ["Input x 0 1 x"]
     for n in range(len(layers)):
-        lines += [f"Input h{n} 0 1 h{n}", f"Input c{n} 0 1 c{n}"]
+        lines += [f"Input {kind}{n} 0 1 {kind}{n}" for kind in kinds]
+    ports = 1 + len(kinds)
     for n, (w, r, _, _) in enumerate(layers):
         source = "x" if n == 0 else f"y{n - 1}"
         sizes = f"0={r.shape[1]} 1={w.size} 2=0" + " 8=2" * quantized
-        lines.append(f"LSTM lstm{n} 3 3 {source} h{n} c{n} y{n} h{n}n c{n}n {sizes}")
-    blobs = 1 + 5 * len(layers)
+        before, after = (" ".join(f"{kind}{n}{end}" for kind in kinds) for end in ("", "n"))
+        lines.append(f"{cell} layer{n} {ports} {ports} {source} {before} y{n} {after} {sizes}")
+    blobs = 1 + (ports + len(kinds)) * len(layers)
     return "\n".join([MAGIC, f"{len(lines)} {blobs}", *lines]) + "\n"
 
 
@@ -90,7 +98,17 @@ def _codes(matrices: tuple[Floats, Floats], scales: list[Floats]) -> Iterator[by
         yield struct.pack("<I", INT8) + codes + b"\0" * (-len(codes) % 4)
 
 
-def _ordered(rows: Floats) -> Floats:
-    """Reorder gates from PyTorch's i, f, g, o to ncnn's i, f, o, g."""
+def _ordered(rows: Floats, cell: str) -> Floats:
+    """Reorder an LSTM's gates from PyTorch's i, f, g, o to ncnn's i, f, o, g; a GRU's are alike."""
+    if cell != "LSTM":
+        return np.ascontiguousarray(rows)
     i, f, g, o = np.split(rows, 4)
     return np.ascontiguousarray(np.concatenate([i, f, o, g]))
+
+
+def _biases(bias_w: Floats, bias_r: Floats, cell: str) -> Floats:
+    """Return both biases summed; of a GRU r, z, the n of the input, the n of h."""
+    if cell != "GRU":
+        return _ordered(bias_w + bias_r, cell)
+    (r, z, n), (r_h, z_h, n_h) = np.split(bias_w, 3), np.split(bias_r, 3)
+    return np.concatenate([r + r_h, z + z_h, n, n_h])

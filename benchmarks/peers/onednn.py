@@ -1,9 +1,10 @@
-"""oneDNN's LSTM primitive through its C++ package: float32, and int8 with u8 data and s8 weights.
+"""oneDNN's recurrent primitives through its C++ package: float32, and int8 with u8 data and s8 weights.
 
-`onednn.cpp` is compiled against the package when a job is prepared.
+`onednn.cpp` is compiled against the package when the first job is prepared.
 """
 
 import ctypes
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,44 +12,73 @@ from pathlib import Path
 import numpy as np
 
 from .job import CannotRunError, Floats, Job, Step, Variant
+from .unrolled import CELLS, cell_of
 
-PACKAGES = ("numpy",)  # and the headers and library of onednn-devel-cpu-gomp in the same environment
-VARIANTS = (Variant("float32", "lstm_forward"), Variant("int8", "lstm_forward"))
+PACKAGES = ("numpy",)
+DISTRIBUTIONS = ("onednn-devel-cpu-gomp",)  # headers and library, no module
+VARIANTS = (Variant("float32", "execute"), Variant("int8", "execute"))
 WEIGHTS = "onednn.bin"
 SOURCE = Path(__file__).with_name("onednn.cpp")
-HEADER = Path(sys.prefix) / "include" / "dnnl.hpp"
+HOME = Path(sys.prefix)
+GATES = {"LSTM": (0, 1, 2, 3), "GRU": (1, 0, 2), "RNN": (0,)}
+"""For each cell PyTorch's gates in the primitive's order: i, f, c, o of an LSTM and u, r, o of a GRU."""
 
 
 def prepare(job: Job, _: Variant) -> None:
-    """Compile the program, and write the weights."""
-    if not HEADER.exists():
-        raise CannotRunError("onednn-devel-cpu-gomp is not installed: `make peers` installs what can be")
-    library = Path(sys.prefix) / "lib"
-    if not job.made("onednn.so").exists():
-        command = ["c++", "-O2", "-std=c++17", "-shared", "-fPIC", str(SOURCE), "-o", str(job.made("onednn.so"))]
-        command += [f"-I{HEADER.parent}", f"-L{library}", f"-Wl,-rpath,{library}", "-ldnnl"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode:
-            raise CannotRunError(f"onednn.cpp does not compile: {done.stderr.partition('error:')[2][:100].strip()}")
-    parts = [np.ascontiguousarray(part, "<f4").tobytes() for layer in job.weights("LSTM") for part in layer]
-    job.made(WEIGHTS).write_bytes(b"".join(parts))
+    """Compile the program, where that is not done, and write the weights."""
+    if not (HOME / "include" / "dnnl.hpp").exists():
+        raise CannotRunError(f"{DISTRIBUTIONS[0]} is not installed: `make peers` installs what can be")
+    if not _program().exists():
+        _compile()
+    cell = cell_of(job)
+    parts = [part for layer in job.weights(*CELLS) for part in _ordered(layer, cell)]
+    job.made(WEIGHTS).write_bytes(b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in parts))
+
+
+def _program() -> Path:
+    """Return where the program is, compiled from this source."""
+    return HOME / "lib" / f"tidegate-{hashlib.blake2b(SOURCE.read_bytes(), digest_size=8).hexdigest()}.so"
+
+
+def _compile() -> None:
+    library, made = HOME / "lib", _program()
+    draft = made.with_suffix(".draft")
+    command = ["c++", "-O2", "-std=c++17", "-shared", "-fPIC", str(SOURCE), "-o", str(draft)]
+    command += [f"-I{HOME / 'include'}", f"-L{library}", f"-Wl,-rpath,{library}", "-ldnnl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise CannotRunError(f"onednn.cpp does not compile: {done.stderr.partition('error:')[2][:100].strip()}")
+    draft.rename(made)
+
+
+def _ordered(layer: tuple[Floats, Floats, Floats, Floats], cell: str) -> list[Floats]:
+    """Return weights and biases, gates in the primitive's order; a GRU's last bias is that of h in the candidate."""
+
+    def turned(rows: Floats) -> list[Floats]:
+        parts = np.split(rows, len(GATES[cell]))
+        return [parts[gate] for gate in GATES[cell]]
+
+    w, r, bias_w, bias_r = map(turned, layer)
+    apart = cell == "GRU"
+    biases = [a + b for a, b in zip(bias_w[:2] if apart else bias_w, bias_r, strict=not apart)]
+    return [*w, *r, *biases, *((bias_w[2], bias_r[2]) if apart else ())]
 
 
 def load(job: Job, variant: Variant) -> Step:
     """Return a stepper through the compiled program."""
-    library = ctypes.CDLL(str(job.made("onednn.so")))
+    library = ctypes.CDLL(str(_program()))
     library.open_stack.restype = ctypes.c_void_p
     library.step.argtypes = [ctypes.c_void_p] * 3
-    layers = job.weights("LSTM")
+    layers, cell = job.weights(*CELLS), cell_of(job)
     hidden, features = layers[0][1].shape[1], layers[0][0].shape[1]
     data = job.made(WEIGHTS).read_bytes()
     shift, scale = _range(job)
     stack = library.open_stack(
-        data, features, hidden, len(layers), job.steps, int(variant.precision == "int8"),
+        cell.encode(), data, features, hidden, len(layers), job.steps, int(variant.precision == "int8"),
         ctypes.c_float(scale), ctypes.c_float(shift),
     )  # fmt: skip
     if not stack:
-        raise CannotRunError("oneDNN has no such primitive on this processor")
+        raise CannotRunError(f"oneDNN has no {variant.precision} primitive for {cell} on this processor")
     answer = np.zeros((job.steps, hidden), np.float32)
     address, run = answer.ctypes.data, library.step
 

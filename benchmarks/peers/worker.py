@@ -42,7 +42,7 @@ class Worker:
         self._chunks: list[Any] = []
         self._job: Job | None = None
         self._filler: Any = None
-        self._packages: tuple[str, ...] = ()
+        self._owners: list[str] = []
         self._numpy_ms = _since_start()
 
     def prepare(self, fields: Fields) -> Fields:
@@ -58,7 +58,8 @@ class Worker:
         adapter, job, variant = _named(fields)
         with contextlib.suppress(AttributeError, OSError):
             os.sched_setaffinity(0, {fields["core"]} if fields.get("core") is not None else os.sched_getaffinity(0))
-        self._job, self._chunks, self._packages = job, job.chunks(), adapter.PACKAGES
+        self._job, self._chunks = job, job.chunks()
+        self._owners = _owners(adapter.PACKAGES) + list(getattr(adapter, "DISTRIBUTIONS", ()))
         for package in adapter.PACKAGES:
             importlib.import_module(package)
         imported = _since_start()
@@ -73,7 +74,7 @@ class Worker:
             "load_ms": loaded,
             "first_answer_ms": _since_start(),
             "first_step_us": first,
-            "versions": _versions(adapter.PACKAGES),
+            "versions": {owner: metadata.version(owner) for owner in self._owners},
             "file_bytes": _bytes_of(adapter, job, variant),
             **_memory(),
         }
@@ -96,7 +97,7 @@ class Worker:
 
     def footprint(self, _: Fields) -> Fields:
         """Count what the peer's packages take on the disk, those they need included."""
-        return {"installed_bytes": _installed_bytes(self._packages)}
+        return {"installed_bytes": _installed_bytes(self._owners)}
 
     def time(self, fields: Fields) -> Fields:
         """Time a loop."""
@@ -156,13 +157,9 @@ def _owners(packages: tuple[str, ...]) -> list[str]:
     return [owner for package in packages for owner in owners.get(package.partition(".")[0], ())[:1]]
 
 
-def _versions(packages: tuple[str, ...]) -> dict[str, str]:
-    return {owner: metadata.version(owner) for owner in _owners(packages)}
-
-
-def _installed_bytes(packages: tuple[str, ...]) -> int:
+def _installed_bytes(owners: list[str]) -> int:
     """Sum the files of distributions and of all that they need without extras."""
-    waiting, seen, total = _owners(packages), set(), 0
+    waiting, seen, total = list(owners), set(), 0
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
         if name in seen:
