@@ -19,6 +19,7 @@ from .exponents import exponents_of
 from .judging import judge_of
 from .mixing import Assignment, Option, bytes_of, frontier, ladder, within
 from .observation import Segment, every_frame, observe
+from .ranges import WAYS, Magnitudes, bits_of, check_way, magnitudes, ranges_of, with_most_bits, with_ranges
 from .rounding import dequantized
 from .statistics import BY_ROW, METHODS, Key, Moments, gather, has_small_sums
 from .streams import Streams
@@ -106,14 +107,28 @@ class Calibration:
         contract: Its contract.
         streams: What to calibrate and to judge on.
         method: `nearest`, `compensated` or `guided`; None: what is best on the held-out part.
+        ranges: What the ranges of activations are made by, a name of `WAYS`; None: each frame has its own.
         progress: Is told of the share done.
+
+    Raises:
+        QuantizationError: There is no such method or way.
     """
 
     def __init__(
-        self, program: Program, contract: Contract, streams: Streams, method: str | None, progress: Progress | None
+        self,
+        program: Program,
+        contract: Contract,
+        streams: Streams,
+        *,
+        method: str | None,
+        ranges: str | None,
+        progress: Progress | None,
     ) -> None:
         if method not in CHOICES:
             raise QuantizationError(f"method is {method!r}, wanted nearest, compensated or guided")
+        if ranges is not None:
+            check_way(ranges)
+        self.ranges, self.met = ranges, list[Magnitudes]()
         self.program, self.contract, self.streams = every_frame(program), contract, streams
         self.methods = [one for one in CHOICES[method] if one != BY_ROW or has_small_sums(self.program)]
         self.places = places_of(program)
@@ -164,6 +179,23 @@ class Calibration:
         """Return the exponents of what may compute in integers, by its place in the program."""
         return exponents_of(self.program, self._observed(lambda _: None))
 
+    def ranges_of(self, program: Program) -> dict[str, np.float32]:
+        """Return the ranges of what a quantized program's matrices read, by name; none if each frame has its own."""
+        return {} if self.ranges is None else ranges_of(self.program, self.met, bits_of(program), self.ranges)
+
+    def readings(self, program: Program) -> dict[str, float]:
+        """Return the error on what is held out, had activations been read otherwise; none if no ranges are asked for.
+
+        Args:
+            program: A quantized program whose matrices read by each frame.
+        """
+        if self.ranges is None:
+            return {}
+        bits = bits_of(program)
+        ways = {way: with_ranges(program, ranges_of(self.program, self.met, bits, way)) for way in WAYS}
+        ways |= {"by frame": program, "16 bits by frame": with_most_bits(program)}
+        return {way: self.held.error(one) for way, one in ways.items()}
+
     # ---- steps ----
 
     def _observed(self, seen: Callable[[int], None]) -> list[Segment]:
@@ -171,12 +203,13 @@ class Calibration:
 
     def _gather(self) -> dict[str, dict[Key, Moments]]:
         methods = [method for method in self.methods if method != NEAREST]
-        if not methods:
+        if not methods and self.ranges is None:
             return {}
         steps = self._steps
         seen = steps.phase("observing", self.streams.count)
         segments = self._observed(seen)
         seen = steps.phase("gathering", self.streams.count)
+        self.met = magnitudes(segments) if self.ranges is not None else []
         return gather(self.program, segments, _scales(self.program, segments), methods, seen)
 
     def _measured(self, ladders: Mapping[str, list[Precision]]) -> dict[str, list[Option]]:
@@ -230,7 +263,8 @@ class Calibration:
     ) -> tuple[float, Rounding]:
         """Return the error on what is held out, and what it comes from."""
         made = round_program(self.program, places, self.moments.get(method), seen, damping)
-        return self.held.error(quantized(self.program, made)), made
+        program = quantized(self.program, made)
+        return self.held.error(with_ranges(program, self.ranges_of(program))), made
 
     def _alone(self, name: str, precision: Precision, sums: Sequence[Sum]) -> Program:
         """Return the float program with some sums of one weight as its codes would say, and their biases."""

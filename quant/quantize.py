@@ -7,6 +7,7 @@ tidegate's engine reads the codes as they are.
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -49,6 +50,7 @@ def quantize(
     precision: str | Mapping[str, str] = DEFAULT,
     calibration: Iterable[Array] | None = None,
     method: str | None = None,
+    ranges: str | None = None,
     extra: float = Budget.extra,
     max_bytes: int | None = None,
     max_error: float | None = None,
@@ -77,6 +79,9 @@ def quantize(
             for a model that reads ids; each from the zero state. A part is held out and gives the error reported.
         method: `nearest`, `compensated` (second-order) or `guided` (by the output's gradient); None: with
             calibration the one with the least error on what is held out, without it nearest.
+        ranges: How the ranges of activations are fixed, with calibration: `minmax`, `percentile` (99.99 %), `mse` or
+            `entropy`, as static int8 has them; what lies outside saturates. None: each frame is scaled by its own
+            largest magnitude, which errs less.
         extra: Part of the weights' bytes that may be spent, with calibration, beyond the precisions asked for; 0:
             none. A weight whose precision a pattern of its own gives stays at it.
         max_bytes: Most bytes of the file: the best precisions within it, lower or higher than those asked for.
@@ -98,38 +103,48 @@ def quantize(
         FileNotFoundError: There is no such file.
     """
     started = perf_counter()
-    _check_arithmetic(arithmetic, calibration)
+    _check_arithmetic(arithmetic, ranges, calibration)
     graph = Graph.load(source)
     _check_source(graph, source)
     weights = weights_of(graph)
     asked = choose(precision, weights)
     calibrating, found = None, None
     if calibration is not None:
-        calibrating = _calibration(graph, calibration, method, progress)
+        calibrating = _calibration(graph, calibration, method, ranges, progress)
         beside = 0 if max_bytes is None else _beside_weights(graph, source, weights, asked)
         budget = Budget(extra, max_bytes, max_error, beside)
         kept = set(asked) if arithmetic == INTEGERS else pinned(precision, weights)
         found = calibrating.choose(weights, asked, kept, budget)
-    elif method not in (None, NEAREST) or max_bytes is not None or max_error is not None:
-        raise QuantizationError("method, max_bytes and max_error need calibration: streams of what the model hears")
+    elif method not in (None, NEAREST) or any(option is not None for option in (ranges, max_bytes, max_error)):
+        raise QuantizationError(
+            "method, ranges, max_bytes and max_error need calibration: streams of what the model hears"
+        )
     graph, rows = _quantized(graph, source, weights, asked, found)
+    readings: dict[str, float] = {}
+    if calibrating is not None and ranges is not None:
+        program = every_frame(lower(graph))
+        readings, most = calibrating.readings(program), calibrating.ranges_of(program)
+        rows = [replace(row, range=float(most[row.name])) if row.name in most else row for row in rows]
+        graph.set_metadata(QUANTIZATION_KEY, _metadata(rows))
     in_floats: tuple[str, ...] = ()
     if calibrating is not None and arithmetic == INTEGERS:
         graph, in_floats = with_integers(graph, calibrating.exponents())
     data, backend = graph.model.SerializeToString(), _try_out(graph)
     if max_bytes is not None and len(data) > max_bytes:
         raise QuantizationError(f"the file would have {len(data)} bytes, at most {max_bytes} were asked for")
-    report = None if calibrating is None or found is None else _judged(calibrating, found, graph, started)
+    report = None if calibrating is None or found is None else _judged(calibrating, found, graph, readings, started)
     write_atomic(target, data)
     sizes = Path(source).stat().st_size, len(data)
     return QuantizationReport(os.fspath(target), *sizes, tuple(rows), backend, report, arithmetic, in_floats)
 
 
-def _check_arithmetic(arithmetic: str, calibration: Iterable[Array] | None) -> None:
+def _check_arithmetic(arithmetic: str, ranges: str | None, calibration: Iterable[Array] | None) -> None:
     if arithmetic not in (FLOATS, INTEGERS):
         raise QuantizationError(f"arithmetic is {arithmetic!r}, wanted {FLOATS} or {INTEGERS}")
     if arithmetic == INTEGERS and calibration is None:
         raise QuantizationError("integer arithmetic needs calibration: streams of what the model hears give its scales")
+    if arithmetic == INTEGERS and ranges is not None:
+        raise QuantizationError("integer arithmetic has scales of its own, powers of two: leave ranges out")
 
 
 def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
@@ -146,7 +161,9 @@ def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
 # ---- calibration ----
 
 
-def _calibration(graph: Graph, given: Iterable[Array], method: str | None, progress: Progress | None) -> Calibration:
+def _calibration(
+    graph: Graph, given: Iterable[Array], method: str | None, ranges: str | None, progress: Progress | None
+) -> Calibration:
     try:
         program = lower(graph)
     except UnsupportedError as error:
@@ -155,7 +172,8 @@ def _calibration(graph: Graph, given: Iterable[Array], method: str | None, progr
         raise UnsupportedError(
             "the model looks ahead; only causal models are calibrated: quantize it without, to nearest"
         )
-    return Calibration(program, graph.contract, read_streams(given, program), method, progress)
+    streams = read_streams(given, program)
+    return Calibration(program, graph.contract, streams, method=method, ranges=ranges, progress=progress)
 
 
 def _beside_weights(
@@ -168,7 +186,9 @@ def _beside_weights(
     return written.model.ByteSize() + sum(SLACK - row.bytes for row in rows if row.bits != FLOAT)
 
 
-def _judged(calibrating: Calibration, found: Calibrated, graph: Graph, started: float) -> CalibrationReport:
+def _judged(
+    calibrating: Calibration, found: Calibrated, graph: Graph, readings: dict[str, float], started: float
+) -> CalibrationReport:
     """Report on the graph as it is written, on what was held out."""
     streams, errors = calibrating.streams, calibrating.held.errors(every_frame(lower(graph)))
     return CalibrationReport(
@@ -180,6 +200,7 @@ def _judged(calibrating: Calibration, found: Calibrated, graph: Graph, started: 
         float(np.sqrt(np.mean(np.square(list(errors.values()))))),
         errors,
         found.candidates,
+        readings,
         perf_counter() - started,
     )
 
@@ -237,7 +258,9 @@ def _converted(graph: Graph, source: str | os.PathLike[str]) -> Graph:
 
 def _metadata(rows: Iterable[WeightRow]) -> str:
     bits = {row.name: row.activation_bits for row in rows if row.bits != FLOAT}
-    return json.dumps({"version": QUANTIZATION_VERSION, "activation_bits": bits})
+    ranges = {row.name: row.range for row in rows if row.range is not None}
+    said = {"activation_ranges": ranges} if ranges else {}
+    return json.dumps({"version": QUANTIZATION_VERSION, "activation_bits": bits} | said)
 
 
 def _try_out(graph: Graph) -> str:

@@ -5,13 +5,24 @@ ways to choose it bear the field's names: MinMax (Jacob et al. 2018), Percentile
 (Migacz 2017: the range whose codes lose the least information, by Kullback and Leibler).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..runtime.arrays import Array, Floats
 from ..runtime.errors import QuantizationError
-from ..runtime.operators.matrix import LARGEST_RANGE, LEAST_RANGE, largest_activation
+from ..runtime.operators.matrix import (
+    FLOAT,
+    LARGEST_RANGE,
+    LEAST_RANGE,
+    Matrix,
+    Reading,
+    activation_bits,
+    largest_activation,
+)
+from ..runtime.program import Program
 from .observation import Segment
 
 BINS = 4096
@@ -44,8 +55,7 @@ class Magnitudes:
         Raises:
             QuantizationError: There is no such way.
         """
-        if way not in WAYS:
-            raise QuantizationError(f"ranges is {way!r}, wanted {', '.join(WAYS)}, or None: by each frame")
+        check_way(way)
         found = WAYS[way](self, largest_activation(bits)) if self.largest else 1.0
         return np.clip(np.float32(min(found, self.largest or 1.0)), LEAST_RANGE, LARGEST_RANGE)
 
@@ -83,6 +93,16 @@ WAYS: dict[str, Callable[[Magnitudes, int], float]] = {
 }
 
 
+def check_way(way: str) -> None:
+    """Return if a way has this name.
+
+    Raises:
+        QuantizationError: None has.
+    """
+    if way not in WAYS:
+        raise QuantizationError(f"ranges is {way!r}, wanted {', '.join(WAYS)}, or None: by each frame")
+
+
 def magnitudes(segments: Sequence[Segment]) -> list[Magnitudes]:
     """Return the magnitudes of each value of a program, the input first, on the frames that are not held out."""
     found = [Magnitudes() for _ in segments[0].values]
@@ -91,6 +111,59 @@ def magnitudes(segments: Sequence[Segment]) -> list[Magnitudes]:
         for one, values in zip(found, segment.values, strict=True):
             one.add(values[used])
     return found
+
+
+def bits_of(program: Program) -> dict[str, int]:
+    """Return the bits of what each quantized matrix reads, by name."""
+    matrices = (matrix for op in program.ops for matrix in op.record().matrices)
+    return {matrix.name: matrix.bits for matrix in matrices if matrix.weight_bits != FLOAT}
+
+
+def ranges_of(program: Program, met: Sequence[Magnitudes], bits: Mapping[str, int], way: str) -> dict[str, np.float32]:
+    """Return the range of what each matrix reads, by name; over all that read by that name.
+
+    What a projection reads, o tanh(c), is no value of a program: its range stays 1.
+
+    Args:
+        program: The float program.
+        met: The magnitudes of its values, from `magnitudes`.
+        bits: The bits of what those read that are quantized, from `bits_of`.
+        way: minmax, percentile, mse or entropy.
+
+    Raises:
+        QuantizationError: There is no such way.
+    """
+    found: dict[str, np.float32] = {}
+    for index, op in enumerate(program.ops):
+        for field, value in (("w", op.inputs[0]), ("r", index + 1)):
+            read = getattr(op, field, None)
+            if isinstance(read, Matrix) and read.name in bits:
+                most = met[value].range(way, bits[read.name])
+                found[read.name] = max(most, found.get(read.name, most))
+    return found
+
+
+def with_ranges(program: Program, ranges: Mapping[str, np.float32]) -> Program:
+    """Return a program whose matrices of these names read by a constant."""
+    return _changed(
+        program,
+        lambda m: replace(m, reading=Reading.CONSTANT, range=ranges[m.name]) if m.name in ranges else m,
+    )
+
+
+def with_most_bits(program: Program) -> Program:
+    """Return a program whose matrices read as many bits as they can, up to 16."""
+    return _changed(program, lambda m: replace(m, bits=activation_bits(m.codes.shape[1], 16, m.weight_bits, m.group)))
+
+
+def _changed(program: Program, change: Callable[[Matrix], Matrix]) -> Program:
+    """Return a program whose matrices are others."""
+    ops = []
+    for op in program.ops:
+        matrices = {field: getattr(op, field, None) for field in ("w", "r", "p")}
+        changed: dict[str, Any] = {f: change(m) for f, m in matrices.items() if isinstance(m, Matrix)}
+        ops.append(replace(op, **changed))
+    return replace(program, ops=tuple(ops))
 
 
 def _divergence(counts: Array, bins: int, levels: int) -> float:

@@ -69,6 +69,7 @@ class WeightRow:
         saturation: Share of its codes that are the largest there is.
         gates: The same by gate; none where there are no gates.
         options: What calibration measured of it, the precision asked for first.
+        range: The largest magnitude that codes of what it multiplies say; None: each frame's own, or of an h 1.
     """
 
     name: str
@@ -88,6 +89,7 @@ class WeightRow:
     saturation: float = 0.0
     gates: tuple[GateRow, ...] = ()
     options: tuple[OptionRow, ...] = ()
+    range: float | None = None
 
     @property
     def precision(self) -> str:
@@ -113,6 +115,8 @@ class CalibrationReport:
         error: Error of the output, relative root mean square over all outputs: of the written file.
         errors: The same for each output.
         candidates: The same for each method and damping tried, before the file was written.
+        readings: The same had activations been read by other ranges, by each frame, or in 16 bits; none where the
+            ranges were not asked for.
         seconds: How long it took.
     """
 
@@ -124,6 +128,7 @@ class CalibrationReport:
     error: float
     errors: dict[str, float]
     candidates: dict[str, float]
+    readings: dict[str, float]
     seconds: float
 
 

@@ -170,7 +170,7 @@ def _plan_layer(name: str, cell: str, w: bytes, r: bytes, p: bytes) -> Recurrent
 
 
 def _plan_matrix(record: bytes) -> "_Weight":
-    _, _, rows, columns, _, activation_bits, bits, group, _ = plans.MATRIX.unpack(record)
+    _, _, rows, columns, _, activation_bits, bits, group, _, _ = plans.MATRIX.unpack(record)
     if bits == FLOAT:
         return _Weight((rows, columns), bits, 0, 4 * rows * columns, FLOAT)
     groups = -(-columns // (group or columns or 1))

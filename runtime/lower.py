@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import onnx
 
 from .errors import ModelError
@@ -15,8 +16,9 @@ from .integers import in_integers
 from .lowering import over_features, pointwise, recurrent, select, shapes, within
 from .lowering.weights import bias_of, dequantize, matrix_of, weights_of
 from .operators import Linear
+from .operators.matrix import LARGEST_RANGE, LEAST_RANGE
 from .program import Program
-from .tracing import FEATURE, Handler, Signal, Trace, Value, unsupported
+from .tracing import FEATURE, Activations, Handler, Signal, Trace, Value, unsupported
 
 QUANTIZATION_KEY = "tidegate.quantization"
 QUANTIZATION_VERSION = 2
@@ -33,9 +35,9 @@ def lower(graph: Graph) -> Program:
         UnsupportedError: The engine lacks an operator or option; the message names the node.
     """
     fields = _quantization(graph)
-    bits = _activation_bits(graph, fields.get("activation_bits"))
+    activations = _activations(graph, fields.get("activation_bits"), fields.get("activation_ranges", {}))
     try:
-        program = Trace(graph, HANDLERS, bits).run()
+        program = Trace(graph, HANDLERS, activations).run()
         return in_integers(program, _exponents(fields)) if "integer" in fields else program
     except ModelError:
         raise
@@ -63,14 +65,26 @@ def _quantization(graph: Graph) -> dict[str, Any]:
     return fields
 
 
-def _activation_bits(graph: Graph, bits: object) -> dict[str, int]:
-    """Return the most bits of what a weight multiplies, by its name, as far as the file says."""
+def _activations(graph: Graph, bits: object, ranges: object) -> dict[str, Activations]:
+    """Return how what a weight multiplies becomes integers, by its name, as far as the file says."""
     if not isinstance(bits, dict) or any(most not in (8, 16) for most in bits.values()):
         raise ModelError(f"metadata {QUANTIZATION_KEY}: activation_bits must give 8 or 16 by weight; quantize again")
+    if not isinstance(ranges, dict) or not all(name in bits and _is_range(most) for name, most in ranges.items()):
+        raise ModelError(
+            f"metadata {QUANTIZATION_KEY}: activation_ranges must give 2^-40 to 2^40 by weight, of those that "
+            "activation_bits names; quantize again"
+        )
     for name in bits:
         if graph.producer(name) is None:
             raise ModelError(f"metadata {QUANTIZATION_KEY}: the graph has no weight {name!r}; quantize the file again")
-    return {name: int(most) for name, most in bits.items()}
+    return {
+        name: Activations(int(most), np.float32(ranges[name]) if name in ranges else None)
+        for name, most in bits.items()
+    }
+
+
+def _is_range(value: object) -> bool:
+    return isinstance(value, float) and float(LEAST_RANGE) <= value <= float(LARGEST_RANGE)
 
 
 def _exponents(fields: dict[str, Any]) -> dict[str, list[Any]]:

@@ -16,7 +16,7 @@ import numpy as np
 from .arrays import Array
 from .contract import Contract
 from .operators import OPERATORS, Operator, Record
-from .operators.matrix import Matrix
+from .operators.matrix import Matrix, Reading
 from .planfile import MAGIC
 from .program import Program
 
@@ -24,7 +24,7 @@ VERSION = 2
 ALIGNMENT = 64
 HASHED_FROM = 48  # the hash is that of all bytes from here on
 HEADER = struct.Struct("<8sII32sQIIIIQQQQIII12x")
-MATRIX = struct.Struct("<QQIIIIIIi4x")
+MATRIX = struct.Struct("<QQIIIIIIif")
 OP = struct.Struct("<II2I4i4f48s48s48s2Q48x")
 
 KINDS: dict[type[Operator], int] = {operator: kind for kind, operator in enumerate(OPERATORS, 1)}
@@ -155,7 +155,7 @@ def _matrix(blob: _Blob, matrix: Matrix) -> bytes:
     codes, scales = blob.append(_stored(matrix)), _vector(blob, matrix.scales)
     sizes = matrix.codes.shape
     reads = (matrix.reading.value, matrix.bits, matrix.weight_bits, matrix.group, matrix.exponent)
-    return MATRIX.pack(codes, scales, *sizes, *reads)
+    return MATRIX.pack(codes, scales, *sizes, *reads, matrix.range if matrix.reading is Reading.CONSTANT else 0)
 
 
 def _stored(matrix: Matrix) -> Array:

@@ -73,6 +73,19 @@ class Extended:
     frames: int
 
 
+@dataclass(frozen=True)
+class Activations:
+    """How what a quantized weight multiplies becomes integers.
+
+    Attributes:
+        bits: Most bits.
+        range: The largest magnitude that they say; None: that of each frame, or 1 of an h within (-1, 1).
+    """
+
+    bits: int = 16
+    range: np.float32 | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
     """Constant weights: codes and their scales, or floats.
@@ -83,7 +96,7 @@ class Weights:
         bits: 4, 8, 16 or 32.
         axis: The axis along which scales differ; the one that is cut into blocks.
         block: Codes along `axis` that share a scale; 0: no blocks.
-        activation_bits: Most bits of what they multiply.
+        activations: How what they multiply becomes integers.
         name: What the node that reads them calls them.
     """
 
@@ -92,7 +105,7 @@ class Weights:
     bits: int
     axis: int = 0
     block: int = 0
-    activation_bits: int = 16
+    activations: Activations = Activations()
     name: str = ""
 
 
@@ -125,13 +138,14 @@ class Trace:
     Args:
         graph: A streaming graph.
         handlers: For each operator, what makes its outputs from a trace and a node.
-        activation_bits: Most bits of what a quantized weight multiplies, by its name; 16 where it is not named.
+        activations: How what a quantized weight multiplies becomes integers, by its name; 16 bits where it is not
+            named.
 
     Raises:
         ContractError: The contract is missing, or does not fit the graph.
     """
 
-    def __init__(self, graph: Graph, handlers: Mapping[str, Handler], activation_bits: Mapping[str, int]) -> None:
+    def __init__(self, graph: Graph, handlers: Mapping[str, Handler], activations: Mapping[str, Activations]) -> None:
         self.graph = graph
         self.values: dict[str, Value] = {}
         self.ops: list[Operator] = []
@@ -141,7 +155,7 @@ class Trace:
         self.widths: list[int] = []
         self.clocks = [Clock()]
         self._handlers = handlers
-        self.activation_bits = activation_bits
+        self.activations = activations
         self._contract = graph.contract
         self.blocks = self._contract.blocks
         self._taken: set[Slot] = set()  # states that a node starts from

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -88,6 +89,16 @@ def matrix(
     groups = -(-columns // group) if group else 1
     scales = (2.0 ** rng.uniform(-14, -5, (rows, groups)) * (127 / largest)).astype(np.float32)
     return Matrix(codes, scales, reading, activation_bits(columns, most_bits, weight_bits, group), weight_bits, group)
+
+
+def by_constants(rng: np.random.Generator, op: Operator) -> Operator:
+    """Return an operator some of whose matrices read by a constant, of which some saturate."""
+    changed: dict[str, Any] = {}
+    for name in ("w", "r", "p"):
+        weights = getattr(op, name, None)
+        if isinstance(weights, Matrix) and rng.random() < 0.5:
+            changed[name] = replace(weights, reading=Reading.CONSTANT, range=np.float32(2.0 ** rng.uniform(-4, 4)))
+    return replace(op, **changed)
 
 
 def weaker(weights: Matrix, factor: np.float32) -> Matrix:
@@ -187,6 +198,7 @@ class Builder:
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         self.most_bits = draw(st.sampled_from([16, 8]))
         self.weights = draw(st.sampled_from([(8, 0), None]))  # int8 by rows, or any format for each matrix
+        self.constants_too = draw(st.booleans())  # some matrices read by constants
         self.ops: list[Operator] = []
         self.widths = [width]
         self.clocks = [Clock()]
@@ -194,7 +206,7 @@ class Builder:
 
     def emit(self, op: Operator) -> int:
         """Append an operation and return its value."""
-        self.ops.append(op)
+        self.ops.append(by_constants(self.rng, op) if self.constants_too else op)
         self.widths.append(op.width(self.widths))
         self.clocks.append(op.clock(self.clocks))
         return len(self.ops)

@@ -31,6 +31,15 @@ class Arithmetic(StrEnum):
     integer = "integer"
 
 
+class Ranges(StrEnum):
+    """How the ranges of activations are fixed."""
+
+    minmax = "minmax"
+    percentile = "percentile"
+    mse = "mse"
+    entropy = "entropy"
+
+
 class Method(StrEnum):
     """How weights are rounded."""
 
@@ -56,6 +65,10 @@ def command(
     ] = None,
     method: Annotated[
         Method | None, typer.Option(help="How to round; default: with calibration the best, without it nearest.")
+    ] = None,
+    ranges: Annotated[
+        Ranges | None,
+        typer.Option(help="Fix the ranges of activations, as static int8 does; default: each frame has its own."),
     ] = None,
     extra: Annotated[
         float, typer.Option(min=0, metavar="SHARE", help="More bytes of weights that may be spent where they help.")
@@ -104,6 +117,7 @@ def command(
             precision=_precisions(precision or []),
             calibration=None if calibration is None else _streams(source, calibration),
             method=None if method is None else method.value,
+            ranges=None if ranges is None else ranges.value,
             extra=extra,
             max_bytes=max_bytes,
             max_error=max_error,
@@ -135,10 +149,12 @@ def _parts(report: "QuantizationReport") -> "Parts":
 
     measured = report.calibration is not None
     reasons = any(weight.reason for weight in report.weights)
-    columns = ["weight|", "shape", "precision", "bytes", "error"] + ["output"] * measured
+    fixed = any(weight.range is not None for weight in report.weights)
+    columns = ["weight|", "shape", "precision", "bytes", "error"] + ["output"] * measured + ["range"] * fixed
     columns += ["why it stayed float|"] * reasons
-    rows = [_row(weight, measured=measured, reasons=reasons) for weight in report.weights]
+    rows = [_row(weight, measured=measured, fixed=fixed, reasons=reasons) for weight in report.weights]
     alone = "; output: that of the output, were this weight alone quantized" if measured else ""
+    alone += "; range: of what it multiplies" if fixed else ""
     yield Table(f"Weights: error is root mean square, relative{alone}", columns, rows)
     if report.calibration is not None:
         yield _gates(report.weights)
@@ -152,10 +168,11 @@ def _parts(report: "QuantizationReport") -> "Parts":
     )
 
 
-def _row(weight: "WeightRow", *, measured: bool, reasons: bool) -> list[str]:
+def _row(weight: "WeightRow", *, measured: bool, fixed: bool, reasons: bool) -> list[str]:
     error = "-" if weight.precision == "float32" else percent(weight.error)
     cells = [weight.name, " x ".join(map(str, weight.shape)), weight.precision, str(weight.bytes), error]
     cells += [percent(weight.sensitivity)] * measured
+    cells += ["-" if weight.range is None else f"{weight.range:.3g}"] * fixed
     return cells + [weight.reason] * reasons
 
 
@@ -188,6 +205,9 @@ def _calibration(found: "CalibrationReport", moved: "Sequence[WeightRow]") -> It
     used = found.frames - found.held_frames
     yield f"Calibrated on {used} frames of {found.streams} streams{less} in {found.seconds:.0f} s"
     yield f"Error of the output on {found.held_frames} frames held out: {percent(found.error)} (tried: {tried})"
+    if found.readings:
+        others = ", ".join(f"{name}: {percent(error)}" for name, error in found.readings.items())
+        yield f"The same by the ranges of activations: {others}"
 
 
 def percent(value: float | None) -> str:

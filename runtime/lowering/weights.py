@@ -7,7 +7,7 @@ import onnx
 
 from ..arrays import Array, Floats
 from ..operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE, Matrix, Reading, activation_bits
-from ..tracing import FEATURE, ONE, Signal, Trace, Value, Weights, unsupported
+from ..tracing import FEATURE, ONE, Activations, Signal, Trace, Value, Weights, unsupported
 from .quantized import quantized
 
 
@@ -20,7 +20,7 @@ def dequantize(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     least = -24 if weights.block and weights.scales.shape[weights.axis] > 1 else -40
     if not np.all((weights.scales >= 2.0**least) & (weights.scales <= 2.0**40)):
         raise unsupported(node, f"a weight scale lies outside [2^{least}, 2^40]")
-    return [replace(weights, activation_bits=trace.activation_bits.get(node.output[0], 16))]
+    return [replace(weights, activations=trace.activations.get(node.output[0], Activations()))]
 
 
 def weights_of(trace: Trace, node: onnx.NodeProto, position: int) -> Weights:
@@ -51,9 +51,11 @@ def matrix_of(node: onnx.NodeProto, weights: Weights, rows_axis: int, columns: i
     group = weights.block if scales.shape[1] > 1 else 0
     if group not in (0, *GROUP_SIZES):
         raise unsupported(node, f"its weights have blocks of {group}, wanted 8, 32 or one scale a row")
-    bits = activation_bits(columns, weights.activation_bits, weights.bits, group)
+    bits = activation_bits(columns, weights.activations.bits, weights.bits, group)
     scales = np.ascontiguousarray(np.broadcast_to(scales, (len(codes), scales.shape[1])))
-    return Matrix(np.ascontiguousarray(codes), scales, reading, bits, weights.bits, group, weights.name)
+    made = Matrix(np.ascontiguousarray(codes), scales, reading, bits, weights.bits, group, weights.name)
+    most = weights.activations.range
+    return made if most is None else replace(made, reading=Reading.CONSTANT, range=most)
 
 
 def bias_of(trace: Trace, node: onnx.NodeProto, position: int, rows: int) -> Floats:

@@ -11,7 +11,7 @@ from enum import Enum
 import numpy as np
 
 from ..arrays import Array, Floats
-from .functions import without_tiny
+from .functions import ONE, without_tiny
 
 LARGEST_CODE = {4: 7, 8: 127, 16: 32767}  # by weight bits; -8, -128 and -32768 are refused
 FLOAT = 32  # weight bits of a matrix that is not quantized
@@ -26,6 +26,7 @@ class Reading(Enum):
     FRAME = 1  # by the largest magnitude of each frame
     HIDDEN = 2  # as hidden values in (-1, 1): one code is 1/q
     FIXED = 3  # by a power of two that was calibrated: one code is 2^-exponent; integer operators alone
+    CONSTANT = 4  # by a range of its own: one code is range/q, and what lies outside saturates
 
 
 def largest_activation(bits: int) -> int:
@@ -60,6 +61,7 @@ class Matrix:
         group: Inputs that share a scale, 8 or 32; 0: all of a row.
         name: Its name in the file that it comes from, for messages and tools; plans have none.
         exponent: Of the input's codes, where the reading is FIXED; see `fixed`.
+        range: The largest magnitude that codes say, where it reads by a constant, 2^-40 to 2^40; else 1.
     """
 
     codes: Array
@@ -70,6 +72,7 @@ class Matrix:
     group: int = 0
     name: str = ""
     exponent: int = 0
+    range: np.float32 = ONE
 
 
 def encode(matrix: Matrix, x: Floats) -> tuple[Array, np.float32]:
@@ -86,8 +89,8 @@ def encode(matrix: Matrix, x: Floats) -> tuple[Array, np.float32]:
     if matrix.weight_bits == FLOAT:
         return without_tiny(x), np.float32(1)
     q = np.float32(largest_activation(matrix.bits))
-    if matrix.reading is Reading.HIDDEN:
-        return np.rint(np.clip(x * q, -q, q)).astype(np.int64), np.float32(1) / q
+    if matrix.reading is not Reading.FRAME:
+        return np.rint(np.clip(x * (q / matrix.range), -q, q)).astype(np.int64), matrix.range / q
     largest = np.max(np.abs(x))
     if largest < SILENT:
         return np.zeros(x.shape, np.int64), np.float32(0)

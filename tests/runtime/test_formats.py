@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from programs import FORMATS, cell, contract_of, frames_for, lstm_projected, matrix
+from programs import FORMATS, by_constants, cell, contract_of, frames_for, lstm_projected, matrix
 from tidegate.runtime import _kernels
 from tidegate.runtime.native import NativeModel
 from tidegate.runtime.operators import Linear
@@ -15,9 +15,14 @@ VARIANTS = _kernels.variants()
 SIZES = [(1, 1), (7, 5), (8, 16), (33, 40), (70, 129)]
 
 
-def layer(name: str, sizes: tuple[int, int], weights: tuple[int, int], most_bits: int) -> Op:
-    """Return a layer whose matrices all have one format."""
+def layer(name: str, sizes: tuple[int, int], weights: tuple[int, int], most_bits: int, *, constants: bool) -> Op:
+    """Return a layer whose matrices all have one format; some read by constants."""
     rng = np.random.default_rng(sizes[0])
+    made = _layer(rng, name, sizes, weights, most_bits)
+    return by_constants(rng, made) if constants else made
+
+
+def _layer(rng: np.random.Generator, name: str, sizes: tuple[int, int], weights: tuple[int, int], most_bits: int) -> Op:
     if name == "linear":
         bias = rng.normal(0, 1, sizes[1]).astype(np.float32)
         return Linear((0,), matrix(rng, sizes[1], sizes[0], Reading.FRAME, most_bits, weights=weights), bias)
@@ -32,7 +37,7 @@ def layer(name: str, sizes: tuple[int, int], weights: tuple[int, int], most_bits
 @pytest.mark.parametrize("weights", FORMATS)
 def test_format(weights: tuple[int, int], most_bits: int, name: str, isa: str) -> None:
     for sizes in SIZES:
-        op = layer(name, sizes, weights, most_bits)
+        op = layer(name, sizes, weights, most_bits, constants=sizes[0] % 2 == 1)
         program = Program(sizes[0], (op,), (("y", 1),))
         frames = np.clip(frames_for(program, np.random.default_rng(0), 19), -1e6, 1e6)
         stream, reference = (

@@ -20,7 +20,7 @@ from tidegate.runtime.errors import ContractError, ModelError, UnsupportedError
 from tidegate.runtime.graph import Graph
 from tidegate.runtime.lower import QUANTIZATION_KEY, lower
 from tidegate.runtime.model import Answer, load
-from tidegate.runtime.program import Elementwise, Last, Linear, Lstm, Program
+from tidegate.runtime.program import Elementwise, Last, Linear, Lstm, Program, Reading
 
 FEATURES = 4
 HIDDEN = 8
@@ -570,6 +570,18 @@ def test_metadata_states_the_activation_bits(bits: int) -> None:
     assert seen == [16, *[bits] * (len(names) - 1)]  # 16 where nothing is said
 
 
+def test_metadata_states_the_ranges_of_activations() -> None:
+    d = draft("matmul")
+    names = [node.output[0] for node in d.nodes if node.op_type == "DequantizeLinear"]
+    range_of_last = {names[-1]: float(np.float32(0.3))}
+    d.quantization = json.dumps(
+        {"version": 2, "activation_bits": dict.fromkeys(names, 8), "activation_ranges": range_of_last}
+    )
+    seen = {matrix.name: matrix for op in d.program().ops for matrix in op.record().matrices}
+    assert [seen[name].reading for name in names] == [Reading.FRAME, Reading.HIDDEN, Reading.CONSTANT]
+    assert [seen[name].range for name in names] == [1, 1, np.float32(0.3)]
+
+
 # ---- forms that are refused ----
 
 Build = Callable[[Draft], object]
@@ -954,6 +966,13 @@ def test_form_that_the_engine_lacks_is_refused_by_name(form: str) -> None:
         ('{"version": 2, "activation_bits": 16}', "activation_bits must give 8 or 16 by weight"),
         ('{"version": 2, "activation_bits": {"W": 4}}', "activation_bits must give 8 or 16 by weight"),
         ('{"version": 2, "activation_bits": {"absent": 8}}', "the graph has no weight 'absent'"),
+        *[
+            (
+                f'{{"version": 2, "activation_bits": {{"W": 8}}, "activation_ranges": {ranges}}}',
+                "activation_ranges must",
+            )
+            for ranges in ("7", '{"W": 0.0}', '{"W": NaN}', '{"W": true}', '{"W": 1e13}', '{"V": 1.0}')
+        ],
     ],
 )
 def test_quantization_that_says_something_else_is_refused(text: str, message: str) -> None:

@@ -165,6 +165,15 @@ def test_each_field_is_checked_by_name(offset: int, value: int, message: str) ->
         NativeModel(seal(plan))
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf, 2.0**-41, 2.0**41])
+def test_a_range_that_is_none_is_refused(value: float) -> None:
+    plan = bytearray(small_plan())
+    plan[at_op(0, 48 + 24) : at_op(0, 48 + 28)] = struct.pack("<I", 4)
+    plan[at_op(0, 48 + 44) : at_op(0, 48 + 48)] = struct.pack("<f", value)
+    with pytest.raises(PlanError, match=r"plan, operation 0: w\.range is "):
+        NativeModel(seal(plan))
+
+
 @pytest.mark.parametrize(
     ("offset", "value", "message"),
     [

@@ -1,5 +1,7 @@
 """The specification's own properties, against float64 mathematics."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tidegate.runtime.operators.matrix import largest_activation
@@ -72,6 +74,13 @@ def test_frame_below_the_smallest_counts_as_silence() -> None:
     codes, scale = encode(matrix(Reading.FRAME, 16), np.full(3, 2.0**-65, np.float32))
     assert codes.tolist() == [0, 0, 0]
     assert scale == 0
+
+
+def test_constant_reading_has_the_scale_of_its_range_and_saturates() -> None:
+    by_constant = replace(matrix(Reading.CONSTANT, 8), range=np.float32(4))
+    codes, scale = encode(by_constant, np.array([0.5, -4, 7], np.float32))
+    assert codes.tolist() == [16, -127, 127]
+    assert scale == np.float32(4) / np.float32(127)
 
 
 def test_hidden_reading_has_one_scale_and_clamps() -> None:

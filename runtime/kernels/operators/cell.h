@@ -16,7 +16,7 @@ static inline plan_shape cell_shape(const plan_op *op, const plan_shape *in) {
 static inline int cell_check(const plan_check *c, uint32_t gates, plan_reading own) {
   const uint32_t hidden = c->out.width;
   return plan_timed(c) && plan_matrix_ok(c, 0, gates * hidden, c->in[0].width) &&
-         plan_matrix_ok(c, 1, gates * hidden, hidden) && plan_equal(c, "r.reading", c->op.matrices[1].reading, own) &&
+         plan_matrix_ok(c, 1, gates * hidden, hidden) && plan_reading_ok(c, 1, own) &&
          plan_vector_ok(c, 0, "bias", gates * hidden, 1);
 }
 

@@ -42,8 +42,10 @@ typedef struct tide_matrix {
   int32_t centre;
   uint32_t groups, starts;
   plan_reading reading;
-  float q;          /* largest code */
-  float code_scale; /* what a code of the own h in (-1, 1) is worth, 1/q; else 1, for its scale comes with it */
+  float q;                   /* largest code */
+  float range;               /* what it says, but for READ_FRAME, where each frame has its own */
+  float codes_per_one;       /* q / range */
+  float code_scale;          /* what a code of the own h is worth, range / q; 1 where its scale comes with it */
   int32_t exponent, largest; /* of the codes that an integer operator reads, int16 */
 } tide_matrix;
 

@@ -105,10 +105,10 @@ static float bias_of(const packing *p, const float *bias, int64_t row) {
   return row < from || row < 0 || !bias ? 0.0f : bias[row - from];
 }
 
-/* Other scales are known only with the codes: from the frame, or from the layer below. */
+/* Other scales come with the codes. */
 static float code_scale_of(const tide_matrix *packed, tide_role role) {
-  const int fixed = role == READS_OWN_H && packed->reading == READ_HIDDEN && packed->format != FORMAT_FLOAT;
-  return fixed ? 1.0f / packed->q : 1.0f;
+  const int fixed = role == READS_OWN_H && packed->reading != READ_FRAME && packed->format != FORMAT_FLOAT;
+  return fixed ? packed->range / packed->q : 1.0f;
 }
 
 static void pack_rows(const packing *p, const float *bias) {
@@ -170,10 +170,12 @@ tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias
       .planes = m->bits <= 8 ? 1 : 2,
       .reading = m->reading,
       .q = (float)plan_largest_code(m->bits),
+      .range = m->range,
       .centre = m->weight_bits == 4   ? variant->centre4
                 : m->weight_bits == 8 ? variant->centre8
                                       : 0,
   };
+  packed.codes_per_one = packed.q / packed.range;
   packed.code_scale = code_scale_of(&packed, role);
   lay_steps(&packed, m, variant);
   if (variant->in_place) return in_place(packed, m, bias);

@@ -73,6 +73,7 @@ static plan_matrix read_matrix(const plan_header *header, const uint8_t *record)
       .weight_bits = u32_at(record + 32),
       .group = u32_at(record + 36),
       .exponent = (int32_t)u32_at(record + 40),
+      .range = u32_at(record + 24) == READ_CONSTANT ? float_at(record + 44) : 1.0f,
   };
 }
 
@@ -221,13 +222,16 @@ int plan_exponent_ok(const plan_check *c, uint32_t index, const char *field) {
 }
 
 typedef struct matrix_fields {
-  const char *codes, *scales, *rows, *columns, *reading, *bits, *weight_bits, *group, *exponent;
+  const char *codes, *scales, *rows, *columns, *reading, *bits, *weight_bits, *group, *exponent, *range;
 } matrix_fields;
 
 static const matrix_fields MATRIX_FIELDS[PLAN_MATRICES] = {
-    {"w.codes", "w.scales", "w.rows", "w.columns", "w.reading", "w.bits", "w.weight_bits", "w.group", "w.exponent"},
-    {"r.codes", "r.scales", "r.rows", "r.columns", "r.reading", "r.bits", "r.weight_bits", "r.group", "r.exponent"},
-    {"p.codes", "p.scales", "p.rows", "p.columns", "p.reading", "p.bits", "p.weight_bits", "p.group", "p.exponent"},
+    {"w.codes", "w.scales", "w.rows", "w.columns", "w.reading", "w.bits", "w.weight_bits", "w.group", "w.exponent",
+     "w.range"},
+    {"r.codes", "r.scales", "r.rows", "r.columns", "r.reading", "r.bits", "r.weight_bits", "r.group", "r.exponent",
+     "r.range"},
+    {"p.codes", "p.scales", "p.rows", "p.columns", "p.reading", "p.bits", "p.weight_bits", "p.group", "p.exponent",
+     "p.range"},
 };
 
 static int scales_ok(const plan_check *c, const char *field, uint64_t offset, const plan_matrix *m) {
@@ -280,12 +284,23 @@ static int group_ok(const plan_check *c, const char *field, const plan_matrix *m
   return m->group == 0 || m->group == 8 || m->group == 32 || plan_refuse(c, field, m->group, 32);
 }
 
+/* Of what computes in floats. */
+static int float_reading_ok(const plan_check *c, const char *field, plan_reading reading) {
+  return reading == READ_CONSTANT || plan_within(c, field, reading, READ_FRAME, READ_HIDDEN);
+}
+
+static int range_ok(const plan_check *c, const char *field, const uint8_t *record, const plan_matrix *m) {
+  if (m->reading != READ_CONSTANT) return 1;
+  const uint32_t range = u32_at(record + 44);
+  return range >> 31 ? plan_refuse(c, field, range, power_of_two(0)) : magnitude(c, field, range, 0, -40, 40);
+}
+
 int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns) {
   const uint8_t *record = c->record + AT_MATRICES + MATRIX_BYTES * matrix;
   const plan_matrix *m = &c->op.matrices[matrix];
   const matrix_fields *f = &MATRIX_FIELDS[matrix];
   if (!plan_equal(c, f->rows, m->rows, rows) || !plan_equal(c, f->columns, m->columns, columns) ||
-      !plan_within(c, f->reading, m->reading, READ_FRAME, READ_HIDDEN) ||
+      !float_reading_ok(c, f->reading, m->reading) || !range_ok(c, f->range, record, m) ||
       !weight_bits_ok(c, f->weight_bits, m->weight_bits) || !group_ok(c, f->group, m) ||
       !activation_bits_ok(c, f->bits, m)) {
     return 0;
@@ -294,6 +309,11 @@ int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t
   if (!array(c, f->codes, u64_at(record), rows * row_bytes)) return 0;
   if (m->weight_bits == WEIGHT_FLOAT) return floats_ok(c, f->codes, m);
   return scales_ok(c, f->scales, u64_at(record + 8), m) && codes_ok(c, f->codes, m);
+}
+
+int plan_reading_ok(const plan_check *c, uint32_t matrix, plan_reading reading) {
+  const plan_reading own = c->op.matrices[matrix].reading;
+  return own == READ_CONSTANT || plan_equal(c, MATRIX_FIELDS[matrix].reading, own, reading);
 }
 
 /* A row's sum stays within 32 bits, though all codes be the largest. */

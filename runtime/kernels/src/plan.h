@@ -27,8 +27,9 @@ enum {
   PLAN_NUMBERS = 4,
 };
 
-/* How floats become integers: by each frame's own maximum, as hidden values in (-1, 1), or by a power of two. */
-typedef enum plan_reading { READ_FRAME = 1, READ_HIDDEN = 2, READ_FIXED = 3 } plan_reading;
+/* How floats become integers: by each frame's own maximum, as hidden values in (-1, 1), by a power of two, or by a
+ * range of their own. */
+typedef enum plan_reading { READ_FRAME = 1, READ_HIDDEN = 2, READ_FIXED = 3, READ_CONSTANT = 4 } plan_reading;
 
 typedef struct plan_matrix {
   const void *codes;   /* [rows, columns] of int8, int16 or float; of 4 bits two a byte, each row in whole bytes */
@@ -39,6 +40,7 @@ typedef struct plan_matrix {
   uint32_t weight_bits;
   uint32_t group;   /* inputs that share a scale; 0: all of a row */
   int32_t exponent; /* of READ_FIXED: a code is worth 2^-exponent */
+  float range;      /* the largest magnitude that codes say; 1 but for READ_CONSTANT */
 } plan_matrix;
 
 enum { WEIGHT_FLOAT = 32 }; /* the weight bits of a matrix that is not quantized */
@@ -125,6 +127,8 @@ int plan_same_times(const plan_check *c);
 int plan_held_ok(const plan_check *c, uint64_t rows, uint32_t width);
 /* A matrix of these sizes, its codes, scales, and activation bits whose sums cannot overflow. */
 int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
+/* A checked matrix reads so, or by a constant. */
+int plan_reading_ok(const plan_check *c, uint32_t matrix, plan_reading reading);
 /* The same of an integer operator: int8 codes, one scale a row, read by a power of two. */
 int plan_fixed_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
 /* A count that is an exponent of codes. */
