@@ -284,7 +284,7 @@ def test_a_budget_that_cannot_be_met_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{"method": "guided"}, {"max_bytes": 10_000}, {"max_error": 0.1}])
 def test_what_needs_streams_says_so(tmp_path: Path, wrong: dict[str, object]) -> None:
-    with pytest.raises(QuantizationError, match="method, max_bytes and max_error need calibration"):
+    with pytest.raises(QuantizationError, match="method, ranges, max_bytes and max_error need calibration"):
         quantize(write(tmp_path / "m.onnx", "RNN"), tmp_path / "q.onnx", **wrong)  # type: ignore[arg-type]
 
 
