@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.quant.observation import Segment
 from tidegate.quant.ranges import WAYS, Magnitudes, magnitudes
@@ -26,6 +26,7 @@ def heavy_tailed(count: int = 200_000) -> Floats:
     return values
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.floats(-30, 30), st.sampled_from([*WAYS]), st.integers(2, 16))
 def test_a_range_is_within_what_was_met_however_it_came(seed: int, level: float, way: str, bits: int) -> None:
     rng = np.random.default_rng(seed)
