@@ -96,7 +96,7 @@ def by_constants(rng: np.random.Generator, op: Operator) -> Operator:
     changed: dict[str, Any] = {}
     for name in ("w", "r", "p"):
         weights = getattr(op, name, None)
-        if isinstance(weights, Matrix) and rng.random() < 0.5:
+        if isinstance(weights, Matrix) and weights.reading is not Reading.FIXED and rng.random() < 0.5:
             changed[name] = replace(weights, reading=Reading.CONSTANT, range=np.float32(2.0 ** rng.uniform(-4, 4)))
     return replace(op, **changed)
 
