@@ -29,7 +29,7 @@ _SIZES = ((1009, 1021, 1033, 1049, 1061), (1013, 1031, 1039, 1051, 1063))
 _OF_SIZES = frozenset(
     (
         *("Add", "Cast", "Concat", "Div", "Equal", "Gather", "Mul"),
-        *("Not", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze"),
+        *("Not", "Reshape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze"),
     )
 )
 

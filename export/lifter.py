@@ -31,6 +31,7 @@ from .naming import name_weights
 from .opsets import modernize
 from .proof import Check, Proof, Runner, relative_error
 from .recurrent import checked_nodes, name_nodes
+from .reshapes import name_dropped_axes
 from .rows import keep_context, run_along_rows
 from .signals import noise
 from .vendor import Vendor
@@ -147,7 +148,7 @@ class _Opened:
     Attributes:
         original: The file as it came, its integer operators replaced.
         quantized: The file as it came, where it had any; else None.
-        declared: The shape of its signal as it came.
+        declared: The shape of its signal as it came; sizes that it holds alone, whatever it says, are numbers.
         feeds: The inputs that became constants.
         model: The graph, without branches.
         roles: What its inputs are for.
@@ -181,6 +182,7 @@ def _open(
     opened = open_branches(model, lambda part, names: settled_values(part, first, (0,), names))
     fold_constants(model)
     fold_neutral(model)
+    frozen = name_dropped_axes(model, first)
     drop_identities(model)
     remove_dead(model)
     name_nodes(model)
@@ -189,9 +191,9 @@ def _open(
     done = [f"Input {name} is constant: {value:g}." for name, value in values.items()]
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Weights of {len(replaced)} integer operators stand behind DequantizeLinear."] if replaced else []
-    return _Opened(
-        original, came if replaced else None, declared[roles.signal], feeds, model, roles, frame.context, tuple(done)
-    )
+    done += [f"Its Reshapes held {size} places of axis {axis} alone, any number now." for axis, size in frozen.items()]
+    shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
+    return _Opened(original, came if replaced else None, shape, feeds, model, roles, frame.context, tuple(done))
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:

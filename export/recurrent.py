@@ -81,8 +81,21 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
             raise UnsupportedError(f"{label(node)}: wanted one of LSTM, GRU, RNN; use {_MODULES}")
     found = [node for node in graph.nodes if node.op_type in CELLS]
     if not found:
-        raise ModelError(f"no recurrent layer found, wanted at least one {_MODULES}, or a cell of them in a loop")
+        raise ModelError(
+            f"no recurrent layer found, wanted at least one {_MODULES}, or a cell of them in a loop{_unrolled(graph)}"
+        )
     return found
+
+
+def _unrolled(graph: Graph) -> str:
+    """Say where a layer may be that was written out step by step: torch's dynamo exporter does so with nn.RNN."""
+    steps = sum(node.op_type in ("Tanh", "Relu", "Sigmoid") for node in graph.nodes)
+    if graph.model.producer_name != "pytorch" or steps < 2:
+        return ""
+    return (
+        f"; {steps} nodes of Tanh, Relu or Sigmoid may be one that was unrolled: export the module itself "
+        "(`tidegate export`), or with torch.onnx.export(..., dynamo=False)"
+    )
 
 
 def name_nodes(model: onnx.ModelProto) -> None:

@@ -7,9 +7,13 @@ support table of the README is made of the same list.
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.model import Model, load
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -29,6 +33,7 @@ LOOPS = [kind for kind in KINDS if "Cell" in kind]
 HEADS = ("last frame", "each frame", "final h", "token ids")
 FRONTS = ("causal Conv1d", "LayerNorm", "BatchNorm1d")
 WIDTH, IDS = 5, 11
+LENGTHS, CUTS = (1, 13, 40), [1, 4, 21]
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ class Case:
         if self.extra == "packed":
             return x, torch.full((streams,), frames)
         if self.extra == "state in and out":
-            state = torch.zeros(self.layers, streams, self.hidden)
-            return (x, (state, state)) if "LSTM" in self.kind else (x, state)
+            h, c = torch.zeros(2, self.layers, streams, self.hidden)
+            return (x, (h, c)) if "LSTM" in self.kind else (x, h)
         return x
 
 
@@ -179,3 +184,37 @@ def options() -> list[str]:
     """Return the columns of the support table."""
     found = [option for case in cases() for option in case.options]
     return list(dict.fromkeys(found))
+
+
+# ---- streaming one ----
+
+
+def assert_streams(path: Path, module: nn.Module, case: Case) -> None:
+    """A file streams on both backends what PyTorch computes, at several lengths, in chunks."""
+    for backend in ("native", "onnxruntime"):
+        model = load(path, backend)
+        assert model.backend.startswith(backend)
+        for length in LENGTHS:
+            wanted = answers(module, case, length)
+            frames = case.signal(length, 1, seed=2).squeeze(0 if case.batch_first else 1).numpy()
+            seen = streamed(model, frames, case)
+            np.testing.assert_allclose(seen, wanted, rtol=0, atol=1e-5 * max(1.0, float(np.abs(wanted).max())))
+
+
+def answers(module: nn.Module, case: Case, length: int) -> Array:
+    """Return PyTorch's answer to one stream."""
+    x = case.signal(length, 1, seed=2)
+    example = case.example(length, 1)
+    rest = example[1:] if isinstance(example, tuple) else ()
+    with torch.no_grad():
+        found = module(x, *rest)
+    answer: Array = (found[0] if case.extra == "state in and out" else found).numpy()
+    return answer.squeeze(0 if case.batch_first or case.head != "each frame" else 1)
+
+
+def streamed(model: Model, frames: Array, case: Case) -> Array:
+    """Return the answer to one stream in chunks."""
+    stream = model.stream()
+    pieces = [stream.push(chunk) for chunk in np.split(frames, [cut for cut in CUTS if cut < len(frames)])]
+    named = [next(iter(piece.values())) if isinstance(piece, dict) else piece for piece in pieces]
+    return np.concatenate(named) if case.head == "each frame" else named[-1]
