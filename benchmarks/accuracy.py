@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import process_time
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import typer
 
 from ..export import export_model
 from ..quant import quantize
+from ..quant.ranges import WAYS
 from ..runtime import _kernels
 from ..runtime.arrays import Array, Floats
 from ..runtime.graph import Graph
@@ -42,6 +44,7 @@ class Row:
         figures: What came of it, by name.
         goals: What that was to reach, by name.
         remark: What else is to say, e.g. where bytes were spent.
+        seconds: Processor time of the quantization, all threads; 0 where there was none of ours.
     """
 
     task: str
@@ -50,6 +53,7 @@ class Row:
     figures: dict[str, float]
     goals: dict[str, Goal] = field(default_factory=dict)
     remark: str = ""
+    seconds: float = 0.0
 
     @property
     def met(self) -> str:
@@ -84,24 +88,33 @@ def streamed(path: Path, streams: Sequence[Floats]) -> list[Array]:
     return [np.asarray(model.stream().push(frames)) for frames in streams]
 
 
-def rows(task: Task, folder: Path) -> Iterator[Row]:
-    """Give the rows of a task, each as soon as it is there."""
+def rows(task: Task, folder: Path, *, ranges: bool = False) -> Iterator[Row]:
+    """Give the rows of a task, each as soon as it is there.
+
+    Args:
+        task: The task.
+        folder: Where to write files.
+        ranges: Whether activations are read in various ways, rather than beside torch and onnxruntime in various
+            precisions.
+    """
     source, exact = export(task, folder / "float.onnx"), float_answers(task)
     yield Row(task.name, "float32", source.stat().st_size, task.figures(exact, exact))
     rivals: dict[str, Callable[[], Answers]] = {
         "torch int8": lambda: torch_answers(task),
         "onnxruntime int8": lambda: _onnxruntime(source, folder, task),
     }
-    for name, answers in rivals.items():
+    for name, answers in rivals.items() if not ranges else ():
         try:
             yield Row(task.name, name, 0, task.figures(answers(), exact))
         except CannotRunError as error:
             yield Row(task.name, name, 0, {}, remark=str(error))
-    for name, options, goals in _ways(task):
+    for name, options, goals in _readings(task) if ranges else _ways(task):
+        started = process_time()
         report = quantize(source, folder / "q.onnx", **options)
+        seconds = process_time() - started
         figures = task.figures(streamed(folder / "q.onnx", task.streams), exact)
         moved = ", ".join(f"{w.name} {w.precision}" for w in report.moved)
-        yield Row(task.name, name, report.bytes, figures, goals, moved)
+        yield Row(task.name, name, report.bytes, figures, goals, moved, seconds)
 
 
 def _ways(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
@@ -115,6 +128,15 @@ def _ways(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
         yield "W4A16g32", calibrated | {"precision": "W4A16g32"}, task.goals_4_bits
     if task.goals_16_bits:
         yield "W16A16", {"precision": "W16A16"}, task.goals_16_bits
+
+
+def _readings(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
+    """Give the ways to read activations, weights rounded to nearest: names, options, no goals."""
+    yield "W8A16 by frame", {}, {}
+    yield "W8A8 by frame", {"precision": "W8A8"}, {}
+    fixed = {"precision": "W8A8", "calibration": task.calibration, "method": "nearest", "extra": 0.0}
+    for way in WAYS:
+        yield f"W8A8 {way}", fixed | {"ranges": way}, {}
 
 
 def torch_answers(task: Task) -> list[Array]:
@@ -181,11 +203,18 @@ def table(task: Task, made: Sequence[Row]) -> Table:
     """Return the table of a task; goals stand behind figures, at least and better."""
     names = list(made[0].figures)
     cells = [
-        [row.contender, str(row.bytes or "-"), *(_figure(row, name) for name in names), row.met or "-"] for row in made
+        [
+            row.contender,
+            str(row.bytes or "-"),
+            *(_figure(row, name) for name in names),
+            row.met or "-",
+            f"{row.seconds:.1f}" if row.seconds else "-",
+        ]
+        for row in made
     ]
     calls = "a whole stream" if task.chunk == 0 else f"{task.chunk} frames"
     title = f"{task.name}: torch and onnxruntime with {calls} a call, state carried; ours whatever the calls"
-    return Table(title, ["|", "bytes", *names, "goals"], cells, whole=True)
+    return Table(title, ["|", "bytes", *names, "goals", "core s"], cells, whole=True)
 
 
 def _figure(row: Row, name: str) -> str:
@@ -204,6 +233,7 @@ def goals(made: Sequence[Row]) -> Iterator[str]:
 def main(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help=f"Of {', '.join(NAMES)}.")] = None,
     data: Annotated[Path, typer.Option(help="The folder of weights and recordings.")] = DEFAULT_DATA,
+    ranges: Annotated[bool, typer.Option("--ranges", help="Compare the ways to read activations.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what quantization does to the answers of real models, with goals: (at least, better)."""
@@ -215,7 +245,7 @@ def main(
             raise typer.BadParameter(f"{name!r} is no model, wanted {', '.join(NAMES)}")
         task = find(name, data)
         with TemporaryDirectory(prefix="tidegate-") as folder:
-            made = list(rows(task, Path(folder)))
+            made = list(rows(task, Path(folder), ranges=ranges))
         results += made
         if not as_json:
             show(table(task, made), *goals(made), *(f"{row.contender}: {row.remark}" for row in made if row.remark))

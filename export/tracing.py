@@ -70,16 +70,24 @@ class Subject:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Hold the module in eval mode; each submodule gets its own training flag back."""
+        """Hold the module in eval mode; each submodule gets its own training flag back.
+
+        Layers that are tuned for quantization are meanwhile the float layers that they are exported as.
+        """
         flags = {child: child.training for child in self.module.modules()}
+        tuned: dict[Any, Any] = {child: type(child) for child in flags if hasattr(child, "exported_as")}
         # no_grad and not inference_mode: a module that keeps a tensor of its forward could not be trained on.
         try:
             self.module.eval()
+            for child in tuned:
+                child.__class__ = child.exported_as
             with torch.random.fork_rng(devices=[]), torch.no_grad():
                 yield
         finally:
             for child, flag in flags.items():
                 child.training = flag
+            for child, kind in tuned.items():
+                child.__class__ = kind
 
     def answers(self, x: Array, states: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Return the module's outputs by name.

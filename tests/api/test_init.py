@@ -35,6 +35,7 @@ NAMES = [
     "lift",
     "load",
     "quantize",
+    "tunable",
     "verify",
 ]
 

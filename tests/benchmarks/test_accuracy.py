@@ -50,6 +50,14 @@ def test_every_contender_has_a_row_and_ours_its_goals(tmp_path: Path) -> None:
     assert list(goals([made["W8A16"]])) == ["W8A16: error at most 0.1, better 1e-09"]
 
 
+def test_ways_to_read_activations_have_rows(tmp_path: Path) -> None:
+    made = {row.contender: row.figures["error"] for row in rows(task(), tmp_path, ranges=True)}
+    by_ranges = [f"W8A8 {way}" for way in ("minmax", "percentile", "mse", "entropy")]
+    assert list(made) == ["float32", "W8A16 by frame", "W8A8 by frame", *by_ranges]
+    assert made["W8A16 by frame"] < made["W8A8 by frame"] < 0.2
+    assert all(made[name] > made["W8A16 by frame"] for name in by_ranges)
+
+
 def test_what_a_rival_cannot_do_is_said(tmp_path: Path) -> None:
     made = {row.contender: row for row in rows(task(nn.GRU), tmp_path)}
     assert made["onnxruntime int8"].remark.startswith("no LSTM in the graph")
