@@ -34,11 +34,16 @@ def pictures(rows: Sequence[Row]) -> dict[str, "Figure"]:
 
 
 def _figure(rows: Sequence[Row], draw: Callable[["Axes", Sequence[Row]], None]) -> "Figure":
-    from matplotlib.figure import Figure  # no pyplot: nothing global is touched
-
-    figure = Figure(figsize=(8, max(3.6, 0.3 * len(rows) + 1.2)), layout="constrained")
+    figure = new_figure(8, max(3.6, 0.3 * len(rows) + 1.2))
     draw(figure.subplots(), rows)
     return figure
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of so many inches."""
+    from matplotlib.figure import Figure  # no pyplot: nothing global is touched
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _medians(axes: "Axes", rows: Sequence[Row]) -> None:

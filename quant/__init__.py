@@ -1,6 +1,17 @@
 """Quantization: float streaming ONNX in, quantized streaming ONNX and a report out."""
 
+from .drift import Drift, Span
 from .quantize import quantize
-from .report import CalibrationReport, GateRow, OptionRow, QuantizationReport, WeightRow
+from .report import CalibrationReport, GateRow, Histogram, OptionRow, QuantizationReport, WeightRow
 
-__all__ = ["CalibrationReport", "GateRow", "OptionRow", "QuantizationReport", "WeightRow", "quantize"]
+__all__ = [
+    "CalibrationReport",
+    "Drift",
+    "GateRow",
+    "Histogram",
+    "OptionRow",
+    "QuantizationReport",
+    "Span",
+    "WeightRow",
+    "quantize",
+]

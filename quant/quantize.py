@@ -29,6 +29,7 @@ from .assembly import Rounded
 from .biases import add_to_bias
 from .calibration import NEAREST, Budget, Calibrated, Calibration, Progress
 from .choice import DEFAULT, choose, pinned
+from .drift import drift_of
 from .integers import with_integers
 from .observation import every_frame
 from .report import CalibrationReport, QuantizationReport, WeightRow
@@ -190,7 +191,9 @@ def _judged(
     calibrating: Calibration, found: Calibrated, graph: Graph, readings: dict[str, float], started: float
 ) -> CalibrationReport:
     """Report on the graph as it is written, on what was held out."""
-    streams, errors = calibrating.streams, calibrating.held.errors(every_frame(lower(graph)))
+    made = every_frame(lower(graph))
+    streams, errors = calibrating.streams, calibrating.held.errors(made)
+    drift = drift_of(calibrating.program, made, graph.contract, streams)
     return CalibrationReport(
         len(streams.frames),
         streams.count,
@@ -202,6 +205,7 @@ def _judged(
         found.candidates,
         readings,
         perf_counter() - started,
+        drift,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ..runtime.errors import QuantizationError
 from ..runtime.operators.matrix import FLOAT
 from ..runtime.precision import Precision
+from .drift import Drift
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,25 @@ class GateRow:
     error: float
     saturation: float
     sensitivity: float | None = None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often codes and rounding errors of a gate occur, in bins of equal width.
+
+    Attributes:
+        gate: The gate; empty for a weight without gates.
+        codes: Counts of codes from -largest to largest.
+        largest: The largest code there is.
+        errors: Counts of rounding errors from -most to most; what lies beyond counts in the last bins.
+        most: In steps of a code.
+    """
+
+    gate: str
+    codes: tuple[int, ...]
+    largest: int
+    errors: tuple[int, ...]
+    most: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +89,7 @@ class WeightRow:
         saturation: Share of its codes that are the largest there is.
         gates: The same by gate; none where there are no gates.
         options: What calibration measured of it, the precision asked for first.
+        histograms: Of codes and rounding errors, one a gate.
         range: The largest magnitude that codes of what it multiplies say; None: each frame's own, or of an h 1.
     """
 
@@ -90,6 +111,7 @@ class WeightRow:
     gates: tuple[GateRow, ...] = ()
     options: tuple[OptionRow, ...] = ()
     range: float | None = None
+    histograms: tuple[Histogram, ...] = ()
 
     @property
     def precision(self) -> str:
@@ -118,6 +140,7 @@ class CalibrationReport:
         readings: The same had activations been read by other ranges, by each frame, or in 16 bits; none where the
             ranges were not asked for.
         seconds: How long it took.
+        drift: Error of the output over a hundred thousand steps; None where the model leaves its range.
     """
 
     streams: int
@@ -130,6 +153,7 @@ class CalibrationReport:
     candidates: dict[str, float]
     readings: dict[str, float]
     seconds: float
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)

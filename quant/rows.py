@@ -1,5 +1,7 @@
 """Rows of the report, from what became of weights."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..runtime.operators.matrix import FLOAT, LARGEST_CODE
@@ -7,9 +9,11 @@ from ..runtime.precision import Precision
 from .assembly import Rounded
 from .calibration import NEAREST, Calibrated
 from .mixing import bytes_of
-from .report import GateRow, OptionRow, WeightRow
-from .rounding import relative_error
+from .report import GateRow, Histogram, OptionRow, WeightRow
+from .rounding import each, relative_error
 from .weights import Weight
+
+BINS, MOST_ERROR = 41, 2.0  # of histograms; in steps of a code
 
 
 def float_row(weight: Weight, asked: Precision) -> WeightRow:
@@ -47,6 +51,7 @@ def row_of(weight: Weight, asked: Precision, made: Rounded, found: Calibrated | 
         _saturation(made, slice(None)),
         _gates(weight, made, found.gates[weight.name] if found else {}),
         tuple(OptionRow(str(o.precision), o.bytes, o.error) for o in found.options[weight.name]) if found else (),
+        histograms=tuple(_histograms(weight, made)),
     )
 
 
@@ -60,6 +65,19 @@ def _gates(weight: Weight, made: Rounded, sensitivities: dict[str, float]) -> tu
         extremes = float(scales.min()), float(scales.max())
         rows.append(GateRow(gate, *extremes, error, _saturation(made, part), sensitivities.get(gate)))
     return tuple(rows)
+
+
+def _histograms(weight: Weight, made: Rounded) -> Iterator[Histogram]:
+    values, precision = weight.by_row(), made.precision
+    steps = each(made.scales, values.shape[1], precision.group)
+    errors = np.clip(made.codes - values / steps, -MOST_ERROR, MOST_ERROR)
+    largest = LARGEST_CODE[precision.weight_bits]
+    units = len(values) // max(len(weight.gates), 1)
+    for number, gate in enumerate(weight.gates or ("",)):
+        part = slice(number * units, (number + 1) * units)
+        codes, _ = np.histogram(made.codes[part], min(BINS, 2 * largest + 1), (-largest - 0.5, largest + 0.5))
+        apart, _ = np.histogram(errors[part], BINS, (-MOST_ERROR, MOST_ERROR))
+        yield Histogram(gate, tuple(codes.tolist()), largest, tuple(apart.tolist()), MOST_ERROR)
 
 
 def _saturation(made: Rounded, part: slice) -> float:

@@ -13,7 +13,7 @@ from tidegate.commands._output import busy, complain, print_json, show, size
 if TYPE_CHECKING:
     from tidegate.benchmarks.tables import Table
     from tidegate.commands._output import Parts
-    from tidegate.quant import CalibrationReport, QuantizationReport, WeightRow
+    from tidegate.quant import CalibrationReport, Drift, QuantizationReport, WeightRow
     from tidegate.runtime.arrays import Array
 
 EXAMPLE = (
@@ -86,6 +86,9 @@ def command(
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Weights that must not stay float, by name; may be repeated."),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page with plots.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Quantize a streaming ONNX file.
@@ -109,6 +112,8 @@ def command(
     from tidegate.quant import quantize as quantize_file
 
     check_target(output)
+    if html is not None:
+        check_target(html)
     working = nullcontext() if calibration else busy("quantizing")
     with working, bar("calibrating") if calibration else nullcontext() as progress:
         report = quantize_file(
@@ -124,6 +129,10 @@ def command(
             arithmetic=arithmetic.value,
             progress=progress,
         )
+    if html is not None:
+        from tidegate.benchmarks.quantization_page import write_quantization_page
+
+        write_quantization_page(report, _parts(report), html)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -205,9 +214,18 @@ def _calibration(found: "CalibrationReport", moved: "Sequence[WeightRow]") -> It
     used = found.frames - found.held_frames
     yield f"Calibrated on {used} frames of {found.streams} streams{less} in {found.seconds:.0f} s"
     yield f"Error of the output on {found.held_frames} frames held out: {percent(found.error)} (tried: {tried})"
+    if found.drift is not None:
+        yield from _drift(found.drift)
     if found.readings:
         others = ", ".join(f"{name}: {percent(error)}" for name, error in found.readings.items())
         yield f"The same by the ranges of activations: {others}"
+
+
+def _drift(drift: "Drift") -> Iterator[str]:
+    """Say how the error goes with the position in a stream."""
+    decades = ", ".join(f"{span.first}-{span.last} {percent(span.error)}" for span in drift.decades)
+    again = f"; what was held out is repeated after {drift.repeated} frames" if drift.repeated else ""
+    yield f"Error of the output by steps, state carried{again}: {decades}"
 
 
 def percent(value: float | None) -> str:

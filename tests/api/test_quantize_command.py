@@ -62,6 +62,23 @@ def test_integer_arithmetic_is_told(capfd: Capture) -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_the_report_is_a_page_too(capfd: Capture) -> None:
+    arguments = ("quantize", "m.onnx", "-o", "q.onnx", "--calibration", "streams", "--method", "nearest", "--json")
+    status, out, err = run(capfd, *arguments, "--html", "r.html", "--precision", "W8A8", "--ranges", "mse")
+    assert (status, err) == (0, "")
+    found = json.loads(out)["calibration"]
+    assert [span["last"] for span in found["drift"]["decades"]] == [10, 100, 1000, 10_000, 100_000]
+    assert found["drift"]["repeated"] > 0
+    assert list(found["readings"])[:2] == ["minmax", "percentile"]
+    text = Path("r.html").read_text()
+    assert "Error of the output by steps" in text
+    assert "The same by the ranges of activations" in text
+    status, _, err = run(capfd, *arguments, "--html", "absent/r.html")
+    assert status == 1
+    assert "there is no such folder" in err
+
+
+@pytest.mark.usefixtures("folder")
 def test_calibration_is_shown_at_80_columns(capfd: Capture) -> None:
     status, out, err = run(capfd, "quantize", "m.onnx", "-o", "q.onnx", "--calibration", "streams")
     assert (status, err) == (0, "")
