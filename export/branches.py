@@ -13,41 +13,15 @@ from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array
 from ..runtime.errors import ModelError, UnsupportedError
-from ..runtime.graph import MAX_NODES, Graph, attributes, label
-from .editing import drop_identities, inner_graphs, remove_dead, rename_all, unused, value_names
+from ..runtime.graph import Graph, attributes, label
+from .editing import drop_identities, remove_dead, rename_all, unused, value_names
 from .folding import fold_constants
 
-MAX_DEPTH = 8  # graphs inside graphs; Silero VAD has 5. Checkers and runtimes double their work at each
 MAX_OPENED = 64  # Ifs; Silero VAD has 6
 MAX_VALUES = 65_536  # of an input that becomes a constant
 
 Conditions = Callable[[onnx.ModelProto, Sequence[str]], Mapping[str, Array]]
 """Of some values of a model, those that are the same whatever the sizes of a chunk are."""
-
-
-def check_nesting(model: onnx.ModelProto) -> None:
-    """Refuse graphs inside graphs beyond MAX_DEPTH, nodes beyond MAX_NODES in all of them, and functions.
-
-    Raises:
-        UnsupportedError: The model has them.
-    """
-    if model.functions:
-        name = model.functions[0].name
-        raise UnsupportedError(
-            f"the file defines {len(model.functions)} functions ({name!r}), wanted none; inline them "
-            "(onnx.inliner.inline_local_functions)"
-        )
-    count, level = 0, [model.graph]
-    for _ in range(MAX_DEPTH + 1):
-        count += sum(len(graph.node) for graph in level)
-        if count > MAX_NODES:
-            raise UnsupportedError(f"{count} nodes with those inside branches, at most {MAX_NODES} are read")
-        level = [inner for graph in level for node in graph.node for inner in inner_graphs(node)]
-    if level:
-        raise UnsupportedError(
-            f"graphs inside graphs more than {MAX_DEPTH} deep (down to {level[0].name!r}), at most {MAX_DEPTH} are "
-            "opened; export the model without nested conditions"
-        )
 
 
 def bind_inputs(model: onnx.ModelProto, values: Mapping[str, float]) -> dict[str, Array]:
@@ -78,7 +52,7 @@ def open_branches(model: onnx.ModelProto, conditions: Conditions) -> list[str]:
     """Replace each If by the branch that it takes, in place.
 
     Args:
-        model: A model that `check_nesting` has passed.
+        model: A model that came through the gate, which bounds how deep its graphs go.
         conditions: What tells the conditions that depend on sizes.
 
     Returns:

@@ -2,24 +2,26 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 
 from ..runtime.contract import METADATA_KEY, Blocks, Contract, Port, State
-from ..runtime.errors import ContractError, ExportError, TidegateError
+from ..runtime.errors import ContractError, ExportError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
 from ..runtime.stages import looking_ahead
-from .arguments import Unit, fill_arguments, refuse_read, started_by, unpack_sequences
-from .axes import Axes, Dims, find_axes, output_ports, set_dims, trace_dims
+from .arguments import Unit, fill_arguments, fill_lengths, refuse_read, started_by, unpack_sequences
+from .axes import Axes, Dims, find_axes, output_ports, set_dims, settled_values, sized_model, trace_dims
 from .blocks import asked_blocks, used_blocks
+from .branches import open_branches
 from .convolutions import Causal, ahead_of, causal_convolutions, lift_tails
 from .directions import split_directions
 from .editing import forget_origin, remove_dead, rename, value_names
@@ -218,8 +220,9 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     model = subject.trace(free)
     filled = {name: tensor.numpy() for name, tensor in subject.others.tensors().items()}
     states = {name: filled.pop(name) for name in subject.others.states}
-    fill_arguments(model, filled)
-    unpack_sequences(model, subject.input_name, subject.example.shape)
+    fill_lengths(model, filled, subject.input_name, subject.example.shape)
+    unpack_sequences(model, subject.input_name, subject.example.shape, lengths=bool(filled) or _sorts(model))
+    _open_squeezes(model, subject.input_name, free)
     _write_markers(model)
     refuse_read(model, states)
     starts = started_by(model, states)
@@ -238,6 +241,24 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
         raise
     _check_batch(subject, axes)
     return _Traced(model, dims, axes, convolutions, starts)
+
+
+def _sorts(model: onnx.ModelProto) -> bool:
+    """Return whether a graph sorts sequences by lengths of its own."""
+    return any(node.op_type == "TopK" for node in model.graph.node)
+
+
+def _open_squeezes(model: onnx.ModelProto, source: str, free: Sequence[int]) -> None:
+    """Open the Ifs by which torch squeezes an axis whose size it does not know, as far as it follows, in place."""
+
+    def settled(part: onnx.ModelProto, names: Sequence[str]) -> dict[str, Array]:
+        alone = Graph(sized_model(part, source, dict.fromkeys(free, 1))[0])  # one stream, one frame
+        known = settled_values(part, source, free, names)
+        ones = {name: alone.constant(name) for name in known}
+        return {name: v for name, v in known.items() if (one := ones[name]) is not None and np.array_equal(v, one)}
+
+    with suppress(UnsupportedError):  # that of batch or time stays, and is told by the shape of the output
+        open_branches(model, settled)
 
 
 def _write_markers(model: onnx.ModelProto) -> None:

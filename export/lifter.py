@@ -18,7 +18,7 @@ from ..runtime.graph import Graph, attributes, label
 from ..runtime.model import naming
 from ..runtime.stages import looking_ahead
 from .axes import Dims, set_dims, settled_values, shape_of, signal_input, text
-from .branches import bind_inputs, check_nesting, open_branches
+from .branches import bind_inputs, open_branches
 from .convolutions import ahead_of, causal_convolutions, lift_tails
 from .editing import drop_identities, remove_dead, rename
 from .exporter import ExportReport, check_model, drop_repeats, writable
@@ -169,7 +169,6 @@ class _Opened:
 def _open(
     model: onnx.ModelProto, values: Mapping[str, float], states: Mapping[str, str] | None, frame: _Frame
 ) -> _Opened:
-    check_nesting(model)
     came = model.SerializeToString()
     replaced = replace_integers(model)
     original = model.SerializeToString()

@@ -5,7 +5,7 @@ So the way is followed by running that part alone on numbered values: what arriv
 That one output feeds one input is then no guess from names or shapes: each number must come back to its place.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,7 @@ def sources(model: onnx.ModelProto, numbers: Mapping[str, Array]) -> list[Source
     found = []
     for node in recurrent_nodes(graph):
         for slot, size in zip(CELLS[node.op_type].slots, state_sizes(graph, node), strict=True):
-            names = list(origins(graph, operand(node, slot.input), numbers))
+            names = origins(graph, operand(node, slot.input), numbers)
             if names:
                 found.append(_source(model, node, slot, size, {name: numbers[name] for name in names}))
     return found
@@ -76,15 +76,15 @@ def arrivals(model: onnx.ModelProto, states: Sequence[Source]) -> dict[str, Arra
     finals = dict(_finals(states))
     found = {}
     for output in model.graph.output:
-        needed = list(origins(graph, output.name, finals))
+        needed = origins(graph, output.name, finals)
         moved = _moved(model, output.name, {name: finals[name] for name in needed}) if needed else None
         if moved is not None:
             found[output.name] = moved.astype(np.int64)
     return found
 
 
-def origins(graph: Graph, name: str, known: Mapping[str, object]) -> Iterator[str]:
-    """Yield which of some values a value is moved from; nothing if it is made from anything else too."""
+def ends(graph: Graph, name: str, known: Collection[str] = ()) -> list[str]:
+    """Return what a value is moved and joined from, past what only does that, and not past some known values."""
     waiting, seen, found = [name], set[str](), []
     while waiting:
         name = waiting.pop()
@@ -92,13 +92,17 @@ def origins(graph: Graph, name: str, known: Mapping[str, object]) -> Iterator[st
             continue
         seen.add(name)
         node = graph.producer(name)
-        if name in known:
+        if name in known or node is None or node.op_type not in MOVES | {"Concat"}:
             found.append(name)
-        elif node is not None and node.op_type in MOVES | {"Concat"}:
-            waiting += node.input if node.op_type == "Concat" else node.input[:1]
         else:
-            return
-    yield from found
+            waiting += node.input if node.op_type == "Concat" else node.input[:1]
+    return found
+
+
+def origins(graph: Graph, name: str, known: Collection[str]) -> list[str]:
+    """Return which of some values a value is moved from; none if it is made from anything else too."""
+    found = ends(graph, name, known)
+    return found if all(end in known for end in found) else []
 
 
 def _source(

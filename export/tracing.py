@@ -19,12 +19,14 @@ import torch
 from torch import nn
 from torch.jit._trace import TracerWarning
 
-from ..runtime.errors import ExportError, UnsupportedError
+from ..runtime.errors import ExportError, TidegateError, UnsupportedError
 from .axes import Axes
 from .torch_cells import marking_cells
 from .torch_inputs import OtherInputs, Sizes, split_example
+from .torch_packing import without_packing
 from .torch_places import place_of, sees_later_frames
 from .torch_projection import marking_projections
+from .torch_scripts import in_shell, strip_shell
 
 Array = npt.NDArray[Any]
 
@@ -152,21 +154,29 @@ class Subject:
             ExportError: torch cannot trace or translate it.
         """
         buffer = io.BytesIO()
-        with _listening() as heard, _quiet_translator(), _attention_in_parts(), marking_projections(), marking_cells():
+        with _listening() as heard, _quiet_translator(), _in_parts():
             try:
                 self._export(buffer, free)
+            except TidegateError:
+                raise
             except Exception as error:
                 seen = f"{type(self.module).__name__}: {_first_line(error)}{self._place(free, error)}"
                 raise ExportError(f"torch cannot export {seen}{self._hint(free)}") from error
         self.remarks = list(dict.fromkeys(filter(None, map(_own_line, heard))))
-        return onnx.load_from_string(buffer.getvalue())
+        model = onnx.load_from_string(buffer.getvalue())
+        strip_shell(model)
+        return model
 
     def _export(self, buffer: io.BytesIO, free: Sequence[int]) -> None:
         # dynamo=False: measured on torch 2.13, 0.03-0.2 s a model against 10 s, and the newer exporter fixed
         # the time axis at the example's length when batch_first=False.
+        module, arguments = self.module, self._arguments(free)
+        scripted = isinstance(module, torch.jit.ScriptModule)
+        if scripted and len(_signature(module)) > 1 and not self.others.names:
+            module, arguments = in_shell(module, arguments[0]), arguments[:1]
         torch.onnx.export(
-            self.module,
-            self._arguments(free),
+            module,
+            arguments,
             buffer,  # type: ignore[arg-type] # typed as a path, but any file object is written
             dynamo=False,
             opset_version=OPSET,
@@ -200,9 +210,8 @@ class Subject:
         """Return what may be the cause of a failure of torch's."""
         if self._shown(free).shape != self._tensor.shape:
             return f" on the first {LOOP_FRAMES} frames; let a loop over time run over x.size(1)"
-        left_out = list(_signature(self.module))[1 + len(self.others.arguments()) :]
-        if hasattr(self.module.forward, "schema") and left_out:
-            return f"; TorchScript leaves out no argument: script a forward without {', '.join(left_out)}"
+        if isinstance(self.module, torch.jit.ScriptModule) and self.others.names:
+            return f"; leave {', '.join(self.others.names)} out of the example where the scripted forward does without"
         return ""
 
     def _shown(self, free: Sequence[int]) -> torch.Tensor:
@@ -327,6 +336,13 @@ def _listening() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         yield heard
+
+
+@contextmanager
+def _in_parts() -> Iterator[None]:
+    """Let what torch's exporter has no rule for, or one that fails, trace as something that it has."""
+    with _attention_in_parts(), marking_projections(), marking_cells(), without_packing():
+        yield
 
 
 @contextmanager

@@ -118,7 +118,7 @@ def verify(
     file = _File(path)
     other = _File(against) if _is_file(against) else None
     allowed = limit if limit is not None else QUANTIZED_LIMIT if _quantized(file, other) else FLOAT_LIMIT
-    signal = file.noise(ids) if data is None else np.asarray(data)
+    signal = file.noise(ids) if data is None else _as_signal(data)
     if other is not None:
         name, wanted, checks = other.path, other.whole(signal), list[Check]()
     else:
@@ -248,6 +248,12 @@ def _original(file: _File, against: Any, weights: Any, signal: Array) -> _Module
         name = os.fspath(against)
         return _Module(file, load_module(name, None if weights is None else Path(weights)), name, signal)
     return _Module(file, against, type(against).__name__, signal)
+
+
+def _as_signal(data: Array) -> Array:
+    """Return a signal as models take it: ids as they are, features in float32."""
+    values = np.asarray(data)
+    return values if values.ndim == 1 and values.dtype.kind in "iu" else values.astype(np.float32)
 
 
 def _is_file(against: object) -> bool:

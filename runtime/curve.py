@@ -15,6 +15,7 @@ from .native import NativeModel
 from .stages import looking_ahead
 
 LOOKAHEADS = (0, 1, 2, 4, 8, 16, 32, 64)
+ENDS = 10  # of a signal, where an answer without a time axis is compared
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Point:
         wait: The most frames that come in before an answer is there.
         error: Root mean square of the difference from the whole, over that of the whole's answers.
         largest: The largest difference, over the largest magnitude of the whole.
-        agreement: Share of the frames whose largest output is the same; of one output, whose sign is.
+        agreement: Share of the answers whose largest output is the same; of one output, whose sign is.
     """
 
     block: int
@@ -43,6 +44,9 @@ def lookahead_curve(
 ) -> tuple[Point, ...]:
     """Return how well a bidirectional model agrees with offline for each lookahead.
 
+    Compared is the first output with an answer for each frame. Where there is none, the first output: its last answer
+    to the whole signal, and to what comes before its end in tenths of it, as if each were a stream that ends there.
+
     Args:
         path: A streaming ONNX file, float or quantized; its own grid does not matter.
         frames: One stream, `[frames, features]`, or ids `[frames]`; as many as its users will have.
@@ -50,7 +54,7 @@ def lookahead_curve(
         lookaheads: What to try.
 
     Raises:
-        ContractError: The model has no backward direction, or no answer for each frame.
+        ContractError: The model has no backward direction.
         ChunkError: A frame is refused.
         UnsupportedError: The engine lacks an operator.
     """
@@ -58,8 +62,6 @@ def lookahead_curve(
         graph = Graph.load(path)
         if graph.contract.blocks is None:
             raise ContractError("it has no backward direction, so it has no lookahead to choose")
-        if all(port.time_axis is None for port in graph.contract.outputs):
-            raise ContractError("it has no answer for each frame, wanted one to compare; let the module return it too")
         if not 0 < len(frames) <= MOST_LOOKAHEAD:
             raise ChunkError(f"{len(frames)} frames, wanted 1 to {MOST_LOOKAHEAD}")
         whole = _answers(graph, Blocks(None, 0, len(frames)), frames)
@@ -67,11 +69,21 @@ def lookahead_curve(
 
 
 def _answers(graph: Graph, blocks: Blocks, frames: Array) -> Array:
-    """Return the first output with an answer for each frame, of a stream from its start to its end."""
-    stream = NativeModel(compile_graph(_with_blocks(graph, blocks))).stream()
-    name = next(port.name for port in graph.contract.outputs if port.time_axis is not None)
+    """Return the answers that are compared, `[answers, features]`, of a stream from its start to its end."""
+    model, outputs = NativeModel(compile_graph(_with_blocks(graph, blocks))), graph.contract.outputs
+    timed = [port.name for port in outputs if port.time_axis is not None]
+    if timed:
+        return np.concatenate(_pieces(model, frames, timed[0]))
+    ends = sorted({max(len(frames) * part // ENDS, 1) for part in range(1, ENDS + 1)})
+    return np.stack([_pieces(model, frames[:end], outputs[0].name)[-1] for end in ends])
+
+
+def _pieces(model: NativeModel, frames: Array, name: str) -> list[Array]:
+    """Return what a stream gives of one output: at its push and at its end, where there is anything."""
+    stream = model.stream()
     parts = (stream.push(frames), stream.finish())
-    return np.concatenate([part[name] if isinstance(part, dict) else part for part in parts if part is not None])
+    named = [part[name] if isinstance(part, dict) else part for part in parts if part is not None]
+    return [values for values in named if len(values)] or named
 
 
 def _with_blocks(graph: Graph, blocks: Blocks) -> Graph:

@@ -1,6 +1,6 @@
 """The `onnxruntime` backend for models that look ahead: the file's stages run one after the other; see stages.py."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,10 @@ from .onnxruntime_session import open_session, run_session
 from .stages import Part, Stage, clocks_of, lookaheads, parts_of, stage_model, stages_of
 
 PROBES = (5, 8)  # frames of two runs: the axis of a value whose size follows them counts time
+
+
+Run = Callable[[Array], dict[str, Array | None]]
+"""What a stage that answers late makes of its rows."""
 
 
 @dataclass(frozen=True)
@@ -184,10 +188,10 @@ class StagedRun:
         for name, held in places.items():
             waiting, new = self.state[held.name], np.asarray(values[name])
             self.state[held.name] = np.concatenate([waiting, new]) if len(waiting) else new  # ids stay integers
-        if stage.ahead:
-            return self._convolve(stage, session, places, closing=closing)
         if stage.late is not None:
-            return self._backward(stage, session, places, closing=closing)
+            ((name, held),) = places.items()
+            late = self._convolve if stage.ahead else self._backward
+            return late(stage, held, lambda rows: self._run(stage, session, {name: rows}), closing=closing)
         feeds: dict[str, Array | None] = {name: values[name] for name in stage.reads if name not in places}
         for name, held in places.items():
             feeds[name], self.state[held.name] = np.split(self.state[held.name], [count])
@@ -216,35 +220,19 @@ class StagedRun:
             rows[part.row] = values[0]
             self.state[part.state] = rows
 
-    def _convolve(
-        self,
-        stage: Stage,
-        session: Any,  # noqa: ANN401  onnxruntime has no types
-        places: Mapping[str, Held],
-        *,
-        closing: bool,
-    ) -> dict[str, Array | None]:
-        ((name, held),) = places.items()
+    def _convolve(self, stage: Stage, held: Held, run: Run, *, closing: bool) -> dict[str, Array | None]:
         rows, most = self.state[held.name], held.most or 0
         if closing:
             rows = np.concatenate([rows, np.zeros((stage.ahead, *rows.shape[1:]), np.float32)])
         self.state[held.name] = rows[max(len(rows) - most, 0) :]
-        return self._run(stage, session, {name: rows}) if len(rows) > most else self._nothing(stage)
+        return run(rows) if len(rows) > most else self._nothing(stage)
 
-    def _backward(
-        self,
-        stage: Stage,
-        session: Any,  # noqa: ANN401  onnxruntime has no types
-        places: Mapping[str, Held],
-        *,
-        closing: bool,
-    ) -> dict[str, Array | None]:
+    def _backward(self, stage: Stage, held: Held, run: Run, *, closing: bool) -> dict[str, Array | None]:
         """Run over each block that is complete with its lookahead; what is not its own is left out."""
-        ((name, held),) = places.items()
         answer, *finals = stage.gives
         made, last = [], None
         while count := self._next_block(len(self.state[held.name]), closing=closing):
-            rows = self._run(stage, session, {name: self._context(self.state[held.name], count)})[answer]
+            rows = run(self._context(self.state[held.name], count))[answer]
             made.append(np.asarray(rows)[:count])
             last = made[-1][0]
             self.state[held.name] = self.state[held.name][count:]

@@ -47,7 +47,7 @@ class Case:
         bias: Whether it has biases.
         batch_first: Whether its batch comes first.
         front: What stands between the frames and the recurrent module.
-        extra: What the forward does beside: nothing, "state in and out" or "packed".
+        extra: What the forward does beside: nothing, "state in and out", "packed", or run in "both directions".
     """
 
     kind: str
@@ -106,6 +106,8 @@ def _recurrent(case: Case) -> nn.Module:
     options: dict[str, Any] = {"bias": case.bias, "batch_first": case.batch_first}
     if case.kind.endswith("proj_size"):
         options["proj_size"] = 3
+    if case.extra == "both directions":
+        options["bidirectional"] = True
     if case.layers > 1:
         options["dropout"] = 0.3
     return made(WIDTH, case.hidden, case.layers, **options)  # type: ignore[no-any-return]
@@ -126,14 +128,16 @@ class Net(nn.Module):
         self.batch_norm.running_mean = torch.linspace(-1, 1, WIDTH)
         self.rnn = _recurrent(case)
         self.dropout = nn.Dropout(0.3)
-        self.fc = nn.Linear(3 if case.kind.endswith("proj_size") else case.hidden, 4)
+        directions = 2 if case.extra == "both directions" else 1
+        self.fc = nn.Linear(3 if case.kind.endswith("proj_size") else directions * case.hidden, 4)
 
     def forward(self, x: Tensor, other: Any = None) -> Any:  # noqa: ANN401  a state, lengths or nothing
         case, time = self.case, int(self.case.batch_first)
         y, state = self._run(self._front(x), other)
         h = state[0] if isinstance(state, tuple) else state
         if case.head in ("final h", "token ids"):
-            answer = h[-1] if case.kind in MODULES else h
+            last = torch.cat((h[-2], h[-1]), 1) if case.extra == "both directions" else h[-1]
+            answer = last if case.kind in MODULES else h
         else:
             answer = y.select(time, -1) if case.head == "last frame" else y
         answer = self.fc(self.dropout(answer))
@@ -177,7 +181,11 @@ def cases() -> list[Case]:
         Case(kind, "each frame", layers, extra=extra)
         for kind, layers, extra in product(plain, (1, 2), ("state in and out", "packed"))
     ]
-    return [*shapes, *loops, *fronts, *extras]
+    directions = [
+        Case(kind, head, layers, batch_first=layers == 1, extra="both directions")
+        for kind, head, layers in product(plain, HEADS, (1, 2))
+    ]
+    return [*shapes, *loops, *fronts, *extras, *directions]
 
 
 def options() -> list[str]:
@@ -216,5 +224,7 @@ def streamed(model: Model, frames: Array, case: Case) -> Array:
     """Return the answer to one stream in chunks."""
     stream = model.stream()
     pieces = [stream.push(chunk) for chunk in np.split(frames, [cut for cut in CUTS if cut < len(frames)])]
+    tail = stream.finish()  # what a backward direction held back
+    pieces += [] if tail is None else [tail]
     named = [next(iter(piece.values())) if isinstance(piece, dict) else piece for piece in pieces]
     return np.concatenate(named) if case.head == "each frame" else named[-1]

@@ -37,8 +37,12 @@ def read_chunks(source: Path | None, frames: int) -> Iterator[tuple[str, Array]]
             yield from _text_chunks(file, str(source), frames)
 
 
-def read_array(source: Path) -> Array:
+def read_array(source: Path, *, ids: bool = False) -> Array:
     """Read a .npy file `[frames, features]`; nothing in it is ever unpickled.
+
+    Args:
+        source: The file.
+        ids: Whether it may hold token ids too, integers `[frames]`.
 
     Raises:
         ChunkError: It is not such a file.
@@ -50,8 +54,10 @@ def read_array(source: Path) -> Array:
         raise _not_an_array(source) from None
     if not isinstance(signal, np.ndarray):
         raise _not_an_array(source)
+    if ids and signal.ndim == 1 and signal.dtype.kind in "iu":
+        return signal.astype(np.int64)
     if signal.ndim != 2:
-        raise ChunkError(f"{source}: has shape {signal.shape}, wanted (frames, features)")
+        raise ChunkError(f"{source}: has shape {signal.shape}, wanted (frames, features){' or ids' if ids else ''}")
     if not np.can_cast(signal.dtype, np.float32, "same_kind"):
         raise ChunkError(f"{source}: holds {signal.dtype}, wanted float32")
     return signal

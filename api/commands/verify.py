@@ -28,7 +28,8 @@ def command(
     *,
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help="The state_dict of a factory's module.")] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .npy signal (frames, features); default: noise.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A .npy signal (frames, features), or ids (frames); default: noise."),
     ] = None,
     ids: Annotated[int | None, typer.Option(min=1, metavar="N", help="Noise of token ids, from 0 to N - 1.")] = None,
     chunks: Annotated[str, typer.Option(metavar="SIZES", help="Frames a push, with commas between.")] = "1,3,17,all",
@@ -59,7 +60,7 @@ def command(
     from tidegate.export import verify
 
     sizes = [_size(text) for text in chunks.split(",")]
-    signal = None if data is None else read_array(data).astype("float32")
+    signal = None if data is None else read_array(data, ids=True)
     with busy("verifying"):
         found = verify(path, against, weights=weights, data=signal, ids=ids, chunks=sizes, limit=limit)
     if as_json:
@@ -85,7 +86,7 @@ def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_jso
             f"--lookaheads: {lookaheads!r} and --data {data}; wanted frames, e.g. 0,8,32, and a .npy"
         )
     with busy("streaming"):
-        points = lookahead_curve(path, read_array(data), block, [int(text) for text in lookaheads.split(",")])
+        points = lookahead_curve(path, read_array(data, ids=True), block, [int(text) for text in lookaheads.split(",")])
     if as_json:
         print_json({"points": [asdict(point) for point in points]})
         return

@@ -344,3 +344,45 @@ def test_run_writes_the_answers_as_they_become_ready(tmp_path: Path) -> None:
     stream = load(tmp_path / "m.onnx").stream()
     wanted = np.concatenate(streamed(stream, FRAMES, [0, 40]))
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), wanted)
+
+
+class Handed(nn.Module):
+    """A state that is handed to both directions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 4, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map `[batch, frames, 6]` and a state to answers and the next."""
+        y, (h, c) = self.lstm(x, (h, c))
+        return y, h, c
+
+
+class Branches(nn.Module):
+    """Two branches that look ahead, each its own way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(6, 8, 3, padding="same")
+        self.rnn = nn.GRU(6, 4, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[batch, frames, 6]` to `[batch, frames, 8]`."""
+        y: Tensor = self.conv(x.transpose(1, 2)).transpose(1, 2) + self.rnn(x)[0]
+        return y
+
+
+def test_state_that_is_handed_to_both_directions_is_refused(tmp_path: Path) -> None:
+    state = torch.zeros(2, 1, 4)
+    message = "LSTM '/lstm/LSTM': its initial state comes from an argument, but its backward direction starts anew"
+    with pytest.raises(UnsupportedError, match=message):
+        export_model(Handed(), (torch.randn(1, 20, 6), state, state.clone()), tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("grid", [{}, {"block": 5, "lookahead": 3}])
+def test_branches_that_look_ahead_differently_are_refused_where_they_meet(tmp_path: Path, grid: dict[str, int]) -> None:
+    with pytest.raises(UnsupportedError, match="Add '/Add': it joins values that look ahead in ways"):
+        export_model(Branches(), torch.randn(1, 20, 6), tmp_path / "m.onnx", **grid)
+    assert list(tmp_path.iterdir()) == []

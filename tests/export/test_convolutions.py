@@ -1,6 +1,7 @@
 """Convolutions along time as people write them: causal ones stream with their tail, others are refused by name."""
 
 import tempfile
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tidegate.export import ExportReport, export_model
+from tidegate.export import ExportReport, export_model, lift
 from tidegate.quant import quantize
 from tidegate.runtime.errors import UnsupportedError
 from tidegate.runtime.graph import Graph
@@ -301,3 +302,22 @@ def test_convolution_that_looks_ahead_has_the_bits_of_the_specification(tmp_path
         stream = load(tmp_path / name).stream()
         seen = [np.asarray(stream.push(part)) for part in np.split(frames, [1, 2, 17])] + [np.asarray(stream.finish())]
         np.testing.assert_array_equal(np.concatenate(seen), np.concatenate(wanted), strict=True)
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+def test_a_convolution_that_looks_ahead_in_a_file_of_others_is_lifted(tmp_path: Path, backend: Backend) -> None:
+    torch.manual_seed(0)
+    module, x = Convolved(nn.Conv1d(FEATURES, CHANNELS, 5, padding="same")).eval(), torch.randn(1, 20, FEATURES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of this exporter at every use
+        torch.onnx.export(
+            module, (x,), tmp_path / "own.onnx", dynamo=False, dynamic_axes={"x": [0, 1]}, input_names=["x"]
+        )
+    report = lift(tmp_path / "own.onnx", tmp_path / "m.onnx")
+    assert report.contract.lookahead == 2
+    stream = load(report.path, backend).stream()
+    pushed = [stream.push(chunk) for chunk in np.split(x[0].numpy(), [1, 4, 11])]
+    answers = [np.asarray(answer) for answer in [*pushed, stream.finish()]]
+    with torch.no_grad():
+        wanted = module(x)[0].numpy()
+    np.testing.assert_allclose(np.concatenate(answers), wanted, rtol=0, atol=2e-6)

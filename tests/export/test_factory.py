@@ -201,12 +201,36 @@ class Stateful(Tagger):
         return answer
 
 
+class Returning(Tagger):
+    """It may be told its state, and returns the next."""
+
+    def forward(  # type: ignore[override]
+        self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        y, new = self.lstm(x, state)
+        return self.fc(y), new
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_torchscript_with_an_argument_left_out_says_so(tmp_path: Path) -> None:
-    torch.jit.save(torch.jit.script(Stateful()), tmp_path / "net.pt")
+@pytest.mark.parametrize("kind", [Stateful, Returning])
+def test_torchscript_whose_state_is_left_out_is_lifted(kind: type[Tagger], tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(kind()), tmp_path / "net.pt")
     module, x = load_module(str(tmp_path / "net.pt")), torch.randn(1, 9, 6)
-    with pytest.raises(ExportError, match=r"TorchScript leaves out no argument: script a forward without state"):
-        export_model(module, x, tmp_path / "m.onnx")
+    report = export_model(module, x, tmp_path / "m.onnx")
+    print(f"largest relative error {report.error:.1e}, wanted 1e-5")
+    assert report.error < 1e-5
+    assert [state.input for state in report.contract.states] == ["lstm.h_in", "lstm.c_in"]
+    names = {tensor.name for tensor in Graph.load(tmp_path / "m.onnx").model.graph.initializer}
+    assert {"lstm.weight_ih_l0", "fc.bias"} <= names
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_with_its_state_in_the_example_says_what_to_leave_out(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(Returning()), tmp_path / "net.pt")
+    module, x, state = load_module(str(tmp_path / "net.pt")), torch.randn(1, 9, 6), torch.zeros(2, 1, 8)
+    with pytest.raises(ExportError, match="leave state_0, state_1 out of the example"):
+        export_model(module, (x, (state, state.clone())), tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
 
 
 @pytest.mark.parametrize("how", ["trace", "script"])

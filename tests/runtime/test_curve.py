@@ -43,6 +43,25 @@ def test_more_lookahead_agrees_more_and_all_of_it_wholly(tagger: Path) -> None:
     assert (points[-1].error, points[-1].largest, points[-1].agreement) == (0, 0, 1)
 
 
+def test_answers_without_a_time_axis_are_compared_at_ends_of_the_signal(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.fc = nn.LSTM(6, 8, 2, batch_first=True, bidirectional=True), nn.Linear(16, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.rnn(x)[1][0]
+            return self.fc(torch.cat((h[-2], h[-1]), 1))  # type: ignore[no-any-return]
+
+    export_model(Classifier(), torch.randn(1, 20, 6), tmp_path / "m.onnx")
+    errors = [lookahead_curve(tmp_path / "m.onnx", FRAMES, block, (0,))[0].error for block in (4, 16, 120)]
+    print(errors)
+    assert min(errors[:2]) > 0.01
+    assert errors[2] == 0
+
+
 def test_models_without_a_choice_are_refused(tagger: Path, tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"m.onnx: it has no backward direction"):
         lookahead_curve(write_lstm(tmp_path / "m.onnx"), FRAMES)
