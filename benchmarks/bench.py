@@ -17,8 +17,8 @@ from ..runtime.native import ISA_VARIABLE
 from ..runtime.onnxruntime_backend import refuse_unfinite
 from . import lstms
 from .environment import observe
-from .harness import Variants, run_job
-from .jobs import FRAMES, file_job, stack_job
+from .harness import Variants, run_jobs
+from .jobs import FRAMES, file_job, stack_jobs
 from .latency import pinned
 from .measured import Settings
 from .peers.job import Job
@@ -38,7 +38,7 @@ OTHER_CELLS = tuple(
 )
 CELLS = {case.name: case for case in (*lstms.CASES.values(), *PUBLIC_SIZES, *OTHER_CELLS)}
 
-Make = Callable[[Path], Job]
+Make = Callable[[Path], Sequence[Job]]
 Shown = Callable[[Sequence[Row]], None]
 
 
@@ -78,17 +78,13 @@ def bench_file(
     if frames.ndim != 2 or frames.shape[1] != facts.features:
         raise ChunkError(f"signal has shape {frames.shape}, wanted (frames, {facts.features})")
     refuse_unfinite(frames)
-    made: list[Make] = [lambda folder: file_job(folder, path.name, path, frames, steps)]
+    made: list[Make] = [lambda folder: [file_job(folder, path.name, path, frames, steps)]]
     return bench(made, peers, settings, closed=closed, progress=progress, shown=shown)
 
 
 def cell_jobs(cases: Iterable[lstms.Case], steps: Sequence[int]) -> list[Make]:
-    """Return what makes the jobs of stacks of recurrent layers, each at each number of frames a chunk."""
-    return [_stack(case, count) for case in cases for count in steps]
-
-
-def _stack(case: lstms.Case, steps: int) -> Make:
-    return lambda folder: stack_job(folder, case, steps)
+    """Return what makes the jobs of stacks of recurrent layers, for each all numbers of frames a chunk."""
+    return [lambda folder, case=case: stack_jobs(folder, case, steps) for case in cases]  # type: ignore[misc]
 
 
 def bench(
@@ -104,22 +100,22 @@ def bench(
     """Measure jobs one after the other.
 
     Args:
-        jobs: What makes each in a folder.
+        jobs: What makes those of one case in a folder: they differ in the frames of a chunk alone.
         peers: Names of peers.
         settings: How to measure; a rate of 0 stands for that of each job's own source.
         closed: In a closed loop all the same; a job whose source has no rate is in one anyway.
         progress: Called with the share done and what is going on.
-        shown: Called with the rows of each job as they are there.
+        shown: Called with the rows of each case as they are there.
         variants: Of peers named here these, in place of all that they have.
     """
     rows: list[Row] = []
     with pinned() if settings.core is None else nullcontext(settings.core) as core, TemporaryDirectory() as folder:
         environment = observe((os.environ.get(ISA_VARIABLE) or _kernels.variants()[0],), core)
         for number, make in enumerate(jobs):
-            job = make(Path(folder, str(number)))
-            rate = 0.0 if closed else settings.rate or job.rate
+            those = make(Path(folder, str(number)))
+            rate = 0.0 if closed else settings.rate or those[0].rate
             at = replace(settings, core=core, rate=rate)
-            found = run_job(job, peers, at, _part(progress, number, len(jobs)), variants)
+            found = run_jobs(those, peers, at, _part(progress, number, len(jobs)), variants)
             rows += found
             if shown is not None:
                 shown(found)

@@ -135,6 +135,11 @@ class Process:
         found: Fields = answer["ok"]
         return found
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process.poll() is not None
+
     def close(self) -> None:
         """End the process."""
         self._process.kill()
@@ -150,10 +155,42 @@ def _process(python: str) -> Iterator[Process]:
         process.close()
 
 
-# ---- one job ----
+# ---- jobs ----
 
 
 Variants = Mapping[str, Sequence[job.Variant]]
+
+
+def run_jobs(
+    jobs: Sequence[job.Job],
+    peers: Sequence[str],
+    settings: Settings,
+    progress: Progress = lambda _share, _text=None: None,
+    variants: Variants | None = None,
+) -> list[Row]:
+    """Measure jobs on peers and return a row for each job and variant, refusals included.
+
+    Args:
+        jobs: Jobs that differ in the frames of a chunk alone: a process runs one after the other.
+        peers: Names of peers.
+        settings: How to measure.
+        progress: Called with the share done and what is going on.
+        variants: Of peers named here these, in place of all that they have.
+    """
+    records = [[Record(entrant, [], {}, []) for entrant in _entrants(what, peers, variants or {})] for what in jobs]
+    for what, mine in zip(jobs, records, strict=True):
+        _prepare(what, mine, progress)
+    for number in range(settings.processes):
+        with ExitStack() as stack:
+            running: Running = {}
+            for place, (what, mine) in enumerate(zip(jobs, records, strict=True)):
+                part = _part(progress, number * len(jobs) + place, settings.processes * len(jobs))
+                _round(what, _started(mine, running, stack), settings, part)
+    rows = []
+    for what, mine in zip(jobs, records, strict=True):
+        rows += [refused(what, settings, peer, variant, reason) for peer, variant, reason in _missing(peers)]
+        rows += [row_of(what, settings, record) for record in mine]
+    return rows
 
 
 def run_job(
@@ -163,21 +200,13 @@ def run_job(
     progress: Progress = lambda _share, _text=None: None,
     variants: Variants | None = None,
 ) -> list[Row]:
-    """Measure a job on peers and return a row for each of their variants, refusals included.
+    """Measure one job; see `run_jobs`."""
+    return run_jobs([what], peers, settings, progress, variants)
 
-    Args:
-        what: The job.
-        peers: Names of peers.
-        settings: How to measure.
-        progress: Called with the share done and what is going on.
-        variants: Of peers named here these, in place of all that they have.
-    """
-    records = [Record(entrant, [], {}, []) for entrant in _entrants(what, peers, variants or {})]
-    rows = [refused(what, settings, peer, variant, reason) for peer, variant, reason in _missing(peers)]
-    _prepare(what, records, progress)
-    for number in range(settings.processes):
-        _round(what, [record for record in records if not record.refusal], settings, number, progress)
-    return rows + [row_of(what, settings, record) for record in records]
+
+def _part(progress: Progress, number: int, count: int) -> Progress:
+    """Return the progress of one of several parts."""
+    return lambda share, text=None: progress((number + share) / count, text)
 
 
 def _entrants(what: job.Job, peers: Sequence[str], variants: Variants) -> Iterator[Entrant]:
@@ -230,26 +259,43 @@ def _taking_part(record: Record) -> Iterator[None]:
         record.refusal = str(error)
 
 
-def _round(what: job.Job, records: Sequence[Record], settings: Settings, number: int, progress: Progress) -> None:
-    """Run a fresh process of each entrant, in turns."""
-    with ExitStack() as stack:
-        running = []
-        for record in records:
-            process = stack.enter_context(_process(record.entrant.python))
+Running = dict[Entrant, Process]
+
+
+def _started(records: Sequence[Record], running: Running, stack: ExitStack) -> list[tuple[Record, Process]]:
+    """Return the process of each entrant that takes part: that of the job before, or a fresh one."""
+    for record in records:
+        entrant = record.entrant
+        if not record.refusal and (entrant not in running or running[entrant].ended):
+            running[entrant] = stack.enter_context(_process(entrant.python))
+    return [(record, running[record.entrant]) for record in records if not record.refusal]
+
+
+def _round(
+    what: job.Job,
+    started: Sequence[tuple[Record, Process]],
+    settings: Settings,
+    progress: Progress,
+) -> None:
+    """Run the process of each entrant, in turns."""
+    for record, process in started:
+        progress(0.0, f"{what.case} T={what.steps}: loading {record.entrant.peer} {record.entrant.variant.precision}")
+        with _taking_part(record):
+            _load(what, record, process, settings)
+    running = [(record, process) for record, process in started if not record.refusal]
+    for record, _ in running:
+        record.turns.append([])
+    counts = [_count(process, settings) for _, process in running]
+    for turn in range(settings.turns):
+        for (record, process), count in zip(running, counts, strict=True):
+            if record.refusal:
+                continue
+            progress(
+                turn / settings.turns,
+                f"{what.case} T={what.steps}: {record.entrant.peer} {record.entrant.variant.precision}",
+            )
             with _taking_part(record):
-                _load(what, record, process, settings)
-            if not record.refusal:
-                running.append((record, process))
-                record.turns.append([])
-        counts = [_count(process, settings) for _, process in running]
-        for turn in range(settings.turns):
-            for (record, process), count in zip(running, counts, strict=True):
-                if record.refusal:
-                    continue
-                share = (number + turn / settings.turns) / settings.processes
-                progress(share, f"{what.case} T={what.steps}: {record.entrant.peer} {record.entrant.variant.precision}")
-                with _taking_part(record):
-                    record.turns[-1].append(process.ask("time", **_asked(settings, count, stalled=turn == 0)))
+                record.turns[-1].append(process.ask("time", **_asked(settings, count, stalled=turn == 0)))
 
 
 def _load(what: job.Job, record: Record, process: Process, settings: Settings) -> None:

@@ -1,5 +1,7 @@
 """Jobs for peers: a model file or a stack of layers, a signal, and the answers wanted, as files in a folder."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +24,24 @@ FRAMES = 1000  # of a signal: the stream that errors are measured on
 
 def stack_job(folder: Path, case: lstms.Case, steps: int) -> Job:
     """Make the job of a stack of layers with random weights, on noise."""
+    return stack_jobs(folder, case, [steps])[0]
+
+
+def stack_jobs(folder: Path, case: lstms.Case, steps: Sequence[int]) -> list[Job]:
+    """Make the jobs of a stack, one for each number of frames a chunk; they share their files."""
     layers = lstms.random_layers(case)
     graph = Graph(lstms.streaming_model(layers))
     names = {"w{}_ih": "w", "w{}_hh": "r", "b{}_ih": "bias_w", "b{}_hh": "bias_r"}
     weights = {key.format(n): getattr(layer, name) for n, layer in enumerate(layers) for key, name in names.items()}
     np.savez(_made(folder) / WEIGHTS, **weights)
     stack = Stack(case.cell, case.features, case.hidden, case.layers)
-    return _written(Job(folder, case.name, steps, stack), graph, lstms.random_frames(case, FRAMES))
+    frames = lstms.random_frames(case, FRAMES)
+    whole = Job(folder, case.name, FRAMES // 2, stack)  # in float64 the size of a chunk changes nothing
+    _written(whole, graph, frames)
+    jobs = [replace(whole, steps=count) for count in steps]
+    for job in jobs:
+        job.save()
+    return jobs
 
 
 def file_job(folder: Path, name: str, path: Path, signal: Array, steps: int) -> Job:

@@ -12,6 +12,7 @@ from .peers import job
 from .results import Loop, Row, histogram_of, longest_run, percentiles, series, spread
 
 Fields = dict[str, Any]
+SHARED = "its processes ran another job before; the row of that one says it"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Entrant:
     def asked(self, what: job.Job) -> Fields:
         """Return the fields that name it to a worker."""
         named = {"peer": self.peer, "precision": self.variant.precision, "how": self.variant.how}
-        return {"job": str(what.folder), **named}
+        return {"job": str(what.path), **named}
 
 
 @dataclass
@@ -109,8 +110,9 @@ def _loaded(record: Record) -> Fields:
     times = ("first_step_us", "import_ms", "first_answer_ms")
     first = ("file_bytes", "peak_rss_bytes")
     of_errors = ("error_rms", "error_max", "installed_bytes")
+    told = [name for name in times if record.loads[0][name] is not None]
     return (
-        {name: float(np.median([load[name] for load in record.loads])) for name in times}
+        {name: float(np.median([load[name] for load in record.loads])) for name in told}
         | {name: record.loads[0][name] for name in first}
         | {name: record.errors.get(name) for name in of_errors}
     )
@@ -157,6 +159,8 @@ def _reasons(settings: Settings, record: Record) -> dict[str, str]:
     found = {}
     if settings.loop == "closed":
         found = dict.fromkeys(("rate_hz", "misses", "longest_misses"), "a closed loop has no rate, so nothing is due")
+    if record.loads[0]["first_answer_ms"] is None:
+        found |= dict.fromkeys(("import_ms", "first_answer_ms", "peak_rss_bytes"), SHARED)
     if record.loads[0]["file_bytes"] is None:
         found["file_bytes"] = "it is built from weights in memory"
     if "reason" in record.errors:

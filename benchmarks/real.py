@@ -1,6 +1,6 @@
 """Real models at the rates of their sources: speech detection, speaker verification, a smartwatch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +35,7 @@ class Source:
 SOURCES = (Source(watch.task, 50, 1), Source(speaker.task, 16000, 160), Source(vad.task, 16000, 512))
 
 
-def real_jobs(data: Path) -> Iterator[Callable[[Path], Job]]:
+def real_jobs(data: Path) -> Iterator[Callable[[Path], Sequence[Job]]]:
     """Give what makes the jobs of the real models, one frame a chunk; Silero's whole net where its package is there.
 
     Args:
@@ -46,9 +46,9 @@ def real_jobs(data: Path) -> Iterator[Callable[[Path], Job]]:
     """
     if not data.is_dir():
         raise FileNotFoundError(2, "there is no such folder of real models and recordings", str(data))
-    yield from (lambda folder, source=source: _exported(folder, source, data) for source in SOURCES)
+    yield from (lambda folder, source=source: [_exported(folder, source, data)] for source in SOURCES)
     if find_spec("silero_vad"):
-        yield lambda folder: _silero(folder, data)
+        yield lambda folder: [_silero(folder, data)]
 
 
 def _exported(folder: Path, source: Source, data: Path) -> Job:

@@ -1,15 +1,24 @@
 """What nets recall after a lag: the first symbol of a sequence, asked for behind a stretch of noise.
 
-Each net is trained anew for each lag, by the same number of steps. A guess is right one time in SYMBOLS.
+    python -m tidegate.benchmarks.recall --json docs/recall.json
+
+trains each net on a short lag, then on longer ones, from where the shorter left it: each until it is solved, or for at
+most so many updates. A guess is right one time in SYMBOLS.
 """
 
+import argparse
+import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .progress import Progress
-from .tables import Table
+from ..runtime.files import write_atomic
+from .environment import observe
+from .progress import Progress, bar
+from .tables import Table, show
 
 if TYPE_CHECKING:
     import torch
@@ -17,23 +26,51 @@ if TYPE_CHECKING:
 SYMBOLS = 8
 LAGS = (10, 30, 100, 300, 1000)
 WIDTH, HEADS, LAYERS = 48, 4, 2
-BATCH, TESTED = 32, 512
+FRAMES, FEWEST = 3200, 8  # of a batch together; sequences of a batch at the least
+CHECKED, TESTED = 64, 512  # sequences: while it trains, after
+EVERY = 25  # updates between checks
+SOLVED = 0.99
 RATE = 3e-3
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Share of sequences whose first symbol a net recalled after a lag."""
+    """What a net recalls after a lag.
+
+    Attributes:
+        name: The net.
+        parameters: Its weights and biases.
+        lag: Frames from the symbol to the question.
+        seed: Of weights and sequences.
+        updates: Of the weights at this lag; those at shorter lags came before.
+        most: Updates after which training would have ended.
+        accuracy: Share of unseen sequences whose first symbol it recalled.
+        seconds: What training at this lag took.
+    """
 
     name: str
+    parameters: int
     lag: int
+    seed: int
+    updates: int
+    most: int
     accuracy: float
+    seconds: float
 
 
 def recalls(
-    lags: Sequence[int] = LAGS, steps: int = 300, seed: int = 0, progress: Progress | None = None
+    lags: Sequence[int] = LAGS,
+    most: int = 400,
+    seeds: Sequence[int] = (0,),
+    progress: Progress | None = None,
 ) -> list[Recall]:
-    """Train each net at each lag and return what it recalls of sequences that it has not seen.
+    """Train each net at each lag, the shortest first, and return what it recalls of sequences that it has not seen.
+
+    Args:
+        lags: In frames, ascending.
+        most: Updates at each lag.
+        seeds: Each net is trained anew for each.
+        progress: Called with the share done and what is going on.
 
     Raises:
         BackendError: torch is not installed.
@@ -41,13 +78,19 @@ def recalls(
     from ..export.optional import need
 
     need("torch")
-    nets, found = _nets(), []
-    with _one_thread(seed):
-        for number, (name, make) in enumerate(nets.items()):
+    found: list[Recall] = []
+    runs = [(seed, name, make) for seed in seeds for name, make in _nets().items()]
+    for number, (seed, name, make) in enumerate(runs):
+        with _one_thread(seed):
+            net = make()
             for place, lag in enumerate(lags):
                 if progress is not None:
-                    progress((number + place / len(lags)) / len(nets), f"{name}, lag {lag}")
-                found.append(Recall(name, lag, _trained(make(), lag, steps)))
+                    progress((number + place / len(lags)) / len(runs), f"{name}, lag {lag}, seed {seed}")
+                start = time.perf_counter()
+                updates = _train(net, lag, most)
+                seconds = time.perf_counter() - start
+                size = sum(weight.numel() for weight in net.parameters())
+                found.append(Recall(name, size, lag, seed, updates, most, _accuracy(net, lag, TESTED), seconds))
     return found
 
 
@@ -67,30 +110,49 @@ def _one_thread(seed: int) -> Iterator[None]:
 
 
 def table(found: Sequence[Recall]) -> Table:
-    """Return the table, a row a net."""
+    """Return the table, a row a net: the mean over seeds, and updates where the lag was not solved by the fewest."""
     rows: dict[str, list[str]] = {}
-    for one in found:
-        rows.setdefault(one.name, [one.name]).append(f"{100 * one.accuracy:.0f}%")
-    lags = sorted({one.lag for one in found})
-    return Table(
-        f"First symbol of {SYMBOLS} recalled after a lag, by frames", ["|", *map(str, lags)], list(rows.values())
+    for name, lag in dict.fromkeys((one.name, one.lag) for one in found):
+        ones = [one for one in found if (one.name, one.lag) == (name, lag)]
+        accuracy = sum(one.accuracy for one in ones) / len(ones)
+        updates = " ".join(str(one.updates) for one in ones)
+        rows.setdefault(name, [name, f"{ones[0].parameters:,}"]).append(f"{100 * accuracy:.0f}% ({updates})")
+    lags, seeds = sorted({one.lag for one in found}), sorted({one.seed for one in found})
+    title = (
+        f"First of {SYMBOLS} symbols recalled after a lag, by frames; in brackets the updates of each seed "
+        f"({', '.join(map(str, seeds))}), at most {found[0].most} at each lag"
     )
+    return Table(title, ["|", "weights", *map(str, lags)], list(rows.values()), whole=True)
 
 
-def _trained(net: "torch.nn.Module", lag: int, steps: int) -> float:
+def _train(net: "torch.nn.Module", lag: int, most: int) -> int:
+    """Train until the lag is solved, and return the updates that took."""
     import torch
 
     optimizer = torch.optim.Adam(net.parameters(), RATE)
-    for _ in range(steps):
-        x, wanted = _sequences(BATCH, lag)
+    count = max(FRAMES // lag, FEWEST)
+    for update in range(most):
+        if update % EVERY == 0 and _accuracy(net, lag, CHECKED) >= SOLVED:
+            return update
+        x, wanted = _sequences(count, lag)
         loss: Any = torch.nn.functional.cross_entropy(net(x), wanted)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
+    return most
+
+
+def _accuracy(net: "torch.nn.Module", lag: int, count: int) -> float:
+    """Return the share of fresh sequences whose first symbol a net recalls."""
+    import torch
+
+    right = 0
     with torch.no_grad():
-        x, wanted = _sequences(TESTED, lag)
-        return float((net(x).argmax(-1) == wanted).float().mean())
+        for _ in range(0, count, CHECKED):
+            x, wanted = _sequences(CHECKED, lag)
+            right += int((net(x).argmax(-1) == wanted).sum())
+    return right / count
 
 
 def _sequences(count: int, lag: int) -> "tuple[torch.Tensor, torch.Tensor]":
@@ -152,3 +214,38 @@ def _nets() -> dict[str, Callable[[], "torch.nn.Module"]]:
         "LSTM": lambda: Recurrent(nn.LSTM),
         "Transformer": Transformer,
     }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tidegate.benchmarks.recall",
+        description="What recurrent nets and a Transformer recall after a lag.",
+        epilog="example: python -m tidegate.benchmarks.recall --seeds 0,1 --json docs/recall.json",
+    )
+    parser.add_argument("--lags", default=",".join(map(str, LAGS)), help="frames (default: %(default)s)")
+    parser.add_argument("--most", type=int, default=400, help="updates at each lag (default: %(default)s)")
+    parser.add_argument("--seeds", default="0", help="a net is trained anew for each (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to a file")
+    options = parser.parse_args(arguments)
+    lags, seeds = ([int(one) for one in text.split(",")] for text in (options.lags, options.seeds))
+    with bar("training") as progress:
+        found = recalls(lags, options.most, seeds, progress)
+    if options.json is not None:
+        save(found, options.json)
+    show(table(found))
+
+
+def save(found: Sequence[Recall], path: Path) -> None:
+    """Write a JSON file, with the machine."""
+    fields = {"environment": observe((), None).to_dict(), "recalls": [asdict(one) for one in found]}
+    write_atomic(path, json.dumps(fields, indent=1).encode() + b"\n")
+
+
+def read(path: Path) -> list[Recall]:
+    """Read what `save` wrote."""
+    return [Recall(**fields) for fields in json.loads(path.read_text())["recalls"]]
+
+
+if __name__ == "__main__":
+    main()

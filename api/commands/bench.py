@@ -145,7 +145,10 @@ def _suite(
 
 def _show_case(rows: "Sequence[Row]") -> None:
     """Print the rows of one case as soon as they are there."""
-    show(_case(rows))
+    from tidegate.benchmarks.page import cases_of
+
+    for _, found in cases_of(rows):
+        show(_case(found))
 
 
 def _tables(suite: Suite, seconds: float, json_file: Path | None) -> None:

@@ -75,17 +75,21 @@ class Job:
     stack: Stack | None
     rate: float = 0.0
 
+    @property
+    def path(self) -> Path:
+        """Its own file: jobs that differ in `steps` alone share a folder."""
+        return self.folder / f"job-{self.steps}.json"
+
     def save(self) -> None:
-        """Write `job.json` into the folder."""
-        fields = asdict(self) | {"folder": None}
-        (self.folder / "job.json").write_text(json.dumps(fields))
+        """Write the file."""
+        self.path.write_text(json.dumps(asdict(self) | {"folder": None}))
 
     @classmethod
-    def read(cls, folder: Path) -> "Job":
+    def read(cls, path: Path) -> "Job":
         """Read what `save` wrote."""
-        fields = json.loads((folder / "job.json").read_text())
+        fields = json.loads(path.read_text())
         stack = None if fields["stack"] is None else Stack(**fields["stack"])
-        return cls(folder, fields["case"], fields["steps"], stack, fields["rate"])
+        return cls(path.parent, fields["case"], fields["steps"], stack, fields["rate"])
 
     @property
     def model(self) -> Path:

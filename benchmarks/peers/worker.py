@@ -1,7 +1,8 @@
 """The process that runs one variant of one peer: it answers one line of JSON for each line that it reads.
 
     {"do": "prepare", "job": FOLDER, "peer": NAME, "precision": ..., "how": ...}     makes the files of a job
-    {"do": "load", "job": ..., "peer": ..., "precision": ..., "how": ..., "core": 1}  loads, measures the first answer
+    {"do": "load", "job": ..., "peer": ..., "precision": ..., "how": ..., "core": 1}  loads, measures the first answer;
+        what counts from the start of the process is null for a second job
     {"do": "errors"}                                                streams the signal beside the exact answers
     {"do": "footprint"}                                             counts what is installed
     {"do": "time", "count": 1000, "period": 1e7, "stall": 0, "cold": true}            nanoseconds; 0: a closed loop
@@ -43,7 +44,7 @@ class Worker:
         self._job: Job | None = None
         self._filler: Any = None
         self._owners: list[str] = []
-        self._numpy_ms = _since_start()
+        self._first: Any = None
 
     def prepare(self, fields: Fields) -> Fields:
         """Make the files that the variant needs."""
@@ -55,6 +56,7 @@ class Worker:
 
     def load(self, fields: Fields) -> Fields:
         """Load the variant and answer the first chunk; times count from the start of the process."""
+        fresh = self._job is None
         adapter, job, variant = _named(fields)
         with contextlib.suppress(AttributeError, OSError):
             os.sched_setaffinity(0, {fields["core"]} if fields.get("core") is not None else os.sched_getaffinity(0))
@@ -66,17 +68,15 @@ class Worker:
         self._step = adapter.load(job, variant)
         loaded = _since_start()
         start = time.perf_counter()
-        self._step(self._chunks[0])
+        answer = self._step(self._chunks[0])
         first = (time.perf_counter() - start) * 1e6
+        own = {"import_ms": imported, "load_ms": loaded, "first_answer_ms": _since_start(), **_memory()}
+        self._first = np.array(answer, np.float64)
         return {
-            "numpy_ms": self._numpy_ms,
-            "import_ms": imported,
-            "load_ms": loaded,
-            "first_answer_ms": _since_start(),
+            **(own if fresh else dict.fromkeys(own)),
             "first_step_us": first,
             "versions": {owner: metadata.version(owner) for owner in self._owners},
             "file_bytes": _bytes_of(adapter, job, variant),
-            **_memory(),
         }
 
     def errors(self, _: Fields) -> Fields:
@@ -84,10 +84,10 @@ class Worker:
         job, step = self._loaded()
         if not job.made(EXACT).exists():
             return {"reason": job.made(INEXACT).read_text()}
-        exact, rest = job.exact(), self._chunks[1:]  # the first was the first answer
-        rows = [np.array(step(chunk), np.float64).reshape(-1, exact.shape[1]) for chunk in rest]
-        answers = np.concatenate(rows)
-        wanted = exact[len(exact) // len(self._chunks) :][: len(answers)]
+        exact = job.exact()
+        rows = [self._first, *(np.array(step(chunk), np.float64) for chunk in self._chunks[1:])]
+        answers = np.concatenate([row.reshape(-1, exact.shape[1]) for row in rows])
+        wanted = exact[: len(answers)]
         difference = answers - wanted
         return {
             "error_rms": float(np.sqrt(np.mean(difference**2))),

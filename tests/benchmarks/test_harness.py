@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from tidegate.benchmarks import lstms
-from tidegate.benchmarks.harness import adapter, installed, run_job
-from tidegate.benchmarks.jobs import stack_job
-from tidegate.benchmarks.measured import Settings
+from tidegate.benchmarks.harness import adapter, installed, run_job, run_jobs
+from tidegate.benchmarks.jobs import stack_job, stack_jobs
+from tidegate.benchmarks.measured import SHARED, Settings
 from tidegate.benchmarks.peers import ADAPTERS
 from tidegate.benchmarks.peers.job import Job
 from tidegate.benchmarks.results import Row, counts_of
@@ -56,6 +56,18 @@ def test_a_process_that_does_only_this_is_measured(rows: dict[str, Row]) -> None
     assert ours.file_bytes is not None
     assert (rows["tidegate float32 push"].file_bytes or 0) > ours.file_bytes
     assert rows["by_hand float32 loop"].reasons["file_bytes"] == "it is built from weights in memory"
+
+
+def test_a_process_runs_one_job_after_the_other(tmp_path: Path) -> None:
+    """What counts from its start is said of the first alone; the errors are those of one stream."""
+    jobs = stack_jobs(tmp_path, lstms.Case("small", 3, 8, 2), [1, 4])
+
+    rows = {row.steps: row for row in run_jobs(jobs, ["by_hand"], QUICK)}
+
+    assert rows[1].peak_rss_bytes is not None
+    assert (rows[4].peak_rss_bytes, rows[4].reasons["first_answer_ms"]) == (None, SHARED)
+    assert rows[4].first_step_us is not None
+    assert rows[1].error_rms == pytest.approx(rows[4].error_rms, rel=1e-3)
 
 
 def test_an_open_loop_counts_misses(job: Job) -> None:
