@@ -8,6 +8,8 @@
 # make damage  every truncation and every flipped bit of five plans, under the sanitizers
 # make drift   the error against float64 over a million steps (two minutes)
 # make support  the README's support table, from the golden vectors
+# make bench   docs/benchmarks.md anew: every suite, all of them, 35 minutes of a quiet machine
+# make recall  trains the nets of the suite families on long lags (about an hour)
 # make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers
 # make accuracy  what quantization does to real models' answers, beside torch's and onnxruntime's own int8
 # make devices  one stream on every device, emulated: hash, instructions, flash and RAM (about 15 minutes)
@@ -23,7 +25,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard tests/devices/*.c examples/*/*.c runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
-.PHONY: demo test check support soak sanitize fuzz damage accuracy devices speed peers drift setup needs clean
+.PHONY: demo test check support soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -73,6 +75,12 @@ speed: setup
 	$(BIN)/python -m tidegate.benchmarks.bounds --cells
 	$(BIN)/python -m tidegate.benchmarks.bounds --whole
 	$(BIN)/python -m tidegate.benchmarks.precisions
+
+bench: peers
+	$(BIN)/python -m tidegate.benchmarks.report
+
+recall: setup
+	$(BIN)/python -m tidegate.benchmarks.recall --seeds 0,1 --json docs/recall.json
 
 peers: setup
 	bash benchmarks/peers/install.sh build/peers

@@ -1,8 +1,9 @@
 """What `tidegate bench` prints of its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from .results import Row
+from . import lstms
+from .results import Row, doubtful
 from .tables import Table, micro
 
 HEADERS = ["|", "p50", "p99", "p99.9", "max", "misses", "error"]
@@ -27,7 +28,7 @@ def refusals(rows: Sequence[Row]) -> list[str]:
 def _cells(row: Row) -> list[str]:
     times = (row.p50_us, row.p99_us, row.p999_us, row.max_us)
     return [
-        row.name,
+        f"~ {row.name}" if doubtful(row) else row.name,
         *("-" if time is None else micro(time) for time in times),
         "-" if row.misses is None else str(row.misses),
         "-" if row.error_rms is None else f"{row.error_rms:.1e}",
@@ -57,3 +58,49 @@ def _resource_cells(row: Row) -> list[str]:
 
 def _shown(value: float | None, factor: float = 1.0, digits: int = 0) -> str:
     return "-" if value is None else f"{value * factor:.{digits}f}"
+
+
+def by_case(rows: Sequence[Row], cases: Mapping[str, lstms.Case]) -> Table:
+    """Return the table of one case at all its numbers of frames a chunk, a row a variant, fastest first."""
+    told = [row for row in rows if row.p50_us is not None]
+    steps = sorted({row.steps for row in rows})
+    variants = {row.name: {one.steps: one for one in told if one.name == row.name} for row in told}
+    ordered = sorted(
+        variants.items(), key=lambda item: [item[1][n].p50_us or 0.0 if n in item[1] else 1e9 for n in steps]
+    )
+    first, *others = steps
+    columns = ["|", f"T={first}", "interval", "p99"]
+    columns += [column for n in others for column in (f"T={n}", "p99")]
+    columns += ["error", "file kB", "peak MB", "installed MB", "start ms"]
+    lines = [[name, *_of_variant(found, first, others)] for name, found in ordered]
+    title = f"{cases.get(rows[0].case, rows[0].case)}, {rows[0].loop} loop: median microseconds a chunk of T frames"
+    return Table(title, columns, lines)
+
+
+def _of_variant(found: Mapping[int, Row], first: int, others: Sequence[int]) -> list[str]:
+    """Return the cells of a variant; what is said of a process, by the row of its first job."""
+    row = found.get(first)
+    low_high = "-" if row is None or row.interval_us is None else "-".join(micro(end) for end in row.interval_us)
+    cells = [_time(row), low_high, _tail(row)]
+    cells += [cell for n in others for cell in (_time(found.get(n)), _tail(found.get(n)))]
+    error = "-" if row is None or row.error_rms is None else f"{row.error_rms:.1e}"
+    if row is None:
+        return [*cells, error, "-", "-", "-", "-"]
+    return [
+        *cells,
+        error,
+        _shown(row.file_bytes, 1e-3),
+        _shown(row.peak_rss_bytes, 1e-6, 1),
+        _shown(row.installed_bytes, 1e-6),
+        _shown(row.first_answer_ms),
+    ]
+
+
+def _time(row: Row | None) -> str:
+    if row is None or row.p50_us is None:
+        return "-"
+    return f"{micro(row.p50_us)}{'~' if doubtful(row) else ''}"
+
+
+def _tail(row: Row | None) -> str:
+    return "-" if row is None or row.p99_us is None else micro(row.p99_us)

@@ -7,21 +7,23 @@ Transformer's cache of keys and values grows with every step. And what each can 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..quant import quantize
 from ..runtime.arrays import Array, Floats
-from ..runtime.graph import Graph
-from ..runtime.model import compile_graph
-from ..runtime.native import NativeModel
 from ..runtime.onnxruntime_session import open_session
 from . import lstms
+from .jobs import stack_job
+from .latency import pinned
+from .peers import onnxruntime, tidegate
+from .peers.job import Variant
 from .progress import Progress
 from .tables import Table, micro
 
@@ -29,6 +31,7 @@ PARAMETERS = 200_000  # of each net, as nearly as its sizes allow
 FEATURES = 64
 POSITIONS = (10, 100, 1_000, 10_000)
 HEADS, LAYERS = 4, 2
+WAYS = ((onnxruntime, Variant("float32", "IOBinding")), (tidegate, Variant("W8A16", "push")))
 Step = Callable[[Floats], object]
 
 
@@ -70,12 +73,13 @@ def costs(steps: int = POSITIONS[-1], repeats: int = 3, progress: Progress | Non
     names = [name for name, _ in _makers()]
     times: dict[str, list[Array]] = {name: [] for name in names}
     families: dict[str, Family] = {}
-    for turn in range(repeats):
-        for number, (name, make) in enumerate(_makers()):
-            families[name] = family = make()
-            times[name].append(_times(family.step, frames, steps))
-            if progress is not None:
-                progress((turn + (number + 1) / len(names)) / repeats, name)
+    with pinned():
+        for turn in range(repeats):
+            for number, (name, make) in enumerate(_makers()):
+                if progress is not None:
+                    progress((turn + number / len(names)) / repeats, name)
+                families[name] = family = make()
+                times[name].append(_times(family.step, frames, steps))
     return [_cost(families[name], times[name], at) for name in names for at in POSITIONS if at <= steps]
 
 
@@ -116,9 +120,10 @@ def _by_position(found: Sequence[Cost], title: str, cell: Callable[[Cost], str])
 def _makers() -> Iterator[tuple[str, Callable[[], Family]]]:
     for cell in ("LSTM", "GRU", "RNN"):
         case = lstms.Case(cell, FEATURES, _hidden(cell), LAYERS, cell)
-        yield f"{cell}, onnxruntime", lambda case=case: _on_onnxruntime(case)  # type: ignore[misc]
-        yield f"{cell}, tidegate W8A16", lambda case=case: _on_tidegate(case)  # type: ignore[misc]
-    yield "Transformer, onnxruntime", _transformer
+        for peer, variant in WAYS:
+            name = f"{cell}, {peer.__name__.rpartition('.')[2]} {variant.precision}"
+            yield name, partial(_recurrent, case, peer, variant, name)
+    yield "Transformer, onnxruntime float32", _transformer
 
 
 def _parameters(cell: str, hidden: int) -> int:
@@ -135,30 +140,13 @@ def _state_bytes(case: lstms.Case) -> int:
     return 4 * case.hidden * case.layers * (2 if case.cell == "LSTM" else 1)
 
 
-def _on_onnxruntime(case: lstms.Case) -> Family:
-    model = lstms.streaming_model(lstms.random_layers(case))
-    session, contract = open_session(model.SerializeToString()), Graph(model).contract
-    feeds: dict[str, Array] = {s.input: np.zeros(s.concrete_shape(), np.float32) for s in contract.states}
-    names, carried = ["y", *(s.output for s in contract.states)], list(feeds)
-
-    def step(frame: Floats) -> object:
-        answer, *states = session.run(names, {"x": frame[:, None], **feeds})
-        feeds.update(zip(carried, states, strict=True))
-        return answer
-
+def _recurrent(case: lstms.Case, peer: ModuleType, variant: Variant, name: str) -> Family:
+    with TemporaryDirectory(prefix="tidegate-") as folder:
+        job = stack_job(Path(folder), case, 1)
+        peer.prepare(job, variant)
+        step: Step = peer.load(job, variant)
     kept = _state_bytes(case)
-    return Family(f"{case.cell}, onnxruntime", _parameters(case.cell, case.hidden), step, lambda _: kept)
-
-
-def _on_tidegate(case: lstms.Case) -> Family:
-    with TemporaryDirectory() as folder:
-        source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
-        lstms.save_model(lstms.random_layers(case), source)
-        quantize(source, target)
-        model = NativeModel(compile_graph(Graph.load(target)))
-    kept = _state_bytes(case)
-    push = model.stream().push
-    return Family(f"{case.cell}, tidegate W8A16", _parameters(case.cell, case.hidden), push, lambda _: kept)
+    return Family(name, _parameters(case.cell, case.hidden), step, lambda _: kept)
 
 
 def _transformer() -> Family:
@@ -177,7 +165,7 @@ def _transformer() -> Family:
         return answer
 
     return Family(
-        "Transformer, onnxruntime", _transformer_parameters(width), step, lambda at: 2 * LAYERS * width * at * 4
+        "Transformer, onnxruntime float32", _transformer_parameters(width), step, lambda at: 2 * LAYERS * width * at * 4
     )
 
 

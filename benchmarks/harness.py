@@ -25,9 +25,13 @@ from .results import Row
 
 HOME_VARIABLE = "TIDEGATE_PEERS"
 PEERS_FOLDER = Path(__file__).parent / "peers"
-# A process of another environment has no tidegate: it gets the folder of the adapters as a package of its own.
+# A process of another environment has no tidegate: it gets the folder of the adapters as a package of its own. One that
+# is measured does not look whether an editable tidegate is to be built anew: that takes longer than all the rest.
 BOOT = """
 import importlib.util, sys
+for finder in sys.meta_path:
+    if hasattr(finder, "rebuild_flag"):
+        finder.rebuild_flag = False
 spec = importlib.util.spec_from_file_location("peers", {init!r}, submodule_search_locations=[{folder!r}])
 sys.modules["peers"] = module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
@@ -181,11 +185,11 @@ def run_jobs(
     for what, mine in zip(jobs, records, strict=True):
         _prepare(what, mine, progress)
     for number in range(settings.processes):
-        with ExitStack() as stack:
-            running: Running = {}
+        with Processes() as processes:
             for place, (what, mine) in enumerate(zip(jobs, records, strict=True)):
                 part = _part(progress, number * len(jobs) + place, settings.processes * len(jobs))
-                _round(what, _started(mine, running, stack), settings, part)
+                started = list(_loaded(what, mine, processes, settings, part))
+                _round(what, started, settings, part)
     rows = []
     for what, mine in zip(jobs, records, strict=True):
         rows += [refused(what, settings, peer, variant, reason) for peer, variant, reason in _missing(peers)]
@@ -259,35 +263,45 @@ def _taking_part(record: Record) -> Iterator[None]:
         record.refusal = str(error)
 
 
-Running = dict[Entrant, Process]
+class Processes(ExitStack):
+    """The processes of a round, one an entrant, ended together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._running: dict[Entrant, Process] = {}
+
+    def of(self, entrant: Entrant) -> Process:
+        """Return the process of the job before, or a fresh one: its times count from now."""
+        if entrant not in self._running or self._running[entrant].ended:
+            self._running[entrant] = self.enter_context(_process(entrant.python))
+        return self._running[entrant]
 
 
-def _started(records: Sequence[Record], running: Running, stack: ExitStack) -> list[tuple[Record, Process]]:
-    """Return the process of each entrant that takes part: that of the job before, or a fresh one."""
-    for record in records:
-        entrant = record.entrant
-        if not record.refusal and (entrant not in running or running[entrant].ended):
-            running[entrant] = stack.enter_context(_process(entrant.python))
-    return [(record, running[record.entrant]) for record in records if not record.refusal]
-
-
-def _round(
+def _loaded(
     what: job.Job,
-    started: Sequence[tuple[Record, Process]],
+    records: Sequence[Record],
+    processes: Processes,
     settings: Settings,
     progress: Progress,
-) -> None:
-    """Run the process of each entrant, in turns."""
-    for record, process in started:
+) -> Iterator[tuple[Record, Process]]:
+    """Let the process of each entrant that takes part load the job, one after the other."""
+    for record in records:
+        if record.refusal:
+            continue
         progress(0.0, f"{what.case} T={what.steps}: loading {record.entrant.peer} {record.entrant.variant.precision}")
+        process = processes.of(record.entrant)
         with _taking_part(record):
             _load(what, record, process, settings)
-    running = [(record, process) for record, process in started if not record.refusal]
-    for record, _ in running:
-        record.turns.append([])
-    counts = [_count(process, settings) for _, process in running]
+        if not record.refusal:
+            record.turns.append([])
+            yield record, process
+
+
+def _round(what: job.Job, started: Sequence[tuple[Record, Process]], settings: Settings, progress: Progress) -> None:
+    """Run the process of each entrant, in turns."""
+    counts = [_count(process, settings) for _, process in started]
     for turn in range(settings.turns):
-        for (record, process), count in zip(running, counts, strict=True):
+        for (record, process), count in zip(started, counts, strict=True):
             if record.refusal:
                 continue
             progress(

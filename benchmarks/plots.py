@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from .families import Cost
+    from .recall import Recall
+
 MOST = 8  # contenders that a picture with lines shows: the fastest
 STYLES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*"
@@ -31,6 +34,47 @@ def pictures(rows: Sequence[Row]) -> dict[str, "Figure"]:
         "accuracy": _accuracy,
     }
     return {name: _figure(told if name in ("medians", "accuracy") else told[:MOST], one) for name, one in draw.items()}
+
+
+def drawn(rows: Sequence[Row], name: str) -> "Figure | None":
+    """Return one picture of a case; None where no row has figures."""
+    return pictures(rows).get(name)
+
+
+def positions(costs: "Sequence[Cost]") -> "Figure":
+    """Return what a step takes and what is kept, against the position in the stream."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    times, kept = figure.subplots(1, 2)
+    for name, style, marker in zip(dict.fromkeys(cost.name for cost in costs), cycle(STYLES), cycle(MARKERS)):
+        mine = [cost for cost in costs if cost.name == name]
+        places = [cost.position for cost in mine]
+        times.plot(places, [cost.step_us for cost in mine], style, marker=marker, label=name)
+        kept.plot(places, [cost.kept_bytes / 1e3 for cost in mine], style, marker=marker)
+    times.set(xscale="log", yscale="log", title="A step", xlabel="position in the stream", ylabel="microseconds")
+    kept.set(xscale="log", yscale="log", title="Kept from step to step", xlabel="position in the stream")
+    kept.set_ylabel("kilobytes")
+    times.legend(fontsize="small")
+    for axes in (times, kept):
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def recalled(found: "Sequence[Recall]") -> "Figure":
+    """Return what nets recall against the lag, the mean over seeds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, style, marker in zip(dict.fromkeys(one.name for one in found), cycle(STYLES), cycle(MARKERS)):
+        lags = sorted({one.lag for one in found if one.name == name})
+        means = [np.mean([one.accuracy for one in found if (one.name, one.lag) == (name, lag)]) for lag in lags]
+        axes.plot(lags, 100 * np.array(means), style, marker=marker, label=name)
+    axes.set(xscale="log", ylim=(0, 105), title="First symbol recalled after a lag", xlabel="frames", ylabel="percent")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return figure
 
 
 def _figure(rows: Sequence[Row], draw: Callable[["Axes", Sequence[Row]], None]) -> "Figure":

@@ -206,11 +206,16 @@ def _built(kind: Any, given: dict[str, Any]) -> Any:  # noqa: ANN401  a dataclas
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
+def doubtful(row: Row) -> bool:
+    """Return whether the turns of a row lie too far apart: something else was at work."""
+    return row.unsteady is not None and row.unsteady > STEADY
+
+
 def warnings_of(rows: Sequence[Row]) -> list[str]:
     """Say which figures are doubtful."""
-    doubtful = [f"{row.name} {row.unsteady:.0%}" for row in rows if row.unsteady is not None and row.unsteady > STEADY]
-    if not doubtful:
+    named = [f"{row.name} {row.unsteady:.0%}" for row in rows if doubtful(row)]
+    if not named:
         return []
-    more = f" and {len(doubtful) - 4} more" if len(doubtful) > 4 else ""
-    listed = ", ".join(doubtful[:4])
+    more = f" and {len(named) - 4} more" if len(named) > 4 else ""
+    listed = ", ".join(named[:4])
     return [f"medians of turns lie more than {STEADY:.0%} apart, run again on a quieter machine: {listed}{more}"]

@@ -24,6 +24,9 @@ EXAMPLE = (
 )
 
 
+SHORT_LAGS = (10, 30, 100)  # longer ones take up to an hour: `python -m tidegate.benchmarks.recall`
+
+
 class Suite(StrEnum):
     """What is run in place of a file."""
 
@@ -163,7 +166,8 @@ def _tables(suite: Suite, seconds: float, json_file: Path | None) -> None:
             found: dict[str, Sequence[Any]] = {"streams": held}
             tables = [streams.table(held)]
         else:
-            costs, recalled = families.costs(progress=progress), recall.recalls(progress=progress)
+            costs = families.costs(progress=progress)
+            recalled = recall.recalls(SHORT_LAGS, progress=progress)
             found = {"costs": costs, "recalls": recalled}
             tables = [*families.cost_tables(costs), recall.table(recalled)]
     show(iter(tables))

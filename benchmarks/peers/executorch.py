@@ -4,6 +4,7 @@ An `nn.LSTM` as it is takes longer: its decomposition is not handed to XNNPACK w
 cell, so a program holds a few frames, and a longer chunk goes through it in parts.
 """
 
+import importlib
 import logging
 import warnings
 from pathlib import Path
@@ -55,12 +56,11 @@ def prepare(job: Job, variant: Variant) -> None:
 
 def load(job: Job, variant: Variant) -> Step:
     """Return a stepper that hands states on."""
-    import executorch.extension.pybindings.portable_lib as library
-    import torch
+    import torch  # before the next: it loads the libraries that that needs
 
-    for name in ("_unsafe_reset_threadpool", "_reset_threadpool"):
-        if hasattr(library, name):
-            getattr(library, name)(1)
+    # Not through portable_lib, which imports the exporter too: 4 s more.
+    library = importlib.import_module("executorch.extension.pybindings._C")
+    library._unsafe_reset_threadpool(1)  # noqa: SLF001  its own name
     torch.set_num_threads(1)
     module = library._load_for_executorch(str(files(job, variant)[0]))  # noqa: SLF001  its public loader adds a layer
     states, frames = _zeros(torch, job), _frames(job)

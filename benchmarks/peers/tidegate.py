@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tidegate.runtime.native import NativeModel
 
 PACKAGES = ("tidegate.runtime.native",)
+DISTRIBUTIONS = ("tidegate",)  # an editable one names no package
 PRECISIONS = ("W8A16", "W8A8", "W4A16g32", "W4A8", "W16A16", "float32")
 AS_GIVEN = "as given"
 

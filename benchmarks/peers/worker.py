@@ -169,10 +169,18 @@ def _installed_bytes(owners: list[str]) -> int:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:  # for another system
             continue
-        total += sum(file.size or 0 for file in found.files or ())
+        total += sum(file.size or 0 for file in found.files or ()) + _redirected_bytes(name)
         needed = (one for one in found.requires or () if "extra ==" not in one)
         waiting += [re.split(r"[^A-Za-z0-9._-]", one.strip())[0] for one in needed]
     return total
+
+
+def _redirected_bytes(name: str) -> int:
+    """Return the size of the modules that an editable build of scikit-build-core takes from elsewhere."""
+    known: dict[str, str] = {}
+    for finder in sys.meta_path:
+        known |= getattr(finder, "known_source_files", {}) | getattr(finder, "known_wheel_files", {})
+    return sum(Path(path).stat().st_size for module, path in known.items() if module.partition(".")[0] == name)
 
 
 def main() -> None:

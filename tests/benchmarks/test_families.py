@@ -25,7 +25,7 @@ def test_a_recurrent_state_stays_and_a_cache_grows() -> None:
     kept = {(cost.name, cost.position): cost.kept_bytes for cost in costs}
 
     assert kept["LSTM, tidegate W8A16", 10] == kept["LSTM, tidegate W8A16", 100]
-    assert kept["Transformer, onnxruntime", 100] == 10 * kept["Transformer, onnxruntime", 10]
+    assert kept["Transformer, onnxruntime float32", 100] == 10 * kept["Transformer, onnxruntime float32", 10]
     times, sizes = families.cost_tables(costs)
     assert times.columns[2:] == sizes.columns[2:] == ["10", "100"]
     assert len(times.rows) == 7
@@ -89,4 +89,4 @@ def test_recall_is_learnt_at_a_short_lag_and_guessed_without_training() -> None:
     assert {one.name for one in trained} == {"RNN", "GRU", "LSTM", "Transformer"}
     assert min(one.accuracy for one in trained) > 0.9
     assert max(one.accuracy for one in guessed) < 0.5
-    assert recall.table(trained).columns == ["|", "3"]
+    assert recall.table(trained).columns == ["|", "weights", "3"]

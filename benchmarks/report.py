@@ -1,0 +1,192 @@
+"""The tables and pictures of docs/benchmarks.md, by one command: `python -m tidegate.benchmarks.report`.
+
+Each part is a suite of `tidegate bench`; its figures are kept as JSON in a folder, its text stands between marks in the
+page, so that one part can be made anew without the others.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runtime import _kernels
+from ..runtime.errors import TidegateError
+from ..runtime.files import write_atomic
+from . import families, recall, streams
+from .bench import CELLS, bench, cell_jobs
+from .bench_tables import by_case, latency, refusals, resources
+from .environment import observe
+from .measured import Settings
+from .page import cases_of
+from .peers import ADAPTERS
+from .plots import drawn, positions, recalled
+from .progress import Progress, bar
+from .real import real_jobs
+from .results import Result, Row, doubtful
+from .tasks.task import DEFAULT_DATA
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE, PICTURES = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "pictures"
+RECALL = ROOT / "docs" / "recall.json"
+STEPS = (1, 4, 16)
+SHOWN = ("B", 1)  # the case that has pictures
+MOST_PICTURE = 120_000  # bytes
+
+
+class Report:
+    """Makes parts of the page.
+
+    Args:
+        folder: For the JSON files.
+        budget: Times the usual length of every measurement.
+        data: Weights and recordings of the suite real.
+        cases: Of the suite cells.
+    """
+
+    def __init__(self, folder: Path, budget: float, data: Path, cases: Sequence[str]) -> None:
+        self._folder, self._budget, self._data, self._names = folder, budget, data, cases
+        self.parts: dict[str, Callable[[Progress | None], Iterator[str]]] = {
+            "cells": self._cells,
+            "real": self._real,
+            "families": self._families,
+            "streams": self._streams,
+        }
+
+    def make(self, name: str, progress: Progress | None) -> None:
+        """Measure a part and write its text into the page."""
+        text = "\n\n".join(self.parts[name](progress))
+        marks = f"<!-- {name}: made by `make bench` -->\n", f"<!-- end of {name} -->\n"
+        write_atomic(PAGE, between(PAGE.read_text(), marks, text + "\n").encode())
+
+    def _cells(self, progress: Progress | None) -> Iterator[str]:
+        settings = Settings(seconds=0.1 * self._budget, processes=3)
+        result = bench(cell_jobs([CELLS[name] for name in self._names], STEPS), ADAPTERS, settings, progress=progress)
+        result.save(self._folder / "cells.json")
+        yield _heading(result)
+        for case in self._names:
+            yield from _case_text([row for row in result.rows if row.case == case])
+        case, steps = SHOWN
+        shown = [row for row in result.rows if (row.case, row.steps) == SHOWN]
+        for name, words in (("medians", "Medians"), ("accuracy", "Speed and accuracy")):
+            yield _picture(f"{case}-T{steps}-{name}", f"{words}, {CELLS[case]}", drawn(shown, name))
+
+    def _real(self, progress: Progress | None) -> Iterator[str]:
+        settings = Settings(seconds=1.0 * self._budget, processes=3, turns=3)
+        result = bench(list(real_jobs(self._data)), ADAPTERS, settings, progress=progress)
+        result.save(self._folder / "real.json")
+        yield _heading(result)
+        for _, rows in cases_of(result.rows):
+            yield from (latency(rows).to_markdown(), resources(rows).to_markdown(), *_reasons(rows))
+        first = [row for row in result.rows if row.case == result.rows[0].case]
+        yield _picture("real-tail", f"Tail, {first[0].case}, open loop", drawn(first, "tail"))
+
+    def _families(self, progress: Progress | None) -> Iterator[str]:
+        found = families.costs(repeats=2 if self._budget >= 1 else 1, progress=progress)
+        self._save("families", [asdict(one) for one in found])
+        yield _machine()
+        yield from (table.to_markdown() for table in families.cost_tables(found))
+        yield _picture("families", "What a step takes and keeps, by position", positions(found))
+        if RECALL.exists():
+            known = recall.read(RECALL)
+            yield recall.table(known).to_markdown()
+            yield _picture("recall", "What nets recall after a lag", recalled(known))
+
+    def _streams(self, progress: Progress | None) -> Iterator[str]:
+        found = streams.measure(seconds=5 * self._budget, progress=progress)
+        self._save("streams", [asdict(one) for one in found])
+        yield _machine()
+        yield streams.table(found).to_markdown()
+
+    def _save(self, name: str, rows: Sequence[object]) -> None:
+        fields = {"environment": observe((_kernels.variants()[0],), None).to_dict(), "rows": rows}
+        write_atomic(self._folder / f"{name}.json", json.dumps(fields, indent=1).encode() + b"\n")
+
+
+def between(text: str, marks: tuple[str, str], made: str) -> str:
+    """Return a text with what stands between two marks replaced; marks that are not there come to its end."""
+    first, last = marks
+    if first not in text:
+        return f"{text}\n{first}{made}{last}"
+    start, end = text.index(first) + len(first), text.index(last)
+    return text[:start] + made + text[end:]
+
+
+def _heading(result: Result) -> str:
+    lines = [f"Machine: {result.environment.summary()}."]
+    shaky = [row for row in result.rows if doubtful(row)]
+    told = [row for row in result.rows if row.p50_us is not None]
+    if shaky:
+        lines.append(
+            f"{len(shaky)} of {len(told)} figures are unstable, marked ~: the medians of their turns lie more than "
+            "10 % apart, another program was at work."
+        )
+    return " ".join([*lines, *result.environment.warnings()])
+
+
+def _machine() -> str:
+    return f"Machine: {observe((_kernels.variants()[0],), None).summary()}."
+
+
+def _case_text(rows: Sequence[Row]) -> Iterator[str]:
+    yield by_case(rows, CELLS).to_markdown()
+    yield from _reasons(rows)
+
+
+def _reasons(rows: Sequence[Row]) -> Iterator[str]:
+    left_out = list(dict.fromkeys(refusals(rows)))
+    if left_out:
+        yield f"Left out: {'; '.join(left_out)}."
+
+
+def _picture(name: str, words: str, figure: "Figure | None") -> str:
+    """Write a picture beside the page and return the line that shows it."""
+    if figure is None:
+        return f"({words}: no figures.)"
+    from matplotlib import rc_context
+
+    path = PICTURES / f"{name}.svg"
+    path.parent.mkdir(exist_ok=True)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):  # text as text: a third of the size
+        figure.savefig(path, metadata={"Date": None})
+    if path.stat().st_size > MOST_PICTURE:
+        path.unlink()
+        path = path.with_suffix(".png")
+        figure.savefig(path, dpi=100)
+    return f"![{words}](pictures/{path.name})"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tidegate.benchmarks.report",
+        description="Measure the suites and write docs/benchmarks.md's tables and pictures.",
+        epilog="example: python -m tidegate.benchmarks.report --parts families,streams --budget 0.1",
+    )
+    names = ("cells", "real", "families", "streams")
+    parser.add_argument("--parts", default=",".join(names), help="suites, with commas (default: %(default)s)")
+    parser.add_argument("--budget", type=float, default=1.0, help="times the usual length (default: %(default)s)")
+    parser.add_argument("--cases", default=",".join(CELLS), help="of the suite cells (default: all)")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="for JSON (default: build/bench)")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="weights and recordings of the suite real")
+    options = parser.parse_args(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    report = Report(options.folder, options.budget, options.data, options.cases.split(","))
+    try:
+        for name in options.parts.split(","):
+            if name not in report.parts:
+                parser.error(f"no part {name!r}; there are {', '.join(report.parts)}")
+            with bar(name) as progress:
+                report.make(name, progress)
+            sys.stderr.write(f"{name}: written\n")
+    except (TidegateError, OSError) as error:
+        sys.exit(f"report: error: {error}")
+
+
+if __name__ == "__main__":
+    main()

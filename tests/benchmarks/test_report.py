@@ -1,0 +1,65 @@
+"""The page of results: its marks, its tables and its pictures."""
+
+from pathlib import Path
+
+import pytest
+from tidegate.benchmarks import lstms, report
+from tidegate.benchmarks.bench_tables import by_case
+from tidegate.benchmarks.families import Cost
+from tidegate.benchmarks.plots import positions, recalled
+from tidegate.benchmarks.recall import Recall, read, save
+from tidegate.benchmarks.results import Row
+
+MARKS = "<!-- a: made -->\n", "<!-- end of a -->\n"
+
+
+def row(steps: int, precision: str, us: float | None, **fields: float) -> Row:
+    """A row of case A."""
+    reasons = {} if us else {"row": "it cannot"}
+    interval = (us - 0.1, us + 0.1) if us else None
+    return Row("x", precision, "run", "A", steps, "closed", p50_us=us, interval_us=interval, reasons=reasons, **fields)  # type: ignore[arg-type]
+
+
+def test_a_part_of_the_page_is_made_anew_and_the_rest_stays() -> None:
+    page = f"before\n{MARKS[0]}old\n{MARKS[1]}after\n"
+
+    assert report.between(page, MARKS, "new\n") == f"before\n{MARKS[0]}new\n{MARKS[1]}after\n"
+    assert report.between("before\n", MARKS, "new\n") == f"before\n\n{MARKS[0]}new\n{MARKS[1]}"
+
+
+def test_the_page_has_a_place_for_every_part(tmp_path: Path) -> None:
+    text = report.PAGE.read_text()
+
+    for name in report.Report(tmp_path, 1.0, tmp_path, []).parts:
+        assert text.count(f"<!-- {name}: made by `make bench` -->\n") == 1
+        assert text.count(f"<!-- end of {name} -->\n") == 1
+
+
+def test_a_case_has_a_line_a_variant_and_marks_what_is_unstable() -> None:
+    rows = [
+        row(1, "slow", 20.0),
+        row(4, "slow", 40.0, unsteady=0.5),
+        row(1, "fast", 1.0, error_rms=1e-3),
+        row(4, "fast", None),
+    ]
+
+    table = by_case(rows, {"A": lstms.CASES["A"]})
+
+    assert table.title.startswith("A 40->128, closed loop")
+    assert [line[:2] for line in table.rows] == [["x fast run", "1.00"], ["x slow run", "20.0"]]
+    assert table.rows[0][2] == "0.90-1.10"
+    assert [line[4] for line in table.rows] == ["-", "40.0~"]
+    assert table.rows[0][6] == "1.0e-03"
+
+
+def test_costs_and_recall_are_drawn_and_kept(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    costs = [Cost(name, 10, at, at * 0.1, at) for name in ("LSTM", "Transformer") for at in (10, 100)]
+    found = [Recall(name, 10, lag, 0, 50, 400, 0.5, 1.0) for name in ("LSTM", "Transformer") for lag in (10, 100)]
+
+    save(found, tmp_path / "recall.json")
+
+    assert read(tmp_path / "recall.json") == found
+    for figure in (positions(costs), recalled(found)):
+        labels = [line.get_label() for line in figure.axes[0].get_lines()]
+        assert labels == ["LSTM", "Transformer"]
