@@ -309,7 +309,10 @@ def _streamed(model: Model, signal: Array, size: Chunks, *, every: bool = False)
             pieces[name].append(np.array(values))
     timed = {port.name for port in model.contract.outputs if port.time_axis is not None}
     join: Callable[[list[Array]], Array] = np.stack if every else lambda parts: parts[-1]
-    return {name: np.concatenate(parts) if name in timed else join(parts) for name, parts in pieces.items()}
+    given = {
+        name: [part for part in parts if part.size] or parts for name, parts in pieces.items()
+    }  # not those that wait
+    return {name: np.concatenate(pieces[name]) if name in timed else join(parts) for name, parts in given.items()}
 
 
 def _over_time(file: _File, signal: Array, other: _File | None, wanted: Mapping[str, Array]) -> list[Span]:

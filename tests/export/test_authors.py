@@ -44,6 +44,50 @@ class Classifier(nn.Module):
         return logits
 
 
+class CRNN(nn.Module):
+    """Convolutions, recurrent layers of two kinds and at two depths, norms and linear layers between them."""
+
+    def __init__(self, padding: str | int, *, both: bool) -> None:
+        super().__init__()
+        width = 2 if both else 1
+        self.front = nn.Sequential(
+            *([] if padding == "same" else [nn.ConstantPad1d((2, 0), 0.0)]),
+            *(nn.Conv1d(40, 32, 3, padding=padding), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2)),
+        )
+        self.encoder = nn.ModuleDict({"rnn": nn.LSTM(32, 24, batch_first=True, bidirectional=both)})
+        self.norm, self.mix = nn.LayerNorm(24 * width), nn.Linear(24 * width, 16)
+        self.decoder = nn.GRU(16, 12, 2, batch_first=True)
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `[batch, frames, 40]` to `[batch, frames, 5]`."""
+        y = self.front(x.transpose(1, 2)).transpose(1, 2)
+        y = torch.relu(self.mix(self.norm(self.encoder["rnn"](y)[0])))
+        answer: torch.Tensor = torch.log_softmax(self.fc(self.decoder(y)[0]), -1)
+        return answer
+
+
+@pytest.mark.parametrize(("padding", "both"), [(0, False), ("same", False), ("same", True)])
+def test_crnn_streams(tmp_path: Path, padding: str | int, both: bool) -> None:
+    torch.manual_seed(0)
+    model = CRNN(padding, both=both).eval()
+    model.get_submodule("front.1" if padding == "same" else "front.2").running_mean = torch.linspace(-1, 1, 32)
+    x = torch.randn(2, 20, 40)
+
+    report = tidegate.export_model(model, x, tmp_path / "m.onnx")
+
+    assert {"encoder.rnn.h_in", "decoder.h_in"} <= {state.input for state in report.contract.states}
+    with torch.no_grad():
+        wanted = model(x)[0].numpy()
+    for backend in BACKENDS:
+        stream = tidegate.load(tmp_path / "m.onnx", backend).stream()  # type: ignore[arg-type]
+        pushed = [stream.push(chunk) for chunk in np.split(x[0].numpy(), [1, 4, 11])]
+        answers = np.concatenate([a for a in [*pushed, stream.finish()] if isinstance(a, np.ndarray)])
+        error = np.abs(answers - wanted).max() / np.abs(wanted).max()
+        print(f"{backend}: {error:.1e}, wanted 1e-5")
+        assert error < 1e-5
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU, nn.RNN])
 def test_last_output_classifier_streams(tmp_path: Path, cell: type[nn.RNNBase], layers: int) -> None:

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from tidegate.export import LiftReport, lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ContractError, ModelError, TidegateError, UnsupportedError
+from tidegate.runtime.model import load
 
 Lift = Callable[..., LiftReport]
 NATIVE = 2e-6  # float weights on the engine against onnxruntime, on answers of order 1; seen: 6e-7
@@ -167,6 +168,8 @@ def test_h_and_c_in_the_last_axis_of_one_tensor(lifted: Lift, tmp_path: Path) ->
         answer, state = session.run(names, {"input_2": frame[None, None], "input_3": state})
         wanted.append(answer[0, 0])
     np.testing.assert_allclose(seen, wanted, atol=1e-6)
+    with pytest.raises(UnsupportedError, match="use backend='onnxruntime'"):
+        load(tmp_path / "out.onnx", "native")
 
 
 # ---- refusals ----

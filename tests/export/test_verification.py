@@ -160,3 +160,31 @@ def _status(arguments: list[str]) -> int | str | None:
 
 def test_the_contract_is_that_of_the_file(made: Made) -> None:
     assert Graph.load(made.float32).contract.outputs[0].name == "output"
+
+
+def test_ids_of_ones_own_are_compared_where_the_answer_comes_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(11, 5)
+            self.lstm, self.fc = nn.LSTM(5, 8, batch_first=True, bidirectional=True), nn.Linear(16, 3)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            h = self.lstm(self.embedding(ids))[1][0]
+            answer: Tensor = self.fc(torch.cat((h[0], h[1]), 1))
+            return answer
+
+    export_model(Classifier(), torch.randint(11, (2, 9)), tmp_path / "m.onnx")
+    quantize(tmp_path / "m.onnx", tmp_path / "q.onnx")
+    np.save(tmp_path / "ids.npy", np.random.default_rng(0).integers(0, 11, 40))
+    names = [str(tmp_path / name) for name in ("q.onnx", "m.onnx", "ids.npy")]
+    with pytest.raises(SystemExit, match="0"):
+        main(["verify", names[0], "--against", names[1], "--data", names[2]])
+    assert "native, in chunks of 17" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["verify", names[1], "--data", names[2], "--block", "8", "--lookaheads", "0,8"])
+    assert "Agreement with offline, blocks of 8" in capsys.readouterr().out
