@@ -60,9 +60,10 @@ class Recall:
 
 def recalls(
     lags: Sequence[int] = LAGS,
-    most: int = 400,
+    most: int = 150,
     seeds: Sequence[int] = (0,),
     progress: Progress | None = None,
+    shown: Callable[[Sequence[Recall]], None] | None = None,
 ) -> list[Recall]:
     """Train each net at each lag, the shortest first, and return what it recalls of sequences that it has not seen.
 
@@ -71,6 +72,7 @@ def recalls(
         most: Updates at each lag.
         seeds: Each net is trained anew for each.
         progress: Called with the share done and what is going on.
+        shown: Called after each net with all that is there.
 
     Raises:
         BackendError: torch is not installed.
@@ -91,6 +93,8 @@ def recalls(
                 seconds = time.perf_counter() - start
                 size = sum(weight.numel() for weight in net.parameters())
                 found.append(Recall(name, size, lag, seed, updates, most, _accuracy(net, lag, TESTED), seconds))
+        if shown is not None:
+            shown(found)
     return found
 
 
@@ -224,15 +228,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         epilog="example: python -m tidegate.benchmarks.recall --seeds 0,1 --json docs/recall.json",
     )
     parser.add_argument("--lags", default=",".join(map(str, LAGS)), help="frames (default: %(default)s)")
-    parser.add_argument("--most", type=int, default=400, help="updates at each lag (default: %(default)s)")
+    parser.add_argument("--most", type=int, default=150, help="updates at each lag (default: %(default)s)")
     parser.add_argument("--seeds", default="0", help="a net is trained anew for each (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to a file")
     options = parser.parse_args(arguments)
     lags, seeds = ([int(one) for one in text.split(",")] for text in (options.lags, options.seeds))
+    keep = None if options.json is None else lambda found: save(found, options.json)
     with bar("training") as progress:
-        found = recalls(lags, options.most, seeds, progress)
-    if options.json is not None:
-        save(found, options.json)
+        found = recalls(lags, options.most, seeds, progress, keep)
     show(table(found))
 
 

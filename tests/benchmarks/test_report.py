@@ -1,14 +1,18 @@
 """The page of results: its marks, its tables and its pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tidegate.benchmarks import lstms, report
 from tidegate.benchmarks.bench_tables import by_case
+from tidegate.benchmarks.environment import observe
 from tidegate.benchmarks.families import Cost
 from tidegate.benchmarks.plots import positions, recalled
 from tidegate.benchmarks.recall import Recall, read, save
-from tidegate.benchmarks.results import Row
+from tidegate.benchmarks.results import Result, Row, histogram_of, series
+from tidegate.benchmarks.streams import Held
 
 MARKS = "<!-- a: made -->\n", "<!-- end of a -->\n"
 
@@ -50,6 +54,38 @@ def test_a_case_has_a_line_a_variant_and_marks_what_is_unstable() -> None:
     assert table.rows[0][2] == "0.90-1.10"
     assert [line[4] for line in table.rows] == ["-", "40.0~"]
     assert table.rows[0][6] == "1.0e-03"
+
+
+def test_every_part_is_written_with_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With figures that are given: what measures them has tests of its own."""
+    pytest.importorskip("matplotlib")
+    times = np.arange(1000, 3000)
+    told = {"histogram": histogram_of(times), "series_us": series(times), "p99_us": 3.0, "p999_us": 3.0, "max_us": 3.0}
+    rows = [replace(row(1, "fast", 2.0, error_rms=1e-3), case="B", **told), replace(row(1, "no", None), case="B")]  # type: ignore[arg-type]
+    held = [Held("group", "B", 100.0, 7, 5.0, {7: 0})]
+    page = tmp_path / "page.md"
+    page.write_text("head\n")
+    monkeypatch.setattr(report, "PAGE", page)
+    monkeypatch.setattr(report, "PICTURES", tmp_path / "pictures")
+    monkeypatch.setattr(report, "RECALL", tmp_path / "recall.json")
+    monkeypatch.setattr(report, "bench", lambda *_, **__: Result(observe((), None), tuple(rows)))
+    monkeypatch.setattr(report, "real_jobs", lambda _: [])
+    monkeypatch.setattr("tidegate.benchmarks.families.costs", lambda **_: [Cost("LSTM", 10, 10, 1.0, 5)])
+    monkeypatch.setattr("tidegate.benchmarks.streams.measure", lambda **_: held)
+    save([Recall("LSTM", 10, 10, 0, 50, 400, 0.5, 1.0)], tmp_path / "recall.json")
+    made = report.Report(tmp_path, 1.0, tmp_path, ["B"])
+
+    for name in made.parts:
+        made.make(name, None)
+
+    text = page.read_text()
+    pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert pictures == {"B-T1-medians.svg", "B-T1-accuracy.svg", "real-tail.svg", "families.svg", "recall.svg"}
+    assert all(f"(pictures/{name})" in text for name in pictures)
+    assert all(path.stat().st_size < report.MOST_PICTURE for path in (tmp_path / "pictures").iterdir())
+    assert text.count("Left out: x no run: it cannot.") == 2
+    assert "| B, group | 7 |" in text
+    assert {path.name for path in tmp_path.glob("*.json")} == {f"{name}.json" for name in (*made.parts, "recall")}
 
 
 def test_costs_and_recall_are_drawn_and_kept(tmp_path: Path) -> None:
