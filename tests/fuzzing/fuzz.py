@@ -202,14 +202,18 @@ def corpus_hash(target: str) -> str:
     return whole.hexdigest()[:16]
 
 
-def note(fuzzed: Fuzzed) -> str:
-    """Append a run to the ledger and return its line."""
+def commit() -> str:
+    """Return the commit that is checked out, `-dirty` with changes; a run makes some of its own, so ask before it."""
     describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def note(fuzzed: Fuzzed, at: str) -> str:
+    """Append a run of what was checked out `at` a commit to the ledger and return its line."""
     command = f"`fuzz.py --target {fuzzed.target}`"
     cells = [
         f"{datetime.now(UTC):%Y-%m-%d}",
-        commit,
+        at,
         command,
         f"{fuzzed.executions:,}",
         f"{fuzzed.seconds:.0f}",
@@ -236,7 +240,7 @@ def main() -> int:
     parser.add_argument("--executions", type=int, default=10_000_000, help="of each (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=0, help="end earlier; 0: no limit")
     options = parser.parse_args()
-    status = 0
+    status, at = 0, commit()
     for target in options.target or TARGETS:
         with tempfile.TemporaryDirectory(prefix="tidegate-fuzz-") as name:
             folder = Path(name)
@@ -244,7 +248,7 @@ def main() -> int:
             program = build(folder / "build")[target]
             fuzzed = fuzz(target, program, folder, options.executions, seconds=options.seconds)
             keep(target, program, folder)
-        print(note(fuzzed), end="")
+        print(note(fuzzed, at), end="")
         if fuzzed.finding:
             print(f"{fuzzed.finding}\nthe input is in {FINDINGS}", file=sys.stderr)
             status = 1

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from fuzzing.fuzz import MOST_KEPT, TARGETS, build, corpus_of, fuzz
+from fuzzing.fuzz import MOST_KEPT, TARGETS, build, corpus_of, fuzz, noted
 
 EXECUTIONS = 100_000
+LEDGER_EXECUTIONS = {"plan": 8_000_000, "snapshot": 10_000_000}  # ten million of each are wanted
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +30,11 @@ def test_corpus_is_kept_and_small(target: str) -> None:
     sizes = [path.stat().st_size for path in corpus_of(target).iterdir()]
     assert 0 < len(sizes) <= MOST_KEPT
     assert sum(sizes) < 500_000
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_ledger_holds_millions_of_executions_without_a_finding(target: str) -> None:
+    """In all runs together; a run with a finding does not count, and says what became of it."""
+    runs = [(executions, result) for name, executions, result in noted() if name == target]
+    assert sum(executions for executions, result in runs if result == "no finding") >= LEDGER_EXECUTIONS[target]
+    assert all(result == "no finding" or result.startswith("a finding, mended: ") for _, result in runs)
