@@ -15,6 +15,7 @@ from .streams import Streams
 
 STEPS = 100_000
 LONG, SHORT = 2, 16  # streams that go on for all steps, and more that stop at SHORT_STEPS
+MOST_PRODUCTS = 2**37  # beyond, one stream is enough: an LSTM of 1.4 million weights then takes 10 s
 SHORT_STEPS = 1000  # the first decades hold few frames of a stream
 CHUNK = 2000
 PER_DECADE = 5  # points of the curve
@@ -43,7 +44,7 @@ class Drift:
 
     Attributes:
         steps: Steps of the longest streams.
-        streams: Streams, of which two are so long; the others have a thousand steps.
+        streams: Streams, of which two, or of a large model one, are so long; the others have a thousand steps.
         repeated: Frames after which the longest of what was held out begins again, state carried; 0: it is long enough.
         decades: Steps 1 to 10, 11 to 100, and so on.
         curve: The same in five spans a decade.
@@ -73,9 +74,11 @@ def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams
     edges = _edges(steps)
     found = _Errors(edges, [name for name, _ in exact.outputs])
     models = open_program(exact, contract), open_program(made, contract)
-    reached = steps
-    for number in range(max(LONG, min(SHORT, len(held)))):
-        frames, count = held[number % len(held)], reached if number < LONG else min(SHORT_STEPS, steps)
+    weights = sum(matrix.codes.size for op in exact.ops for matrix in op.record().matrices)
+    longest = LONG if LONG * weights * steps <= MOST_PRODUCTS else 1
+    streamed, reached = max(longest, min(SHORT, len(held))), steps
+    for number in range(streamed):
+        frames, count = held[number % len(held)], reached if number < longest else min(SHORT_STEPS, steps)
         pair = models[0].stream(), models[1].stream()
         at = 0
         try:
@@ -90,7 +93,6 @@ def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams
     curve = found.spans(reached, edges)
     whole = edges[edges <= reached]
     decades = found.spans(reached, np.unique([*whole[np.isin(whole, 10 ** np.arange(1, 12))], whole[-1]]))
-    streamed = max(LONG, min(SHORT, len(held)))
     return Drift(reached, streamed, len(held[0]) if len(held[0]) < reached else 0, decades, curve)
 
 

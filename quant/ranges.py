@@ -77,7 +77,9 @@ class Magnitudes:
         return min(self._tried(1), key=error) * self._width
 
     def _entropy(self, q: int) -> float:
-        return min(self._tried(q + 1), key=lambda bins: _divergence(self._counts, bins, q + 1)) * self._width
+        counts = self._counts.copy()
+        counts[0] = min(counts[0], counts[1])  # zeros and what is nearly so are said well by any range
+        return min(self._tried(q + 1), key=lambda bins: _divergence(counts, bins, q + 1)) * self._width
 
     def _tried(self, least: int) -> Sequence[int]:
         """Return numbers of bins to try as ranges, up to all that are used."""
