@@ -18,7 +18,6 @@ from .statistics import stacked
 
 ROOM = 2.0  # how much louder than what was met a value may be before it saturates
 ROOM_OF_VALUES = 8.0  # the same of codes of 24 bits, which have bits to spare
-ROOM_OF_STATES = 1.0  # the same of c: where one counts up to hundreds, its steps matter more than its end
 TOGETHER = 16  # segments of which c is computed side by side
 
 
@@ -57,7 +56,7 @@ def _output(op: Operator, most: float) -> int:
 
 
 def _state(most: float) -> int:
-    return min(max(_exponent(most, STATE_BITS, ROOM_OF_STATES), 0), UNIT)
+    return min(max(_exponent(most, STATE_BITS, ROOM), 0), UNIT)
 
 
 def _exponent(most: float, bits: int, room: float) -> int:

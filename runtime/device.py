@@ -25,6 +25,9 @@ KERNELS = Path(__file__).resolve().parent / "kernels"
 OMITTED = {"snapshot.c", "group.c"}  # of src/: what a program of one stream does not call
 STACK_BYTES = 3072  # what a microcontroller's program keeps; `make devices` measures what it uses
 MOST_CLOCKS, CLOCK_BYTES = 64, 16  # of src/clocks.h: a build for one model leaves out those that it cannot have
+# Operators that multiply by weights as a variant encodes and projects; the rest of these are the integer ones.
+PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward"}
+INTEGER = {"integer_lstm", "integer_gru", "integer_linear"}
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
 
@@ -106,7 +109,8 @@ def _files(plan: bytes, target: Target) -> Iterator[tuple[str, str]]:
     if target.board is not None:
         yield "memory.ld", _memory(target.board)
     yield from (build_file(name, plan, target) for name in ("Makefile", "CMakeLists.txt"))
-    sources = [path for path in (KERNELS / "src").glob("*.c") if path.name not in OMITTED]
+    omitted = OMITTED | (set() if ops.names & PRODUCTS else {"pack.c"}) | (set() if _has_integers(ops) else {"fixed.c"})
+    sources = [path for path in (KERNELS / "src").glob("*.c") if path.name not in omitted]
     sources += [KERNELS / "operators" / f"{name}.c" for name in ops.names]
     sources += [KERNELS / "variants" / f"{name}.c" for name in target.variants]
     for path in sorted(_with_headers([*sources, KERNELS / "include/tidegate.h"])):
@@ -237,7 +241,12 @@ def _left_out(ops: Ops) -> list[str]:
     """Return what the engine's sources may leave out; a backward cell steps as any of the forward ones."""
     listed = LISTED.findall((KERNELS / "src/operators.inc").read_text())
     needed = ops.names | ({"lstm", "gru", "rnn"} if "backward" in ops.names else set())
-    return [name for name in listed if name not in needed]
+    parts = [part for part, users in (("products", PRODUCTS), ("sums", INTEGER)) if not ops.names & users]
+    return [name for name in listed if name not in needed] + parts
+
+
+def _has_integers(ops: Ops) -> bool:
+    return any(name.startswith("integer_") for name in ops.names)
 
 
 def _report(plan: bytes, target: Target, folder: Path) -> Report:

@@ -17,7 +17,7 @@ peer() { # NAME PACKAGE...
 
 peer openvino openvino nncf
 peer litert ai-edge-litert
-peer tensorflow tensorflow-cpu tf-keras # the converter of litert
+peer tensorflow tensorflow-cpu tf-keras tflite-micro safetensors # the converter of litert; tests/devices/tflm.py
 peer ncnn ncnn
 peer tract tract
 peer mnn MNN

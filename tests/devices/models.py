@@ -18,17 +18,30 @@ FRAMES = 10_000
 
 def samples() -> Floats:
     """Return the first 10^4 samples `[10000, 6]` of the watch's test recordings, one recording after the other."""
+    joined: Floats = np.concatenate(_streams("test"))[:FRAMES]
+    return joined
+
+
+def _streams(use: str) -> list[Floats]:
+    """Return recordings of the watch by their use."""
     sys.path.insert(0, str(WATCH))
     recordings = import_module("recordings")
-    test = recordings.split(recordings.load()).test
-    joined: Floats = np.concatenate([recording.frames for recording in test])[:FRAMES]
-    return joined
+    return [recording.frames for recording in getattr(recordings.split(recordings.load()), use)]
 
 
 def watch(folder: Path) -> bytes:
     """Return the plan of the exercise recognizer: two LSTMs 6 -> 64 -> 64 and a linear head."""
+    return _plan(_recognizer(), "1x20x6", folder)
+
+
+def watch_in_integers(folder: Path) -> bytes:
+    """Return the same net without floats."""
+    return _plan(_recognizer(), "1x20x6", folder, _streams("calibrate"))
+
+
+def _recognizer() -> torch.nn.Module:
     sys.path.insert(0, str(WATCH))
-    return _plan(load_module("model:recognizer", WATCH / "watch.safetensors"), "1x20x6", folder)
+    return load_module("model:recognizer", WATCH / "watch.safetensors")
 
 
 class Amp(torch.nn.Module):
@@ -50,11 +63,21 @@ def amp(folder: Path) -> bytes:
     return _plan(Amp(), "1x20x1", folder)
 
 
-def _plan(module: torch.nn.Module, example: str, folder: Path) -> bytes:
+def _plan(module: torch.nn.Module, example: str, folder: Path, streams: list[Floats] | None = None) -> bytes:
+    """Return a module's plan; with streams in integers."""
     export_model(module, example_from_shape(example), folder / "model.onnx")
-    quantize(folder / "model.onnx", folder / "model.int8.onnx")
-    return plan_of(folder / "model.int8.onnx")
+    source, target = folder / "model.onnx", folder / "model.int8.onnx"
+    if streams is None:
+        quantize(source, target)
+    else:
+        report = quantize(source, target, calibration=streams, method="nearest", arithmetic="integer")
+        assert report.float_operators == ()
+    return plan_of(target)
 
 
 # Each model with the channels of the samples that it takes.
-MODELS: dict[str, tuple[Callable[[Path], bytes], slice]] = {"watch": (watch, slice(6)), "amp": (amp, slice(1))}
+MODELS: dict[str, tuple[Callable[[Path], bytes], slice]] = {
+    "watch": (watch, slice(6)),
+    "watch in integers": (watch_in_integers, slice(6)),
+    "amp": (amp, slice(1)),
+}

@@ -66,6 +66,21 @@ def test_sixteen_bits(name: str, folder: Path) -> None:
     assert_reached(task, folder / "q.onnx", report, task.goals_16_bits)
 
 
+@pytest.mark.parametrize(
+    ("name", "goals"),
+    [
+        ("watch", {"accuracy": Goal(0.005, 0.001, about=0.80609)}),
+        ("vad", {"AUC clean": Goal(0.0005, 0.0001, about=0.988371), "AUC noisy": Goal(0.0005, 0.0001, about=0.956568)}),
+    ],
+)
+def test_integer_arithmetic(name: str, goals: dict[str, Goal], folder: Path) -> None:
+    """To nearest; no operation of either net is left in floats."""
+    task, source = exported(name, folder)
+    report = quantize(source, folder / "q.onnx", calibration=task.calibration, method="nearest", arithmetic="integer")
+    assert report.float_operators == ()
+    assert_reached(task, folder / "q.onnx", report, goals)
+
+
 @pytest.mark.parametrize("name", ["watch", "vad"])
 def test_four_bits(name: str, folder: Path) -> None:
     task, source = exported(name, folder)

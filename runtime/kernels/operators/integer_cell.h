@@ -40,8 +40,7 @@ static inline op_size integer_cell_size(const model_op *op, size_t vectors) {
 }
 
 static inline void integer_cell_derive(const model_op *op, const tide_variant *variant, op_state *state) {
-  (void)variant;
-  tide_fixed_codes(&op->matrices[R], state->floats, integer_cell_codes(op, state, state->turn));
+  tide_fixed_codes(&op->matrices[R], variant, state->floats, integer_cell_codes(op, state, state->turn));
 }
 
 static inline op_vector integer_cell_vector(const model_op *op, const tide_variant *variant, uint32_t index) {
@@ -65,10 +64,11 @@ static inline void integer_cell_run(const model_op *op, const op_scratch *scratc
   for (uint32_t t = 0; t < frames; t++, in += w->columns, out += op->width) {
     const int16_t *h = integer_cell_codes(op, state, state->turn);
     int16_t *next = integer_cell_codes(op, state, 1 - state->turn);
-    tide_fixed_codes(w, in, x);
+    tide_fixed_codes(w, scratch->variant, in, x);
     for (uint32_t u = 0; u < op->width; u++) {
-      next[u] = (int16_t)tide_clipped(run_unit(op, scratch->variant, state, u, x, h), r->largest);
-      tide_value(next[u], r->exponent, state->floats + u);
+      const int32_t code = tide_clipped(run_unit(op, scratch->variant, state, u, x, h), r->largest);
+      next[tide_place(scratch->variant->swapped, u, op->width)] = (int16_t)code;
+      tide_value(code, r->exponent, state->floats + u);
     }
     state->turn = 1 - state->turn;
     memcpy(out, state->floats, op->width * sizeof *out);

@@ -25,7 +25,7 @@ static int32_t run_unit(const model_op *op, const tide_variant *variant, op_stat
   const int32_t update = tide_fixed_sigmoid(gates[0] + own[0]), reset = tide_fixed_sigmoid(gates[1] + own[1]);
   const int32_t heard = (int32_t)(((int64_t)reset * own[2] + (1 << (UNIT - 1))) >> UNIT);
   const int32_t candidate = tide_fixed_tanh(gates[2] + heard);
-  const int32_t before = h[u] * (1 << (UNIT - exponent));
+  const int32_t before = h[tide_place(variant->swapped, u, units)] * (1 << (UNIT - exponent));
   return tide_rounded(((1 << UNIT) - update) * candidate + update * before, 2 * UNIT - exponent);
 }
 

@@ -25,7 +25,7 @@ static int run(const model_op *op, const op_scratch *scratch, op_state *state, c
   const int32_t *bias = (const int32_t *)(const void *)op->vectors[0], exponent = (int32_t)op->counts[0];
   int16_t *codes = (int16_t *)(void *)scratch->codes;
   for (uint32_t t = 0; t < frames; t++, out += op->width) {
-    tide_fixed_codes(w, in[0] + (size_t)t * w->columns, codes);
+    tide_fixed_codes(w, scratch->variant, in[0] + (size_t)t * w->columns, codes);
     for (uint32_t row = 0; row < w->rows; row += MOST_ROWS) {
       const uint32_t left = w->rows - row, rows = left < MOST_ROWS ? left : MOST_ROWS;
       int32_t sums[MOST_ROWS];

@@ -152,7 +152,8 @@ static void lay_states(tide_arena *arena, const tide_model *model, tide_stream *
   size_t floats = 0;
   for (uint32_t i = 0; i < ops; i++) floats += size_of(model, i).floats;
   op_state *states = tide_take(arena, ops * sizeof *states);
-  float *carried = tide_take(arena, floats * sizeof *carried), *before = tide_take(arena, floats * sizeof *before);
+  float *carried = tide_take(arena, floats * sizeof *carried);
+  float *before = tide_take(arena, model->fallible ? floats * sizeof *before : 0);
   if (stream) {
     stream->states = states, stream->carried = carried, stream->before = before;
     stream->carried_bytes = floats * sizeof *carried;

@@ -73,8 +73,10 @@ tide_matrix tide_fixed_matrix(const plan_matrix *m) {
                        .largest = (1 << (m->bits - 1)) - 1};
 }
 
-void tide_fixed_codes(const tide_matrix *m, const float *x, int16_t *codes) {
-  for (uint32_t k = 0; k < m->columns; k++) codes[k] = (int16_t)tide_code(x + k, m->exponent, m->largest);
+void tide_fixed_codes(const tide_matrix *m, const tide_variant *variant, const float *x, int16_t *codes) {
+  for (uint32_t k = 0; k < m->columns; k++) {
+    codes[tide_place(variant->swapped, k, m->columns)] = (int16_t)tide_code(x + k, m->exponent, m->largest);
+  }
 }
 
 void tide_fixed_sums(const tide_matrix *m, const tide_variant *variant, uint32_t row, uint32_t step, uint32_t rows,

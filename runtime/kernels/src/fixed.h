@@ -48,17 +48,22 @@ static inline void tide_value(int32_t code, int32_t exponent, float *value) {
   memcpy(value, &bits, sizeof bits);
 }
 
-/* A sum times a float's mantissa and 2^exponent, within MOST_SUM; the float is not subnormal. */
+/* A sum times a float's mantissa and 2^exponent, within MOST_SUM; the float is not subnormal. The mantissa has 31 bits,
+ * so that what is left of most products lies in the upper half alone. */
 static inline int32_t tide_scaled(int32_t sum, const float *scale, int32_t exponent) {
   uint32_t bits;
   memcpy(&bits, scale, sizeof bits);
-  const int32_t shift = 150 - (int32_t)(bits >> 23 & 255) - exponent;
-  const int32_t magnitude = (int32_t)((bits & 0x7fffffu) | 0x800000u);
-  int64_t product = (int64_t)sum * (bits >> 31 ? -magnitude : magnitude);
+  const int32_t shift = 157 - (int32_t)(bits >> 23 & 255) - exponent;
+  const int32_t magnitude = (int32_t)((bits << 7 & 0x3fffff80u) | 0x40000000u);
+  const int64_t product = (int64_t)sum * (bits >> 31 ? -magnitude : magnitude);
   if (shift > 62) return 0;
-  if (shift > 0) product = (product + ((int64_t)1 << (shift - 1))) >> shift;
-  else product *= 1 << (shift < -5 ? 6 : -shift); /* 2^23 times 2^6 is beyond MOST_SUM */
-  return product > MOST_SUM ? MOST_SUM : product < -MOST_SUM ? -MOST_SUM : (int32_t)product;
+  if (shift > 32) {
+    const int32_t upper = (int32_t)(product >> 32);
+    return tide_clipped((upper + (1 << (shift - 33))) >> (shift - 32), MOST_SUM);
+  }
+  const int32_t down = shift > 1 ? shift : 1; /* |product| >= 2^30 unless it is 0: halved it is beyond MOST_SUM */
+  const int64_t found = (product + ((int64_t)1 << (down - 1))) >> down;
+  return found > MOST_SUM ? MOST_SUM : found < -MOST_SUM ? -MOST_SUM : (int32_t)found;
 }
 
 /* The function of the table at x, its places 2^bits apart, between them on a line; odd. */

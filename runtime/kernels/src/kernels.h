@@ -72,7 +72,8 @@ typedef void tide_cell_step(const tide_matrix *r, const tide_cell_row *rows, uin
 
 struct tide_variant {
   const char *name;
-  int in_place;   /* it reads weights, scales and biases where the plan has them; nothing is packed */
+  int in_place; /* it reads weights, scales and biases where the plan has them; nothing is packed */
+  int swapped;  /* codes that 8-bit weights read stand in fours whose middle two have changed places; see tide_place */
   uint32_t block; /* frames that go through the operations together; longer pushes run block after block, so scratch is
                    * bounded. With 16 the input part runs at the arithmetic's peak, not the memory's. */
   uint32_t lanes;
@@ -89,7 +90,7 @@ struct tide_variant {
   /* One step of an RNN for one stream. `scale` is that of the codes where r reads frames, else 1; so is the result. */
   float (*rnn_step)(const tide_matrix *r, const float *gates_x, const uint8_t *codes, float scale, int relu, float *h,
                     uint8_t *next);
-  /* Of integer operators: sums of the products of int8 rows, up to 4, `stride` bytes apart, and codes. */
+  /* Of integer operators: sums of the products of int8 rows, up to 4, `stride` bytes apart, and int16 codes. */
   void (*sums)(const int8_t *w, size_t stride, uint32_t rows, const int16_t *codes, uint32_t count, int32_t *sums);
   /* Whether all magnitudes are at most 2^64; NaN and infinity are not. */
   int (*in_range)(const float *values, size_t count);
@@ -103,6 +104,11 @@ struct tide_variant {
   /* The gates of an LSTM with projection: c in place, o * tanh(c) to `outputs`. */
   void (*update_units)(const float *gates_x, const float *gates_h, size_t units, float *c, float *outputs);
 };
+
+/* Where among the codes of a frame that of input k stands. */
+static inline uint32_t tide_place(int swapped, uint32_t k, uint32_t columns) {
+  return swapped && (k | 3) < columns ? (k & ~3u) | (k & 1) << 1 | (k >> 1 & 1) : k;
+}
 
 /* `sums` of variants that have none of their own. */
 void tide_row_sums(const int8_t *w, size_t stride, uint32_t rows, const int16_t *codes, uint32_t count, int32_t *sums);
@@ -142,7 +148,7 @@ tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias
 /* A matrix of an integer operator, in place. */
 tide_matrix tide_fixed_matrix(const plan_matrix *m);
 /* The codes of a frame for it. */
-void tide_fixed_codes(const tide_matrix *m, const float *x, int16_t *codes);
+void tide_fixed_codes(const tide_matrix *m, const tide_variant *variant, const float *x, int16_t *codes);
 /* Products of the rows `row`, `row + step`, ..., up to 4, with codes: codes of an exponent. */
 void tide_fixed_sums(const tide_matrix *m, const tide_variant *variant, uint32_t row, uint32_t step, uint32_t rows,
                      const int16_t *codes, int32_t exponent, int32_t *sums);

@@ -3,6 +3,7 @@
 
 #include "engine.h"
 
+#ifndef TIDE_WITHOUT_products
 size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float *x, uint32_t frames, float *rows) {
   const tide_variant *variant = scratch->variant;
   for (uint32_t t = 0; t < frames; t++) {
@@ -11,6 +12,7 @@ size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float
   variant->project(w, scratch->codes, scratch->scales, frames, rows);
   return (size_t)w->vectors * variant->lanes;
 }
+#endif
 
 /* ---- one operation over a block; 0 when a result leaves 2^64 ---- */
 
@@ -190,6 +192,7 @@ void tide_consume(const tide_batch *b, size_t count, float *const *outputs) {
   }
 }
 
+#ifndef TIDE_WITHOUT_embedding
 /* Whether every id is whole and in all tables. */
 static int ids_ok(const float *ids, size_t count, uint32_t rows) {
   for (size_t i = 0; i < count; i++) {
@@ -197,9 +200,12 @@ static int ids_ok(const float *ids, size_t count, uint32_t rows) {
   }
   return 1;
 }
+#endif
 
 static int input_ok(const tide_model *model, const float *frames, size_t count) {
+#ifndef TIDE_WITHOUT_embedding
   if (model->ids) return ids_ok(frames, count, model->ids);
+#endif
   return model->variant->in_range(frames, count * model->header.input_width);
 }
 

@@ -8,9 +8,8 @@
 
 #define VARIANT arm_dsp
 
-/* SXTB16 takes bytes 0 and 2 of a word, or 1 and 3: so codes stand in fours of which the middle two have changed
- * places. What is left behind the last four stays. */
-#define PLACE(k, columns) (((k) | 3) < (columns) ? ((k) & ~3u) | ((k) & 1) << 1 | ((k) >> 1 & 1) : (k))
+/* SXTB16 takes bytes 0 and 2 of a word, or 1 and 3. */
+#define SWAPPED 1
 
 TIDE_INLINE uint32_t word_at(const void *p) {
   uint32_t word;
@@ -31,15 +30,12 @@ TIDE_INLINE int32_t add_four(int32_t sum, const int8_t *w, int16x2_t even, int16
   return __smlad(odd_bytes(four), odd, sum);
 }
 
-/* Sums have names of their own: in an array gcc 12 would store them at each step. Where codes stand in their order,
- * PKHBT and PKHTB make the pairs, once for all rows. */
-TIDE_INLINE void add_pairs(int32_t *sums, const int8_t *w, size_t stride, const int rows, const int16_t *x,
-                           uint32_t count, const int in_order) {
+/* Sums have names of their own: in an array gcc 12 would store them at each step. */
+TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const int rows, const int16_t *x,
+                           uint32_t count) {
   int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
   for (const int16_t *end = x + (count & ~3u); x < end; x += 4, w += 4) {
-    const uint32_t first = word_at(x), second = word_at(x + 2);
-    const int16x2_t even = (int16x2_t)(in_order ? (first & 0xffff) | second << 16 : first);
-    const int16x2_t odd = (int16x2_t)(in_order ? first >> 16 | (second & 0xffff0000u) : second);
+    const int16x2_t even = (int16x2_t)word_at(x), odd = (int16x2_t)word_at(x + 2);
     s0 = add_four(s0, w, even, odd);
     if (rows > 1) s1 = add_four(s1, w + stride, even, odd);
     if (rows > 2) s2 = add_four(s2, w + 2 * stride, even, odd);
@@ -55,17 +51,6 @@ TIDE_INLINE void add_pairs(int32_t *sums, const int8_t *w, size_t stride, const 
   if (rows > 1) sums[1] += s1;
   if (rows > 2) sums[2] += s2;
   if (rows > 3) sums[3] += s3;
-}
-
-TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const int rows, const int16_t *x,
-                           uint32_t count) {
-  add_pairs(sums, w, stride, rows, x, count, 0);
-}
-
-#define add_in_order add_by_halves
-TIDE_INLINE void add_by_halves(int32_t *sums, const int8_t *w, size_t stride, const int rows, const int16_t *x,
-                               uint32_t count) {
-  add_pairs(sums, w, stride, rows, x, count, 1);
 }
 
 static int variant_supported(void) { return 1; }

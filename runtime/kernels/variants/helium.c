@@ -6,7 +6,7 @@
 #include <arm_mve.h>
 
 #define VARIANT helium
-#define PLACE(k, columns) (k)
+#define SWAPPED 0
 
 /* Sums have names of their own: in an array gcc 12 would store them at each step. */
 TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const int rows, const int16_t *x,

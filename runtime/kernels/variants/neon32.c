@@ -7,7 +7,7 @@
 #include <arm_neon.h>
 
 #define VARIANT neon32
-#define PLACE(k, columns) (k)
+#define SWAPPED 0
 
 TIDE_INLINE int32_t sum_of_lanes(int32x4_t v) {
   const int32x2_t half = vadd_s32(vget_low_s32(v), vget_high_s32(v));

@@ -3,7 +3,7 @@
 #include "../src/target.h"
 
 #define VARIANT scalar
-#define PLACE(k, columns) (k)
+#define SWAPPED 0
 
 TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const int rows, const int16_t *x,
                            uint32_t count) {
