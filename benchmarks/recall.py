@@ -60,7 +60,7 @@ class Recall:
 
 def recalls(
     lags: Sequence[int] = LAGS,
-    most: int = 150,
+    most: int = 400,
     seeds: Sequence[int] = (0,),
     progress: Progress | None = None,
     shown: Callable[[Sequence[Recall]], None] | None = None,
@@ -228,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         epilog="example: python -m tidegate.benchmarks.recall --seeds 0,1 --json docs/recall.json",
     )
     parser.add_argument("--lags", default=",".join(map(str, LAGS)), help="frames (default: %(default)s)")
-    parser.add_argument("--most", type=int, default=150, help="updates at each lag (default: %(default)s)")
+    parser.add_argument("--most", type=int, default=400, help="updates at each lag (default: %(default)s)")
     parser.add_argument("--seeds", default="0", help="a net is trained anew for each (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to a file")
     options = parser.parse_args(arguments)
