@@ -20,7 +20,8 @@ EXAMPLE = (
     "tidegate quantize kws.onnx -o kws.int8.onnx --calibration recordings/\n"
     "  tidegate quantize kws.onnx -o kws.int4.onnx --precision W4A8g32 \\\n"
     "    --precision 'head.*=W16A16' --require 'lstm.*'\n"
-    "  tidegate quantize kws.onnx -o kws.int.onnx --calibration recordings/ --arithmetic integer"
+    "  tidegate quantize kws.onnx -o kws.int.onnx --calibration recordings/ \\\n"
+    "    --arithmetic integer"
 )
 
 

@@ -97,7 +97,7 @@ static int flow(const model_op *op, const op_scratch *scratch, op_state *state, 
   for (uint64_t at = before + flow->rows[0]; flow->made < scratch->variant->block && state->made + flow->made < all;
        at++) {
     const uint64_t unanswered = op->counts[LOOKAHEAD] > at ? op->counts[LOOKAHEAD] - at : 0;
-    if (unanswered) advance(op, state->floats, NULL, unanswered); /* at once: there may be a million */
+    if (unanswered) advance(op, state->floats, NULL, (size_t)unanswered); /* at once: there may be a million */
     at += unanswered;
     read_frames(op, scratch, state, NULL, 1, at, flow);
   }
