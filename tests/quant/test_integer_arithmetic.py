@@ -74,6 +74,7 @@ def test_whole_net_computes_with_integers_and_stays_near(tmp_path: Path, layers:
 
 def test_other_runtimes_compute_the_weights_alone(tmp_path: Path) -> None:
     """The file is plain ONNX: what onnxruntime makes of it differs by the activations' rounding."""
+    pytest.importorskip("onnxruntime")
     in_integers(write(tmp_path / "m.onnx", "LSTM", "GRU", "linear"))
     x = smooth()[0]
     mine, theirs = (

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels.building import KERNELS
 from programs import contract_of, integer_gru, integer_lstm
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array
@@ -135,12 +134,6 @@ def test_cells_follow_those_of_floats() -> None:
         error = float(np.max(np.abs(made - wanted)))
         print(f"{type(cell).__name__}: at most {error:.2g}")
         assert error < 2e-3
-
-
-def test_table_of_the_engine_is_that_of_the_specification() -> None:
-    text = (KERNELS / "src" / "fixed.c").read_text()
-    values = text.partition("tide_tanh_table[TABLE_PLACES + 1] = {")[2].partition("}")[0]
-    np.testing.assert_array_equal(np.array(values.split(","), np.int64), fixed.tanh_table())
 
 
 @pytest.mark.parametrize("isa", _kernels.variants())
