@@ -153,7 +153,7 @@ def test_tagger_answers_at_its_end_as_offline(tagger: tuple[Path, nn.Module], ba
     assert error(end, offline(module, FRAMES)) < TOLERANCE
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(block=st.integers(1, 20), lookahead=st.integers(0, 20), at=cuts(40))
 def test_blocks_are_the_same_on_both_backends_however_cut(
     tagger: tuple[Path, nn.Module], tmp_path_factory: pytest.TempPathFactory, block: int, lookahead: int, at: list[int]

@@ -469,7 +469,7 @@ CELLS: dict[str, Callable[..., nn.RNNBase]] = {
     chunks=st.lists(st.integers(1, 6), min_size=1, max_size=6),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_cell_streams_like_pytorch(
     tmp_path_factory: pytest.TempPathFactory,
     *,

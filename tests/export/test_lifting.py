@@ -140,7 +140,7 @@ def test_a_name_already_taken_is_refused(make_graph: MakeGraph) -> None:
     chunks=st.lists(st.integers(1, 5), min_size=1, max_size=5),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_lifted_graph_in_chunks_equals_the_original_whole(
     make_graph: MakeGraph, *, layers: int, hidden: int, batch: int, chunks: list[int], seed: int
 ) -> None:

@@ -20,7 +20,7 @@ def problem(seed: int, rows: int, inputs: int, *, by_row: bool, bits: int) -> tu
     return weights, second, steps, np.full(inputs, float(LARGEST[bits]))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(2, 90), st.booleans(), st.sampled_from([4, 8, 16])
 )  # more inputs than a block has columns too

@@ -3,7 +3,7 @@
 from itertools import product
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.quant.mixing import WORTH, Option, bytes_of, frontier, ladder, within
 from tidegate.runtime.precision import Precision
@@ -15,7 +15,6 @@ OPTIONS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(OPTIONS, st.integers(1, 200), st.floats(0.01, 2))
 def test_the_best_within_a_budget_and_the_cheapest_that_is_good_enough(
     options: list[list[Option]], most_bytes: int, most_error: float

@@ -102,7 +102,7 @@ def difference(a: Array, b: Array) -> float:
     return float(np.max(np.abs(a - b)) / max(float(np.max(np.abs(b))), 0.1))
 
 
-@settings(max_examples=CASES, deadline=None)
+@settings(max_examples=CASES)
 @given(data=st.data())
 def test_any_precision_of_any_weight(data: st.DataObject) -> None:
     """File, specification, engine and onnxruntime agree on what the weights are."""

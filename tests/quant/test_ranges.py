@@ -26,7 +26,7 @@ def heavy_tailed(count: int = 200_000) -> Floats:
     return values
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.floats(-30, 30), st.sampled_from([*WAYS]), st.integers(2, 16))
 def test_a_range_is_within_what_was_met_however_it_came(seed: int, level: float, way: str, bits: int) -> None:
     rng = np.random.default_rng(seed)

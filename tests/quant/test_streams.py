@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.quant import streams as module
 from tidegate.quant.streams import read_streams
@@ -29,7 +29,6 @@ def noise(*lengths: int) -> list[Floats]:
     return [rng.standard_normal((length, 3), np.float32) for length in lengths]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 200), min_size=1, max_size=12).filter(lambda lengths: sum(lengths) >= 50))
 def test_a_part_is_held_out_and_the_rest_is_calibrated_on(lengths: list[int]) -> None:
     found = read_streams(noise(*lengths), linear(3))

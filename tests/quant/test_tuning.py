@@ -66,7 +66,7 @@ def on_the_engine(module: nn.Module, x: Tensor, folder: Path, precision: str, cu
     return np.concatenate([stream.push(part) for part in (x[0].numpy()[:cut], x[0].numpy()[cut:]) if len(part)])
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     precision=st.sampled_from(["W8A16", "W8A8", "W4A16", "W4A8g8", "W4A16g8", "W16A16"]),
     cell=st.sampled_from(list(CELLS)),
@@ -147,7 +147,7 @@ def test_training_regains_what_four_bits_lost() -> None:
 
 
 @given(st.integers(0, 2**31), st.sampled_from([4, 8, 16]), st.sampled_from([0, 8, 32]), st.sampled_from([8, 16]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_rounding_and_products_are_those_of_the_specification(seed: int, bits: int, group: int, read: int) -> None:
     rng = np.random.default_rng(seed)
     weights = (rng.normal(0, 1, (6, 33)) * 2.0 ** rng.uniform(-20, 10)).astype(np.float32)

@@ -25,7 +25,7 @@ def open_stream(program: Program, isa: str) -> NativeStream:
     return NativeModel(compile_program(program, contract_of(program)), isa).stream()
 
 
-@settings(max_examples=CASES, deadline=None)
+@settings(max_examples=CASES)
 @given(data=st.data(), program=programs(), seed=st.integers(0, 2**32 - 1), count=st.integers(1, 40))
 def test_row_30_engine_equals_reference_however_cut(
     data: st.DataObject, program: Program, seed: int, count: int
@@ -61,7 +61,7 @@ def accepted(program: Program, frames: Floats) -> bool:
     return True
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(program=programs(), isa=st.sampled_from(VARIANTS), seed=st.integers(0, 2**32 - 1), bad=st.data())
 def test_unfinite_value_is_refused_before_state_changes(
     program: Program, isa: str, seed: int, bad: st.DataObject

@@ -93,7 +93,7 @@ class Alone:
 # ---- a row is as alone ----
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(program=programs(), isa=st.sampled_from(VARIANTS), rows=st.integers(1, 19), data=st.data())
 def test_row_26_rows_of_any_program_are_as_alone(program: Program, isa: str, rows: int, data: st.DataObject) -> None:
     """Any program, variant and schedule of pushes, leaving, joining, resets and forks: equal with ==."""

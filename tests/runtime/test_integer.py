@@ -140,7 +140,7 @@ def test_cells_follow_those_of_floats() -> None:
 @given(
     seed=st.integers(0, 2**32 - 1), sizes=st.tuples(*[st.integers(1, 70)] * 2), kind=st.sampled_from(["lstm", "gru"])
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_states_that_callers_give_are_read_as_codes(isa: str, seed: int, sizes: tuple[int, int], kind: str) -> None:
     """Any floats, restored, give what the specification makes of them; a snapshot holds them as they are."""
     rng = np.random.default_rng(seed)

@@ -55,7 +55,7 @@ def with_counters(snapshot: bytes, frames: int, refused: int) -> bytes:
     return seal(snapshot[:AT_FRAMES] + struct.pack("<QQ", frames, refused) + snapshot[AT_FINISHED:])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(program=programs(), seed=st.integers(0, 2**32 - 1), data=st.data())
 def test_restored_stream_goes_on_with_the_same_bits_on_any_instruction_set(
     program: Program, seed: int, data: st.DataObject

@@ -70,7 +70,7 @@ _LAYERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(layers=st.lists(_LAYERS, min_size=1, max_size=3), mode=st.sampled_from(["", "reflect", "constant", "edge"]))
 def test_any_convolution_equals_onnxruntime(
     tmp_path_factory: pytest.TempPathFactory, layers: list[dict[str, int]], mode: str
