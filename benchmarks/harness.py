@@ -7,10 +7,11 @@ turn is short, so that a busy spell of the machine meets all of them.
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -111,6 +112,7 @@ class Process:
             stderr=subprocess.DEVNULL,
             text=True,
             env={**os.environ, **ONE_THREAD},
+            start_new_session=True,  # so that what it starts ends with it: OpenVINO's tools leave a child behind
         )
         assert self._process.stdin is not None  # noqa: S101  a pipe
         assert self._process.stdout is not None  # noqa: S101  a pipe
@@ -145,8 +147,9 @@ class Process:
         return self._process.poll() is not None
 
     def close(self) -> None:
-        """End the process."""
-        self._process.kill()
+        """End the process and what it started."""
+        with suppress(ProcessLookupError):  # it ended by itself, and left nothing behind
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
 

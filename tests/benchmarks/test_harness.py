@@ -1,9 +1,10 @@
 """Peers as processes: rows with figures for what runs, and a reason for what does not."""
 
+import sys
 from pathlib import Path
 
 import pytest
-from tidegate.benchmarks import lstms
+from tidegate.benchmarks import harness, lstms
 from tidegate.benchmarks.harness import adapter, installed, run_job, run_jobs
 from tidegate.benchmarks.jobs import stack_job, stack_jobs
 from tidegate.benchmarks.measured import SHARED, Settings
@@ -104,3 +105,14 @@ def test_every_adapter_is_importable_without_its_package() -> None:
     assert "by_hand" in installed()
     with pytest.raises(BackendError, match="'abacus' is unknown"):
         adapter("abacus")
+
+
+def test_what_a_process_started_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool that leaves a child behind, with its parent's output open, would be waited for without end."""
+    pause = "import signal; signal.pause()"
+    starts = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {pause!r}]); print('on', flush=True)"
+    monkeypatch.setattr(harness, "BOOT", f"{starts}; {pause}")
+    process = harness.Process(sys.executable)
+    assert process._stdout.readline() == "on\n"
+    process.close()
+    assert process.ended
