@@ -60,6 +60,14 @@ class Check:
         return self.error > self.tolerance if self.must_differ else self.error <= self.tolerance
 
 
+def quiet_session(data: bytes) -> Any:  # noqa: ANN401  onnxruntime has no types
+    """Open a session that prints nothing: what fails is told by its exception."""
+    runtime = need("onnxruntime")
+    options = session_options(runtime)
+    options.log_severity_level = 4
+    return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
 class Runner:
     """An ONNX file in onnxruntime, its states paired by the contract.
 
@@ -68,13 +76,11 @@ class Runner:
     """
 
     def __init__(self, data: bytes, contract: Contract) -> None:
-        runtime = need("onnxruntime")
-        options = session_options(runtime)
-        options.log_severity_level = 4  # a run that fails is reported by its exception
         self.contract = contract
         self._data = data
+        need("onnxruntime")  # its absence is no fault of the file
         try:
-            self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            self._session = quiet_session(data)
         except Exception as error:  # onnxruntime has no common class of its own
             raise ExportError(f"onnxruntime cannot load the file: {_first_line(error)}") from error
         self._outputs = [output.name for output in self._session.get_outputs()]

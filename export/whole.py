@@ -17,14 +17,13 @@ from ..runtime.arrays import Array
 from ..runtime.contract import Port
 from ..runtime.errors import ContractError, ExportError, UnsupportedError
 from ..runtime.graph import Graph, label
-from ..runtime.onnxruntime_session import session_options
 from .axes import Axes, Dims, signal_input, text
 from .convolutions import Causal
 from .editing import remove_dead
 from .folding import RANDOM
 from .mixing import OUTSIDE, mixings
 from .naming import module_path
-from .optional import need
+from .proof import quiet_session
 from .recurrent import CELLS, signal_of
 from .signals import FreshData, cut
 
@@ -277,10 +276,7 @@ def _giving(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
 
 def _run(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Run a graph, on the inputs that it reads."""
-    runtime = need("onnxruntime")
-    options = session_options(runtime)
-    options.log_severity_level = 4
-    session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = quiet_session(model.SerializeToString())
     names = [output.name for output in session.get_outputs()]
     read = {item.name for item in session.get_inputs()}
     return dict(zip(names, session.run(names, {name: x for name, x in feeds.items() if name in read}), strict=True))
