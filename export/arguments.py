@@ -11,7 +11,8 @@ from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array
 from ..runtime.errors import UnsupportedError
-from ..runtime.graph import Graph, attributes, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes, label
 from .axes import Dims, sized_model
 from .folding import fold_constants
 from .plumbing import ends

@@ -15,7 +15,8 @@ from onnx import numpy_helper
 from ..runtime.arrays import Array
 from ..runtime.contract import Port
 from ..runtime.errors import ContractError
-from ..runtime.graph import Graph, attributes, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes, label
 from .folding import fold_constants
 from .recurrent import recurrent_nodes, signal_of
 

@@ -13,7 +13,8 @@ from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array
 from ..runtime.errors import ModelError, UnsupportedError
-from ..runtime.graph import Graph, attributes, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes, label
 from .editing import drop_identities, remove_dead, rename_all, unused, value_names
 from .folding import fold_constants
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import onnx
 
 from ..runtime.errors import UnsupportedError
-from ..runtime.graph import Graph, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import label
 from .markers import CELLS, is_marker
 
 

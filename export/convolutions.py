@@ -9,7 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..runtime.contract import Ahead, State
 from ..runtime.errors import UnsupportedError
-from ..runtime.graph import Graph, attributes, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes, label
 from .axes import Dims, set_dims
 from .editing import unused, value_names
 from .naming import module_path

@@ -8,7 +8,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..runtime.errors import UnsupportedError
-from ..runtime.graph import Graph, attributes, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes, label
 from .editing import remove_dead
 from .recurrent import operand
 

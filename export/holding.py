@@ -9,7 +9,7 @@ import onnx
 from ..runtime.arrays import Array
 from ..runtime.contract import State
 from ..runtime.errors import ContractError, UnsupportedError
-from ..runtime.graph import label
+from ..runtime.nodes import label
 from .axes import Dims, shape_of, text
 from .lifting import Held
 from .pairing import check_pairs, listed, pair_by_name

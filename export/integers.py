@@ -13,7 +13,8 @@ from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array
 from ..runtime.errors import UnsupportedError
-from ..runtime.graph import Graph, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import label
 from .editing import remove_dead, unused, value_names
 from .recurrent import MOVES, operand
 

@@ -14,8 +14,9 @@ from ..runtime.arrays import Array
 from ..runtime.contract import METADATA_KEY, Contract, Port, State
 from ..runtime.errors import ContractError, ExportError, ModelError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
-from ..runtime.graph import Graph, attributes, label
+from ..runtime.graph import Graph
 from ..runtime.model import naming
+from ..runtime.nodes import attributes, label
 from ..runtime.stages import looking_ahead
 from .axes import Dims, set_dims, settled_values, shape_of, signal_input, text
 from .branches import bind_inputs, open_branches

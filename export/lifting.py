@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..runtime.contract import State
 from ..runtime.errors import UnsupportedError
-from ..runtime.graph import Graph, attributes, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes, label
 from .axes import Dims, set_dims
 from .editing import remove_dead, rename, rename_all, unused, value_names
 from .naming import is_reverse, known_path

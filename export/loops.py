@@ -15,7 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..runtime.errors import UnsupportedError
-from ..runtime.graph import Graph, attributes, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes, label
 from .chains import Chain, check_chain, find_chains, is_stack, nearest_steps
 from .editing import remove_dead, sort_nodes
 from .markers import CELLS, DOMAIN, in_onnx_order, is_marker

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from ..runtime.graph import Graph, attributes
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes
 from .axes import Dims
 from .recurrent import operand
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import onnx
 from onnx import numpy_helper
 
-from ..runtime.graph import Graph, attributes
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes
 from ..runtime.projection import PROJECTED, with_weights
 from .editing import rename, unused, value_names
 

@@ -15,7 +15,8 @@ from onnx.reference import ReferenceEvaluator
 
 from ..runtime.arrays import Array
 from ..runtime.errors import ContractError
-from ..runtime.graph import Graph, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import label
 from .axes import shape_of
 from .recurrent import CELLS, MOVES, Slot, operand, recurrent_nodes, state_sizes
 

@@ -8,7 +8,9 @@ import onnx
 from onnx import numpy_helper
 
 from ..runtime.errors import ModelError, UnsupportedError
-from ..runtime.graph import MAX_NODES, Graph, attributes, label
+from ..runtime.gate import MAX_NODES
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes, label
 from ..runtime.projection import with_weights
 
 

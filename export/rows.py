@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..runtime.contract import State
 from ..runtime.errors import UnsupportedError
-from ..runtime.graph import Graph, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import label
 from .axes import Dims, set_dims, shape_of
 from .convolutions import END
 from .editing import rename, unused, value_names

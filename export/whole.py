@@ -16,7 +16,8 @@ from onnx import TensorProto, helper
 from ..runtime.arrays import Array
 from ..runtime.contract import Port
 from ..runtime.errors import ContractError, ExportError, UnsupportedError
-from ..runtime.graph import Graph, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import label
 from .axes import Axes, Dims, signal_input, text
 from .convolutions import Causal
 from .editing import remove_dead

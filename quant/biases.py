@@ -5,7 +5,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array, Floats
-from ..runtime.graph import Graph, attributes
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes
 from ..runtime.projection import PROJECTED, with_weights
 
 POSITIONS = {"LSTM": 3, "GRU": 3, "RNN": 3, "Gemm": 2, "Conv": 2, PROJECTED: 4}  # of the bias among the inputs

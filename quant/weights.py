@@ -9,7 +9,8 @@ from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array, Floats
 from ..runtime.errors import QuantizationError
-from ..runtime.graph import Graph, attributes, label
+from ..runtime.graph import Graph
+from ..runtime.nodes import attributes, label
 from ..runtime.precision import Precision
 from ..runtime.projection import PROJECTED, with_weights
 

@@ -16,8 +16,9 @@ from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, helper
 
 from .errors import ModelError
-from .graph import MAX_NODES, label
+from .nodes import label, opset_of
 
+MAX_NODES = 10_000  # a stacked recurrent net has some hundred; a hostile file may have millions
 MAX_FIELDS = 100_000  # of messages, each costs its parser some 100 bytes
 MAX_DEPTH = 8  # graphs inside graphs; Silero VAD has 5. Checkers and runtimes double their work at each
 METADATA_KEYS = {"tidegate.contract", "tidegate.quantization"}
@@ -128,7 +129,7 @@ def _check(model: onnx.ModelProto, path: str) -> None:
             f"{path}: function {function.name!r} is of the file's own; inline it "
             "(onnx.inliner.inline_local_functions) and save it again"
         )
-    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+    opset = opset_of(model)
     for message in _parts(model):
         _check_text(message, path)
         if isinstance(message, onnx.SparseTensorProto):

@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import onnx
@@ -13,8 +13,8 @@ from .arrays import Array
 from .contract import METADATA_KEY, Contract
 from .errors import ContractError, UnsupportedError
 from .files import MAX_FILE_BYTES, read_bytes, write_atomic
-
-MAX_NODES = 10_000  # a stacked recurrent net has some hundred; a hostile file may have millions
+from .gate import MAX_NODES, parse
+from .nodes import attributes, label, opset_of
 
 
 class Graph:
@@ -53,8 +53,6 @@ class Graph:
         Raises:
             ModelError: As `load` does.
         """
-        from .gate import parse
-
         return cls(parse(data, os.fspath(path)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -134,18 +132,7 @@ class Graph:
 
     def opset(self) -> int:
         """Return the version of the standard operator set that the file imports."""
-        return next((o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")), 0)
-
-
-def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Return a node's attributes by name, strings decoded."""
-    values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    return {key: v.decode() if isinstance(v, bytes) else v for key, v in values.items()}
-
-
-def label(node: onnx.NodeProto) -> str:
-    """Return how messages name a node: its operator and its name, or its first output."""
-    return f"{node.op_type} {node.name or node.output[0]!r}"
+        return opset_of(self.model)
 
 
 def _constant_value(node: onnx.NodeProto) -> Array | None:

@@ -219,7 +219,7 @@ def _graph_features(graph: "Graph", contract: Contract) -> int | None:
 
 
 def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
-    from .graph import attributes
+    from .nodes import attributes
 
     given = attributes(node)
     direction = str(given.get("direction", "forward"))

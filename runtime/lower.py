@@ -11,10 +11,11 @@ import numpy as np
 import onnx
 
 from .errors import ModelError
-from .graph import Graph, attributes
+from .graph import Graph
 from .integers import in_integers
 from .lowering import over_features, pointwise, recurrent, select, shapes, within
 from .lowering.weights import bias_of, dequantize, matrix_of, weights_of
+from .nodes import attributes
 from .operators import Linear
 from .operators.matrix import LARGEST_RANGE, LEAST_RANGE
 from .program import Program

@@ -13,9 +13,10 @@ from . import snapshot as snapshots
 from .arrays import Array
 from .contract import Contract, Port
 from .errors import BackendError, ChunkError, ContractError, ModelError, RefusedRowsError, UnsupportedError
-from .graph import Graph, label
+from .graph import Graph
 from .lowering.quantized import floats, quantized
 from .model import FINISHED, Answer, state_arrays
+from .nodes import label
 from .onnxruntime_late import StagedModel, StagedRun
 from .onnxruntime_session import open_session, run_session
 from .rows import Rows

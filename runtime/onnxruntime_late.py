@@ -10,7 +10,8 @@ import onnx
 from .arrays import Array
 from .clocks import Clock
 from .errors import UnsupportedError
-from .graph import Graph, attributes, label
+from .graph import Graph
+from .nodes import attributes, label
 from .onnxruntime_session import open_session, run_session
 from .stages import Part, Stage, clocks_of, lookaheads, parts_of, stage_model, stages_of
 

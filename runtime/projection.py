@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from .graph import attributes
+from .nodes import attributes
 
 PROJECTED = "ProjectedLSTM"  # what `with_weights` calls such a node
 WEIGHTS = ("W", "R", "P", "B")

@@ -14,7 +14,8 @@ from onnx import helper
 from .clocks import Clock
 from .contract import Ahead, Blocks, Contract
 from .errors import UnsupportedError
-from .graph import Graph, attributes, label
+from .graph import Graph
+from .nodes import attributes, label
 
 RECURRENT = ("LSTM", "GRU", "RNN", "Scan")
 

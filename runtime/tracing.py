@@ -14,7 +14,8 @@ from .arrays import Array, Floats
 from .clocks import Clock
 from .contract import Port, State
 from .errors import ContractError, UnsupportedError
-from .graph import Graph, attributes, label
+from .graph import Graph
+from .nodes import attributes, label
 from .operators import HIDDEN, Align, Backward, BlockStart, Last, Operator, Slot, is_hidden
 from .operators.matrix import Reading
 from .program import Program

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from ..arrays import Array
-from ..graph import attributes
+from ..nodes import attributes
 from ..operators import Linear, Slice, Window
 from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Signal, Trace, Value, unsupported
 from .weights import bias_of, matrix_of, weights_of

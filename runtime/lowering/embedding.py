@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 
 from ..arrays import Floats
-from ..graph import attributes
+from ..nodes import attributes
 from ..operators import Embedding
 from ..operators.embedding import MAX_ROWS
 from ..operators.matrix import Matrix, Reading

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from ..arrays import Array
-from ..graph import attributes
+from ..nodes import attributes
 from ..operators import Binary, Elementwise, LayerNorm, Reduce, Softmax
 from ..tracing import FEATURE, ONE, Handler, Signal, Trace, Value, unsupported
 from .weights import flushed

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from ..arrays import Array
-from ..graph import attributes
+from ..nodes import attributes
 from ..operators import Binary, Elementwise, Linear, Map
 from ..tracing import FEATURE, ONE, TIME, Handler, Signal, Sizes, Trace, Value, unsupported
 from .weights import along_features, flushed

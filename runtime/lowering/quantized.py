@@ -4,7 +4,8 @@ import numpy as np
 import onnx
 
 from ..arrays import Array, Floats
-from ..graph import Graph, attributes
+from ..graph import Graph
+from ..nodes import attributes
 from ..tracing import Weights, unsupported
 
 CODE_BITS = {"int4": 4, "int8": 8, "int16": 16}

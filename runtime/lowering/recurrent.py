@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from ..arrays import Floats
-from ..graph import attributes
+from ..nodes import attributes
 from ..operators import HIDDEN, Backward, Cell, Gru, Lstm, LstmProjected, Rnn, Slot
 from ..operators.matrix import Matrix, Reading
 from ..projection import with_weights

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ..graph import attributes
+from ..nodes import attributes
 from ..operators import Concat, Last, Slice
 from ..tracing import (
     BATCH,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ..graph import attributes
+from ..nodes import attributes
 from ..tracing import BATCH, FEATURE, ONE, TIME, Final, Grid, Handler, Signal, Sizes, Trace, Value, unsupported
 
 BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these widen a value of one feature by themselves

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from ..arrays import Array
-from ..graph import attributes
+from ..nodes import attributes
 from ..operators import Concat, Linear, Slice
 from ..operators.matrix import FLOAT, Matrix, Reading, activation_bits
 from ..tracing import FEATURE, ONE, TIME, Grid, Handler, Signal, Trace, Value, unsupported

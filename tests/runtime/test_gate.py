@@ -21,7 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 from programs import write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ModelError, TidegateError, UnsupportedError
-from tidegate.runtime.graph import MAX_NODES, Graph
+from tidegate.runtime.gate import MAX_NODES
+from tidegate.runtime.graph import Graph
 from tidegate.runtime.model import compile_model, load
 
 LIMIT_MB = 2048  # of address space: numpy and onnx take half of it

@@ -1,0 +1,21 @@
+"""What the nodes and the head of an ONNX model say of themselves."""
+
+from typing import Any
+
+import onnx
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the standard operator set that a model imports; 0: none."""
+    return next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return a node's attributes by name, strings decoded."""
+    values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    return {key: v.decode() if isinstance(v, bytes) else v for key, v in values.items()}
+
+
+def label(node: onnx.NodeProto) -> str:
+    """Return how messages name a node: its operator and its name, or its first output."""
+    return f"{node.op_type} {node.name or node.output[0]!r}"
