@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +18,7 @@ from . import lstms
 from .environment import observe
 from .harness import Variants, run_jobs
 from .jobs import FRAMES, file_job, stack_jobs
-from .latency import pinned
+from .latency import pinnable
 from .measured import Settings
 from .peers.job import Job
 from .progress import Progress
@@ -109,7 +108,8 @@ def bench(
         variants: Of peers named here these, in place of all that they have.
     """
     rows: list[Row] = []
-    with pinned() if settings.core is None else nullcontext(settings.core) as core, TemporaryDirectory() as folder:
+    core = pinnable() if settings.core is None else settings.core
+    with TemporaryDirectory(prefix="tidegate-") as folder:
         environment = observe((os.environ.get(ISA_VARIABLE) or _kernels.variants()[0],), core)
         for number, make in enumerate(jobs):
             those = make(Path(folder, str(number)))

@@ -6,8 +6,6 @@ from . import lstms
 from .results import Row, doubtful
 from .tables import Table, micro
 
-HEADERS = ["|", "p50", "p99", "p99.9", "max", "misses", "error"]
-
 
 def latency(rows: Sequence[Row]) -> Table:
     """Return the table of one case at one number of frames a chunk: fastest first, refusals last."""
@@ -17,7 +15,9 @@ def latency(rows: Sequence[Row]) -> Table:
     loop = "closed loop" if first.rate_hz is None else f"open loop, a chunk due every {micro(1e6 / first.rate_hz)} us"
     frames = "1 frame" if first.steps == 1 else f"{first.steps} frames"
     title = f"{first.case}, chunks of {frames}, {loop}: microseconds a chunk"
-    return Table(title, HEADERS, [_cells(row) for row in ordered])
+    waits = ["call"] if first.rate_hz else []  # of the median: the rest is waking up and waiting
+    columns = ["|", "p50", *waits, "p99", "p99.9", "max", *(["misses"] if first.rate_hz else []), "error"]
+    return Table(title, columns, [_cells(row) for row in ordered])
 
 
 def refusals(rows: Sequence[Row]) -> list[str]:
@@ -26,11 +26,12 @@ def refusals(rows: Sequence[Row]) -> list[str]:
 
 
 def _cells(row: Row) -> list[str]:
-    times = (row.p50_us, row.p99_us, row.p999_us, row.max_us)
+    waits = [row.service_p50_us] if row.rate_hz else []
+    times = (row.p50_us, *waits, row.p99_us, row.p999_us, row.max_us)
     return [
         f"~ {row.name}" if doubtful(row) else row.name,
         *("-" if time is None else micro(time) for time in times),
-        "-" if row.misses is None else str(row.misses),
+        *([str(row.misses)] if row.rate_hz else []),
         "-" if row.error_rms is None else f"{row.error_rms:.1e}",
     ]
 
@@ -38,8 +39,10 @@ def _cells(row: Row) -> list[str]:
 def resources(rows: Sequence[Row]) -> Table:
     """Return the table of what each variant takes besides time."""
     told = [row for row in rows if row.p50_us is not None]
-    columns = ["|", "cpu %", "switches", "faults", "first us", "start ms", "file kB", "peak MB", "installed MB"]
-    return Table("Resources: of a process that does only this", columns, [_resource_cells(row) for row in told])
+    columns = ["|", "cpu %", "switches", "faults", "import ms", "load ms", "first us", "start ms"]
+    columns += ["file kB", "resident MB", "peak MB", "installed MB"]
+    title = "Resources of a process that does only this; start: all that comes before its first answer"
+    return Table(title, columns, [_resource_cells(row) for row in told])
 
 
 def _resource_cells(row: Row) -> list[str]:
@@ -48,9 +51,12 @@ def _resource_cells(row: Row) -> list[str]:
         _shown(row.cpu_share, 100, 1),
         _shown(row.context_switches),
         _shown(row.page_faults),
+        _shown(row.import_ms),
+        _shown(row.load_ms, 1, 1),
         _shown(row.first_step_us),
         _shown(row.first_answer_ms),
         _shown(row.file_bytes, 1e-3),
+        _shown(row.rss_bytes, 1e-6, 1),
         _shown(row.peak_rss_bytes, 1e-6, 1),
         _shown(row.installed_bytes, 1e-6),
     ]
@@ -71,7 +77,7 @@ def by_case(rows: Sequence[Row], cases: Mapping[str, lstms.Case]) -> Table:
     first, *others = steps
     columns = ["|", f"T={first}", "interval", "p99"]
     columns += [column for n in others for column in (f"T={n}", "p99")]
-    columns += ["error", "file kB", "peak MB", "installed MB", "start ms"]
+    columns += ["error", "file kB", "resident MB", "installed MB", "load ms", "start ms"]
     lines = [[name, *_of_variant(found, first, others)] for name, found in ordered]
     title = f"{cases.get(rows[0].case, rows[0].case)}, {rows[0].loop} loop: median microseconds a chunk of T frames"
     return Table(title, columns, lines)
@@ -85,13 +91,14 @@ def _of_variant(found: Mapping[int, Row], first: int, others: Sequence[int]) -> 
     cells += [cell for n in others for cell in (_time(found.get(n)), _tail(found.get(n)))]
     error = "-" if row is None or row.error_rms is None else f"{row.error_rms:.1e}"
     if row is None:
-        return [*cells, error, "-", "-", "-", "-"]
+        return [*cells, error, *"-----"]
     return [
         *cells,
         error,
         _shown(row.file_bytes, 1e-3),
-        _shown(row.peak_rss_bytes, 1e-6, 1),
+        _shown(row.rss_bytes, 1e-6, 1),
         _shown(row.installed_bytes, 1e-6),
+        _shown(row.load_ms, 1, 1),
         _shown(row.first_answer_ms),
     ]
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from ..runtime.errors import BackendError
 from .measured import Entrant, Fields, Record, Settings, refused, row_of
-from .peers import ADAPTERS, job
+from .peers import ADAPTERS, MACHINE, job
 from .progress import Progress
 from .results import Row
 
@@ -29,7 +30,9 @@ PEERS_FOLDER = Path(__file__).parent / "peers"
 # A process of another environment has no tidegate: it gets the folder of the adapters as a package of its own. One that
 # is measured does not look whether an editable tidegate is to be built anew: that takes longer than all the rest.
 BOOT = """
-import importlib.util, sys
+import importlib.util, os, sys
+if {core!r} is not None:
+    os.sched_setaffinity(0, {{{core!r}}})
 for finder in sys.meta_path:
     if hasattr(finder, "rebuild_flag"):
         finder.rebuild_flag = False
@@ -41,6 +44,7 @@ main()
 """
 
 
+TOOLS = job.Variant("-", "tools")  # what a process that prepares runs
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -53,7 +57,7 @@ def adapter(peer: str) -> ModuleType:
     Raises:
         BackendError: There is none.
     """
-    if peer not in ADAPTERS:
+    if peer not in (*ADAPTERS, MACHINE):
         raise BackendError(f"peer {peer!r} is unknown; there are {', '.join(ADAPTERS)}")
     return importlib.import_module(f"{__package__}.peers.{peer}")
 
@@ -101,10 +105,11 @@ class Process:
 
     Args:
         python: The interpreter of its environment.
+        core: The core that it runs on; None: where the system puts it.
     """
 
-    def __init__(self, python: str) -> None:
-        code = BOOT.format(init=str(PEERS_FOLDER / "__init__.py"), folder=str(PEERS_FOLDER))
+    def __init__(self, python: str, core: int | None = None) -> None:
+        code = BOOT.format(init=str(PEERS_FOLDER / "__init__.py"), folder=str(PEERS_FOLDER), core=core)
         self._process = subprocess.Popen(  # noqa: S603  our own worker
             [python, "-c", code],
             stdin=subprocess.PIPE,
@@ -153,13 +158,24 @@ class Process:
         self._process.communicate()
 
 
-@contextmanager
-def _process(python: str) -> Iterator[Process]:
-    process = Process(python)
-    try:
-        yield process
-    finally:
-        process.close()
+class Processes(ExitStack):
+    """Processes, one an entrant, ended together.
+
+    Args:
+        core: The core that all run on; None: where the system puts them.
+    """
+
+    def __init__(self, core: int | None = None) -> None:
+        super().__init__()
+        self._running: dict[Entrant, Process] = {}
+        self._core = core
+
+    def of(self, entrant: Entrant) -> Process:
+        """Return the process of the job before, or a fresh one: its times count from now."""
+        if entrant not in self._running or self._running[entrant].ended:
+            self._running[entrant] = process = Process(entrant.python, self._core)
+            self.callback(process.close)
+        return self._running[entrant]
 
 
 # ---- jobs ----
@@ -177,6 +193,8 @@ def run_jobs(
 ) -> list[Row]:
     """Measure jobs on peers and return a row for each job and variant, refusals included.
 
+    In an open loop the machine alone takes part.
+
     Args:
         jobs: Jobs that differ in the frames of a chunk alone: a process runs one after the other.
         peers: Names of peers.
@@ -184,14 +202,15 @@ def run_jobs(
         progress: Called with the share done and what is going on.
         variants: Of peers named here these, in place of all that they have.
     """
+    if settings.rate:
+        peers = [*peers, MACHINE]
     records = [[Record(entrant, [], {}, []) for entrant in _entrants(what, peers, variants or {})] for what in jobs]
-    for what, mine in zip(jobs, records, strict=True):
-        _prepare(what, mine, progress)
+    _prepare(jobs, records, progress)
     for number in range(settings.processes):
-        with Processes() as processes:
+        with Processes(settings.core) as processes:
             for place, (what, mine) in enumerate(zip(jobs, records, strict=True)):
                 part = _part(progress, number * len(jobs) + place, settings.processes * len(jobs))
-                started = list(_loaded(what, mine, processes, settings, part))
+                started = list(_loaded(what, mine, processes, part))
                 _round(what, started, settings, part)
     rows = []
     for what, mine in zip(jobs, records, strict=True):
@@ -237,24 +256,36 @@ def _missing(peers: Sequence[str]) -> Iterator[tuple[str, job.Variant, str]]:
             yield peer, job.Variant("-", "-"), str(error)
 
 
-def _prepare(what: job.Job, records: Sequence[Record], progress: Progress) -> None:
-    """Let each peer make its files, all variants in one process with its tools."""
-    for peer in dict.fromkeys(record.entrant.peer for record in records):
-        module = adapter(peer)
-        mine = [record for record in records if record.entrant.peer == peer]
-        if not hasattr(module, "prepare"):
-            continue
-        progress(0.0, f"{what.case} T={what.steps}: preparing {peer}")
-        try:
-            python = interpreter(getattr(module, "TOOLS", module.PACKAGES), getattr(module, "TOOLS_HOME", peer))
-        except job.CannotRunError as error:
-            for record in mine:
-                record.refusal = str(error)
-            continue
-        with _process(python) as process:
-            for record in mine:
-                with _taking_part(record):
-                    process.ask("prepare", **record.entrant.asked(what))
+def _prepare(jobs: Sequence[job.Job], records: Sequence[Sequence[Record]], progress: Progress) -> None:
+    """Let each peer make its files; nothing is measured yet, so peers do it side by side."""
+    asked = [(what, record) for what, mine in zip(jobs, records, strict=True) for record in mine]
+    by_peer = {
+        record.entrant.peer: [one for one in asked if one[1].entrant.peer == record.entrant.peer] for _, record in asked
+    }
+    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    try:  # the last first: ExecuTorch takes as long as all others together
+        for done in [pool.submit(_prepare_peer, peer, by_peer[peer], progress) for peer in reversed(by_peer)]:
+            done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare_peer(peer: str, asked: Sequence[tuple[job.Job, Record]], progress: Progress) -> None:
+    """Let a peer make the files of all variants and jobs, in one process with its tools as long as that lives."""
+    module = adapter(peer)
+    if not hasattr(module, "prepare"):
+        return
+    try:
+        python = interpreter(getattr(module, "TOOLS", module.PACKAGES), getattr(module, "TOOLS_HOME", peer))
+    except job.CannotRunError as error:
+        for _, record in asked:
+            record.refusal = str(error)
+        return
+    with Processes() as processes:
+        for what, record in asked:
+            progress(0.0, f"{what.case} T={what.steps}: preparing {peer}")
+            with _taking_part(record):
+                processes.of(Entrant(peer, TOOLS, python)).ask("prepare", **record.entrant.asked(what))
 
 
 @contextmanager
@@ -266,25 +297,10 @@ def _taking_part(record: Record) -> Iterator[None]:
         record.refusal = str(error)
 
 
-class Processes(ExitStack):
-    """The processes of a round, one an entrant, ended together."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._running: dict[Entrant, Process] = {}
-
-    def of(self, entrant: Entrant) -> Process:
-        """Return the process of the job before, or a fresh one: its times count from now."""
-        if entrant not in self._running or self._running[entrant].ended:
-            self._running[entrant] = self.enter_context(_process(entrant.python))
-        return self._running[entrant]
-
-
 def _loaded(
     what: job.Job,
     records: Sequence[Record],
     processes: Processes,
-    settings: Settings,
     progress: Progress,
 ) -> Iterator[tuple[Record, Process]]:
     """Let the process of each entrant that takes part load the job, one after the other."""
@@ -294,7 +310,7 @@ def _loaded(
         progress(0.0, f"{what.case} T={what.steps}: loading {record.entrant.peer} {record.entrant.variant.precision}")
         process = processes.of(record.entrant)
         with _taking_part(record):
-            _load(what, record, process, settings)
+            _load(what, record, process)
         if not record.refusal:
             record.turns.append([])
             yield record, process
@@ -315,8 +331,8 @@ def _round(what: job.Job, started: Sequence[tuple[Record, Process]], settings: S
                 record.turns[-1].append(process.ask("time", **_asked(settings, count, stalled=turn == 0)))
 
 
-def _load(what: job.Job, record: Record, process: Process, settings: Settings) -> None:
-    record.loads.append(process.ask("load", **record.entrant.asked(what), core=settings.core))
+def _load(what: job.Job, record: Record, process: Process) -> None:
+    record.loads.append(process.ask("load", **record.entrant.asked(what)))
     if not record.errors:
         record.errors = process.ask("errors") | process.ask("footprint")
 

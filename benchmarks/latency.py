@@ -31,6 +31,12 @@ def times_faster(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return float(np.median(np.asarray(theirs) / np.asarray(ours)))
 
 
+def pinnable() -> int | None:
+    """Return the core that `pinned` keeps to, or None where the system does not let one choose."""
+    with pinned() as core:
+        return core
+
+
 @contextmanager
 def pinned(core: int | None = None) -> Iterator[int | None]:
     """Keep this thread on one core; gives the core, or None where the system does not let one choose."""

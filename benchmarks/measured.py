@@ -9,7 +9,7 @@ import numpy as np
 
 from ..runtime.arrays import Array
 from .peers import job
-from .results import Loop, Row, histogram_of, longest_run, percentiles, series, spread
+from .results import TAILS, Loop, Row, histogram_of, longest_run, percentiles, series, spread
 
 Fields = dict[str, Any]
 SHARED = "its processes ran another job before; the row of that one says it"
@@ -90,25 +90,27 @@ def row_of(what: job.Job, settings: Settings, record: Record) -> Row:
     medians = [_median_us([turn], "latencies") for turn in turns]
     of_processes = [_median_us(process, "latencies") for process in record.turns]
     fields: dict[str, Any] = _names(what, settings, record.entrant.peer, record.entrant.variant)
+    services = percentiles(np.concatenate([_times(turn, "services") for turn in turns]))
     fields |= percentiles(latencies) | _missed(settings, latencies) | _used(turns) | _loaded(record)
     return Row(
         **fields,
         chunks=len(latencies),
         interval_us=(min(of_processes), max(of_processes)),
         confidence=1 - 2.0 ** (1 - len(of_processes)),
-        service_p50_us=_median_us(turns, "services"),
+        service_p50_us=services["p50_us"],
+        service_p99_us=services.get("p99_us"),
         histogram=histogram_of(latencies),
         turns_us=tuple(medians),
         series_us=series(latencies),
         unsteady=spread(medians),
-        reasons=_reasons(settings, record),
+        reasons=_reasons(settings, record) | _too_few(len(latencies)),
     )
 
 
 def _loaded(record: Record) -> Fields:
     """Return what loading took, and what the first process said of itself."""
-    times = ("first_step_us", "import_ms", "first_answer_ms")
-    first = ("file_bytes", "peak_rss_bytes")
+    times = ("first_step_us", "import_ms", "load_ms", "first_answer_ms")
+    first = ("file_bytes", "peak_rss_bytes", "rss_bytes")
     of_errors = ("error_rms", "error_max", "installed_bytes")
     told = [name for name in times if record.loads[0][name] is not None]
     return (
@@ -155,12 +157,18 @@ def _used(turns: Sequence[Fields]) -> dict[str, Any]:
     }
 
 
+def _too_few(chunks: int) -> dict[str, str]:
+    """Say which tails so many chunks do not show."""
+    tails = TAILS | {"service_p99_us": TAILS["p99_us"]}
+    return {name: f"{chunks} chunks, wanted {least}: run longer" for name, least in tails.items() if chunks < least}
+
+
 def _reasons(settings: Settings, record: Record) -> dict[str, str]:
     found = {}
     if settings.loop == "closed":
         found = dict.fromkeys(("rate_hz", "misses", "longest_misses"), "a closed loop has no rate, so nothing is due")
     if record.loads[0]["first_answer_ms"] is None:
-        found |= dict.fromkeys(("import_ms", "first_answer_ms", "peak_rss_bytes"), SHARED)
+        found |= dict.fromkeys(("import_ms", "first_answer_ms", "peak_rss_bytes", "rss_bytes"), SHARED)
     if record.loads[0]["file_bytes"] is None:
         found["file_bytes"] = "it is built from weights in memory"
     if "reason" in record.errors:

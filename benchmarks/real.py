@@ -32,11 +32,14 @@ class Source:
     hop: int
 
 
-SOURCES = (Source(watch.task, 50, 1), Source(speaker.task, 16000, 160), Source(vad.task, 16000, 512))
+SOURCES = (Source(watch.task, 50, 1), Source(speaker.task, 16000, 160))
+VOICE = Source(vad.task, 16000, 512)
 
 
 def real_jobs(data: Path) -> Iterator[Callable[[Path], Sequence[Job]]]:
-    """Give what makes the jobs of the real models, one frame a chunk; Silero's whole net where its package is there.
+    """Give what makes the jobs of the real models, one frame a chunk.
+
+    Silero's net is whole, from samples, where its package is there; else its LSTM and what follows, from features.
 
     Args:
         data: The folder of weights and recordings.
@@ -47,8 +50,8 @@ def real_jobs(data: Path) -> Iterator[Callable[[Path], Sequence[Job]]]:
     if not data.is_dir():
         raise FileNotFoundError(2, "there is no such folder of real models and recordings", str(data))
     yield from (lambda folder, source=source: [_exported(folder, source, data)] for source in SOURCES)
-    if find_spec("silero_vad"):
-        yield lambda folder: [_silero(folder, data)]
+    whole = find_spec("silero_vad") is not None
+    yield lambda folder: [_silero(folder, data) if whole else _exported(folder, VOICE, data)]
 
 
 def _exported(folder: Path, source: Source, data: Path) -> Job:
@@ -73,7 +76,7 @@ def _silero(folder: Path, data: Path) -> Job:
     folder.mkdir(parents=True, exist_ok=True)
     source, path = Path(silero_vad.__file__).parent / "data" / "silero_vad.onnx", folder / "silero.onnx"
     lift(source, path, values={"sr": 16000}, frame=512, context=64, sample_rate=16000, hop=512)
-    return file_job(folder, "Silero VAD from samples", path, _samples(data), 1)
+    return file_job(folder, "Silero VAD", path, _samples(data), 1)
 
 
 def _samples(data: Path) -> Array:

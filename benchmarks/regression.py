@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from .peers import MACHINE
 from .results import Result, Row
 from .tables import Table, micro
 
@@ -43,10 +45,23 @@ class Change:
             return "same"
         return "slower" if self.ratio > 1 else "faster"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the change as JSON-ready values."""
+        return {
+            "name": self.after.name,
+            "case": self.after.case,
+            "steps": self.after.steps,
+            "loop": self.after.loop,
+            "before_us": self.before.p50_us,
+            "after_us": self.after.p50_us,
+            "ratio": self.ratio,
+            "verdict": self.verdict,
+        }
+
 
 def changes(before: Result, after: Result) -> list[Change]:
-    """Return the rows that both have, those with figures, in the order of the second."""
-    known = {row.key: row for row in before.rows if row.p50_us}
+    """Return the rows that both have, those with figures, in the order of the second; the machine's own is none."""
+    known = {row.key: row for row in before.rows if row.p50_us and row.peer != MACHINE}
     return [Change(known[row.key], row) for row in after.rows if row.p50_us and row.key in known]
 
 

@@ -13,11 +13,12 @@ from ..runtime.errors import ModelError
 from ..runtime.files import MAX_FILE_BYTES, read_bytes, write_atomic
 from .environment import Environment
 
-VERSION = 2
+VERSION = 3
 Loop = Literal["open", "closed"]
 STEADY = 0.10  # spread of the turns' medians above which a figure is doubted
 LONGEST = 3600 * 10**9  # nanoseconds that a histogram holds
 STRETCHES = 400  # of a run that a time series shows
+TAILS = {"p90_us": 10, "p99_us": 100, "p999_us": 1000, "p9999_us": 10_000}  # one chunk of so many takes longer
 DIGITS = 3  # that a histogram keeps of a time
 
 
@@ -26,7 +27,7 @@ class Row:
     """One variant of one peer on one case.
 
     Times are in microseconds; in an open loop from the instant that a chunk was due, in a closed one from the call.
-    A figure that is absent is None, and `reasons` says why by its name.
+    A figure that is absent is None, and `reasons` says why by its name: a tail has one chunk beyond it at the least.
 
     Attributes:
         peer: `tidegate`, `onnxruntime` and so on.
@@ -45,7 +46,8 @@ class Row:
         max_us: The longest.
         interval_us: The lowest and the highest median of the processes that were run.
         confidence: The probability that the interval holds the median of processes like these: 1 - 2^(1 - processes).
-        service_p50_us: The median from the call to the answer.
+        service_p50_us: The median from the call to the answer; in an open loop the rest is waking up and waiting.
+        service_p99_us: 99 % of the same.
         misses: Chunks answered later than the next one was due.
         longest_misses: Most misses in a row.
         cpu_share: Seconds of processor time a second.
@@ -53,11 +55,13 @@ class Row:
         page_faults: Of all processes.
         first_step_us: The first chunk after loading, median of the processes.
         import_ms: From the start until the package was imported, NumPy's own import included.
+        load_ms: To make a model ready from its files, the package imported.
         first_answer_ms: From the start to the first answer.
         error_rms: Root mean square difference from a float64 run of the same stream.
         error_max: The largest difference.
         file_bytes: What a device must hold of the model.
-        peak_rss_bytes: Most memory of a process that did only this.
+        peak_rss_bytes: Most memory of a process that did only this, until its first answer.
+        rss_bytes: What of it was resident after the first answer.
         installed_bytes: What its packages take on the disk, with those they need.
         energy_joules: Of the processor's package, a second.
         histogram: Every time, as an HdrHistogram in its compressed text form, nanoseconds.
@@ -84,6 +88,7 @@ class Row:
     interval_us: tuple[float, float] | None = None
     confidence: float | None = None
     service_p50_us: float | None = None
+    service_p99_us: float | None = None
     misses: int | None = None
     longest_misses: int | None = None
     cpu_share: float | None = None
@@ -91,11 +96,13 @@ class Row:
     page_faults: int | None = None
     first_step_us: float | None = None
     import_ms: float | None = None
+    load_ms: float | None = None
     first_answer_ms: float | None = None
     error_rms: float | None = None
     error_max: float | None = None
     file_bytes: int | None = None
     peak_rss_bytes: int | None = None
+    rss_bytes: int | None = None
     installed_bytes: int | None = None
     energy_joules: float | None = None
     histogram: str | None = None
@@ -121,10 +128,13 @@ class Row:
 
 
 def percentiles(times: Array) -> dict[str, float]:
-    """Return the fields of a row that say how times (nanoseconds) are spread; each is a time that occurred."""
-    ordered = np.sort(times)
-    shares = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99, "p999_us": 0.999, "p9999_us": 0.9999, "max_us": 1.0}
-    places = {name: max(int(np.ceil(share * len(ordered))) - 1, 0) for name, share in shares.items()}
+    """Return the fields of a row that say how times (nanoseconds) are spread; each is a time that occurred.
+
+    A tail is left out where there are too few times for one to lie beyond it: it would be the maximum.
+    """
+    ordered, count = np.sort(times), len(times)
+    places = {"p50_us": (count - 1) // 2, "max_us": count - 1}
+    places |= {name: count - count // one_of - 1 for name, one_of in TAILS.items() if count >= one_of}
     return {name: float(ordered[place]) / 1e3 for name, place in places.items()}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tidegate.commands._options import Chunk, check_target, duration, rate_of
-from tidegate.commands._output import print_json, save_json, show
+from tidegate.commands._output import save_json, show
 from tidegate.runtime.errors import ChunkError
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _compare(files: list[str], json_file: Path | None) -> None:
         raise typer.BadParameter(f"{files[0]} and {files[1]} have no row in common")
     slower = regressions(found)
     if json_file is not None:
-        print_json({"slower": [change.after.name for change in slower]})
+        save_json(json_file, {"changes": [change.to_dict() for change in found]})
     show(iter([table(found), f"{len(slower)} of {len(found)} rows slower."]))
     if slower:
         raise typer.Exit(1)

@@ -8,7 +8,8 @@ NumPy alone. An adapter has
   environment `TOOLS_HOME` (its own if not said, that of the harness if empty);
 - `VARIANTS`: its precisions, and the calls by which it is driven; or `variants(job)`, where they depend on the job;
 - `prepare(job, variant)`: where there is one, makes files from a job, in a process of its own;
-- `load(job, variant)`: a function that takes a chunk `[frames, features]`, carries its state, and answers.
+- `load(job, variant)`: a function that takes a chunk `[frames, features]`, carries its state, and answers (or answers
+  nothing, and has no error then).
 
 What cannot be done is a `CannotRunError` with the reason, which stands in the table.
 """
@@ -26,3 +27,4 @@ ADAPTERS = (
     "executorch",
     "by_hand",
 )
+MACHINE = "machine"  # no runtime: takes part in every open loop, so that what the machine itself takes is seen

@@ -1,7 +1,7 @@
 """The process that runs one variant of one peer: it answers one line of JSON for each line that it reads.
 
     {"do": "prepare", "job": FOLDER, "peer": NAME, "precision": ..., "how": ...}     makes the files of a job
-    {"do": "load", "job": ..., "peer": ..., "precision": ..., "how": ..., "core": 1}  loads, measures the first answer;
+    {"do": "load", "job": ..., "peer": ..., "precision": ..., "how": ...}             loads, measures the first answer;
         what counts from the start of the process is null for a second job
     {"do": "errors"}                                                streams the signal beside the exact answers
     {"do": "footprint"}                                             counts what is installed
@@ -11,7 +11,6 @@ An answer is `{"ok": ...}`, `{"cannot": REASON}` or `{"failed": TEXT}`. What lib
 """
 
 import base64
-import contextlib
 import importlib
 import json
 import os
@@ -58,22 +57,21 @@ class Worker:
         """Load the variant and answer the first chunk; times count from the start of the process."""
         fresh = self._job is None
         adapter, job, variant = _named(fields)
-        with contextlib.suppress(AttributeError, OSError):
-            os.sched_setaffinity(0, {fields["core"]} if fields.get("core") is not None else os.sched_getaffinity(0))
         self._job, self._chunks = job, job.chunks()
         self._owners = _owners(adapter.PACKAGES) + list(getattr(adapter, "DISTRIBUTIONS", ()))
         for package in adapter.PACKAGES:
             importlib.import_module(package)
         imported = _since_start()
         self._step = adapter.load(job, variant)
-        loaded = _since_start()
+        ready = _since_start()
         start = time.perf_counter()
         answer = self._step(self._chunks[0])
         first = (time.perf_counter() - start) * 1e6
-        own = {"import_ms": imported, "load_ms": loaded, "first_answer_ms": _since_start(), **_memory()}
+        own = {"import_ms": imported, "first_answer_ms": _since_start(), **_memory()}
         self._first = np.array(answer, np.float64)
         return {
             **(own if fresh else dict.fromkeys(own)),
+            "load_ms": ready - imported,
             "first_step_us": first,
             "versions": {owner: metadata.version(owner) for owner in self._owners},
             "file_bytes": _bytes_of(adapter, job, variant),
@@ -82,6 +80,8 @@ class Worker:
     def errors(self, _: Fields) -> Fields:
         """Stream the signal from a fresh state beside the exact answers; the stream is not used for times again."""
         job, step = self._loaded()
+        if self._first.ndim == 0:
+            return {"reason": "it answers nothing"}
         if not job.made(EXACT).exists():
             return {"reason": job.made(INEXACT).read_text()}
         exact = job.exact()
@@ -122,7 +122,6 @@ class Worker:
             "services": base64.b64encode(timed.services.tobytes()).decode(),
             "seconds": timed.seconds,
             "usage": timed.usage,
-            **_memory(),
         }
 
 

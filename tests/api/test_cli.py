@@ -304,9 +304,11 @@ def test_bench_compares_two_results(tide: Command, folder: Path) -> None:
     (folder / "b.json").write_text(json.dumps(slower))
 
     assert tide("bench", "compare", "a.json", "a.json").status == 0
-    outcome = tide("bench", "compare", "a.json", "b.json")
+    outcome = tide("bench", "compare", "a.json", "b.json", "--json", "changes.json")
     assert outcome.status == 1
     assert "1 of 1 rows slower" in outcome.out
+    (change,) = json.loads((folder / "changes.json").read_text())["changes"]
+    assert (change["verdict"], change["ratio"]) == ("slower", pytest.approx(10))
 
 
 def test_compile_writes_a_plan(tide: Command, folder: Path) -> None:

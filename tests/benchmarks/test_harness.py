@@ -53,7 +53,9 @@ def test_a_process_that_does_only_this_is_measured(rows: dict[str, Row]) -> None
     ours = rows["tidegate W8A16 push"]
 
     assert ours.peak_rss_bytes is not None
-    assert 10e6 < ours.peak_rss_bytes < 200e6
+    assert ours.rss_bytes is not None
+    assert 10e6 < ours.rss_bytes <= ours.peak_rss_bytes < 200e6
+    assert 0 < (ours.load_ms or 0.0) < (ours.first_answer_ms or 0.0)
     assert ours.file_bytes is not None
     assert (rows["tidegate float32 push"].file_bytes or 0) > ours.file_bytes
     assert rows["by_hand float32 loop"].reasons["file_bytes"] == "it is built from weights in memory"
@@ -72,11 +74,21 @@ def test_a_process_runs_one_job_after_the_other(tmp_path: Path) -> None:
 
 
 def test_an_open_loop_counts_misses(job: Job) -> None:
-    (row,) = run_job(job, ["by_hand"], Settings(rate=1e6, seconds=0.001, processes=1, turns=1))
+    """And shows what the machine alone takes, as a row that answers nothing."""
+    row, alone = run_job(job, ["by_hand"], Settings(rate=1e6, seconds=0.001, processes=1, turns=1))
 
-    assert row.loop == "open"
+    assert row.loop == alone.loop == "open"
     assert row.misses == row.chunks == 1000
     assert row.longest_misses == 1000
+    assert (alone.name, alone.reasons["error_rms"]) == ("machine alone empty step", "it answers nothing")
+    assert (alone.service_p50_us or 0.0) < (row.service_p50_us or 0.0)
+
+
+def test_a_tail_that_few_chunks_do_not_show_is_absent(job: Job) -> None:
+    (row,) = run_job(job, ["by_hand"], Settings(seconds=0.001, processes=1, turns=1))
+
+    assert 20 <= row.chunks < 1000
+    assert (row.p999_us, row.reasons["p999_us"]) == (None, f"{row.chunks} chunks, wanted 1000: run longer")
 
 
 def test_what_cannot_run_says_why(tmp_path: Path) -> None:

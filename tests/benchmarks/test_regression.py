@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from tidegate.benchmarks.environment import observe
+from tidegate.benchmarks.peers import MACHINE
 from tidegate.benchmarks.regression import changes, regressions, table
 from tidegate.benchmarks.results import Result, Row
 
@@ -40,3 +41,9 @@ def test_rows_are_paired_by_what_they_are() -> None:
 
     assert changes(result(ROW, refused), result(other, refused)) == []
     assert len(changes(result(ROW, other), result(other, ROW))) == 2
+
+
+def test_the_machine_alone_is_not_compared() -> None:
+    alone = replace(ROW, peer=MACHINE)
+
+    assert [change.after for change in changes(result(ROW, alone), result(ROW, alone))] == [ROW]

@@ -2,7 +2,7 @@
 
 import pytest
 from clocks import Time
-from tidegate.benchmarks.streams import Contender, Held, PushAll, most_streams, table
+from tidegate.benchmarks.streams import ALONE, Contender, Held, PushAll, most_streams, table
 
 US = 1_000
 
@@ -11,16 +11,27 @@ US = 1_000
 def test_what_fits_into_a_period_is_found(rate: float, wanted: int) -> None:
     """A stream takes 10 us: a period of 10 ms holds 1000, within the steps of the search."""
     time = Time()
-    contender = Contender("even", lambda count: lambda: time.spend(10 * US * count))
+    contender = Contender("even", lambda count: lambda: time.spend(10 * US * count), 5000)
 
-    found, tried = most_streams(contender, rate, 1.0, time.clock())
+    found, lasted = most_streams(contender, rate, 2.5, time.clock())
 
-    assert 0.95 * wanted <= found <= wanted
-    assert tried == {found: 0}
+    assert 0.92 * wanted <= found <= wanted
+    assert lasted == {found: 2.5}
+
+
+def test_no_more_streams_are_opened_than_a_contender_has() -> None:
+    time, opened = Time(), set[int]()
+
+    def open_streams(count: int) -> PushAll:
+        opened.add(count)
+        return lambda: time.spend(10 * US * count)
+
+    assert most_streams(Contender("few", open_streams, 40), 100.0, 1.0, time.clock()) == (40, {40: 1.0})
+    assert max(opened) == 40
 
 
 def test_a_stall_in_the_long_run_makes_it_fewer() -> None:
-    """Each number of streams above 50 meets one stall of 5 ms in the long run."""
+    """Each number of streams above 60 meets one stall of 5 ms in the long run."""
     time = Time()
     calls: list[int] = []
 
@@ -29,18 +40,51 @@ def test_a_stall_in_the_long_run_makes_it_fewer() -> None:
 
         def push() -> None:
             calls.append(count)
-            time.spend(10 * US * count + (5000 * US if count > 50 and len(calls) == 800 else 0))
+            time.spend(10 * US * count + (5000 * US if count > 60 and len(calls) == 800 else 0))
 
         return push
 
-    found, tried = most_streams(Contender("uneven", open_streams), 1000.0, 1.0, time.clock())
+    found, lasted = most_streams(Contender("uneven", open_streams, 1000), 1000.0, 3.0, time.clock())
 
-    assert 0 < found <= 50
-    assert list(tried.values())[-1] == 0
-    assert all(misses > 0 for misses in list(tried.values())[:-1])
+    assert 50 <= found <= 60
+    assert list(lasted)[-1] == found
+    assert list(lasted.values())[-1] == 3.0
+    assert all(seconds == 0.0 for seconds in list(lasted.values())[:-1])
 
 
-def test_no_stream_held_is_said_with_its_misses() -> None:
-    held = [Held("even", "A", 100.0, 7, 60.0, {7: 0}), Held("even", "A", 1000.0, 0, 60.0, {9: 3, 8: 2})]
+def test_half_of_what_short_tries_hold_is_the_last_that_is_tried() -> None:
+    """Every long run meets a stall."""
+    time = Time()
+    calls: list[int] = []
 
-    assert table(held).rows == [["A, even", "7", "none (2 misses)"]]
+    def open_streams(count: int) -> PushAll:
+        calls.clear()
+
+        def push() -> None:
+            calls.append(count)
+            time.spend(10 * US * count + (50_000 * US if len(calls) == 150 else 0))
+
+        return push
+
+    found, lasted = most_streams(Contender("stalled", open_streams, 2000), 100.0, 5.0, time.clock())
+
+    assert found == 0
+    assert set(lasted.values()) == {1.0}
+    assert 450 <= min(lasted) < max(lasted) <= 960
+
+
+def test_what_holds_nothing_says_for_how_long() -> None:
+    held = [
+        Held(ALONE, "", 100.0, 1, 60.0, 1, {1: 60.0}),
+        Held(ALONE, "", 1000.0, 0, 60.0, 1, {1: 2.0}),
+        Held("even", "A", 100.0, 7, 60.0, 9, {7: 60.0}),
+        Held("capped", "A", 100.0, 9, 60.0, 9, {9: 60.0}),
+        Held("uneven", "A", 100.0, 0, 60.0, 9, {9: 3.0, 8: 4.0}),
+    ]
+
+    assert table(held).rows == [
+        ["the machine alone", "no miss", "misses after 2 s"],
+        ["A, even", "7", "-"],
+        ["A, capped", "9 or more", "-"],
+        ["A, uneven", "none: 8 for 4 s", "-"],
+    ]
