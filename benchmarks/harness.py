@@ -21,7 +21,7 @@ import numpy as np
 
 from ..runtime.errors import BackendError
 from .measured import Entrant, Fields, Record, Settings, refused, row_of
-from .peers import ADAPTERS, MACHINE, job
+from .peers import ADAPTERS, MACHINE, OTHER_BUILD, job
 from .progress import Progress
 from .results import Row
 
@@ -204,7 +204,10 @@ def run_jobs(
     """
     if settings.rate:
         peers = [*peers, MACHINE]
-    records = [[Record(entrant, [], {}, []) for entrant in _entrants(what, peers, variants or {})] for what in jobs]
+    records = [
+        [Record(entrant, [], {}, []) for entrant in _entrants(what, peers, settings.against, variants or {})]
+        for what in jobs
+    ]
     _prepare(jobs, records, progress)
     for number in range(settings.processes):
         with Processes(settings.core) as processes:
@@ -235,11 +238,14 @@ def _part(progress: Progress, number: int, count: int) -> Progress:
     return lambda share, text=None: progress((number + share) / count, text)
 
 
-def _entrants(what: job.Job, peers: Sequence[str], variants: Variants) -> Iterator[Entrant]:
+def _entrants(what: job.Job, peers: Sequence[str], against: str, variants: Variants) -> Iterator[Entrant]:
     for peer in installed(peers):
         module = adapter(peer)
         python = interpreter(module.PACKAGES, peer)
-        yield from (Entrant(peer, variant, python) for variant in variants.get(peer) or _variants(module, what))
+        for variant in variants.get(peer) or _variants(module, what):
+            yield Entrant(peer, variant, python)
+            if against and peer == "tidegate":  # both run the files that this build prepares
+                yield Entrant(peer, variant, against, OTHER_BUILD)
 
 
 def _variants(module: ModuleType, what: job.Job) -> Sequence[job.Variant]:

@@ -27,6 +27,7 @@ class Settings:
         core: The core that all run on; None: where the system puts them.
         stall: Seconds for which a run stands still once, in the middle of its first turn.
         cold: Whether other work empties the caches between chunks.
+        against: The interpreter of an environment whose tidegate takes part as well; empty: none does.
     """
 
     rate: float = 0.0
@@ -36,6 +37,7 @@ class Settings:
     core: int | None = None
     stall: float = 0.0
     cold: bool = False
+    against: str = ""
 
     @property
     def period(self) -> float:
@@ -50,11 +52,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A variant that takes part, and where it runs."""
+    """A variant that takes part, and where it runs; rows call it `name`, if that is not its peer's."""
 
     peer: str
     variant: job.Variant
     python: str
+    name: str = ""
 
     def asked(self, what: job.Job) -> Fields:
         """Return the fields that name it to a worker."""
@@ -83,13 +86,14 @@ class Record:
 
 def row_of(what: job.Job, settings: Settings, record: Record) -> Row:
     """Return the row of what was gathered."""
+    name = record.entrant.name or record.entrant.peer
     if record.refusal:
-        return refused(what, settings, record.entrant.peer, record.entrant.variant, record.refusal)
+        return refused(what, settings, name, record.entrant.variant, record.refusal)
     turns = [turn for process in record.turns for turn in process]
     latencies = np.concatenate([_times(turn, "latencies") for turn in turns])
     medians = [_median_us([turn], "latencies") for turn in turns]
     of_processes = [_median_us(process, "latencies") for process in record.turns]
-    fields: dict[str, Any] = _names(what, settings, record.entrant.peer, record.entrant.variant)
+    fields: dict[str, Any] = _names(what, settings, name, record.entrant.variant)
     services = percentiles(np.concatenate([_times(turn, "services") for turn in turns]))
     fields |= percentiles(latencies) | _missed(settings, latencies) | _used(turns) | _loaded(record)
     return Row(

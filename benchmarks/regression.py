@@ -1,10 +1,10 @@
 """Two results, row by row: what became slower, beyond what their intervals explain."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .peers import MACHINE
+from .peers import MACHINE, OTHER_BUILD
 from .results import Result, Row
 from .tables import Table, micro
 
@@ -63,6 +63,12 @@ def changes(before: Result, after: Result) -> list[Change]:
     """Return the rows that both have, those with figures, in the order of the second; the machine's own is none."""
     known = {row.key: row for row in before.rows if row.p50_us and row.peer != MACHINE}
     return [Change(known[row.key], row) for row in after.rows if row.p50_us and row.key in known]
+
+
+def builds(result: Result) -> list[Change]:
+    """Return the rows of this build that another one ran beside, in turns: before is the other's."""
+    others = tuple(replace(row, peer="tidegate") for row in result.rows if row.peer == OTHER_BUILD)
+    return changes(replace(result, rows=others), result)
 
 
 def regressions(found: Sequence[Change]) -> list[Change]:

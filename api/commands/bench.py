@@ -14,13 +14,15 @@ from tidegate.runtime.errors import ChunkError
 if TYPE_CHECKING:
     from tidegate.benchmarks.measured import Settings
     from tidegate.benchmarks.progress import Progress
+    from tidegate.benchmarks.regression import Change
     from tidegate.benchmarks.results import Result, Row
     from tidegate.commands._output import Parts
 
 EXAMPLE = (
     "tidegate bench watch.int8.onnx --seconds 10 --html watch.html\n"
     "  tidegate bench --suite cells --peers all --json today.json\n"
-    "  tidegate bench compare before.json today.json"
+    "  tidegate bench compare before.json today.json\n"
+    "  tidegate bench watch.int8.onnx --closed --against ../before/.venv/bin/python"
 )
 
 
@@ -64,6 +66,9 @@ def command(
         float | None, typer.Option(min=0.01, help="Time of each variant in each process: 2; of the suite streams: 60.")
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Fresh processes of each variant.")] = 5,
+    against: Annotated[
+        Path | None, typer.Option(metavar="PYTHON", help="Run the tidegate of another environment beside, and compare.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write every figure.")] = None,
     page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")] = None,
     pictures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the plots as PNG and SVG.")] = None,
@@ -74,7 +79,8 @@ def command(
     its latency runs from the instant it was due to its answer, so that a stall counts for every chunk it delayed.
     --closed measures what a call costs. Each runtime runs in processes of its own, in turns on one core.
 
-    `compare` exits with 1 when a row became slower beyond what the intervals explain, and by 5 % at least.
+    `compare` exits with 1 when a row became slower beyond what the intervals explain, and by 5 % at least; so does
+    --against, which takes another build's Python and lets both builds run in turns.
     """
     if what and what[0] == "compare":
         _compare(what[1:], json_file)
@@ -83,7 +89,7 @@ def command(
         _tables(suite, seconds or 60.0, json_file)
         return
     _check_targets(json_file, page)
-    settings = _settings(rate_of(rate, hop), seconds or 2.0, processes, inject_stall, cold=cold)
+    settings = _settings(rate_of(rate, hop), seconds or 2.0, processes, inject_stall, cold=cold, against=against)
     names = _peers(peers, "all" if suite else "onnxruntime")
     if suite is not None:
         result = _suite(suite, settings, names, cases=cases, steps=steps, data=data, closed=closed)
@@ -92,6 +98,8 @@ def command(
     else:
         raise typer.BadParameter("wanted a file, --suite NAME, or compare A.json B.json")
     _finish(result, json_file, page, pictures)
+    if against is not None:
+        _builds(result)
 
 
 def _check_targets(*targets: Path | None) -> None:
@@ -100,10 +108,16 @@ def _check_targets(*targets: Path | None) -> None:
             check_target(target)
 
 
-def _settings(rate: float, seconds: float, processes: int, stall: str | None, *, cold: bool) -> "Settings":
+def _settings(
+    rate: float, seconds: float, processes: int, stall: str | None, *, cold: bool, against: Path | None
+) -> "Settings":
     from tidegate.benchmarks.measured import Settings
 
-    return Settings(rate, seconds, processes, stall=0.0 if stall is None else duration(stall), cold=cold)
+    if against is not None and not against.is_file():
+        raise typer.BadParameter(f"--against {against}: no such interpreter; wanted ENVIRONMENT/bin/python")
+    stalled = 0.0 if stall is None else duration(stall)
+    other = "" if against is None else str(against.absolute())
+    return Settings(rate, seconds, processes, stall=stalled, cold=cold, against=other)
 
 
 def _file(
@@ -176,7 +190,7 @@ def _tables(suite: Suite, seconds: float, json_file: Path | None) -> None:
 
 
 def _compare(files: list[str], json_file: Path | None) -> None:
-    from tidegate.benchmarks.regression import changes, regressions, table
+    from tidegate.benchmarks.regression import changes
     from tidegate.benchmarks.results import Result
 
     if len(files) != 2:
@@ -184,9 +198,25 @@ def _compare(files: list[str], json_file: Path | None) -> None:
     found = changes(*(Result.read(Path(file)) for file in files))
     if not found:
         raise typer.BadParameter(f"{files[0]} and {files[1]} have no row in common")
-    slower = regressions(found)
     if json_file is not None:
         save_json(json_file, {"changes": [change.to_dict() for change in found]})
+    _judge(found)
+
+
+def _builds(result: "Result") -> None:
+    """Compare this build with the one that ran beside it."""
+    from tidegate.benchmarks.regression import builds
+
+    found = builds(result)
+    if not found:
+        raise typer.BadParameter("--against: the other build has no figures; the lines above say why")
+    _judge(found)
+
+
+def _judge(found: "Sequence[Change]") -> None:
+    from tidegate.benchmarks.regression import regressions, table
+
+    slower = regressions(found)
     show(iter([table(found), f"{len(slower)} of {len(found)} rows slower."]))
     if slower:
         raise typer.Exit(1)

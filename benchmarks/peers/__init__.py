@@ -27,4 +27,5 @@ ADAPTERS = (
     "executorch",
     "by_hand",
 )
+OTHER_BUILD = "other build"  # tidegate of another environment, beside this one
 MACHINE = "machine"  # no runtime: takes part in every open loop, so that what the machine itself takes is seen

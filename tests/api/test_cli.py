@@ -113,6 +113,7 @@ def test_version(tide: Command) -> None:
         (["bench", "m.tide", "--rate", "100", "--hop", "10ms"], "wanted one of --rate"),
         (["bench"], "wanted a file, --suite NAME, or compare"),
         (["bench", "compare", "a.json"], "compare takes two results"),
+        (["bench", "m.tide", "--closed", "--against", "none/python"], "no such interpreter"),
         (["bench", "--suite", "cells", "--cases", "Z"], "no case 'Z'"),
         (["run", "m.tide", "x.npy", "-o", "y.txt"], "ends in .npy or .csv"),
     ],

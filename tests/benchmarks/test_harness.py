@@ -1,16 +1,19 @@
 """Peers as processes: rows with figures for what runs, and a reason for what does not."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tidegate.benchmarks import harness, lstms
+from tidegate.benchmarks.environment import observe
 from tidegate.benchmarks.harness import adapter, installed, run_job, run_jobs
 from tidegate.benchmarks.jobs import stack_job, stack_jobs
 from tidegate.benchmarks.measured import SHARED, Settings
 from tidegate.benchmarks.peers import ADAPTERS
-from tidegate.benchmarks.peers.job import Job
-from tidegate.benchmarks.results import Row, counts_of
+from tidegate.benchmarks.peers.job import Job, Variant
+from tidegate.benchmarks.regression import builds
+from tidegate.benchmarks.results import Result, Row, counts_of
 from tidegate.runtime.errors import BackendError
 
 QUICK = Settings(seconds=0.02, processes=2, turns=2)
@@ -89,6 +92,18 @@ def test_a_tail_that_few_chunks_do_not_show_is_absent(job: Job) -> None:
 
     assert 20 <= row.chunks < 1000
     assert (row.p999_us, row.reasons["p999_us"]) == (None, f"{row.chunks} chunks, wanted 1000: run longer")
+
+
+def test_two_builds_run_in_turns_on_the_same_files(job: Job) -> None:
+    """Here the other build is this one: as fast, and as wrong."""
+    only = {"tidegate": [Variant("W8A16", "push")]}
+
+    rows = run_jobs([job], ["tidegate"], replace(QUICK, against=sys.executable), variants=only)
+
+    assert [row.name for row in rows] == ["tidegate W8A16 push", "other build W8A16 push"]
+    assert rows[0].error_rms == rows[1].error_rms
+    (change,) = builds(Result(observe((), None), tuple(rows)))
+    assert (change.before.p50_us, change.after.p50_us) == (rows[1].p50_us, rows[0].p50_us)
 
 
 def test_what_cannot_run_says_why(tmp_path: Path) -> None:
