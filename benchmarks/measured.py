@@ -99,6 +99,7 @@ def row_of(what: job.Job, settings: Settings, record: Record) -> Row:
     return Row(
         **fields,
         chunks=len(latencies),
+        processes=len(record.turns),
         interval_us=(min(of_processes), max(of_processes)),
         confidence=1 - 2.0 ** (1 - len(of_processes)),
         service_p50_us=services["p50_us"],

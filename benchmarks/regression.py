@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from .peers import MACHINE, OTHER_BUILD
 from .results import Result, Row
 from .tables import Table, micro
@@ -13,24 +15,34 @@ WORTH = 0.05  # a change of the median below this is none
 
 @dataclass(frozen=True)
 class Change:
-    """One row in two results.
+    """One row in two results, or of two builds in one.
 
     Attributes:
         before: In the first.
         after: In the second.
+        ratios: Of builds that ran in turns, how much longer the second took, a process after the other; else empty.
     """
 
     before: Row
     after: Row
+    ratios: tuple[float, ...] = ()
 
     @property
     def ratio(self) -> float:
-        """How much longer the second takes, by the medians: 1.1 is 10 % longer."""
+        """How much longer the second takes: 1.1 is 10 % longer. By the medians, of builds in turns over processes."""
+        if self.ratios:
+            return float(np.median(self.ratios))
         return (self.after.p50_us or 0.0) / (self.before.p50_us or 1.0)  # `changes` pairs rows with figures
 
     @property
     def apart(self) -> bool:
-        """Whether the intervals do not touch: the medians of processes differ, with the confidence they state."""
+        """Whether the medians of all processes differ in one direction, with the confidence that the rows state.
+
+        Of two results the intervals must not touch. Builds in turns met the same moods of the machine: there the ratio
+        of each pair of processes must lie on one side of 1.
+        """
+        if self.ratios:
+            return min(self.ratios) > 1 or max(self.ratios) < 1
         if self.before.interval_us is None or self.after.interval_us is None:
             return False
         return (
@@ -68,7 +80,13 @@ def changes(before: Result, after: Result) -> list[Change]:
 def builds(result: Result) -> list[Change]:
     """Return the rows of this build that another one ran beside, in turns: before is the other's."""
     others = tuple(replace(row, peer="tidegate") for row in result.rows if row.peer == OTHER_BUILD)
-    return changes(replace(result, rows=others), result)
+    return [replace(one, ratios=_ratios(one)) for one in changes(replace(result, rows=others), result)]
+
+
+def _ratios(change: Change) -> tuple[float, ...]:
+    """Return the median ratio of the turns of each pair of processes."""
+    turns = np.divide(change.after.turns_us, change.before.turns_us)
+    return tuple(float(np.median(part)) for part in np.split(turns, change.after.processes))
 
 
 def regressions(found: Sequence[Change]) -> list[Change]:

@@ -38,6 +38,7 @@ class Row:
         loop: `open` or `closed`.
         rate_hz: Chunks a second at which they were due; None in a closed loop.
         chunks: Chunks timed.
+        processes: Fresh processes that timed them.
         p50_us: The time that half of the chunks did not exceed; the others alike.
         p90_us: 90 %.
         p99_us: 99 %.
@@ -79,6 +80,7 @@ class Row:
     loop: Loop
     rate_hz: float | None = None
     chunks: int = 0
+    processes: int = 0
     p50_us: float | None = None
     p90_us: float | None = None
     p99_us: float | None = None

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 from tidegate.benchmarks.environment import observe
-from tidegate.benchmarks.peers import MACHINE
-from tidegate.benchmarks.regression import changes, regressions, table
+from tidegate.benchmarks.peers import MACHINE, OTHER_BUILD
+from tidegate.benchmarks.regression import builds, changes, regressions, table
 from tidegate.benchmarks.results import Result, Row
 
 ROW = Row("tidegate", "W8A16", "push", "A", 1, "closed", p50_us=100.0, interval_us=(99.0, 101.0))
@@ -33,6 +33,27 @@ def test_verdicts(median: float, interval: tuple[float, float], verdict: str) ->
     assert change.ratio == median / 100
     assert bool(regressions([change])) == (verdict == "slower")
     assert verdict in table([change]).rows[0]
+
+
+@pytest.mark.parametrize(("late", "verdict"), [(1.1, "slower"), (0.9, "faster"), (1.02, "same")])
+def test_builds_in_turns_are_compared_pair_by_pair(late: float, verdict: str) -> None:
+    """The second process of each met a slow machine: the intervals touch, and the ratios agree all the same."""
+    turns = (100.0, 101.0, 99.0, 150.0, 151.0, 149.0)
+    other = replace(ROW, peer=OTHER_BUILD, processes=2, interval_us=(100.0, 150.0), turns_us=turns)
+    slow = tuple(late * turn for turn in turns)
+    ours = replace(ROW, processes=2, p50_us=late * 100, interval_us=(late * 100, late * 150), turns_us=slow)
+
+    (change,) = builds(result(ours, other))
+
+    assert change.ratios == pytest.approx((late, late))
+    assert change.verdict == verdict
+
+
+def test_a_pair_that_disagrees_proves_nothing() -> None:
+    other = replace(ROW, peer=OTHER_BUILD, processes=2, turns_us=(100.0, 100.0))
+    (change,) = builds(result(replace(ROW, processes=2, turns_us=(130.0, 99.0)), other))
+
+    assert change.verdict == "same"
 
 
 def test_rows_are_paired_by_what_they_are() -> None:
