@@ -71,7 +71,7 @@ class Ops(NamedTuple):
 
 
 def write_folder(plan: bytes, target: Target, folder: Path) -> Report:
-    """Write the folder and return what the model takes on the device.
+    """Write the folder and return what the model takes on the device; nothing is written where it does not build.
 
     Args:
         plan: A compiled plan.
@@ -81,8 +81,11 @@ def write_folder(plan: bytes, target: Target, folder: Path) -> Report:
     Raises:
         DeviceError: The target's compiler is there and fails, e.g. because the board is too small.
     """
+    with tempfile.TemporaryDirectory(prefix="tidegate-") as away:
+        trial = Path(away, "folder")
+        write_files(plan, target, trial)
+        report = _report(plan, target, trial)
     write_files(plan, target, folder)
-    report = _report(plan, target, folder)
     write_atomic(folder / "report.json", (json.dumps(asdict(report), indent=1) + "\n").encode())
     return report
 
@@ -270,17 +273,14 @@ def _report(plan: bytes, target: Target, folder: Path) -> Report:
 
 
 def _linked(target: Target, folder: Path) -> tuple[str | None, tuple[int, int] | None]:
-    """Build a copy of the folder where the compiler is installed; return its version and the bytes of flash and RAM."""
+    """Build the folder where the compiler is installed; return its version and the bytes of flash and RAM."""
     if not all(map(shutil.which, (target.compiler, "make", target.tool("size")))):
         return None, None
-    with tempfile.TemporaryDirectory() as away:
-        built = shutil.ignore_patterns("build", "model")
-        copy = Path(shutil.copytree(folder, Path(away) / "folder", ignore=built))
-        make = ["make", "-s", "-C", str(copy)]
-        done = subprocess.run(make, capture_output=True, text=True, check=False)  # noqa: S603  the folder is ours
-        if done.returncode:
-            raise DeviceError(f"{target.compiler} fails on {folder}: {done.stderr.strip()[-400:]}")
-        return _output(target.compiler, "--version").partition("\n")[0], image_bytes(target, copy)
+    make = ["make", "-s", "-C", str(folder)]
+    done = subprocess.run(make, capture_output=True, text=True, check=False)  # noqa: S603  the folder is ours
+    if done.returncode:
+        raise DeviceError(f"{target.compiler} fails for {target.name}: {done.stderr.strip()[-400:]}")
+    return _output(target.compiler, "--version").partition("\n")[0], image_bytes(target, folder)
 
 
 def image_bytes(target: Target, folder: Path) -> tuple[int, int]:

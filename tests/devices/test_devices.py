@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from kernels.building import require
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.device import STACK_BYTES, write_folder
+from tidegate.runtime.errors import DeviceError
 from tidegate.runtime.native import NativeModel
 from tidegate.runtime.targets import LAYOUTS, TARGETS, Target
 
@@ -154,6 +156,20 @@ def test_report_tells_what_the_model_takes(model: tuple[str, bytes, Floats], tmp
     parts = (report.model_bytes, report.state_bytes, report.scratch_bytes, report.stack_bytes)
     assert sum(parts) <= report.ram_bytes < sum(parts) + 512
     assert report.ram_bytes < 16_384
+
+
+def test_what_does_not_fit_on_the_board_leaves_the_folder_as_it_was(
+    model: tuple[str, bytes, Floats], tmp_path: Path
+) -> None:
+    target = TARGETS["cortex-m0"]
+    tools(target)
+    assert target.board is not None
+    small = replace(target, board=replace(target.board, flash=(target.board.flash[0], 4096)))
+    (tmp_path / "report.json").write_text("of before")
+
+    with pytest.raises(DeviceError, match="overflowed by"):
+        write_folder(model[1], small, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_layouts_are_those_of_the_variants() -> None:
