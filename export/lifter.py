@@ -12,27 +12,23 @@ from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array
 from ..runtime.contract import METADATA_KEY, Contract, Port, State
-from ..runtime.errors import ContractError, ExportError, ModelError, TidegateError, UnsupportedError
+from ..runtime.errors import ExportError, ModelError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
 from ..runtime.model import naming
 from ..runtime.nodes import attributes, label
 from ..runtime.stages import looking_ahead
-from .axes import Dims, set_dims, settled_values, shape_of, signal_input, text
-from .branches import bind_inputs, open_branches
+from .axes import set_dims, shape_of, signal_input, text
 from .convolutions import ahead_of, causal_convolutions, lift_tails
-from .editing import drop_identities, remove_dead, rename
+from .editing import remove_dead, rename
 from .exporter import ExportReport, check_model, drop_repeats, writable
-from .folding import fold_constants, fold_neutral
-from .holding import Roles, as_shape, hold_states, likely_signal
-from .integers import replace_integers
+from .holding import as_shape
 from .layout import Layout, find_layout
 from .lifting import Held, lift_states, unplug
 from .naming import name_weights
-from .opsets import modernize
+from .opening import Frame, Opened, open_file
 from .proof import Check, Proof, Runner, relative_error
-from .recurrent import checked_nodes, name_nodes
-from .reshapes import name_dropped_axes
+from .recurrent import checked_nodes
 from .rows import keep_context, run_along_rows
 from .signals import noise
 from .vendor import Vendor
@@ -100,7 +96,7 @@ def lift(
     """
     path = writable(target)
     with _naming(source):
-        opened = _open(Graph.load(source).model, values or {}, states, _Frame(frame, context))
+        opened = open_file(Graph.load(source).model, values or {}, states, Frame(frame, context))
         bare = _bare(opened.model, opened.roles.held)
         layout = _layout(bare, opened.roles.held)
         with _whole_refused(bare, layout):
@@ -132,99 +128,6 @@ def _naming(source: str | os.PathLike[str]) -> Iterator[None]:
             raise ModelError(
                 f"the graph is not valid ONNX ({type(error).__name__}: {first}); export it again"
             ) from error
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """What the caller says of a frame: its new values, and those of the frame before that stand in front."""
-
-    new: int | None
-    context: int
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A file whose options are settled.
-
-    Attributes:
-        original: The file as it came, its integer operators replaced.
-        quantized: The file as it came, where it had any; else None.
-        declared: The shape of its signal as it came; sizes that it holds alone, whatever it says, are numbers.
-        feeds: The inputs that became constants.
-        model: The graph, without branches.
-        roles: What its inputs are for.
-        context: As in `_Frame`.
-        done: What was changed, a sentence each.
-    """
-
-    original: bytes
-    quantized: bytes | None
-    declared: Dims
-    feeds: dict[str, Array]
-    model: onnx.ModelProto
-    roles: Roles
-    context: int
-    done: tuple[str, ...]
-
-
-def _open(
-    model: onnx.ModelProto, values: Mapping[str, float], states: Mapping[str, str] | None, frame: _Frame
-) -> _Opened:
-    came = model.SerializeToString()
-    replaced = replace_integers(model)
-    original = model.SerializeToString()
-    model = modernize(model)
-    _forget_weights_among_inputs(model)
-    declared = {item.name: shape_of(item) for item in model.graph.input}
-    feeds = bind_inputs(model, values)
-    first = likely_signal(model, states)
-    _fix_frame(model, first, frame)
-    opened = open_branches(model, lambda part, names: settled_values(part, first, (0,), names))
-    fold_constants(model)
-    fold_neutral(model)
-    frozen = name_dropped_axes(model, first)
-    drop_identities(model)
-    remove_dead(model)
-    name_nodes(model)
-    roles = hold_states(model, states)
-    _fix_frame(model, roles.signal, frame)
-    done = [f"Input {name} is constant: {value:g}." for name, value in values.items()]
-    done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
-    done += [f"Weights of {len(replaced)} integer operators stand behind DequantizeLinear."] if replaced else []
-    done += [f"Its Reshapes held {size} places of axis {axis} alone, any number now." for axis, size in frozen.items()]
-    shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
-    return _Opened(original, came if replaced else None, shape, feeds, model, roles, frame.context, tuple(done))
-
-
-def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
-    """Let weights be constants that a caller cannot replace: files of the first years list them as inputs too."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    kept = [item for item in model.graph.input if item.name not in weights]
-    del model.graph.input[:]
-    model.graph.input.extend(kept)
-
-
-def _fix_frame(model: onnx.ModelProto, name: str, frame: _Frame) -> None:
-    """Write the size of a frame into the signal's last axis, where the caller says it."""
-    item = next(item for item in model.graph.input if item.name == name)
-    dims = shape_of(item)
-    known = dims[-1] if dims and isinstance(dims[-1], int) else None
-    if item.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-        return
-    wanted = None if frame.new is None else frame.new + frame.context
-    if wanted is not None and known not in (None, wanted):
-        raise ContractError(
-            f"input {name!r} takes {known} values a frame, wanted {wanted} by frame {frame.new} and context "
-            f"{frame.context}; the file says it: leave the frame out"
-        )
-    if wanted is not None:
-        set_dims(item, (*dims[:-1], wanted))
-    elif known is None and not any(isinstance(size, int) and size > 1 for size in dims):
-        raise ContractError(
-            f"input {name!r} has shape {text(dims)}, wanted to know how many new values a frame has: --frame N; where "
-            "its caller repeats values of the frame before in front, --context M too (Silero VAD at 16 kHz: --frame "
-            "512 --context 64; at 8 kHz: --frame 256 --context 32)"
-        )
 
 
 @dataclass(frozen=True)
@@ -271,7 +174,7 @@ def _whole_refused(bare: onnx.ModelProto, layout: Layout | None) -> AbstractCont
     return whole_refused(bare, layout.dims, layout.axes, causal_convolutions(bare, layout.dims), example)
 
 
-def _lift(opened: _Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draft:
+def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draft:
     """Lift the states of an opened file and write its contract."""
     model, name, held = opened.model, opened.roles.signal, opened.roles.held
     unplug(model, held)
@@ -372,7 +275,7 @@ def _told(held: Sequence[Held], states: Sequence[State], rows: bool, context: in
 
 
 def _prove(
-    opened: _Opened, draft: _Draft, runner: Runner, tolerance: float
+    opened: Opened, draft: _Draft, runner: Runner, tolerance: float
 ) -> tuple[tuple[Check, ...], tuple[str, ...]]:
     """Prove that a lifted file equals the file that it came from; return the checks, and what else was measured."""
     vendor = _vendor(opened.original, opened, draft)
@@ -400,7 +303,7 @@ def _beside_activations(vendor: Vendor, quantized: Vendor, example: Array) -> st
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _vendor(data: bytes, opened: _Opened, draft: _Draft) -> Vendor:
+def _vendor(data: bytes, opened: Opened, draft: _Draft) -> Vendor:
     """Return a file of others with what is known of running it."""
     layout, declared = draft.layout, opened.declared
     states = tuple(replace(known.state, shape=as_shape(known.declared)) for known in opened.roles.held)
