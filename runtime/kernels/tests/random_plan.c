@@ -79,13 +79,15 @@ static uint64_t append_bias(writer *w, uint32_t rows) {
 
 static void write_matrix(writer *w, uint64_t record, uint32_t rows, uint32_t columns, plan_reading reading,
                          uint32_t bits) {
+  const int constant = random_below(w->seed, 4) == 0;
   put64(w, record, append_codes(w, rows, columns));
   put64(w, record + 8, append_scales(w, rows));
   put32(w, record + 16, rows);
   put32(w, record + 20, columns);
-  put32(w, record + 24, reading);
+  put32(w, record + 24, constant ? READ_CONSTANT : reading);
   put32(w, record + 28, bits);
   put32(w, record + 32, 8);
+  if (constant) put32(w, record + 44, float_bits(0.25f * (float)(1u << random_below(w->seed, 6))));
 }
 
 static void write_layer(writer *w, uint32_t op, plan_kind kind, uint32_t columns, uint32_t width, plan_reading reading,
