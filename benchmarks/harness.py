@@ -44,6 +44,8 @@ main()
 """
 
 
+TRIAL = 20  # calls that tell how many fit into a turn
+FEWEST = 10  # of a turn
 TOOLS = job.Variant("-", "tools")  # what a process that prepares runs
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -348,9 +350,9 @@ def _count(process: Process, settings: Settings) -> int:
     seconds = settings.seconds / settings.turns
     if settings.rate:
         return max(int(seconds * settings.rate), 1)
-    trial = process.ask("time", **_asked(replace(settings, rate=0.0), 50, stalled=False))
-    once = max(trial["seconds"] / 50, 1e-7)
-    return int(np.clip(seconds / once, 20, 200_000))
+    trial = process.ask("time", **_asked(replace(settings, rate=0.0), TRIAL, stalled=False))
+    once = max(trial["seconds"] / TRIAL, 1e-7)
+    return int(np.clip(seconds / once, FEWEST, 200_000))
 
 
 def _asked(settings: Settings, count: int, *, stalled: bool) -> Fields:

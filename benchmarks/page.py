@@ -1,13 +1,18 @@
 """Results as one HTML page, its pictures inside; and as PNG and SVG files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .bench_tables import latency, refusals, resources
 from .plots import pictures
 from .results import Result, Row
+from .tables import Table
 from .web import escaped, figure_html, table_html, write_document
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def cases_of(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
@@ -26,21 +31,31 @@ def write_page(result: Result, path: Path) -> None:
     write_document(path, "tidegate bench", parts)
 
 
+def write_findings(path: Path, machine: str, tables: Iterable[Table], figures: Iterable["Figure"]) -> None:
+    """Write the page of a suite whose result is tables."""
+    parts = [f"<h1>tidegate bench</h1><p>{escaped(machine)}</p>", *map(table_html, tables), *map(figure_html, figures)]
+    write_document(path, "tidegate bench", parts)
+
+
 def write_pictures(result: Result, folder: Path) -> list[Path]:
     """Write each picture as PNG and SVG, named after its case: `A-T1-medians.png`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    written: list[Path] = []
     for _, rows in cases_of(result.rows):
         stem = f"{''.join(c if c.isalnum() else '_' for c in rows[0].case)}-T{rows[0].steps}"
-        for name, figure in pictures(rows).items():
-            for ending in ("png", "svg"):
-                path = folder / f"{stem}-{name}.{ending}"
-                figure.savefig(path, dpi=150)
-                written.append(path)
+        written += save_pictures({f"{stem}-{name}": figure for name, figure in pictures(rows).items()}, folder)
+    return written
+
+
+def save_pictures(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
+    """Write pictures as PNG and SVG, by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / f"{name}.{ending}" for name in figures for ending in ("png", "svg")]
+    for path in written:
+        figures[path.stem].savefig(path, dpi=150)
     return written
 
 
 def _case(rows: Sequence[Row]) -> list[str]:
-    parts = [table_html(latency(rows)), table_html(resources(rows))]
+    parts = [table_html(table) for table in (latency(rows), *resources(rows))]
     parts += [f'<p class="small">{escaped(line)}</p>' for line in refusals(rows)]
     return parts + [figure_html(figure) for figure in pictures(rows).values()]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .families import Cost
     from .recall import Recall
+    from .streams import Held
 
 MOST = 8  # contenders that a picture with lines shows: the fastest
 STYLES = ("-", "--", "-.", ":")
@@ -77,6 +78,36 @@ def recalled(found: "Sequence[Recall]") -> "Figure":
     return figure
 
 
+def streams_held(found: "Sequence[Held]") -> "Figure | None":
+    """Return how many streams each contender held, a panel a rate; None where the machine alone missed at each."""
+    told = [held for held in found if held.case]
+    if not told:
+        return None
+    rates = sorted({held.rate_hz for held in told})
+    most = max(sum(held.rate_hz == rate for held in told) for rate in rates)
+    figure = new_figure(5 * len(rates) + 1, 0.35 * most + 1.2)
+    for panel, rate in zip(figure.subplots(1, len(rates), squeeze=False)[0], rates, strict=True):
+        mine = [held for held in told if held.rate_hz == rate]
+        names, counts = [f"{held.case}, {held.name}" for held in mine], [held.streams for held in mine]
+        ours = [held.name.startswith("tidegate") for held in mine]
+        _bars(panel, names, counts, ours)
+        for place, count in enumerate(counts):
+            panel.annotate(f"{count:,}", (max(count, 1), place), (6, 0), textcoords="offset points", va="center")
+        panel.set(title=f"{rate:g} frames a second each", xlabel=f"streams without a miss in {told[0].seconds:g} s")
+        panel.label_outer()
+    return figure
+
+
+def _bars(axes: "Axes", names: Sequence[str], values: Sequence[float], ours: Sequence[bool]) -> None:
+    """Draw bars on a log scale, the first on top: ours dark, others' hatched."""
+    drawn = axes.barh(names, values, color=["0.35" if mine else "0.8" for mine in ours], edgecolor="0.2")
+    for one, mine in zip(drawn, ours, strict=True):
+        one.set_hatch("" if mine else "//")
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.margins(x=0.15)
+
+
 def _figure(rows: Sequence[Row], draw: Callable[["Axes", Sequence[Row]], None]) -> "Figure":
     figure = new_figure(8, max(3.6, 0.3 * len(rows) + 1.2))
     draw(figure.subplots(), rows)
@@ -93,17 +124,11 @@ def new_figure(width: float, height: float) -> "Figure":
 def _medians(axes: "Axes", rows: Sequence[Row]) -> None:
     names, medians = [row.name for row in rows], np.array([row.p50_us for row in rows])
     intervals = np.array([row.interval_us or (row.p50_us, row.p50_us) for row in rows])
-    ours = [row.peer == "tidegate" for row in rows]
-    bars = axes.barh(names, medians, color=["0.35" if mine else "0.8" for mine in ours], edgecolor="0.2")
-    for bar, mine in zip(bars, ours, strict=True):
-        bar.set_hatch("" if mine else "//")
+    _bars(axes, names, medians.tolist(), [row.peer == "tidegate" for row in rows])
     low, high = np.clip(medians - intervals[:, 0], 0, None), np.clip(intervals[:, 1] - medians, 0, None)
     axes.errorbar(medians, names, xerr=[low, high], fmt="none", ecolor="black", capsize=3)
     for place, (median, end) in enumerate(zip(medians, intervals[:, 1], strict=True)):
         axes.annotate(f"{median:.3g}", (max(median, end), place), (6, 0), textcoords="offset points", va="center")
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.margins(x=0.15)
     axes.set(title="Median, with the interval of its processes", xlabel="microseconds a chunk")
 
 

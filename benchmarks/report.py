@@ -1,7 +1,7 @@
 """The tables and pictures of docs/benchmarks.md, by one command: `python -m tidegate.benchmarks.report`.
 
 Each part is a suite of `tidegate bench`; its figures are kept as JSON in a folder, its text stands between marks in the
-page, so that one part can be made anew without the others.
+page, so that one part can be made anew without the others, and the text without measuring.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..runtime import _kernels
 from ..runtime.errors import TidegateError
@@ -18,14 +18,17 @@ from ..runtime.files import write_atomic
 from . import families, recall, streams
 from .bench import CELLS, bench, cell_jobs
 from .bench_tables import by_case, latency, refusals, resources
-from .environment import observe
+from .environment import Environment, observe
+from .families import Cost
+from .latency import pinnable
 from .measured import Settings
 from .page import cases_of
 from .peers import ADAPTERS
-from .plots import drawn, positions, recalled
+from .plots import drawn, positions, recalled, streams_held
 from .progress import Progress, bar
 from .real import real_jobs
 from .results import Result, Row, doubtful
+from .streams import Held
 from .tasks.task import DEFAULT_DATA
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ MOST_PICTURE = 120_000  # bytes
 
 
 class Report:
-    """Makes parts of the page.
+    """Makes parts of the page: `measure` writes a part's figures as JSON, `write` its text from them.
 
     Args:
         folder: For the JSON files.
@@ -51,57 +54,85 @@ class Report:
     """
 
     def __init__(self, folder: Path, budget: float, data: Path, cases: Sequence[str]) -> None:
-        self._folder, self._budget, self._data, self._names = folder, budget, data, cases
+        self._folder, self._budget, self._data, self._cases = folder, budget, data, cases
 
-    def make(self, name: str, progress: Progress | None) -> None:
-        """Measure a part and write its text into the page."""
-        make = {"cells": self._cells, "real": self._real, "families": self._families, "streams": self._streams}[name]
-        text = "\n\n".join(make(progress))
+    def measure(self, name: str, progress: Progress | None) -> None:
+        """Measure a part."""
+        environment = observe((_kernels.variants()[0],), pinnable())
+        if name == "cells":
+            settings = Settings(seconds=0.06 * self._budget, processes=3)
+            jobs = cell_jobs([CELLS[case] for case in self._cases], STEPS)
+            bench(jobs, ADAPTERS, settings, progress=progress).save(self._file(name))
+        elif name == "real":
+            settings = Settings(seconds=1.8 * self._budget, processes=3, turns=3)
+            bench(list(real_jobs(self._data)), ADAPTERS, settings, progress=progress).save(self._file(name))
+        elif name == "families":
+            self._save(name, environment, families.costs(repeats=2 if self._budget >= 1 else 1, progress=progress))
+        else:
+            self._save(name, environment, streams.measure(seconds=60 * self._budget, progress=progress))
+
+    def write(self, name: str) -> None:
+        """Write a part's text into the page.
+
+        Raises:
+            FileNotFoundError: It was never measured.
+            ModelError: Its file is not what `measure` wrote.
+        """
+        text = "\n\n".join(self._text(name))
         marks = f"<!-- {name}: made by `make bench` -->\n", f"<!-- end of {name} -->\n"
         write_atomic(PAGE, between(PAGE.read_text(), marks, text + "\n").encode())
 
-    def _cells(self, progress: Progress | None) -> Iterator[str]:
-        settings = Settings(seconds=0.07 * self._budget, processes=3)
-        result = bench(cell_jobs([CELLS[name] for name in self._names], STEPS), ADAPTERS, settings, progress=progress)
-        result.save(self._folder / "cells.json")
-        yield _heading(result)
-        for case in self._names:
-            yield from _case_text([row for row in result.rows if row.case == case])
-        case, steps = SHOWN
-        shown = [row for row in result.rows if (row.case, row.steps) == SHOWN]
-        for name, words in (("medians", "Medians"), ("accuracy", "Speed and accuracy")):
-            yield _picture(f"{case}-T{steps}-{name}", f"{words}, {CELLS[case]}", drawn(shown, name))
+    def _text(self, name: str) -> Iterator[str]:
+        if name in ("cells", "real"):
+            result = Result.read(self._file(name))
+            return _cells(result) if name == "cells" else _real(result)
+        fields = json.loads(self._file(name).read_text())
+        machine = f"Machine: {Environment(**fields['environment']).summary()}."
+        return _families(machine, fields["rows"]) if name == "families" else _streams(machine, fields["rows"])
 
-    def _real(self, progress: Progress | None) -> Iterator[str]:
-        settings = Settings(seconds=2.0 * self._budget, processes=3, turns=3)
-        result = bench(list(real_jobs(self._data)), ADAPTERS, settings, progress=progress)
-        result.save(self._folder / "real.json")
-        yield _heading(result)
-        for _, rows in cases_of(result.rows):
-            yield from (latency(rows).to_markdown(), resources(rows).to_markdown(), *_reasons(rows))
-        first = [row for row in result.rows if row.case == result.rows[0].case]
-        yield _picture("real-tail", f"Tail, {first[0].case}, open loop", drawn(first, "tail"))
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
 
-    def _families(self, progress: Progress | None) -> Iterator[str]:
-        found = families.costs(repeats=2 if self._budget >= 1 else 1, progress=progress)
-        self._save("families", [asdict(one) for one in found])
-        yield _machine()
-        yield from (table.to_markdown() for table in families.cost_tables(found))
-        yield _picture("families", "What a step takes and keeps, by position", positions(found))
-        if RECALL.exists():
-            known = recall.read(RECALL)
-            yield recall.table(known).to_markdown()
-            yield _picture("recall", "What nets recall after a lag", recalled(known))
+    def _save(self, name: str, environment: Environment, rows: Sequence[Cost] | Sequence[Held]) -> None:
+        fields = {"environment": environment.to_dict(), "rows": [asdict(row) for row in rows]}
+        write_atomic(self._file(name), json.dumps(fields, indent=1).encode() + b"\n")
 
-    def _streams(self, progress: Progress | None) -> Iterator[str]:
-        found = streams.measure(seconds=60 * self._budget, progress=progress)
-        self._save("streams", [asdict(one) for one in found])
-        yield _machine()
-        yield streams.table(found).to_markdown()
 
-    def _save(self, name: str, rows: Sequence[object]) -> None:
-        fields = {"environment": observe((_kernels.variants()[0],), None).to_dict(), "rows": rows}
-        write_atomic(self._folder / f"{name}.json", json.dumps(fields, indent=1).encode() + b"\n")
+def _cells(result: Result) -> Iterator[str]:
+    yield _heading(result)
+    for case in dict.fromkeys(row.case for row in result.rows):
+        yield from _case_text([row for row in result.rows if row.case == case])
+    case, steps = SHOWN
+    shown = [row for row in result.rows if (row.case, row.steps) == SHOWN]
+    for name, words in (("medians", "Medians"), ("accuracy", "Speed and accuracy")):
+        yield _picture(f"{case}-T{steps}-{name}", f"{words}, {CELLS[case]}", drawn(shown, name))
+
+
+def _real(result: Result) -> Iterator[str]:
+    yield _heading(result)
+    for _, rows in cases_of(result.rows):
+        yield from (table.to_markdown() for table in (latency(rows), *resources(rows)))
+        yield from _reasons(rows)
+    first = [row for row in result.rows if row.case == result.rows[0].case]
+    yield _picture("real-tail", f"Tail, {first[0].case}, open loop", drawn(first, "tail"))
+
+
+def _families(machine: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    found = [Cost(**row) for row in rows]
+    yield machine
+    yield from (table.to_markdown() for table in families.cost_tables(found))
+    yield _picture("families", "What a step takes and keeps, by position", positions(found))
+    if RECALL.exists():
+        known = recall.read(RECALL)
+        yield recall.table(known).to_markdown()
+        yield _picture("recall", "What nets recall after a lag", recalled(known))
+
+
+def _streams(machine: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    found = [Held.read(row) for row in rows]
+    yield machine
+    yield streams.table(found).to_markdown()
+    yield _picture("streams", "Streams on one core", streams_held(found))
 
 
 def between(text: str, marks: tuple[str, str], made: str) -> str:
@@ -123,10 +154,6 @@ def _heading(result: Result) -> str:
             "10 % apart, another program was at work."
         )
     return " ".join([*lines, *result.environment.warnings()])
-
-
-def _machine() -> str:
-    return f"Machine: {observe((_kernels.variants()[0],), None).summary()}."
 
 
 def _case_text(rows: Sequence[Row]) -> Iterator[str]:
@@ -168,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--budget", type=float, default=1.0, help="times the usual length (default: %(default)s)")
     parser.add_argument("--cases", default=",".join(CELLS), help="of the suite cells (default: all)")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="for JSON (default: build/bench)")
+    parser.add_argument("--written", action="store_true", help="write the page from the JSON files, measure nothing")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="weights and recordings of the suite real")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -176,8 +204,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in options.parts.split(","):
             if name not in PARTS:
                 parser.error(f"no part {name!r}; there are {', '.join(PARTS)}")
-            with bar(name) as progress:
-                report.make(name, progress)
+            if not options.written:
+                with bar(name) as progress:
+                    report.measure(name, progress)
+            report.write(name)
             sys.stderr.write(f"{name}: written\n")
     except (TidegateError, OSError) as error:
         sys.exit(f"report: error: {error}")

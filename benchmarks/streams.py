@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 RATES = (31.25, 100.0, 1000.0)  # frames a second: of a voice detector, of speech features, of a fast sensor
 SIZES = ("A", "B")
-TRY = 0.5  # seconds of a try while the number is searched for
-SLICE = 1.0  # seconds after which the whole time ends if there was a miss
-START = 0.95  # of the number found, at which the whole time is first tried
+SLICE = 1.0  # seconds after which a try ends if there was a miss
+START = 0.9  # of what the cost of one frame says, at which the whole time is first tried
+TRIES = 8
+PUSHES = 20  # that tell what a frame costs
+CHUNK = [np.zeros(1, np.float32)]  # a push that has its frames takes no notice
 PushAll = Callable[[], object]
 
 
@@ -66,66 +68,58 @@ class Held:
     most: int
     lasted: dict[int, float]
 
+    @classmethod
+    def read(cls, fields: dict[str, Any]) -> Self:
+        """Return what JSON kept, where numbers that name something are text."""
+        return cls(**fields | {"lasted": {int(count): seconds for count, seconds in fields["lasted"].items()}})
+
 
 def most_streams(
     contender: Contender, rate: float, seconds: float, clock: Clock = REAL
 ) -> tuple[int, dict[int, float]]:
-    """Return the most streams without a miss, and how many seconds each number lasted that was tried in earnest.
+    """Return the most streams without a miss, and how many seconds each number lasted that was tried.
 
-    A first guess comes from what one stream costs; short tries halve the interval around it. The whole time is tried
-    with a little fewer, and a tenth fewer each time that there was a miss, down to half.
+    The first number comes from what a frame costs. After a miss the next is what would have fitted beside the worst
+    delay that was seen, at least a tenth and at most a third fewer.
     """
-    found = _searched(contender, rate, clock)
-    lasted: dict[int, float] = {}
-    count = found if found == contender.most else max(int(found * START), 1)
-    while count >= max(found // 2, 1):
-        lasted[count] = _lasts(contender.open(count), rate, seconds, clock)
+    count, lasted = _first(contender, rate, clock), dict[int, float]()
+    for _ in range(TRIES):
+        lasted[count], fits = _lasts(contender.open(count), rate, seconds, clock)
         if lasted[count] >= seconds:
             return count, lasted
         if count == 1:
             break
-        count = count * 9 // 10
+        count = max(int(count * min(max(fits, 2 / 3), 0.9)), 1)
     return 0, lasted
 
 
-def _searched(contender: Contender, rate: float, clock: Clock) -> int:
-    """Return the most streams that short tries hold, one at the least."""
-    low, high = 1, min(2 * _guess(contender, rate, clock), contender.most)
-    while high - low > low // 50:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if _holds(contender.open(middle), rate, clock) else (low, middle - 1)
-    return low
-
-
-def _guess(contender: Contender, rate: float, clock: Clock) -> int:
-    push, count = contender.open(1), 100
-    start = clock.now()
-    for _ in range(count):
+def _first(contender: Contender, rate: float, clock: Clock) -> int:
+    """Return how many streams should fit into a period: of one stream first, then of as many as that says."""
+    count, period = 1, 1e9 / rate
+    for _ in range(3):
+        push = contender.open(count)
         push()
-    return max(int(1e9 / rate / max((clock.now() - start) / count, 1.0)), 1)
+        start = clock.now()
+        for _ in range(PUSHES):
+            push()
+        cost = max((clock.now() - start) / PUSHES / count, 1.0)
+        count = min(max(int(START * period / cost), 1), contender.most)
+    return count
 
 
-def _holds(push: PushAll, rate: float, clock: Clock) -> bool:
-    """Return whether one of two short tries has no miss: a single stall of the machine is not the contender's."""
-    return any(_misses(push, rate, TRY, clock) == 0 for _ in range(2))
-
-
-def _lasts(push: PushAll, rate: float, seconds: float, clock: Clock) -> float:
-    """Return for how long there was no miss."""
-    done = 0.0
+def _lasts(push: PushAll, rate: float, seconds: float, clock: Clock) -> tuple[float, float]:
+    """Return for how long there was no miss, and what share of the work fits beside the worst delay of the rest."""
+    period, done, fits = 1e9 / rate, 0.0, 1.0
+    push()
     while done < seconds:
         part = min(SLICE, seconds - done)
-        if _misses(push, rate, part, clock):
+        timed = run(lambda _: push(), CHUNK, max(int(part * rate), 1), Course(period, clock=clock))
+        service, worst = float(np.median(timed.services)), max(timed.latencies)
+        if worst > period:
+            fits = (period - (worst - service)) / service
             break
         done += part
-    return done
-
-
-def _misses(push: PushAll, rate: float, seconds: float, clock: Clock) -> int:
-    period = 1e9 / rate
-    push()
-    timed = run(lambda _: push(), [np.zeros(1, np.float32)], max(int(seconds * rate), 1), Course(period, clock=clock))
-    return sum(latency > period for latency in timed.latencies)
+    return done, fits
 
 
 def measure(
@@ -134,7 +128,7 @@ def measure(
     seconds: float = 60.0,
     progress: Progress | None = None,
 ) -> list[Held]:
-    """Find for each size and rate what groups, single streams and an onnxruntime session each hold, on one core.
+    """Find for each size and rate what a group and an onnxruntime session for each stream hold, on one core.
 
     First the machine alone is tried at each rate: where it misses, it holds no stream of anything, and nothing else is.
     """
@@ -159,7 +153,7 @@ def _alone(rate: float, seconds: float, progress: Progress | None) -> Held:
     """Find for how long the machine answers a call that does nothing before the next one is due."""
     if progress is not None:
         progress(0.0, f"the machine alone at {rate:g}/s")
-    lasted = _lasts(lambda: None, rate, seconds, REAL)
+    lasted, _ = _lasts(lambda: None, rate, seconds, REAL)
     return Held(ALONE, "", rate, int(lasted >= seconds), seconds, 1, {1: lasted})
 
 
@@ -189,11 +183,10 @@ def _cell(held: Held) -> str:
 
 
 def _contenders(job: Job) -> Iterator[Contender]:
-    """Give what pushes the first frame of a job into many streams: groups, single streams, a session each."""
+    """Give what pushes the first frame of a job into many streams: a group, a session each."""
     frame = job.chunks()[0]
     model = _tidegate(job)
     yield Contender("tidegate W8A16 group", lambda count: _group(model, frame, count), 1 << 16)
-    yield Contender("tidegate W8A16 streams", lambda count: _single(model, frame, count), 1 << 16)
     variant = Variant("int8", "IOBinding")
     onnxruntime.prepare(job, variant)
     # As a server does that keeps streams apart; a session takes a megabyte and more.
@@ -212,10 +205,6 @@ def _group(model: "NativeModel", frame: Floats, count: int) -> PushAll:
     push, frames = model.streams(count).push, np.repeat(frame[None], count, axis=0)
     out = np.asarray(push(frames))
     return lambda: push(frames, out=out)
-
-
-def _single(model: "NativeModel", frame: Floats, count: int) -> PushAll:
-    return _each([model.stream().push for _ in range(count)], frame)
 
 
 def _each(steps: Sequence[Step], frame: Floats) -> PushAll:

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tidegate.commands._bench_options import refuse_unused
+from tidegate.commands._bench_suites import families, streams
 from tidegate.commands._options import Chunk, check_target, duration, rate_of
 from tidegate.commands._output import save_json, show
 from tidegate.runtime.errors import ChunkError
@@ -26,9 +28,6 @@ EXAMPLE = (
 )
 
 
-SHORT_LAGS = (10, 30, 100)  # longer ones take up to an hour: `python -m tidegate.benchmarks.recall`
-
-
 class Suite(StrEnum):
     """What is run in place of a file."""
 
@@ -39,6 +38,7 @@ class Suite(StrEnum):
 
 
 def command(
+    context: typer.Context,
     what: Annotated[
         list[str] | None, typer.Argument(metavar="FILE | compare A B", help="A streaming ONNX file; or two results.")
     ] = None,
@@ -82,24 +82,35 @@ def command(
     `compare` exits with 1 when a row became slower beyond what the intervals explain, and by 5 % at least; so does
     --against, which takes another build's Python and lets both builds run in turns.
     """
-    if what and what[0] == "compare":
-        _compare(what[1:], json_file)
+    given = what or []
+    refuse_unused(context, _kind(given, suite))
+    _check_targets(json_file, page)
+    if given[:1] == ["compare"]:
+        _compare(given[1:], json_file)
         return
     if suite in (Suite.families, Suite.streams):
-        _tables(suite, seconds or 60.0, json_file)
+        with _showing() as progress:
+            found = families(progress) if suite is Suite.families else streams(seconds or 60.0, progress)
+        found.show(json_file, page, pictures)
         return
-    _check_targets(json_file, page)
     settings = _settings(rate_of(rate, hop), seconds or 2.0, processes, inject_stall, cold=cold, against=against)
     names = _peers(peers, "all" if suite else "onnxruntime")
     if suite is not None:
         result = _suite(suite, settings, names, cases=cases, steps=steps, data=data, closed=closed)
-    elif what is not None and len(what) == 1:
-        result = _file(Path(what[0]), settings, names, source, chunk=chunk, closed=closed)
     else:
-        raise typer.BadParameter("wanted a file, --suite NAME, or compare A.json B.json")
+        result = _file(Path(given[0]), settings, names, source, chunk=chunk, closed=closed)
     _finish(result, json_file, page, pictures)
     if against is not None:
         _builds(result)
+
+
+def _kind(given: Sequence[str], suite: Suite | None) -> str:
+    """Return what is run: `FILE`, `compare`, or a suite."""
+    if given[:1] == ["compare"]:
+        return "compare"
+    if len(given) + (suite is not None) != 1:
+        raise typer.BadParameter("wanted a file, --suite NAME, or compare A.json B.json")
+    return "FILE" if suite is None else suite.value
 
 
 def _check_targets(*targets: Path | None) -> None:
@@ -129,7 +140,7 @@ def _file(
     signal = None if source is None else read_array(source).astype("float32")
     with _showing() as progress, _naming(source):
         return bench_file(
-            path, peers, settings, signal=signal, steps=chunk, closed=closed, progress=progress, shown=_show_case
+            path, peers, settings, signal=signal, steps=chunk, closed=closed, progress=progress, shown=_show_file
         )
 
 
@@ -160,33 +171,21 @@ def _suite(
         return bench(jobs, peers, settings, closed=closed, progress=progress, shown=_show_case)
 
 
+def _show_file(rows: "Sequence[Row]") -> None:
+    """Print the rows of one file, and what it takes besides time."""
+    from tidegate.benchmarks.bench_tables import resources
+
+    _show_case(rows)
+    if any(row.p50_us is not None for row in rows):
+        show(iter(resources(rows)))
+
+
 def _show_case(rows: "Sequence[Row]") -> None:
     """Print the rows of one case as soon as they are there."""
     from tidegate.benchmarks.page import cases_of
 
     for _, found in cases_of(rows):
         show(_case(found))
-
-
-def _tables(suite: Suite, seconds: float, json_file: Path | None) -> None:
-    """Run a suite whose result is tables."""
-    from dataclasses import asdict
-
-    from tidegate.benchmarks import families, recall, streams
-
-    with _showing() as progress:
-        if suite is Suite.streams:
-            held = streams.measure(seconds=seconds, progress=progress)
-            found: dict[str, Sequence[Any]] = {"streams": held}
-            tables = [streams.table(held)]
-        else:
-            costs = families.costs(progress=progress)
-            recalled = recall.recalls(SHORT_LAGS, progress=progress)
-            found = {"costs": costs, "recalls": recalled}
-            tables = [*families.cost_tables(costs), recall.table(recalled)]
-    show(iter(tables))
-    if json_file is not None:
-        save_json(json_file, {name: [asdict(one) for one in rows] for name, rows in found.items()})
 
 
 def _compare(files: list[str], json_file: Path | None) -> None:

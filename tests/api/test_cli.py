@@ -16,6 +16,9 @@ import tidegate
 from onnx import TensorProto, helper
 from tidegate import cli
 from tidegate.benchmarks import lstms
+from tidegate.benchmarks.families import Cost
+from tidegate.benchmarks.recall import Recall
+from tidegate.benchmarks.streams import Held
 
 SMALL = lstms.Case("small", 3, 5, 2)
 SIGNAL = lstms.random_frames(SMALL, 20)
@@ -115,6 +118,10 @@ def test_version(tide: Command) -> None:
         (["bench", "compare", "a.json"], "compare takes two results"),
         (["bench", "m.tide", "--closed", "--against", "none/python"], "no such interpreter"),
         (["bench", "--suite", "cells", "--cases", "Z"], "no case 'Z'"),
+        (["bench", "m.tide", "--suite", "cells"], "wanted a file, --suite NAME, or compare"),
+        (["bench", "--suite", "families", "--rate", "100/s"], "--rate does nothing with families; it is for FILE"),
+        (["bench", "m.tide", "--closed", "--cases", "A"], "--cases does nothing with FILE; it is for cells"),
+        (["bench", "compare", "a.json", "b.json", "--html", "x.html"], "--html does nothing with compare"),
         (["run", "m.tide", "x.npy", "-o", "y.txt"], "ends in .npy or .csv"),
     ],
 )
@@ -293,6 +300,31 @@ def test_bench_times_a_plan_alone_and_says_why(tide: Command, folder: Path) -> N
     assert ours["misses"] is None
     assert "a closed loop has no rate" in ours["reasons"]["misses"]
     assert "compiled plan" in ours["reasons"]["error_rms"]
+
+
+@pytest.mark.parametrize("suite", ["families", "streams"])
+def test_a_suite_of_tables_writes_every_file(
+    suite: str, tide: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With figures that are given: what measures them has tests of its own."""
+    pytest.importorskip("matplotlib")
+    costs = [Cost("LSTM", 10, at, 1.0, 5) for at in (10, 100)]
+    monkeypatch.setattr("tidegate.benchmarks.families.costs", lambda **_: costs)
+    monkeypatch.setattr(
+        "tidegate.benchmarks.recall.recalls", lambda *_, **__: [Recall("LSTM", 1, 9, 0, 5, 9, 0.5, 1.0)]
+    )
+    monkeypatch.setattr("tidegate.benchmarks.streams.measure", lambda **_: [Held("x", "A", 9.0, 7, 5.0, 9, {7: 5.0})])
+    names = {"families": {"families", "recall"}, "streams": {"streams"}}[suite]
+
+    outcome = tide("bench", "--suite", suite, "--json", "f.json", "--html", "f.html", "--pictures", "p")
+
+    assert outcome.status == 0
+    assert "Machine: " in outcome.out
+    assert {path.name for path in (folder / "p").iterdir()} == {
+        f"{name}.{end}" for name in names for end in ("png", "svg")
+    }
+    assert (folder / "f.html").read_text().count("<svg") == len(names)
+    assert json.loads((folder / "f.json").read_text()).keys() > {"environment"}
 
 
 def test_bench_compares_two_results(tide: Command, folder: Path) -> None:

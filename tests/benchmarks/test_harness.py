@@ -90,7 +90,7 @@ def test_an_open_loop_counts_misses(job: Job) -> None:
 def test_a_tail_that_few_chunks_do_not_show_is_absent(job: Job) -> None:
     (row,) = run_job(job, ["by_hand"], Settings(seconds=0.001, processes=1, turns=1))
 
-    assert 20 <= row.chunks < 1000
+    assert 10 <= row.chunks < 1000
     assert (row.p999_us, row.reasons["p999_us"]) == (None, f"{row.chunks} chunks, wanted 1000: run longer")
 
 

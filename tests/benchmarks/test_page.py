@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from tidegate.benchmarks.environment import observe
 from tidegate.benchmarks.page import cases_of, write_page, write_pictures
+from tidegate.benchmarks.plots import streams_held
 from tidegate.benchmarks.results import Result, Row, histogram_of, percentiles, series
+from tidegate.benchmarks.streams import ALONE, Held
 
 pytest.importorskip("matplotlib")
 
@@ -47,6 +49,19 @@ def test_pictures_come_as_png_and_svg(tmp_path: Path) -> None:
     assert len(written) == 10
     assert {path.suffix for path in written} == {".png", ".svg"}
     assert all(path.stat().st_size > 2000 for path in written)
+
+
+def test_streams_are_drawn_by_rate_where_the_machine_holds_it() -> None:
+    alone = [Held(ALONE, "", rate, held, 60.0, 1, {1: 60.0 * held}) for rate, held in ((100.0, 1), (1000.0, 0))]
+    held = [Held(name, "A", 100.0, count, 60.0, 99, {}) for name, count in (("tidegate", 90), ("other", 0))]
+
+    figure = streams_held([*alone, *held])
+
+    assert streams_held(alone) is None
+    assert figure is not None
+    (panel,) = figure.axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["A, tidegate", "A, other"]
+    assert [text.get_text() for text in panel.texts] == ["90", "0"]
 
 
 def test_a_case_without_figures_has_no_pictures(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from clocks import Time
-from tidegate.benchmarks.streams import ALONE, Contender, Held, PushAll, most_streams, table
+from tidegate.benchmarks.streams import ALONE, TRIES, Contender, Held, PushAll, most_streams, table
 
 US = 1_000
 
@@ -15,7 +15,7 @@ def test_what_fits_into_a_period_is_found(rate: float, wanted: int) -> None:
 
     found, lasted = most_streams(contender, rate, 2.5, time.clock())
 
-    assert 0.92 * wanted <= found <= wanted
+    assert 0.87 * wanted <= found <= wanted
     assert lasted == {found: 2.5}
 
 
@@ -52,8 +52,8 @@ def test_a_stall_in_the_long_run_makes_it_fewer() -> None:
     assert all(seconds == 0.0 for seconds in list(lasted.values())[:-1])
 
 
-def test_half_of_what_short_tries_hold_is_the_last_that_is_tried() -> None:
-    """Every long run meets a stall."""
+def test_where_every_try_meets_a_stall_nothing_is_held() -> None:
+    """One longer than a period, which no number of streams survives."""
     time = Time()
     calls: list[int] = []
 
@@ -70,7 +70,8 @@ def test_half_of_what_short_tries_hold_is_the_last_that_is_tried() -> None:
 
     assert found == 0
     assert set(lasted.values()) == {1.0}
-    assert 450 <= min(lasted) < max(lasted) <= 960
+    assert len(lasted) == TRIES
+    assert list(lasted) == sorted(lasted, reverse=True)
 
 
 def test_what_holds_nothing_says_for_how_long() -> None:

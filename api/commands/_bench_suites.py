@@ -1,0 +1,71 @@
+"""`tidegate bench` of suites whose result is tables and pictures, not rows: families and streams."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidegate.commands._output import save_json, show
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from tidegate.benchmarks.progress import Progress
+    from tidegate.benchmarks.tables import Table
+
+SHORT_LAGS = (10, 30, 100)  # longer ones take up to an hour: `python -m tidegate.benchmarks.recall`
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What such a suite found.
+
+    Attributes:
+        rows: By name, what the JSON file holds.
+        tables: To print.
+        draw: Draws pictures, by name; only called where they are asked for.
+    """
+
+    rows: Mapping[str, Sequence[Any]]
+    tables: "Sequence[Table]"
+    draw: "Callable[[], Mapping[str, Figure]]"
+
+    def show(self, json_file: Path | None, page: Path | None, pictures: Path | None) -> None:
+        """Print the tables and write the files that are asked for."""
+        from tidegate.benchmarks.environment import observe
+        from tidegate.benchmarks.page import save_pictures, write_findings
+
+        machine = observe((), None)
+        show(iter([*self.tables, f"Machine: {machine.summary()}."]))
+        if json_file is not None:
+            rows = {name: [asdict(one) for one in found] for name, found in self.rows.items()}
+            save_json(json_file, {"environment": machine.to_dict(), **rows})
+        if page is not None:
+            write_findings(page, machine.summary(), self.tables, self.draw().values())
+        if pictures is not None:
+            save_pictures(self.draw(), pictures)
+
+
+def families(progress: "Progress | None") -> Findings:
+    """Run the suite families, with lags that a minute is enough for."""
+    from tidegate.benchmarks import families, plots, recall
+
+    costs = families.costs(progress=progress)
+    recalls = recall.recalls(SHORT_LAGS, progress=progress)
+    return Findings(
+        {"costs": costs, "recalls": recalls},
+        [*families.cost_tables(costs), recall.table(recalls)],
+        lambda: {"families": plots.positions(costs), "recall": plots.recalled(recalls)},
+    )
+
+
+def streams(seconds: float, progress: "Progress | None") -> Findings:
+    """Run the suite streams."""
+    from tidegate.benchmarks import plots, streams
+
+    held = streams.measure(seconds=seconds, progress=progress)
+
+    def draw() -> "Mapping[str, Figure]":
+        figure = plots.streams_held(held)
+        return {} if figure is None else {"streams": figure}
+
+    return Findings({"streams": held}, [streams.table(held)], draw)
