@@ -84,7 +84,7 @@ def test_what_holds_nothing_says_for_how_long() -> None:
     ]
 
     assert table(held).rows == [
-        ["the machine alone", "no miss", "misses after 2 s"],
+        ["the machine alone", "no miss", "misses within 3 s"],
         ["A, even", "7", "-"],
         ["A, capped", "9 or more", "-"],
         ["A, uneven", "none: 8 for 4 s", "-"],
