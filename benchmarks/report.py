@@ -151,7 +151,7 @@ def _heading(result: Result) -> str:
     if shaky:
         lines.append(
             f"{len(shaky)} of {len(told)} figures are unstable, marked ~: the medians of their turns lie more than "
-            "10 % apart, another program was at work."
+            "10 % apart, another program was at work, here or elsewhere on the host."
         )
     return " ".join([*lines, *result.environment.warnings()])
 
