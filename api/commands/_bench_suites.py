@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tidegate.benchmarks.progress import Progress
     from tidegate.benchmarks.tables import Table
 
-SHORT_LAGS = (10, 30, 100)  # longer ones take up to an hour: `python -m tidegate.benchmarks.recall`
+SHORT_LAGS = (10, 30, 100)  # longer ones take minutes: `python -m tidegate.benchmarks.recall`
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,11 @@ class Findings:
         if json_file is not None:
             rows = {name: [asdict(one) for one in found] for name, found in self.rows.items()}
             save_json(json_file, {"environment": machine.to_dict(), **rows})
+        figures = {} if page is None and pictures is None else self.draw()
         if page is not None:
-            write_findings(page, machine.summary(), self.tables, self.draw().values())
+            write_findings(page, machine.summary(), self.tables, figures.values())
         if pictures is not None:
-            save_pictures(self.draw(), pictures)
+            save_pictures(figures, pictures)
 
 
 def families(progress: "Progress | None") -> Findings:

@@ -1,10 +1,22 @@
 """How many streams a core holds, on a clock of its own."""
 
+from collections.abc import Callable
+
 import pytest
 from clocks import Time
 from tidegate.benchmarks.streams import ALONE, TRIES, Contender, Held, PushAll, most_streams, table
 
 US = 1_000
+
+
+def stalling(time: Time, stall: Callable[[int, int], int]) -> Callable[[int], PushAll]:
+    """Return what opens streams of 10 us each; `stall` says what a push takes more, by their number and its own."""
+
+    def open_streams(count: int) -> PushAll:
+        calls = iter(range(1, 1_000_000))
+        return lambda: time.spend(10 * US * count + stall(count, next(calls)))
+
+    return open_streams
 
 
 @pytest.mark.parametrize(("rate", "wanted"), [(100.0, 1000), (1000.0, 100)])
@@ -33,18 +45,9 @@ def test_no_more_streams_are_opened_than_a_contender_has() -> None:
 def test_a_stall_in_the_long_run_makes_it_fewer() -> None:
     """Each number of streams above 60 meets one stall of 5 ms in the long run."""
     time = Time()
-    calls: list[int] = []
+    uneven = stalling(time, lambda count, calls: 5000 * US if count > 60 and calls == 800 else 0)
 
-    def open_streams(count: int) -> PushAll:
-        calls.clear()
-
-        def push() -> None:
-            calls.append(count)
-            time.spend(10 * US * count + (5000 * US if count > 60 and len(calls) == 800 else 0))
-
-        return push
-
-    found, lasted = most_streams(Contender("uneven", open_streams, 1000), 1000.0, 3.0, time.clock())
+    found, lasted = most_streams(Contender("uneven", uneven, 1000), 1000.0, 3.0, time.clock())
 
     assert 50 <= found <= 60
     assert list(lasted)[-1] == found
@@ -55,18 +58,9 @@ def test_a_stall_in_the_long_run_makes_it_fewer() -> None:
 def test_where_every_try_meets_a_stall_nothing_is_held() -> None:
     """One longer than a period, which no number of streams survives."""
     time = Time()
-    calls: list[int] = []
+    stalled = stalling(time, lambda _, calls: 50_000 * US if calls == 150 else 0)
 
-    def open_streams(count: int) -> PushAll:
-        calls.clear()
-
-        def push() -> None:
-            calls.append(count)
-            time.spend(10 * US * count + (50_000 * US if len(calls) == 150 else 0))
-
-        return push
-
-    found, lasted = most_streams(Contender("stalled", open_streams, 2000), 100.0, 5.0, time.clock())
+    found, lasted = most_streams(Contender("stalled", stalled, 2000), 100.0, 5.0, time.clock())
 
     assert found == 0
     assert set(lasted.values()) == {1.0}
