@@ -60,7 +60,7 @@ class Report:
         """Measure a part."""
         environment = observe((_kernels.variants()[0],), pinnable())
         if name == "cells":
-            settings = Settings(seconds=0.06 * self._budget, processes=3)
+            settings = Settings(seconds=0.05 * self._budget, processes=3)
             jobs = cell_jobs([CELLS[case] for case in self._cases], STEPS)
             bench(jobs, ADAPTERS, settings, progress=progress).save(self._file(name))
         elif name == "real":
