@@ -4,7 +4,17 @@ from collections.abc import Callable
 
 import pytest
 from clocks import Time
-from tidegate.benchmarks.streams import ALONE, TRIES, Contender, Held, PushAll, most_streams, table
+from tidegate.benchmarks.peers.loops import Clock
+from tidegate.benchmarks.streams import (
+    ALONE,
+    TRIES,
+    Contender,
+    Held,
+    PushAll,
+    machine_alone,
+    most_streams,
+    table,
+)
 
 US = 1_000
 
@@ -66,6 +76,38 @@ def test_where_every_try_meets_a_stall_nothing_is_held() -> None:
     assert set(lasted.values()) == {1.0}
     assert len(lasted) == TRIES
     assert list(lasted) == sorted(lasted, reverse=True)
+
+
+def test_a_machine_that_holds_a_fast_rate_is_not_asked_at_slower_ones() -> None:
+    """It wakes 2 ms late: three times a second tells that it misses at 1000/s; 100/s it holds, 10/s takes no time."""
+    time = Time()
+    late = Clock(lambda: time.now, lambda instant: time.sleep_until(instant + 2000 * US))
+    found, seconds = list[Held](), list[int]()
+
+    for held in machine_alone((10.0, 100.0, 1000.0), 9.0, clock=late):
+        found.append(held)
+        seconds.append(round(time.now / 1e9))
+        time.now = 0
+
+    assert [(held.rate_hz, held.streams, held.lasted) for held in found] == [
+        (1000.0, 0, {1: 0.0}),
+        (100.0, 1, {1: 9.0}),
+        (10.0, 1, {1: 9.0}),
+    ]
+    assert seconds == [3, 9, 0]
+
+
+def test_a_machine_that_stalls_once_is_asked_again() -> None:
+    time, calls = Time(), 0
+
+    def stalling_once(instant: int) -> None:
+        nonlocal calls
+        calls += 1
+        time.sleep_until(instant + (20_000 * US if calls == 150 else 0))
+
+    [held] = machine_alone((100.0,), 4.0, clock=Clock(lambda: time.now, stalling_once))
+
+    assert (held.streams, held.lasted) == (1, {1: 4.0})
 
 
 def test_what_holds_nothing_says_for_how_long() -> None:
