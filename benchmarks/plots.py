@@ -94,7 +94,7 @@ def streams_held(found: "Sequence[Held]") -> "Figure | None":
         for place, count in enumerate(counts):
             panel.annotate(f"{count:,}", (max(count, 1), place), (6, 0), textcoords="offset points", va="center")
         panel.set(title=f"{rate:g} frames a second each", xlabel=f"streams without a miss in {told[0].seconds:g} s")
-        panel.set_xlim(1, 4 * max(*counts, 1))  # one base for all, and room for the numbers
+        panel.set_xlim(1, 10 * max(*counts, 1))  # one base for all, and room for the numbers
         panel.label_outer()
     return figure
 
