@@ -98,17 +98,14 @@ def table(found: Sequence[Change]) -> Table:
     """Return the table of changes."""
     rows = [
         [
-            f"{change.after.case} T={change.after.steps}",
-            change.after.name,
+            f"{change.after.case} T={change.after.steps}, {change.after.name}",
             *(_interval(row) for row in (change.before, change.after)),
             f"{change.ratio:.2f}",
             change.verdict,
         ]
         for change in found
     ]
-    return Table(
-        "Median microseconds a chunk, with its interval", ["case|", "|", "before", "after", "ratio", "|"], rows
-    )
+    return Table("Median microseconds a chunk, with its interval", ["|", "before", "after", "ratio", "|"], rows)
 
 
 def _interval(row: Row) -> str:

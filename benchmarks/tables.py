@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Table:
         table = RichTable(box=box.SIMPLE_HEAD)
         for place, column in enumerate(self.columns):
             whole = self.whole if place == 0 else not self.whole and _side(column) == "right"
-            table.add_column(column.removesuffix("|"), justify=_side(column), overflow="fold", no_wrap=whole)
+            header = _header(column, [row[place] for row in self.rows])
+            table.add_column(header, justify=_side(column), overflow="fold", no_wrap=whole)
         for row in self.rows:
             table.add_row(*(Text(printable(cell)) for cell in row))
         return Group(Text(printable(self.title)), table)
@@ -64,6 +66,12 @@ def show(*parts: "Table | str") -> None:
 def micro(value: float) -> str:
     """Return microseconds with three digits that count: 1.07, 16.3, 217, 1315."""
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def _header(column: str, cells: Sequence[str]) -> str:
+    """Return a header in lines, as narrow as its words and the cells below allow: names get what is left."""
+    text = column.removesuffix("|")
+    return "\n".join(wrap(text, max((len(part) for part in (*text.split(), *cells)), default=1)))
 
 
 def _side(column: str) -> "rich.console.JustifyMethod":

@@ -28,6 +28,22 @@ def test_a_long_name_is_broken_and_not_cut(capsys: pytest.CaptureFixture[str], m
     assert name in "".join(line[:30].strip() for line in printed.splitlines())
 
 
+def test_headers_leave_room_for_names(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one line the headers alone would fill 50 columns."""
+    monkeypatch.setenv("COLUMNS", "50")
+    columns = ["|", "resident memory MB", "first answer ms", "file size kB"]
+
+    show(Table("Taken", columns, [["onnxruntime float32", "65.9", "91", "1108"]]))
+
+    printed = capsys.readouterr().out
+    assert "  onnxruntime float32 " in printed
+    assert [line.split() for line in printed.splitlines()[2:5]] == [
+        ["resident", "first", "file"],
+        ["memory", "answer", "size"],
+        ["MB", "ms", "kB"],
+    ]
+
+
 def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     show(Table("x", ["name|"], [["\x1b[2Jevil [bold]x[/bold]"]]), "also \x07 here")
 
