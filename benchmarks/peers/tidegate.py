@@ -1,4 +1,7 @@
-"""tidegate, every precision, from a compiled plan: `stream.push`. A quantized file runs as it is."""
+"""tidegate from a compiled plan: `stream.push`. A quantized file runs as it is, a float one in six precisions.
+
+Every width of weights and of activations is among them, and groups; `benchmarks/precisions.py` has the others.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +19,7 @@ AS_GIVEN = "as given"
 
 
 def variants(job: Job) -> Sequence[Variant]:
-    """Return every precision of a float model, or the one that a quantized file has."""
+    """Return PRECISIONS for a float model, or the one that a quantized file has."""
     given = job.made(GIVEN).exists() or job.made(PLAN).exists()
     names = (AS_GIVEN,) if given else PRECISIONS
     return [Variant(precision, "push") for precision in names]
