@@ -12,7 +12,7 @@
 # make recall  trains the nets of the suite families on growing lags (about five minutes a seed)
 # make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers
 # make accuracy  what quantization does to real models' answers, beside torch's and onnxruntime's own int8
-# make devices  one stream on every device, emulated: hash, instructions, flash and RAM (about 20 minutes)
+# make devices  one stream on every device, emulated: hash, instructions, flash and RAM (about 7 minutes)
 # make speed   the engine beside onnxruntime's int8 LSTM, beside the bounds of the machine, in every precision; one core
 
 PYTHON ?= python3
