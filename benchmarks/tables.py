@@ -32,7 +32,7 @@ class Table:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = RichTable(box=box.SIMPLE_HEAD)
+        table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # two blanks between columns: 80 are few
         for place, column in enumerate(self.columns):
             whole = self.whole if place == 0 else not self.whole and _side(column) == "right"
             header = _header(column, [row[place] for row in self.rows])

@@ -36,12 +36,24 @@ def test_headers_leave_room_for_names(capsys: pytest.CaptureFixture[str], monkey
     show(Table("Taken", columns, [["onnxruntime float32", "65.9", "91", "1108"]]))
 
     printed = capsys.readouterr().out
-    assert "  onnxruntime float32 " in printed
+    assert " onnxruntime float32 " in printed
     assert [line.split() for line in printed.splitlines()[2:5]] == [
         ["resident", "first", "file"],
         ["memory", "answer", "size"],
         ["MB", "ms", "kB"],
     ]
+
+
+def test_figures_of_eight_columns_are_not_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    figures = ["148439", "0.98834", "10", "0.95647", "39", "must", "115.9"]
+    columns = ["|", "bytes", "AUC clean", "changed clean", "AUC noisy", "changed noisy", "goals|", "core s"]
+
+    show(Table("Silero VAD", columns, [["onnxruntime int8", *figures]], whole=True))
+
+    assert capsys.readouterr().out.splitlines()[5].split() == ["onnxruntime", "int8", *figures]
 
 
 def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
