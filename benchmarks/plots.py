@@ -106,6 +106,7 @@ def _bars(axes: "Axes", names: Sequence[str], values: Sequence[float], ours: Seq
         one.set_hatch("" if mine else "//")
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.tick_params(axis="x", which="minor", labelbottom=False)  # they overlap, and bars have their numbers
     axes.margins(x=0.15)
 
 
