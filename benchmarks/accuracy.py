@@ -19,11 +19,10 @@ import typer
 from ..export import export_model
 from ..quant import quantize
 from ..quant.ranges import WAYS
-from ..runtime import _kernels
 from ..runtime.arrays import Array, Floats
 from ..runtime.graph import Graph
 from ..runtime.model import load
-from .environment import observe
+from .environment import observe_engine
 from .peers import onnxruntime, pytorch
 from .peers.job import CannotRunError
 from .tables import Table, show
@@ -249,7 +248,7 @@ def main(
         results += made
         if not as_json:
             show(table(task, made), *goals(made), *(f"{row.contender}: {row.remark}" for row in made if row.remark))
-    machine = observe((_kernels.variants()[0],), None)
+    machine = observe_engine(None)
     if as_json:
         typer.echo(json.dumps({"environment": asdict(machine), "rows": [_fields(row) for row in results]}, indent=1))
     else:

@@ -1,6 +1,5 @@
 """`tidegate bench`: one model file, or a suite, on peers; what it finds is a Result."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +7,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ..runtime import _kernels
 from ..runtime.arrays import Array
 from ..runtime.errors import ChunkError, ModelError
 from ..runtime.inspection import inspect_file
-from ..runtime.native import ISA_VARIABLE
 from ..runtime.onnxruntime_backend import refuse_unfinite
 from . import lstms
-from .environment import observe
+from .environment import observe_engine
 from .harness import Variants, run_jobs
 from .jobs import FRAMES, file_job, stack_jobs
 from .latency import pinnable
@@ -110,7 +107,7 @@ def bench(
     rows: list[Row] = []
     core = pinnable() if settings.core is None else settings.core
     with TemporaryDirectory(prefix="tidegate-") as folder:
-        environment = observe((os.environ.get(ISA_VARIABLE) or _kernels.variants()[0],), core)
+        environment = observe_engine(core)
         for number, make in enumerate(jobs):
             those = make(Path(folder, str(number)))
             rate = 0.0 if closed else settings.rate or those[0].rate

@@ -8,6 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..runtime import _kernels
+from ..runtime.native import ISA_VARIABLE
+
 PACKAGES = ("tidegate", "numpy", "onnx", "onnxruntime")
 BUSY = 0.5  # load a core at the start above which a run is doubted
 
@@ -76,6 +79,15 @@ def observe(isa: tuple[str, ...], core: int | None) -> Environment:
         versions={"python": platform.python_version()} | _versions(),
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def observe_engine(core: int | None) -> Environment:
+    """Look at the machine before a run of models as they open by themselves: TIDEGATE_ISA, else the best variant.
+
+    Args:
+        core: The core that the run is pinned to, or None.
+    """
+    return observe((os.environ.get(ISA_VARIABLE) or _kernels.variants()[0],), core)
 
 
 def _versions() -> dict[str, str]:

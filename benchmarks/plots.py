@@ -91,8 +91,7 @@ def streams_held(found: "Sequence[Held]") -> "Figure | None":
         names, counts = [f"{held.case}, {held.name}" for held in mine], [held.streams for held in mine]
         ours = [held.name.startswith("tidegate") for held in mine]
         _bars(panel, names, counts, ours)
-        for place, count in enumerate(counts):
-            panel.annotate(f"{count:,}", (max(count, 1), place), (6, 0), textcoords="offset points", va="center")
+        _numbers(panel, [max(count, 1) for count in counts], [f"{count:,}" for count in counts])
         panel.set(title=f"{rate:g} frames a second each", xlabel=f"streams without a miss in {told[0].seconds:g} s")
         panel.set_xlim(1, 10 * max(*counts, 1))  # one base for all, and room for the numbers
         panel.label_outer()
@@ -108,6 +107,12 @@ def _bars(axes: "Axes", names: Sequence[str], values: Sequence[float], ours: Seq
     axes.set_xscale("log")
     axes.tick_params(axis="x", which="minor", labelbottom=False)  # they overlap, and bars have their numbers
     axes.margins(x=0.15)
+
+
+def _numbers(axes: "Axes", ends: Sequence[float], texts: Sequence[str]) -> None:
+    """Write a number behind the end of each bar."""
+    for place, (end, text) in enumerate(zip(ends, texts, strict=True)):
+        axes.annotate(text, (end, place), (6, 0), textcoords="offset points", va="center")
 
 
 def _figure(rows: Sequence[Row], draw: Callable[["Axes", Sequence[Row]], None]) -> "Figure":
@@ -129,8 +134,7 @@ def _medians(axes: "Axes", rows: Sequence[Row]) -> None:
     _bars(axes, names, medians.tolist(), [row.peer == "tidegate" for row in rows])
     low, high = np.clip(medians - intervals[:, 0], 0, None), np.clip(intervals[:, 1] - medians, 0, None)
     axes.errorbar(medians, names, xerr=[low, high], fmt="none", ecolor="black", capsize=3)
-    for place, (median, end) in enumerate(zip(medians, intervals[:, 1], strict=True)):
-        axes.annotate(f"{median:.3g}", (max(median, end), place), (6, 0), textcoords="offset points", va="center")
+    _numbers(axes, np.maximum(medians, intervals[:, 1]).tolist(), [f"{median:.3g}" for median in medians])
     axes.set(title="Median, with the interval of its processes", xlabel="microseconds a chunk")
 
 

@@ -12,13 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runtime import _kernels
 from ..runtime.errors import TidegateError
 from ..runtime.files import write_atomic
 from . import families, recall, streams
 from .bench import CELLS, bench, cell_jobs
 from .bench_tables import by_case, latency, refusals, resources
-from .environment import Environment, observe
+from .environment import Environment, observe_engine
 from .families import Cost
 from .latency import pinnable
 from .measured import Settings
@@ -58,7 +57,6 @@ class Report:
 
     def measure(self, name: str, progress: Progress | None) -> None:
         """Measure a part."""
-        environment = observe((_kernels.variants()[0],), pinnable())
         if name == "cells":
             settings = Settings(seconds=0.05 * self._budget, processes=3)
             jobs = cell_jobs([CELLS[case] for case in self._cases], STEPS)
@@ -66,10 +64,15 @@ class Report:
         elif name == "real":
             settings = Settings(seconds=1.8 * self._budget, processes=3, turns=3)
             bench(list(real_jobs(self._data)), ADAPTERS, settings, progress=progress).save(self._file(name))
-        elif name == "families":
-            self._save(name, environment, families.costs(repeats=2 if self._budget >= 1 else 1, progress=progress))
         else:
-            self._save(name, environment, streams.measure(seconds=60 * self._budget, progress=progress))
+            environment, rows = observe_engine(pinnable()), self._measured(name, progress)
+            fields = {"environment": environment.to_dict(), "rows": [asdict(row) for row in rows]}
+            write_atomic(self._file(name), json.dumps(fields, indent=1).encode() + b"\n")
+
+    def _measured(self, name: str, progress: Progress | None) -> Sequence[Cost] | Sequence[Held]:
+        if name == "families":
+            return families.costs(repeats=2 if self._budget >= 1 else 1, progress=progress)
+        return streams.measure(seconds=60 * self._budget, progress=progress)
 
     def write(self, name: str) -> None:
         """Write a part's text into the page.
@@ -92,10 +95,6 @@ class Report:
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.json"
-
-    def _save(self, name: str, environment: Environment, rows: Sequence[Cost] | Sequence[Held]) -> None:
-        fields = {"environment": environment.to_dict(), "rows": [asdict(row) for row in rows]}
-        write_atomic(self._file(name), json.dumps(fields, indent=1).encode() + b"\n")
 
 
 def _cells(result: Result) -> Iterator[str]:

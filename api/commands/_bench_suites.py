@@ -9,6 +9,7 @@ from tidegate.commands._output import save_json, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from tidegate.benchmarks.environment import Environment
     from tidegate.benchmarks.progress import Progress
     from tidegate.benchmarks.tables import Table
 
@@ -20,28 +21,28 @@ class Findings:
     """What such a suite found.
 
     Attributes:
+        machine: As it was before.
         rows: By name, what the JSON file holds.
         tables: To print.
         draw: Draws pictures, by name; only called where they are asked for.
     """
 
+    machine: "Environment"
     rows: Mapping[str, Sequence[Any]]
     tables: "Sequence[Table]"
     draw: "Callable[[], Mapping[str, Figure]]"
 
     def show(self, json_file: Path | None, page: Path | None, pictures: Path | None) -> None:
         """Print the tables and write the files that are asked for."""
-        from tidegate.benchmarks.environment import observe
         from tidegate.benchmarks.page import save_pictures, write_findings
 
-        machine = observe((), None)
-        show(iter([*self.tables, f"Machine: {machine.summary()}."]))
+        show(iter([*self.tables, f"Machine: {self.machine.summary()}."]))
         if json_file is not None:
             rows = {name: [asdict(one) for one in found] for name, found in self.rows.items()}
-            save_json(json_file, {"environment": machine.to_dict(), **rows})
+            save_json(json_file, {"environment": self.machine.to_dict(), **rows})
         figures = {} if page is None and pictures is None else self.draw()
         if page is not None:
-            write_findings(page, machine.summary(), self.tables, figures.values())
+            write_findings(page, self.machine.summary(), self.tables, figures.values())
         if pictures is not None:
             save_pictures(figures, pictures)
 
@@ -49,10 +50,14 @@ class Findings:
 def families(progress: "Progress | None") -> Findings:
     """Run the suite families, with lags that a minute is enough for."""
     from tidegate.benchmarks import families, plots, recall
+    from tidegate.benchmarks.environment import observe_engine
+    from tidegate.benchmarks.latency import pinnable
 
+    machine = observe_engine(pinnable())
     costs = families.costs(progress=progress)
     recalls = recall.recalls(SHORT_LAGS, progress=progress)
     return Findings(
+        machine,
         {"costs": costs, "recalls": recalls},
         [*families.cost_tables(costs), recall.table(recalls)],
         lambda: {"families": plots.positions(costs), "recall": plots.recalled(recalls)},
@@ -62,11 +67,14 @@ def families(progress: "Progress | None") -> Findings:
 def streams(seconds: float, progress: "Progress | None") -> Findings:
     """Run the suite streams."""
     from tidegate.benchmarks import plots, streams
+    from tidegate.benchmarks.environment import observe_engine
+    from tidegate.benchmarks.latency import pinnable
 
+    machine = observe_engine(pinnable())
     held = streams.measure(seconds=seconds, progress=progress)
 
     def draw() -> "Mapping[str, Figure]":
         figure = plots.streams_held(held)
         return {} if figure is None else {"streams": figure}
 
-    return Findings({"streams": held}, [streams.table(held)], draw)
+    return Findings(machine, {"streams": held}, [streams.table(held)], draw)

@@ -320,6 +320,7 @@ def test_a_suite_of_tables_writes_every_file(
 
     assert outcome.status == 0
     assert "Machine: " in outcome.out
+    assert "engine unused" not in outcome.out
     assert {path.name for path in (folder / "p").iterdir()} == {
         f"{name}.{end}" for name in names for end in ("png", "svg")
     }

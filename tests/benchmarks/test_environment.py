@@ -4,7 +4,9 @@ import dataclasses
 import json
 import platform
 
-from tidegate.benchmarks.environment import observe
+import pytest
+from tidegate.benchmarks.environment import observe, observe_engine
+from tidegate.runtime import _kernels
 
 
 def test_it_names_processor_versions_variant_and_core() -> None:
@@ -34,3 +36,10 @@ def test_a_busy_machine_is_warned_of() -> None:
 
 def test_it_becomes_json() -> None:
     assert json.loads(json.dumps(observe(("scalar",), 0).to_dict()))["isa"] == ["scalar"]
+
+
+def test_an_engine_runs_on_the_variant_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_ISA", "scalar")
+    assert observe_engine(None).isa == ("scalar",)
+    monkeypatch.delenv("TIDEGATE_ISA")
+    assert observe_engine(None).isa == (_kernels.variants()[0],)
