@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from tidegate.runtime.errors import SnapshotError as SnapshotError
     from tidegate.runtime.errors import TidegateError as TidegateError
     from tidegate.runtime.errors import UnsupportedError as UnsupportedError
-    from tidegate.runtime.model import Group as Group
-    from tidegate.runtime.model import Model as Model
-    from tidegate.runtime.model import Stream as Stream
-    from tidegate.runtime.model import compile_model as compile_model
-    from tidegate.runtime.model import load as load
+    from tidegate.runtime.load import compile_model as compile_model
+    from tidegate.runtime.load import load as load
+    from tidegate.runtime.streams import Group as Group
+    from tidegate.runtime.streams import Model as Model
+    from tidegate.runtime.streams import Stream as Stream
 
 __version__ = "0.1.0"
 
@@ -56,7 +56,8 @@ _HOMES = {
         "TidegateError",
         "UnsupportedError",
     ],
-    "tidegate.runtime.model": ["Group", "Model", "Stream", "compile_model", "load"],
+    "tidegate.runtime.load": ["compile_model", "load"],
+    "tidegate.runtime.streams": ["Group", "Model", "Stream"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

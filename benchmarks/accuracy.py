@@ -21,7 +21,7 @@ from ..quant import quantize
 from ..quant.ranges import WAYS
 from ..runtime.arrays import Array, Floats
 from ..runtime.graph import Graph
-from ..runtime.model import load
+from ..runtime.load import load
 from .environment import observe_engine
 from .peers import onnxruntime, pytorch
 from .peers.job import CannotRunError

@@ -26,7 +26,7 @@ from ..runtime.arrays import Floats
 from ..runtime.errors import BackendError, TidegateError
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
-from ..runtime.model import compile_graph
+from ..runtime.load import compile_graph
 from ..runtime.native import NativeModel
 from . import cells, lstms, whole
 from .environment import observe

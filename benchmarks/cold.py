@@ -18,7 +18,7 @@ from typing import Any
 
 from ..quant import quantize
 from ..runtime.errors import BackendError, TidegateError
-from ..runtime.model import compile_model
+from ..runtime.load import compile_model
 from . import lstms
 from .environment import Environment, observe
 from .peers import onnxruntime as rival

@@ -15,7 +15,7 @@ from ..runtime.contract import METADATA_KEY, Contract, Port, State
 from ..runtime.errors import ExportError, ModelError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
-from ..runtime.model import naming
+from ..runtime.load import naming
 from ..runtime.nodes import attributes, label
 from ..runtime.stages import looking_ahead
 from .axes import set_dims, shape_of, signal_input, text

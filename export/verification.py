@@ -13,9 +13,10 @@ from ..runtime.arrays import Array
 from ..runtime.contract import Contract, Port
 from ..runtime.errors import ExportError, TidegateError
 from ..runtime.graph import Graph
+from ..runtime.load import load
 from ..runtime.lower import QUANTIZATION_KEY
-from ..runtime.model import Model, load
 from ..runtime.planfile import is_plan
+from ..runtime.streams import Model
 from .axes import Axes
 from .factory import load_module
 from .optional import need

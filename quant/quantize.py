@@ -20,11 +20,12 @@ from ..runtime.clocks import Clock
 from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
+from ..runtime.load import compile_graph
 from ..runtime.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION, lower
-from ..runtime.model import Model, compile_graph
 from ..runtime.operators.matrix import FLOAT
 from ..runtime.precision import Precision
 from ..runtime.projection import with_weights
+from ..runtime.streams import Model
 from .assembly import Rounded
 from .biases import add_to_bias
 from .calibration import NEAREST, Budget, Calibrated, Calibration, Progress

@@ -1,7 +1,6 @@
 from collections.abc import Sequence
 
-from .arrays import Array
-from .model import Answer
+from .arrays import Answer, Array
 
 def sizes(plan: bytes, lanes: int, depth: int, panel: int) -> tuple[int, int, int, list[int], list[int]]: ...
 def variants(supported_only: bool = True) -> list[str]: ...

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any, Self, TypeVar
 
+import numpy as np
+
+from .arrays import Array
 from .errors import ContractError
 
 METADATA_KEY = "tidegate.contract"
@@ -169,6 +172,11 @@ class Contract:
         if read.get("blocks") is not None:
             read["blocks"] = _blocks(read["blocks"])
         return _build(cls, read, "contract")
+
+
+def state_arrays(contract: Contract) -> dict[str, Array]:
+    """Return the initial state of one stream by the contract's input names."""
+    return {state.input: np.zeros(state.concrete_shape(), np.float32) for state in contract.states}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from .arrays import Array
 from .contract import METADATA_KEY, MOST_LOOKAHEAD, Blocks
 from .errors import ChunkError, ContractError
 from .graph import Graph
-from .model import compile_graph, naming
+from .load import compile_graph, naming
 from .native import NativeModel
 from .stages import looking_ahead
 

@@ -16,12 +16,9 @@ TidegateError
 Each message names the thing, the value seen, the value wanted and the way out.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .model import Answer
+from .arrays import Answer
 
 
 class TidegateError(Exception):
@@ -64,7 +61,7 @@ class RefusedRowsError(ChunkError):
         refused: Why, by row.
     """
 
-    def __init__(self, answers: "Answer", refused: "Mapping[int, str]", pushed: int) -> None:
+    def __init__(self, answers: Answer, refused: Mapping[int, str], pushed: int) -> None:
         self.answers = answers
         self.refused = dict(refused)
         reasons = "; ".join(f"row {row}: {why}" for row, why in self.refused.items())

@@ -12,7 +12,7 @@ from . import plan as plans
 from .contract import Contract, Slot
 from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
-from .model import compile_graph, naming
+from .load import compile_graph, naming
 from .native import NativeModel
 from .operators import OPERATORS, Backward, IntegerGru, IntegerLstm, LstmProjected, Window
 from .operators.blocks import CELLS

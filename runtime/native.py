@@ -6,8 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from . import _kernels
-from .arrays import Array
-from .model import Answer
+from .arrays import Answer, Array
 from .planfile import text_of
 from .rows import Rows
 
@@ -70,7 +69,7 @@ class NativeModel:
         return NativeStream(self)
 
     def streams(self, rows: int) -> "NativeGroup":
-        """Start streams in a group of so many rows, all joined; see `runtime.model.Model.streams`."""
+        """Start streams in a group of so many rows, all joined; see `runtime.streams.Model.streams`."""
         return NativeGroup(self, rows)
 
     def kernel_model(self) -> _kernels.Model:
@@ -101,7 +100,7 @@ class NativeStream(_kernels.Stream):
 
 
 class NativeGroup(Rows):
-    """Streams in rows on the engine; see `runtime.model.Group`."""
+    """Streams in rows on the engine; see `runtime.streams.Group`."""
 
     def __init__(self, model: NativeModel, rows: int) -> None:
         super().__init__(rows)

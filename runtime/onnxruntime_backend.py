@@ -10,17 +10,17 @@ import numpy as np
 from onnx import numpy_helper
 
 from . import snapshot as snapshots
-from .arrays import Array
-from .contract import Contract, Port
+from .arrays import Answer, Array
+from .contract import Contract, Port, state_arrays
 from .errors import BackendError, ChunkError, ContractError, ModelError, RefusedRowsError, UnsupportedError
 from .graph import Graph
 from .lowering.quantized import floats, quantized
-from .model import FINISHED, Answer, state_arrays
 from .nodes import label
 from .onnxruntime_late import StagedModel, StagedRun
 from .onnxruntime_session import open_session, run_session
 from .rows import Rows
 from .snapshot import Snapshot
+from .streams import FINISHED
 
 MOST_COUNTED = 2**64 - 1  # where a counter stays
 INPUT_TYPES: dict[str, type] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}  # ids; all else is float32
@@ -55,7 +55,7 @@ class OnnxruntimeModel:
         return OnnxruntimeStream(self.session, self.contract, self.hash, self._stages)
 
     def streams(self, rows: int) -> "OnnxruntimeGroup":
-        """Start streams in a group of so many rows, all joined; see `runtime.model.Model.streams`."""
+        """Start streams in a group of so many rows, all joined; see `runtime.streams.Model.streams`."""
         return OnnxruntimeGroup(self, rows)
 
 
@@ -105,11 +105,11 @@ class OnnxruntimeStream:
         self._put(Snapshot(self._initial(0, finished=False), 0, 0))
 
     def snapshot(self) -> bytes:
-        """Return the stream as bytes; see `runtime.model.Stream.snapshot`."""
+        """Return the stream as bytes; see `runtime.streams.Stream.snapshot`."""
         return snapshots.pack(Snapshot(self._state, self.frames, self.refused, self.finished), self._hash)
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on from where a snapshot was taken; see `runtime.model.Stream.restore`."""
+        """Go on from where a snapshot was taken; see `runtime.streams.Stream.restore`."""
         self._put(snapshots.unpack(snapshot, self._hash, self._initial))
 
     def fork(self) -> "OnnxruntimeStream":
@@ -123,7 +123,7 @@ class OnnxruntimeStream:
         return {state.input: self._state[state.input].copy() for state in self._contract.states}
 
     def push(self, chunk: Array, *, out: Array | None = None) -> Answer:
-        """Stream a chunk; see `runtime.model.Stream.push`."""
+        """Stream a chunk; see `runtime.streams.Stream.push`."""
         self._refuse_finished()
         frames = self._checked(chunk := np.asarray(chunk))
         answer, state = self._advance(frames, closing=False)
@@ -134,7 +134,7 @@ class OnnxruntimeStream:
         return answer
 
     def finish(self) -> Answer | None:
-        """End the stream; see `runtime.model.Stream.finish`."""
+        """End the stream; see `runtime.streams.Stream.finish`."""
         self._refuse_finished()
         answer = None
         if self._stages is not None and self.frames:
@@ -200,7 +200,7 @@ class OnnxruntimeStream:
 
 
 class OnnxruntimeGroup(Rows):
-    """Streams in rows, which onnxruntime runs one after the other; see `runtime.model.Group`.
+    """Streams in rows, which onnxruntime runs one after the other; see `runtime.streams.Group`.
 
     In one batch a row's bits would depend on the rows beside it, within float tolerance: so there is none, and pushing
     together gains nothing here.

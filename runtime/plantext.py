@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .arrays import Array
-from .contract import HIDDEN, Contract, Slot
+from .contract import HIDDEN, Contract, Slot, state_arrays
 from .errors import PlanError
-from .model import state_arrays
 
 
 @dataclass(frozen=True)

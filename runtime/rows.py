@@ -4,9 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from operator import index
 
-from .arrays import Array
+from .arrays import Answer, Array
 from .errors import RowError
-from .model import Answer
 
 
 class Rows(ABC):
@@ -36,11 +35,11 @@ class Rows(ABC):
         return tuple(self._joined)
 
     def push(self, chunks: Array, rows: Sequence[int] | None = None, *, out: Array | None = None) -> Answer:
-        """Stream a chunk of each row; see `runtime.model.Group.push`."""
+        """Stream a chunk of each row; see `runtime.streams.Group.push`."""
         return self._push(chunks, list(self._joined) if rows is None else self._named(rows), out)
 
     def join(self, row: int | None = None) -> int:
-        """Start a stream in a free row, the first by default, and return the row; see `runtime.model.Group.join`."""
+        """Start a stream in a free row, the first by default, and return the row; see `runtime.streams.Group.join`."""
         chosen = self._first_free() if row is None else self._there(row)
         if chosen in self._joined:
             raise RowError(f"row {chosen} has joined; leave it first, or reset it")
@@ -49,13 +48,13 @@ class Rows(ABC):
         return chosen
 
     def leave(self, row: int) -> None:
-        """End the stream in a row; see `runtime.model.Group.leave`."""
+        """End the stream in a row; see `runtime.streams.Group.leave`."""
         taken = self._taken(row)
         self._close(taken)
         del self._joined[taken]
 
     def fork(self, row: int) -> int:
-        """Start a stream in a free row that goes on from the state of another; see `runtime.model.Group.fork`."""
+        """Start a stream in a free row that goes on from the state of another; see `runtime.streams.Group.fork`."""
         snapshot = self.snapshot(row)
         other = self.join()
         self.restore(other, snapshot)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from tidegate.runtime.arrays import Array
-from tidegate.runtime.model import Model, load
+from tidegate.runtime.load import load
+from tidegate.runtime.streams import Model
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 

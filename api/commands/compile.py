@@ -58,7 +58,7 @@ def command(
 
 def _compile_for(target: str, source: Path, output: Path, *, as_json: bool) -> None:
     from tidegate.runtime.device import write_folder
-    from tidegate.runtime.model import naming, plan_of
+    from tidegate.runtime.load import naming, plan_of
 
     if target not in TARGETS:
         raise typer.BadParameter(f"--target is {target!r}, wanted one of {', '.join(TARGETS)}")

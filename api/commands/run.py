@@ -11,8 +11,8 @@ from tidegate.runtime.errors import ChunkError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tidegate.runtime.arrays import Array
-    from tidegate.runtime.model import Answer, Stream
+    from tidegate.runtime.arrays import Answer, Array
+    from tidegate.runtime.streams import Stream
 
 EXAMPLE = "sensor | tidegate run watch.int8.onnx | tee answers.csv"
 

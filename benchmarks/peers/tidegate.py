@@ -37,7 +37,7 @@ def prepare(job: Job, variant: Variant) -> None:
     if plan.exists():
         return
     from tidegate.quant import quantize
-    from tidegate.runtime.model import compile_model
+    from tidegate.runtime.load import compile_model
 
     if variant.precision == AS_GIVEN:
         source = job.made(GIVEN)

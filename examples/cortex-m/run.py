@@ -15,7 +15,7 @@ from pathlib import Path
 import tidegate as tg
 from tidegate.export import example_from_shape, load_module
 from tidegate.runtime.device import write_folder
-from tidegate.runtime.model import plan_of
+from tidegate.runtime.load import plan_of
 from tidegate.runtime.targets import TARGETS
 
 HERE = Path(__file__).parent

@@ -22,7 +22,7 @@ from tidegate.benchmarks.bench_tables import latency
 from tidegate.benchmarks.measured import Settings
 from tidegate.benchmarks.tables import Table, show
 from tidegate.export import example_from_shape, load_module
-from tidegate.runtime.model import Model
+from tidegate.runtime.streams import Model
 
 WEIGHTS = Path(__file__).with_name("watch.safetensors")
 TIMED_SECONDS = 1.0  # of each variant in each process

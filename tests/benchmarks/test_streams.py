@@ -5,16 +5,7 @@ from collections.abc import Callable
 import pytest
 from clocks import Time
 from tidegate.benchmarks.peers.loops import Clock
-from tidegate.benchmarks.streams import (
-    ALONE,
-    TRIES,
-    Contender,
-    Held,
-    PushAll,
-    machine_alone,
-    most_streams,
-    table,
-)
+from tidegate.benchmarks.streams import ALONE, TRIES, Contender, Held, PushAll, machine_alone, most_streams, table
 
 US = 1_000
 

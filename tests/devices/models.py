@@ -10,7 +10,7 @@ import torch
 from tidegate.export import example_from_shape, export_model, load_module
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Floats
-from tidegate.runtime.model import plan_of
+from tidegate.runtime.load import plan_of
 
 WATCH = Path(__file__).parents[2] / "examples" / "watch"
 FRAMES = 10_000

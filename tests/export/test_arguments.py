@@ -8,7 +8,7 @@ import pytest
 import torch
 from tidegate.export import ExportReport, export_model
 from tidegate.runtime.errors import ExportError, UnsupportedError
-from tidegate.runtime.model import load
+from tidegate.runtime.load import load
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 

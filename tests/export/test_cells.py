@@ -10,11 +10,11 @@ import pytest
 import torch
 from tidegate.export import ExportReport, export_model
 from tidegate.quant import quantize
-from tidegate.runtime.arrays import Array
+from tidegate.runtime.arrays import Answer, Array
 from tidegate.runtime.contract import Port
 from tidegate.runtime.errors import ExportError, UnsupportedError
 from tidegate.runtime.graph import Graph
-from tidegate.runtime.model import Answer, load
+from tidegate.runtime.load import load
 from torch import Tensor, nn
 
 CELLS: dict[str, Callable[..., nn.RNNCellBase]] = {

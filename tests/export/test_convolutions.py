@@ -15,8 +15,8 @@ from tidegate.export import ExportReport, export_model, lift
 from tidegate.quant import quantize
 from tidegate.runtime.errors import UnsupportedError
 from tidegate.runtime.graph import Graph
+from tidegate.runtime.load import Backend, load
 from tidegate.runtime.lower import lower
-from tidegate.runtime.model import Backend, load
 from tidegate.runtime.reference import ReferenceStream
 from torch import Tensor, nn
 from torch.nn import functional

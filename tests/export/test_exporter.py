@@ -18,7 +18,7 @@ from tidegate.quant import quantize
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import BackendError, ContractError, ExportError, ModelError, UnsupportedError
 from tidegate.runtime.graph import Graph
-from tidegate.runtime.model import load
+from tidegate.runtime.load import load
 from torch import Tensor, nn
 
 

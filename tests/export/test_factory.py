@@ -12,7 +12,7 @@ import torch
 from tidegate.export import example_from_shape, export_model, load_module
 from tidegate.runtime.errors import BackendError, ExportError
 from tidegate.runtime.graph import Graph
-from tidegate.runtime.model import load
+from tidegate.runtime.load import load
 from torch import nn
 
 SOURCE = """

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from tidegate.export import LiftReport, lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ContractError, ModelError, TidegateError, UnsupportedError
-from tidegate.runtime.model import load
+from tidegate.runtime.load import load
 
 Lift = Callable[..., LiftReport]
 NATIVE = 2e-6  # float weights on the engine against onnxruntime, on answers of order 1; seen: 6e-7

@@ -9,10 +9,10 @@ import pytest
 import torch
 from tidegate.export import ExportReport, export_model
 from tidegate.quant import quantize
-from tidegate.runtime.arrays import Array
+from tidegate.runtime.arrays import Answer, Array
 from tidegate.runtime.errors import UnsupportedError
 from tidegate.runtime.graph import Graph
-from tidegate.runtime.model import Answer, load
+from tidegate.runtime.load import load
 from torch import Tensor, nn
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")

@@ -15,7 +15,7 @@ from tidegate.export import LiftReport, lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import Port, State
 from tidegate.runtime.errors import ContractError, UnsupportedError
-from tidegate.runtime.model import Backend
+from tidegate.runtime.load import Backend
 
 FRAME, CONTEXT, RATE = 512, 64, 16000
 AUC = {"clean": 0.98837, "noisy": 0.95657}  # of the fp32 model, in the data's README

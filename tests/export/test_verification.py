@@ -15,7 +15,7 @@ from tidegate.export import export_model, verify
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ExportError
 from tidegate.runtime.graph import Graph
-from tidegate.runtime.model import compile_model
+from tidegate.runtime.load import compile_model
 from torch import Tensor, nn
 
 SOURCE = """

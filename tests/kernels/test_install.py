@@ -10,7 +10,7 @@ from programs import write_lstm
 from tidegate import __version__
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
-from tidegate.runtime.model import compile_model, load
+from tidegate.runtime.load import compile_model, load
 
 USING = KERNELS / "tests" / "using"
 EXAMPLE = KERNELS.parents[1] / "examples" / "c"

@@ -16,8 +16,8 @@ from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.contract import Contract
 from tidegate.runtime.graph import Graph
+from tidegate.runtime.load import load
 from tidegate.runtime.lower import lower
-from tidegate.runtime.model import load
 from tidegate.runtime.native import NativeModel
 from tidegate.runtime.onnxruntime_backend import OnnxruntimeStream
 from tidegate.runtime.onnxruntime_session import open_session

@@ -10,8 +10,8 @@ from programs import write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ContractError, ModelError, QuantizationError
 from tidegate.runtime.graph import Graph
+from tidegate.runtime.load import load
 from tidegate.runtime.lower import lower
-from tidegate.runtime.model import load
 from tidegate.runtime.native import NativeModel
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import tidegate.runtime.model as models
+import tidegate.runtime.load as models
 from onnx import helper, numpy_helper
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Floats

@@ -15,8 +15,8 @@ from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 from tidegate.runtime.errors import ChunkError, ContractError, PlanError, UnsupportedError
 from tidegate.runtime.graph import Graph
 from tidegate.runtime.inspection import inspect_file
+from tidegate.runtime.load import compile_graph, compile_model, load
 from tidegate.runtime.lower import lower
-from tidegate.runtime.model import compile_graph, compile_model, load
 from tidegate.runtime.native import NativeModel
 from tidegate.runtime.onnxruntime_backend import OnnxruntimeModel
 from tidegate.runtime.operators import Linear, Slot, Window

@@ -12,7 +12,7 @@ from programs import write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ModelError, PlanError
 from tidegate.runtime.files import read_bytes, write_atomic
-from tidegate.runtime.model import compile_model, load
+from tidegate.runtime.load import compile_model, load
 
 
 def mode(path: Path) -> int:
@@ -221,7 +221,7 @@ def test_file_of_the_limit_is_read_and_one_byte_more_is_refused(tmp_path: Path) 
 
 def test_file_over_the_limit_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sparse file of 4 GB costs no memory."""
-    from tidegate.runtime.model import load
+    from tidegate.runtime.load import load
 
     with (tmp_path / "m.onnx").open("wb") as file:
         file.truncate(2**32)

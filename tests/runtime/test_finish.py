@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from programs import write_lstm
 from tidegate.runtime.errors import ChunkError
-from tidegate.runtime.model import Backend, load
+from tidegate.runtime.load import Backend, load
 
 FRAMES = np.random.default_rng(1).normal(0, 1, (9, 6)).astype(np.float32)
 

@@ -15,8 +15,8 @@ from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port
 from tidegate.runtime.errors import UnsupportedError
 from tidegate.runtime.graph import Graph
+from tidegate.runtime.load import compile_graph
 from tidegate.runtime.lower import lower
-from tidegate.runtime.model import compile_graph
 from tidegate.runtime.native import NativeModel
 from tidegate.runtime.onnxruntime_backend import OnnxruntimeModel
 from tidegate.runtime.operators import Last, LayerNorm, Operator

@@ -23,7 +23,7 @@ from tidegate.quant import quantize
 from tidegate.runtime.errors import ModelError, TidegateError, UnsupportedError
 from tidegate.runtime.gate import MAX_NODES
 from tidegate.runtime.graph import Graph
-from tidegate.runtime.model import compile_model, load
+from tidegate.runtime.load import compile_model, load
 
 LIMIT_MB = 2048  # of address space: numpy and onnx take half of it
 

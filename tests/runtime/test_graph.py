@@ -12,7 +12,7 @@ from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ContractError, ModelError
 from tidegate.runtime.graph import Graph
-from tidegate.runtime.model import load
+from tidegate.runtime.load import load
 from tidegate.runtime.nodes import attributes, label
 
 VALUES = np.array([[1.5, -2.0], [0.25, 4.0]], np.float32)

@@ -13,7 +13,7 @@ from programs import as_pushed, cell, contract_of, embedding, frames_for, gru, l
 from tidegate.quant import quantize
 from tidegate.runtime import _kernels
 from tidegate.runtime import snapshot as snapshots
-from tidegate.runtime.arrays import Array
+from tidegate.runtime.arrays import Answer, Array
 from tidegate.runtime.errors import (
     BackendError,
     ChunkError,
@@ -22,12 +22,13 @@ from tidegate.runtime.errors import (
     SnapshotError,
     UnsupportedError,
 )
-from tidegate.runtime.model import Answer, Group, Model, Stream, load
+from tidegate.runtime.load import load
 from tidegate.runtime.native import NativeModel
 from tidegate.runtime.onnxruntime_backend import OnnxruntimeGroup
 from tidegate.runtime.operators import Elementwise
 from tidegate.runtime.plan import compile_program
 from tidegate.runtime.program import Program, Reading
+from tidegate.runtime.streams import Group, Model, Stream
 
 VARIANTS = _kernels.variants()
 BACKENDS = ["native", "onnxruntime"]

@@ -14,12 +14,12 @@ import pytest
 from onnx import helper, numpy_helper
 from tidegate.quant import quantize
 from tidegate.quant.rounding import rounded
-from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.arrays import Answer, Array, Floats
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 from tidegate.runtime.errors import ContractError, ModelError, UnsupportedError
 from tidegate.runtime.graph import Graph
+from tidegate.runtime.load import load
 from tidegate.runtime.lower import QUANTIZATION_KEY, lower
-from tidegate.runtime.model import Answer, load
 from tidegate.runtime.program import Elementwise, Last, Linear, Lstm, Program, Reading
 
 FEATURES = 4

@@ -11,7 +11,7 @@ from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
 from tidegate.runtime.graph import Graph
-from tidegate.runtime.model import load
+from tidegate.runtime.load import load
 
 
 def quantized(tmp_path: Path, hidden: int = 8) -> Path:

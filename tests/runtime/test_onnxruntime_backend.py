@@ -16,15 +16,11 @@ from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError
 from tidegate.runtime.graph import Graph
-from tidegate.runtime.model import Stream, load
-from tidegate.runtime.onnxruntime_backend import (
-    OnnxruntimeModel,
-    OnnxruntimeStream,
-    fold_weights,
-    refuse_unfinite,
-)
+from tidegate.runtime.load import load
+from tidegate.runtime.onnxruntime_backend import OnnxruntimeModel, OnnxruntimeStream, fold_weights, refuse_unfinite
 from tidegate.runtime.onnxruntime_session import open_session
 from tidegate.runtime.planfile import MAGIC
+from tidegate.runtime.streams import Stream
 
 pytest.importorskip("onnxruntime")
 

@@ -11,7 +11,7 @@ import pytest
 from programs import contract_of, gru, lstm, matrix, rnn, write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ChunkError, PlanError
-from tidegate.runtime.model import compile_model, load
+from tidegate.runtime.load import compile_model, load
 from tidegate.runtime.native import NativeModel
 from tidegate.runtime.operators import (
     OPERATORS,

@@ -14,8 +14,8 @@ from tidegate.runtime.arrays import Floats
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 from tidegate.runtime.errors import ChunkError, PlanError, UnsupportedError
 from tidegate.runtime.graph import Graph
+from tidegate.runtime.load import compile_graph
 from tidegate.runtime.lower import lower
-from tidegate.runtime.model import compile_graph
 from tidegate.runtime.native import NativeModel
 from tidegate.runtime.onnxruntime_backend import OnnxruntimeModel
 from tidegate.runtime.operators import Linear, LstmProjected, Slot, is_hidden

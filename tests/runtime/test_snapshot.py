@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from programs import as_pushed, contract_of, embedding, frames_for, gru, lstm, programs, rnn, write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime import _kernels
+from tidegate.runtime.arrays import Answer
 from tidegate.runtime.errors import BackendError, ChunkError, SnapshotError
-from tidegate.runtime.model import Answer, Model, load
+from tidegate.runtime.load import load
 from tidegate.runtime.native import NativeModel, NativeStream
 from tidegate.runtime.operators import Elementwise
 from tidegate.runtime.plan import compile_program
 from tidegate.runtime.program import Program, Reading
+from tidegate.runtime.streams import Model
 
 VARIANTS = _kernels.variants()
 FRAMES = np.random.default_rng(1).normal(0, 1, (40, 6)).astype(np.float32)

@@ -1,24 +1,13 @@
-"""Models and streams: what a user holds. `load` opens a file with the backend asked for."""
+"""Streams, groups and models: what a user holds, on every backend."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
-from .arrays import Array
-from .errors import BackendError, ModelError
-from .files import MAX_FILE_BYTES, read_bytes, write_atomic
-from .planfile import MAGIC, is_plan
+from .arrays import Answer, Array
 
 if TYPE_CHECKING:
-    from .contract import Contract
-    from .graph import Graph
+    from .contract import Contract  # read when it is first asked for: its import takes 6 ms of a start
 
-Backend = Literal["native", "onnxruntime"]
-Form = Literal["plan", "c"]
-Answer = Array | dict[str, Array]
 FINISHED = "the stream was finished; reset() starts a new one"
 
 
@@ -188,107 +177,3 @@ class Model(Protocol):
             RowError: `rows` is below 1.
             UnsupportedError: The model looks ahead: its rows would answer at different times.
         """
-
-
-def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str | None = None) -> Model:
-    """Load a streaming ONNX file, quantized or float, or a compiled plan.
-
-    Args:
-        path: The file.
-        backend: `native` (tidegate's engine) or `onnxruntime`.
-        isa: Forces an instruction-set variant of the engine, e.g. `scalar`; default: the environment's
-            TIDEGATE_ISA, else the best that the processor has.
-
-    Raises:
-        ModelError: The file is not a model, or holds what the backend does not have.
-        BackendError: The backend or the instruction set is not there.
-        FileNotFoundError: There is no such file.
-    """
-    if backend == "native":
-        from .native import NativeModel
-
-        with naming(path):
-            return NativeModel(plan_of(path), isa)
-    if backend == "onnxruntime":
-        if is_plan(path):
-            raise ModelError(f"{path}: a compiled plan runs on backend='native' alone; load the ONNX file instead")
-        from .onnxruntime_backend import OnnxruntimeModel
-
-        with naming(path):
-            return OnnxruntimeModel(_read_graph(path))
-    raise BackendError(f"backend {backend!r} is unknown; wanted 'native' or 'onnxruntime'")
-
-
-@contextmanager
-def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Let an error about a model name the file that it came from."""
-    try:
-        yield
-    except ModelError as error:
-        named = str(error).startswith(os.fspath(path))
-        raise error if named else type(error)(f"{os.fspath(path)}: {error}") from None
-
-
-def compile_graph(graph: "Graph") -> bytes:
-    """Return the plan of a streaming graph.
-
-    Raises:
-        ModelError: The graph has no valid contract, or holds what the engine does not have.
-    """
-    from .lower import lower
-    from .plan import compile_program
-
-    return compile_program(lower(graph), graph.contract)
-
-
-def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str], form: Form = "plan") -> int:
-    """Compile a streaming ONNX file to a plan and return the plan's size in bytes.
-
-    Args:
-        source: The ONNX file.
-        target: The file to write.
-        form: `plan`, the plan itself; `c`, C source that holds it as a `const` array named after the file.
-
-    Raises:
-        ModelError: The file is not a model, or holds what the engine does not have; no file is written.
-    """
-    with naming(source):
-        plan = compile_graph(_read_graph(source))
-    if form == "c":
-        from pathlib import Path
-
-        from .plan import c_source
-
-        write_atomic(target, c_source(plan, Path(target).stem).encode())
-    else:
-        write_atomic(target, plan)
-    return len(plan)
-
-
-def state_arrays(contract: "Contract") -> dict[str, Array]:
-    """Return the initial state of one stream by the contract's input names."""
-    return {state.input: np.zeros(state.concrete_shape(), np.float32) for state in contract.states}
-
-
-def plan_of(path: str | os.PathLike[str]) -> bytes:
-    """Return the plan in a file, or that of the graph in it.
-
-    Raises:
-        ModelError: The file is not a model, or holds what the engine does not have.
-        FileNotFoundError: There is no such file.
-    """
-    data = read_bytes(path, MAX_FILE_BYTES)
-    return data if data.startswith(MAGIC) else compile_graph(_graph_of(data, path))
-
-
-def _read_graph(path: str | os.PathLike[str]) -> "Graph":
-    return _graph_of(read_bytes(path, MAX_FILE_BYTES), path)
-
-
-def _graph_of(data: bytes, path: str | os.PathLike[str]) -> "Graph":
-    """Return the graph in a file's bytes; a plan needs no onnx, so it is imported here."""
-    from .graph import Graph
-
-    graph = Graph.parse(data, path)
-    graph.require_flat()
-    return graph
