@@ -6,8 +6,8 @@ torch and onnxruntime are imported when an export runs, not with this package.
 from .exporter import ExportReport, export_model
 from .factory import example_from_shape, load_module
 from .lifter import LiftReport, lift
-from .proof import Check
-from .verification import Verification, verify
+from .proof.proof import Check
+from .verifier import Verification, verify
 
 __all__ = [
     "Check",

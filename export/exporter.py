@@ -18,28 +18,28 @@ from ..runtime.errors import ContractError, ExportError, TidegateError, Unsuppor
 from ..runtime.files import write_atomic
 from ..runtime.graph import Graph
 from ..runtime.stages import looking_ahead
-from .arguments import Unit, fill_arguments, fill_lengths, refuse_read, started_by, unpack_sequences
-from .axes import Axes, Dims, find_axes, output_ports, set_dims, settled_values, sized_model, trace_dims
-from .blocks import asked_blocks, used_blocks
-from .branches import open_branches
-from .convolutions import Causal, ahead_of, causal_convolutions, lift_tails
-from .directions import split_directions
-from .editing import forget_origin, remove_dead, rename, value_names
-from .folding import fold_constants
-from .lifting import lift_states, same_values
-from .loops import roll_loops
-from .markers import forget_markers
-from .naming import name_weights
+from .graph.axes import Axes, Dims, find_axes, output_ports, set_dims, settled_values, sized_model, trace_dims
+from .graph.constants import fold_constants
+from .graph.editing import forget_origin, remove_dead, rename, value_names
+from .graph.markers import forget_markers
+from .graph.names import name_weights
+from .graph.recurrent_nodes import checked_nodes
 from .optional import need
-from .projection import write_projections
-from .proof import Check, Proof, Runner
-from .recurrent import checked_nodes
-from .whole import WholeSequenceError, reads_other_frames, refuse_lost_frames, whole_refused
+from .proof.proof import Check, Proof, Runner
+from .proof.whole_sequence import WholeSequenceError, reads_other_frames, refuse_lost_frames, whole_refused
+from .rewrites.arguments import Unit, fill_arguments, fill_lengths, refuse_read, started_by, unpack_sequences
+from .rewrites.branches import open_branches
+from .rewrites.directions import split_directions
+from .rewrites.loops import roll_loops
+from .rewrites.projections import write_projections
+from .states.block_grid import asked_blocks, used_blocks
+from .states.convolution_tails import Causal, ahead_of, causal_convolutions, lift_tails
+from .states.recurrent_states import lift_states, same_values
 
 if TYPE_CHECKING:
     import torch
 
-    from .tracing import Subject
+    from .pytorch.module import Subject
 
 Array = npt.NDArray[Any]
 Original = Callable[[Array], dict[str, Array]]
@@ -163,7 +163,7 @@ def writable(path: str | os.PathLike[str]) -> Path:
 
 def _subject(model: object, example: object) -> "Subject":
     need("torch")
-    from .tracing import Subject  # torch is an extra, and takes 2 s to import
+    from .pytorch.module import Subject  # torch is an extra, and takes 2 s to import
 
     return Subject(model, example)
 

@@ -18,21 +18,21 @@ from ..runtime.graph import Graph
 from ..runtime.load import naming
 from ..runtime.nodes import attributes, label
 from ..runtime.stages import looking_ahead
-from .axes import set_dims, shape_of, signal_input, text
-from .convolutions import ahead_of, causal_convolutions, lift_tails
-from .editing import remove_dead, rename
 from .exporter import ExportReport, check_model, drop_repeats, writable
-from .holding import as_shape
-from .layout import Layout, find_layout
-from .lifting import Held, lift_states, unplug
-from .naming import name_weights
-from .opening import Frame, Opened, open_file
-from .proof import Check, Proof, Runner, relative_error
-from .recurrent import checked_nodes
-from .rows import keep_context, run_along_rows
-from .signals import noise
-from .vendor import Vendor
-from .whole import whole_refused
+from .foreign.frames_as_batch import keep_context, run_along_rows
+from .foreign.input_roles import as_shape
+from .foreign.layout import Layout, find_layout
+from .foreign.opening import Frame, Opened, open_file
+from .foreign.original import Vendor
+from .graph.axes import set_dims, shape_of, signal_input, text
+from .graph.editing import remove_dead, rename
+from .graph.names import name_weights
+from .graph.recurrent_nodes import checked_nodes
+from .proof.proof import Check, Proof, Runner, relative_error
+from .proof.signals import noise
+from .proof.whole_sequence import whole_refused
+from .states.convolution_tails import ahead_of, causal_convolutions, lift_tails
+from .states.recurrent_states import Held, lift_states, unplug
 
 FRAMES, STREAMS = 20, 2  # of the proof's data, where the file leaves them open
 ACTIVATION_ERROR = 0.1  # 8-bit activations with one scale a run, as onnxruntime has them; seen: 0.013

@@ -10,7 +10,7 @@ from tidegate.commands._output import busy, print_json, proof_table, show
 if TYPE_CHECKING:
     from tidegate.commands._output import Parts
     from tidegate.export import Verification
-    from tidegate.export.verification import Chunks
+    from tidegate.export.verifier import Chunks
 
 EXAMPLE = (
     "tidegate verify kws.onnx --against model:recognizer --weights kws.pt\n"

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.export import ExportReport, export_model
-from tidegate.export.axes import shape_of
+from tidegate.export.graph.axes import shape_of
 from tidegate.quant import quantize
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import BackendError, ContractError, ExportError, ModelError, UnsupportedError

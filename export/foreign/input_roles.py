@@ -1,0 +1,199 @@
+"""The states that a file of others has as inputs and outputs already: told by name, held against its graph."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+
+from ...runtime.arrays import Array
+from ...runtime.contract import State
+from ...runtime.errors import ContractError, UnsupportedError
+from ...runtime.nodes import label
+from ..graph.axes import Dims, shape_of, text
+from ..states.recurrent_states import Held
+from ..states.routes import Source, arrivals, number_inputs, sources
+from .state_names import check_pairs, listed, pair_by_name
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What each input of a file is for.
+
+    Attributes:
+        signal: The name of its signal.
+        held: Its states.
+    """
+
+    signal: str
+    held: tuple[Held, ...]
+
+
+def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None) -> str:
+    """Return the input that is most likely the signal, by names alone: the first that no output feeds.
+
+    Raises:
+        ContractError: The caller's pairs are not of this file, or every input is a state by its name.
+    """
+    inputs, outputs = ([item.name for item in items] for items in (model.graph.input, model.graph.output))
+    if given is not None:
+        check_pairs(given, inputs, outputs)
+    pairs = _named_pairs(model) if given is None else given
+    left = [name for name in inputs if name not in pairs]
+    if not left:
+        raise ContractError(
+            f"every input ({listed(inputs)}) may be a state by its name, wanted one signal; say which are states: "
+            f"--state {next(iter(pairs.items()))[0]}={next(iter(pairs.values()))}"
+            if inputs
+            else "the file has no input, wanted one signal"
+        )
+    return left[0]
+
+
+def hold_states(model: onnx.ModelProto, given: Mapping[str, str] | None) -> Roles:
+    """Return the signal and the states of a file.
+
+    Args:
+        model: A graph without branches, whose recurrent nodes have names of their own.
+        given: The outputs that feed state inputs, if the caller says so.
+
+    Raises:
+        ContractError: A state is ambiguous, has no output to feed it, or the wrong one; or there is not one signal.
+        UnsupportedError: A state does not start a recurrent layer.
+    """
+    numbers = number_inputs(model)
+    found = sources(model, numbers)
+    ends = _Ends(numbers, arrivals(model, found))
+    started: dict[str, list[Source]] = {}
+    for source in found:
+        started.setdefault(source.name, []).append(source)
+    pairs = _named_pairs(model) if given is None else given
+    held = []
+    for name, units in started.items():
+        what = f"state input {name!r}, which starts {label(units[0].node)},"
+        output = (
+            ends.check(name, pairs[name], what) if name in pairs else ends.find(name, what, named=given is not None)
+        )
+        held.append(_held(model, State(name, output, "state", ()), units, numbers[name]))
+    return Roles(_signal(model, started, pairs), tuple(held))
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """The way of states through a graph, as `plumbing` follows it.
+
+    Attributes:
+        numbers: The numbers of each input's values.
+        arrivals: Of each output that holds final states alone, the numbers of what they started from.
+    """
+
+    numbers: Mapping[str, Array]
+    arrivals: Mapping[str, Array]
+
+    def feeding(self, name: str) -> list[str]:
+        """Return the outputs that hold the successor of an input, value by value."""
+        return [output for output, values in self.arrivals.items() if np.array_equal(values, self.numbers[name])]
+
+    def check(self, name: str, output: str, what: str) -> str:
+        """Return the output that is named for an input, having seen that it feeds it."""
+        fed = self.feeding(name)
+        if output in fed:
+            return output
+        way = f"it is {listed(fed)} that does: --state {name}={fed[0]}" if fed else "no output does; export it again"
+        raise ContractError(
+            f"{what} is paired with output {output!r}, which holds {self.seen(output)}, not its successor; {way}"
+        )
+
+    def find(self, name: str, what: str, *, named: bool) -> str:
+        """Return the only output that feeds an input."""
+        fed = self.feeding(name)
+        way = f"--state {name}={fed[0] if fed else 'OUTPUT'}"
+        if named:
+            raise ContractError(f"{what} is not among the states given; add it: {way}")
+        if len(fed) == 1:
+            return fed[0]
+        if fed:
+            raise ContractError(f"{what} may be fed by any of the outputs {listed(fed)}; say which: {way}")
+        others = ", ".join(f"{output!r} ({self.seen(output)})" for output in self.arrivals) or "none"
+        raise ContractError(
+            f"{what} is fed by no output, wanted one that gives its final state back; outputs that hold final states: "
+            f"{others}; export the model with its final states as outputs"
+        )
+
+    def seen(self, output: str) -> str:
+        """Return what an output holds, in words."""
+        values = self.arrivals.get(output)
+        if values is None:
+            return "no final state alone"
+        whole = set(values.ravel().tolist())
+        for name, own in self.numbers.items():
+            if set(own.ravel().astype(int).tolist()) == whole:
+                how = "" if np.array_equal(own, values) else f" as {list(values.shape)} for {list(own.shape)}"
+                return f"the final state of {name!r}" + (
+                    how if own.shape != values.shape else " in another order" if how else ""
+                )
+        return "only a part of a state"
+
+
+def _named_pairs(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the pairs that names tell, of inputs and outputs of one type and fitting shapes."""
+    inputs, outputs = ({item.name: item for item in items} for items in (model.graph.input, model.graph.output))
+    pairs = pair_by_name(list(inputs), list(outputs))
+    return {name: output for name, output in pairs.items() if _alike(inputs[name], outputs[output])}
+
+
+def _alike(first: onnx.ValueInfoProto, second: onnx.ValueInfoProto) -> bool:
+    kinds = {item.type.tensor_type.elem_type for item in (first, second)}
+    a, b = shape_of(first), shape_of(second)
+    fits = not b or len(a) == len(b)
+    sizes = zip(a, b, strict=False)
+    return len(kinds) == 1 and fits and all(x == y for x, y in sizes if isinstance(x, int) and isinstance(y, int))
+
+
+def _held(model: onnx.ModelProto, pair: State, units: Sequence[Source], numbers: Array) -> Held:
+    """Return a state with the units of its rows; tangled where its rows are not those of layers."""
+    dims = next(shape_of(item) for item in model.graph.input if item.name == pair.input)
+    own = {source.numbers: source for source in units}
+    rows = [tuple(map(int, row)) for row in numbers.reshape(len(numbers), -1)] if numbers.ndim == 3 else []
+    in_order = [own[row] for row in rows if row in own]
+    kinds = {source.slot.kind for source in units}
+    kind = kinds.pop() if len(kinds) == 1 else "state"
+    if rows and len(in_order) == len(rows) == len(units) and numbers.shape[1] == 1:
+        state = replace(pair, kind=kind, shape=(len(rows), "batch", numbers.shape[2]))
+        return Held(state, tuple((source.node.name, source.slot) for source in in_order), dims)
+    state = replace(pair, kind=kind, shape=_tangled_shape(pair.input, dims))
+    return Held(state, tuple((source.node.name, source.slot) for source in units), dims, tangled=True)
+
+
+def _tangled_shape(name: str, dims: Dims) -> tuple[int | str, ...]:
+    shape = as_shape(dims)
+    if shape.count("batch") > 1:
+        raise ContractError(
+            f"state input {name!r} has shape {text(dims)}, wanted at most one free size, that of streams"
+        )
+    return shape
+
+
+def as_shape(dims: Dims) -> tuple[int | str, ...]:
+    """Return the shape of a state as a contract has it: what a file leaves open counts streams."""
+    return tuple(size if isinstance(size, int) else "batch" for size in dims)
+
+
+def _signal(model: onnx.ModelProto, started: Mapping[str, object], pairs: Mapping[str, str]) -> str:
+    """Return the one input that is left for the signal."""
+    left = [item.name for item in model.graph.input if item.name not in started]
+    signals = [name for name in left if name not in pairs]
+    if len(signals) == len(left) == 1:
+        return signals[0]
+    if not left:
+        raise ContractError("every input starts a recurrent layer, wanted one signal beside them")
+    if len(signals) > 1 or not signals:
+        raise ContractError(
+            f"the inputs {listed(left)} start no recurrent layer, wanted one signal; set those that stay the same for "
+            f"a stream (--set {left[-1]}=VALUE)"
+        )
+    state = next(name for name in left if name in pairs)
+    raise UnsupportedError(
+        f"state input {state!r} (fed by {pairs[state]!r}) starts no LSTM, GRU or RNN, wanted states of those alone; "
+        f"if it stays the same for a stream, set it: --set {state}=VALUE"
+    )

@@ -1,0 +1,123 @@
+"""Opening an ONNX file of others: its options settled, its branches taken, its inputs told apart."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx
+
+from ...runtime.arrays import Array
+from ...runtime.errors import ContractError
+from ..graph.axes import Dims, set_dims, settled_values, shape_of, text
+from ..graph.constants import fold_constants, fold_neutral
+from ..graph.editing import drop_identities, remove_dead
+from ..graph.recurrent_nodes import name_nodes
+from ..rewrites.branches import bind_inputs, open_branches
+from .dequantized import replace_integers
+from .input_roles import Roles, hold_states, likely_signal
+from .opsets import modernize
+from .squeezes import name_dropped_axes
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the caller says of a frame: its new values, and those of the frame before that stand in front."""
+
+    new: int | None
+    context: int
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file whose options are settled.
+
+    Attributes:
+        original: The file as it came, its integer operators replaced.
+        quantized: The file as it came, where it had any; else None.
+        declared: The shape of its signal as it came; sizes that it holds alone, whatever it says, are numbers.
+        feeds: The inputs that became constants.
+        model: The graph, without branches.
+        roles: What its inputs are for.
+        context: As in `Frame`.
+        done: What was changed, a sentence each.
+    """
+
+    original: bytes
+    quantized: bytes | None
+    declared: Dims
+    feeds: dict[str, Array]
+    model: onnx.ModelProto
+    roles: Roles
+    context: int
+    done: tuple[str, ...]
+
+
+def open_file(
+    model: onnx.ModelProto, values: Mapping[str, float], states: Mapping[str, str] | None, frame: Frame
+) -> Opened:
+    """Settle what a file leaves to its caller: options, constant inputs, the size of a frame, what each input is for.
+
+    Args:
+        model: The file; changed.
+        values: Inputs that stay the same for a whole stream.
+        states: Which output feeds which state input; None: names and the graph decide.
+        frame: What the caller says of a frame.
+
+    Raises:
+        ContractError: A state or the frame is ambiguous.
+        ModelError: A value is none of the file's inputs, or a condition does not settle.
+    """
+    came = model.SerializeToString()
+    replaced = replace_integers(model)
+    original = model.SerializeToString()
+    model = modernize(model)
+    _forget_weights_among_inputs(model)
+    declared = {item.name: shape_of(item) for item in model.graph.input}
+    feeds = bind_inputs(model, values)
+    first = likely_signal(model, states)
+    _fix_frame(model, first, frame)
+    opened = open_branches(model, lambda part, names: settled_values(part, first, (0,), names))
+    fold_constants(model)
+    fold_neutral(model)
+    frozen = name_dropped_axes(model, first)
+    drop_identities(model)
+    remove_dead(model)
+    name_nodes(model)
+    roles = hold_states(model, states)
+    _fix_frame(model, roles.signal, frame)
+    done = [f"Input {name} is constant: {value:g}." for name, value in values.items()]
+    done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
+    done += [f"Weights of {len(replaced)} integer operators stand behind DequantizeLinear."] if replaced else []
+    done += [f"Its Reshapes held {size} places of axis {axis} alone, any number now." for axis, size in frozen.items()]
+    shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
+    return Opened(original, came if replaced else None, shape, feeds, model, roles, frame.context, tuple(done))
+
+
+def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
+    """Let weights be constants that a caller cannot replace: files of the first years list them as inputs too."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    kept = [item for item in model.graph.input if item.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+
+
+def _fix_frame(model: onnx.ModelProto, name: str, frame: Frame) -> None:
+    """Write the size of a frame into the signal's last axis, where the caller says it."""
+    item = next(item for item in model.graph.input if item.name == name)
+    dims = shape_of(item)
+    known = dims[-1] if dims and isinstance(dims[-1], int) else None
+    if item.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        return
+    wanted = None if frame.new is None else frame.new + frame.context
+    if wanted is not None and known not in (None, wanted):
+        raise ContractError(
+            f"input {name!r} takes {known} values a frame, wanted {wanted} by frame {frame.new} and context "
+            f"{frame.context}; the file says it: leave the frame out"
+        )
+    if wanted is not None:
+        set_dims(item, (*dims[:-1], wanted))
+    elif known is None and not any(isinstance(size, int) and size > 1 for size in dims):
+        raise ContractError(
+            f"input {name!r} has shape {text(dims)}, wanted to know how many new values a frame has: --frame N; where "
+            "its caller repeats values of the frame before in front, --context M too (Silero VAD at 16 kHz: --frame "
+            "512 --context 64; at 8 kHz: --frame 256 --context 32)"
+        )

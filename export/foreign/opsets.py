@@ -1,0 +1,29 @@
+"""Files of older operator sets, brought to one that lifting knows."""
+
+import onnx
+from onnx import version_converter
+
+from ...runtime.errors import UnsupportedError
+from ...runtime.graph import Graph
+from ..states.recurrent_states import MIN_OPSET
+
+MODERN = 17
+
+
+def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model of an operator set that can be lifted: itself, or converted by onnx.
+
+    Raises:
+        UnsupportedError: onnx cannot convert it.
+    """
+    version = Graph(model).opset()
+    if version >= MIN_OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, MODERN)
+    except Exception as error:  # onnx raises several classes, none of its own
+        reason = str(error).partition("\n")[0][:200]
+        raise UnsupportedError(
+            f"operator set {version}, wanted at least {MIN_OPSET}, and onnx.version_converter refuses it ({reason}); "
+            "export the model again with a newer operator set"
+        ) from error

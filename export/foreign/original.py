@@ -1,0 +1,77 @@
+"""A file of others as its author runs it, in onnxruntime: what a lifted file is held against."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...runtime.arrays import Array
+from ...runtime.contract import Contract
+from ..proof.proof import Runner
+from ..proof.signals import cut, time_axis
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """A file of others and what its author knows of running it.
+
+    Attributes:
+        runner: The file; its contract pairs the states that it has as inputs and outputs.
+        feeds: Values of the inputs that stay the same.
+        frames: How many frames it takes in a run; None: any number.
+        streams: How many streams it takes in a run; None: any number.
+        context: Samples of the frame before that it wants in front of each.
+    """
+
+    runner: Runner
+    feeds: Mapping[str, Array]
+    frames: int | None = None
+    streams: int | None = None
+    context: int = 0
+
+    @property
+    def contract(self) -> Contract:
+        """Its ports and the pairs of its states."""
+        return self.runner.contract
+
+    def takes_any_length(self) -> bool:
+        """Return whether it can answer a signal of any length, in one run or frame by frame."""
+        return self.frames is None or (self.frames == 1 and bool(self.contract.states))
+
+    def answers(self, x: Array) -> dict[str, Array]:
+        """Return its answers to a whole signal, of the frames that are new.
+
+        Frames that it cannot take in one run go in several, its states fed back; streams that it cannot take in one
+        run go one by one.
+        """
+        batch = self.contract.inputs[0].batch_axis
+        if batch is None or self.streams is None or x.shape[batch] == self.streams:
+            return self._stream(x)
+        parts = [self._stream(cut(x, batch, i, i + 1)) for i in range(x.shape[batch])]
+        axes = {port.name: port.batch_axis for port in self.contract.outputs}
+        return {name: np.concatenate([part[name] for part in parts], axis) for name, axis in axes.items()}
+
+    def _stream(self, x: Array) -> dict[str, Array]:
+        """Answer a signal that has as many streams as the file takes."""
+        states: dict[str, Array] = {}
+        answers: list[dict[str, Array]] = []
+        for frames in self._runs(x):
+            answers.append(self.runner.run(frames, {**self.feeds, **states}))
+            states = self.runner.carried(answers[-1])
+        joined = dict(answers[-1])
+        for port in self.contract.outputs:
+            if port.time_axis is not None:
+                joined[port.name] = np.concatenate([answer[port.name] for answer in answers], port.time_axis)
+        return joined
+
+    def _runs(self, x: Array) -> Iterator[Array]:
+        """Yield what goes into each run."""
+        axis = time_axis(self.contract.inputs[0])
+        length, step = x.shape[axis], self.frames or x.shape[axis]
+        before = np.zeros((1, self.context), x.dtype)
+        for start in range(0, length, step):
+            frames = cut(x, axis, start, start + step)
+            if self.context:
+                frames = np.concatenate([before, frames], -1)
+                before = frames[:, -self.context :]
+            yield frames

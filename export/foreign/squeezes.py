@@ -1,0 +1,76 @@
+"""Reshapes that only drop axes of size 1: torch's dynamo exporter writes them with sizes of the example.
+
+Behind an LSTM it turns [time, directions, batch, hidden] to [time, batch, directions, hidden] and reshapes that to
+three axes: by sizes that it computes from the graph, or, with time first, by the example's number of frames, although
+the file says that any number may come.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ...runtime.graph import Graph
+from ..graph.axes import Dims, shape_of, sized_model
+from ..graph.editing import unused, value_names
+from ..graph.recurrent_nodes import operand
+
+_OPEN = (1009, 1021, 1033, 1049, 1061, 1069, 1087, 1091)  # primes: no product of fixed sizes is one of them
+
+
+def name_dropped_axes(model: onnx.ModelProto, source: str) -> dict[int, int]:
+    """Write Reshapes that drop axes of size 1, and do nothing else, as Squeeze, in place.
+
+    Args:
+        model: An ONNX model.
+        source: Its signal input.
+
+    Returns:
+        The sizes of the example that stood in them, by the axis of the signal that they are for.
+    """
+    item = next(item for item in model.graph.input if item.name == source)
+    open_axes = [i for i, size in enumerate(shape_of(item)) if not isinstance(size, int)]
+    sizes = dict(zip(open_axes, _OPEN, strict=False))
+    shapes = sized_model(model, source, sizes or {-1: _OPEN[-1]})[1]
+    graph, taken, frozen = Graph(model), value_names(model), dict[int, int]()
+    for node in [node for node in model.graph.node if node.op_type == "Reshape"]:
+        before, after = shapes.get(node.input[0], (None,)), shapes.get(node.output[0], (None,))
+        axes = _dropped(before, after)
+        if not axes:
+            axes, found = _frozen(before, graph.constant(operand(node, 1)))
+            frozen |= {axis: found[size] for axis, size in sizes.items() if size in found}
+        if axes:
+            name = unused(f"{node.output[0]}/axes", taken)
+            taken.add(name)
+            model.graph.initializer.append(numpy_helper.from_array(np.array(axes, np.int64), name))
+            node.CopyFrom(helper.make_node("Squeeze", [node.input[0], name], [node.output[0]], node.name))
+    return frozen
+
+
+def _dropped(before: Dims, after: Dims) -> list[int]:
+    """Return the axes of size 1 without which one shape is the other; none where it is not so."""
+    axes, rest = [], list(after)
+    for axis, size in enumerate(before):
+        if rest and rest[0] == size and (size != 1 or len(before) - axis == len(rest)):
+            rest.pop(0)
+        elif size == 1:
+            axes.append(axis)
+        else:
+            return []
+    return axes if None not in before and not rest else []
+
+
+def _frozen(before: Dims, target: Sequence[int] | np.ndarray | None) -> tuple[list[int], dict[int, int]]:
+    """Return what a Reshape drops whose target has sizes of the example, and these by the open size in their place.
+
+    [time, batch, 1, hidden] to [9, -1, hidden] is one: only at 9 frames has it a meaning, that of leaving out the 1.
+    """
+    axes = [axis for axis, size in enumerate(before) if size == 1]
+    rest = [size for size in before if size != 1]
+    if target is None or not axes or len(rest) != len(target) or list(target).count(-1) > 1:
+        return [], {}
+    pairs = [(size, int(wanted)) for size, wanted in zip(rest, target, strict=True) if wanted not in (-1, size)]
+    if any(size not in _OPEN or wanted < 1 for size, wanted in pairs):
+        return [], {}
+    return axes, {size: wanted for size, wanted in pairs if isinstance(size, int)}

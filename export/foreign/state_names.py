@@ -1,0 +1,87 @@
+"""Which output of a file feeds which of its inputs: by name, or as the caller says; never by position.
+
+What the names say is held against the graph by `plumbing`, as far as recurrent layers carry the states.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ...runtime.errors import ContractError
+
+# What stands before and behind the common part of the names of an input and its output, in any case.
+_RULES: tuple[tuple[str, str, str, str], ...] = (
+    ("", "_in", "", "_out"),  # h_in, h_out
+    ("in_", "", "out_", ""),
+    ("", "_input", "", "_output"),
+    ("input_", "", "output_", ""),  # input_states_1, output_states_1 (NeMo)
+    ("past_", "", "present_", ""),  # past_h, present_h
+    ("past_key_values", "", "present", ""),
+    ("", "_prev", "", "_next"),  # h_prev, h_next
+    ("prev_", "", "next_", ""),
+    ("", "_old", "", "_new"),
+    ("old_", "", "new_", ""),
+    ("initial_", "", "final_", ""),
+    ("", "0", "", "n"),  # h0, hn
+    ("", "_0", "", "_n"),
+    ("", "", "", "n"),  # h, hn; state, stateN (Silero VAD)
+    ("", "", "", "_n"),
+    ("", "", "", "_out"),
+    ("", "", "", "_new"),
+    ("", "", "", "_next"),  # cache_last_channel, cache_last_channel_next (NeMo)
+    ("", "", "new_", ""),  # cached_len_0, new_cached_len_0 (sherpa-onnx)
+    ("", "", "next_", ""),  # h0, next_h0 (sherpa-onnx)
+)
+
+
+def pair_by_name(inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str]:
+    """Return the outputs that feed inputs, by the input's name, as far as their names say so.
+
+    Raises:
+        ContractError: An input fits several outputs or an output several inputs.
+    """
+    found = {name: fits for name in inputs if (fits := _fitting(name, outputs))}
+    for name, fits in found.items():
+        if len(fits) > 1:
+            raise ContractError(
+                f"state input {name!r} may be fed by any of the outputs {listed(fits)}; say which: "
+                f"--state {name}={fits[0]}"
+            )
+    pairs = {name: fits[0] for name, fits in found.items()}
+    for output in sorted(set(pairs.values())):
+        sources = [name for name, fed in pairs.items() if fed == output]
+        if len(sources) > 1:
+            raise ContractError(
+                f"output {output!r} may feed any of the inputs {listed(sources)}; say which: "
+                f"--state {sources[0]}={output}"
+            )
+    return pairs
+
+
+def check_pairs(pairs: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Refuse pairs of the caller that the file does not have.
+
+    Raises:
+        ContractError: A name is not one of the file, or an output is named twice.
+    """
+    for names, known, what in ((pairs, inputs, "input"), (pairs.values(), outputs, "output")):
+        for name in names:
+            if name not in known:
+                raise ContractError(f"states: there is no {what} {name!r}; the file has {listed(known)}")
+    twice = [name for name in pairs.values() if list(pairs.values()).count(name) > 1]
+    if twice:
+        raise ContractError(f"states: output {twice[0]!r} feeds several inputs, wanted one output for each")
+
+
+def _fitting(name: str, outputs: Sequence[str]) -> list[str]:
+    """Return the outputs whose name fits that of an input by any rule."""
+    lower = name.lower()
+    wanted = set()
+    for before, behind, new_before, new_behind in _RULES:
+        stem = lower[len(before) : len(lower) - len(behind)]
+        if stem and lower.startswith(before) and lower.endswith(behind):
+            wanted.add(f"{new_before}{stem}{new_behind}")
+    return [output for output in outputs if output.lower() in wanted]
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as messages list them."""
+    return ", ".join(map(repr, names)) or "none"

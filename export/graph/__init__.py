@@ -1,0 +1,1 @@
+"""The ground floor: looking at an ONNX graph and editing it."""

@@ -1,0 +1,239 @@
+"""Axes of an ONNX graph: which one counts frames, which one streams, told from what its recurrent layer reads.
+
+The shapes are inferred twice, with different sizes for the free axes of the input, and compared: a size
+that follows one free axis both times is that axis. Inference with names instead of sizes would be shorter,
+but gives up at every convolution and at most reshapes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from ...runtime.arrays import Array
+from ...runtime.contract import Port
+from ...runtime.errors import ContractError
+from ...runtime.graph import Graph
+from ...runtime.nodes import attributes, label
+from .constants import fold_constants
+from .recurrent_nodes import recurrent_nodes, signal_of
+
+Dims = tuple[int | str | None, ...]
+"""A shape: sizes, names of axes that a size follows, None where neither is known."""
+
+# Primes, so that no product or sum of small constants equals one of them in both rounds.
+_SIZES = ((1009, 1021, 1033, 1049, 1061), (1013, 1031, 1039, 1051, 1063))
+
+# What sizes are computed with; none of them makes much of little.
+_OF_SIZES = frozenset(
+    (
+        *("Add", "Cast", "Concat", "Div", "Equal", "Gather", "Mul"),
+        *("Not", "Reshape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of the signal input.
+
+    Attributes:
+        time: The axis that counts frames.
+        batch: The axis that counts streams; None when the model takes one sequence without a batch.
+    """
+
+    time: int
+    batch: int | None
+
+    def named(self, dims: Dims) -> Dims:
+        """Return a shape with `time` and `batch` for the input's axes."""
+        names = {_follows(self.time): "time"}
+        if self.batch is not None:
+            names[_follows(self.batch)] = "batch"
+        return tuple(names.get(d) if isinstance(d, str) else d for d in dims)
+
+
+def signal_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    """Return the graph's only input that is not a weight.
+
+    Raises:
+        ContractError: There is none or more than one.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    found: list[onnx.ValueInfoProto] = [item for item in model.graph.input if item.name not in weights]
+    if len(found) != 1:
+        names = ", ".join(item.name for item in found) or "none"
+        raise ContractError(f"the graph has {len(found)} inputs ({names}), wanted one signal")
+    return found[0]
+
+
+def trace_dims(model: onnx.ModelProto, free: Sequence[int]) -> dict[str, Dims]:
+    """Return the shape of every value whose rank is known, with `axis<i>` for sizes that follow axis i of the input.
+
+    Args:
+        model: An ONNX model with one signal input.
+        free: The axes of the input whose sizes may vary.
+    """
+    source = signal_input(model).name
+    first, second = (sized_model(model, source, dict(zip(free, sizes, strict=False)))[1] for sizes in _SIZES)
+    known = {name: dims for name, dims in first.items() if len(second.get(name, ())) == len(dims)}
+    return {name: _compare(dims, second[name], free) for name, dims in known.items()}
+
+
+def settled_values(model: onnx.ModelProto, source: str, free: Sequence[int], names: Sequence[str]) -> dict[str, Array]:
+    """Return, of some values, those that are computed from sizes and are the same whatever the free ones are.
+
+    Args:
+        model: An ONNX model.
+        source: Its signal input; what other inputs leave open is counted as the first free axis.
+        free: The axes of the signal whose sizes may vary.
+        names: The values.
+    """
+    first, second = (Graph(sized_model(model, source, dict(zip(free, s, strict=False)))[0]) for s in _SIZES)
+    pairs = {name: (first.constant(name), second.constant(name)) for name in names}
+    return {name: a for name, (a, b) in pairs.items() if a is not None and b is not None and np.array_equal(a, b)}
+
+
+def find_axes(model: onnx.ModelProto, dims: dict[str, Dims]) -> Axes:
+    """Tell time from batch by the recurrent node's X, which ONNX wants as [time, batch, features].
+
+    Raises:
+        ContractError: A recurrent node runs along no free axis of the input, or two of them disagree.
+    """
+    graph = Graph(model)
+    found = {label(node): _axes_of(node, dims) for node in recurrent_nodes(graph)}
+    (first, axes), *others = found.items()
+    for name, seen in others:
+        if seen != axes:
+            raise ContractError(
+                f"{name} runs along axis {seen.time} of the input, {first} along axis {axes.time}; "
+                "wanted the same for all: check batch_first of each layer"
+            )
+    return axes
+
+
+def output_ports(model: onnx.ModelProto, dims: dict[str, Dims], axes: Axes) -> tuple[Port, ...]:
+    """Return the ports of the graph outputs.
+
+    Raises:
+        ContractError: A size follows neither axis, or an output lost the batch axis.
+    """
+    return tuple(_port(item.name, axes.named(dims.get(item.name, (None,))), axes) for item in model.graph.output)
+
+
+def set_dims(item: onnx.ValueInfoProto, dims: Dims) -> None:
+    """Write a shape into an input or output: numbers as sizes, strings as names."""
+    shape = item.type.tensor_type.shape
+    del shape.dim[:]
+    for size in dims:
+        dim = shape.dim.add()
+        if isinstance(size, str):
+            dim.dim_param = size
+        elif size is not None:
+            dim.dim_value = size
+
+
+def shape_of(item: onnx.ValueInfoProto) -> Dims:
+    """Return the shape that stands in a value's type."""
+    dims = item.type.tensor_type.shape.dim
+    return tuple(d.dim_param or (d.dim_value if d.HasField("dim_value") else None) for d in dims)
+
+
+def sized_model(model: onnx.ModelProto, source: str, sizes: dict[int, int]) -> tuple[onnx.ModelProto, dict[str, Dims]]:
+    """Return a copy in which the signal's axes have sizes and all that follows from them stands, and all shapes.
+
+    Args:
+        model: An ONNX model.
+        source: Its signal input.
+        sizes: A size for each axis of the signal that has none.
+    """
+    sized = onnx.ModelProto()
+    sized.CopyFrom(model)
+    first = next(iter(sizes.values()), None)
+    for item in sized.graph.input:
+        dims = shape_of(item)
+        if item.name == source:
+            set_dims(item, tuple(sizes.get(i, size) for i, size in enumerate(dims)))
+        else:
+            set_dims(item, tuple(size if isinstance(size, int) else first for size in dims))
+    del sized.graph.value_info[:]
+    for output in sized.graph.output:  # the exporter's own guess would be merged in
+        output.type.tensor_type.ClearField("shape")
+    shapes = _infer(sized)
+    while _settle_sizes(sized, shapes):
+        shapes |= _infer(sized)
+    return sized, shapes
+
+
+def _infer(model: onnx.ModelProto) -> dict[str, Dims]:
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    known = (*inferred.input, *inferred.value_info, *inferred.output)
+    return {item.name: shape_of(item) for item in known if item.type.tensor_type.HasField("shape")}
+
+
+def _settle_sizes(model: onnx.ModelProto, shapes: dict[str, Dims]) -> bool:
+    """Write the sizes that the graph asks for as constants, as far as they are known; return whether there were any.
+
+    Inference follows sizes by itself, but not into the bounds of a Slice (`y[..., : x.size(-1)]`).
+    """
+    asking = [node for node in model.graph.node if node.op_type == "Shape" and _is_known(shapes.get(node.input[0]))]
+    for node in asking:
+        given = attributes(node)
+        sizes = shapes[node.input[0]][given.get("start", 0) : given.get("end")]
+        model.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), node.output[0]))
+        model.graph.node.remove(node)
+    fold_constants(model, _OF_SIZES)
+    return bool(asking)
+
+
+def _is_known(dims: Dims | None) -> bool:
+    return dims is not None and all(isinstance(size, int) for size in dims)
+
+
+def _compare(first: Dims, second: Dims, free: Sequence[int]) -> Dims:
+    followed = {(a, b): _follows(axis) for axis, a, b in zip(free, *_SIZES, strict=False)}
+    pairs = zip(first, second, strict=True)
+    return tuple(a if a == b else followed.get((a, b)) for a, b in pairs)  # type: ignore[arg-type] # any pair
+
+
+def _follows(axis: int) -> str:
+    return f"axis{axis}"
+
+
+def _axes_of(node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
+    read = dims.get(signal_of(node), (None,))
+    time, batch = (_number(size) for size in (*read, None, None)[:2])
+    if time is None:
+        raise ContractError(
+            f"{label(node)} reads {text(read)} as [time, batch, features]: its frames are not those of "
+            "the input, wanted one for each; the forward may fix the length, skip frames or fold time into the batch"
+        )
+    if batch is None and read[1] != 1:
+        raise ContractError(
+            f"{label(node)} reads {text(read)} as [time, batch, features]: its batch is not that of the "
+            "input, wanted one row for each stream; keep the batch axis apart"
+        )
+    return Axes(time, batch)
+
+
+def _number(size: int | str | None) -> int | None:
+    return int(size.removeprefix("axis")) if isinstance(size, str) else None
+
+
+def text(dims: Dims) -> str:
+    """Return a shape as messages show it."""
+    return f"[{', '.join('?' if size is None else str(size) for size in dims)}]"
+
+
+def _port(name: str, dims: Dims, axes: Axes) -> Port:
+    times, batches = dims.count("time"), dims.count("batch")
+    if None in dims or times > 1 or batches != int(axes.batch is not None):
+        wanted = "fixed sizes" + (", time at most once" if axes.batch is None else ", batch once and time at most once")
+        raise ContractError(
+            f"output {name!r} has shape {text(dims)}, wanted {wanted}; "
+            "return a row for each frame or for the last one, and keep the batch apart: squeeze() may drop it"
+        )
+    position = {size: i for i, size in enumerate(dims) if isinstance(size, str)}
+    return Port(name, position.get("time"), position.get("batch"))

@@ -1,0 +1,118 @@
+"""Names: which module a node belongs to, and what PyTorch calls the weights that it reads."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import onnx
+from onnx import numpy_helper
+
+from ...runtime.graph import Graph
+from ...runtime.nodes import attributes
+from ...runtime.projection import PROJECTED, with_weights
+from .editing import rename, unused, value_names
+
+_CELLS = ("LSTM", "GRU", "RNN", PROJECTED)
+_WEIGHTS: dict[str, dict[str, str]] = {
+    **{cell: {"W": "weight_ih_l{}", "R": "weight_hh_l{}", "B": "bias_l{}", "P": "weight_hr_l{}"} for cell in _CELLS},
+    "MatMul": {"B": "weight"},
+    "Gemm": {"B": "weight", "C": "bias"},
+    "Conv": {"W": "weight", "B": "bias"},
+}
+_PROJECTED_OPERANDS = ("X", "W", "R", "P", "B")
+
+
+def module_path(node: onnx.NodeProto) -> str:
+    """Return the dotted module path that torch's exporter wrote into a node's name.
+
+    `/encoder/lstm/LSTM_1` gives `encoder.lstm`. A container repeats its own name in that of its child
+    (`/enc/enc.1/lstm/LSTM` gives `enc.1.lstm`). A module at the root gives the empty string.
+    """
+    parts: list[str] = []
+    for part in node.name.strip("/").split("/")[:-1]:
+        if parts and part.startswith(parts[-1] + "."):
+            parts.pop()
+        parts.append(part)
+    return ".".join(parts)
+
+
+def known_path(node: onnx.NodeProto, modules: Sequence[str]) -> str:
+    """Return a node's module path, completed.
+
+    A module that is called past its parent's forward is named without the parent. One that was scripted has no path
+    at all; where there is one recurrent module alone, it is that one.
+
+    Args:
+        node: The node.
+        modules: Paths of modules, as far as they are known.
+    """
+    path = module_path(node)
+    if not path and len(modules) == 1:
+        return modules[0]
+    longer = [module for module in modules if module.endswith("." + path)]
+    return longer[0] if path and path not in modules and len(longer) == 1 else path
+
+
+def is_reverse(node: onnx.NodeProto) -> bool:
+    """Return whether a recurrent node runs backward."""
+    return attributes(node).get("direction") == "reverse"
+
+
+def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
+    """Give the weights that torch only numbers (`onnx::LSTM_193`), or computes, the names that they have in PyTorch.
+
+    The recurrent weights of the second layer of `lstm` become `lstm.weight_ih_l1` and `lstm.weight_hh_l1`; the file
+    holds both biases in one tensor, `lstm.bias_l1`. What PyTorch has no name for gets that of its node and operand:
+    `MatMul_3.B`. Weights with several readers keep their number.
+
+    Args:
+        model: The model; its initializers are renamed in place.
+        modules: Paths of the recurrent modules, as far as they are known.
+    """
+    _keep_as_initializers(model)
+    nodes = [with_weights(node) or node for node in model.graph.node if node.domain in ("", "ai.onnx")]
+    readers = Counter(name for node in nodes for name in node.input)
+    taken = value_names(model)
+    numbered = {t.name for t in model.graph.initializer if t.name.startswith(("onnx::", "/")) and readers[t.name] == 1}
+    layers: Counter[tuple[str, str, bool]] = Counter()
+    for node in nodes:
+        path = known_path(node, modules)
+        kind = path, node.op_type, is_reverse(node)
+        layer = layers[kind]
+        layers[kind] += 1
+        for name, operand in zip(node.input, _operands(node, Graph(model).opset()), strict=False):
+            if name in numbered:
+                new = unused(_pytorch_name(node, path, operand, layer), taken)
+                taken.add(new)
+                rename(model, name, new)
+
+
+def _keep_as_initializers(model: onnx.ModelProto) -> None:
+    """Make weights initializers that TorchScript keeps as Constant nodes, in place."""
+    graph, read = (
+        Graph(model),
+        {name for node in model.graph.node if node.op_type in _CELLS for name in node.input[1:4]},
+    )
+    makers = [node for node in model.graph.node if node.op_type == "Constant" and node.output[0] in read]
+    for node in makers:
+        values = graph.constant(node.output[0])
+        if values is not None:
+            model.graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+            model.graph.node.remove(node)
+
+
+def _operands(node: onnx.NodeProto, version: int) -> Iterator[str]:
+    """Yield what the ONNX standard calls the inputs of a node."""
+    if node.op_type == PROJECTED:
+        return iter(_PROJECTED_OPERANDS)
+    return (operand.name for operand in onnx.defs.get_schema(node.op_type, version, node.domain).inputs)
+
+
+def _pytorch_name(node: onnx.NodeProto, path: str, operand: str, layer: int) -> str:
+    name = _WEIGHTS.get(node.op_type, {}).get(operand)
+    if name is not None and node.name.endswith("Cell"):
+        name = name.removesuffix("_l{}")  # nn.LSTMCell has no layers
+    if name is not None and is_reverse(node):
+        name += "_reverse"
+    if name is not None and (path or node.op_type in _CELLS):
+        return ".".join(part for part in (path, name.format(layer)) if part)
+    return ".".join(part for part in (path, node.name.rpartition("/")[2], operand) if part)

@@ -1,0 +1,250 @@
+"""Recurrent nodes of an ONNX graph: what they carry, which options are refused, where their state starts."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+from onnx import numpy_helper
+
+from ...runtime.errors import ModelError, UnsupportedError
+from ...runtime.gate import MAX_NODES
+from ...runtime.graph import Graph
+from ...runtime.nodes import attributes, label
+from ...runtime.projection import with_weights
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A state that a recurrent node carries.
+
+    Attributes:
+        kind: `h` or `c`, as in the contract.
+        input: Position of the initial value among the node's inputs.
+        output: Position of the final value among its outputs.
+    """
+
+    kind: str
+    input: int
+    output: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the ONNX standard says of one recurrent operator.
+
+    Attributes:
+        slots: The states it carries.
+        activations: The activation functions that it may have, those by default first.
+        signal: Position of its frames among the node's inputs.
+    """
+
+    slots: tuple[Slot, ...]
+    activations: tuple[tuple[str, ...], ...]
+    signal: int = 0
+
+
+_H = Slot("h", 5, 1)
+CELLS = {
+    "LSTM": Cell((_H, Slot("c", 6, 2)), (("Sigmoid", "Tanh", "Tanh"),)),
+    "GRU": Cell((_H,), (("Sigmoid", "Tanh"),)),
+    "RNN": Cell((_H,), (("Tanh",), ("Relu",))),
+    "Scan": Cell((Slot("h", 0, 0), Slot("c", 1, 1)), ((),), signal=2),  # an LSTM with projection
+}
+REFUSED_CELLS = ("Scan", "Loop", "DynamicQuantizeLSTM")
+
+_MODULES = "nn.LSTM, nn.GRU or nn.RNN"
+SEQUENCE_LENS, _PEEPHOLES = 4, 7  # positions among the inputs; only an LSTM has the last
+
+# Operators whose output holds nothing but values of their first input.
+MOVES = frozenset(
+    (
+        *("Cast", "CastLike", "Expand", "Flatten", "Gather", "Identity", "Reshape"),
+        *("Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
+    )
+)
+
+_OPTIONS: tuple[tuple[str, object, str], ...] = (
+    ("layout", 0, "write the model with the time axis first (layout 0)"),
+    ("input_forget", 0, "train it with separate input and forget gates"),
+    ("clip", 0.0, "train it without clipping of the cell"),
+)
+
+
+def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
+    """Return the recurrent nodes in file order.
+
+    Raises:
+        UnsupportedError: A recurrent operator stands in the graph that cannot be exported.
+        ModelError: There is none.
+    """
+    for node in graph.nodes:
+        if node.op_type in REFUSED_CELLS and with_weights(node) is None:
+            raise UnsupportedError(f"{label(node)}: wanted one of LSTM, GRU, RNN; use {_MODULES}")
+    found = [node for node in graph.nodes if node.op_type in CELLS]
+    if not found:
+        raise ModelError(
+            f"no recurrent layer found, wanted at least one {_MODULES}, or a cell of them in a loop{_unrolled(graph)}"
+        )
+    return found
+
+
+def _unrolled(graph: Graph) -> str:
+    """Say where a layer may be that was written out step by step: torch's dynamo exporter does so with nn.RNN."""
+    steps = sum(node.op_type in ("Tanh", "Relu", "Sigmoid") for node in graph.nodes)
+    if graph.model.producer_name != "pytorch" or steps < 2:
+        return ""
+    return (
+        f"; {steps} nodes of Tanh, Relu or Sigmoid may be one that was unrolled: export the module itself "
+        "(`tidegate export`), or with torch.onnx.export(..., dynamo=False)"
+    )
+
+
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give recurrent nodes without a name, or with that of another, one of their own, in place."""
+    taken: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type in CELLS:
+            name = node.name or node.op_type
+            node.name = next(n for n in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if n not in taken)
+            taken.add(node.name)
+
+
+def checked_nodes(graph: Graph, held: Collection[tuple[str, str]] = ()) -> list[onnx.NodeProto]:
+    """Return the recurrent nodes in file order, having refused those whose stream would differ from the model.
+
+    Args:
+        graph: The graph.
+        held: States, by the node's name and their kind, that start from inputs of the file; all others must from zeros.
+
+    Raises:
+        UnsupportedError: One has another layout or activation, clips, reads sequence lengths
+            or peepholes, or does not start from zeros; or is of a kind that cannot be exported.
+        ModelError: There is none.
+    """
+    nodes = recurrent_nodes(graph)
+    for node in nodes:
+        _check_options(node)
+        for slot in CELLS[node.op_type].slots:
+            if (node.name, slot.kind) not in held:
+                _check_initial(graph, node, slot)
+    return nodes
+
+
+def _check_options(node: onnx.NodeProto) -> None:
+    values = attributes(node)
+    for name, wanted, way_out in _OPTIONS:
+        seen = values.get(name, wanted)
+        if seen != wanted:
+            raise UnsupportedError(f"{label(node)}: {name} = {seen!r}, wanted {wanted!r}; {way_out}")
+    _check_activations(node, values)
+    for position, name, way_out in (
+        (
+            SEQUENCE_LENS,
+            "sequence_lens",
+            "pack whole sequences, x.size(1) frames of each: a stream has no padding",
+        ),
+        (_PEEPHOLES, "P (peepholes)", "use nn.LSTM, which has none"),
+    ):
+        if operand(node, position):
+            raise UnsupportedError(f"{label(node)}: {name} = {operand(node, position)!r}, wanted none; {way_out}")
+
+
+def operand(node: onnx.NodeProto, position: int) -> str:
+    """Return the name at a position of a node's inputs; empty when there is none."""
+    return node.input[position] if position < len(node.input) else ""
+
+
+def signal_of(node: onnx.NodeProto) -> str:
+    """Return the name of the frames that a recurrent node reads."""
+    return operand(node, CELLS[node.op_type].signal)
+
+
+def state_sizes(graph: Graph, node: onnx.NodeProto) -> tuple[int, ...]:
+    """Return the length of each state of a recurrent node.
+
+    Raises:
+        UnsupportedError: It does not follow from constants.
+    """
+    scan = with_weights(node)
+    if scan is None:
+        return (_hidden_size(graph, node),) * len(CELLS[node.op_type].slots)
+    projection = graph.constant(scan.input[3])
+    if projection is None:
+        raise UnsupportedError(f"{label(node)}: its projection {scan.input[3]!r} is not constant, wanted a constant")
+    hidden, projected = projection.shape
+    return projected, hidden
+
+
+def _hidden_size(graph: Graph, node: onnx.NodeProto) -> int:
+    """Return the length of the hidden state of an LSTM, GRU or RNN.
+
+    Raises:
+        UnsupportedError: Neither the attribute nor a constant R tells it.
+    """
+    size = attributes(node).get("hidden_size")
+    if size is not None:
+        return int(size)
+    weights = graph.constant(operand(node, 2))
+    if weights is None:
+        raise UnsupportedError(f"{label(node)}: no hidden_size and no constant R, wanted one of them")
+    return int(weights.shape[-1])
+
+
+def _check_activations(node: onnx.NodeProto, values: dict[str, Any]) -> None:
+    known = CELLS[node.op_type].activations
+    seen = tuple(v.decode() for v in values.get("activations", ())) or known[0]
+    both = values.get("direction") == "bidirectional"
+    if seen not in known and not (both and seen[: len(seen) // 2] * 2 == seen and seen[: len(seen) // 2] in known):
+        wanted = " or ".join(", ".join(names) for names in known)
+        raise UnsupportedError(
+            f"{label(node)}: activations = {', '.join(seen)}, wanted {wanted}; use those of nn.{node.op_type}"
+        )
+
+
+def _check_initial(graph: Graph, node: onnx.NodeProto, slot: Slot) -> None:
+    odd = nonzero_source(graph, operand(node, slot.input))
+    if odd is not None:
+        raise UnsupportedError(
+            f"{label(node)}: initial_{slot.kind} comes from {odd}, wanted zeros; "
+            "call the module without an initial state, a stream starts from zeros"
+        )
+
+
+def nonzero_source(graph: Graph, name: str) -> str | None:
+    """Trace a value to its sources and return the first that is not constant zero, or None.
+
+    Args:
+        graph: Where it stands.
+        name: The value; the empty string is an absent input, which ONNX reads as zeros.
+    """
+    waiting, seen = [name], {""}
+    while waiting and len(seen) <= MAX_NODES:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        odd, sources = _look(graph, name)
+        if odd is not None:
+            return odd
+        waiting.extend(sources)
+    return None
+
+
+def _look(graph: Graph, name: str) -> tuple[str | None, list[str]]:
+    """Return what is not zero about a value, or else the values that it is made of."""
+    constant = graph.constant(name)
+    if constant is not None:
+        return (f"the constant {name!r}" if constant.any() else None), []
+    node = graph.producer(name)
+    if node is None:
+        return f"the graph input {name!r}", []
+    if node.op_type == "ConstantOfShape":
+        filled = attributes(node).get("value")
+        odd = filled is not None and numpy_helper.to_array(filled).any()
+        return (label(node) if odd else None), []
+    if node.op_type in MOVES:
+        return None, [node.input[0]]
+    if node.op_type == "Concat":
+        return None, list(node.input)
+    return label(node), []

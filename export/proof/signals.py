@@ -1,0 +1,92 @@
+"""Signals for a proof: fresh data like an example, and ways to cut it into chunks."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ...runtime.contract import Port
+from ...runtime.errors import ExportError
+from ...runtime.graph import Graph
+
+Array = npt.NDArray[Any]
+
+SEED = 20  # of the data and the random chunkings: a proof is the same at every run
+CUT_SHARES = (0.1, 0.3, 0.5, 0.7)  # share of the frames after which a random chunking cuts
+
+
+class FreshData:
+    """Random signals of any length and batch, in the range and scale of an example.
+
+    Attributes:
+        length: Frames of the example.
+        batch: Streams of the example, or None.
+    """
+
+    def __init__(self, example: Array, port: Port) -> None:
+        self._example, self._port = example, port
+        self._random = np.random.default_rng(SEED)
+        self.length = example.shape[time_axis(port)]
+        self.batch = None if port.batch_axis is None else example.shape[port.batch_axis]
+
+    def __call__(self, length: int, batch: int | None) -> Array:
+        """Return a new signal of `length` frames and `batch` streams."""
+        shape = list(self._example.shape)
+        shape[time_axis(self._port)] = length
+        if self._port.batch_axis is not None and batch is not None:
+            shape[self._port.batch_axis] = batch
+        if self._example.dtype.kind == "i":
+            ids: Array = self._random.choice(np.unique(self._example), shape)
+            return ids
+        return self._noise(shape)
+
+    def _noise(self, shape: Sequence[int]) -> Array:
+        """Return noise with each feature's mean and deviation, within the example's range."""
+        axes = tuple(a for a in (self._port.time_axis, self._port.batch_axis) if a is not None)
+        mean = self._example.mean(axes, keepdims=True)
+        deviation = self._example.std(axes, keepdims=True)
+        deviation = np.where(deviation > 0, deviation, self._example.std() or 1.0)
+        noise = mean + deviation * self._random.standard_normal(shape)
+        low, high = self._example.min(), self._example.max()
+        ranged: Array = np.clip(noise, low, high) if low < high else noise
+        return ranged.astype(np.float32)
+
+
+def noise(model: onnx.ModelProto, port: Port, frames: int, streams: int) -> Array:
+    """Return a signal for a model: noise of variance 1, or ids that all its tables have."""
+    item = next(item for item in model.graph.input if item.name == port.name)
+    sizes = {port.time_axis: frames, port.batch_axis: streams}
+    shape = [sizes.get(axis, dim.dim_value) for axis, dim in enumerate(item.type.tensor_type.shape.dim)]
+    random, kind = np.random.default_rng(SEED), item.type.tensor_type.elem_type
+    if kind == onnx.TensorProto.FLOAT:
+        return random.standard_normal(shape).astype(np.float32)
+    return random.integers(0, _ids(Graph(model)), shape).astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+
+def _ids(graph: Graph) -> int:
+    """Return how many ids every table of a graph has."""
+    tables = [graph.constant(node.input[0]) for node in graph.nodes if node.op_type == "Gather"]
+    return min((len(table) for table in tables if table is not None and table.ndim == 2), default=2)
+
+
+def time_axis(port: Port) -> int:
+    """Return the time axis of a signal input, which always has one."""
+    if port.time_axis is None:
+        raise ExportError(f"input {port.name!r} has no time axis, wanted one")
+    return port.time_axis
+
+
+def cut(x: Array, axis: int, start: int, end: int) -> Array:
+    """Return the frames from `start` up to `end`."""
+    return np.ascontiguousarray(np.take(x, range(start, end), axis))
+
+
+def chunkings(length: int) -> Iterator[list[int]]:
+    """Yield ways to cut a signal: frame by frame, then at random places."""
+    yield [1] * length
+    random = np.random.default_rng(SEED)
+    for share in CUT_SHARES:
+        cuts = [i for i in range(1, length) if random.random() < share]
+        yield np.diff([0, *cuts, length]).tolist()

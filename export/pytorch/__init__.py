@@ -1,0 +1,1 @@
+"""All that imports torch: a module as an export needs it."""

@@ -1,0 +1,112 @@
+"""What a forward takes beside its signal: states that it hands in and out, and lengths of sequences to pack."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...runtime.arrays import Array
+from ...runtime.errors import ExportError
+
+
+def split_example(example: object) -> tuple[object, tuple[Any, ...]]:
+    """Return the signal of an example and what stands behind it, as torch.onnx.export takes both: `(x, (h, c))`."""
+    if isinstance(example, tuple) and example and isinstance(example[0], Tensor | np.ndarray):
+        return example[0], tuple(map(_as_tensors, example[1:]))
+    return example, ()
+
+
+class OtherInputs:
+    """Arguments of a forward behind its signal: floats are states, integers are lengths, None is left to the forward.
+
+    Args:
+        parameters: Names of the forward's parameters.
+        values: Tensors, None, or tuples of them, as the forward takes them.
+
+    Attributes:
+        names: Names of the tensors, in the order in which torch flattens them.
+    """
+
+    def __init__(self, parameters: Sequence[str], values: tuple[Any, ...]) -> None:
+        named = zip(parameters, values, strict=False)
+        self._values = values
+        self._tensors = {name: tensor for parameter, value in named for name, tensor in _leaves(parameter, value)}
+        self.names = list(self._tensors)
+
+    @property
+    def states(self) -> list[str]:
+        """Names of the states."""
+        return [name for name, tensor in self._tensors.items() if tensor.is_floating_point()]
+
+    def arguments(self, sizes: "Sizes | None" = None, states: Mapping[str, Array] | None = None) -> tuple[Any, ...]:
+        """Return the arguments.
+
+        Args:
+            sizes: Those of the signal; None for those of the example.
+            states: States by name; zeros where they are not given. Lengths are always those of whole sequences.
+        """
+        found = iter(self.tensors(sizes, states).values())
+        return tuple(_mapped(value, lambda _: next(found)) for value in self._values)
+
+    def tensors(self, sizes: "Sizes | None" = None, states: Mapping[str, Array] | None = None) -> dict[str, Tensor]:
+        """Return the tensors among the arguments by name."""
+        return {name: self._tensor(name, sizes, states or {}) for name in self.names}
+
+    def _tensor(self, name: str, sizes: "Sizes | None", states: Mapping[str, Array]) -> Tensor:
+        tensor = self._tensors[name]
+        if name in states:
+            return torch.from_numpy(states[name].copy())
+        if name not in self.states:
+            return (
+                tensor.max().expand(tensor.shape) if sizes is None else torch.full((sizes.streams or 1,), sizes.frames)
+            )
+        return _zeros(tensor, sizes)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a signal: its frames, its streams (None: it has no such axis) and those of the example."""
+
+    frames: int
+    streams: int | None = None
+    example_streams: int | None = None
+
+
+def _as_tensors(value: object) -> Any:  # noqa: ANN401  tensors, nested as they were
+    if value is None:
+        return None
+    if isinstance(value, tuple | list) and not all(isinstance(item, int | float) for item in value):
+        return tuple(map(_as_tensors, value))
+    tensor = torch.as_tensor(value).detach().cpu()
+    return tensor.float() if tensor.is_floating_point() else tensor.long()
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401  tensors, nested
+    if isinstance(value, Tensor):
+        yield name, value
+    elif value is not None:
+        for i, item in enumerate(value):
+            yield from _leaves(f"{name}_{i}", item)
+
+
+def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401  tensors, nested
+    if value is None or isinstance(value, Tensor):
+        return None if value is None else change(value)
+    return tuple(_mapped(item, change) for item in value)
+
+
+def _zeros(state: Tensor, sizes: Sizes | None) -> Tensor:
+    """Return zeros for a state of the example: [layers, streams, hidden] or, of a cell, [streams, hidden]."""
+    if sizes is None or sizes.streams is None:
+        return torch.zeros_like(state)
+    usual, shape = (1 if state.dim() > 2 else 0), list(state.shape)
+    axes = [axis for axis in (usual, *range(state.dim())) if shape[axis] == sizes.example_streams]
+    if not axes:
+        raise ExportError(
+            f"a state of the example has shape {shape}, wanted an axis of {sizes.example_streams} streams"
+        )
+    shape[axes[0]] = sizes.streams
+    return torch.zeros(shape)

@@ -1,0 +1,384 @@
+"""A PyTorch module as an export needs it: in eval mode, answering NumPy arrays, traced to ONNX.
+
+The only module of this folder that imports torch at its top. What a user sees of the module (training
+flags, hooks, parameters) and of the process (random state, warning filters) is as before afterwards.
+"""
+
+import inspect
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import nn
+from torch.jit._trace import TracerWarning
+
+from ...runtime.errors import ExportError, TidegateError, UnsupportedError
+from ..graph.axes import Axes
+from .cell_markers import marking_cells
+from .culprit import place_of, sees_later_frames
+from .inputs import OtherInputs, Sizes, split_example
+from .packing import without_packing
+from .projection_markers import marking_projections
+from .scripted import in_shell, strip_shell
+
+Array = npt.NDArray[Any]
+
+OPSET = 20
+"""The newest operator set that the TorchScript exporter has rules for; GELU is one node since then."""
+
+
+LOOP_FRAMES = 4  # of a trace of cells in a loop: a first step, a last one and some between
+
+
+class Subject:
+    """A module under export, with its example.
+
+    Attributes:
+        module: The module itself; use it inside `evaluating()`.
+        example: The example on the CPU.
+        exporter: What translates it.
+        remarks: What torch remarked on the module's own lines while tracing, e.g. that a size became a
+            constant.
+        others: What the forward takes beside its signal.
+        axes: The axes of the signal, once they are known; until then all sizes are those of the example.
+    """
+
+    def __init__(self, module: object, example: object) -> None:
+        if not isinstance(module, nn.Module):
+            raise ExportError(f"got {type(module).__name__}, wanted a torch.nn.Module")
+        _check_parameters(module)
+        self.module = module
+        signal, others = split_example(example)
+        self._tensor = _as_tensor(signal)
+        self.example: Array = self._tensor.numpy()
+        self.exporter = f"torch {torch.__version__}, TorchScript tracing, opset {OPSET}"
+        self.remarks: list[str] = []
+        self.input_name, *parameters = _parameters(module, 1 + len(others))
+        self.others = OtherInputs(parameters, others or (None,) * len(parameters))
+        self.axes: Axes | None = None
+        self._output_names: list[str] = []
+
+    @property
+    def recurrent_paths(self) -> list[str]:
+        """Paths of the recurrent modules."""
+        return [name for name, child in self.module.named_modules() if _is_recurrent(child)]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Hold the module in eval mode; each submodule gets its own training flag back.
+
+        Layers that are tuned for quantization are meanwhile the float layers that they are exported as.
+        """
+        flags = {child: child.training for child in self.module.modules()}
+        tuned: dict[Any, Any] = {child: type(child) for child in flags if hasattr(child, "exported_as")}
+        # no_grad and not inference_mode: a module that keeps a tensor of its forward could not be trained on.
+        try:
+            self.module.eval()
+            for child in tuned:
+                child.__class__ = child.exported_as
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                yield
+        finally:
+            for child, flag in flags.items():
+                child.training = flag
+            for child, kind in tuned.items():
+                child.__class__ = kind
+
+    def answers(self, x: Array, states: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """Return the module's outputs by name.
+
+        Args:
+            x: A signal like the example, of any length and batch.
+            states: States that it takes as arguments, by the names in `others`; zeros where they are not given.
+
+        Raises:
+            ExportError: The forward fails, or returns something else than tensors.
+        """
+        device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        try:
+            arguments = self.others.arguments(self._sizes(x), states)
+            returned = self.module(torch.from_numpy(x.copy()).to(device), *_on(device, arguments))
+        except Exception as error:
+            left = "" if self.others.names else self._left_out()
+            raise ExportError(f"the module's own forward fails: {_first_line(error)}{left}") from error
+        return {name: tensor.cpu().numpy() for name, tensor in _name_outputs(returned).items()}
+
+    def _sizes(self, x: Array) -> Sizes | None:
+        if self.axes is None:
+            return None
+        frames, batch = x.shape[self.axes.time], self.axes.batch
+        return Sizes(frames) if batch is None else Sizes(frames, x.shape[batch], self.example.shape[batch])
+
+    def _left_out(self) -> str:
+        """Say which arguments were None, for want of an example."""
+        count = len(self.others.arguments())
+        names = ", ".join(_parameters(self.module, 1 + count)[1:])
+        return f"; {names} was None: give it in the example, (x, (h, c)) or (x, lengths)" if count else ""
+
+    def try_example(self) -> None:
+        """Run the example once to learn the outputs and see that every recurrent module is called once.
+
+        Raises:
+            ExportError: The forward fails, or its answer is not finite.
+            UnsupportedError: A recurrent module is called more than once.
+        """
+        with _counting(self.module) as calls:
+            answers = self.answers(self.example)
+        for path, count in calls.items():
+            if count > 1:
+                raise UnsupportedError(
+                    f"module {path!r} is called {count} times in one forward, wanted once: each call would need "
+                    "a state of its own; use one module a call, their weights may be copies"
+                )
+        for name, answer in answers.items():
+            if name == self.input_name:
+                raise ExportError(f"output {name!r} has the name of the input; return it under another")
+            if not np.isfinite(answer).all():
+                raise ExportError(f"output {name!r} of the example is not finite; check example and weights")
+        self._output_names = list(answers)
+
+    def trace(self, free: Sequence[int]) -> onnx.ModelProto:
+        """Return the module as ONNX.
+
+        Args:
+            free: Axes of the input whose size a caller may choose.
+
+        Raises:
+            ExportError: torch cannot trace or translate it.
+        """
+        buffer = io.BytesIO()
+        with _listening() as heard, _quiet_translator(), _in_parts():
+            try:
+                self._export(buffer, free)
+            except TidegateError:
+                raise
+            except Exception as error:
+                seen = f"{type(self.module).__name__}: {_first_line(error)}{self._place(free, error)}"
+                raise ExportError(f"torch cannot export {seen}{self._hint(free)}") from error
+        self.remarks = list(dict.fromkeys(filter(None, map(_own_line, heard))))
+        model = onnx.load_from_string(buffer.getvalue())
+        strip_shell(model)
+        return model
+
+    def _export(self, buffer: io.BytesIO, free: Sequence[int]) -> None:
+        # dynamo=False: measured on torch 2.13, 0.03-0.2 s a model against 10 s, and the newer exporter fixed
+        # the time axis at the example's length when batch_first=False.
+        module, arguments = self.module, self._arguments(free)
+        scripted = isinstance(module, torch.jit.ScriptModule)
+        if scripted and len(_signature(module)) > 1 and not self.others.names:
+            module, arguments = in_shell(module, arguments[0]), arguments[:1]
+        torch.onnx.export(
+            module,
+            arguments,
+            buffer,  # type: ignore[arg-type] # typed as a path, but any file object is written
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[self.input_name, *self.others.names],
+            output_names=self._output_names,
+            dynamic_axes={self.input_name: {axis: f"axis{axis}" for axis in free}},
+        )
+
+    def _arguments(self, free: Sequence[int]) -> tuple[Any, ...]:
+        """Return what is traced."""
+        device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        return (self._shown(free).to(device), *_on(device, self.others.arguments()))
+
+    def _place(self, free: Sequence[int], error: Exception) -> str:
+        """Return where torch's exporter stopped."""
+        place = place_of(self.module, self._arguments(free), error)
+        later = "" if place else self.sees_later_frames(1 if self._batch_first() else 0)
+        return place or (later and f"; {later} answers by later frames, which no stream has yet")
+
+    def _batch_first(self) -> bool:
+        layers = [child for child in self.module.modules() if isinstance(child, nn.RNNBase)]
+        return self.example.ndim > 1 and any(layer.batch_first for layer in layers)
+
+    def sees_later_frames(self, time: int) -> str:
+        """Return the submodule by which answers depend on later frames, as messages name it; or nothing."""
+        with suppress(Exception):  # whatever a module does: the error that led here says what there is
+            return sees_later_frames(self.module, lambda x: self.answers(x.numpy()), self._tensor, time) or ""
+        return ""
+
+    def _hint(self, free: Sequence[int]) -> str:
+        """Return what may be the cause of a failure of torch's."""
+        if self._shown(free).shape != self._tensor.shape:
+            return f" on the first {LOOP_FRAMES} frames; let a loop over time run over x.size(1)"
+        if isinstance(self.module, torch.jit.ScriptModule) and self.others.names:
+            return f"; leave {', '.join(self.others.names)} out of the example where the scripted forward does without"
+        return ""
+
+    def _shown(self, free: Sequence[int]) -> torch.Tensor:
+        """Return the example that is traced: its first frames, where a loop over all would be unrolled."""
+        shown = self._tensor
+        loops = not self.others.names and any(isinstance(child, nn.RNNCellBase) for child in self.module.modules())
+        for axis in free if loops else ():
+            shown = shown.narrow(axis, 0, min(shown.size(axis), LOOP_FRAMES))
+        return shown
+
+
+def _is_recurrent(module: nn.Module) -> bool:
+    """Return whether a module is recurrent; one that was scripted says by its name what it was."""
+    scripted = getattr(module, "original_name", "") in ("LSTM", "GRU", "RNN")
+    return scripted or isinstance(module, nn.RNNBase | nn.RNNCellBase)
+
+
+def _check_parameters(module: nn.Module) -> None:
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise ExportError(f"{name} is {tensor.dtype}, wanted torch.float32; call module.float() first")
+    for name, child in module.named_modules():
+        if isinstance(child, nn.LSTM) and child.proj_size and child.bidirectional:
+            raise UnsupportedError(
+                f"module {name or 'LSTM'!r}: bidirectional, wanted one direction; a backward direction needs the whole "
+                "sequence; use bidirectional=False"
+            )
+
+
+def _as_tensor(example: object) -> torch.Tensor:
+    """Return one example signal as a float32 or int64 tensor on the CPU, sharing no memory with it."""
+    if isinstance(example, tuple) and len(example) == 1:
+        example = example[0]  # as torch.onnx.export takes it
+    try:
+        example = example if isinstance(example, torch.Tensor) else torch.from_numpy(np.array(example))
+    except (TypeError, ValueError):
+        seen = type(example).__name__
+        raise ExportError(f"the example is {seen}, wanted a tensor or an array of numbers") from None
+    if example.is_complex():
+        raise ExportError(f"the example is {example.dtype}, wanted real numbers; give both parts as features")
+    tensor = example.detach().to("cpu", torch.float32 if example.is_floating_point() else torch.int64, copy=True)
+    if not tensor.numel() or not tensor.dim():
+        raise ExportError(f"the example has shape {list(tensor.shape)}, wanted at least one frame")
+    if not torch.isfinite(tensor).all():
+        raise ExportError("the example holds NaN or infinite values; take one from the real data")
+    return tensor
+
+
+def _parameters(module: nn.Module, given: int) -> list[str]:
+    """Return the names of the forward's parameters that an example gives and of those that it must have."""
+    named = _signature(module)
+    needed = sum(named.values())
+    if given > len(named) > 0:
+        taken = ", ".join(named)
+        raise ExportError(f"the example has {given} parts, the forward takes {len(named)}: {taken}; give one for each")
+    return list(named)[: max(given, needed)] or ["input"]
+
+
+def _signature(module: nn.Module) -> dict[str, bool]:
+    """Return the forward's parameters, and of each whether it must be given."""
+    schema = getattr(module.forward, "schema", None)  # of a ScriptModule, which has no Python signature
+    if schema is not None:
+        return {a.name: not a.has_default_value() for a in schema.arguments[1:]}
+    parameters = inspect.signature(module.forward).parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return {p.name: p.default is p.empty for p in positional}
+
+
+def _on(device: torch.device, arguments: object) -> Any:  # noqa: ANN401  tensors, nested
+    """Return tensors on a device, nested as they were."""
+    if isinstance(arguments, tuple):
+        return tuple(_on(device, item) for item in arguments)
+    return arguments.to(device) if isinstance(arguments, torch.Tensor) else arguments
+
+
+def _name_outputs(returned: object) -> dict[str, torch.Tensor]:
+    """Flatten what a forward returned; a dict names its tensors, anything else numbers them."""
+    if isinstance(returned, Mapping) and all(isinstance(v, torch.Tensor) for v in returned.values()):
+        return {str(key): tensor for key, tensor in returned.items()}
+    return {f"output_{i}": tensor for i, tensor in enumerate(_flatten(returned))}
+
+
+def _flatten(value: object) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _flatten(item)
+    elif value is not None:  # the tracer leaves None out
+        raise ExportError(f"the forward returns {type(value).__name__}, wanted tensors, tuples or a dict of tensors")
+
+
+@contextmanager
+def _counting(module: nn.Module) -> Iterator[dict[str, int]]:
+    """Count the calls of each recurrent module by path."""
+    calls: dict[str, int] = {}
+    handles = []
+
+    def hook(path: str) -> Any:  # noqa: ANN401 - torch's type of a hook is a protocol of many forms
+        def count(*_: object) -> None:
+            calls[path] = calls.get(path, 0) + 1
+
+        return count
+
+    try:
+        for path, child in module.named_modules():
+            if isinstance(child, nn.RNNBase):
+                handles.append(child.register_forward_pre_hook(hook(path)))
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _listening() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect warnings instead of showing them.
+
+    torch warns at every use of this exporter that it is deprecated, and that a batch other than 1 fixes the
+    batch, which lifting undoes. Its remarks on the user's own lines go into the message of a failed proof.
+    """
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        yield heard
+
+
+@contextmanager
+def _in_parts() -> Iterator[None]:
+    """Let what torch's exporter has no rule for, or one that fails, trace as something that it has."""
+    with _attention_in_parts(), marking_projections(), marking_cells(), without_packing():
+        yield
+
+
+@contextmanager
+def _attention_in_parts() -> Iterator[None]:
+    """Let nn.MultiheadAttention and nn.TransformerEncoderLayer run their parts: their fast path has no ONNX form."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
+def _quiet_translator() -> Iterator[None]:
+    """Keep torch from printing its graph to standard output when it cannot translate an operator.
+
+    torch 2.13 switches this log on for each export, whatever it was, and leaves it on. There is no public
+    switch; what is replaced here for the time of one export is put back.
+    """
+    log, enabled = torch._C._jit_onnx_log, torch._C._jit_is_onnx_log_enabled()  # noqa: SLF001
+    torch._C._jit_onnx_log = lambda *_: None  # noqa: SLF001
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = log  # noqa: SLF001
+        torch._C._jit_set_onnx_log_enabled(enabled)  # noqa: SLF001
+
+
+def _own_line(warning: warnings.WarningMessage) -> str | None:
+    """Return a tracer's remark on the user's own code, or None for another warning."""
+    inside = Path(torch.__file__).parent in Path(warning.filename).parents
+    if inside or not issubclass(warning.category, TracerWarning):
+        return None
+    return f"{warning.filename}:{warning.lineno}: {str(warning.message).partition('.')[0]}"
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:300]

@@ -1,0 +1,66 @@
+"""Packed sequences under torch's exporter: those of a stream are whole, so nothing is packed and nothing is left out.
+
+torch has rules for them, which fail where only a final state is read and warn on standard error at each use.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import rnn
+
+from ...runtime.errors import UnsupportedError
+
+
+class _Whole:
+    """torch's own functions for packing, over whole sequences: the data of one is `[time, batch, features]`."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever else torch has there
+        return getattr(torch._VF, name)  # noqa: SLF001
+
+    @staticmethod
+    def _pack_padded_sequence(x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
+        frames = x.size(1 if batch_first else 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that their values are read, which is on purpose
+            if any(length != frames for length in lengths.tolist()):
+                raise UnsupportedError(
+                    f"pack_padded_sequence by lengths {lengths.tolist()} of {int(frames)} frames, wanted those of "
+                    "whole sequences: a stream has no padding; pack x.size(1) frames of each"
+                )
+        data = x.transpose(0, 1) if batch_first else x
+        return data, torch.zeros(data.size(0), dtype=torch.int64) + data.size(1)
+
+    @staticmethod
+    def _pad_packed_sequence(data: Tensor, _sizes: Tensor, batch_first: bool, *_: object) -> tuple[Tensor, Tensor]:
+        lengths = torch.zeros(data.size(1), dtype=torch.int64) + data.size(0)
+        return (data.transpose(0, 1) if batch_first else data), lengths
+
+
+@contextmanager
+def without_packing() -> Iterator[None]:
+    """Let packed sequences trace as the whole ones that they are."""
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(rnn, "_VF", _Whole()))
+        for kind in (nn.LSTM, nn.GRU, nn.RNN):
+            stack.enter_context(patch.object(kind, "forward", _reading_packed(kind.forward)))
+        yield
+
+
+def _reading_packed(plain: Any) -> Any:  # noqa: ANN401  the forward of a module
+    """Return a forward that runs over a packed sequence as over any other."""
+
+    def forward(module: Any, x: Any, hx: Any = None) -> Any:  # noqa: ANN401  as torch's own
+        if not isinstance(x, rnn.PackedSequence):
+            return plain(module, x, hx)
+        start = None if hx is None else module.permute_hidden(hx, x.sorted_indices)
+        y, state = plain(module, x.data.transpose(0, 1) if module.batch_first else x.data, start)
+        data = y.transpose(0, 1) if module.batch_first else y
+        packed = rnn.PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
+        return packed, module.permute_hidden(state, x.unsorted_indices)
+
+    return forward

@@ -1,0 +1,192 @@
+"""Arguments of a forward behind its signal, in the graph: states that it hands in, and lengths to pack sequences by.
+
+A stream starts from zeros and every frame of it counts: so both become constants, and the states are lifted anew.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ...runtime.arrays import Array
+from ...runtime.errors import UnsupportedError
+from ...runtime.graph import Graph
+from ...runtime.nodes import attributes, label
+from ..graph.axes import Dims, sized_model
+from ..graph.constants import fold_constants
+from ..graph.recurrent_nodes import CELLS, MOVES, SEQUENCE_LENS, operand, signal_of
+from ..states.routes import ends
+
+_PERMUTING = ("TopK", "ScatterElements")  # what sorting sequences by their lengths becomes, and back
+
+Unit = tuple[str, str]
+"""A recurrent node, by its name, and the kind of one of its states."""
+
+
+def fill_arguments(model: onnx.ModelProto, values: Mapping[str, Array]) -> None:
+    """Make inputs of the graph constants, in place."""
+    kept = [item for item in model.graph.input if item.name not in values]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+
+
+def fill_lengths(model: onnx.ModelProto, values: Mapping[str, Array], source: str, shape: Sequence[int]) -> None:
+    """Make inputs that are lengths follow from the signal: sequences are whole. Others become constants, in place.
+
+    Args:
+        model: A translated model.
+        values: The lengths at the example, by the name of the input.
+        source: Its signal input.
+        shape: The shape of the example.
+    """
+    rest = dict(values)
+    nodes: list[onnx.NodeProto] = []
+    for name, lengths in values.items():
+        time = next((axis for axis in (1, 0) if len(shape) > axis and np.all(lengths == shape[axis])), None)
+        if time is not None and lengths.shape == (shape[1 - time],):
+            rest.pop(name)
+            sizes = {f"{name}/frames": time, f"{name}/streams": 1 - time}
+            nodes += [helper.make_node("Shape", [source], [key], start=i, end=i + 1) for key, i in sizes.items()]
+            nodes.append(helper.make_node("Expand", [*sizes], [name], f"{name}/Expand"))
+    fill_arguments(model, rest)
+    kept = [item for item in model.graph.input if item.name not in values]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    nodes += model.graph.node
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def started_by(model: onnx.ModelProto, inputs: Collection[str]) -> dict[Unit, str]:
+    """Return which of some inputs of the graph each state of a recurrent node starts from."""
+    graph = Graph(model)
+    found: dict[Unit, str] = {}
+    for node in graph.nodes:
+        for slot in CELLS[node.op_type].slots if node.op_type in CELLS else ():
+            given = [name for name in ends(graph, operand(node, slot.input)) if name in inputs]
+            if len(given) == 1:
+                found[node.name, slot.kind] = given[0]
+    return found
+
+
+def refuse_read(model: onnx.ModelProto, names: Iterable[str]) -> None:
+    """Refuse states that are read anywhere else than where a recurrent node starts.
+
+    Raises:
+        UnsupportedError: One is.
+    """
+    graph = Graph(model)
+    for name in names:
+        waiting = [name]
+        while waiting:
+            value = waiting.pop()
+            for reader in graph.consumers(value):
+                if reader.op_type in MOVES or reader.op_type == "Concat":
+                    waiting.extend(reader.output)
+                elif value not in _initials(reader):
+                    raise UnsupportedError(
+                        f"argument {name!r}: {label(reader)} reads it, wanted as the initial state of nn.LSTM, nn.GRU, "
+                        "nn.RNN or a cell of them alone"
+                    )
+
+
+def _initials(node: onnx.NodeProto) -> list[str]:
+    slots = CELLS[node.op_type].slots if node.op_type in CELLS else ()
+    return [operand(node, slot.input) for slot in slots]
+
+
+def unpack_sequences(model: onnx.ModelProto, source: str, shape: Sequence[int], *, lengths: bool = True) -> None:
+    """Let nodes read whole sequences where they read lengths that are those of whole ones, in place.
+
+    With `enforce_sorted=False` they come with a permutation of the batch; the last frame is taken by them. What is
+    taken as whole at the sizes of the example is held against the module at others by the proof.
+
+    Args:
+        model: A translated model.
+        source: Its signal input.
+        shape: The shape of the example.
+        lengths: Whether lengths came in, or were made of sizes.
+    """
+    cells = [node for node in model.graph.node if node.op_type in CELLS and node.op_type != "Scan"]
+    packed = [node for node in cells if operand(node, SEQUENCE_LENS)]
+    picking = [node for node in model.graph.node if node.op_type in ("Gather", "GatherElements")]
+    if not packed and not lengths:
+        return
+    sized, dims = sized_model(model, source, dict(enumerate(shape)))
+    fold_constants(sized)
+    values, graph = Graph(sized), Graph(model)
+    for node in packed:
+        given, frames = values.constant(operand(node, SEQUENCE_LENS)), dims.get(signal_of(node), (None,))[0]
+        if given is not None and np.all(given == frames):
+            node.input[SEQUENCE_LENS] = ""
+    for node in picking:
+        if node.op_type == "Gather" and _keeps_order(graph, values, node, dims):
+            _repeat(node)
+        elif (last := _last_of(graph, values, node, dims)) is not None:
+            _take_last(model, node, *last, kept=node.op_type == "GatherElements")
+            _drop_reshapes(graph, node.output[0], dims)
+
+
+def _repeat(node: onnx.NodeProto) -> None:
+    node.op_type = "Identity"
+    del node.input[1:], node.attribute[:]
+
+
+def _take_last(model: onnx.ModelProto, node: onnx.NodeProto, source: str, axis: int, *, kept: bool) -> None:
+    """Make a node take the last place along an axis, of which one place is kept or none."""
+    answer, place = node.output[0], list(model.graph.node).index(node)
+    last, index = (f"{answer}/last" if kept else answer), f"{answer}/index"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(-1, np.int64), index))
+    node.CopyFrom(helper.make_node("Gather", [source, index], [last], node.name, axis=axis))
+    if kept:
+        axes = f"{answer}/axes"
+        model.graph.initializer.append(numpy_helper.from_array(np.array([axis], np.int64), axes))
+        model.graph.node.insert(place + 1, helper.make_node("Unsqueeze", [last, axes], [answer], f"{answer}/Unsqueeze"))
+
+
+def _drop_reshapes(graph: Graph, name: str, dims: Mapping[str, Dims]) -> None:
+    """Let Reshapes behind a value that leave it as it is repeat it: torch writes them by sizes that it computes."""
+    for reader in graph.consumers(name):
+        if reader.op_type == "Reshape" and dims.get(reader.output[0]) == dims.get(name) is not None:
+            _repeat(reader)
+            _drop_reshapes(graph, reader.output[0], dims)
+
+
+def _last_of(graph: Graph, values: Graph, node: onnx.NodeProto, dims: Mapping[str, Dims]) -> tuple[str, int] | None:
+    """Return source and axis of a Gather that takes what a node does by lengths: the last frame of each stream.
+
+    `out[torch.arange(batch), lengths - 1]` gathers from [batch * frames, features] by numbers of rows, `out.gather(1,
+    ...)` in each feature.
+    """
+    places = values.constant(operand(node, 1))
+    if places is None or places.size == 0:
+        return None
+    if node.op_type == "GatherElements":
+        source, shape = node.input[0], dims.get(node.input[0]) or ()
+        axis = attributes(node).get("axis", 0) % max(len(shape), 1)
+        wanted = tuple(1 if i == axis else size for i, size in enumerate(shape))
+        return (source, axis) if places.shape == wanted and np.all(places + 1 == shape[axis]) else None
+    flat = graph.producer(node.input[0])
+    if flat is None or flat.op_type not in ("Flatten", "Reshape") or attributes(node).get("axis", 0) != 0:
+        return None
+    shape = dims.get(flat.input[0]) or ()
+    first, second = (size if isinstance(size, int) else 0 for size in (*shape, None, None)[:2])
+    if dims.get(flat.output[0]) != (first * second, *shape[2:]):
+        return None
+    rows = np.arange(first * second).reshape(first, second)
+    found = (axis for axis in (1, 0) if rows.size and np.array_equal(places, rows.take(-1, axis)))
+    return next(((flat.input[0], axis) for axis in found), None)
+
+
+def _keeps_order(graph: Graph, values: Graph, node: onnx.NodeProto, dims: Mapping[str, Dims]) -> bool:
+    """Return whether a Gather by a permutation that sorts lengths leaves all at its place."""
+    order, shape = values.constant(node.input[1]), dims.get(node.input[0])
+    axis = attributes(node).get("axis", 0)
+    if order is None or shape is None or order.shape != (shape[axis],) or not np.all(order == np.arange(len(order))):
+        return False
+    maker = graph.producer(node.input[1])
+    while maker is not None and maker.op_type in ("Cast", "Identity"):
+        maker = graph.producer(maker.input[0])
+    return maker is not None and maker.op_type in _PERMUTING

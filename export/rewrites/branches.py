@@ -1,0 +1,137 @@
+"""Branches of a graph that are settled before it streams: inputs that stay constant, and the Ifs that ask for them.
+
+Silero VAD asks for the sample rate at its top, and inside for the rank of values that it made itself. An If is opened
+when its condition follows from constants and from sizes that no chunk changes; any other is refused by name.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from os.path import commonprefix
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ...runtime.arrays import Array
+from ...runtime.errors import ModelError, UnsupportedError
+from ...runtime.graph import Graph
+from ...runtime.nodes import attributes, label
+from ..graph.constants import fold_constants
+from ..graph.editing import drop_identities, remove_dead, rename_all, unused, value_names
+
+MAX_OPENED = 64  # Ifs; Silero VAD has 6
+MAX_VALUES = 65_536  # of an input that becomes a constant
+
+Conditions = Callable[[onnx.ModelProto, Sequence[str]], Mapping[str, Array]]
+"""Of some values of a model, those that are the same whatever the sizes of a chunk are."""
+
+
+def bind_inputs(model: onnx.ModelProto, values: Mapping[str, float]) -> dict[str, Array]:
+    """Turn graph inputs into constants, in place, and return these.
+
+    Args:
+        model: The model.
+        values: The value of each input by its name; it fills an input of any fixed shape.
+
+    Raises:
+        ModelError: There is no input of that name, or its shape is not fixed.
+    """
+    inputs, bound = {item.name: item for item in model.graph.input}, {}
+    for name, value in values.items():
+        if name not in inputs:
+            raise ModelError(f"there is no input {name!r} to set; the file has {', '.join(inputs)}")
+        kind = inputs[name].type.tensor_type
+        shape = [max(dim.dim_value, 1) for dim in kind.shape.dim]
+        if any(dim.dim_param for dim in kind.shape.dim) or np.prod(shape, dtype=object) > MAX_VALUES:
+            raise ModelError(f"input {name!r} has shape {shape}, wanted a few values of fixed shape to set")
+        bound[name] = np.full(shape, value, helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        model.graph.input.remove(inputs[name])
+        model.graph.initializer.append(numpy_helper.from_array(bound[name], name))
+    return bound
+
+
+def open_branches(model: onnx.ModelProto, conditions: Conditions) -> list[str]:
+    """Replace each If by the branch that it takes, in place.
+
+    Args:
+        model: A model that came through the gate, which bounds how deep its graphs go.
+        conditions: What tells the conditions that depend on sizes.
+
+    Returns:
+        The Ifs by name, in the order in which they were opened.
+
+    Raises:
+        UnsupportedError: A condition depends on the signal or a state, or there are more than MAX_OPENED.
+    """
+    opened: list[str] = []
+    while nodes := [node for node in model.graph.node if node.op_type == "If"]:
+        if len(opened) == MAX_OPENED:
+            raise UnsupportedError(f"{label(nodes[0])}: {MAX_OPENED} Ifs were opened and more are left; simplify it")
+        fold_constants(model)
+        node, taken = _settled(model, nodes, conditions)
+        opened.append(label(node))
+        _inline(model, node, taken)
+    if opened:
+        remove_dead(model)
+        drop_identities(model)
+    return opened
+
+
+def _settled(
+    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], conditions: Conditions
+) -> tuple[onnx.NodeProto, bool]:
+    """Return an If whose condition is known, and the condition."""
+    graph = Graph(model)
+    for node in nodes:
+        value = graph.constant(node.input[0])
+        if value is not None:
+            return node, bool(value.item())
+    known = conditions(model, [node.input[0] for node in nodes])
+    for node in nodes:
+        if node.input[0] in known:
+            return node, bool(known[node.input[0]].item())
+    raise UnsupportedError(
+        f"{label(nodes[0])}: its condition {nodes[0].input[0]!r} depends on what is streamed, wanted one that follows "
+        "from constants; if it asks for an option such as the sample rate, set that input (--set sr=16000)"
+    )
+
+
+def _inline(model: onnx.ModelProto, node: onnx.NodeProto, taken: bool) -> None:
+    """Put a branch of an If in its place."""
+    branch = onnx.GraphProto()
+    branch.CopyFrom(attributes(node)["then_branch" if taken else "else_branch"])
+    if len(branch.output) < len(node.output):
+        raise UnsupportedError(f"{label(node)}: its branch has {len(branch.output)} outputs, wanted {len(node.output)}")
+    _name_apart(branch, value_names(model))
+    links = [
+        helper.make_node("Identity", [inside.name], [outside])
+        for inside, outside in zip(branch.output, node.output, strict=False)
+        if outside
+    ]
+    place = list(model.graph.node).index(node)
+    nodes = [*model.graph.node[:place], *branch.node, *links, *model.graph.node[place + 1 :]]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(branch.initializer)
+
+
+def _name_apart(branch: onnx.GraphProto, taken: set[str]) -> None:
+    """Drop what an inliner put before all names of a branch, and rename what the graph around it has a name for.
+
+    Values of two Ifs may share a name, since each branch is a scope of its own.
+    """
+    alone = onnx.ModelProto(graph=branch)
+    own = [name for node in branch.node for name in node.output if name]
+    own += [tensor.name for tensor in branch.initializer]
+    prefix = commonprefix(own)  # noqa: RUF071  names, not paths
+    prefix = prefix[: prefix.rfind("__") + 2] if "__" in prefix else ""
+    names: dict[str, str] = {}
+    known = taken | value_names(alone)
+    for name in own:
+        short = name.removeprefix(prefix) or name
+        if short != name or name in taken:
+            names[name] = unused(short if short not in known else f"{short}/{branch.name}", known)
+            known.add(names[name])
+    rename_all(alone, names)
+    for node in alone.graph.node:
+        node.name = node.name.removeprefix(prefix)
+    branch.CopyFrom(alone.graph)

@@ -1,0 +1,247 @@
+"""Python loops over time: the steps that tracing unrolled become one recurrent node over all frames.
+
+A trace of T frames holds T copies of the loop's body. The first copy is taken and *rolled*: each of its values gets
+a leading axis of time, `[batch, features]` becomes `[time, batch, features]`. A frame that it takes from a sequence
+becomes the sequence, the step of a cell becomes an LSTM, GRU or RNN node, and all else must act on each frame alone.
+Whether the other copies did the same shows in the proof, which runs other lengths.
+"""
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from ...runtime.errors import UnsupportedError
+from ...runtime.graph import Graph
+from ...runtime.nodes import attributes, label
+from ..graph.editing import remove_dead, sort_nodes
+from ..graph.markers import CELLS, DOMAIN, in_onnx_order, is_marker
+from ..graph.recurrent_nodes import nonzero_source, operand
+from .loop_body import FRAMES, rolled_node
+from .loop_cells import Chain, check_chain, find_chains, is_stack, nearest_steps
+
+_BY_FRAME = "let the loop read x[:, t] with t from 0, and do the rest for all frames before or after it"
+
+
+def roll_loops(model: onnx.ModelProto) -> None:
+    """Replace loops over time by recurrent nodes, in place; a model without the marker of a cell stays as it is.
+
+    Raises:
+        UnsupportedError: A cell does not pass its state from step to step as it is, or a step holds what
+            cannot act on all frames at once.
+    """
+    graph = Graph(model)
+    chains = find_chains(graph)
+    if not chains:
+        return
+    near = nearest_steps(graph, chains)
+    for chain in chains:
+        check_chain(graph, chain, near)
+    stacks = [node for node in graph.nodes if is_stack(node, near, chains)]
+    rolling = _Rolling(graph, _dims(model, chains), chains, stacks)
+    made = [node for stack in stacks for node in rolling.joined(stack)]
+    made += [node for chain in chains for node in rolling.finals(chain)]
+    gone = {name for node in made for name in node.output}
+    kept = [node for node in model.graph.node if not gone.intersection(node.output)]
+    del model.graph.node[:]
+    model.graph.node.extend([*kept, *rolling.nodes, *made])
+    sort_nodes(model)
+    remove_dead(model)
+    _check_gone(model)
+
+
+def _common(graph: Graph, chain: Chain, ends: AbstractSet[str]) -> set[str]:
+    """Return the values that two steps of a chain both follow from: they stand before the loop."""
+    found = [_sources(graph, step.input[0], ends) for step in chain.steps[:2]]
+    return set.intersection(*found) if len(found) == 2 else set()
+
+
+def _sources(graph: Graph, name: str, ends: AbstractSet[str]) -> set[str]:
+    """Return the values that a value follows from, up to some."""
+    waiting, seen = [name], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen and name not in ends:
+            seen.add(name)
+            node = graph.producer(name)
+            waiting.extend(node.input if node is not None else ())
+    return seen
+
+
+def _dims(model: onnx.ModelProto, chains: Iterable[Chain]) -> dict[str, list[int | str]]:
+    """Return the shapes of values, as far as ONNX can tell them."""
+    shaped = onnx.ModelProto()
+    shaped.CopyFrom(model)
+    for chain in chains:
+        hidden = next((t.dims[-1] for t in model.graph.initializer if t.name == chain.weights[1]), None)
+        for step in chain.steps:
+            shaped.graph.value_info.extend(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, hidden]) for name in step.output
+            )
+    graph = onnx.shape_inference.infer_shapes(shaped).graph
+    known = [v for v in (*graph.input, *graph.value_info, *graph.output) if v.type.tensor_type.HasField("shape")]
+    return {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in known}
+
+
+class _Rolling:
+    """The first copy of each loop's body, with time in front.
+
+    Attributes:
+        nodes: Nodes that were made for it.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        dims: dict[str, list[int | str]],
+        chains: Iterable[Chain],
+        stacks: Iterable[onnx.NodeProto],
+    ) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self._graph, self._dims = graph, dims
+        self._chain_of = {step.output[0]: chain for chain in chains for step in chain.steps}
+        whole = {stack.output[0] for stack in stacks}
+        ends = whole.union(*(step.output for chain in chains for step in chain.steps))
+        whole = whole.union(*(_common(graph, chain, ends) for chain in chains))
+        self._rolled: dict[str, str | None] = dict.fromkeys(whole)
+
+    def joined(self, stack: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """Yield what makes the output of a node that joins the steps, of the first step's value."""
+        first, axis = stack.input[0], attributes(stack)["axis"]
+        frames, shape = self.rolled(first), self._dims.get(first)
+        if frames is None or shape is None or shape[axis] != 1:
+            raise UnsupportedError(
+                f"{label(stack)}: joins the answers of the steps along axis {axis}, wanted one row for each step; "
+                "use torch.stack(answers, dim=1)"
+            )
+        axis %= len(shape)
+        flat, order = f"{frames}/flat", list(range(1, len(shape)))
+        order.insert(axis, 0)
+        yield self._node("Squeeze", [frames, self._axes(axis + 1)], [flat])
+        yield helper.make_node("Transpose", [flat], stack.output, stack.name, perm=order)
+
+    def finals(self, chain: Chain) -> Iterator[onnx.NodeProto]:
+        """Yield what makes the states after the last step."""
+        self.rolled(chain.steps[0].output[0])
+        for i, name in enumerate(chain.steps[-1].output):
+            if name:
+                yield self._node("Squeeze", [f"{chain.steps[0].output[i]}/final", self._axes(0)], [name])
+
+    def rolled(self, name: str) -> str | None:
+        """Return a value of the first step for all frames; None if it is the same at each."""
+        if name not in self._rolled:
+            node = self._graph.producer(name)
+            constant = node is None or self._graph.constant(name) is not None
+            self._rolled.update({name: None} if constant or node is None else self._roll(node))
+        if name not in self._rolled:
+            raise UnsupportedError(
+                f"the first step of the loop reads {name!r}, which is not its own frame; {_BY_FRAME}"
+            )
+        return self._rolled[name]
+
+    def _roll(self, node: onnx.NodeProto) -> dict[str, str | None]:
+        chain = self._chain_of.get(node.output[0])
+        if chain is not None:
+            return self._roll_cell(node, chain)
+        parts = [self.rolled(name) if name else None for name in node.input]
+        source = self._source(node) if parts[0] is None else None
+        if source is not None:
+            return {node.output[0]: source}
+        if not any(parts):
+            return dict.fromkeys(node.output)
+        made = rolled_node(self._graph, node, parts)
+        self.nodes += made
+        return {name: f"{name}{FRAMES}" for name in node.output if name}
+
+    def _roll_cell(self, node: onnx.NodeProto, chain: Chain) -> dict[str, str | None]:
+        signal = self.rolled(node.input[0])
+        if node.output[0] != chain.steps[0].output[0] or signal is None:
+            raise UnsupportedError(
+                f"{label(chain.steps[0])}: it reads no frame of a sequence at its first step; {_BY_FRAME}"
+            )
+        starts = [self._start(node.input[1 + i], node.output[i]) for i in range(chain.states)]
+        finals = [f"{node.output[i]}/final" for i in range(chain.states)]
+        y, frames = f"{node.output[0]}/y", f"{node.output[0]}{FRAMES}"
+        self.nodes.append(_recurrent(self._graph, chain, [signal, *starts], [y, *finals]))
+        self._add("Squeeze", [y, self._axes(1)], frames)
+        return {node.output[0]: frames}
+
+    def _start(self, initial: str, name: str) -> str:
+        """Return an initial state as a recurrent node reads it, with layers in front; nothing for zeros."""
+        if nonzero_source(self._graph, initial) is None:
+            return ""  # their size may follow from a step, which will be gone
+        self._add("Unsqueeze", [initial, self._axes(0)], f"{name}/start")
+        return f"{name}/start"
+
+    def _source(self, node: onnx.NodeProto) -> str | None:
+        """Return the sequence, time first, of which a node takes the first frame; None if it does something else."""
+        taken = _first_frame(self._graph, node)
+        shape = self._dims.get(node.input[0]) if node.input else None
+        if taken is None or shape is None or (len(shape) < 2 and self._graph.producer(node.input[0]) is not None):
+            return None  # a size, picked from a shape
+        axis, keeps = taken[0] % len(shape), taken[1]
+        frames = f"{node.output[0]}{FRAMES}"
+        order = [axis, *(place for place in range(len(shape)) if place != axis)]
+        made = f"{frames}/first" if keeps else frames
+        self.nodes.append(helper.make_node("Transpose", [node.input[0]], [made], f"{node.name}/Transpose", perm=order))
+        if keeps:
+            self._add("Unsqueeze", [made, self._axes(axis + 1)], frames)
+        return frames
+
+    def _axes(self, axis: int) -> str:
+        """Return the name of a constant that holds one axis."""
+        name = f"{DOMAIN}.axis{axis}"
+        if all(tensor.name != name for tensor in self._graph.model.graph.initializer):
+            self._graph.model.graph.initializer.append(numpy_helper.from_array(np.array([axis]), name))
+        return name
+
+    def _add(self, operator: str, inputs: list[str], output: str) -> None:
+        self.nodes.append(self._node(operator, inputs, [output]))
+
+    @staticmethod
+    def _node(operator: str, inputs: list[str], outputs: list[str]) -> onnx.NodeProto:
+        return helper.make_node(operator, inputs, outputs, f"{outputs[0]}/{operator}")
+
+
+def _first_frame(graph: Graph, node: onnx.NodeProto) -> tuple[int, bool] | None:
+    """Return along which axis a node takes what stands first, and whether it keeps that axis; None if it does not."""
+    given = attributes(node)
+    if node.op_type == "Gather":
+        index = graph.constant(node.input[1])
+        alone = index is not None and index.size == 1 and not index.any()
+        return (given.get("axis", 0), index.ndim == 1) if alone and index is not None else None
+    if node.op_type == "Slice":
+        bounds = [graph.constant(operand(node, place)) for place in (1, 2, 3)]
+        starts, ends, axes = (None if bound is None else bound.tolist() for bound in bounds)
+        return (axes[0], True) if (starts, ends) == ([0], [1]) and axes is not None else None
+    return (given.get("axis", 0), True) if node.op_type == "Split" else None
+
+
+def _recurrent(graph: Graph, chain: Chain, inputs: list[str], outputs: list[str]) -> onnx.NodeProto:
+    """Return the node that does all steps of a cell, reading X and the initial states."""
+    operator, first = chain.operator, chain.steps[0]
+    listed = [graph.constant(name) for name in chain.weights]
+    known = [values for values in listed if values is not None]
+    if len(known) < len(listed):
+        raise UnsupportedError(f"{label(first)}: its weights vary, wanted constants")
+    w, r, *biases = (in_onnx_order(values, operator) for values in known)
+    weights = {"W": w[None], "R": r[None]} | ({"B": np.concatenate(biases)[None]} if biases else {})
+    names = [f"/{first.name.strip('/')}/{key}" for key in weights]
+    graph.model.graph.initializer.extend(map(numpy_helper.from_array, weights.values(), names))
+    x, *states = inputs
+    own: dict[str, dict[str, Any]] = {"GRU": {"linear_before_reset": 1}, "RNN": {"activations": [chain.kind]}}
+    reads = [x, *names, *[""] * (4 - len(names)), *states]
+    return helper.make_node(operator, reads, outputs, first.name, hidden_size=r.shape[1], **own.get(operator, {}))
+
+
+def _check_gone(model: onnx.ModelProto) -> None:
+    """Refuse a graph in which a step of a cell is still read."""
+    for node in model.graph.node:
+        if is_marker(node, *CELLS.values()):
+            raise UnsupportedError(
+                f"{label(node)}: the answer of a single step is read outside the loop, wanted the last one's or "
+                "torch.stack() of all; " + _BY_FRAME
+            )

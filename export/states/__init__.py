@@ -1,0 +1,1 @@
+"""States: found in the graph, lifted to its inputs and outputs."""

@@ -1,0 +1,157 @@
+"""The way of states through a graph that has them as inputs and outputs: which value starts which unit of which layer.
+
+Between a state input and a recurrent node stand only operators that move values (Gather, Split, Squeeze, Transpose).
+So the way is followed by running that part alone on numbered values: what arrives at a node says where it came from.
+That one output feeds one input is then no guess from names or shapes: each number must come back to its place.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+
+from ...runtime.arrays import Array
+from ...runtime.errors import ContractError
+from ...runtime.graph import Graph
+from ...runtime.nodes import label
+from ..graph.axes import shape_of
+from ..graph.recurrent_nodes import CELLS, MOVES, Slot, operand, recurrent_nodes, state_sizes
+
+MAX_VALUES = 2**24  # of all states; float32 counts so far
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a layer's state comes from.
+
+    Attributes:
+        node: The recurrent node.
+        slot: Which of its states.
+        size: Its length.
+        name: The graph input that it comes from.
+        numbers: Of each unit the number of the value that it starts from, as `number_inputs` numbered them.
+    """
+
+    node: onnx.NodeProto
+    slot: Slot
+    size: int
+    name: str
+    numbers: tuple[int, ...]
+
+
+def number_inputs(model: onnx.ModelProto) -> dict[str, Array]:
+    """Return a number of its own for each value of the graph inputs, for one stream; the largest inputs get none."""
+    numbers: dict[str, Array] = {}
+    first = 0
+    for item in model.graph.input:
+        shape = tuple(size if isinstance(size, int) else 1 for size in shape_of(item))
+        count = int(np.prod(shape, dtype=object))
+        if first + count <= MAX_VALUES:
+            numbers[item.name] = np.arange(first, first + count, dtype=np.float64).reshape(shape)
+            first += count
+    return numbers
+
+
+def sources(model: onnx.ModelProto, numbers: Mapping[str, Array]) -> list[Source]:
+    """Return, of each state of a recurrent node that starts from graph inputs, from which of their values.
+
+    Raises:
+        ContractError: A state is made of several inputs, or of other values than one for each unit.
+    """
+    graph = Graph(model)
+    found = []
+    for node in recurrent_nodes(graph):
+        for slot, size in zip(CELLS[node.op_type].slots, state_sizes(graph, node), strict=True):
+            names = origins(graph, operand(node, slot.input), numbers)
+            if names:
+                found.append(_source(model, node, slot, size, {name: numbers[name] for name in names}))
+    return found
+
+
+def arrivals(model: onnx.ModelProto, states: Sequence[Source]) -> dict[str, Array]:
+    """Return the graph outputs that hold final states alone, with the number of what each value started from."""
+    graph = Graph(model)
+    finals = dict(_finals(states))
+    found = {}
+    for output in model.graph.output:
+        needed = origins(graph, output.name, finals)
+        moved = _moved(model, output.name, {name: finals[name] for name in needed}) if needed else None
+        if moved is not None:
+            found[output.name] = moved.astype(np.int64)
+    return found
+
+
+def ends(graph: Graph, name: str, known: Collection[str] = ()) -> list[str]:
+    """Return what a value is moved and joined from, past what only does that, and not past some known values."""
+    waiting, seen, found = [name], set[str](), []
+    while waiting:
+        name = waiting.pop()
+        if name in seen or not name:
+            continue
+        seen.add(name)
+        node = graph.producer(name)
+        if name in known or node is None or node.op_type not in MOVES | {"Concat"}:
+            found.append(name)
+        else:
+            waiting += node.input if node.op_type == "Concat" else node.input[:1]
+    return found
+
+
+def origins(graph: Graph, name: str, known: Collection[str]) -> list[str]:
+    """Return which of some values a value is moved from; none if it is made from anything else too."""
+    found = ends(graph, name, known)
+    return found if all(end in known for end in found) else []
+
+
+def _source(
+    model: onnx.ModelProto, node: onnx.NodeProto, slot: Slot, size: int, numbers: Mapping[str, Array]
+) -> Source:
+    what = f"{label(node)}: initial_{slot.kind}"
+    if len(numbers) > 1:
+        raise ContractError(f"{what} is made of the inputs {', '.join(numbers)}, wanted one; keep each state apart")
+    (name,) = numbers
+    moved = _moved(model, operand(node, slot.input), numbers)
+    if moved is None or moved.size != size:
+        seen = "an unknown number of" if moved is None else str(moved.size)
+        raise ContractError(f"{what} gets {seen} values of {name!r} for one stream, wanted {size}")
+    return Source(node, slot, size, name, tuple(np.ravel(moved).astype(np.int64).tolist()))
+
+
+def _finals(states: Sequence[Source]) -> Iterator[tuple[str, Array]]:
+    """Yield the final states of nodes, and the answers of a single frame, numbered as what they started from."""
+    for state in states:
+        numbers = np.array(state.numbers, np.float64).reshape(1, 1, -1)
+        if final := _made(state.node, state.slot.output):
+            yield final, numbers
+        if state.slot.kind == "h" and state.node.op_type != "Scan" and (answers := _made(state.node, 0)):
+            yield answers, numbers[None]
+
+
+def _made(node: onnx.NodeProto, position: int) -> str:
+    return node.output[position] if position < len(node.output) else ""
+
+
+def _moved(model: onnx.ModelProto, name: str, values: Mapping[str, Array]) -> Array | None:
+    """Run what moves some values to a name; None where sizes of a chunk take part."""
+    graph = Graph(model)
+    nodes: list[onnx.NodeProto] = []
+    waiting = [name]
+    while waiting:
+        node = graph.producer(wanted := waiting.pop())
+        if wanted not in values and node is not None and node not in nodes:
+            nodes.append(node)
+            waiting += [read for read in node.input if read]
+    order = [node for node in model.graph.node if node in nodes]
+    read = {name for node in order for name in node.input if name}
+    inputs = [helper.make_tensor_value_info(key, onnx.TensorProto.DOUBLE, value.shape) for key, value in values.items()]
+    tensors = [tensor for tensor in model.graph.initializer if tensor.name in read]
+    made = {made for node in order for made in node.output} | {tensor.name for tensor in tensors} | set(values)
+    if not read <= made:
+        return None
+    body = helper.make_graph(order, "moves", inputs, [onnx.ValueInfoProto(name=name)], tensors)
+    part = helper.make_model(body, opset_imports=model.opset_import)
+    (result,) = ReferenceEvaluator(part).run(None, dict(values))
+    return np.asarray(result)

@@ -1,0 +1,95 @@
+"""Files that onnxruntime's quantize_dynamic wrote: their codes are kept, their activations become floats."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tidegate
+import vendors
+from onnx import numpy_helper
+from onnxruntime.quantization import QuantType
+from tidegate.export import LiftReport, lift
+from tidegate.export.foreign.dequantized import replace_integers
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.errors import UnsupportedError
+from tidegate.runtime.inspection import inspect_file
+
+
+def _lift(folder: Path, model: onnx.ModelProto) -> LiftReport:
+    onnx.save(model, folder / "vendor.onnx")
+    return lift(folder / "vendor.onnx", folder / "out.onnx")
+
+
+def _difference(path: Path, x: Array) -> float:
+    native, other = tidegate.load(path).stream(), tidegate.load(path, "onnxruntime").stream()
+    seen = np.concatenate([native.push(x[i : i + 5]) for i in range(0, len(x), 5)])
+    return float(np.abs(seen - other.push(x)).max())
+
+
+@pytest.mark.parametrize("weights", [QuantType.QInt8, QuantType.QUInt8], ids=["int8", "uint8"])
+@pytest.mark.parametrize("per_channel", [False, True], ids=["per tensor", "per channel"])
+def test_dynamic_quantize_lstm(tmp_path: Path, weights: QuantType, *, per_channel: bool) -> None:
+    model = vendors.quantized(tmp_path, vendors.torch_zeros(), per_channel=per_channel, weight_type=weights)
+    codes = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name.endswith("_quantized")}
+    report = _lift(tmp_path, model)
+    print(report.done[-1])
+    assert report.error <= 1e-6
+    lifted = onnx.load(tmp_path / "out.onnx")
+    assert {node.op_type for node in lifted.graph.node} >= {"LSTM", "DequantizeLinear"}
+    assert [opset.domain for opset in lifted.opset_import] == [""]
+    stored = {t.name: numpy_helper.to_array(t) for t in lifted.graph.initializer if t.name.endswith(".int8")}
+    first = next(node for node in lifted.graph.node if node.op_type == "LSTM")
+    np.testing.assert_array_equal(stored[f"{first.input[1]}.int8"], np.swapaxes(next(iter(codes.values())), 1, 2))
+    x = np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)
+    assert _difference(tmp_path / "out.onnx", x) <= 1e-4  # 16-bit activations; seen: 3e-5
+    facts = inspect_file(tmp_path / "out.onnx")
+    assert facts.backend is not None
+    assert facts.backend.startswith("native")
+    assert [layer.weight_bits for layer in facts.layers] == [(8, 8), (8, 8)]
+
+
+def test_states_of_a_quantized_file_are_paired(tmp_path: Path) -> None:
+    model = vendors.quantized(tmp_path, vendors.with_states([("h", "hn"), ("c", "cn")]))
+    states = _lift(tmp_path, model).contract.states
+    assert [(state.input, state.output) for state in states] == [("h", "hn"), ("c", "cn")]
+
+
+def test_tables_and_convolutions_around_it(tmp_path: Path) -> None:
+    model = vendors.quantized(tmp_path, vendors.tagger())
+    assert {"DynamicQuantizeLSTM", "ConvInteger", "Gather"} <= {node.op_type for node in model.graph.node}
+    _lift(tmp_path, model)
+    lifted = onnx.load(tmp_path / "out.onnx")
+    coded = sum(node.op_type == "DequantizeLinear" for node in lifted.graph.node)
+    assert coded == 3, "W, R and the convolution's; the table has a zero point"
+    ids = np.random.default_rng(0).integers(0, 50, 40)
+    assert _difference(tmp_path / "out.onnx", ids) <= 1e-4
+
+
+def test_zero_points_that_no_code_can_say_become_floats(tmp_path: Path) -> None:
+    model = vendors.quantized(tmp_path, vendors.torch_zeros(), weight_type=QuantType.QUInt8)
+    replace_integers(model)
+    product = next(node for node in model.graph.node if node.op_type == "MatMul")
+    assert product.input[1] in {t.name for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
+
+
+def test_other_integer_operators_are_refused(tmp_path: Path) -> None:
+    model = vendors.quantized(tmp_path, vendors.torch_zeros())
+    cast = next(node for node in model.graph.node if node.op_type == "Cast")
+    cast.op_type = "Identity"
+    del cast.attribute[:]
+    with pytest.raises(
+        UnsupportedError, match=r"DynamicQuantizeLinear '.*': it turns activations into integers, wanted"
+    ):
+        _lift(tmp_path, model)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_weights_that_are_not_constant_are_refused(tmp_path: Path) -> None:
+    model = vendors.quantized(tmp_path, vendors.torch_zeros())
+    node = next(node for node in model.graph.node if node.op_type == "DynamicQuantizeLSTM")
+    node.input[1] = "elsewhere"
+    with pytest.raises(
+        UnsupportedError, match=r"DynamicQuantizeLSTM '.*': 'elsewhere' is not constant, wanted constant"
+    ):
+        _lift(tmp_path, model)

@@ -1,0 +1,54 @@
+"""Reshapes that only drop axes of size 1."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+from tidegate.export.foreign.squeezes import name_dropped_axes
+from tidegate.runtime.graph import Graph
+
+
+def _model(target: Sequence[int], shape: Sequence[int | str] = ("time", "batch", 1, 6)) -> ModelProto:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    node = helper.make_node("Reshape", ["x", "target"], ["y"], "flat")
+    graph = helper.make_graph([node], "g", [x], [y], [numpy_helper.from_array(np.array(target, np.int64), "target")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+
+
+@pytest.mark.parametrize(
+    ("target", "shape", "frozen"),
+    [
+        ((0, 0, 6), ("time", "batch", 1, 6), {}),
+        ((9, 2, 6), (9, 2, 1, 6), {}),
+        ((9, -1, 6), ("time", "batch", 1, 6), {0: 9}),  # torch's dynamo exporter, with time first
+        ((9, 6), ("time", 1, 6), {0: 9}),
+    ],
+)
+def test_one_that_drops_an_axis_is_a_squeeze(
+    target: Sequence[int], shape: Sequence[int | str], frozen: dict[int, int]
+) -> None:
+    model = _model(target, shape)
+    assert name_dropped_axes(model, "x") == frozen
+    (node,) = model.graph.node
+    axes = Graph(model).constant(node.input[1])
+    assert node.op_type == "Squeeze"
+    assert axes is not None
+    assert axes.tolist() == [shape.index(1)]
+
+
+@pytest.mark.parametrize(
+    ("target", "shape"),
+    [
+        ((-1, 6), ("time", "batch", 1, 6)),  # time folded into the batch
+        ((0, 0, 2, 3), ("time", "batch", 1, 6)),
+        ((0, -1), ("time", "batch", 1, 6)),
+        ((9, -1, 7), ("time", "batch", 1, 6)),  # features of another size
+        ((2, 3, 6), (6, 1, 6)),
+    ],
+)
+def test_any_other_stays(target: Sequence[int], shape: Sequence[int | str]) -> None:
+    model = _model(target, shape)
+    assert name_dropped_axes(model, "x") == {}
+    assert [node.op_type for node in model.graph.node] == ["Reshape"]

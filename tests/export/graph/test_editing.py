@@ -1,0 +1,56 @@
+"""Small edits of graphs."""
+
+from collections.abc import Callable
+
+import onnx
+from onnx import TensorProto, helper
+from tidegate.export.graph.editing import forget_origin, remove_dead, rename, value_names
+
+MakeGraph = Callable[..., onnx.ModelProto]
+
+
+def _with_branch() -> onnx.ModelProto:
+    """Return a model whose If reads `outer` from inside a branch only."""
+    result = helper.make_tensor_value_info("inner", TensorProto.FLOAT, [1])
+    branch = helper.make_graph([helper.make_node("Identity", ["outer"], ["inner"])], "branch", [], [result])
+    nodes = [
+        helper.make_node("Relu", ["x"], ["outer"]),
+        helper.make_node("Neg", ["x"], ["unused"]),
+        helper.make_node("If", ["flag"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    flag = helper.make_tensor_value_info("flag", TensorProto.BOOL, [])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    return helper.make_model(helper.make_graph(nodes, "main", [x, flag], [y]))
+
+
+def test_dead_nodes_go_and_what_a_branch_reads_stays() -> None:
+    model = _with_branch()
+    remove_dead(model)
+    assert [node.op_type for node in model.graph.node] == ["Relu", "If"]
+
+
+def test_dead_weights_go(make_graph: MakeGraph) -> None:
+    model = make_graph()
+    model.graph.initializer.append(helper.make_tensor("unread", TensorProto.FLOAT, [1], [0.0]))
+    remove_dead(model)
+    assert "unread" not in value_names(model)
+
+
+def test_a_rename_reaches_branches() -> None:
+    model = _with_branch()
+    rename(model, "outer", "renamed")
+    onnx.checker.check_model(model)
+    assert model.graph.node[0].output[0] == "renamed"
+    assert model.graph.node[2].attribute[0].g.node[0].input[0] == "renamed"
+
+
+def test_notes_on_the_origin_are_forgotten() -> None:
+    model = _with_branch()
+    model.doc_string = model.graph.doc_string = "made in a home directory"
+    model.graph.node[0].doc_string = "net.py:12"
+    model.graph.node[2].attribute[0].g.node[0].doc_string = "net.py:13"
+    helper.set_model_props(model, {"source": "net.py"})
+    forget_origin(model)
+    assert b"net.py" not in model.SerializeToString()
+    assert b"home" not in model.SerializeToString()
