@@ -20,7 +20,7 @@ from ..export import export_model
 from ..quant import quantize
 from ..quant.ranges import WAYS
 from ..runtime.arrays import Array, Floats
-from ..runtime.graph import Graph
+from ..runtime.graph.graph import Graph
 from ..runtime.load import load
 from .environment import observe_engine
 from .peers import onnxruntime, pytorch
@@ -189,8 +189,8 @@ def _in_calls(push: Callable[[Floats], Any], frames: Floats, task: Task) -> Arra
 
 
 def _onnxruntime(source: Path, folder: Path, task: Task) -> list[Array]:
-    from ..runtime.onnxruntime_backend import OnnxruntimeStream
-    from ..runtime.onnxruntime_session import open_session
+    from ..runtime.backends.onnxruntime import OnnxruntimeStream
+    from ..runtime.backends.onnxruntime_session import open_session
 
     graph = Graph.load(source)
     onnxruntime.quantize(source, folder / "theirs.onnx", ("LSTM",))

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ..runtime.arrays import Array
+from ..runtime.backends.onnxruntime import refuse_unfinite
 from ..runtime.errors import ChunkError, ModelError
 from ..runtime.inspection import inspect_file
-from ..runtime.onnxruntime_backend import refuse_unfinite
 from . import lstms
 from .environment import observe_engine
 from .harness import Variants, run_jobs

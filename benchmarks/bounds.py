@@ -23,11 +23,11 @@ import numpy as np
 
 from ..quant import quantize
 from ..runtime.arrays import Floats
+from ..runtime.backends.native import NativeModel
 from ..runtime.errors import BackendError, TidegateError
 from ..runtime.files import write_atomic
-from ..runtime.graph import Graph
+from ..runtime.graph.graph import Graph
 from ..runtime.load import compile_graph
-from ..runtime.native import NativeModel
 from . import cells, lstms, whole
 from .environment import observe
 from .latency import in_turns, pinned

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..runtime.contract import Contract, Port, State
-from ..runtime.plan import compile_program
+from ..runtime.plan.writer import compile_program
 from ..runtime.program import Cell, Gru, Lstm, Matrix, Program, Reading, Rnn, Slot, activation_bits
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN tanh": 1, "RNN relu": 1}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime import _kernels
-from ..runtime.native import ISA_VARIABLE
+from ..runtime.backends.native import ISA_VARIABLE
 
 PACKAGES = ("tidegate", "numpy", "onnx", "onnxruntime")
 BUSY = 0.5  # load a core at the start above which a run is doubted

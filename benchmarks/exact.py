@@ -8,10 +8,10 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from ..runtime.arrays import Array
+from ..runtime.backends.onnxruntime import fold_weights
 from ..runtime.contract import Port
 from ..runtime.errors import ModelError
-from ..runtime.graph import Graph
-from ..runtime.onnxruntime_backend import fold_weights
+from ..runtime.graph.graph import Graph
 
 WIDER: dict[int, int] = {TensorProto.FLOAT: TensorProto.DOUBLE}
 

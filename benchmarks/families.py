@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..runtime.arrays import Array, Floats
-from ..runtime.onnxruntime_session import open_session
+from ..runtime.backends.onnxruntime_session import open_session
 from . import lstms
 from .jobs import stack_job
 from .latency import pinned

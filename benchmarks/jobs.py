@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ..runtime.arrays import Array
+from ..runtime.backends.onnxruntime import fold_weights
 from ..runtime.contract import Contract
 from ..runtime.errors import ChunkError, ModelError
 from ..runtime.files import MAX_FILE_BYTES, read_bytes
-from ..runtime.graph import Graph
-from ..runtime.lower import QUANTIZATION_KEY
-from ..runtime.onnxruntime_backend import fold_weights
-from ..runtime.planfile import is_plan, text_of
-from ..runtime.plantext import read_text
+from ..runtime.graph.graph import Graph
+from ..runtime.lowering.lower import QUANTIZATION_KEY
+from ..runtime.plan.magic import is_plan, text_of
+from ..runtime.plan.text import read_text
 from . import lstms
 from .exact import exact_answers
 from .peers.job import CONTRACT, EXACT, GIVEN, INEXACT, PLAN, SIGNAL, WEIGHTS, Job, Stack

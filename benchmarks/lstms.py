@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..runtime.arrays import Floats
 from ..runtime.contract import METADATA_KEY, Contract, Port, State
 from ..runtime.files import write_atomic
-from ..runtime.graph import Graph
+from ..runtime.graph.graph import Graph
 
 OPSET, IR_VERSION = 17, 9  # old enough for every runtime measured
 

@@ -19,7 +19,7 @@ from .progress import Progress
 from .tables import Table
 
 if TYPE_CHECKING:
-    from ..runtime.native import NativeModel
+    from ..runtime.backends.native import NativeModel
 
 RATES = (31.25, 100.0, 1000.0)  # frames a second: of a voice detector, of speech features, of a fast sensor
 SIZES = ("A", "B")

@@ -8,7 +8,7 @@ import numpy as np
 from ..runtime.contract import Contract, Port, State
 from ..runtime.operators import Embedding, LayerNorm, Linear, Map, Operator, Softmax
 from ..runtime.operators.matrix import Matrix, Reading, activation_bits
-from ..runtime.plan import compile_program
+from ..runtime.plan.writer import compile_program
 from ..runtime.program import Cell, Program
 from .cells import layer
 

@@ -16,8 +16,8 @@ import onnx
 from ..runtime.contract import METADATA_KEY, Blocks, Contract, Port, State
 from ..runtime.errors import ContractError, ExportError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
-from ..runtime.graph import Graph
-from ..runtime.stages import looking_ahead
+from ..runtime.graph.graph import Graph
+from ..runtime.graph.stages import looking_ahead
 from .graph.axes import Axes, Dims, find_axes, output_ports, set_dims, settled_values, sized_model, trace_dims
 from .graph.constants import fold_constants
 from .graph.editing import forget_origin, remove_dead, rename, value_names

@@ -14,10 +14,10 @@ from ..runtime.arrays import Array
 from ..runtime.contract import METADATA_KEY, Contract, Port, State
 from ..runtime.errors import ExportError, ModelError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
-from ..runtime.graph import Graph
+from ..runtime.graph.graph import Graph
+from ..runtime.graph.nodes import attributes, label
+from ..runtime.graph.stages import looking_ahead
 from ..runtime.load import naming
-from ..runtime.nodes import attributes, label
-from ..runtime.stages import looking_ahead
 from .exporter import ExportReport, check_model, drop_repeats, writable
 from .foreign.frames_as_batch import keep_context, run_along_rows
 from .foreign.input_roles import as_shape

@@ -12,10 +12,10 @@ import numpy as np
 from ..runtime.arrays import Array
 from ..runtime.contract import Contract, Port
 from ..runtime.errors import ExportError, TidegateError
-from ..runtime.graph import Graph
+from ..runtime.graph.graph import Graph
 from ..runtime.load import load
-from ..runtime.lower import QUANTIZATION_KEY
-from ..runtime.planfile import is_plan
+from ..runtime.lowering.lower import QUANTIZATION_KEY
+from ..runtime.plan.magic import is_plan
 from ..runtime.streams import Model
 from .factory import load_module
 from .graph.axes import Axes

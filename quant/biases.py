@@ -5,9 +5,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array, Floats
-from ..runtime.graph import Graph
-from ..runtime.nodes import attributes
-from ..runtime.projection import PROJECTED, with_weights
+from ..runtime.graph.graph import Graph
+from ..runtime.graph.nodes import attributes
+from ..runtime.graph.projected_lstm import PROJECTED, with_weights
 
 POSITIONS = {"LSTM": 3, "GRU": 3, "RNN": 3, "Gemm": 2, "Conv": 2, PROJECTED: 4}  # of the bias among the inputs
 TWO_BIASES = ("LSTM", "GRU", "RNN")  # ONNX keeps what is added to W x apart from what is added to R h

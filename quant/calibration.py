@@ -9,7 +9,7 @@ import numpy as np
 from ..runtime.arrays import Floats
 from ..runtime.contract import Contract
 from ..runtime.errors import QuantizationError
-from ..runtime.integers import Exponents
+from ..runtime.lowering.integer import Exponents
 from ..runtime.operators.matrix import FLOAT
 from ..runtime.precision import Precision
 from ..runtime.program import Program

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..runtime.arrays import Array, Floats
+from ..runtime.backends.native import NativeStream
 from ..runtime.contract import Contract
 from ..runtime.errors import ChunkError
-from ..runtime.native import NativeStream
 from ..runtime.program import Program
 from .judging import as_pushed, open_program
 from .streams import Streams

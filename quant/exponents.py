@@ -6,7 +6,7 @@ from math import floor, log2
 import numpy as np
 
 from ..runtime.arrays import Floats
-from ..runtime.integers import NEEDS, Exponents, offset
+from ..runtime.lowering.integer import NEEDS, Exponents, offset
 from ..runtime.operators import Elementwise, Linear, Lstm, Operator
 from ..runtime.operators.fixed import LEAST_EXPONENT, MOST_EXPONENT, STATE_BITS, UNIT, VALUE_BITS, fixed_bits, largest
 from ..runtime.operators.matrix import Reading

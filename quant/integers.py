@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 
-from ..runtime.graph import Graph
-from ..runtime.integers import Exponents, described, has_integer_form
-from ..runtime.lower import QUANTIZATION_KEY, lower
-from ..runtime.nodes import label
+from ..runtime.graph.graph import Graph
+from ..runtime.graph.nodes import label
+from ..runtime.lowering.integer import Exponents, described, has_integer_form
+from ..runtime.lowering.lower import QUANTIZATION_KEY, lower
 from ..runtime.operators import Operator
 from ..runtime.program import Program
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..runtime.arrays import Array, Floats
+from ..runtime.backends.native import NativeModel
 from ..runtime.contract import Contract
 from ..runtime.errors import ChunkError, QuantizationError
-from ..runtime.native import NativeModel
-from ..runtime.plan import compile_program
+from ..runtime.plan.writer import compile_program
 from ..runtime.program import Program
 from .streams import Streams
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..runtime.arrays import Array, Floats
+from ..runtime.backends.native import NativeModel
 from ..runtime.contract import Contract
 from ..runtime.errors import ChunkError, QuantizationError
-from ..runtime.native import NativeModel
 from ..runtime.operators import Last, Slice
 from ..runtime.program import Program
 from .judging import as_pushed, open_program

@@ -19,12 +19,12 @@ from ..runtime.arrays import Array
 from ..runtime.clocks import Clock
 from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
 from ..runtime.files import write_atomic
-from ..runtime.graph import Graph
+from ..runtime.graph.graph import Graph
+from ..runtime.graph.projected_lstm import with_weights
 from ..runtime.load import compile_graph
-from ..runtime.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION, lower
+from ..runtime.lowering.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION, lower
 from ..runtime.operators.matrix import FLOAT
 from ..runtime.precision import Precision
-from ..runtime.projection import with_weights
 from ..runtime.streams import Model
 from .assembly import Rounded
 from .biases import add_to_bias
@@ -289,8 +289,8 @@ def _try_out(graph: Graph) -> str:
 
 def _open(graph: Graph) -> Model:
     """Open the graph on the engine, or on onnxruntime where the engine lacks something."""
-    from ..runtime.native import NativeModel
-    from ..runtime.onnxruntime_backend import OnnxruntimeModel
+    from ..runtime.backends.native import NativeModel
+    from ..runtime.backends.onnxruntime import OnnxruntimeModel
 
     try:
         return NativeModel(compile_graph(graph))

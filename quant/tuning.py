@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ..export import export_model
 from ..runtime.arrays import Array
 from ..runtime.errors import QuantizationError
-from ..runtime.graph import Graph
-from ..runtime.lower import lower
+from ..runtime.graph.graph import Graph
+from ..runtime.lowering.lower import lower
 from ..runtime.operators.matrix import FLOAT, Reading, activation_bits
 from .choice import DEFAULT, choose
 from .torch_arithmetic import Format, without_tiny

@@ -9,10 +9,10 @@ from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array, Floats
 from ..runtime.errors import QuantizationError
-from ..runtime.graph import Graph
-from ..runtime.nodes import attributes, label
+from ..runtime.graph.graph import Graph
+from ..runtime.graph.nodes import attributes, label
+from ..runtime.graph.projected_lstm import PROJECTED, with_weights
 from ..runtime.precision import Precision
-from ..runtime.projection import PROJECTED, with_weights
 
 RECURRENT = {"LSTM": 2, "GRU": 2, "RNN": 2, PROJECTED: 3}  # cells, and how many weights each has
 GATES = {"LSTM": "iofc", "GRU": "zrh", PROJECTED: "iofc"}

@@ -8,24 +8,24 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import plan as plans
+from .backends.native import NativeModel
 from .contract import Contract, Slot
 from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .load import compile_graph, naming
-from .native import NativeModel
 from .operators import OPERATORS, Backward, IntegerGru, IntegerLstm, LstmProjected, Window
 from .operators.blocks import CELLS
 from .operators.matrix import FLOAT
-from .planfile import is_plan
+from .plan import writer as plans
+from .plan.magic import is_plan
 from .program import Gru, Lstm, Rnn
 
 if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
     import onnx
 
-    from .graph import Graph
+    from .graph.graph import Graph
 
-PROJECTED_LSTM = "ProjectedLSTM"  # as runtime.projection names it, which needs onnx
+PROJECTED_LSTM = "ProjectedLSTM"  # as runtime.graph.projected_lstm names it, which needs onnx
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1, PROJECTED_LSTM: 4}
 CELL_KINDS = {
     plans.KINDS[Lstm]: "LSTM",
@@ -120,7 +120,7 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
     if is_plan(path):
         with naming(path):
             return _inspect_plan(os.fspath(path), read_bytes(path, MAX_FILE_BYTES))
-    from .graph import Graph
+    from .graph.graph import Graph
 
     return _inspect_graph(os.fspath(path), Graph.load(path))
 
@@ -181,7 +181,7 @@ def _plan_matrix(record: bytes) -> "_Weight":
 
 
 def _inspect_graph(path: str, graph: "Graph") -> Inspection:
-    from .projection import with_weights
+    from .graph.projected_lstm import with_weights
 
     nodes = [with_weights(node) or node for node in graph.nodes]
     cells = [node for node in nodes if node.op_type in GATES]
@@ -219,7 +219,7 @@ def _graph_features(graph: "Graph", contract: Contract) -> int | None:
 
 
 def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
-    from .nodes import attributes
+    from .graph.nodes import attributes
 
     given = attributes(node)
     direction = str(given.get("direction", "forward"))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from .errors import BackendError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes, write_atomic
-from .planfile import MAGIC, is_plan
+from .plan.magic import MAGIC, is_plan
 from .streams import Model
 
 if TYPE_CHECKING:
-    from .graph import Graph
+    from .graph.graph import Graph
 
 Backend = Literal["native", "onnxruntime"]
 Form = Literal["plan", "c"]
@@ -32,14 +32,14 @@ def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str 
         FileNotFoundError: There is no such file.
     """
     if backend == "native":
-        from .native import NativeModel
+        from .backends.native import NativeModel
 
         with naming(path):
             return NativeModel(plan_of(path), isa)
     if backend == "onnxruntime":
         if is_plan(path):
             raise ModelError(f"{path}: a compiled plan runs on backend='native' alone; load the ONNX file instead")
-        from .onnxruntime_backend import OnnxruntimeModel
+        from .backends.onnxruntime import OnnxruntimeModel
 
         with naming(path):
             return OnnxruntimeModel(_read_graph(path))
@@ -62,8 +62,8 @@ def compile_graph(graph: "Graph") -> bytes:
     Raises:
         ModelError: The graph has no valid contract, or holds what the engine does not have.
     """
-    from .lower import lower
-    from .plan import compile_program
+    from .lowering.lower import lower
+    from .plan.writer import compile_program
 
     return compile_program(lower(graph), graph.contract)
 
@@ -84,7 +84,7 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
     if form == "c":
         from pathlib import Path
 
-        from .plan import c_source
+        from .plan.writer import c_source
 
         write_atomic(target, c_source(plan, Path(target).stem).encode())
     else:
@@ -109,7 +109,7 @@ def _read_graph(path: str | os.PathLike[str]) -> "Graph":
 
 def _graph_of(data: bytes, path: str | os.PathLike[str]) -> "Graph":
     """Return the graph in a file's bytes; a plan needs no onnx, so it is imported here."""
-    from .graph import Graph
+    from .graph.graph import Graph
 
     graph = Graph.parse(data, path)
     graph.require_flat()

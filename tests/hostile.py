@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 from programs import write_lstm
-from tidegate.runtime.plan import seal
+from tidegate.runtime.plan.writer import seal
 
 
 def varint(value: int) -> bytes:

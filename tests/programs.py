@@ -11,9 +11,9 @@ import onnx
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.backends.native import NativeStream
 from tidegate.runtime.clocks import Clock
 from tidegate.runtime.contract import METADATA_KEY, Blocks, Contract, Port, State
-from tidegate.runtime.native import NativeStream
 from tidegate.runtime.operators import (
     HIDDEN,
     OPERATORS,

@@ -66,7 +66,7 @@ def test_loading_files_looks_no_class_up_and_starts_no_program(tmp_path: Path) -
 import sys
 import numpy as np
 import tidegate as tg
-import tidegate.quant, tidegate.runtime.inspection, tidegate.runtime.lower
+import tidegate.quant, tidegate.runtime.inspection, tidegate.runtime.lowering.lower
 folder = sys.argv[1]
 tg.quantize(f"{folder}/m.onnx", f"{folder}/warm.onnx")
 tg.load(f"{folder}/warm.onnx").stream().push(np.ones((3, 6), np.float32))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from tidegate.commands._options import Json, Output, check_target
 from tidegate.commands._output import busy, print_json
-from tidegate.runtime.targets import TARGETS
+from tidegate.runtime.device.targets import TARGETS
 
 EXAMPLE = (
     "tidegate compile kws.int8.onnx -o kws.tide\n"
@@ -57,7 +57,7 @@ def command(
 
 
 def _compile_for(target: str, source: Path, output: Path, *, as_json: bool) -> None:
-    from tidegate.runtime.device import write_folder
+    from tidegate.runtime.device.folder import write_folder
     from tidegate.runtime.load import naming, plan_of
 
     if target not in TARGETS:

@@ -147,7 +147,7 @@ def command(
 
 def _streams(source: Path, folder: Path) -> "Iterator[Array]":
     from tidegate.commands._folder import read_streams
-    from tidegate.runtime.graph import Graph
+    from tidegate.runtime.graph.graph import Graph
 
     contract = Graph.load(source).contract
     return read_streams(folder, contract.sample_rate if contract.hop == 1 else None)

@@ -79,7 +79,7 @@ def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_jso
 
     from tidegate.benchmarks.tables import Table
     from tidegate.commands._signals import read_array
-    from tidegate.runtime.curve import lookahead_curve
+    from tidegate.runtime.lookahead_curve import lookahead_curve
 
     if data is None or not all(text.strip().isdecimal() for text in lookaheads.split(",")):
         raise typer.BadParameter(

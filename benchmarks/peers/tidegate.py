@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from .job import GIVEN, PLAN, Job, Step, Variant
 
 if TYPE_CHECKING:
-    from tidegate.runtime.native import NativeModel
+    from tidegate.runtime.backends.native import NativeModel
 
-PACKAGES = ("tidegate.runtime.native",)
+PACKAGES = ("tidegate.runtime.backends.native",)
 DISTRIBUTIONS = ("tidegate",)  # an editable one names no package
 PRECISIONS = ("W8A16", "W8A8", "W4A16g32", "W4A8", "W16A16", "float32")
 AS_GIVEN = "as given"
@@ -51,7 +51,7 @@ def prepare(job: Job, variant: Variant) -> None:
 
 def model(job: Job, variant: Variant) -> "NativeModel":
     """Return the model, on the instruction set that stands behind `push`: `push avx2`; without one, on the best."""
-    from tidegate.runtime.native import NativeModel
+    from tidegate.runtime.backends.native import NativeModel
 
     return NativeModel(files(job, variant)[0].read_bytes(), variant.how.partition(" ")[2] or None)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import tidegate as tg
 from tidegate.export import example_from_shape, load_module
-from tidegate.runtime.device import write_folder
+from tidegate.runtime.device.folder import write_folder
+from tidegate.runtime.device.targets import TARGETS
 from tidegate.runtime.load import plan_of
-from tidegate.runtime.targets import TARGETS
 
 HERE = Path(__file__).parent
 WATCH = HERE.parent / "watch"

@@ -13,8 +13,8 @@ from onnx import helper, numpy_helper
 
 from ...runtime.arrays import Array
 from ...runtime.errors import UnsupportedError
-from ...runtime.graph import Graph
-from ...runtime.nodes import label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import label
 from ..graph.editing import remove_dead, unused, value_names
 from ..graph.recurrent_nodes import MOVES, operand
 

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ...runtime.contract import State
 from ...runtime.errors import UnsupportedError
-from ...runtime.graph import Graph
-from ...runtime.nodes import label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import label
 from ..graph.axes import Dims, set_dims, shape_of
 from ..graph.editing import rename, unused, value_names
 from ..graph.recurrent_nodes import recurrent_nodes

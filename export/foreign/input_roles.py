@@ -9,7 +9,7 @@ import onnx
 from ...runtime.arrays import Array
 from ...runtime.contract import State
 from ...runtime.errors import ContractError, UnsupportedError
-from ...runtime.nodes import label
+from ...runtime.graph.nodes import label
 from ..graph.axes import Dims, shape_of, text
 from ..states.recurrent_states import Held
 from ..states.routes import Source, arrivals, number_inputs, sources

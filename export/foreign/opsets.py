@@ -4,7 +4,7 @@ import onnx
 from onnx import version_converter
 
 from ...runtime.errors import UnsupportedError
-from ...runtime.graph import Graph
+from ...runtime.graph.graph import Graph
 from ..states.recurrent_states import MIN_OPSET
 
 MODERN = 17

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from ...runtime.graph import Graph
+from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_of, sized_model
 from ..graph.editing import unused, value_names
 from ..graph.recurrent_nodes import operand

@@ -15,8 +15,8 @@ from onnx import numpy_helper
 from ...runtime.arrays import Array
 from ...runtime.contract import Port
 from ...runtime.errors import ContractError
-from ...runtime.graph import Graph
-from ...runtime.nodes import attributes, label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes, label
 from .constants import fold_constants
 from .recurrent_nodes import recurrent_nodes, signal_of
 

@@ -6,7 +6,7 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from ...runtime.graph import Graph
+from ...runtime.graph.graph import Graph
 
 _NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
 CODES = "DequantizeLinear"  # weights that are stored as codes stay so

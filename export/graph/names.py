@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import onnx
 from onnx import numpy_helper
 
-from ...runtime.graph import Graph
-from ...runtime.nodes import attributes
-from ...runtime.projection import PROJECTED, with_weights
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes
+from ...runtime.graph.projected_lstm import PROJECTED, with_weights
 from .editing import rename, unused, value_names
 
 _CELLS = ("LSTM", "GRU", "RNN", PROJECTED)

@@ -8,10 +8,10 @@ import onnx
 from onnx import numpy_helper
 
 from ...runtime.errors import ModelError, UnsupportedError
-from ...runtime.gate import MAX_NODES
-from ...runtime.graph import Graph
-from ...runtime.nodes import attributes, label
-from ...runtime.projection import with_weights
+from ...runtime.graph.gate import MAX_NODES
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes, label
+from ...runtime.graph.projected_lstm import with_weights
 
 
 @dataclass(frozen=True)

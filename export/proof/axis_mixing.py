@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from ...runtime.graph import Graph
-from ...runtime.nodes import attributes
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes
 from ..graph.axes import Dims
 from ..graph.recurrent_nodes import operand
 

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from ...runtime.backends.onnxruntime import OnnxruntimeModel, one_stream
+from ...runtime.backends.onnxruntime_session import session_options
 from ...runtime.contract import Contract, Port, State
 from ...runtime.errors import ExportError
-from ...runtime.graph import Graph
-from ...runtime.onnxruntime_backend import OnnxruntimeModel, one_stream
-from ...runtime.onnxruntime_session import session_options
+from ...runtime.graph.graph import Graph
 from ..optional import need
 from .signals import FreshData, chunkings, cut, time_axis
 

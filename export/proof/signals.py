@@ -9,7 +9,7 @@ import onnx
 
 from ...runtime.contract import Port
 from ...runtime.errors import ExportError
-from ...runtime.graph import Graph
+from ...runtime.graph.graph import Graph
 
 Array = npt.NDArray[Any]
 

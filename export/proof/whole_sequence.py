@@ -16,8 +16,8 @@ from onnx import TensorProto, helper
 from ...runtime.arrays import Array
 from ...runtime.contract import Port
 from ...runtime.errors import ContractError, ExportError, UnsupportedError
-from ...runtime.graph import Graph
-from ...runtime.nodes import label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import label
 from ..graph.axes import Axes, Dims, signal_input, text
 from ..graph.constants import RANDOM
 from ..graph.editing import remove_dead

@@ -11,8 +11,8 @@ from onnx import helper, numpy_helper
 
 from ...runtime.arrays import Array
 from ...runtime.errors import UnsupportedError
-from ...runtime.graph import Graph
-from ...runtime.nodes import attributes, label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import Dims, sized_model
 from ..graph.constants import fold_constants
 from ..graph.recurrent_nodes import CELLS, MOVES, SEQUENCE_LENS, operand, signal_of

@@ -13,8 +13,8 @@ from onnx import helper, numpy_helper
 
 from ...runtime.arrays import Array
 from ...runtime.errors import ModelError, UnsupportedError
-from ...runtime.graph import Graph
-from ...runtime.nodes import attributes, label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes, label
 from ..graph.constants import fold_constants
 from ..graph.editing import drop_identities, remove_dead, rename_all, unused, value_names
 

@@ -8,8 +8,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...runtime.errors import UnsupportedError
-from ...runtime.graph import Graph
-from ...runtime.nodes import attributes, label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes, label
 from ..graph.editing import remove_dead
 from ..graph.recurrent_nodes import operand
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import onnx
 
 from ...runtime.errors import UnsupportedError
-from ...runtime.graph import Graph
-from ...runtime.nodes import label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import label
 from ..graph.markers import CELLS, is_marker
 
 

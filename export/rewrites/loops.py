@@ -15,8 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ...runtime.errors import UnsupportedError
-from ...runtime.graph import Graph
-from ...runtime.nodes import attributes, label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes, label
 from ..graph.editing import remove_dead, sort_nodes
 from ..graph.markers import CELLS, DOMAIN, in_onnx_order, is_marker
 from ..graph.recurrent_nodes import nonzero_source, operand

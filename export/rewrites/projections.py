@@ -5,8 +5,8 @@ import onnx
 from onnx import numpy_helper
 
 from ...runtime.arrays import Array
-from ...runtime.graph import Graph
-from ...runtime.projection import projected_lstm
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.projected_lstm import projected_lstm
 from ..graph.markers import PROJECTION, in_onnx_order, is_marker
 
 

@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ...runtime.contract import Ahead, State
 from ...runtime.errors import UnsupportedError
-from ...runtime.graph import Graph
-from ...runtime.nodes import attributes, label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import Dims, set_dims
 from ..graph.editing import unused, value_names
 from ..graph.names import module_path

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ...runtime.contract import State
 from ...runtime.errors import UnsupportedError
-from ...runtime.graph import Graph
-from ...runtime.nodes import attributes, label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import Dims, set_dims
 from ..graph.editing import remove_dead, rename, rename_all, unused, value_names
 from ..graph.names import is_reverse, known_path

@@ -15,8 +15,8 @@ from onnx.reference import ReferenceEvaluator
 
 from ...runtime.arrays import Array
 from ...runtime.errors import ContractError
-from ...runtime.graph import Graph
-from ...runtime.nodes import label
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import label
 from ..graph.axes import shape_of
 from ..graph.recurrent_nodes import CELLS, MOVES, Slot, operand, recurrent_nodes, state_sizes
 

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 
 from ..arrays import Array
-from ..nodes import attributes
+from ..graph.nodes import attributes
 from ..operators import Linear, Slice, Window
-from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Signal, Trace, Value, unsupported
+from .trace import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Signal, Trace, Value, unsupported
 from .weights import bias_of, matrix_of, weights_of
 
 MOST_DENSE = 1_000_000  # weights of a grouped convolution written as a dense one

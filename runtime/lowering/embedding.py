@@ -4,11 +4,11 @@ import numpy as np
 import onnx
 
 from ..arrays import Floats
-from ..nodes import attributes
+from ..graph.nodes import attributes
 from ..operators import Embedding
 from ..operators.embedding import MAX_ROWS
 from ..operators.matrix import Matrix, Reading
-from ..tracing import FEATURE, Signal, Trace, Weights, unsupported
+from .trace import FEATURE, Signal, Trace, Weights, unsupported
 from .weights import flushed, matrix_of
 
 

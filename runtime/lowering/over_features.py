@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 
 from ..arrays import Array
-from ..nodes import attributes
+from ..graph.nodes import attributes
 from ..operators import Binary, Elementwise, LayerNorm, Reduce, Softmax
-from ..tracing import FEATURE, ONE, Handler, Signal, Trace, Value, unsupported
+from .trace import FEATURE, ONE, Handler, Signal, Trace, Value, unsupported
 from .weights import flushed
 
 REDUCTIONS = {

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 
 from ..arrays import Array
-from ..nodes import attributes
+from ..graph.nodes import attributes
 from ..operators import Binary, Elementwise, Linear, Map
-from ..tracing import FEATURE, ONE, TIME, Handler, Signal, Sizes, Trace, Value, unsupported
+from .trace import FEATURE, ONE, TIME, Handler, Signal, Sizes, Trace, Value, unsupported
 from .weights import along_features, flushed
 
 MAPS = {

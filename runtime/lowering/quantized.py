@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 
 from ..arrays import Array, Floats
-from ..graph import Graph
-from ..nodes import attributes
-from ..tracing import Weights, unsupported
+from ..graph.graph import Graph
+from ..graph.nodes import attributes
+from .trace import Weights, unsupported
 
 CODE_BITS = {"int4": 4, "int8": 8, "int16": 16}
 

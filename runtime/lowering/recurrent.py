@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 
 from ..arrays import Floats
-from ..nodes import attributes
+from ..graph.nodes import attributes
+from ..graph.projected_lstm import with_weights
 from ..operators import HIDDEN, Backward, Cell, Gru, Lstm, LstmProjected, Rnn, Slot
 from ..operators.matrix import Matrix, Reading
-from ..projection import with_weights
-from ..tracing import BATCH, FEATURE, ONE, TIME, Carried, Final, Handler, Signal, Trace, Value, Weights, unsupported
+from .trace import BATCH, FEATURE, ONE, TIME, Carried, Final, Handler, Signal, Trace, Value, Weights, unsupported
 from .weights import bias_of, flushed, matrix_of, weights_of
 
 
@@ -27,7 +27,7 @@ def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """An LSTM with projection, which ONNX writes as a Scan; see `runtime.projection`."""
+    """An LSTM with projection, which ONNX writes as a Scan; see `runtime.graph.projected_lstm`."""
     lstm = with_weights(node)
     if lstm is None:
         raise unsupported(node, "its body is not the step of an LSTM with projection as `tidegate export` writes it")

@@ -5,9 +5,13 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ..nodes import attributes
+from ..graph.nodes import attributes
 from ..operators import Concat, Last, Slice
-from ..tracing import (
+from .convolution import extended, tail_of
+from .embedding import embedded
+from .frame_convolution import cut
+from .pointwise import aligned
+from .trace import (
     BATCH,
     FEATURE,
     ONE,
@@ -23,10 +27,6 @@ from ..tracing import (
     Value,
     unsupported,
 )
-from .convolution import extended, tail_of
-from .embedding import embedded
-from .pointwise import aligned
-from .within import cut
 
 
 def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:

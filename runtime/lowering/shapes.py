@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ..nodes import attributes
-from ..tracing import BATCH, FEATURE, ONE, TIME, Final, Grid, Handler, Signal, Sizes, Trace, Value, unsupported
+from ..graph.nodes import attributes
+from .trace import BATCH, FEATURE, ONE, TIME, Final, Grid, Handler, Signal, Sizes, Trace, Value, unsupported
 
 BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these widen a value of one feature by themselves
 

@@ -7,8 +7,8 @@ import onnx
 
 from ..arrays import Array, Floats
 from ..operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE, Matrix, Reading, activation_bits
-from ..tracing import FEATURE, ONE, Activations, Signal, Trace, Value, Weights, unsupported
 from .quantized import quantized
+from .trace import FEATURE, ONE, Activations, Signal, Trace, Value, Weights, unsupported
 
 
 def dequantize(trace: Trace, node: onnx.NodeProto) -> list[Value]:

@@ -1,6 +1,6 @@
 """Functions of float32 values, every operation rounded and none fused; the same in C in src/functions.h.
 
-Errors stated here are measured against float64 by tests/runtime/test_functions.py.
+Errors stated here are measured against float64 by tests/runtime/operators/test_functions.py.
 """
 
 import numpy as np

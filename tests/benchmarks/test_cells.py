@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tidegate.benchmarks.bounds import Row, cells_table, streams_line
 from tidegate.benchmarks.cells import CASES, SIZES, CellCase, plan_of
-from tidegate.runtime.native import NativeModel
+from tidegate.runtime.backends.native import NativeModel
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -26,7 +26,8 @@ def test_start_from_a_plan_imports_numpy_and_neither_onnx_nor_what_reads_a_contr
     """The last line names what is imported beyond numpy, the answer's shape before it."""
     ask = """
 print(answer.shape, np.isfinite(answer).all())
-for name in ("json.decoder", "dataclasses", "tidegate.runtime.contract", "tidegate.runtime.graph", "tidegate.quant"):
+wanted = ("json.decoder", "dataclasses", "tidegate.runtime.contract", "tidegate.runtime.graph", "tidegate.quant")
+for name in wanted:
     print(name, name in sys.modules)
 """
     numbers, answer, *imported = told(programs["tidegate"] + ask)

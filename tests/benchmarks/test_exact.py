@@ -5,7 +5,7 @@ import pytest
 from tidegate.benchmarks import lstms
 from tidegate.benchmarks.exact import exact_answers
 from tidegate.runtime.errors import ModelError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 
 
 @pytest.mark.parametrize("steps", [1, 7])

@@ -34,7 +34,7 @@ def test_a_recurrent_state_stays_and_a_cache_grows() -> None:
 def test_the_cache_gives_what_attention_over_all_gives() -> None:
     """The step with a cache against causal attention over the whole stream, in float64."""
     from onnx import numpy_helper
-    from tidegate.runtime.onnxruntime_session import open_session
+    from tidegate.runtime.backends.onnxruntime_session import open_session
 
     width, frames = 16, np.random.default_rng(1).standard_normal((7, families.FEATURES)).astype(np.float32)
     model = families.transformer(width)

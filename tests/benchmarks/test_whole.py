@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tidegate.benchmarks.whole import CLASSES, FEATURES, HIDDEN, IDS, Net, nets
-from tidegate.runtime.native import NativeModel
+from tidegate.runtime.backends.native import NativeModel
 
 NETS = nets()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from tidegate.runtime.arrays import Floats
-from tidegate.runtime.device import image_bytes, write_files
-from tidegate.runtime.native import NativeModel
-from tidegate.runtime.targets import Run, Target
+from tidegate.runtime.backends.native import NativeModel
+from tidegate.runtime.device.folder import image_bytes, write_files
+from tidegate.runtime.device.targets import Run, Target
 
 PROOF = Path(__file__).with_name("proof.c")
 HASH_BYTES, NAME_BYTES = 32, 32

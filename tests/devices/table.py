@@ -18,7 +18,7 @@ sys.path.insert(0, str(TESTS))
 from devices import proving  # noqa: E402
 from devices.models import FRAMES, MODELS, samples  # noqa: E402
 from tidegate.runtime.arrays import Floats  # noqa: E402
-from tidegate.runtime.targets import TARGETS, Run, Target  # noqa: E402
+from tidegate.runtime.device.targets import TARGETS, Run, Target  # noqa: E402
 
 ROOT = TESTS.parent
 DOCUMENT = ROOT / "docs" / "devices.md"

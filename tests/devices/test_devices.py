@@ -14,10 +14,10 @@ from devices.models import FRAMES, MODELS, samples
 from kernels.building import require
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
-from tidegate.runtime.device import STACK_BYTES, write_folder
+from tidegate.runtime.backends.native import NativeModel
+from tidegate.runtime.device.folder import STACK_BYTES, write_folder
+from tidegate.runtime.device.targets import LAYOUTS, TARGETS, Target
 from tidegate.runtime.errors import DeviceError
-from tidegate.runtime.native import NativeModel
-from tidegate.runtime.targets import LAYOUTS, TARGETS, Target
 
 SHORT = 300  # frames; `make devices` streams all 10^4
 IN_PLACE = [target for target in TARGETS.values() if not set(target.variants) & set(LAYOUTS)]

@@ -20,10 +20,10 @@ from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import METADATA_KEY, Blocks
 from tidegate.runtime.errors import ChunkError, ContractError, SnapshotError, UnsupportedError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.inspection import inspect_file
 from tidegate.runtime.load import Backend, compile_model, load
-from tidegate.runtime.lower import lower
+from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.reference import ReferenceStream
 from tidegate.runtime.streams import Model, Stream
 from torch import Tensor, nn

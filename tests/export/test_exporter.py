@@ -17,7 +17,7 @@ from tidegate.export.graph.axes import shape_of
 from tidegate.quant import quantize
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import BackendError, ContractError, ExportError, ModelError, UnsupportedError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from torch import Tensor, nn
 

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from tidegate.export import example_from_shape, export_model, load_module
 from tidegate.runtime.errors import BackendError, ExportError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from torch import nn
 

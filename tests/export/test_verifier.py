@@ -14,7 +14,7 @@ from tidegate.cli import main
 from tidegate.export import export_model, verify
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ExportError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import compile_model
 from torch import Tensor, nn
 

@@ -28,7 +28,7 @@ from tidegate.runtime.operators import (
     Window,
 )
 from tidegate.runtime.operators.matrix import FLOAT, Reading
-from tidegate.runtime.plan import compile_program
+from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
 
 FRAME = Reading.FRAME

@@ -53,7 +53,7 @@ control = ctypes.CDLL(sys.argv[1]).control
 control.restype = ctypes.c_ulong
 seen = [control()]
 import tidegate as tg
-import tidegate.runtime.native
+import tidegate.runtime.backends.native
 seen.append(control())
 stream = tg.load(sys.argv[2]).stream()
 seen.append(control())
@@ -72,7 +72,7 @@ def test_row_36_models_and_streams_that_come_and_go_leave_no_memory_behind() -> 
     code = """
 import sys
 import numpy as np
-from tidegate.runtime.native import NativeModel
+from tidegate.runtime.backends.native import NativeModel
 plan, frames = open(sys.argv[1], 'rb').read(), np.ones((3, 13), np.float32)
 def pages():
     return int(open('/proc/self/statm').read().split()[1])

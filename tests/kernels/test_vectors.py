@@ -8,7 +8,7 @@ from kernels.building import VECTORS
 from programs import push_cut
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
-from tidegate.runtime.native import NativeModel
+from tidegate.runtime.backends.native import NativeModel
 from vectors import coverage
 from vectors.generate import answers, programs
 

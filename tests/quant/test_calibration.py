@@ -19,9 +19,9 @@ from tidegate.quant.statistics import gather
 from tidegate.quant.streams import read_streams
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.errors import QuantizationError, UnsupportedError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
-from tidegate.runtime.lower import lower
+from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.precision import Precision
 
 METHODS = ["nearest", "compensated", "guided"]

@@ -8,10 +8,10 @@ from programs import contract_of, lstm
 from tidegate.quant.drift import CHUNK, Drift, drift_of
 from tidegate.quant.streams import Streams
 from tidegate.runtime.arrays import Array
-from tidegate.runtime.native import NativeModel
+from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.operators import Linear, Lstm
 from tidegate.runtime.operators.matrix import FLOAT, Matrix, Reading
-from tidegate.runtime.plan import compile_program
+from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
 
 

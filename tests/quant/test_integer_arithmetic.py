@@ -11,9 +11,9 @@ from nets import Net
 from tidegate.quant import QuantizationReport, quantize
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.errors import ModelError, QuantizationError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.inspection import inspect_file
-from tidegate.runtime.lower import QUANTIZATION_KEY, lower
+from tidegate.runtime.lowering.lower import QUANTIZATION_KEY, lower
 from tidegate.runtime.program import Program
 
 FEATURES = 6

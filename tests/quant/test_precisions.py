@@ -14,13 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.backends.native import NativeModel
+from tidegate.runtime.backends.onnxruntime import OnnxruntimeStream
+from tidegate.runtime.backends.onnxruntime_session import open_session
 from tidegate.runtime.contract import Contract
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
-from tidegate.runtime.lower import lower
-from tidegate.runtime.native import NativeModel
-from tidegate.runtime.onnxruntime_backend import OnnxruntimeStream
-from tidegate.runtime.onnxruntime_session import open_session
+from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.precision import Precision
 from tidegate.runtime.reference import ReferenceStream
 

@@ -10,12 +10,12 @@ from tidegate.quant import quantize
 from tidegate.quant.ranges import WAYS
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
+from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.errors import QuantizationError
-from tidegate.runtime.graph import Graph
-from tidegate.runtime.lower import QUANTIZATION_KEY, lower
-from tidegate.runtime.native import NativeModel
+from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.lowering.lower import QUANTIZATION_KEY, lower
 from tidegate.runtime.operators.matrix import Reading
-from tidegate.runtime.plan import compile_program
+from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.reference import ReferenceStream
 
 

@@ -105,8 +105,8 @@ def test_engine_agrees_with_onnxruntime(cell: str, options: dict[str, Any], bias
 
 
 def ops_of(path: Path) -> tuple[Op, ...]:
-    from tidegate.runtime.graph import Graph
-    from tidegate.runtime.lower import lower
+    from tidegate.runtime.graph.graph import Graph
+    from tidegate.runtime.lowering.lower import lower
 
     return lower(Graph.load(path)).ops
 
@@ -172,7 +172,7 @@ def test_plan_and_onnx_file_are_inspected_alike(cell: str, options: dict[str, An
 def test_states_come_by_name_from_mixed_cells(tmp_path: Path) -> None:
     """A plan with cells of one and of two state vectors names each layer by its own h."""
     from programs import contract_of, gru, lstm, rnn
-    from tidegate.runtime.plan import compile_program
+    from tidegate.runtime.plan.writer import compile_program
     from tidegate.runtime.program import Program
 
     rng = np.random.default_rng(0)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from programs import by_name, contract_of, cuts, embedding, frames_for, programs, push_cut, whole
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.backends.native import NativeModel, NativeStream
 from tidegate.runtime.errors import BackendError, ChunkError
-from tidegate.runtime.native import NativeModel, NativeStream
-from tidegate.runtime.plan import compile_program
+from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Matrix, Program, Reading
 from tidegate.runtime.reference import ReferenceStream
 

@@ -12,13 +12,13 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.backends.native import NativeModel
+from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port
 from tidegate.runtime.errors import UnsupportedError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import compile_graph
-from tidegate.runtime.lower import lower
-from tidegate.runtime.native import NativeModel
-from tidegate.runtime.onnxruntime_backend import OnnxruntimeModel
+from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.operators import Last, LayerNorm, Operator
 
 TOLERANCE = 1e-6

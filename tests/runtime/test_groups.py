@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from programs import as_pushed, cell, contract_of, embedding, frames_for, gru, lstm, programs, rnn, write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime import _kernels
-from tidegate.runtime import snapshot as snapshots
 from tidegate.runtime.arrays import Answer, Array
+from tidegate.runtime.backends import onnxruntime_snapshot as snapshots
+from tidegate.runtime.backends.native import NativeModel
+from tidegate.runtime.backends.onnxruntime import OnnxruntimeGroup
 from tidegate.runtime.errors import (
     BackendError,
     ChunkError,
@@ -23,10 +25,8 @@ from tidegate.runtime.errors import (
     UnsupportedError,
 )
 from tidegate.runtime.load import load
-from tidegate.runtime.native import NativeModel
-from tidegate.runtime.onnxruntime_backend import OnnxruntimeGroup
 from tidegate.runtime.operators import Elementwise
-from tidegate.runtime.plan import compile_program
+from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program, Reading
 from tidegate.runtime.streams import Group, Model, Stream
 

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from tidegate.benchmarks import lstms
 from tidegate.runtime.errors import BackendError, ModelError, PlanError
 from tidegate.runtime.inspection import inspect_file
-from tidegate.runtime.planfile import is_plan
+from tidegate.runtime.plan.magic import is_plan
 
 SMALL = lstms.Case("small", 3, 5, 2)
 

@@ -9,11 +9,11 @@ import pytest
 from programs import contract_of
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.errors import PlanError
-from tidegate.runtime.native import NativeModel
 from tidegate.runtime.operators import Operator, Slot
 from tidegate.runtime.operators.matrix import FLOAT
-from tidegate.runtime.plan import OP, compile_program, seal
+from tidegate.runtime.plan.writer import OP, compile_program, seal
 from tidegate.runtime.program import Linear, Lstm, Matrix, Program, Reading, activation_bits
 from tidegate.runtime.reference import ReferenceStream
 

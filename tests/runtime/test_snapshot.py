@@ -16,11 +16,11 @@ from programs import as_pushed, contract_of, embedding, frames_for, gru, lstm, p
 from tidegate.quant import quantize
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Answer
+from tidegate.runtime.backends.native import NativeModel, NativeStream
 from tidegate.runtime.errors import BackendError, ChunkError, SnapshotError
 from tidegate.runtime.load import load
-from tidegate.runtime.native import NativeModel, NativeStream
 from tidegate.runtime.operators import Elementwise
-from tidegate.runtime.plan import compile_program
+from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program, Reading
 from tidegate.runtime.streams import Model
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tidegate.export.foreign.squeezes import name_dropped_axes
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 
 
 def _model(target: Sequence[int], shape: Sequence[int | str] = ("time", "batch", 1, 6)) -> ModelProto:

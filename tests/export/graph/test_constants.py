@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tidegate.export.graph.constants import fold_constants, fold_neutral
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 
 
 def made(*nodes: onnx.NodeProto, **constants: object) -> onnx.ModelProto:

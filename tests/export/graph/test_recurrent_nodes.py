@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tidegate.export.graph.recurrent_nodes import checked_nodes, nonzero_source, state_sizes
 from tidegate.runtime.errors import ModelError, UnsupportedError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 
 MakeGraph = Callable[..., onnx.ModelProto]
 

@@ -131,7 +131,10 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "first frame": (_behind(lambda y: y[:, 0]), "Gather .* takes a frame counted from the ends of a chunk"),
     "frame before the last": (_behind(lambda y: y[:, -2]), "Gather .* takes a frame counted from the ends of a chunk"),
     "differences": (_behind(lambda y: y[:, 1:] - y[:, :-1]), r"Slice .* makes \[batch, \?, 8\] of \[batch, time, 8\]"),
-    "Fourier transform": (_behind(lambda y: torch.fft.rfft(y, dim=1).abs()), r"aten::fft_rfft.* at test_whole_sequence.py:\d+"),
+    "Fourier transform": (
+        _behind(lambda y: torch.fft.rfft(y, dim=1).abs()),
+        r"aten::fft_rfft.* at test_whole_sequence.py:\d+",
+    ),
     "pooling before": (
         _before(lambda x: functional.max_pool1d(x.transpose(1, 2), 2).transpose(1, 2)),
         "MaxPool .* pools over axis 1 of the input",

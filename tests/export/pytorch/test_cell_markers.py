@@ -13,7 +13,7 @@ from tidegate.quant import quantize
 from tidegate.runtime.arrays import Answer, Array
 from tidegate.runtime.contract import Port
 from tidegate.runtime.errors import ExportError, UnsupportedError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from torch import Tensor, nn
 

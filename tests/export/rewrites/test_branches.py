@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tidegate.export.rewrites.branches import bind_inputs, open_branches
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ModelError, UnsupportedError
-from tidegate.runtime.gate import MAX_DEPTH
+from tidegate.runtime.graph.gate import MAX_DEPTH
 
 
 def _branch(name: str, nodes: list[onnx.NodeProto]) -> onnx.GraphProto:

@@ -11,7 +11,7 @@ from tidegate.export import ExportReport, export_model
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Answer, Array
 from tidegate.runtime.errors import UnsupportedError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from torch import Tensor, nn
 

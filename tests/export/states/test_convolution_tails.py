@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tidegate.export import ExportReport, export_model, lift
 from tidegate.quant import quantize
 from tidegate.runtime.errors import UnsupportedError
-from tidegate.runtime.graph import Graph
+from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import Backend, load
-from tidegate.runtime.lower import lower
+from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.reference import ReferenceStream
 from torch import Tensor, nn
 from torch.nn import functional

@@ -1,0 +1,1 @@
+"""What runs a model: the native engine and onnxruntime, behind one face."""

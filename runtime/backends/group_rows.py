@@ -1,0 +1,104 @@
+"""Rows of a group: which are taken, and all that concerns one row alone. Backends add how rows are pushed together."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from operator import index
+
+from ..arrays import Answer, Array
+from ..errors import RowError
+
+
+class Rows(ABC):
+    """Numbered rows, each with a stream or free.
+
+    Args:
+        count: Rows.
+
+    Raises:
+        RowError: There would be no row.
+    """
+
+    def __init__(self, count: int) -> None:
+        if index(count) < 1:
+            raise RowError(f"{count} streams in a group; wanted 1 or more")
+        self._count = index(count)
+        self._joined = dict.fromkeys(range(self._count))  # ascending
+
+    @property
+    def rows(self) -> int:
+        """Rows, taken and free."""
+        return self._count
+
+    @property
+    def joined(self) -> tuple[int, ...]:
+        """Rows with a stream, ascending: those that a push without `rows` takes."""
+        return tuple(self._joined)
+
+    def push(self, chunks: Array, rows: Sequence[int] | None = None, *, out: Array | None = None) -> Answer:
+        """Stream a chunk of each row; see `runtime.streams.Group.push`."""
+        return self._push(chunks, list(self._joined) if rows is None else self._named(rows), out)
+
+    def join(self, row: int | None = None) -> int:
+        """Start a stream in a free row, the first by default, and return the row; see `runtime.streams.Group.join`."""
+        chosen = self._first_free() if row is None else self._there(row)
+        if chosen in self._joined:
+            raise RowError(f"row {chosen} has joined; leave it first, or reset it")
+        self._open(chosen)
+        self._joined = dict.fromkeys(sorted([*self._joined, chosen]))
+        return chosen
+
+    def leave(self, row: int) -> None:
+        """End the stream in a row; see `runtime.streams.Group.leave`."""
+        taken = self._taken(row)
+        self._close(taken)
+        del self._joined[taken]
+
+    def fork(self, row: int) -> int:
+        """Start a stream in a free row that goes on from the state of another; see `runtime.streams.Group.fork`."""
+        snapshot = self.snapshot(row)
+        other = self.join()
+        self.restore(other, snapshot)
+        return other
+
+    @abstractmethod
+    def snapshot(self, row: int) -> bytes:
+        """Return the stream in a row as bytes."""
+
+    @abstractmethod
+    def restore(self, row: int, snapshot: bytes) -> None:
+        """Go on in a row from where a snapshot was taken."""
+
+    @abstractmethod
+    def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
+        """Push rows that are taken, each named once."""
+
+    @abstractmethod
+    def _open(self, row: int) -> None:
+        """Make a free row a new stream."""
+
+    @abstractmethod
+    def _close(self, row: int) -> None:
+        """End the stream in a row and clear what it carried."""
+
+    def _there(self, row: int) -> int:
+        if not 0 <= index(row) < self._count:
+            raise RowError(f"row {row} is not there; the group has rows 0 to {self._count - 1}")
+        return index(row)
+
+    def _taken(self, row: int) -> int:
+        if self._there(row) not in self._joined:
+            raise RowError(f"row {row} has not joined; join it first")
+        return index(row)
+
+    def _named(self, rows: Sequence[int]) -> list[int]:
+        named = [self._taken(row) for row in rows]
+        if len(set(named)) < len(named):
+            twice = next(row for row in named if named.count(row) > 1)
+            raise RowError(f"row {twice} is named more than once; push its chunks one after the other")
+        return named
+
+    def _first_free(self) -> int:
+        free = next((row for row in range(self._count) if row not in self._joined), None)
+        if free is None:
+            raise RowError(f"all {self._count} rows have joined; leave one first, or make a larger group")
+        return free

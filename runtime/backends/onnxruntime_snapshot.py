@@ -1,0 +1,102 @@
+"""Snapshots of streams that the engine does not run; docs/snapshot.md is the specification."""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import SnapshotError
+
+MAGIC = b"TIDESNAP"
+VERSION = 2
+ONNXRUNTIME = 2
+HEADER = struct.Struct("<8sII32sQ32sQQQ")
+HASHED_FROM = 48  # the hash is that of all bytes from here on
+DAMAGED = "it is damaged, take it again"
+
+
+class Header(NamedTuple):
+    """The fields of a snapshot's header."""
+
+    magic: bytes
+    version: int
+    backend: int
+    hash: bytes
+    size: int
+    model: bytes
+    frames: int
+    refused: int
+    finished: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a stream is: its state by the contract's input names, its counters, and whether it was finished."""
+
+    state: Mapping[str, Array]
+    frames: int
+    refused: int
+    finished: bool = False
+
+
+def hash_of(data: bytes | memoryview) -> bytes:
+    """Return the 32 bytes that data is known by."""
+    return blake2b(data, digest_size=32).digest()
+
+
+def pack(snapshot: Snapshot, model: bytes) -> bytes:
+    """Return a snapshot as bytes; `model` is the hash of the model that it belongs to."""
+    values = b"".join(np.asarray(v, "<f4").tobytes() for v in snapshot.state.values())
+    size, counts = HEADER.size + len(values), (snapshot.frames, snapshot.refused, int(snapshot.finished))
+    header = Header(MAGIC, VERSION, ONNXRUNTIME, b"", size, model, *counts)
+    data = HEADER.pack(*header) + values
+    return data[:16] + hash_of(memoryview(data)[HASHED_FROM:]) + data[HASHED_FROM:]
+
+
+def unpack(data: bytes, model: bytes, initial: Callable[..., Mapping[str, Array]]) -> Snapshot:
+    """Return what bytes hold.
+
+    Args:
+        data: The bytes, from anywhere.
+        model: The hash of the model that they should belong to.
+        initial: What returns arrays of the states' shapes for the frames consumed, and whether it is `finished`.
+
+    Raises:
+        SnapshotError: They are truncated, altered, of another model or of another backend, or hold what no state may.
+    """
+    if len(data) < HEADER.size:
+        _check("size", len(data), _size(initial(0, finished=False)))
+    header = Header(*HEADER.unpack_from(data))
+    _check("magic", header.magic, MAGIC)
+    _check("version", header.version, VERSION, "it is of another version of the format, take it again")
+    _check("size", len(data), header.size)
+    _check("hash", header.hash.hex(), hash_of(memoryview(data)[HASHED_FROM:]).hex())
+    _check("backend", header.backend, ONNXRUNTIME, "it was taken on another backend, restore it there")
+    _check("model", header.model.hex(), model.hex(), "it was taken of another model, restore it there")
+    _check("finished", min(header.finished, 2), min(header.finished, 1))
+    like = initial(header.frames, finished=bool(header.finished))
+    _check("size", len(data), _size(like))
+    return Snapshot(_arrays(data, like), header.frames, header.refused, bool(header.finished))
+
+
+def _size(like: Mapping[str, Array]) -> int:
+    return HEADER.size + sum(4 * values.size for values in like.values())
+
+
+def _arrays(data: bytes, like: Mapping[str, Array]) -> dict[str, Array]:
+    values = np.frombuffer(data, "<f4", offset=HEADER.size).astype(np.float32)
+    bad = values[~(np.abs(values) <= 2.0**64)]
+    if len(bad):
+        raise SnapshotError(f"snapshot: state holds {bad[0]}, wanted finite values up to 2^64; stream unchanged")
+    ends = np.cumsum([array.size for array in like.values()], dtype=int)
+    parts = np.split(values, ends[:-1]) if len(ends) else []
+    return {name: part.reshape(array.shape) for (name, array), part in zip(like.items(), parts, strict=True)}
+
+
+def _check(field: str, seen: object, wanted: object, way_out: str = DAMAGED) -> None:
+    if seen != wanted:
+        raise SnapshotError(f"snapshot: {field} is {seen!r}, wanted {wanted!r}; {way_out}; stream unchanged")

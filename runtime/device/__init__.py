@@ -1,0 +1,1 @@
+"""Folders of C that build a plan for a device."""

@@ -1,0 +1,1 @@
+"""Looking at an ONNX graph: checked, parsed, cut into stages."""

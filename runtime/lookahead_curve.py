@@ -1,0 +1,110 @@
+"""What a lookahead buys: for each, how well a stream in blocks agrees with the whole, on a user's own frames."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .arrays import Array
+from .backends.native import NativeModel
+from .contract import METADATA_KEY, MOST_LOOKAHEAD, Blocks
+from .errors import ChunkError, ContractError
+from .graph.graph import Graph
+from .graph.stages import looking_ahead
+from .load import compile_graph, naming
+
+LOOKAHEADS = (0, 1, 2, 4, 8, 16, 32, 64)
+ENDS = 10  # of a signal, where an answer without a time axis is compared
+
+
+@dataclass(frozen=True)
+class Point:
+    """One grid of blocks.
+
+    Attributes:
+        block: Frames of a block.
+        lookahead: Frames behind it.
+        wait: The most frames that come in before an answer is there.
+        error: Root mean square of the difference from the whole, over that of the whole's answers.
+        largest: The largest difference, over the largest magnitude of the whole.
+        agreement: Share of the answers whose largest output is the same; of one output, whose sign is.
+    """
+
+    block: int
+    lookahead: int
+    wait: int
+    error: float
+    largest: float
+    agreement: float
+
+
+def lookahead_curve(
+    path: str | os.PathLike[str], frames: Array, block: int = 1, lookaheads: Sequence[int] = LOOKAHEADS
+) -> tuple[Point, ...]:
+    """Return how well a bidirectional model agrees with offline for each lookahead.
+
+    Compared is the first output with an answer for each frame. Where there is none, the first output: its last answer
+    to the whole signal, and to what comes before its end in tenths of it, as if each were a stream that ends there.
+
+    Args:
+        path: A streaming ONNX file, float or quantized; its own grid does not matter.
+        frames: One stream, `[frames, features]`, or ids `[frames]`; as many as its users will have.
+        block: Frames of a block.
+        lookaheads: What to try.
+
+    Raises:
+        ContractError: The model has no backward direction.
+        ChunkError: A frame is refused.
+        UnsupportedError: The engine lacks an operator.
+    """
+    with naming(path):
+        graph = Graph.load(path)
+        if graph.contract.blocks is None:
+            raise ContractError("it has no backward direction, so it has no lookahead to choose")
+        if not 0 < len(frames) <= MOST_LOOKAHEAD:
+            raise ChunkError(f"{len(frames)} frames, wanted 1 to {MOST_LOOKAHEAD}")
+        whole = _answers(graph, Blocks(None, 0, len(frames)), frames)
+        return tuple(_point(graph, Blocks(block, ahead), frames, whole) for ahead in lookaheads)
+
+
+def _answers(graph: Graph, blocks: Blocks, frames: Array) -> Array:
+    """Return the answers that are compared, `[answers, features]`, of a stream from its start to its end."""
+    model, outputs = NativeModel(compile_graph(_with_blocks(graph, blocks))), graph.contract.outputs
+    timed = [port.name for port in outputs if port.time_axis is not None]
+    if timed:
+        return np.concatenate(_pieces(model, frames, timed[0]))
+    ends = sorted({max(len(frames) * part // ENDS, 1) for part in range(1, ENDS + 1)})
+    return np.stack([_pieces(model, frames[:end], outputs[0].name)[-1] for end in ends])
+
+
+def _pieces(model: NativeModel, frames: Array, name: str) -> list[Array]:
+    """Return what a stream gives of one output: at its push and at its end, where there is anything."""
+    stream = model.stream()
+    parts = (stream.push(frames), stream.finish())
+    named = [part[name] if isinstance(part, dict) else part for part in parts if part is not None]
+    return [values for values in named if len(values)] or named
+
+
+def _with_blocks(graph: Graph, blocks: Blocks) -> Graph:
+    """Return a graph with another grid."""
+    changed = Graph(type(graph.model).FromString(graph.model.SerializeToString()))
+    contract = replace(graph.contract, blocks=None, lookahead=0)
+    contract = looking_ahead(graph.model, contract, blocks, graph.contract.ahead)
+    changed.set_metadata(METADATA_KEY, contract.to_json())
+    return changed
+
+
+def _point(graph: Graph, blocks: Blocks, frames: Array, whole: Array) -> Point:
+    seen = _answers(graph, blocks, frames)
+    wait = _with_blocks(graph, blocks).contract.lookahead
+    gap = seen.astype(np.float64) - whole
+    power, peak = float(np.mean(whole.astype(np.float64) ** 2)), float(np.abs(whole).max())
+    error = float(np.mean(gap**2) / max(power, 1e-60)) ** 0.5
+    largest = float(np.abs(gap).max()) / max(peak, 1e-30)
+    same = _decisions(seen) == _decisions(whole)
+    return Point(blocks.frames or 0, blocks.lookahead, wait or 0, error, largest, float(np.mean(same)))
+
+
+def _decisions(answers: Array) -> Array:
+    return np.sign(answers[:, 0]) if answers.shape[1] == 1 else np.argmax(answers, axis=1)

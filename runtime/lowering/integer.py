@@ -1,0 +1,156 @@
+"""Programs without floats: which operation becomes which integer one, and the exponents that a file gives for it.
+
+The metadata of a quantized file hold, by the first output of a node, what each operation that it becomes reads and
+makes: `{"integer": {"lstm_out": [{"input": 12, "state": [13, 9]}]}}`. An operation that is not named stays as it is.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from ..arrays import Array, Floats
+from ..errors import ModelError
+from ..operators import (
+    Elementwise,
+    Gru,
+    IntegerAffine,
+    IntegerGru,
+    IntegerLinear,
+    IntegerLstm,
+    IntegerMap,
+    Linear,
+    Lstm,
+    Map,
+    Operator,
+)
+from ..operators.fixed import GATE, LEAST_EXPONENT, MOST_EXPONENT, MOST_SUM, UNIT, fixed_bits
+from ..operators.integer import INTEGER_MAPS
+from ..operators.matrix import Matrix, Reading
+from ..program import Program
+
+Exponents = Mapping[str, int | list[int]]  # input, output; state: one a unit; as far as an operation has them
+
+# What each operation needs to be told; a reading of h needs nothing, its codes end at 1.
+NEEDS: dict[type[Operator], tuple[str, ...]] = {
+    Lstm: ("input", "state"),
+    Gru: ("input",),
+    Linear: ("input", "output"),
+    Elementwise: ("input", "output"),
+    Map: (),
+}
+FACTORS = {"add": 1.0, "sub": 1.0, "from": -1.0}  # of x, where a constant is added
+LIMITS = {"state": (0, UNIT)}  # of exponents; of the others as of codes
+
+
+def has_integer_form(op: Operator) -> bool:
+    """Return whether an operation can compute without floats."""
+    if isinstance(op, Map):
+        return op.function in INTEGER_MAPS
+    if isinstance(op, Elementwise):
+        scale = _factor(op)
+        return scale is not None and bool(np.all((np.abs(scale) >= 2.0**-40) & (np.abs(scale) <= 2.0**40)))
+    matrices = op.record().matrices
+    return type(op) in NEEDS and all(m.weight_bits == 8 and m.scales.shape[1] == 1 for m in matrices)
+
+
+def offset(op: Elementwise) -> Floats:
+    """Return what an operation with a constant adds, float32 `[width]`; zeros where it multiplies."""
+    if op.function not in FACTORS:
+        return np.zeros_like(op.constant)
+    return -op.constant if op.function == "sub" else op.constant
+
+
+def _factor(op: Elementwise) -> Floats | None:
+    """Return what it multiplies x by, or None where it does something else."""
+    if op.function in FACTORS:
+        return np.full_like(op.constant, FACTORS[op.function])
+    with np.errstate(divide="ignore"):
+        return {"mul": op.constant, "div": np.float32(1) / op.constant}.get(op.function)
+
+
+def keys(program: Program) -> list[tuple[str, int]]:
+    """Return how a file calls each operation: the first output of its node, and which of the node's it is."""
+    seen: Counter[str] = Counter()
+    found = []
+    for node in program.nodes:
+        found.append((node, seen[node]))
+        seen[node] += 1
+    return found
+
+
+def described(program: Program, exponents: Mapping[int, Exponents]) -> dict[str, list[Exponents | None]]:
+    """Return the exponents of operations, by their place, as a file holds them."""
+    made: dict[str, list[Exponents | None]] = {}
+    for index, (node, _) in enumerate(keys(program)):
+        made.setdefault(node, []).append(exponents.get(index))
+    return {node: given for node, given in made.items() if any(one is not None for one in given)}
+
+
+def in_integers(program: Program, given: Mapping[str, Sequence[Exponents | None]]) -> Program:
+    """Return a program with integer operations in place of those that a file gives exponents for.
+
+    Raises:
+        ModelError: The file gives what does not fit its graph.
+    """
+    ops, unread = list(program.ops), {(node, place) for node, listed in given.items() for place in range(len(listed))}
+    for index, (node, place) in enumerate(keys(program)):
+        unread.discard((node, place))
+        listed = given.get(node, ())
+        exponents = listed[place] if place < len(listed) else None
+        if exponents is not None:
+            ops[index] = _integer(ops[index], _checked(ops[index], exponents, node))
+    if unread:
+        raise ModelError(f"integer arithmetic: the graph has no operation {min(unread)}; quantize the file again")
+    return replace(program, ops=tuple(ops))
+
+
+def _checked(op: Operator, exponents: Exponents, node: str) -> Exponents:
+    needs = NEEDS.get(type(op), ())
+    if not has_integer_form(op) or not isinstance(exponents, dict) or set(exponents) != set(needs):
+        raise ModelError(
+            f"integer arithmetic: {node!r} has no such form as its exponents {exponents} say, wanted "
+            f"{', '.join(needs) or 'none'}; quantize the file again"
+        )
+    for name, given in exponents.items():
+        least, most = LIMITS.get(name, (LEAST_EXPONENT, MOST_EXPONENT))
+        wanted = cast("Lstm", op).hidden if name == "state" else 1
+        listed = given if isinstance(given, list) and name == "state" else [given]
+        if len(listed) != wanted or not all(type(e) is int and least <= e <= most for e in listed):
+            raise ModelError(
+                f"integer arithmetic: {node!r}: {name} is {str(given)[:80]}, wanted {wanted} whole of {least} to {most}"
+            )
+    return exponents
+
+
+def _integer(op: Operator, given: Exponents) -> Operator:
+    if isinstance(op, Map):
+        return IntegerMap(op.inputs, op.function)
+    e = {name: exponent for name, exponent in given.items() if isinstance(exponent, int)}
+    if isinstance(op, Elementwise):
+        scale = np.asarray(_factor(op), np.float32)
+        return IntegerAffine(op.inputs, scale, _codes(offset(op), e["output"]), e["input"], e["output"])
+    if isinstance(op, Linear):
+        return IntegerLinear(op.inputs, _fixed(op.w, e["input"]), _codes(op.bias, e["output"]), e["output"])
+    cell = cast("Lstm | Gru", op)
+    w, r, bias = _fixed(cell.w, e["input"]), _own(cell.r), _codes(cell.bias, GATE)
+    if isinstance(cell, Lstm):
+        return IntegerLstm(op.inputs, w, r, bias, cell.h, cell.c, np.array(given["state"]))
+    return IntegerGru(op.inputs, w, r, bias, _codes(cell.candidate_bias, GATE), cell.h)
+
+
+def _fixed(matrix: Matrix, exponent: int) -> Matrix:
+    return replace(matrix, reading=Reading.FIXED, bits=fixed_bits(matrix.codes.shape[1]), exponent=exponent)
+
+
+def _own(matrix: Matrix) -> Matrix:
+    """Return R, whose codes of h end at 1."""
+    return _fixed(matrix, fixed_bits(matrix.codes.shape[1]) - 1)
+
+
+def _codes(values: Floats, exponent: int) -> Array:
+    """Return biases as int32 codes."""
+    nearest = np.floor(values.astype(np.float64) * 2.0**exponent + 0.5)
+    return np.clip(nearest, -MOST_SUM, MOST_SUM).astype(np.int64)

@@ -1,0 +1,136 @@
+"""Lowering: what each ONNX operator becomes in the engine.
+
+A streaming graph goes in, a program comes out; what the engine does not have is refused by name.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ..errors import ModelError
+from ..graph.graph import Graph
+from ..graph.nodes import attributes
+from ..operators import Linear
+from ..operators.matrix import LARGEST_RANGE, LEAST_RANGE
+from ..program import Program
+from . import frame_convolution, over_features, pointwise, recurrent, select, shapes
+from .integer import in_integers
+from .trace import FEATURE, Activations, Handler, Signal, Trace, Value, unsupported
+from .weights import bias_of, dequantize, matrix_of, weights_of
+
+QUANTIZATION_KEY = "tidegate.quantization"
+QUANTIZATION_VERSION = 2
+
+
+def lower(graph: Graph) -> Program:
+    """Lower a graph to a program.
+
+    Args:
+        graph: A streaming graph; its matrices are floats, or codes through `DequantizeLinear`.
+
+    Raises:
+        ContractError: The contract is missing, or does not fit the graph.
+        UnsupportedError: The engine lacks an operator or option; the message names the node.
+    """
+    fields = _quantization(graph)
+    activations = _activations(graph, fields.get("activation_bits"), fields.get("activation_ranges", {}))
+    try:
+        program = Trace(graph, HANDLERS, activations).run()
+        return in_integers(program, _exponents(fields)) if "integer" in fields else program
+    except ModelError:
+        raise
+    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"the graph is not valid ONNX ({type(error).__name__}: {error}); export it again") from None
+
+
+def _quantization(graph: Graph) -> dict[str, Any]:
+    """Return what the file says of its quantization."""
+    text = graph.metadata(QUANTIZATION_KEY)
+    if text is None:
+        return {"activation_bits": {}}
+    try:
+        fields = json.loads(text)
+        version = fields["version"]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        fields, version = None, None
+    if not isinstance(fields, dict):
+        raise ModelError(f"metadata {QUANTIZATION_KEY} is not readable; quantize the file again")
+    if version != QUANTIZATION_VERSION:
+        raise ModelError(
+            f"metadata {QUANTIZATION_KEY}: version is {version}, this tidegate reads {QUANTIZATION_VERSION}; "
+            "quantize the float file again"
+        )
+    return fields
+
+
+def _activations(graph: Graph, bits: object, ranges: object) -> dict[str, Activations]:
+    """Return how what a weight multiplies becomes integers, by its name, as far as the file says."""
+    if not isinstance(bits, dict) or any(most not in (8, 16) for most in bits.values()):
+        raise ModelError(f"metadata {QUANTIZATION_KEY}: activation_bits must give 8 or 16 by weight; quantize again")
+    if not isinstance(ranges, dict) or not all(name in bits and _is_range(most) for name, most in ranges.items()):
+        raise ModelError(
+            f"metadata {QUANTIZATION_KEY}: activation_ranges must give 2^-40 to 2^40 by weight, of those that "
+            "activation_bits names; quantize again"
+        )
+    for name in bits:
+        if graph.producer(name) is None:
+            raise ModelError(f"metadata {QUANTIZATION_KEY}: the graph has no weight {name!r}; quantize the file again")
+    return {
+        name: Activations(int(most), np.float32(ranges[name]) if name in ranges else None)
+        for name, most in bits.items()
+    }
+
+
+def _is_range(value: object) -> bool:
+    return isinstance(value, float) and float(LEAST_RANGE) <= value <= float(LARGEST_RANGE)
+
+
+def _exponents(fields: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the exponents of integer operations by their nodes."""
+    given = fields["integer"]
+    if not isinstance(given, dict) or not all(isinstance(listed, list) for listed in given.values()):
+        raise ModelError(f"metadata {QUANTIZATION_KEY}: integer must give lists by node; quantize the file again")
+    return given
+
+
+# ---- operations ----
+
+
+def _gemm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    given = attributes(node)
+    if given.get("alpha", 1.0) != 1.0 or given.get("beta", 1.0) != 1.0 or given.get("transA", 0):
+        raise unsupported(node, "alpha, beta and transA must be 1, 1 and 0")
+    return [_linear(trace, node, rows_axis=0 if given.get("transB", 0) else 1)]
+
+
+def _matmul(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    return [_linear(trace, node, rows_axis=1)]
+
+
+def _linear(trace: Trace, node: onnx.NodeProto, rows_axis: int) -> Signal:
+    signal = trace.signal(node)
+    if signal.axes[-1] != FEATURE:
+        raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted features last")
+    weights = weights_of(trace, node, 1)
+    if weights.codes.ndim != 2:
+        raise unsupported(node, f"its weight has shape {weights.codes.shape}, wanted two axes")
+    width = trace.widths[signal.value]
+    matrix = matrix_of(node, weights, rows_axis, width, trace.reading(signal.value))
+    bias = bias_of(trace, node, 2, matrix.codes.shape[0])
+    return replace(signal, value=trace.emit(Linear((signal.value,), matrix, bias)))
+
+
+HANDLERS: dict[str, Handler] = {
+    **shapes.HANDLERS,
+    **select.HANDLERS,
+    "DequantizeLinear": dequantize,
+    **recurrent.HANDLERS,
+    **frame_convolution.HANDLERS,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    **{name: frame_convolution.over_grids(handler) for name, handler in pointwise.HANDLERS.items()},
+    **over_features.HANDLERS,
+}

@@ -1,0 +1,388 @@
+"""Following the values of a streaming graph: what each axis counts, where each state goes.
+
+So transposes, squeezes and the splitting and joining of states are understood once, when a model is
+lowered, and cost nothing at run time.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+
+from ..arrays import Array, Floats
+from ..clocks import Clock
+from ..contract import Port, State
+from ..errors import ContractError, UnsupportedError
+from ..graph.graph import Graph
+from ..graph.nodes import attributes, label
+from ..operators import HIDDEN, Align, Backward, BlockStart, Last, Operator, Slot, is_hidden
+from ..operators.matrix import Reading
+from ..program import Program
+
+TIME, BATCH, FEATURE, ONE = "time", "batch", "feature", "one"  # what an axis counts; ONE has size 1
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A value of the program, and what the axes of its tensor count."""
+
+    value: int
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A value whose frames have two axes, channels and positions; in its vector a position's channels lie together.
+
+    Its tensor counts (time, channels, positions).
+    """
+
+    value: int
+    channels: int
+    positions: int
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Rows of a state input: those that a recurrent node starts from."""
+
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class Final:
+    """Final states of recurrent nodes: of each, the value whose last frame it is (h alone) and its slot.
+
+    Of a backward node it is the first frame of the block, and there is no slot: HIDDEN.
+    """
+
+    values: tuple[int | None, ...]
+    slots: tuple[Slot, ...]
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Extended:
+    """Frames of a push behind the tail of those before, which `slot` carries: what a convolution reads.
+
+    The tail is `frames` long.
+    """
+
+    slot: Slot
+    signal: Signal
+    frames: int
+
+
+@dataclass(frozen=True)
+class Activations:
+    """How what a quantized weight multiplies becomes integers.
+
+    Attributes:
+        bits: Most bits.
+        range: The largest magnitude that they say; None: that of each frame, or 1 of an h within (-1, 1).
+    """
+
+    bits: int = 16
+    range: np.float32 | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Constant weights: codes and their scales, or floats.
+
+    Attributes:
+        codes: Of any shape: int8, int16, or for 32 bits float32.
+        scales: float32, of as many axes as the codes; an axis of size 1 is shared.
+        bits: 4, 8, 16 or 32.
+        axis: The axis along which scales differ; the one that is cut into blocks.
+        block: Codes along `axis` that share a scale; 0: no blocks.
+        activations: How what they multiply becomes integers.
+        name: What the node that reads them calls them.
+    """
+
+    codes: Array
+    scales: Floats
+    bits: int
+    axis: int = 0
+    block: int = 0
+    activations: Activations = Activations()
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of axes: numbers, or TIME and BATCH for those that a push decides."""
+
+    items: tuple[int | str, ...]
+
+    def numbers(self) -> list[int] | None:
+        """Return the sizes, or None if a push decides one of them."""
+        known = [size for size in self.items if isinstance(size, int)]
+        return known if len(known) == len(self.items) else None
+
+
+Value = Signal | Grid | Carried | Final | Extended | Weights | Sizes
+
+
+Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
+
+
+def unsupported(node: onnx.NodeProto, why: str) -> UnsupportedError:
+    """Return the error for a node that the engine cannot run."""
+    return UnsupportedError(f"{label(node)}: {why}; use backend='onnxruntime'")
+
+
+class Trace:
+    """One walk over a graph: the values by name, and the operations emitted so far.
+
+    Args:
+        graph: A streaming graph.
+        handlers: For each operator, what makes its outputs from a trace and a node.
+        activations: How what a quantized weight multiplies becomes integers, by its name; 16 bits where it is not
+            named.
+
+    Raises:
+        ContractError: The contract is missing, or does not fit the graph.
+    """
+
+    def __init__(self, graph: Graph, handlers: Mapping[str, Handler], activations: Mapping[str, Activations]) -> None:
+        self.graph = graph
+        self.values: dict[str, Value] = {}
+        self.ops: list[Operator] = []
+        self._nodes: list[str] = []  # of each operation the first output of the node that it comes from
+        self._node = ""
+        self.ids = False  # whether the input is ids
+        self.widths: list[int] = []
+        self.clocks = [Clock()]
+        self._handlers = handlers
+        self.activations = activations
+        self._contract = graph.contract
+        self.blocks = self._contract.blocks
+        self._taken: set[Slot] = set()  # states that a node starts from
+        self._hidden: set[int] = set()  # values that are an h within (-1, 1)
+
+    def run(self) -> Program:
+        """Visit the nodes in order and return the program."""
+        self._bind_states()
+        self.ids = self._input_holds_ids()
+        self.widths.append(self._bind_input())
+        for node in self.graph.nodes:
+            if self.graph.constant(node.output[0]) is None:
+                self._visit(node)
+        self._check_states()
+        outputs = tuple((port.name, self._output(port)) for port in self._contract.outputs)
+        used = any(isinstance(op, Backward) for op in self.ops)
+        blocks, nodes = self.blocks if used else None, tuple(self._nodes)
+        program = Program(self.widths[0], tuple(self.ops), outputs, self.ids, blocks, nodes)
+        self._check_lookahead(program)
+        return program
+
+    # ---- what a handler may ask ----
+
+    def signal(self, node: onnx.NodeProto, position: int = 0, *, ids: bool = False) -> Signal:
+        """Return an input of a node that must be signal; the final h of a layer counts as its last frame.
+
+        Args:
+            node: The node that reads it.
+            position: Which input.
+            ids: Whether ids will do; otherwise they are refused.
+        """
+        signal = self._as_signal(node.input[position])
+        if signal is not None and self.is_ids(signal) and not ids:
+            raise unsupported(node, f"it reads the ids {node.input[position]!r}; the engine looks ids up, no more")
+        if signal is None:
+            raise unsupported(node, f"its input {node.input[position]!r} is not a signal that the engine can follow")
+        return signal
+
+    def is_ids(self, signal: Signal) -> bool:
+        """Return whether a signal is the input of a model that takes ids."""
+        return self.ids and signal.value == 0
+
+    def constant(self, node: onnx.NodeProto, position: int) -> Array | None:
+        """Return an input of a node if it is constant."""
+        present = position < len(node.input) and node.input[position] != ""
+        return self.graph.constant(node.input[position]) if present else None
+
+    def integers(self, node: onnx.NodeProto, position: int, attribute: str) -> list[int] | None:
+        """Return a constant integer input, or the attribute that older operator sets had in its place."""
+        values = self.constant(node, position)
+        sizes = self.values.get(node.input[position]) if position < len(node.input) else None
+        if isinstance(sizes, Sizes):
+            return sizes.numbers()
+        if values is not None:
+            return [int(v) for v in np.atleast_1d(values)]
+        listed = attributes(node).get(attribute)
+        return None if listed is None else list(listed)
+
+    def emit(self, op: Operator) -> int:
+        """Append an operation and return the value that it makes; of two inputs one waits for the other."""
+        if len(op.inputs) == 2 and not isinstance(op, Align):
+            op = replace(op, inputs=self._together(*op.inputs))
+        self.ops.append(op)
+        self._nodes.append(self._node)
+        self.widths.append(op.width(self.widths))
+        self.clocks.append(op.clock(self.clocks))
+        if self._makes_hidden(op):
+            self._hidden.add(len(self.ops))
+        return len(self.ops)
+
+    def ahead(self, node: onnx.NodeProto) -> int:
+        """Return the frames that a convolution looks ahead, by the contract."""
+        return next((late.frames for late in self._contract.ahead if late.node == node.name), 0)
+
+    def reading(self, value: int) -> Reading:
+        """Return how a matrix turns a value into integers: an h of an LSTM lies in (-1, 1)."""
+        return Reading.HIDDEN if value in self._hidden else Reading.FRAME
+
+    def state_shape(self, slot: Slot) -> tuple[int | str, ...]:
+        """Return the shape of the state that a slot is a row of."""
+        return next(state.shape for state in self._contract.states if state.input == slot.name)
+
+    def take(self, node: onnx.NodeProto, slot: Slot, *sizes: int) -> Slot:
+        """Return a state that a node starts from, its last axes of these sizes; each belongs to one node."""
+        shape = self.state_shape(slot)
+        if shape[-len(sizes) :] != sizes:
+            wanted = " x ".join(map(str, sizes))
+            raise unsupported(node, f"its state {slot.name!r} has shape {shape}, wanted {wanted} values last")
+        if slot in self._taken:
+            raise unsupported(node, f"it starts from row {slot.row} of {slot.name!r}, as another node does")
+        self._taken.add(slot)
+        return slot
+
+    def readers(self, value: int) -> int:
+        """Return how many nodes and graph outputs read a value, under whatever name."""
+        names = {name for name, v in self.values.items() if isinstance(v, Signal) and v.value == value}
+        outputs = sum(output.name in names for output in self.graph.model.graph.output)
+        return sum(len(self.graph.consumers(name)) for name in names) + outputs - (len(names) - 1)
+
+    # ---- inside ----
+
+    def _makes_hidden(self, op: Operator) -> bool:
+        passed = {Last: 0, BlockStart: 0, Align: 1}.get(type(op))
+        return is_hidden(op) if passed is None else op.inputs[passed] in self._hidden
+
+    def _together(self, first: int, second: int) -> tuple[int, int]:
+        """Return two values whose rows come together: one waits where the other comes later."""
+        clocks = self.clocks[first], self.clocks[second]
+        if clocks[0] == clocks[1]:
+            return first, second
+        if clocks[0].leads(clocks[1]):
+            return self._waiting(first, second), second
+        if clocks[1].leads(clocks[0]):
+            return first, self._waiting(second, first)
+        raise UnsupportedError(
+            "two branches look ahead in ways of which neither waits for the other; let one of them look ahead alone, "
+            "or put them one behind the other"
+        )
+
+    def _waiting(self, value: int, later: int) -> int:
+        """Return a value's rows as they come with those of a later one."""
+        both = [self.ops[v - 1] if v else None for v in (value, later)]
+        if isinstance(both[1], Last) and isinstance(both[0], Last):
+            return self.emit(Last((self.emit(Align((both[1].inputs[0], both[0].inputs[0]))),)))
+        if any(v and not _has_rows(self.ops, v) for v in (value, later)):
+            raise UnsupportedError(
+                "an answer for the last frame alone meets one that looks ahead; join them before the last frame is "
+                "taken, or use backend='onnxruntime'"
+            )
+        return self.emit(Align((later, value)))
+
+    def _check_lookahead(self, program: Program) -> None:
+        """The contract must say what the answers wait for."""
+        lags = [program.clocks[value].lag(program.blocks) for _, value in program.outputs]
+        lookahead = None if None in lags else max(lag for lag in lags if lag is not None)
+        if lookahead != self._contract.lookahead:
+            raise ContractError(
+                f"contract: lookahead is {self._contract.lookahead}, the graph says {lookahead}; export the model again"
+            )
+
+    def _visit(self, node: onnx.NodeProto) -> None:
+        handler = self._handlers.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        if handler is None:
+            raise unsupported(node, "the engine does not have this operator")
+        self._node = node.output[0]
+        results = handler(self, node)
+        for name, value in zip(node.output, results, strict=False):
+            self.values[name] = value
+
+    def _as_signal(self, name: str) -> Signal | None:
+        value = self.values.get(name)
+        if isinstance(value, Final) and len(value.values) == 1 and value.values[0] is not None:
+            made = value.values[0]
+            if value.slots[0] == HIDDEN and self.blocks is not None:
+                made = self.emit(BlockStart((made,), self.blocks))
+            return Signal(self.emit(Last((made,))), value.axes)
+        return value if isinstance(value, Signal) else None
+
+    def _dimensions(self, name: str, what: str) -> list[int]:
+        for value in self.graph.model.graph.input:
+            if value.name == name:
+                return [d.dim_value for d in value.type.tensor_type.shape.dim]
+        raise ContractError(f"contract: {what} {name!r} is not an input of the graph")
+
+    def _bind_states(self) -> None:
+        for state in self._contract.states:
+            self._dimensions(state.input, "state")
+            self.values[state.input] = Carried(_rows(state))
+
+    def _input_holds_ids(self) -> bool:
+        names = {port.name for port in self._contract.inputs}
+        types = [v.type.tensor_type.elem_type for v in self.graph.model.graph.input if v.name in names]
+        return any(kind in (onnx.TensorProto.INT32, onnx.TensorProto.INT64) for kind in types)
+
+    def _bind_input(self) -> int:
+        ports = self._contract.inputs
+        if len(ports) != 1:
+            raise UnsupportedError(f"{len(ports)} signal inputs, the engine takes one; use backend='onnxruntime'")
+        name, kinds = ports[0].name, {ports[0].time_axis: TIME, ports[0].batch_axis: BATCH}
+        sizes = self._dimensions(name, "input")
+        axes = tuple(kinds.get(a, FEATURE) for a in range(len(sizes)))
+        if self.ids and axes.count(TIME) == 1 and FEATURE not in axes:
+            self.values[name] = Signal(0, axes)
+            return 1
+        if axes.count(TIME) != 1 or axes.count(FEATURE) != 1:
+            raise UnsupportedError(
+                f"input {name!r} has axes ({', '.join(axes)}), the engine takes time, features (for ids: "
+                "none) and at most a batch; use backend='onnxruntime'"
+            )
+        self.values[name] = Signal(0, axes)
+        width = sizes[axes.index(FEATURE)]
+        if width < 1:
+            raise ContractError(f"input {name!r} has no fixed number of features; export the model again")
+        return width
+
+    def _output(self, port: Port) -> int:
+        name = port.name
+        signal = self._as_signal(name)
+        if signal is None:
+            raise UnsupportedError(f"output {name!r} is not a signal the engine can follow; use backend='onnxruntime'")
+        streams = sum(axis in (ONE, BATCH) for axis in signal.axes)
+        if FEATURE not in signal.axes or streams != (port.batch_axis is not None):
+            raise UnsupportedError(
+                f"output {name!r} has axes ({', '.join(signal.axes)}), the engine gives time and features: squeeze "
+                "axes of size 1 away and keep that of features, or use backend='onnxruntime'"
+            )
+        found = signal.axes.index(TIME) if TIME in signal.axes else None
+        if found != port.time_axis:
+            raise ContractError(f"contract: output {name!r} has time axis {port.time_axis}, the graph says {found}")
+        return signal.value
+
+    def _check_states(self) -> None:
+        """Every state output must be the final state of the node that started from its input."""
+        for state in self._contract.states:
+            final = self.values.get(state.output)
+            if not isinstance(final, Final) or final.slots != _rows(state) or not self._taken.issuperset(final.slots):
+                raise ContractError(
+                    f"contract: state output {state.output!r} does not come from the layers that read "
+                    f"{state.input!r}; export the model again"
+                )
+
+
+def _has_rows(ops: Sequence[Operator], value: int) -> bool:
+    """Return whether a value has a row for each frame."""
+    return Program(1, tuple(ops), ()).timed(value)
+
+
+def _rows(state: State) -> tuple[Slot, ...]:
+    return tuple(Slot(state.input, row) for row in range(state.concrete_shape()[0]))

@@ -1,0 +1,1 @@
+"""The compiled plan: written, recognized, and its text read."""

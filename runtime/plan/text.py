@@ -1,0 +1,65 @@
+"""What a plan says for those who call the engine; docs/plan.md is the specification."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..arrays import Array
+from ..contract import HIDDEN, Contract, Slot, state_arrays
+from ..errors import PlanError
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a plan says beside what the engine itself needs.
+
+    Attributes:
+        contract: The streaming contract of the model.
+        outputs: Names of the outputs in plan order.
+        slots: Where each state vector of the engine lives in the contract.
+    """
+
+    contract: Contract
+    outputs: tuple[str, ...]
+    slots: tuple[Slot, ...]
+
+    def check(self, widths: Sequence[int]) -> None:
+        """Compare the slots with the widths of the engine's state vectors.
+
+        Raises:
+            PlanError: They speak of other states than the engine has.
+        """
+        initial = state_arrays(self.contract)
+        known = [
+            slot == HIDDEN or (slot.name in initial and 0 <= slot.row < len(initial[slot.name])) for slot in self.slots
+        ]
+        pairs = zip(self.slots, widths, strict=False)
+        if (
+            len(known) != len(widths)
+            or not all(known)
+            or any(slot != HIDDEN and initial[slot.name][slot.row].size != width for slot, width in pairs)
+        ):
+            raise PlanError("plan: its text does not name the engine's states; the file is damaged, compile it again")
+
+    def state_of(self, vectors: Sequence[Array]) -> dict[str, Array]:
+        """Return the engine's state vectors by the contract's input names."""
+        state = state_arrays(self.contract)
+        for slot, values in zip(self.slots, vectors, strict=True):
+            if slot == HIDDEN:
+                continue
+            state[slot.name][slot.row] = values.reshape(state[slot.name][slot.row].shape)
+        return state
+
+
+def read_text(text: bytes) -> Text:
+    """Read the text of a plan.
+
+    Raises:
+        PlanError: It is not what it should be.
+    """
+    try:
+        fields = json.loads(text)
+        slots = tuple(Slot(str(name), int(row)) for name, row in fields["slots"])
+        return Text(Contract.from_json(fields["contract"]), tuple(map(str, fields["outputs"])), slots)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise PlanError(f"plan: text is not readable ({error}); the file is damaged, compile it again") from None

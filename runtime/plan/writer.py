@@ -1,0 +1,170 @@
+"""Writing a plan: a program as the flat blob that the engine reads. docs/plan.md is the specification.
+
+Little-endian; a header of 128 bytes, a table of operations of 256 bytes each, a table of outputs, a JSON
+text, and arrays, each on a multiple of 64 bytes.
+"""
+
+import json
+import re
+import struct
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..arrays import Array
+from ..contract import Contract
+from ..operators import OPERATORS, Operator, Record
+from ..operators.matrix import Matrix, Reading
+from ..program import Program
+from .magic import MAGIC
+
+VERSION = 2
+ALIGNMENT = 64
+HASHED_FROM = 48  # the hash is that of all bytes from here on
+HEADER = struct.Struct("<8sII32sQIIIIQQQQIII12x")
+MATRIX = struct.Struct("<QQIIIIIIif")
+OP = struct.Struct("<II2I4i4f48s48s48s2Q48x")
+
+KINDS: dict[type[Operator], int] = {operator: kind for kind, operator in enumerate(OPERATORS, 1)}
+
+
+class Header(NamedTuple):
+    """The fields of a plan's header; see docs/plan.md."""
+
+    magic: bytes
+    version: int
+    flags: int
+    hash: bytes
+    size: int
+    operations: int
+    outputs: int
+    input_width: int
+    input_kind: int
+    operations_at: int
+    outputs_at: int
+    text_at: int
+    text_size: int
+    block: int
+    lookahead: int
+    limit: int
+
+
+def read_header(plan: bytes) -> Header:
+    """Return the header of a plan that the engine has checked."""
+    return Header(*HEADER.unpack_from(plan))
+
+
+class _Blob:
+    """Arrays appended one after the other, each aligned."""
+
+    def __init__(self, reserved: int) -> None:
+        self.data = bytearray(reserved)
+
+    def append(self, array: Array | bytes) -> int:
+        """Append and return the offset."""
+        self.data.extend(bytes(-len(self.data) % ALIGNMENT))
+        offset = len(self.data)
+        self.data.extend(array if isinstance(array, bytes) else np.ascontiguousarray(array).tobytes())
+        return offset
+
+
+def compile_program(program: Program, contract: Contract) -> bytes:
+    """Return the plan of a program.
+
+    Args:
+        program: The lowered model.
+        contract: Its contract; it travels in the plan's text.
+    """
+    ops_bytes = OP.size * len(program.ops)
+    outputs_at = -(-(HEADER.size + ops_bytes) // ALIGNMENT) * ALIGNMENT
+    blob = _Blob(outputs_at)
+    blob.append(np.asarray([value for _, value in program.outputs], "<u4"))
+    text = _text(program, contract)
+    text_at = blob.append(text)
+    records = b"".join(_op_record(blob, op) for op in program.ops)
+    blob.data.extend(bytes(-len(blob.data) % ALIGNMENT))
+    blob.data[HEADER.size : HEADER.size + ops_bytes] = records
+    fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, int(program.ids))
+    places = (HEADER.size, outputs_at, text_at, len(text))
+    blob.data[: HEADER.size] = HEADER.pack(*Header(MAGIC, VERSION, 0, b"", *fields, *places, *_grid(program)))
+    return seal(blob.data)
+
+
+def _grid(program: Program) -> tuple[int, int, int]:
+    """Return the frames of a block and of its lookahead, or 0, 0 and the limit of a stream that is one block."""
+    blocks = program.blocks
+    return (0, 0, 0) if blocks is None else (blocks.frames or 0, blocks.lookahead, blocks.limit or 0)
+
+
+def seal(plan: bytes | bytearray) -> bytes:
+    """Return a plan with its hash."""
+    head, body = plan[: HEADER.size], memoryview(plan)[HASHED_FROM:]
+    return b"".join([head[:16], blake2b(body, digest_size=32).digest(), body])
+
+
+def c_source(plan: bytes, stem: str) -> str:
+    """Return C source that holds a plan as the array `STEM_plan` and its size as `STEM_plan_bytes`.
+
+    Args:
+        plan: The plan.
+        stem: What to name it after; what C does not allow in a name becomes an underscore.
+    """
+    name = re.sub(r"^(?=\d)|\W", "_", stem, flags=re.ASCII) + "_plan"
+    rows = (plan[at : at + 32] for at in range(0, len(plan), 32))
+    body = ",\n".join(",".join(map(str, row)) for row in rows)
+    return f"""/* A plan of tidegate, hash {read_header(plan).hash.hex()}.
+ *
+ *     extern const unsigned char {name}[];
+ *     extern const size_t {name}_bytes;
+ */
+#include <stddef.h>
+
+_Alignas({ALIGNMENT}) const unsigned char {name}[] = {{
+{body}}};
+const size_t {name}_bytes = sizeof {name};
+"""
+
+
+def _text(program: Program, contract: Contract) -> bytes:
+    fields = {
+        "contract": contract.to_json(),
+        "outputs": [name for name, _ in program.outputs],
+        "slots": [[slot.name, slot.row] for slot in program.slots],
+    }
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def _padded(values: Sequence[Any], size: int, empty: object = 0) -> list[Any]:
+    return [*values, *[empty] * (size - len(values))]
+
+
+def _op_record(blob: _Blob, op: Operator) -> bytes:
+    """Append an operation's arrays to the blob and return its record."""
+    record: Record = op.record()
+    matrices = [_matrix(blob, matrix) for matrix in record.matrices]
+    vectors = [_vector(blob, vector) for vector in record.vectors]
+    inputs, counts = _padded(op.inputs, 2), _padded(record.counts, 4)
+    numbers = _padded(record.numbers, 4)
+    places = [*_padded(matrices, 3, bytes(MATRIX.size)), *_padded(vectors, 2)]
+    return OP.pack(KINDS[type(op)], record.function, *inputs, *counts, *numbers, *places)
+
+
+def _matrix(blob: _Blob, matrix: Matrix) -> bytes:
+    codes, scales = blob.append(_stored(matrix)), _vector(blob, matrix.scales)
+    sizes = matrix.codes.shape
+    reads = (matrix.reading.value, matrix.bits, matrix.weight_bits, matrix.group, matrix.exponent)
+    return MATRIX.pack(codes, scales, *sizes, *reads, matrix.range if matrix.reading is Reading.CONSTANT else 0)
+
+
+def _stored(matrix: Matrix) -> Array:
+    """Return the codes as they lie in a plan; those of 4 bits two a byte, the first in the low half."""
+    if matrix.weight_bits != 4:
+        return matrix.codes.astype({8: "<i1", 16: "<i2", 32: "<f4"}[matrix.weight_bits])
+    halves = np.pad(matrix.codes, ((0, 0), (0, matrix.codes.shape[1] % 2))).astype(np.uint8) & 15
+    return halves[:, ::2] | halves[:, 1::2] << 4
+
+
+def _vector(blob: _Blob, values: Array) -> int:
+    return blob.append(values.astype("<i4" if values.dtype.kind == "i" else "<f4"))

@@ -1,0 +1,292 @@
+"""The onnxruntime backend: any streaming graph, float or int8, with the engine's manners."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from programs import write_lstm
+from tidegate.quant import quantize
+from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel, OnnxruntimeStream, fold_weights, refuse_unfinite
+from tidegate.runtime.backends.onnxruntime_session import open_session
+from tidegate.runtime.contract import Contract, Port, State
+from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError
+from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.load import load
+from tidegate.runtime.plan.magic import MAGIC
+from tidegate.runtime.streams import Stream
+
+pytest.importorskip("onnxruntime")
+
+FRAMES = np.random.default_rng(1).normal(0, 1, (12, 6)).astype(np.float32)
+
+
+def graph_of(
+    nodes: Sequence[onnx.NodeProto], ports: Sequence[Port], shape: Sequence[int | str], **tensors: Array
+) -> Graph:
+    """Return a graph without states; the first port is its input."""
+    inputs = [helper.make_tensor_value_info(ports[0].name, TensorProto.FLOAT, shape)]
+    outputs = [helper.make_tensor_value_info(p.name, TensorProto.FLOAT, None) for p in ports[1:]]
+    initializers = [numpy_helper.from_array(values, name) for name, values in tensors.items()]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, initializers)
+    made = Graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10))
+    made.set_metadata("tidegate.contract", Contract((ports[0],), tuple(ports[1:]), ()).to_json())
+    return made
+
+
+def gain(shape: Sequence[int | str] = ("time", 6), time: int = 0, batch: int | None = None) -> Graph:
+    """Two outputs without state: each frame doubled, and the last frame."""
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["double"]),
+        helper.make_node("Gather", ["x", "index"], ["last"], axis=time),
+    ]
+    after = None if batch is None else batch - (batch > time)
+    ports = Port("x", time, batch), Port("double", time, batch), Port("last", None, after)
+    return graph_of(nodes, ports, shape, index=np.array(-1))
+
+
+def stream_of(tmp_path: Path) -> Stream:
+    return load(write_lstm(tmp_path / "m.onnx"), "onnxruntime").stream()
+
+
+def test_several_outputs_come_by_name() -> None:
+    answer = OnnxruntimeModel(gain()).stream().push(FRAMES)
+    assert isinstance(answer, dict)
+    assert list(answer) == ["double", "last"]
+    np.testing.assert_array_equal(answer["double"], 2 * FRAMES, strict=True)
+    np.testing.assert_array_equal(answer["last"], FRAMES[-1], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "time", "batch"), [(("time", "batch", 6), 0, 1), (("batch", "time", 6), 1, 0), ((1, "time", 6), 1, 0)]
+)
+def test_axis_of_streams_is_added_and_taken_away(shape: Sequence[int | str], time: int, batch: int) -> None:
+    answer = OnnxruntimeModel(gain(shape, time, batch)).stream().push(FRAMES)
+    assert isinstance(answer, dict)
+    np.testing.assert_array_equal(answer["double"], 2 * FRAMES, strict=True)
+    np.testing.assert_array_equal(answer["last"], FRAMES[-1], strict=True)
+
+
+def test_frames_of_several_axes_stream() -> None:
+    """Frames may be images, which the engine does not have."""
+    images = np.random.default_rng(0).normal(0, 1, (3, 2, 5)).astype(np.float32)
+    stream = OnnxruntimeModel(gain(("batch", "time", 2, 5), 1, 0)).stream()
+    answer = stream.push(images)
+    assert isinstance(answer, dict)
+    np.testing.assert_array_equal(answer["double"], 2 * images, strict=True)
+    with pytest.raises(ChunkError, match=r"chunk has shape \(3, 5, 2\), wanted \(frames, 2, 5\)"):
+        stream.push(images.transpose(0, 2, 1))
+    images[2, 0, 3] = np.inf
+    with pytest.raises(ChunkError, match="chunk holds inf at frame 2, feature 0; wanted finite"):
+        stream.push(images)
+
+
+def test_backend_says_its_name(tmp_path: Path) -> None:
+    assert load(write_lstm(tmp_path / "m.onnx"), "onnxruntime").backend == "onnxruntime"
+
+
+def test_streams_of_one_model_are_apart(tmp_path: Path) -> None:
+    model = load(write_lstm(tmp_path / "m.onnx"), "onnxruntime")
+    busy, fresh = model.stream(), model.stream()
+    first = busy.push(FRAMES)
+    busy.push(FRAMES)
+    np.testing.assert_array_equal(fresh.push(FRAMES), first)
+
+
+def test_reset_makes_a_stream_as_new(tmp_path: Path) -> None:
+    stream = stream_of(tmp_path)
+    first = np.array(stream.push(FRAMES))
+    assert not np.array_equal(np.asarray(stream.push(FRAMES)), first)
+    stream.reset()
+    assert all(not np.any(values) for values in stream.state().values())
+    np.testing.assert_array_equal(stream.push(FRAMES), first)
+
+
+def test_state_is_a_copy(tmp_path: Path) -> None:
+    stream = stream_of(tmp_path)
+    stream.push(FRAMES)
+    for values in stream.state().values():
+        values[...] = 9
+    assert all(np.all(np.abs(values) < 9) for values in stream.state().values())
+
+
+def test_out_is_written_and_returned(tmp_path: Path) -> None:
+    out = np.empty(3, np.float32)
+    expected = stream_of(tmp_path).push(FRAMES)
+    assert stream_of(tmp_path).push(FRAMES, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("out", [np.empty(4, np.float32), np.empty((1, 3), np.float32), np.empty(3, np.float64)])
+def test_out_that_does_not_fit_is_refused(tmp_path: Path, out: Array) -> None:
+    with pytest.raises(ChunkError, match=r"out is float\d\d \(.*\), wanted float32 \(3,\)"):
+        stream_of(tmp_path).push(FRAMES, out=out)
+
+
+def test_out_that_does_not_fit_leaves_the_state(tmp_path: Path) -> None:
+    stream = stream_of(tmp_path)
+    stream.push(FRAMES)
+    before = stream.state()
+    with pytest.raises(ChunkError, match="out is float32"):
+        stream.push(FRAMES, out=np.empty(4, np.float32))
+    for name, values in stream.state().items():
+        np.testing.assert_array_equal(values, before[name])
+
+
+def test_out_is_refused_where_there_are_several_outputs() -> None:
+    with pytest.raises(ChunkError, match="out is for models with one output; this one has several"):
+        OnnxruntimeModel(gain()).stream().push(FRAMES, out=np.empty((12, 6), np.float32))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [FRAMES.astype(np.float64), np.asfortranarray(FRAMES), np.repeat(FRAMES, 2, 0)[::2], FRAMES.tolist()],
+    ids=["float64", "fortran", "strided", "list"],
+)
+def test_other_float_types_and_layouts_are_converted(tmp_path: Path, same: Any) -> None:  # noqa: ANN401
+    expected = stream_of(tmp_path).push(FRAMES)
+    np.testing.assert_array_equal(stream_of(tmp_path).push(same), expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e20])
+def test_value_that_is_not_finite_or_too_large_is_named(value: float) -> None:
+    frames = FRAMES.copy()
+    frames[7, 2] = value
+    with pytest.raises(ChunkError, match=r"chunk holds .* at frame 7, feature 2; wanted finite values up to 2\^64"):
+        refuse_unfinite(frames)
+
+
+def test_one_dimensional_chunk_is_named_by_frame() -> None:
+    with pytest.raises(ChunkError, match="chunk holds nan at frame 1, feature 0"):
+        refuse_unfinite(np.array([0, np.nan], np.float32))
+
+
+# ---- models ----
+
+
+def test_model_that_onnxruntime_lacks_is_refused(tmp_path: Path) -> None:
+    path = write_lstm(tmp_path / "m.onnx", nodes=[helper.make_node("Erf", ["output"], ["z"], domain="com.example")])
+    with pytest.raises(ModelError, match=r"m\.onnx: onnxruntime refuses the model: .*com\.example"):
+        load(path, "onnxruntime")
+
+
+def test_missing_package_is_an_error_that_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendError, match=r"onnxruntime is not installed; pip install 'tidegate\[onnxruntime\]'"):
+        load(write_lstm(tmp_path / "m.onnx"), "onnxruntime")
+
+
+def test_plan_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.plan").write_bytes(MAGIC + bytes(100))
+    with pytest.raises(ModelError, match=r"a compiled plan runs on backend='native' alone; load the ONNX file"):
+        load(tmp_path / "m.plan", "onnxruntime")
+
+
+def test_two_signal_inputs_are_refused() -> None:
+    graph = gain()
+    graph.model.graph.input.append(helper.make_tensor_value_info("x2", TensorProto.FLOAT, ["time", 6]))
+    contract = Contract((Port("x", 0, None), Port("x2", 0, None)), (Port("double", 0, None),), ())
+    graph.set_metadata("tidegate.contract", contract.to_json())
+    with pytest.raises(ModelError, match="2 signal inputs; a stream takes one"):
+        OnnxruntimeModel(graph).stream()
+
+
+@pytest.mark.parametrize("what", ["input", "output", "state input", "state output"])
+def test_name_of_the_contract_that_the_graph_lacks_is_refused(tmp_path: Path, what: str) -> None:
+    name = {"input": "x", "output": "output", "state input": "lstm.h_in", "state output": "lstm.h_out"}[what]
+    graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
+    text = graph.metadata("tidegate.contract") or ""
+    graph.set_metadata("tidegate.contract", text.replace(f':"{name}"', ':"absent"'))
+    with pytest.raises(ContractError, match="'absent'"):
+        OnnxruntimeModel(graph).stream().push(FRAMES)
+
+
+def test_time_axis_may_stand_behind_the_features() -> None:
+    answer = OnnxruntimeModel(gain(("batch", 6, "time"), 2, 0)).stream().push(FRAMES)
+    assert isinstance(answer, dict)
+    np.testing.assert_array_equal(answer["double"], 2 * FRAMES, strict=True)
+
+
+# ---- quantized weights ----
+
+CODES = np.random.default_rng(0).integers(-127, 128, (6, 4)).astype(np.int8)
+SCALES = np.linspace(0.01, 0.04, 4, dtype=np.float32)
+COLUMN_SCALES = np.linspace(0.01, 0.06, 6, dtype=np.float32)
+SMALL_CODES = np.random.default_rng(0).integers(-7, 8, (6, 4)).astype(np.int8)
+ZEROS = np.array([0, 3, -4, 0], np.int8)
+
+
+def quantized(codes: Array, scales: Array, zero: Array | None = None, **attributes: Any) -> Graph:  # noqa: ANN401
+    """Return x . weights for weights made by a DequantizeLinear."""
+    tensors = {"codes": codes, "scales": scales} | ({} if zero is None else {"zero": zero})
+    nodes = [
+        helper.make_node("DequantizeLinear", list(tensors), ["W"], **attributes),
+        helper.make_node("MatMul", ["x", "W"], ["y"]),
+    ]
+    return graph_of(nodes, [Port("x", 0, None), Port("y", 0, None)], ["time", 6], **tensors)
+
+
+def folded(graph: Graph) -> bool:
+    return all(node.op_type != "DequantizeLinear" for node in fold_weights(graph).nodes)
+
+
+@pytest.mark.parametrize(
+    ("graph", "weights", "folds"),
+    [
+        (quantized(CODES, SCALES), CODES * SCALES, True),
+        (quantized(CODES, SCALES, axis=-1), CODES * SCALES, True),
+        (quantized(CODES, COLUMN_SCALES, axis=0), CODES * COLUMN_SCALES[:, None], True),
+        (quantized(CODES, SCALES[0]), CODES * SCALES[0], True),
+        (quantized(CODES, SCALES, np.zeros(4, np.int8)), CODES * SCALES, True),
+        (quantized(CODES, SCALES, ZEROS), (CODES - ZEROS.astype(np.float32)) * SCALES, False),
+        (quantized(SMALL_CODES.astype(ml_dtypes.int4), SCALES), SMALL_CODES * SCALES, True),
+        (quantized(300 * CODES.astype(np.int16), SCALES), 300 * CODES.astype(np.int16) * SCALES, True),
+        (quantized(CODES.view(np.uint8), SCALES), CODES.view(np.uint8) * SCALES, False),
+        (quantized(CODES, np.full((2, 4), SCALES), axis=0, block_size=3), CODES * SCALES, True),
+    ],
+    ids=[
+        *["rows", "negative axis", "columns", "one scale", "zero point of zeros", "zero point", "int4", "int16"],
+        *["uint8", "blocks"],
+    ],
+)
+def test_quantized_weights_mean_what_the_file_says(graph: Graph, weights: Floats, folds: bool) -> None:
+    """What is folded to float at load, and what is left to onnxruntime, gives the same product."""
+    answer = OnnxruntimeModel(graph).stream().push(FRAMES)
+    np.testing.assert_allclose(np.asarray(answer), FRAMES @ weights, rtol=1e-5, atol=1e-5)
+    assert folded(graph) is folds
+
+
+def test_weights_that_are_not_constant_are_left_alone() -> None:
+    graph = quantized(CODES, SCALES)
+    scale = graph.model.graph.initializer.pop()
+    graph.model.graph.node.insert(0, helper.make_node("Exp", ["logs"], ["scales"]))
+    graph.model.graph.initializer.append(numpy_helper.from_array(np.log(numpy_helper.to_array(scale)), "logs"))
+    made = Graph(graph.model)
+    assert not folded(made)
+    answer = OnnxruntimeModel(made).stream().push(FRAMES)
+    np.testing.assert_allclose(np.asarray(answer), FRAMES @ (CODES * SCALES), rtol=1e-5, atol=1e-5)
+
+
+def test_folding_changes_no_answer_of_a_quantized_file(tmp_path: Path) -> None:
+    """Against onnxruntime's own DequantizeLinear at every call."""
+    quantize(write_lstm(tmp_path / "m.onnx", hidden=32), tmp_path / "m.int8.onnx")
+    graph = Graph.load(tmp_path / "m.int8.onnx")
+    plain = OnnxruntimeStream(open_session(graph.model.SerializeToString()), graph.contract, bytes(32))
+    np.testing.assert_allclose(
+        np.asarray(OnnxruntimeModel(graph).stream().push(FRAMES)), np.asarray(plain.push(FRAMES)), atol=1e-6
+    )
+
+
+def test_states_are_those_of_the_contract(tmp_path: Path) -> None:
+    model = load(write_lstm(tmp_path / "m.onnx"), "onnxruntime")
+    assert [type(s) for s in model.contract.states] == [State, State]
+    assert {name: values.shape for name, values in model.stream().state().items()} == {
+        "lstm.h_in": (1, 1, 8),
+        "lstm.c_in": (1, 1, 8),
+    }

@@ -1,0 +1,149 @@
+"""Loading files: what is not a usable model is refused by name, what is one runs on both backends."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+from programs import write_lstm
+from tidegate.quant import quantize
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
+from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.load import load
+
+
+def quantized(tmp_path: Path, hidden: int = 8) -> Path:
+    quantize(write_lstm(tmp_path / "m.onnx", hidden=hidden), tmp_path / "m.int8.onnx")
+    return tmp_path / "m.int8.onnx"
+
+
+def test_both_backends_agree_on_answers_and_states(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = quantized(tmp_path, hidden=32)
+    native, ort = load(path).stream(), load(path, "onnxruntime").stream()
+    frames = np.random.default_rng(0).normal(0, 1, (200, 6)).astype(np.float32)
+    errors = [np.max(np.abs(np.asarray(native.push(f[None])) - np.asarray(ort.push(f[None])))) for f in frames]
+    print(f"largest difference of native from onnxruntime over 200 frames: {max(errors):.1e}")
+    assert max(errors) < 5e-4  # 16-bit activations against float ones
+    assert native.state().keys() == ort.state().keys() == {"lstm.h_in", "lstm.c_in"}
+    for name, values in ort.state().items():
+        assert native.state()[name].shape == values.shape == (1, 1, 32)
+        np.testing.assert_allclose(native.state()[name], values, atol=5e-4)
+
+
+def test_float_file_runs_on_the_engine_as_on_onnxruntime(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = write_lstm(tmp_path / "m.onnx")
+    frames = np.random.default_rng(0).normal(0, 1, (200, 6)).astype(np.float32)
+    native, ort = (np.asarray(m.stream().push(frames)) for m in (load(path), load(path, "onnxruntime")))
+    error = float(np.max(np.abs(native - ort)))
+    print(f"largest difference of native from onnxruntime, both float: {error:.1e}, allowed 1e-5")
+    assert error < 1e-5
+
+
+@pytest.mark.parametrize("content", [b"", b"not onnx at all", b"\x08\x09", bytes(1000), b"\xff" * 64])
+def test_file_that_is_not_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        load(tmp_path / "m.onnx")
+
+
+def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load(tmp_path / "none.onnx")
+    with pytest.raises(ModelError, match="not a regular file"):
+        load(tmp_path)
+
+
+def test_file_without_contract_is_refused(tmp_path: Path) -> None:
+    graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
+    del graph.model.metadata_props[:]
+    graph.save(tmp_path / "m.onnx")
+    with pytest.raises(ContractError, match=r"has no tidegate.contract in its metadata; export it"):
+        load(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("place", ["initializer", "constant"])
+def test_weights_in_another_file_are_refused(tmp_path: Path, place: str) -> None:
+    """A path in a model could name any file of the machine."""
+    outside = onnx.TensorProto(name="W", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    outside.external_data.add(key="location", value="../../etc/passwd")
+    graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
+    if place == "initializer":
+        graph.model.graph.initializer.append(outside)
+    else:
+        node = helper.make_node("Constant", [], ["W2"])
+        node.attribute.append(onnx.AttributeProto(name="value", type=onnx.AttributeProto.TENSOR, t=outside))
+        graph.model.graph.node.insert(0, node)
+    graph.save(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="'W' keeps its data in another file"):
+        load(tmp_path / "m.onnx")
+
+
+def test_graph_of_too_many_nodes_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Identity", ["output"], [f"o{i}"]) for i in range(10_001)]
+    with pytest.raises(ModelError, match="more than 10000 nodes, at most that many are read"):
+        load(write_lstm(tmp_path / "m.onnx", nodes=nodes))
+
+
+def test_operator_that_the_engine_lacks_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")  # quantize runs what it writes, and the engine cannot
+    node = helper.make_node("Sin", ["output"], ["erf"], name="strange")
+    quantize(write_lstm(tmp_path / "m.onnx", nodes=[node]), tmp_path / "m.int8.onnx")
+    with pytest.raises(UnsupportedError, match="Sin 'strange': the engine does not have this operator; use backend="):
+        load(tmp_path / "m.int8.onnx")
+
+
+def test_states_that_are_swapped_in_the_contract_are_refused(tmp_path: Path) -> None:
+    """Both have the same shape: only their names tell them apart."""
+    path = quantized(tmp_path)
+    graph = Graph.load(path)
+    text = graph.metadata("tidegate.contract") or ""
+    swapped = text.replace("lstm.h_out", "?").replace("lstm.c_out", "lstm.h_out").replace("?", "lstm.c_out")
+    graph.set_metadata("tidegate.contract", swapped)
+    graph.save(path)
+    with pytest.raises(ContractError, match=r"state output 'lstm\.c_out' does not come from the layers that read"):
+        load(path)
+
+
+def test_unknown_backend_and_instruction_set_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = quantized(tmp_path)
+    with pytest.raises(BackendError, match="backend 'tpu' is unknown; wanted 'native' or 'onnxruntime'"):
+        load(path, "tpu")  # type: ignore[arg-type]
+    monkeypatch.setenv("TIDEGATE_ISA", "mmx")
+    with pytest.raises(BackendError, match="instruction set 'mmx' is not in this build"):
+        load(path)
+    assert "scalar" in load(path, isa="scalar").backend
+
+
+@pytest.mark.parametrize(
+    ("chunk", "message"),
+    [
+        (np.zeros((2, 7), np.float32), r"chunk has shape \(2, 7\), wanted \(frames, 6\)"),
+        (np.zeros((0, 6), np.float32), "chunk has no frame"),
+        (np.full((3, 6), np.nan, np.float32), "chunk holds nan at frame 0, feature 0; wanted finite"),
+        (np.zeros((2, 6), np.complex64), "chunk has dtype complex64, wanted float32"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+def test_bad_chunk_is_refused_alike_on_both_backends(tmp_path: Path, backend: str, chunk: Array, message: str) -> None:
+    if backend == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    stream = load(quantized(tmp_path), backend).stream()  # type: ignore[arg-type]
+    before = stream.push(np.ones((3, 6), np.float32)), stream.state()
+    with pytest.raises(ChunkError, match=message):
+        stream.push(chunk)
+    for name, values in before[1].items():
+        np.testing.assert_array_equal(stream.state()[name], values)
+
+
+def test_folded_weights_are_codes_times_scales(tmp_path: Path) -> None:
+    from tidegate.runtime.backends.onnxruntime import fold_weights
+
+    graph = Graph.load(quantized(tmp_path))
+    folded = {t.name: numpy_helper.to_array(t) for t in fold_weights(graph).model.graph.initializer}
+    codes, scales = folded["W.int8"], folded["W.scale"]
+    np.testing.assert_array_equal(folded["W"], codes.astype(np.float32) * scales[None, :, None])
+    assert all(n.op_type != "DequantizeLinear" for n in fold_weights(graph).nodes)
