@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tidegate.export import verify as verify
     from tidegate.quant import QuantizationReport as QuantizationReport
     from tidegate.quant import quantize as quantize
-    from tidegate.quant.tuning import tunable as tunable
+    from tidegate.quant.tuning.layers import tunable as tunable
     from tidegate.runtime.contract import Contract as Contract
     from tidegate.runtime.errors import BackendError as BackendError
     from tidegate.runtime.errors import ChunkError as ChunkError
@@ -40,7 +40,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "tidegate.export": ["ExportReport", "LiftReport", "Verification", "export_model", "lift", "verify"],
     "tidegate.quant": ["QuantizationReport", "quantize"],
-    "tidegate.quant.tuning": ["tunable"],
+    "tidegate.quant.tuning.layers": ["tunable"],
     "tidegate.runtime.contract": ["Contract"],
     "tidegate.runtime.errors": [
         "BackendError",

@@ -18,7 +18,7 @@ import typer
 
 from ..export import export_model
 from ..quant import quantize
-from ..quant.ranges import WAYS
+from ..quant.observing.ranges import WAYS
 from ..runtime.arrays import Array, Floats
 from ..runtime.graph.graph import Graph
 from ..runtime.load import load

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..quant.report import Histogram, QuantizationReport, WeightRow
+from ..quant.report.quantization_report import Histogram, QuantizationReport, WeightRow
 from .plots import MARKERS, new_figure
 from .tables import Table
 from .web import escaped, figure_html, table_html, write_document
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..quant.drift import Drift
+    from ..quant.observing.drift import Drift
 
 
 def write_quantization_page(report: QuantizationReport, parts: Iterable[Table | str], path: Path) -> None:

@@ -1,8 +1,8 @@
 """Quantization: float streaming ONNX in, quantized streaming ONNX and a report out."""
 
-from .drift import Drift, Span
+from .observing.drift import Drift, Span
 from .quantize import quantize
-from .report import CalibrationReport, GateRow, Histogram, OptionRow, QuantizationReport, WeightRow
+from .report.quantization_report import CalibrationReport, GateRow, Histogram, OptionRow, QuantizationReport, WeightRow
 
 __all__ = [
     "CalibrationReport",

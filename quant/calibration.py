@@ -13,18 +13,18 @@ from ..runtime.lowering.integer import Exponents
 from ..runtime.operators.matrix import FLOAT
 from ..runtime.precision import Precision
 from ..runtime.program import Program
-from .assembly import Place, Rounded, Rounding, places_of, quantized, round_program
-from .compensation import DAMPING
-from .exponents import exponents_of
-from .judging import judge_of
-from .mixing import Assignment, Option, bytes_of, frontier, ladder, within
-from .observation import Segment, every_frame, observe
-from .ranges import WAYS, Magnitudes, bits_of, check_way, magnitudes, ranges_of, with_most_bits, with_ranges
-from .rounding import dequantized
-from .statistics import BY_ROW, METHODS, Key, Moments, gather, has_small_sums
-from .streams import Streams
-from .sums import Sum, matrix, sums_of
-from .weights import Weight
+from .file.weights import Weight
+from .integer.exponents import exponents_of
+from .moments.moments import BY_ROW, METHODS, Key, Moments, gather, has_small_sums
+from .moments.sums import Sum, matrix, sums_of
+from .observing.calibration_streams import Streams
+from .observing.judge import judge_of
+from .observing.observation import Segment, every_frame, observe
+from .observing.ranges import WAYS, Magnitudes, bits_of, check_way, magnitudes, ranges_of, with_most_bits, with_ranges
+from .rounding.budget import Assignment, Option, bytes_of, frontier, ladder, within
+from .rounding.compensated import DAMPING
+from .rounding.nearest import dequantized
+from .rounding.rounded_program import Place, Rounded, Rounding, places_of, quantized, round_program
 
 NEAREST = "nearest"
 CHOICES = {  # what a method may come down to: that with the least error on what was held out

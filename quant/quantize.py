@@ -26,18 +26,18 @@ from ..runtime.lowering.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION, low
 from ..runtime.operators.matrix import FLOAT
 from ..runtime.precision import Precision
 from ..runtime.streams import Model
-from .assembly import Rounded
-from .biases import add_to_bias
 from .calibration import NEAREST, Budget, Calibrated, Calibration, Progress
-from .choice import DEFAULT, choose, pinned
-from .drift import drift_of
-from .integers import with_integers
-from .observation import every_frame
-from .report import CalibrationReport, QuantizationReport, WeightRow
-from .rounding import rounded
-from .rows import float_row, row_of
-from .streams import read_streams
-from .weights import RECURRENT, Weight, replace_weight, weights_of
+from .file.biases import add_to_bias
+from .file.weight_precisions import DEFAULT, choose, pinned
+from .file.weights import RECURRENT, Weight, replace_weight, weights_of
+from .integer.metadata import with_integers
+from .observing.calibration_streams import read_streams
+from .observing.drift import drift_of
+from .observing.observation import every_frame
+from .report.quantization_report import CalibrationReport, QuantizationReport, WeightRow
+from .report.weight_rows import float_row, row_of
+from .rounding.nearest import rounded
+from .rounding.rounded_program import Rounded
 
 FLOATS, INTEGERS = "float", "integer"  # arithmetic
 SMALLEST_OPSET = 13  # DequantizeLinear by axis

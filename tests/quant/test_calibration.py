@@ -12,11 +12,11 @@ from nets import ROWS, Net
 from onnx import TensorProto, helper, numpy_helper
 from programs import write_lstm
 from tidegate.quant import QuantizationReport, quantize
-from tidegate.quant.assembly import places_of, quantized, round_program
-from tidegate.quant.judging import answers
-from tidegate.quant.observation import every_frame, observe
-from tidegate.quant.statistics import gather
-from tidegate.quant.streams import read_streams
+from tidegate.quant.moments.moments import gather
+from tidegate.quant.observing.calibration_streams import read_streams
+from tidegate.quant.observing.judge import answers
+from tidegate.quant.observing.observation import every_frame, observe
+from tidegate.quant.rounding.rounded_program import places_of, quantized, round_program
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.errors import QuantizationError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph

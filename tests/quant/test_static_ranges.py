@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from programs import push_cut, write_lstm
 from tidegate.quant import quantize
-from tidegate.quant.ranges import WAYS
+from tidegate.quant.observing.ranges import WAYS
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel

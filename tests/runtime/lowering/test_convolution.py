@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from tidegate.quant import quantize
-from tidegate.quant.rounding import rounded
+from tidegate.quant.rounding.nearest import rounded
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from tidegate.quant import quantize
-from tidegate.quant.rounding import rounded
+from tidegate.quant.rounding.nearest import rounded
 from tidegate.runtime.arrays import Answer, Array, Floats
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 from tidegate.runtime.errors import ContractError, ModelError, UnsupportedError

@@ -1,0 +1,69 @@
+"""Adding to the biases of what reads a weight: in place, or through an Add where there is none."""
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ...runtime.arrays import Array, Floats
+from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes
+from ...runtime.graph.projected_lstm import PROJECTED, with_weights
+
+POSITIONS = {"LSTM": 3, "GRU": 3, "RNN": 3, "Gemm": 2, "Conv": 2, PROJECTED: 4}  # of the bias among the inputs
+TWO_BIASES = ("LSTM", "GRU", "RNN")  # ONNX keeps what is added to W x apart from what is added to R h
+
+
+def add_to_bias(graph: Graph, weight: str, added: Floats, to_hidden: Floats | None = None) -> None:
+    """Add to the bias of the one node that reads a weight.
+
+    Args:
+        graph: What to edit; its indices are those of before.
+        weight: Name of the weight.
+        added: One value a row.
+        to_hidden: What is added to R h apart, one value a row; for recurrent nodes alone.
+    """
+    node = next(n for n in graph.nodes if weight in (with_weights(n) or n).input)
+    seen = with_weights(node) or node
+    if seen.op_type == "MatMul":
+        _behind(graph, node, added)
+        return
+    position = POSITIONS[seen.op_type]
+    name = seen.input[position] if position < len(seen.input) else ""
+    if seen.op_type in TWO_BIASES:
+        added = np.concatenate([added, np.zeros_like(added) if to_hidden is None else to_hidden])[None]
+    before = graph.constant(name) if name else None
+    _store(graph, node, position, name, added if before is None else before + added.reshape(before.shape))
+
+
+def _behind(graph: Graph, node: onnx.NodeProto, added: Floats) -> None:
+    """Add behind a MatMul: to the constant of the Add that follows, or by an Add of its own."""
+    readers, model, result = graph.consumers(node.output[0]), graph.model.graph, node.output[0]
+    if len(readers) == 1 and readers[0].op_type == "Add" and result not in {output.name for output in model.output}:
+        position = 1 - list(readers[0].input).index(result)
+        constant = graph.constant(readers[0].input[position])
+        if constant is not None:
+            _store(graph, readers[0], position, readers[0].input[position], constant + added)
+            return
+    place = list(model.node).index(node)
+    node.output[0] = f"{result}.product"
+    model.node.insert(place + 1, helper.make_node("Add", [node.output[0], f"{result}.bias"], [result], f"{result}.add"))
+    model.initializer.append(numpy_helper.from_array(added, f"{result}.bias"))
+
+
+def _store(graph: Graph, node: onnx.NodeProto, position: int, name: str, values: Array) -> None:
+    """Let a node read values in place of a constant, under its name where it alone reads it."""
+    model = graph.model.graph
+    mine = next((tensor for tensor in model.initializer if tensor.name == name), None)
+    alone = mine is not None and len(graph.consumers(name)) <= 1
+    made = next(output for output in node.output if output)
+    stored = numpy_helper.from_array(values.astype(np.float32), name if alone else f"{made}.bias")
+    if mine is not None and alone:
+        mine.CopyFrom(stored)
+        return
+    model.initializer.append(stored)
+    if node.op_type == "Scan":
+        for inner in attributes(node)["body"].node:
+            inner.input[:] = [stored.name if read == name else read for read in inner.input]
+        return
+    node.input.extend([""] * (position + 1 - len(node.input)))
+    node.input[position] = stored.name

@@ -1,0 +1,1 @@
+"""Second moments of what each sum of products reads, weighed by the gradient of the answer."""

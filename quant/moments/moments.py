@@ -1,0 +1,243 @@
+"""Second moments of what each sum of a program reads, gathered over calibration streams.
+
+For `guided` each frame weighs as much as the squared gradient of the model's output with respect to the sum, so that
+frames where a gate is saturated, or nobody listens, do not count: the Fisher information of the output's error,
+block by block (as in GuidedQuant, arXiv 2505.07004). Random signs on the outputs make one pass back enough
+(Hutchinson's estimator).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from ...runtime.arrays import Array, Floats
+from ...runtime.operators import Embedding
+from ...runtime.program import Program
+from ..observing.observation import Segment
+from .derivatives import back_through
+from .replay import Replay, replay
+from .sums import matrix, sums_of
+
+_K = TypeVar("_K")
+
+PROJECTIONS = 2  # passes back, each with signs of its own
+BATCH_VALUES = 2**24  # of the widest array of a batch of segments
+MOST_BY_ROW = 2**21  # rows times squared inputs of a sum whose rows have moments of their own
+MOST_PRODUCTS = 2**31  # of a batch and such a sum; of more frames every second, third ... is taken: they are alike
+LEAST_VARIANCE = 1e-6  # of the mean square about the centre
+PRODUCTS_BLOCK = 1024  # frames whose products of inputs are held at once
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Weighted moments of what one sum reads.
+
+    Attributes:
+        covariance: float64 `[clusters, inputs, inputs]`; one cluster, or one a row of the sum.
+        mean: float64 `[clusters, inputs]`.
+    """
+
+    covariance: Array
+    mean: Array
+
+    @property
+    def second(self) -> Array:
+        """Moments about zero, for sums whose bias cannot take the mean."""
+        moments: Array = self.covariance + self.mean[:, :, None] * self.mean[:, None, :]
+        return moments
+
+
+Key = tuple[int, int]  # an operation and a sum of it
+BY_ROW = "guided by row"
+METHODS = ("compensated", "guided", BY_ROW)
+
+
+class _Gathering:
+    """Moments of one sum as they grow, about a centre near the mean: h of a quiet layer hardly moves about its own."""
+
+    def __init__(self, z: Floats, clusters: int) -> None:
+        self.centre = z.mean(0)
+        self.second = np.zeros((clusters, z.shape[1], z.shape[1]))
+        self.first = np.zeros((clusters, z.shape[1]))
+        self.weight = np.zeros(clusters)
+
+    def add(self, z: Floats, weights: Floats) -> None:
+        """Add frames `[frames, inputs]` with weights `[frames, clusters]`."""
+        if weights.shape[1] > 1:
+            every = -(-weights.shape[1] * len(z) * z.shape[1] ** 2 // MOST_PRODUCTS)
+            z, weights = z[::every], weights[::every]
+        z = z - self.centre
+        self.first += weights.T @ z
+        self.weight += weights.sum(0)
+        if weights.shape[1] == 1:
+            self.second[0] += (z * weights).T @ z
+            return
+        z, weights = z.astype(np.float64), weights.astype(np.float64)  # a row may listen to few frames alone
+        above = np.triu_indices(z.shape[1])
+        for part in (slice(at, at + PRODUCTS_BLOCK) for at in range(0, len(z), PRODUCTS_BLOCK)):
+            self.second[:, *above] += weights[part].T @ (z[part, above[0]] * z[part, above[1]])
+
+    def moments(self) -> Moments:
+        """Return what was gathered; a cluster that nothing weighed on has no moments."""
+        total = np.where(self.weight > 0, self.weight, 1)
+        upper, first = np.triu(self.second) / total[:, None, None], self.first / total[:, None]
+        second = upper + np.swapaxes(np.triu(upper, 1), 1, 2)
+        least = LEAST_VARIANCE * np.einsum("cii->c", second) / second.shape[1]  # float32 knows no less
+        covariance = second - first[:, :, None] * first[:, None, :] + least[:, None, None] * np.eye(second.shape[1])
+        return Moments(covariance, first + self.centre)
+
+
+def gather(
+    program: Program,
+    segments: Sequence[Segment],
+    scales: Sequence[float],
+    methods: Sequence[str],
+    seen: Callable[[int], None],
+) -> dict[str, dict[Key, Moments]]:
+    """Return the moments of every sum of a program, for each method.
+
+    Args:
+        program: A float program that answers every frame.
+        segments: What was observed of it.
+        scales: What each output's error is multiplied by before all are added up.
+        methods: Of METHODS: `compensated`, all frames weigh the same; `guided`, by the squared gradient of the output
+            with respect to the sum; `guided by row`, with respect to each row of it, where the sum is small.
+        seen: Is told of frames done.
+    """
+    random = np.random.default_rng(0)
+    gathered: dict[tuple[str, Key], _Gathering] = {}
+    for batch in _batches(program, segments):
+        gradients = _squared_gradients(program, batch, scales, random) if set(methods) - {"compensated"} else {}
+        for key, z in _reads(program, batch):
+            for method in methods:
+                if method == "compensated" and _first_alike(program, key) != key:
+                    continue
+                weights = _weights(method, gradients.get(key), batch.counted, z.shape[1])
+                gathering = gathered.setdefault((method, key), _Gathering(z, weights.shape[1]))
+                gathering.add(z, weights)
+        seen(int(batch.used.size))
+    made = {(method, key): gathering.moments() for (method, key), gathering in gathered.items()}
+    keys = [(op, number) for op, one in enumerate(program.ops) for number in range(len(sums_of(one)))]
+    return {m: {key: made.get((m, key)) or made[m, _first_alike(program, key)] for key in keys} for m in methods}
+
+
+def _first_alike(program: Program, key: Key) -> Key:
+    """Return the first sum of an operation that reads the same: where all frames weigh the same it stands for all."""
+    sums = sums_of(program.ops[key[0]])
+    return key[0], next(n for n, one in enumerate(sums) if one.matrices == sums[key[1]].matrices)
+
+
+def _reads(program: Program, batch: "_Batch") -> Iterator[tuple[Key, Floats]]:
+    """Give what each sum reads in the frames that count, `[frames, inputs]`."""
+    for op, replayed in batch.replays.items():
+        joined: dict[tuple[str, ...], Floats] = {}
+        for number, one in enumerate(sums_of(program.ops[op])):
+            if one.matrices not in joined:
+                joined[one.matrices] = np.concatenate([replayed.reads[f][batch.counted] for f in one.matrices], -1)
+            yield (op, number), joined[one.matrices]
+
+
+def _weights(method: str, gradient: Floats | None, counted: Array, inputs: int) -> Floats:
+    """Return weights of frames `[frames, clusters]`; no gradient: the output does not hear of the sum."""
+    if method == "compensated":
+        return np.ones((int(counted.sum()), 1), np.float32)
+    if gradient is None:
+        return np.zeros((int(counted.sum()), 1), np.float32)
+    weights: Floats = gradient[counted]
+    apart = method == BY_ROW and _small(weights.shape[1], inputs)
+    return weights if apart else weights.mean(1, keepdims=True)
+
+
+def has_small_sums(program: Program) -> bool:
+    """Return whether some sum has few enough rows and inputs for each row to have moments of its own."""
+    return any(
+        _small(one.rows.stop - one.rows.start, sum(matrix(op, name).codes.shape[1] for name in one.matrices))
+        for op in program.ops
+        for one in sums_of(op)
+    )
+
+
+def _small(rows: int, inputs: int) -> bool:
+    return rows > 1 and rows * inputs**2 <= MOST_BY_ROW
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Segments side by side: values `[frames, segments, width]`, short ones filled up with zeros."""
+
+    values: list[Floats]
+    used: Floats
+    replays: dict[int, Replay]
+
+    @property
+    def counted(self) -> Array:
+        """Which frames are calibrated on."""
+        return self.used > 0
+
+
+def _batches(program: Program, segments: Sequence[Segment]) -> Iterator[_Batch]:
+    widest = 4 * max(values.shape[1] for values in segments[0].values)
+    ordered = sorted(segments, key=lambda s: -len(s.used))
+    at = 0
+    while at < len(ordered):
+        count = max(1, BATCH_VALUES // (widest * len(ordered[at].used)))
+        yield _batch(program, ordered[at : at + count])
+        at += count
+
+
+def _batch(program: Program, segments: Sequence[Segment]) -> _Batch:
+    length = len(segments[0].used)
+    used = stacked([s.used for s in segments], length)
+    values = [stacked([s.values[v] for s in segments], length) for v in range(len(program.ops) + 1)]
+    replays = {}
+    for index, op in enumerate(program.ops):
+        if sums_of(op):
+            starts = tuple(np.stack(part) for part in zip(*(s.starts[index] for s in segments), strict=True))
+            replays[index] = replay(op, values[op.inputs[0]], values[index + 1], starts)
+    return _Batch(values, used, replays)
+
+
+def stacked(arrays: Sequence[Floats], length: int) -> Floats:
+    """Return arrays side by side, time first, padded at their ends."""
+    made = np.zeros((length, len(arrays), *arrays[0].shape[1:]), np.float32)
+    for place, array in enumerate(arrays):
+        made[: len(array), place] = array
+    return made
+
+
+def _squared_gradients(
+    program: Program, batch: _Batch, scales: Sequence[float], random: np.random.Generator
+) -> dict[Key, Floats]:
+    """Return the squared gradient of each row of each sum, `[frames, segments, rows]`, averaged over projections."""
+    found: dict[Key, Floats] = {}
+    for _ in range(PROJECTIONS):
+        grads: dict[int, Floats] = {}
+        for (_, value), scale in zip(program.outputs, scales, strict=True):
+            signs = random.choice(np.array([-1, 1], np.float32), batch.values[value].shape)
+            _add(grads, value, signs * batch.used[..., None] * np.float32(scale))
+        for index in range(len(program.ops) - 1, -1, -1):
+            if index + 1 in grads:
+                sums = _one_back(program, batch, index, grads)
+                for number, one in enumerate(sums):
+                    _add(found, (index, number), one * one / np.float32(PROJECTIONS))
+    return found
+
+
+def _one_back(program: Program, batch: _Batch, index: int, grads: dict[int, Floats]) -> list[Floats]:
+    """Go back through one operation: add to the gradients of what it reads, return those of its sums."""
+    op, grad = program.ops[index], grads.pop(index + 1)
+    if index in batch.replays:
+        into, sums = batch.replays[index].back(grad)
+        _add(grads, op.inputs[0], into)
+        return sums
+    if not isinstance(op, Embedding):
+        x = tuple(batch.values[v] for v in op.inputs)
+        for value, into in zip(op.inputs, back_through(op, x, batch.values[index + 1], grad), strict=True):
+            _add(grads, value, into)
+    return []
+
+
+def _add(sums: dict[_K, Floats], key: _K, value: Floats) -> None:
+    sums[key] = sums[key] + value if key in sums else value

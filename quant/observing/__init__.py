@@ -1,0 +1,1 @@
+"""Calibration streams, what a model computes on them, and how far a quantized one is off."""

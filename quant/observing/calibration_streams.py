@@ -1,0 +1,105 @@
+"""Calibration streams: what is asked of them, and which part is kept back for judging."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...runtime.arrays import Array, Floats
+from ...runtime.errors import QuantizationError
+from ...runtime.program import Program
+
+FEWEST_FRAMES = 50
+MOST_FRAMES = 2**19  # 11.9 s at 44.1 kHz, 87 minutes at 10 ms
+MOST_PRODUCTS = 2**36  # frames times weights: what keeps calibration within two minutes on one core
+EVERY_FIFTH, FIRST_HELD = 5, 2  # of five streams or more the third, the eighth ... are held out
+SPANS, HELD_SPANS = 10, (2, 7)  # of fewer, two of ten equal spans of each
+
+
+@dataclass(frozen=True, eq=False)
+class Streams:
+    """Streams to calibrate on.
+
+    Attributes:
+        frames: Each stream, float32 `[frames, features]`; ids are whole floats `[frames, 1]`.
+        held: Which frames of each are held out: they judge, and are never calibrated on.
+        complete: Whether all that was given is used; else the first frames, as many as two minutes allow.
+    """
+
+    frames: tuple[Floats, ...]
+    held: tuple[Array, ...]
+    complete: bool
+
+    @property
+    def count(self) -> int:
+        """Frames in all."""
+        return sum(map(len, self.frames))
+
+    @property
+    def held_count(self) -> int:
+        """Frames held out."""
+        return int(sum(map(np.sum, self.held)))
+
+
+def read_streams(given: Iterable[Array], program: Program) -> Streams:
+    """Check streams for a program and choose the frames to hold out.
+
+    Of five streams or more every fifth is held out whole; of fewer, the third and the eighth of ten equal spans of
+    each. Streams are read until they make the most frames that two minutes allow for a model of this size.
+
+    Args:
+        given: Each stream float32 `[frames, features]`, or integers `[frames]` for a model that reads ids.
+        program: The model.
+
+    Raises:
+        QuantizationError: A stream has another shape or type or a value that is not finite, or there are too few
+            frames.
+    """
+    if isinstance(given, np.ndarray):
+        raise QuantizationError("calibration is one array, wanted streams: put it into a list, [array]")
+    left = _most_frames(program)
+    streams, complete = [], True
+    for number, stream in enumerate(given):
+        frames = _checked(np.asarray(stream), program, number)
+        complete = len(frames) <= left
+        streams.append(frames[:left])
+        left -= len(streams[-1])
+        if not complete or left == 0:
+            break
+    if sum(map(len, streams)) < FEWEST_FRAMES:
+        raise QuantizationError(
+            f"calibration has {sum(map(len, streams))} frames, wanted at least {FEWEST_FRAMES}, of what the model "
+            "will hear"
+        )
+    return Streams(tuple(streams), tuple(_held(streams)), complete)
+
+
+def _most_frames(program: Program) -> int:
+    weights = sum(matrix.codes.size for op in program.ops for matrix in op.record().matrices)
+    return min(MOST_FRAMES, max(MOST_PRODUCTS // max(weights, 1), 2000))
+
+
+def _checked(stream: Array, program: Program, number: int) -> Floats:
+    """Return a stream as the engine takes it."""
+    name = f"calibration stream {number}"
+    wanted = "integers [frames]" if program.ids else f"float32 [frames, {program.input_width}]"
+    if program.ids and stream.ndim == 1 and stream.dtype.kind in "iu":
+        return stream.astype(np.float32)[:, None]
+    if program.ids or stream.ndim != 2 or stream.shape[1] != program.input_width:
+        raise QuantizationError(f"{name} is {stream.dtype} {list(stream.shape)}, wanted {wanted}")
+    if not np.can_cast(stream.dtype, np.float32, "same_kind"):
+        raise QuantizationError(f"{name} holds {stream.dtype}, wanted {wanted}")
+    frames: Floats = np.ascontiguousarray(stream, np.float32)
+    bad = np.flatnonzero(~np.all(np.abs(frames) <= 2.0**64, axis=1))
+    if bad.size:
+        raise QuantizationError(f"{name}, frame {bad[0]}: a value is not finite or above 2^64")
+    return frames
+
+
+def _held(streams: list[Floats]) -> Iterator[Array]:
+    for number, frames in enumerate(streams):
+        if len(streams) >= EVERY_FIFTH:
+            yield np.full(len(frames), number % EVERY_FIFTH == FIRST_HELD)
+        else:
+            spans = np.arange(len(frames)) * SPANS // max(len(frames), 1)
+            yield np.isin(spans, HELD_SPANS)

@@ -1,0 +1,157 @@
+"""Whether the error grows with time: a quantized program beside the float one over many steps, state carried."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...runtime.arrays import Array, Floats
+from ...runtime.backends.native import NativeStream
+from ...runtime.contract import Contract
+from ...runtime.errors import ChunkError
+from ...runtime.program import Program
+from .calibration_streams import Streams
+from .judge import as_pushed, open_program
+
+STEPS = 100_000
+LONG, SHORT = 2, 16  # streams that go on for all steps, and more that stop at SHORT_STEPS
+MOST_PRODUCTS = 2**37  # beyond, one stream is enough: an LSTM of 1.4 million weights then takes 10 s
+SHORT_STEPS = 1000  # the first decades hold few frames of a stream
+CHUNK = 2000
+PER_DECADE = 5  # points of the curve
+
+
+@dataclass(frozen=True)
+class Span:
+    """Steps of a stream.
+
+    Attributes:
+        first: The first step, counted from 1.
+        last: The last.
+        error: Root mean square of the error of all outputs, relative to that of the float outputs over all steps.
+        largest: The largest error, relative to the same.
+    """
+
+    first: int
+    last: int
+    error: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The error of the output against the position in a stream.
+
+    Attributes:
+        steps: Steps of the longest streams.
+        streams: Streams, of which two, or of a large model one, are so long; the others have a thousand steps.
+        repeated: Frames after which the longest of what was held out begins again, state carried; 0: it is long enough.
+        decades: Steps 1 to 10, 11 to 100, and so on.
+        curve: The same in five spans a decade.
+    """
+
+    steps: int
+    streams: int
+    repeated: int
+    decades: tuple[Span, ...]
+    curve: tuple[Span, ...]
+
+
+def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams, steps: int = STEPS) -> Drift | None:
+    """Stream what was held out through both programs, again and again until there are so many steps.
+
+    Args:
+        exact: The float program, which answers every frame.
+        made: Its quantized form.
+        contract: Their contract.
+        streams: The streams.
+        steps: How many.
+
+    Returns:
+        The errors; None where a value leaves its range before the first thousand steps are over.
+    """
+    held = sorted(_held(streams), key=len, reverse=True)
+    edges = _edges(steps)
+    found = _Errors(edges, [name for name, _ in exact.outputs])
+    models = open_program(exact, contract), open_program(made, contract)
+    weights = sum(matrix.codes.size for op in exact.ops for matrix in op.record().matrices)
+    longest = LONG if LONG * weights * steps <= MOST_PRODUCTS else 1
+    streamed, reached = max(longest, min(SHORT, len(held))), steps
+    for number in range(streamed):
+        frames, count = held[number % len(held)], reached if number < longest else min(SHORT_STEPS, steps)
+        pair = models[0].stream(), models[1].stream()
+        at = 0
+        try:
+            for chunk in _repeated(frames, count):
+                answers = [_answers(exact, stream, chunk) for stream in pair]
+                found.add(at, *answers)
+                at += len(chunk)
+        except ChunkError:  # an unstable model, driven far beyond what it was made for
+            if at < SHORT_STEPS:
+                return None
+            reached = min(reached, at)
+    curve = found.spans(reached, edges)
+    whole = edges[edges <= reached]
+    decades = found.spans(reached, np.unique([*whole[np.isin(whole, 10 ** np.arange(1, 12))], whole[-1]]))
+    return Drift(reached, streamed, len(held[0]) if len(held[0]) < reached else 0, decades, curve)
+
+
+def _held(streams: Streams) -> Iterator[Floats]:
+    """Give what was held out, each piece in one."""
+    for frames, held in zip(streams.frames, streams.held, strict=True):
+        borders = np.flatnonzero(np.diff(np.concatenate([[0], held.astype(np.int8), [0]])))
+        for start, stop in borders.reshape(-1, 2):
+            yield frames[start:stop]
+
+
+def _repeated(frames: Floats, count: int) -> Iterator[Floats]:
+    """Give so many frames in chunks, those there are again and again."""
+    for start in range(0, count, CHUNK):
+        at = np.arange(start, min(start + CHUNK, count)) % len(frames)
+        yield np.ascontiguousarray(frames[at])
+
+
+def _answers(program: Program, stream: NativeStream, chunk: Floats) -> dict[str, Array]:
+    answer = stream.push(as_pushed(program, chunk))
+    return answer if isinstance(answer, dict) else {program.outputs[0][0]: answer}
+
+
+def _edges(steps: int) -> Array:
+    """Return the ends of spans: 1, 2, 3, 4, 6, 10 and so on."""
+    decades = int(np.ceil(np.log10(steps)))
+    edges = np.unique(np.round(10 ** (np.arange(decades * PER_DECADE + 1) / PER_DECADE)).astype(np.int64))
+    return np.append(edges[edges < steps], steps)
+
+
+class _Errors:
+    """Sums by span: of squared errors of each output, of squares of its float values, and how many."""
+
+    def __init__(self, edges: Array, names: Sequence[str]) -> None:
+        self._edges, self._names = edges, names
+        self._squares, self._largest = (np.zeros((len(names), len(edges))) for _ in range(2))
+        self._energy, self._values = np.zeros(len(names)), np.zeros(len(names))
+        self._counts = np.zeros((len(names), len(edges)))
+
+    def add(self, at: int, exact: dict[str, Array], made: dict[str, Array]) -> None:
+        """Count the answers from step `at` on."""
+        for place, name in enumerate(self._names):
+            values = exact[name].astype(np.float64)
+            gap = made[name] - values
+            spans = np.searchsorted(self._edges, np.arange(at + 1, at + len(values) + 1))
+            np.add.at(self._squares[place], spans, np.sum(gap**2, 1))
+            np.maximum.at(self._largest[place], spans, np.max(np.abs(gap), 1))
+            np.add.at(self._counts[place], spans, values.shape[1])
+            self._energy[place] += np.sum(values**2)
+            self._values[place] += values.size
+
+    def spans(self, reached: int, ends: Array) -> tuple[Span, ...]:
+        """Return the errors of spans that end at some of the edges, up to where all streams came."""
+        power = np.maximum(self._energy / np.maximum(self._values, 1), np.finfo(np.float64).tiny)
+        found, first = [], 1
+        for end in ends[ends <= reached]:
+            mine = (self._edges >= first) & (self._edges <= end)
+            mean = self._squares[:, mine].sum(1) / np.maximum(self._counts[:, mine].sum(1), 1)
+            largest = np.max(self._largest[:, mine].max(1) / np.sqrt(power))
+            found.append(Span(first, int(end), float(np.sqrt(np.mean(mean / power))), float(largest)))
+            first = int(end) + 1
+        return tuple(found)

@@ -1,0 +1,104 @@
+"""How far a quantized program is from the float one, streamed on the engine, state carried from zeros."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...runtime.arrays import Array, Floats
+from ...runtime.backends.native import NativeModel
+from ...runtime.contract import Contract
+from ...runtime.errors import ChunkError, QuantizationError
+from ...runtime.plan.writer import compile_program
+from ...runtime.program import Program
+from .calibration_streams import Streams
+
+
+def open_program(program: Program, contract: Contract) -> NativeModel:
+    """Return a model of the engine that runs a program."""
+    return NativeModel(compile_program(program, contract))
+
+
+def as_pushed(program: Program, frames: Floats) -> Array:
+    """Return frames as `push` wants them."""
+    return frames[:, 0].astype(np.int64) if program.ids else frames
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Streams, and what a float program answers to them.
+
+    Attributes:
+        contract: The contract of the program.
+        streams: Each `[frames, features]`.
+        counted: Which frames of each count.
+        exact: For each stream the float answers by output.
+    """
+
+    contract: Contract
+    streams: tuple[Floats, ...]
+    counted: tuple[Array, ...]
+    exact: tuple[dict[str, Floats], ...]
+
+    def errors(self, program: Program) -> dict[str, float]:
+        """Return the error of each output: root mean square relative to that of the float answers.
+
+        Args:
+            program: A quantized form of the program that answers every frame.
+        """
+        made = answers(program, self.contract, self.streams)
+        return {
+            name: float(np.sqrt(self._energy(made, name) / max(self._energy(None, name), np.finfo(np.float64).tiny)))
+            for name, _ in program.outputs
+        }
+
+    def error(self, program: Program) -> float:
+        """Return the root mean square of the errors of all outputs."""
+        return float(np.sqrt(np.mean(np.square(list(self.errors(program).values())))))
+
+    def _energy(self, made: "tuple[dict[str, Floats], ...] | None", name: str) -> float:
+        """Return the sum of squares of an output, or of its error."""
+        total = 0.0
+        for number, (exact, counted) in enumerate(zip(self.exact, self.counted, strict=True)):
+            values = exact[name][counted].astype(np.float64)
+            total += float(np.sum((values if made is None else made[number][name][counted] - values) ** 2))
+        return total
+
+
+def judge_of(program: Program, contract: Contract, streams: Streams, *, held: bool, frames: int) -> Judge:
+    """Return a judge on the held-out part of streams, or on some of the rest.
+
+    Args:
+        program: A float program that answers every frame.
+        contract: Its contract.
+        streams: The streams.
+        held: Whether the held-out frames count; else the others.
+        frames: Most frames to stream.
+    """
+    chosen, counted = [], []
+    for stream, out in zip(streams.frames, streams.held, strict=True):
+        counts = (out if held else ~out)[:frames]
+        last = int(np.max(np.flatnonzero(counts), initial=-1)) + 1
+        if last:
+            chosen.append(stream[:last])
+            counted.append(counts[:last])
+            frames -= last
+        if frames <= 0:
+            break
+    return Judge(contract, tuple(chosen), tuple(counted), answers(program, contract, chosen))
+
+
+def answers(program: Program, contract: Contract, streams: Sequence[Floats]) -> tuple[dict[str, Floats], ...]:
+    """Return what a program answers to each stream, by output.
+
+    Raises:
+        QuantizationError: It refuses one: a value inside the model leaves its range.
+    """
+    model, made = open_program(program, contract), []
+    for frames in streams:
+        try:
+            answer = model.stream().push(as_pushed(program, frames))
+        except ChunkError as error:
+            raise QuantizationError(f"calibration: {error}") from None
+        made.append(answer if isinstance(answer, dict) else {program.outputs[0][0]: answer})
+    return tuple(made)

@@ -1,0 +1,83 @@
+"""What a float program computes on streams: every value of every frame, from the engine."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...runtime.arrays import Array, Floats
+from ...runtime.backends.native import NativeModel
+from ...runtime.contract import Contract
+from ...runtime.errors import ChunkError, QuantizationError
+from ...runtime.operators import Last, Slice
+from ...runtime.program import Program
+from .calibration_streams import Streams
+from .judge import as_pushed, open_program
+
+SEGMENT = 1024  # frames over which gradients are followed back
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A piece of a stream.
+
+    Attributes:
+        values: Every value of the program, float32 `[frames, width]`; the input first.
+        starts: The state of each operation before the first frame.
+        used: Which frames count: those that are not held out.
+    """
+
+    values: tuple[Floats, ...]
+    starts: tuple[tuple[Floats, ...], ...]
+    used: Floats
+
+
+def every_frame(program: Program) -> Program:
+    """Return a program that answers for every frame what it would answer for the last of a push."""
+    widths = widths_of(program)
+    ops = tuple(Slice(op.inputs, 0, widths[op.inputs[0]]) if isinstance(op, Last) else op for op in program.ops)
+    return replace(program, ops=ops)
+
+
+def widths_of(program: Program) -> list[int]:
+    """Return the width of every value."""
+    widths = [program.input_width]
+    for op in program.ops:
+        widths.append(op.width(widths))
+    return widths
+
+
+def observe(program: Program, contract: Contract, streams: Streams, seen: Callable[[int], None]) -> list[Segment]:
+    """Stream through a float program that answers every frame, and keep all that it computes.
+
+    Args:
+        program: The program, from `every_frame`.
+        contract: Its contract, for its states.
+        streams: What to stream.
+        seen: Is told of frames done.
+
+    Raises:
+        QuantizationError: A value inside the model is not finite.
+    """
+    everything = tuple((str(value), value) for value in range(1, len(program.ops) + 1))
+    program = replace(program, outputs=everything)
+    model = open_program(program, contract)
+    pairs = zip(streams.frames, streams.held, strict=True)
+    return [segment for frames, held in pairs for segment in _segments(model, program, frames, held, seen)]
+
+
+def _segments(
+    model: NativeModel, program: Program, frames: Floats, held: Array, seen: Callable[[int], None]
+) -> Iterator[Segment]:
+    stream, counts = model.stream(), [len(op.slots) for op in program.ops]
+    for at in range(0, len(frames), SEGMENT):
+        chunk = frames[at : at + SEGMENT]
+        flat = iter([vector.copy() for vector in stream.states()])
+        starts = tuple(tuple(next(flat) for _ in range(count)) for count in counts)
+        try:
+            answer = stream.push(as_pushed(program, chunk))
+        except ChunkError as error:
+            raise QuantizationError(f"calibration: {error}") from None
+        made = [answer[name] for name, _ in program.outputs] if isinstance(answer, dict) else [answer]
+        seen(len(chunk))
+        yield Segment((chunk, *made), starts, 1 - held[at : at + SEGMENT].astype(np.float32))

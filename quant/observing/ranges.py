@@ -1,0 +1,183 @@
+"""Ranges of values met while streaming: what a fixed scale of activations is made from.
+
+A range T of b bits lets codes say magnitudes up to T in steps of T / q, q = 2^(b-1) - 1; what is larger saturates. The
+ways to choose it bear the field's names: MinMax (Jacob et al. 2018), Percentile, MSE (least squares), and Entropy
+(Migacz 2017: the range whose codes lose the least information, by Kullback and Leibler).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...runtime.arrays import Array, Floats
+from ...runtime.errors import QuantizationError
+from ...runtime.operators.matrix import (
+    FLOAT,
+    LARGEST_RANGE,
+    LEAST_RANGE,
+    Matrix,
+    Reading,
+    activation_bits,
+    largest_activation,
+)
+from ...runtime.program import Program
+from .observation import Segment
+
+BINS = 4096
+SHARE = 0.9999  # of the magnitudes that Percentile keeps within the range
+TRIED = 256  # ranges that MSE and Entropy choose from
+
+
+class Magnitudes:
+    """A histogram of magnitudes that grows with what it meets: bins are a power of two wide, and join in pairs."""
+
+    def __init__(self) -> None:
+        self.largest, self._counts, self._width = 0.0, np.zeros(BINS, np.int64), 2.0**-126
+
+    def add(self, values: Floats) -> None:
+        """Count the magnitudes of values, of any shape."""
+        found = np.abs(values).ravel()
+        self.largest = max(self.largest, float(np.max(found, initial=0.0)))
+        while self._width * BINS <= self.largest:
+            self._counts = np.concatenate([self._counts.reshape(-1, 2).sum(1), np.zeros(BINS // 2, np.int64)])
+            self._width *= 2
+        self._counts += np.bincount((found / self._width).astype(np.int64), minlength=BINS)
+
+    def range(self, way: str, bits: int) -> np.float32:
+        """Return the range for codes of so many bits; within what the engine takes.
+
+        Args:
+            way: minmax, percentile, mse or entropy.
+            bits: 2 to 16.
+
+        Raises:
+            QuantizationError: There is no such way.
+        """
+        check_way(way)
+        found = WAYS[way](self, largest_activation(bits)) if self.largest else 1.0
+        return np.clip(np.float32(min(found, self.largest or 1.0)), LEAST_RANGE, LARGEST_RANGE)
+
+    def _minmax(self, _: int) -> float:
+        return self.largest
+
+    def _percentile(self, _: int) -> float:
+        reached = np.cumsum(self._counts) >= SHARE * self._counts.sum()
+        return float(np.argmax(reached) + 1) * self._width
+
+    def _mse(self, q: int) -> float:
+        centres = (np.arange(BINS) + 0.5) * self._width
+
+        def error(bins: int) -> float:
+            limit = bins * self._width
+            rounding = np.minimum(centres**2, (limit / q) ** 2 / 12)  # a small value errs by itself at most
+            return float(self._counts @ np.where(centres < limit, rounding, (centres - limit) ** 2))
+
+        return min(self._tried(1), key=error) * self._width
+
+    def _entropy(self, q: int) -> float:
+        counts = self._counts.copy()
+        counts[0] = min(counts[0], counts[1])  # zeros and what is nearly so are said well by any range
+        return min(self._tried(q + 1), key=lambda bins: _divergence(counts, bins, q + 1)) * self._width
+
+    def _tried(self, least: int) -> Sequence[int]:
+        """Return numbers of bins to try as ranges, up to all that are used."""
+        used = int(np.flatnonzero(self._counts)[-1]) + 1
+        return [int(bins) for bins in np.unique(np.linspace(min(least, used), used, TRIED).round())]
+
+
+WAYS: dict[str, Callable[[Magnitudes, int], float]] = {
+    "minmax": Magnitudes._minmax,  # noqa: SLF001
+    "percentile": Magnitudes._percentile,  # noqa: SLF001
+    "mse": Magnitudes._mse,  # noqa: SLF001
+    "entropy": Magnitudes._entropy,  # noqa: SLF001
+}
+
+
+def check_way(way: str) -> None:
+    """Return if a way has this name.
+
+    Raises:
+        QuantizationError: None has.
+    """
+    if way not in WAYS:
+        raise QuantizationError(f"ranges is {way!r}, wanted {', '.join(WAYS)}, or None: by each frame")
+
+
+def magnitudes(segments: Sequence[Segment]) -> list[Magnitudes]:
+    """Return the magnitudes of each value of a program, the input first, on the frames that are not held out."""
+    found = [Magnitudes() for _ in segments[0].values]
+    for segment in segments:
+        used = segment.used > 0
+        for one, values in zip(found, segment.values, strict=True):
+            one.add(values[used])
+    return found
+
+
+def bits_of(program: Program) -> dict[str, int]:
+    """Return the bits of what each quantized matrix reads, by name."""
+    matrices = (matrix for op in program.ops for matrix in op.record().matrices)
+    return {matrix.name: matrix.bits for matrix in matrices if matrix.weight_bits != FLOAT}
+
+
+def ranges_of(program: Program, met: Sequence[Magnitudes], bits: Mapping[str, int], way: str) -> dict[str, np.float32]:
+    """Return the range of what each matrix reads, by name; over all that read by that name.
+
+    What a projection reads, o tanh(c), is no value of a program: its range stays 1.
+
+    Args:
+        program: The float program.
+        met: The magnitudes of its values, from `magnitudes`.
+        bits: The bits of what those read that are quantized, from `bits_of`.
+        way: minmax, percentile, mse or entropy.
+
+    Raises:
+        QuantizationError: There is no such way.
+    """
+    found: dict[str, np.float32] = {}
+    for index, op in enumerate(program.ops):
+        for field, value in (("w", op.inputs[0]), ("r", index + 1)):
+            read = getattr(op, field, None)
+            if isinstance(read, Matrix) and read.name in bits:
+                most = met[value].range(way, bits[read.name])
+                found[read.name] = max(most, found.get(read.name, most))
+    return found
+
+
+def with_ranges(program: Program, ranges: Mapping[str, np.float32]) -> Program:
+    """Return a program whose matrices of these names read by a constant."""
+    return _changed(
+        program,
+        lambda m: replace(m, reading=Reading.CONSTANT, range=ranges[m.name]) if m.name in ranges else m,
+    )
+
+
+def with_most_bits(program: Program) -> Program:
+    """Return a program whose matrices read as many bits as they can, up to 16."""
+    return _changed(program, lambda m: replace(m, bits=activation_bits(m.codes.shape[1], 16, m.weight_bits, m.group)))
+
+
+def _changed(program: Program, change: Callable[[Matrix], Matrix]) -> Program:
+    """Return a program whose matrices are others."""
+    ops = []
+    for op in program.ops:
+        matrices = {field: getattr(op, field, None) for field in ("w", "r", "p")}
+        changed: dict[str, Any] = {f: change(m) for f, m in matrices.items() if isinstance(m, Matrix)}
+        ops.append(replace(op, **changed))
+    return replace(program, ops=tuple(ops))
+
+
+def _divergence(counts: Array, bins: int, levels: int) -> float:
+    """Return how much of a distribution is lost when its first bins become levels and the rest saturates."""
+    inside = counts[:bins].astype(np.float64)
+    level = np.arange(bins) * levels // bins
+    filled = np.bincount(level, inside > 0, levels)
+    mean = np.bincount(level, inside, levels) / np.maximum(filled, 1)
+    said = np.where(inside > 0, mean[level], 0)
+    if not said.any():
+        return np.inf
+    inside[-1] += counts[bins:].sum()
+    p, met = inside / inside.sum(), inside > 0
+    q = np.where(said > 0, said, 1e-9 * said.sum())[met] / said.sum()
+    return float(np.sum(p[met] * np.log(p[met] / q)))

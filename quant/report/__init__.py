@@ -1,0 +1,1 @@
+"""What a quantization did, for a person or a script."""

@@ -1,0 +1,1 @@
+"""Rounding weights to codes: nearest, or compensated by what the model hears."""

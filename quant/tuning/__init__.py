@@ -1,0 +1,1 @@
+"""Fine-tuning: torch layers that compute what the engine will."""

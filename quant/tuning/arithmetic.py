@@ -1,0 +1,127 @@
+"""The engine's arithmetic in torch, bit for bit: what `runtime/operators/matrix.py` and `functions.py` specify.
+
+Integer products are exact in float64, whose 53 bits hold every sum of products here. The rest is float32, one torch
+call an operation, so that none is fused; on a CPU torch rounds each as IEEE 754 says.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...runtime.operators import functions
+from ...runtime.operators.matrix import LARGEST_CODE, SILENT, Reading, largest_activation
+from ..rounding.nearest import LARGEST_SCALE, LEAST_OF_A_GROUP, LEAST_OF_A_ROW
+
+TINY = float(functions.TINY)
+UNIT, LIMIT = float(functions.TANH_UNIT), float(functions.TANH_LIMIT)
+P, Q = ([float(c) for c in part] for part in (functions.TANH_P, functions.TANH_Q))
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a matrix is stored and what it reads.
+
+    Attributes:
+        weight_bits: 4, 8 or 16.
+        group: Inputs that share a scale, 8 or 32; 0: all of a row.
+        bits: Bits of the integers that its input becomes.
+        reading: How its input becomes integers: by frame, or as hidden values in (-1, 1).
+    """
+
+    weight_bits: int
+    group: int
+    bits: int
+    reading: Reading
+
+
+class Codes(NamedTuple):
+    """A matrix in integers.
+
+    Attributes:
+        format: Its format.
+        columns: Inputs.
+        codes: float64 `[groups, inputs of a group, rows]`, zeros behind the last input.
+        scales: float32 `[groups, rows]`.
+        values: float32 `[rows, columns]`: codes times scales, what gradients go back through.
+    """
+
+    format: Format
+    columns: int
+    codes: Tensor
+    scales: Tensor
+    values: Tensor
+
+
+@torch.no_grad()
+def rounded(weights: Tensor, form: Format) -> Codes:
+    """Round weights `[rows, columns]` to nearest, as `quant.rounding.nearest.rounded` does."""
+    rows, columns = weights.shape
+    group = form.group or columns
+    groups, most = -(-columns // group), float(LARGEST_CODE[form.weight_bits])
+    kept = weights.detach().masked_fill(weights.abs() < 2.0**-40, 0.0)  # as files are read
+    parts = torch.nn.functional.pad(kept, (0, groups * group - columns)).view(rows, groups, group)
+    largest = parts.abs().amax(2)
+    scales = torch.where(largest > 0, largest / most, torch.ones_like(largest))
+    least = LEAST_OF_A_GROUP if groups > 1 else LEAST_OF_A_ROW
+    scales = scales.clamp(float(least), float(LARGEST_SCALE))
+    codes = (parts / scales[:, :, None]).round_().clamp_(-most, most)
+    values = (codes * scales[:, :, None]).view(rows, -1)[:, :columns]
+    return Codes(form, columns, codes.permute(1, 2, 0).double(), scales.T.contiguous(), values.contiguous())
+
+
+def encode(matrix: Codes, x: Tensor, *, clamp: bool = True) -> tuple[Tensor, Tensor | float]:
+    """Return the codes of frames `[frames, columns]`, float64, and the value of one code, `[frames, 1]` or of all.
+
+    Args:
+        matrix: What reads them.
+        x: The frames.
+        clamp: Whether hidden values beyond 1 saturate, as in the engine.
+    """
+    q = float(largest_activation(matrix.format.bits))
+    if matrix.format.reading is Reading.HIDDEN:
+        codes = x * q
+        return (codes.clamp_(-q, q) if clamp else codes).round_().double(), float(np.float32(1) / np.float32(q))
+    largest = x.abs().amax(-1, keepdim=True)
+    silent = largest < float(SILENT)
+    scale = largest / q
+    codes = (x / scale).masked_fill_(silent, 0.0)
+    return codes.round_().double(), scale.masked_fill(silent, 0.0)
+
+
+def product(matrix: Codes, x: Tensor, *, clamp: bool = True) -> Tensor:
+    """Return W x for frames: `[frames, columns]` -> `[frames, rows]`."""
+    codes, scale = encode(matrix, x, clamp=clamp)
+    if len(matrix.codes) == 1:
+        return (codes @ matrix.codes[0]).float().mul_(matrix.scales[0] * scale)
+    groups, size, _ = matrix.codes.shape
+    padded = torch.nn.functional.pad(codes, (0, groups * size - matrix.columns))
+    sums = torch.bmm(padded.view(len(x), groups, size).transpose(0, 1), matrix.codes).float()
+    terms = sums.mul_(matrix.scales[:, None])
+    total = torch.zeros_like(terms[0])
+    for term in terms:
+        total += term
+    return total.mul_(scale)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Return the hyperbolic tangent as the engine computes it."""
+    u = (x * UNIT).clamp_(-LIMIT, LIMIT)
+    s = u * u
+    p, q = s + P[3], s + Q[3]
+    for k in (2, 1, 0):
+        p = p.mul_(s).add_(P[k])
+        q = q.mul_(s).add_(Q[k])
+    return u.mul_(p).div_(q).clamp_(-1.0, 1.0)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """Return 0.5 tanh(0.5 x) + 0.5."""
+    return tanh(x * 0.5).mul_(0.5).add_(0.5)
+
+
+def without_tiny(x: Tensor) -> Tensor:
+    """Return x with magnitudes below 2^-60 replaced by +0."""
+    return x.masked_fill(x.abs() < TINY, 0.0)

@@ -1,0 +1,258 @@
+"""Fine-tuning: a module that computes what the engine will, so that training makes up for what rounding lost."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...export import export_model
+from ...runtime.arrays import Array
+from ...runtime.errors import QuantizationError
+from ...runtime.graph.graph import Graph
+from ...runtime.lowering.lower import lower
+from ...runtime.operators.matrix import FLOAT, Reading, activation_bits
+from ..file.weight_precisions import DEFAULT, choose
+from ..file.weights import weights_of
+from .arithmetic import Format, without_tiny
+from .straight_through import Cell, Tensors, affine, gru, lstm, relu_rnn, rnn, straight
+
+_M = TypeVar("_M", bound=nn.Module)
+BLOCKS: dict[type, list[int]] = {nn.LSTM: [0, 3, 1, 2], nn.GRU: [1, 0, 2], nn.RNN: [0]}  # torch's gates, as in files
+
+
+def tunable(model: _M, example: object, precision: str | Mapping[str, str] = DEFAULT) -> _M:
+    """Return a copy of a module that computes with quantized weights and activations, to be trained on.
+
+    In the forward pass of the copy `nn.LSTM`, `nn.GRU`, `nn.RNN`, `nn.Linear`, `nn.Conv1d` and `nn.Embedding` give on a
+    CPU the very bits that tidegate's engine gives on the quantized file; gradients go straight through the rounding to
+    float32 weights, which bear the same names as before. What else the module does is torch's own
+    arithmetic: sums, products, quotients, ReLU are the engine's to the bit, functions such as exp or softmax to about
+    1e-7. Dropout makes values that no h has; while training they are not clamped.
+
+    Train the copy as any module, in a loop of your own; then `export_model(tuned, example, path)` writes its float
+    weights, and `quantize(path, target, precision=precision)`, without calibration, rounds them as the copy did.
+
+    Args:
+        model: A module that `export_model` takes, in float32. It is left as it is.
+        example: An example of its signal, as `export_model` takes it.
+        precision: As `quantize` takes it: patterns are of the names of the exported file. What stays float32 is
+            computed by torch.
+
+    Raises:
+        ExportError: The module cannot be exported, and the like; see `export_model`.
+        QuantizationError: There is no such precision, or a weight to be quantized is not one of those layers'.
+    """
+    formats = _formats(model, example, precision)
+    tuned, placed = copy.deepcopy(model), set[Key]()
+    for name, child in tuned.named_modules():
+        keys = [_key(values) for values in _matrices(child)]
+        found = tuple(formats[key].format for key in keys if key in formats)
+        if found and len(found) < len(keys):
+            raise QuantizationError(f"{name}: some of its weights are quantized and some not; give all one precision")
+        if found:
+            _check_options(name, child)
+            placed.update(keys)
+            child.__class__, child.formats = TWINS[type(child)], found
+    others = [one.name for key, one in formats.items() if key not in placed]
+    if others:
+        raise QuantizationError(
+            f"no nn.LSTM, GRU, RNN, Linear, Conv1d or Embedding of the module holds {', '.join(others)} as the file "
+            "does: leave what is made otherwise float32, by a pattern of its own"
+        )
+    return tuned
+
+
+# ---- which format each weight has ----
+
+Key = tuple[tuple[int, ...], bytes]
+
+
+class _Placed(NamedTuple):
+    """A weight of a file and its format."""
+
+    name: str
+    format: Format
+
+
+def _formats(model: nn.Module, example: object, precision: str | Mapping[str, str]) -> dict[Key, _Placed]:
+    """Return the format of each weight that is to be quantized, by its values in the order of the file."""
+    with TemporaryDirectory(prefix="tidegate-") as folder:
+        path = Path(folder) / "float.onnx"
+        export_model(model, example, path)
+        graph = Graph.load(path)
+    readings = {m.name: m.reading for op in lower(graph).ops for m in op.record().matrices}
+    weights, found = weights_of(graph), dict[Key, _Placed]()
+    precisions = choose(precision, weights)
+    for weight in weights:
+        chosen = precisions[weight.name]
+        if weight.reason or chosen.weight_bits == FLOAT:
+            continue
+        values, group = weight.by_row(), chosen.group
+        bits = activation_bits(values.shape[1], chosen.activation_bits, chosen.weight_bits, group)
+        form = Format(chosen.weight_bits, group, bits, readings.get(weight.name, Reading.FRAME))
+        before = found.setdefault(_key(values), _Placed(weight.name, form))
+        if before.format != form:
+            raise QuantizationError(f"{before.name} and {weight.name} are alike, but not quantized alike")
+    return found
+
+
+def _key(values: Array) -> Key:
+    return values.shape, np.ascontiguousarray(values).tobytes()
+
+
+def _matrices(module: nn.Module) -> Iterator[Array]:
+    """Give the weight matrices of a layer as they lie in files, `[rows, columns]`."""
+    if type(module) in BLOCKS:
+        order = BLOCKS[type(module)]
+        for name in _names(module, "weight_ih", "weight_hh"):
+            gates = np.split(_values(getattr(module, name)), len(order))
+            yield np.concatenate([gates[gate] for gate in order])
+    elif type(module) in TWINS:
+        values = _values(module.weight)
+        yield values.reshape(len(values), -1)
+
+
+def _values(weight: Any) -> Array:  # noqa: ANN401  a parameter
+    values: Array = weight.detach().cpu().numpy()
+    return values
+
+
+def _names(module: Any, *kinds: str) -> list[str]:  # noqa: ANN401  a recurrent layer
+    return [f"{kind}_l{layer}" for layer in range(module.num_layers) for kind in kinds]
+
+
+def _check_options(name: str, module: Any) -> None:  # noqa: ANN401  any layer
+    if getattr(module, "bidirectional", False) or getattr(module, "proj_size", 0):
+        raise QuantizationError(f"{name}: layers that are bidirectional or have a proj_size cannot be tuned")
+
+
+# ---- the layers ----
+
+
+class _Recurrent(nn.RNNBase):
+    """What tunable recurrent layers share: one layer after the other, time first, dropout between."""
+
+    formats: tuple[Format, ...]
+
+    def _run(self, x: Tensor, start: Tensors | None) -> tuple[Tensor, Tensors]:
+        """Map a signal as the layer takes it, and the states to start from, to its answers and states."""
+        if not isinstance(x, Tensor):
+            raise TypeError(f"got {type(x).__name__}, wanted a tensor: sequences that are tuned on are not packed")
+        signal = x if x.dim() == 3 else x.unsqueeze(0 if self.batch_first else 1)
+        y = signal.transpose(0, 1) if self.batch_first else signal
+        shape = (self.num_layers, y.shape[1], self.hidden_size)
+        states = start or [x.new_zeros(shape)] * self.states
+        states, last = [state.reshape(shape) for state in states], []
+        for layer in range(self.num_layers):
+            y, after = self._layer(layer, y, [state[layer] for state in states])
+            last.append(after)
+            if self.dropout and layer + 1 < self.num_layers:
+                y = nn.functional.dropout(y, self.dropout, self.training)
+        y = y.transpose(0, 1) if self.batch_first else y
+        ends = [torch.stack(parts) for parts in zip(*last, strict=True)]
+        if x.dim() == 3:
+            return y, ends
+        return y.squeeze(0 if self.batch_first else 1), [end.squeeze(1) for end in ends]
+
+    def _layer(self, layer: int, x: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
+        weights = [getattr(self, f"weight_{kind}_l{layer}") for kind in ("ih", "hh")]
+        biases = [getattr(self, f"bias_{kind}_l{layer}", None) for kind in ("ih", "hh")]
+        zeros = weights[0].new_zeros(len(weights[0]))
+        full = [zeros if bias is None else bias for bias in biases]
+        forms = self.formats[2 * layer : 2 * layer + 2]
+        return self.cell(x, weights, full, state, forms, clamp=not self.training)
+
+    @property
+    def cell(self) -> Cell:
+        """What runs one layer."""
+        return {"LSTM": lstm, "GRU": gru, "RNN_TANH": rnn, "RNN_RELU": relu_rnn}[self.mode]
+
+    @property
+    def states(self) -> int:
+        """States of a layer."""
+        return 2 if self.mode == "LSTM" else 1
+
+
+class TunableLSTM(_Recurrent, nn.LSTM):
+    """An `nn.LSTM` with the engine's forward pass."""
+
+    exported_as = nn.LSTM
+
+    def forward(self, x: Tensor, hx: Any = None) -> Any:  # type: ignore[override]  # noqa: ANN401  no packed ones
+        """Do what an `nn.LSTM` does."""
+        y, (h, c) = self._run(x, None if hx is None else list(hx))
+        return y, (h, c)
+
+
+class TunableGRU(_Recurrent, nn.GRU):
+    """An `nn.GRU` with the engine's forward pass."""
+
+    exported_as = nn.GRU
+
+    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Do what an `nn.GRU` does."""
+        y, (h,) = self._run(x, None if hx is None else [hx])
+        return y, h
+
+
+class TunableRNN(_Recurrent, nn.RNN):
+    """An `nn.RNN` with the engine's forward pass."""
+
+    exported_as = nn.RNN
+
+    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Do what an `nn.RNN` does."""
+        y, (h,) = self._run(x, None if hx is None else [hx])
+        return y, h
+
+
+class TunableLinear(nn.Linear):
+    """An `nn.Linear` with the engine's forward pass."""
+
+    exported_as = nn.Linear
+    formats: tuple[Format]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Do what an `nn.Linear` does."""
+        return affine(x, self.weight, self.bias, self.formats[0], clamp=not self.training)
+
+
+class TunableConv1d(nn.Conv1d):
+    """An `nn.Conv1d` with the engine's forward pass: a linear layer on the window of each frame."""
+
+    exported_as = nn.Conv1d
+    formats: tuple[Format]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Do what an `nn.Conv1d` of stride 1 does."""
+        if self.stride != (1,) or self.groups != 1 or self.padding_mode != "zeros" or isinstance(self.padding, str):
+            raise QuantizationError("only convolutions of stride 1, one group and zeros around them can be tuned")
+        kernel, dilation = self.kernel_size[0], self.dilation[0]
+        wide = nn.functional.pad(x, (self.padding[0], self.padding[0]))
+        count = wide.shape[-1] - (kernel - 1) * dilation
+        taps = [wide[..., at * dilation : at * dilation + count] for at in range(kernel)]
+        windows = torch.stack(taps, -1).transpose(-3, -2).flatten(-2)
+        weight = self.weight.flatten(1)
+        return affine(windows, weight, self.bias, self.formats[0], clamp=not self.training).transpose(-1, -2)
+
+
+class TunableEmbedding(nn.Embedding):
+    """An `nn.Embedding` whose table is rounded."""
+
+    exported_as = nn.Embedding
+    formats: tuple[Format]
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Do what an `nn.Embedding` does."""
+        return without_tiny(nn.functional.embedding(ids, straight(self.weight, self.formats[0]), self.padding_idx))
+
+
+TWINS: dict[type[nn.Module], type[nn.Module]] = {
+    twin.exported_as: twin
+    for twin in (TunableLSTM, TunableGRU, TunableRNN, TunableLinear, TunableConv1d, TunableEmbedding)
+}

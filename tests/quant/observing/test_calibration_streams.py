@@ -1,0 +1,86 @@
+"""What is asked of calibration streams, and which frames are held out."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tidegate.quant.observing import calibration_streams as module
+from tidegate.quant.observing.calibration_streams import read_streams
+from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.errors import QuantizationError
+from tidegate.runtime.operators import Embedding, Linear, Operator
+from tidegate.runtime.operators.matrix import FLOAT, Matrix, Reading
+from tidegate.runtime.program import Program
+
+
+def linear(columns: int) -> Program:
+    matrix = Matrix(np.ones((2, columns), np.float32), np.ones((2, 1), np.float32), Reading.FRAME, 16, FLOAT)
+    return program(columns, Linear((0,), matrix, np.zeros(2, np.float32)))
+
+
+def program(width: int, op: Operator, *, ids: bool = False) -> Program:
+    return Program(width, (op,), (("y", 1),), ids)
+
+
+def noise(*lengths: int) -> list[Floats]:
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((length, 3), np.float32) for length in lengths]
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=12).filter(lambda lengths: sum(lengths) >= 50))
+def test_a_part_is_held_out_and_the_rest_is_calibrated_on(lengths: list[int]) -> None:
+    found = read_streams(noise(*lengths), linear(3))
+    assert found.complete
+    assert found.count == sum(lengths)
+    assert [len(held) for held in found.held] == [len(frames) for frames in found.frames] == lengths
+    if len(lengths) >= 5:
+        assert [bool(held.any()) for held in found.held if len(held)] == [
+            i % 5 == 2 for i, length in enumerate(lengths) if length
+        ]
+        return
+    for held in found.held:
+        assert abs(held.mean() - 0.2 if len(held) >= 10 else 0) <= 2 / max(len(held), 1)
+
+
+def test_of_one_stream_two_of_ten_spans_are_held_out() -> None:
+    (held,) = read_streams(noise(100), linear(3)).held
+    assert np.flatnonzero(held).tolist() == [*range(20, 30), *range(70, 80)]
+
+
+def test_an_endless_iterable_is_read_as_far_as_two_minutes_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless() -> Iterator[Floats]:
+        while True:
+            yield from noise(40)
+
+    monkeypatch.setattr(module, "MOST_FRAMES", 100)
+    found = read_streams(endless(), linear(3))
+    assert [len(frames) for frames in found.frames] == [40, 40, 20]
+    assert not found.complete
+
+
+def test_ids_become_whole_floats() -> None:
+    table = program(1, Embedding((0,), np.ones((9, 4), np.float32)), ids=True)
+    found = read_streams([np.arange(60) % 9], table)
+    assert found.frames[0].shape == (60, 1)
+    assert found.frames[0].dtype == np.float32
+    with pytest.raises(QuantizationError, match=r"stream 0 is float32 \[60, 3\], wanted integers \[frames\]"):
+        read_streams(noise(60), table)
+
+
+@pytest.mark.parametrize(
+    ("given_streams", "message"),
+    [
+        (np.zeros((60, 3), np.float32), r"calibration is one array, wanted streams: put it into a list, \[array\]"),
+        ([np.zeros((60, 4), np.float32)], r"stream 0 is float32 \[60, 4\], wanted float32 \[frames, 3\]"),
+        ([np.zeros(60, np.float32)], r"stream 0 is float32 \[60\], wanted float32 \[frames, 3\]"),
+        ([np.zeros((60, 3), complex)], r"stream 0 holds complex128, wanted float32"),
+        ([np.zeros((9, 3)), np.full((60, 3), np.nan)], "stream 1, frame 0: a value is not finite or above 2"),
+        ([np.zeros((49, 3))], "calibration has 49 frames, wanted at least 50, of what the model will hear"),
+        ([], "calibration has 0 frames"),
+    ],
+)
+def test_what_is_no_calibration_is_refused(given_streams: list[Array], message: str) -> None:
+    with pytest.raises(QuantizationError, match=message):
+        read_streams(given_streams, linear(3))

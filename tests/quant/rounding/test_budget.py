@@ -1,0 +1,50 @@
+"""Assignments of precisions: the frontier holds the best of all there are."""
+
+from itertools import product
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from tidegate.quant.rounding.budget import WORTH, Option, bytes_of, frontier, ladder, within
+from tidegate.runtime.precision import Precision
+
+OPTIONS = st.lists(
+    st.lists(st.builds(Option, st.just(Precision()), st.integers(1, 50), st.floats(0.001, 1)), min_size=1, max_size=4),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(OPTIONS, st.integers(1, 200), st.floats(0.01, 2))
+def test_the_best_within_a_budget_and_the_cheapest_that_is_good_enough(
+    options: list[list[Option]], most_bytes: int, most_error: float
+) -> None:
+    every = [(sum(o.bytes for o in pick), float(np.sqrt(sum(o.error**2 for o in pick)))) for pick in product(*options)]
+    assignments = frontier(options)
+    affordable = [error for count, error in every if count <= most_bytes]
+    best = within(assignments, most_bytes, 0)
+    assert (best is None) == (not affordable)
+    if best is not None:
+        assert best.bytes <= most_bytes
+        assert best.error <= WORTH * min(affordable) * (1 + 1e-9)
+    good = [count for count, error in every if error <= most_error * (1 - 1e-9)]
+    cheapest = within(assignments, np.inf, most_error)
+    if good and cheapest is not None:
+        assert cheapest.bytes <= min(good)
+    assert cheapest is not None or not good
+
+
+def test_bytes_are_codes_and_scales() -> None:
+    assert bytes_of((1024, 40), Precision()) == 1024 * 40 + 1024 * 4
+    assert bytes_of((3, 5), Precision(4)) == 8 + 12
+    assert bytes_of((4, 33), Precision(16, 16, 32)) == 4 * 33 * 2 + 4 * 4 * 2
+    assert bytes_of((4, 33), Precision.parse("float32")) == 4 * 33 * 4
+
+
+def test_precisions_rise_from_what_was_asked_for_or_go_either_way() -> None:
+    base = Precision.parse("W4A8g32")
+    up = [str(p) for p in ladder(base, (64, 40), blocked=True, upwards=True)]
+    assert up == ["W4A8g32", "W4A8g8", "W8A8", "W8A8g32", "W8A8g8", "W16A8"]
+    every = [str(p) for p in ladder(base, (64, 40), blocked=True, upwards=False)]
+    assert every == ["W4A8g32", "W4A8", *up[1:]]
+    assert [str(p) for p in ladder(Precision(), (64, 40), blocked=False, upwards=True)] == ["W8A16", "W16A16"]

@@ -1,0 +1,52 @@
+"""Rounding of rows and groups: the specification's rule, for any weights."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from tidegate.quant.rounding.nearest import relative_error, rounded
+from tidegate.runtime.arrays import Floats
+
+WEIGHTS = hnp.arrays(
+    np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(-100, 100, width=32)
+)
+
+
+@given(WEIGHTS, st.sampled_from([4, 8, 16]), st.sampled_from([0, 8, 32]))
+def test_rounding_errs_by_at_most_half_a_step_and_codes_are_symmetric(weights: Floats, bits: int, group: int) -> None:
+    codes, scales = rounded(weights, bits, group)
+    columns = weights.shape[1]
+    groups = -(-columns // (group or columns))
+    assert codes.dtype == (np.int16 if bits == 16 else np.int8)
+    assert np.abs(codes.astype(np.int32)).max() <= 2 ** (bits - 1) - 1
+    assert scales.dtype == np.float32
+    assert scales.shape == (len(weights), groups)
+    assert np.all((scales >= 2.0 ** (-24 if groups > 1 else -40)) & (scales <= 2.0**40))
+    step = np.repeat(scales, group or columns, axis=1)[:, :columns].astype(np.float64)
+    assert np.all(np.abs(codes * step - weights) <= 0.5 * step * (1 + 2.0 ** (bits - 22)))
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(4, 7), (8, 127), (16, 32767)])
+def test_scale_is_largest_magnitude_over_the_largest_code_and_zeros_have_scale_one(bits: int, largest: int) -> None:
+    codes, scales = rounded(np.array([[1.0, -2.54, 0.02], [0, 0, 0]], np.float32), bits)
+    assert scales[:, 0].tolist() == [np.float32(2.54) / np.float32(largest), 1]
+    assert codes.tolist() == [[round(largest / 2.54), -largest, round(0.02 * largest / 2.54)], [0, 0, 0]]
+
+
+def test_each_group_has_its_own_scale_and_the_last_may_be_shorter() -> None:
+    weights = np.concatenate([np.full((1, 8), 0.5), np.full((1, 3), 2.0)], axis=1).astype(np.float32)
+    codes, scales = rounded(weights, 4, 8)
+    assert scales.tolist() == [[np.float32(0.5) / np.float32(7), np.float32(2) / np.float32(7)]]
+    assert codes.tolist() == [[7] * 11]
+
+
+def test_halves_go_to_even() -> None:
+    codes, _ = rounded(np.array([[7, 0.5, 1.5, -2.5]], np.float32), 4)
+    assert codes.tolist() == [[7, 0, 2, -2]]
+
+
+def test_relative_error_is_root_mean_square() -> None:
+    weights = np.array([[3.0, 4.0]], np.float32)
+    assert relative_error(weights, np.array([[3, 3]], np.int8), np.ones((1, 1), np.float32)) == 0.2
+    assert relative_error(weights, np.array([[3, 2]], np.int8), np.array([[1, 2]], np.float32), 1) == 0

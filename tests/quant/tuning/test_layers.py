@@ -1,0 +1,209 @@
+"""Fine-tuning: the module's answers are the engine's to the bit, its gradients those of the float layers nearby."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+import tidegate as tg  # noqa: E402  torch is an extra
+from tidegate.quant.rounding.nearest import dequantized, rounded  # noqa: E402
+from tidegate.quant.tuning import arithmetic  # noqa: E402
+from tidegate.quant.tuning.layers import tunable  # noqa: E402
+from tidegate.runtime.operators import functions  # noqa: E402
+from tidegate.runtime.operators.matrix import Matrix, Reading, product  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+CELLS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "lstm": (nn.LSTM, {}),
+    "gru": (nn.GRU, {}),
+    "tanh": (nn.RNN, {}),
+    "relu": (nn.RNN, {"nonlinearity": "relu"}),
+}
+FEATURES = 5
+
+
+class Net(nn.Module):
+    """A recurrent net between two linear layers."""
+
+    def __init__(self, cell: str, **options: Any) -> None:  # noqa: ANN401  those of torch
+        super().__init__()
+        kind, more = CELLS[cell]
+        self.into = nn.Linear(FEATURES, 9)
+        self.rec = kind(9, 11, batch_first=True, **more, **options)
+        self.head = nn.Linear(11, 3, bias=options.get("bias", True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.rec(torch.relu(self.into(x)))[0])
+        return y
+
+
+class Convolved(nn.Module):
+    """A table, a causal convolution and a cell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 6)
+        self.conv = nn.Conv1d(6, 5, 3, dilation=2)
+        self.rec = nn.GRU(5, 8, batch_first=True)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = nn.functional.pad(self.table(ids).transpose(1, 2), (4, 0))
+        y: Tensor = self.rec(self.conv(x).transpose(1, 2))[0]
+        return y
+
+
+def on_the_engine(module: nn.Module, x: Tensor, folder: Path, precision: str, cut: int) -> Any:  # noqa: ANN401  an array
+    """Return what the engine answers to one signal, in two pushes, after an ordinary export and quantization."""
+    tg.export_model(module, x[:1], folder / "float.onnx")
+    tg.quantize(folder / "float.onnx", folder / "q.onnx", precision=precision)
+    stream = tg.load(folder / "q.onnx").stream()
+    return np.concatenate([stream.push(part) for part in (x[0].numpy()[:cut], x[0].numpy()[cut:]) if len(part)])
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    precision=st.sampled_from(["W8A16", "W8A8", "W4A16", "W4A8g8", "W4A16g8", "W16A16"]),
+    cell=st.sampled_from(list(CELLS)),
+    shape=st.tuples(st.integers(1, 2), st.booleans()),
+    seed=st.integers(0, 2**31),
+)
+def test_the_engine_answers_what_the_module_answers(
+    tmp_path: Path, precision: str, cell: str, shape: tuple[int, bool], seed: int
+) -> None:
+    torch.manual_seed(seed)
+    x = torch.randn(1, 12, FEATURES) * [0.0, 1e-3, 1.0, 1e3][seed % 4]
+    model = Net(cell, num_layers=shape[0], bias=shape[1])
+    tuned = tunable(model, torch.randn(1, 8, FEATURES), precision)
+    with torch.no_grad():
+        for parameter in tuned.parameters():  # as if it had been trained
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        answer = tuned.eval()(x)[0].numpy()
+    np.testing.assert_array_equal(answer, on_the_engine(tuned, x, tmp_path, precision, seed % 13), strict=True)
+    assert type(model.rec) is CELLS[cell][0]
+
+
+def test_tables_and_convolutions_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    ids = torch.randint(0, 7, (1, 30))
+    tuned = tunable(Convolved(), ids, "W4A8").eval()
+    answer = tuned(ids)[0].detach().numpy()
+    np.testing.assert_array_equal(answer, on_the_engine(tuned, ids, tmp_path, "W4A8", 7), strict=True)
+
+
+def test_states_go_in_and_out_as_in_torch() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 10, FEATURES)
+    tuned = tunable(Net("lstm", num_layers=2), x).eval().rec
+    y = torch.randn(2, 10, 9)
+    whole, (h, c) = tuned(y)
+    first, state = tuned(y[:, :4])
+    rest, (h2, c2) = tuned(y[:, 4:], state)
+    assert torch.equal(torch.cat([first, rest], 1), whole)
+    assert torch.equal(h, h2)
+    assert torch.equal(c, c2)
+    alone, (h1, _) = tuned(y[0])
+    assert torch.equal(alone, whole[0])
+    assert h1.shape == (2, 11)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_are_those_of_float_layers_with_weights_that_are_on_the_grid(cell: str) -> None:
+    torch.manual_seed(1)
+    model = Net(cell, num_layers=2)
+    x = torch.randn(3, 15, FEATURES, requires_grad=True)
+    tuned = tunable(model, x.detach()[:1], "W16A16")
+    grads = []
+    for module in (model, tuned):
+        x.grad = None
+        module.zero_grad()
+        torch.autograd.backward(module(x).square().sum())
+        grads.append([x.grad, *(p.grad for p in module.parameters())])
+    for exact, straight in zip(*grads, strict=True):
+        assert exact is not None
+        assert straight is not None
+        torch.testing.assert_close(straight, exact, rtol=5e-3, atol=5e-4 * float(exact.abs().max()))
+
+
+def test_training_regains_what_four_bits_lost() -> None:
+    torch.manual_seed(0)
+    model = Net("gru").eval()
+    x = torch.randn(16, 40, FEATURES)
+    tuned = tunable(model, x[:1], "W4A16")
+    wanted, losses = model(x).detach(), []
+    optimizer = torch.optim.Adam(tuned.parameters(), 3e-4)
+    for _ in range(60):
+        loss = (tuned(x) - wanted).square().mean()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+    assert min(losses) < 0.3 * losses[0]
+
+
+@given(st.integers(0, 2**31), st.sampled_from([4, 8, 16]), st.sampled_from([0, 8, 32]), st.sampled_from([8, 16]))
+@settings(max_examples=40)
+def test_rounding_and_products_are_those_of_the_specification(seed: int, bits: int, group: int, read: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = (rng.normal(0, 1, (6, 33)) * 2.0 ** rng.uniform(-20, 10)).astype(np.float32)
+    weights[0] = 0
+    x = (rng.normal(0, 1, (4, 33)) * 2.0 ** rng.uniform(-70, 40, (4, 1))).astype(np.float32)
+    codes, scales = rounded(weights, bits, group)
+    for reading in (Reading.FRAME, Reading.HIDDEN):
+        form = arithmetic.Format(bits, group, read, reading)
+        made = arithmetic.rounded(torch.from_numpy(weights), form)
+        assert np.array_equal(made.values.numpy(), dequantized(codes, scales, group).astype(np.float32))
+        matrix = Matrix(codes, scales, reading, read, bits, group)
+        expected = np.stack([product(matrix, frame) for frame in x])
+        np.testing.assert_array_equal(arithmetic.product(made, torch.from_numpy(x)).numpy(), expected, strict=True)
+
+
+def test_functions_are_those_of_the_specification() -> None:
+    x = np.linspace(-20, 20, 1_000_001, dtype=np.float32)
+    for name in ("tanh", "sigmoid"):
+        made = getattr(arithmetic, name)(torch.from_numpy(x)).numpy()
+        np.testing.assert_array_equal(made, getattr(functions, name)(x), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("precision", "message"),
+    [
+        (
+            {"rec.weight_hh_l0": "float32"},
+            "rec: some of its weights are quantized and some not; give all one precision",
+        ),
+        ("W7A16", "precision is 'W7A16'"),
+    ],
+)
+def test_what_cannot_be_tuned_says_so(precision: Any, message: str) -> None:  # noqa: ANN401  as quantize takes it
+    model = Net("lstm")
+    with pytest.raises(tg.QuantizationError, match=re.escape(message)):
+        tunable(model, torch.randn(1, 8, FEATURES), precision)
+
+
+def test_layers_made_otherwise_are_named() -> None:
+    class Projected(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rec = nn.LSTM(FEATURES, 8, proj_size=4, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.rec(x)[0]
+            return y
+
+    with pytest.raises(tg.QuantizationError, match="rec: layers that are bidirectional or have a proj_size"):
+        tunable(Projected(), torch.randn(1, 8, FEATURES))
+
+
+def test_the_copy_trains_on_after_an_export(tmp_path: Path) -> None:
+    x = torch.randn(1, 8, FEATURES)
+    tuned = tunable(Net("lstm"), x)
+    before = tuned(x)
+    tg.export_model(tuned, x, tmp_path / "m.onnx")
+    assert torch.equal(tuned(x), before)
+    assert type(tuned.rec).__name__ == "TunableLSTM"
