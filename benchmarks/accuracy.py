@@ -22,7 +22,7 @@ from ..quant.observing.ranges import WAYS
 from ..runtime.arrays import Array, Floats
 from ..runtime.graph.graph import Graph
 from ..runtime.load import load
-from .environment import observe_engine
+from .measuring.environment import observe_engine
 from .peers import onnxruntime, pytorch
 from .peers.job import CannotRunError
 from .tables import Table, show

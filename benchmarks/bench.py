@@ -11,28 +11,28 @@ from ..runtime.arrays import Array
 from ..runtime.backends.onnxruntime import refuse_unfinite
 from ..runtime.errors import ChunkError, ModelError
 from ..runtime.inspection import inspect_file
-from . import lstms
-from .environment import observe_engine
-from .harness import Variants, run_jobs
-from .jobs import FRAMES, file_job, stack_jobs
-from .latency import pinnable
-from .measured import Settings
+from .measuring.environment import observe_engine
+from .measuring.harness import Variants, run_jobs
+from .measuring.jobs import FRAMES, file_job, stack_jobs
+from .measuring.records import Settings
+from .measuring.results import Result, Row, warnings_of
+from .measuring.turns import pinnable
+from .nets import stacks
 from .peers.job import Job
 from .progress import Progress
-from .results import Result, Row, warnings_of
 
 PUBLIC_SIZES = (
-    lstms.Case("2x128", 40, 128, 2),
-    lstms.Case("3x256", 80, 256, 3),
-    lstms.Case("3x480", 240, 480, 3),
-    lstms.Case("6x320", 80, 320, 6),
+    stacks.Case("2x128", 40, 128, 2),
+    stacks.Case("3x256", 80, 256, 3),
+    stacks.Case("3x480", 240, 480, 3),
+    stacks.Case("6x320", 80, 320, 6),
 )
 OTHER_CELLS = tuple(
-    lstms.Case(f"{name} {cell}", *size, cell)
+    stacks.Case(f"{name} {cell}", *size, cell)
     for name, size in (("A", (40, 128, 1)), ("B", (100, 256, 1)))
     for cell in ("GRU", "RNN")
 )
-CELLS = {case.name: case for case in (*lstms.CASES.values(), *PUBLIC_SIZES, *OTHER_CELLS)}
+CELLS = {case.name: case for case in (*stacks.CASES.values(), *PUBLIC_SIZES, *OTHER_CELLS)}
 
 Make = Callable[[Path], Sequence[Job]]
 Shown = Callable[[Sequence[Row]], None]
@@ -78,7 +78,7 @@ def bench_file(
     return bench(made, peers, settings, closed=closed, progress=progress, shown=shown)
 
 
-def cell_jobs(cases: Iterable[lstms.Case], steps: Sequence[int]) -> list[Make]:
+def cell_jobs(cases: Iterable[stacks.Case], steps: Sequence[int]) -> list[Make]:
     """Return what makes the jobs of stacks of recurrent layers, for each all numbers of frames a chunk."""
     return [lambda folder, case=case: stack_jobs(folder, case, steps) for case in cases]  # type: ignore[misc]
 

@@ -28,10 +28,10 @@ from ..runtime.errors import BackendError, TidegateError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
 from ..runtime.load import compile_graph
-from . import cells, lstms, whole
-from .environment import observe
-from .latency import in_turns, pinned
-from .speed_tables import verdict
+from .measuring.environment import observe
+from .measuring.turns import in_turns, pinned
+from .nets import single_cells, stacks, whole_nets
+from .showing.speed_tables import verdict
 from .tables import Table, micro, show
 
 HERE = Path(__file__).resolve().parent
@@ -107,23 +107,23 @@ def build(folder: Path) -> Path:
     return target
 
 
-def save_plan(case: lstms.Case, bits: int, folder: Path) -> Path:
+def save_plan(case: stacks.Case, bits: int, folder: Path) -> Path:
     """Write the plan of a case and return its file."""
-    layers = lstms.random_layers(case)
-    lstms.save_model(layers, folder / "float.onnx")
+    layers = stacks.random_layers(case)
+    stacks.save_model(layers, folder / "float.onnx")
     quantize(folder / "float.onnx", folder / "int8.onnx", precision=f"W8A{bits}")
     target = folder / f"{case.name}.{bits}.tide"
     write_atomic(target, compile_graph(Graph.load(folder / "int8.onnx")))
     return target
 
 
-def macs(case: lstms.Case) -> int:
+def macs(case: stacks.Case) -> int:
     """Return the multiply-adds of one step."""
     widths = [case.features, *[case.hidden] * (case.layers - 1)]
     return sum(4 * case.hidden * (width + case.hidden) for width in widths)
 
 
-def time_case(command: Sequence[str], case: lstms.Case, bits: int, steps: int) -> Row:
+def time_case(command: Sequence[str], case: stacks.Case, bits: int, steps: int) -> Row:
     """Time one case of LSTMs; `command` is program, plan, variant."""
     return time_plan(command, (case.name, macs(case)), bits, steps)
 
@@ -186,7 +186,7 @@ def _negative(goals: tuple[float, float]) -> tuple[float, float]:
     return -goals[0], -goals[1]
 
 
-def run(cases: Sequence[lstms.Case], isa: str | None) -> list[Any]:
+def run(cases: Sequence[stacks.Case], isa: str | None) -> list[Any]:
     """Measure and return what to show."""
     with pinned() as core, TemporaryDirectory(prefix="tidegate-") as name:
         folder = Path(name)
@@ -200,7 +200,7 @@ def run(cases: Sequence[lstms.Case], isa: str | None) -> list[Any]:
             for bits in PLANES
             for steps in CALLS
         ]
-        first = lstms.CASES["A"]
+        first = stacks.CASES["A"]
         plan = plans.get(("A", 16)) or save_plan(first, 16, folder)
         c_us = time_case([program, str(plan), chosen], first, 16, 1).push_us
         overhead = python_overhead(plan, chosen, c_us)
@@ -219,8 +219,8 @@ def run_cells(isa: str | None) -> list[Any]:
         folder = Path(name)
         program, target = str(build(folder)), folder / "cell.tide"
         rows: list[Row] = []
-        for case in cells.CASES:
-            write_atomic(target, cells.plan_of(case))
+        for case in single_cells.CASES:
+            write_atomic(target, single_cells.plan_of(case))
             chosen = NativeModel(target.read_bytes(), isa).isa
             command = [program, str(target), chosen]
             rows += [time_plan(command, (case.name, case.macs), 16, steps) for steps in CALLS]
@@ -250,13 +250,13 @@ def run_whole(isa: str | None) -> list[Any]:
     """Measure whole nets and their parts and return what to show."""
     with pinned() as core, TemporaryDirectory(prefix="tidegate-") as name:
         program, target = str(build(Path(name))), Path(name) / "net.tide"
-        chosen = NativeModel(whole.nets()[0].whole, isa).isa
+        chosen = NativeModel(whole_nets.nets()[0].whole, isa).isa
 
         def timed(plan: bytes, steps: int, macs: int = 0) -> Row:
             write_atomic(target, plan)
             return time_plan([program, str(target), chosen], ("", macs), 16, steps)
 
-        lines = [whole_line(net, steps, timed) for net in whole.nets() for steps in CALLS]
+        lines = [whole_line(net, steps, timed) for net in whole_nets.nets() for steps in CALLS]
         environment = observe((chosen,), core)
     note = (
         "layers: the recurrent layers, each alone. bytes: reading the weights of the linear layers; macs: their "
@@ -268,10 +268,10 @@ def run_whole(isa: str | None) -> list[Any]:
     return [found, note, f"Machine: {environment.summary()}.", *environment.warnings()]
 
 
-def whole_line(net: whole.Net, steps: int, timed: Callable[..., Row]) -> list[str]:
+def whole_line(net: whole_nets.Net, steps: int, timed: Callable[..., Row]) -> list[str]:
     """Return the cells of a whole net: its time, its bounds, its ratios."""
     layers = sum(timed(plan, steps).push_us for plan in net.layers)
-    others, push = timed(net.others, steps, whole.LINEAR_MACS), timed(net.whole, steps).push_us
+    others, push = timed(net.others, steps, whole_nets.LINEAR_MACS), timed(net.whole, steps).push_us
     ratio, work = push / (layers + others.read_us), push / (layers + max(others.read_us, others.macs_us))
     figures = [micro(us) for us in (push, layers, others.read_us, others.macs_us)]
     return [net.name, str(steps), *figures, f"{ratio:.2f}", verdict(-ratio, _negative(WHOLE_GOAL)), f"{work:.2f}"]
@@ -284,7 +284,7 @@ def run_streams(isa: str | None) -> list[Any]:
         program = str(build(folder))
         lines: list[list[str]] = []
         for case, bits in STREAMS_GOALS:
-            plan = save_plan(lstms.CASES[case], bits, folder)
+            plan = save_plan(stacks.CASES[case], bits, folder)
             chosen = NativeModel(plan.read_bytes(), isa).isa
             for rows in STREAMS:
                 times = time_group([program, str(plan), chosen], rows)
@@ -313,7 +313,7 @@ def time_group(command: Sequence[str], rows: int) -> dict[str, float]:
 def streams_line(case: str, bits: int, rows: int, times: dict[str, float]) -> list[str]:
     """Return the line of a group from its times in nanoseconds."""
     together, alone = times["group_ns"] / rows / 1e3, times["alone_ns"] / rows / 1e3
-    bound = times["million_macs_ns"] * macs(lstms.CASES[case]) * PLANES[bits] / 1e9
+    bound = times["million_macs_ns"] * macs(stacks.CASES[case]) * PLANES[bits] / 1e9
     figures = [micro(us) for us in (together, alone, bound)]
     ratio, gain = together / bound, alone / together
     reached = verdict(-ratio, _negative(STREAMS_GOALS[case, bits]))
@@ -326,7 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tidegate.benchmarks.bounds", description=__doc__)
     parser.add_argument("--isa", metavar="NAME", help="variant of the engine (default: the best)")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--cases", default=",".join(lstms.CASES), metavar="A,B", help="sizes (default: all)")
+    what.add_argument("--cases", default=",".join(stacks.CASES), metavar="A,B", help="sizes (default: all)")
     what.add_argument("--cells", action="store_true", help="one layer of each recurrent cell instead")
     what.add_argument("--whole", action="store_true", help="whole small nets instead")
     what.add_argument("--streams", action="store_true", help="8 to 64 streams in one step instead")
@@ -339,7 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif options.cells:
             show(*run_cells(options.isa))
         else:
-            show(*run([lstms.CASES[name] for name in options.cases.split(",")], options.isa))
+            show(*run([stacks.CASES[name] for name in options.cases.split(",")], options.isa))
     except (TidegateError, OSError, subprocess.CalledProcessError, KeyError) as error:
         sys.exit(f"bounds: error: {error}")
 

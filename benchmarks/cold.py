@@ -19,8 +19,8 @@ from typing import Any
 from ..quant import quantize
 from ..runtime.errors import BackendError, TidegateError
 from ..runtime.load import compile_model
-from . import lstms
-from .environment import Environment, observe
+from .measuring.environment import Environment, observe
+from .nets import stacks
 from .peers import onnxruntime as rival
 from .progress import bar
 from .tables import Table, show
@@ -97,9 +97,9 @@ def prepare(folder: Path) -> dict[str, str]:
     Raises:
         BackendError: onnxruntime is not installed.
     """
-    case = lstms.CASES[CASE]
-    layers = lstms.random_layers(case)
-    lstms.save_model(layers, folder / "float.onnx")
+    case = stacks.CASES[CASE]
+    layers = stacks.random_layers(case)
+    stacks.save_model(layers, folder / "float.onnx")
     quantize(folder / "float.onnx", folder / "int8.onnx")
     compile_model(folder / "int8.onnx", folder / "int8.tide")
     rival.quantize(folder / "float.onnx", folder / "theirs.onnx")
@@ -144,7 +144,7 @@ def table(result: Result) -> Table:
         ms, mb = result.beyond_numpy(start.name)
         rows.append([start.name, f"{start.ms:.1f}", f"{start.mb:.1f}", f"{ms:+.1f}", f"{mb:+.1f}", start.imported])
     columns = ["|", "ms", "MB", "ms beyond numpy", "MB beyond numpy", "imports of onnx, onnxruntime, torch|"]
-    title = f"First line to first answer, {lstms.CASES[CASE]}; medians of {result.processes} processes each, in turns"
+    title = f"First line to first answer, {stacks.CASES[CASE]}; medians of {result.processes} processes each, in turns"
     return Table(title, columns, rows, whole=True)
 
 

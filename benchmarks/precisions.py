@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..runtime.errors import TidegateError
-from . import lstms
-from .latency import times_faster
+from .measuring.results import Row
+from .measuring.turns import times_faster
+from .nets import stacks
 from .peers.job import Variant
 from .progress import bar
-from .results import Row
 from .speed import measured, parser, settings_of
 from .tables import Table, micro, show
 
@@ -36,7 +36,7 @@ def _lines(group: Sequence[Row]) -> list[list[str]]:
     base = next(row for row in group if row.precision == BASE)
     return [
         [
-            str(lstms.CASES.get(row.case, row.case)),
+            str(stacks.CASES.get(row.case, row.case)),
             str(row.steps),
             row.precision,
             micro(row.p50_us or 0),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..runtime.files import write_atomic
-from .environment import observe
+from .measuring.environment import observe
 from .progress import Progress, bar
 from .tables import Table, show
 

@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtime.errors import TidegateError
 from ..runtime.files import write_atomic
-from . import families, recall, streams
+from . import recall
 from .bench import CELLS, bench, cell_jobs
-from .bench_tables import by_case, latency, refusals, resources
-from .environment import Environment, observe_engine
-from .families import Cost
-from .latency import pinnable
-from .measured import Settings
-from .page import cases_of
+from .measuring.environment import Environment, observe_engine
+from .measuring.records import Settings
+from .measuring.results import Result, Row, doubtful
+from .measuring.turns import pinnable
 from .peers import ADAPTERS
-from .plots import drawn, positions, recalled, streams_held
 from .progress import Progress, bar
-from .real import real_jobs
-from .results import Result, Row, doubtful
-from .streams import Held
+from .showing.bench_tables import by_case, latency, refusals, resources
+from .showing.page import cases_of
+from .showing.plots import drawn, positions, recalled, streams_held
+from .suites import families, streams_per_core
+from .suites.families import Cost
+from .suites.real import real_jobs
+from .suites.streams_per_core import Held
 from .tasks.task import DEFAULT_DATA
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Report:
     def _measured(self, name: str, progress: Progress | None) -> Sequence[Cost] | Sequence[Held]:
         if name == "families":
             return families.costs(repeats=2 if self._budget >= 1 else 1, progress=progress)
-        return streams.measure(seconds=60 * self._budget, progress=progress)
+        return streams_per_core.measure(seconds=60 * self._budget, progress=progress)
 
     def write(self, name: str) -> None:
         """Write a part's text into the page.
@@ -130,7 +131,7 @@ def _families(machine: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 def _streams(machine: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     found = [Held.read(row) for row in rows]
     yield machine
-    yield streams.table(found).to_markdown()
+    yield streams_per_core.table(found).to_markdown()
     yield _picture("streams", "Streams on one core", streams_held(found))
 
 

@@ -13,20 +13,20 @@ from pathlib import Path
 
 from ..runtime._kernels import variants
 from ..runtime.errors import BackendError, TidegateError
-from . import lstms
 from .bench import bench, cell_jobs
-from .jobs import FRAMES
-from .measured import Settings
+from .measuring.jobs import FRAMES
+from .measuring.records import Settings
+from .measuring.results import Result
+from .nets import stacks
 from .peers.job import Variant
 from .progress import Progress, bar
-from .results import Result
-from .speed_tables import PRECISIONS, RIVAL, render, to_markdown
+from .showing.speed_tables import PRECISIONS, RIVAL, render, to_markdown
 
 TURNS = 20  # of a process: short ones keep contenders close in time
 
 
 def measured(
-    cases: Sequence[lstms.Case],
+    cases: Sequence[stacks.Case],
     steps: Sequence[int],
     contenders: dict[str, Sequence[Variant]],
     settings: Settings,
@@ -46,7 +46,7 @@ def measured(
 
 
 def run(
-    cases: Sequence[lstms.Case],
+    cases: Sequence[stacks.Case],
     steps: Sequence[int],
     isa: Sequence[str],
     settings: Settings,
@@ -91,8 +91,8 @@ def parser(name: str, description: str, example: str) -> argparse.ArgumentParser
     made = argparse.ArgumentParser(
         prog=f"python -m tidegate.benchmarks.{name}", description=description, epilog=f"example: {example}"
     )
-    names = ", ".join(map(str, lstms.CASES.values()))
-    everything = tuple(lstms.CASES.values())
+    names = ", ".join(map(str, stacks.CASES.values()))
+    everything = tuple(stacks.CASES.values())
     best = (variants()[0],)
     made.add_argument("--cases", type=_cases, default=everything, metavar="A,B", help=f"sizes: {names}")
     made.add_argument("--steps", type=_counts, default=(1, 16), metavar="1,16", help="frames a call")
@@ -111,11 +111,11 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(seconds=options.seconds, processes=options.processes, turns=TURNS)
 
 
-def _cases(text: str) -> tuple[lstms.Case, ...]:
-    unknown = [name for name in text.split(",") if name not in lstms.CASES]
+def _cases(text: str) -> tuple[stacks.Case, ...]:
+    unknown = [name for name in text.split(",") if name not in stacks.CASES]
     if unknown:
-        raise argparse.ArgumentTypeError(f"no case {', '.join(unknown)}; there are {', '.join(lstms.CASES)}")
-    return tuple(lstms.CASES[name] for name in text.split(","))
+        raise argparse.ArgumentTypeError(f"no case {', '.join(unknown)}; there are {', '.join(stacks.CASES)}")
+    return tuple(stacks.CASES[name] for name in text.split(","))
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from tidegate.commands._output import save_json, show
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from tidegate.benchmarks.environment import Environment
+    from tidegate.benchmarks.measuring.environment import Environment
     from tidegate.benchmarks.progress import Progress
     from tidegate.benchmarks.tables import Table
 
@@ -34,7 +34,7 @@ class Findings:
 
     def show(self, json_file: Path | None, page: Path | None, pictures: Path | None) -> None:
         """Print the tables and write the files that are asked for."""
-        from tidegate.benchmarks.page import save_pictures, write_findings
+        from tidegate.benchmarks.showing.page import save_pictures, write_findings
 
         show(iter([*self.tables, f"Machine: {self.machine.summary()}."]))
         if json_file is not None:
@@ -49,9 +49,11 @@ class Findings:
 
 def families(progress: "Progress | None") -> Findings:
     """Run the suite families, with lags that a minute is enough for."""
-    from tidegate.benchmarks import families, plots, recall
-    from tidegate.benchmarks.environment import observe_engine
-    from tidegate.benchmarks.latency import pinnable
+    from tidegate.benchmarks import recall
+    from tidegate.benchmarks.measuring.environment import observe_engine
+    from tidegate.benchmarks.measuring.turns import pinnable
+    from tidegate.benchmarks.showing import plots
+    from tidegate.benchmarks.suites import families
 
     machine = observe_engine(pinnable())
     costs = families.costs(progress=progress)
@@ -66,15 +68,16 @@ def families(progress: "Progress | None") -> Findings:
 
 def streams(seconds: float, progress: "Progress | None") -> Findings:
     """Run the suite streams."""
-    from tidegate.benchmarks import plots, streams
-    from tidegate.benchmarks.environment import observe_engine
-    from tidegate.benchmarks.latency import pinnable
+    from tidegate.benchmarks.measuring.environment import observe_engine
+    from tidegate.benchmarks.measuring.turns import pinnable
+    from tidegate.benchmarks.showing import plots
+    from tidegate.benchmarks.suites import streams_per_core
 
     machine = observe_engine(pinnable())
-    held = streams.measure(seconds=seconds, progress=progress)
+    held = streams_per_core.measure(seconds=seconds, progress=progress)
 
     def draw() -> "Mapping[str, Figure]":
         figure = plots.streams_held(held)
         return {} if figure is None else {"streams": figure}
 
-    return Findings(machine, {"streams": held}, [streams.table(held)], draw)
+    return Findings(machine, {"streams": held}, [streams_per_core.table(held)], draw)

@@ -14,10 +14,10 @@ from tidegate.commands._output import save_json, show
 from tidegate.runtime.errors import ChunkError
 
 if TYPE_CHECKING:
-    from tidegate.benchmarks.measured import Settings
+    from tidegate.benchmarks.measuring.records import Settings
+    from tidegate.benchmarks.measuring.regression import Change
+    from tidegate.benchmarks.measuring.results import Result, Row
     from tidegate.benchmarks.progress import Progress
-    from tidegate.benchmarks.regression import Change
-    from tidegate.benchmarks.results import Result, Row
     from tidegate.commands._output import Parts
 
 EXAMPLE = (
@@ -122,7 +122,7 @@ def _check_targets(*targets: Path | None) -> None:
 def _settings(
     rate: float, seconds: float, processes: int, stall: str | None, *, cold: bool, against: Path | None
 ) -> "Settings":
-    from tidegate.benchmarks.measured import Settings
+    from tidegate.benchmarks.measuring.records import Settings
 
     if against is not None and not against.is_file():
         raise typer.BadParameter(f"--against {against}: no such interpreter; wanted ENVIRONMENT/bin/python")
@@ -157,7 +157,7 @@ def _suite(
     from tidegate.benchmarks.bench import CELLS, bench, cell_jobs
 
     if suite is Suite.real:
-        from tidegate.benchmarks.real import real_jobs
+        from tidegate.benchmarks.suites.real import real_jobs
         from tidegate.benchmarks.tasks.task import DEFAULT_DATA
 
         jobs = list(real_jobs(data or DEFAULT_DATA))
@@ -173,7 +173,7 @@ def _suite(
 
 def _show_file(rows: "Sequence[Row]") -> None:
     """Print the rows of one file, and what it takes besides time."""
-    from tidegate.benchmarks.bench_tables import resources
+    from tidegate.benchmarks.showing.bench_tables import resources
 
     _show_case(rows)
     if any(row.p50_us is not None for row in rows):
@@ -182,15 +182,15 @@ def _show_file(rows: "Sequence[Row]") -> None:
 
 def _show_case(rows: "Sequence[Row]") -> None:
     """Print the rows of one case as soon as they are there."""
-    from tidegate.benchmarks.page import cases_of
+    from tidegate.benchmarks.showing.page import cases_of
 
     for _, found in cases_of(rows):
         show(_case(found))
 
 
 def _compare(files: list[str], json_file: Path | None) -> None:
-    from tidegate.benchmarks.regression import changes
-    from tidegate.benchmarks.results import Result
+    from tidegate.benchmarks.measuring.regression import changes
+    from tidegate.benchmarks.measuring.results import Result
 
     if len(files) != 2:
         raise typer.BadParameter(f"compare takes two results, got {len(files)}")
@@ -204,7 +204,7 @@ def _compare(files: list[str], json_file: Path | None) -> None:
 
 def _builds(result: "Result") -> None:
     """Compare this build with the one that ran beside it."""
-    from tidegate.benchmarks.regression import builds
+    from tidegate.benchmarks.measuring.regression import builds
 
     found = builds(result)
     if not found:
@@ -213,7 +213,7 @@ def _builds(result: "Result") -> None:
 
 
 def _judge(found: "Sequence[Change]") -> None:
-    from tidegate.benchmarks.regression import regressions, table
+    from tidegate.benchmarks.measuring.regression import regressions, table
 
     slower = regressions(found)
     show(iter([table(found), f"{len(slower)} of {len(found)} rows slower."]))
@@ -223,7 +223,7 @@ def _judge(found: "Sequence[Change]") -> None:
 
 def _peers(asked: str | None, default: str) -> list[str]:
     """Return the peers to run; tidegate always takes part."""
-    from tidegate.benchmarks.harness import installed
+    from tidegate.benchmarks.measuring.harness import installed
     from tidegate.benchmarks.peers import ADAPTERS
 
     names = asked or default
@@ -234,7 +234,7 @@ def _peers(asked: str | None, default: str) -> list[str]:
 
 
 def _finish(result: "Result", json_file: Path | None, page: Path | None, pictures: Path | None) -> None:
-    from tidegate.benchmarks.page import write_page, write_pictures
+    from tidegate.benchmarks.showing.page import write_page, write_pictures
 
     show(_parts(result))
     if json_file is not None:
@@ -251,7 +251,7 @@ def _parts(result: "Result") -> "Parts":
 
 
 def _case(rows: "Sequence[Row]") -> "Parts":
-    from tidegate.benchmarks.bench_tables import latency, refusals
+    from tidegate.benchmarks.showing.bench_tables import latency, refusals
 
     if any(row.p50_us is not None for row in rows):
         yield latency(rows)

@@ -131,7 +131,7 @@ def command(
             progress=progress,
         )
     if html is not None:
-        from tidegate.benchmarks.quantization_page import write_quantization_page
+        from tidegate.benchmarks.showing.quantization_page import write_quantization_page
 
         write_quantization_page(report, _parts(report), html)
     if as_json:

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import track
 from scoring import DECISION_INTERVAL, FIRST_DECISION, Score, decisions, score
 from tidegate.benchmarks.bench import bench_file
-from tidegate.benchmarks.bench_tables import latency
-from tidegate.benchmarks.measured import Settings
+from tidegate.benchmarks.measuring.records import Settings
+from tidegate.benchmarks.showing.bench_tables import latency
 from tidegate.benchmarks.tables import Table, show
 from tidegate.export import example_from_shape, load_module
 from tidegate.runtime.streams import Model

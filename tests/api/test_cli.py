@@ -15,13 +15,13 @@ import pytest
 import tidegate
 from onnx import TensorProto, helper
 from tidegate import cli
-from tidegate.benchmarks import lstms
-from tidegate.benchmarks.families import Cost
+from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.recall import Recall
-from tidegate.benchmarks.streams import Held
+from tidegate.benchmarks.suites.families import Cost
+from tidegate.benchmarks.suites.streams_per_core import Held
 
-SMALL = lstms.Case("small", 3, 5, 2)
-SIGNAL = lstms.random_frames(SMALL, 20)
+SMALL = stacks.Case("small", 3, 5, 2)
+SIGNAL = stacks.random_frames(SMALL, 20)
 COMMANDS = ["export", "lift", "verify", "quantize", "inspect", "run", "bench", "compile"]
 
 
@@ -55,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in with a float file, an int8 file, a plan and a signal."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    lstms.save_model(lstms.random_layers(SMALL), "m.onnx", sample_rate=50)
+    stacks.save_model(stacks.random_layers(SMALL), "m.onnx", sample_rate=50)
     tidegate.quantize("m.onnx", "m.int8.onnx")
     tidegate.compile_model("m.int8.onnx", "m.tide")
     np.save("x.npy", SIGNAL)
@@ -309,11 +309,13 @@ def test_a_suite_of_tables_writes_every_file(
     """With figures that are given: what measures them has tests of its own."""
     pytest.importorskip("matplotlib")
     costs = [Cost("LSTM", 10, at, 1.0, 5) for at in (10, 100)]
-    monkeypatch.setattr("tidegate.benchmarks.families.costs", lambda **_: costs)
+    monkeypatch.setattr("tidegate.benchmarks.suites.families.costs", lambda **_: costs)
     monkeypatch.setattr(
         "tidegate.benchmarks.recall.recalls", lambda *_, **__: [Recall("LSTM", 1, 9, 0, 5, 9, 0.5, 1.0)]
     )
-    monkeypatch.setattr("tidegate.benchmarks.streams.measure", lambda **_: [Held("x", "A", 9.0, 7, 5.0, 9, {7: 5.0})])
+    monkeypatch.setattr(
+        "tidegate.benchmarks.suites.streams_per_core.measure", lambda **_: [Held("x", "A", 9.0, 7, 5.0, 9, {7: 5.0})]
+    )
     names = {"families": {"families", "recall"}, "streams": {"streams"}}[suite]
 
     outcome = tide("bench", "--suite", suite, "--json", "f.json", "--html", "f.html", "--pictures", "p")

@@ -1,12 +1,13 @@
 """The table of precisions in a tiny configuration."""
 
-from tidegate.benchmarks import lstms, precisions
-from tidegate.benchmarks.measured import Settings
+from tidegate.benchmarks import precisions
+from tidegate.benchmarks.measuring.records import Settings
+from tidegate.benchmarks.measuring.results import Row
+from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.peers.job import Variant
-from tidegate.benchmarks.results import Row
 from tidegate.benchmarks.speed import measured
 
-TINY = lstms.Case("A", 4, 8, 1)
+TINY = stacks.Case("A", 4, 8, 1)
 
 
 def test_every_precision_has_a_row_with_its_size_and_error() -> None:

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tidegate.benchmarks import lstms, report
-from tidegate.benchmarks.bench_tables import by_case
-from tidegate.benchmarks.environment import observe
-from tidegate.benchmarks.families import Cost
-from tidegate.benchmarks.plots import positions, recalled
+from tidegate.benchmarks import report
+from tidegate.benchmarks.measuring.environment import observe
+from tidegate.benchmarks.measuring.results import Result, Row, histogram_of, series
+from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.recall import Recall, read, save
-from tidegate.benchmarks.results import Result, Row, histogram_of, series
-from tidegate.benchmarks.streams import Held
+from tidegate.benchmarks.showing.bench_tables import by_case
+from tidegate.benchmarks.showing.plots import positions, recalled
+from tidegate.benchmarks.suites.families import Cost
+from tidegate.benchmarks.suites.streams_per_core import Held
 
 MARKS = "<!-- a: made -->\n", "<!-- end of a -->\n"
 
@@ -47,7 +48,7 @@ def test_a_case_has_a_line_a_variant_and_marks_what_is_unstable() -> None:
         row(4, "fast", None),
     ]
 
-    table = by_case(rows, {"A": lstms.CASES["A"]})
+    table = by_case(rows, {"A": stacks.CASES["A"]})
 
     assert table.title.startswith("A 40->128, closed loop")
     assert [line[:2] for line in table.rows] == [["x fast run", "1.00"], ["x slow run", "20.0"]]
@@ -70,8 +71,8 @@ def test_every_part_is_written_with_its_pictures(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(report, "RECALL", tmp_path / "recall.json")
     monkeypatch.setattr(report, "bench", lambda *_, **__: Result(observe((), None), tuple(rows)))
     monkeypatch.setattr(report, "real_jobs", lambda _: [])
-    monkeypatch.setattr("tidegate.benchmarks.families.costs", lambda **_: [Cost("LSTM", 10, 10, 1.0, 5)])
-    monkeypatch.setattr("tidegate.benchmarks.streams.measure", lambda **_: held)
+    monkeypatch.setattr("tidegate.benchmarks.suites.families.costs", lambda **_: [Cost("LSTM", 10, 10, 1.0, 5)])
+    monkeypatch.setattr("tidegate.benchmarks.suites.streams_per_core.measure", lambda **_: held)
     save([Recall("LSTM", 10, 10, 0, 50, 400, 0.5, 1.0)], tmp_path / "recall.json")
     made = report.Report(tmp_path, 1.0, tmp_path, ["B"])
 

@@ -4,15 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from tidegate.benchmarks import lstms, speed
-from tidegate.benchmarks.measured import Settings
-from tidegate.benchmarks.results import Result
-from tidegate.benchmarks.speed_tables import PRECISIONS, notes, tables, to_markdown, verdict
+from tidegate.benchmarks import speed
+from tidegate.benchmarks.measuring.records import Settings
+from tidegate.benchmarks.measuring.results import Result
+from tidegate.benchmarks.nets import stacks
+from tidegate.benchmarks.showing.speed_tables import PRECISIONS, notes, tables, to_markdown, verdict
 from tidegate.runtime._kernels import variants
 
 pytest.importorskip("onnxruntime")
 
-TINY = lstms.Case("B", 4, 8, 2)
+TINY = stacks.Case("B", 4, 8, 2)
 BRIEF = ("--seconds", "0.01", "--processes", "1")
 QUICK = Settings(seconds=0.01, processes=1, turns=2)
 ISA = ("scalar", variants()[0])
@@ -71,7 +72,7 @@ def test_goals_are_marked_by_words(ratio: float, goals: tuple[float, float] | No
 def test_the_command_prints_and_writes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(lstms.CASES, "tiny", TINY)
+    monkeypatch.setitem(stacks.CASES, "tiny", TINY)
 
     speed.main(["--cases", "tiny", "--steps", "1", *BRIEF, "--json", str(tmp_path / "speed.json")])
 
@@ -99,7 +100,7 @@ def test_wrong_usage_is_refused(arguments: list[str], message: str, capsys: pyte
 
 
 def test_an_unknown_instruction_set_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(lstms.CASES, "tiny", TINY)
+    monkeypatch.setitem(stacks.CASES, "tiny", TINY)
 
     with pytest.raises(
         SystemExit, match=r"speed: error: tidegate W8A16 push sse9: .*instruction set 'sse9' is not in this build"

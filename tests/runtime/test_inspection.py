@@ -7,18 +7,18 @@ import onnx
 import pytest
 import tidegate
 from onnx import TensorProto, helper
-from tidegate.benchmarks import lstms
+from tidegate.benchmarks.nets import stacks
 from tidegate.runtime.errors import BackendError, ModelError, PlanError
 from tidegate.runtime.inspection import inspect_file
 from tidegate.runtime.plan.magic import is_plan
 
-SMALL = lstms.Case("small", 3, 5, 2)
+SMALL = stacks.Case("small", 3, 5, 2)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A float file, an int8 file and a plan of one stack."""
-    lstms.save_model(lstms.random_layers(SMALL), tmp_path / "m.onnx", sample_rate=50)
+    stacks.save_model(stacks.random_layers(SMALL), tmp_path / "m.onnx", sample_rate=50)
     tidegate.quantize(tmp_path / "m.onnx", tmp_path / "m.int8.onnx")
     tidegate.compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
     return tmp_path
@@ -68,7 +68,7 @@ def test_a_float_file_runs_on_the_engine(folder: Path) -> None:
 
 def test_each_precision_is_told_by_its_bits_groups_and_bytes(tmp_path: Path) -> None:
     """Rows of 33 four-bit codes: 17 bytes each in a plan, 16 and a half in ONNX; five groups of 8, the last of one."""
-    lstms.save_model(lstms.random_layers(lstms.Case("wide", 33, 5, 1)), tmp_path / "m.onnx")
+    stacks.save_model(stacks.random_layers(stacks.Case("wide", 33, 5, 1)), tmp_path / "m.onnx")
     tidegate.quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", precision={"w0": "W4A8g8", "r0": "W16A16g8"})
     tidegate.compile_model(tmp_path / "q.onnx", tmp_path / "q.tide")
     (layer,), (planned,) = (inspect_file(tmp_path / name).layers for name in ("q.onnx", "q.tide"))

@@ -7,14 +7,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tidegate.benchmarks import lstms
-from tidegate.benchmarks.jobs import stack_job
+from tidegate.benchmarks.measuring.jobs import stack_job
+from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.peers import onnxruntime
 from tidegate.benchmarks.peers.job import CannotRunError, Job, Variant
 
 pytest.importorskip("onnxruntime")
 
-SMALL = lstms.Case("small", 8, 16, 2)
+SMALL = stacks.Case("small", 8, 16, 2)
 
 
 def stream(job: Job, precision: str, how: str) -> list[np.ndarray]:
@@ -26,7 +26,7 @@ def stream(job: Job, precision: str, how: str) -> list[np.ndarray]:
 
 
 def test_every_lstm_becomes_dynamic_quantize_lstm(tmp_path: Path) -> None:
-    lstms.save_model(lstms.random_layers(SMALL), tmp_path / "float.onnx")
+    stacks.save_model(stacks.random_layers(SMALL), tmp_path / "float.onnx")
 
     onnxruntime.quantize(tmp_path / "float.onnx", tmp_path / "int8.onnx")
 
@@ -49,7 +49,7 @@ def test_steppers_carry_their_state(tmp_path: Path, frames: int, precision: str,
 
 def test_an_lstm_left_in_float_is_refused(tmp_path: Path) -> None:
     """Weights that are no constants cannot be quantized; onnxruntime leaves such a node without a word."""
-    model = lstms.streaming_model(lstms.random_layers(SMALL)[:1], frames=1, batch=1)
+    model = stacks.streaming_model(stacks.random_layers(SMALL)[:1], frames=1, batch=1)
     kept = [tensor for tensor in model.graph.initializer if tensor.name != "w0"]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)

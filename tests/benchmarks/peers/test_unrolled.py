@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tidegate.benchmarks import lstms
-from tidegate.benchmarks.jobs import stack_job
+from tidegate.benchmarks.measuring.jobs import stack_job
+from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.peers import by_hand, executorch, unrolled
 from tidegate.benchmarks.peers.job import CannotRunError, Job
 
@@ -13,7 +13,7 @@ from tidegate.benchmarks.peers.job import CannotRunError, Job
 @pytest.mark.parametrize("cell", unrolled.CELLS)
 @pytest.mark.parametrize("steps", [1, 4])
 def test_steps_written_out_are_the_cell(tmp_path: Path, cell: str, steps: int) -> None:
-    job = stack_job(tmp_path, lstms.Case("small", 3, 8, 2, cell), steps)
+    job = stack_job(tmp_path, stacks.Case("small", 3, 8, 2, cell), steps)
     step = by_hand.load(job, by_hand.VARIANTS[0])
 
     answers = np.concatenate([step(chunk).copy() for chunk in job.chunks()])
@@ -23,7 +23,7 @@ def test_steps_written_out_are_the_cell(tmp_path: Path, cell: str, steps: int) -
 
 def long_job(folder: Path, layers: int, steps: int) -> Job:
     """A job of a stack whose chunks are long."""
-    return stack_job(folder, lstms.Case("long", 2, 2, layers), steps)
+    return stack_job(folder, stacks.Case("long", 2, 2, layers), steps)
 
 
 def test_an_unrolled_graph_has_an_end(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Seeded nets to measure, as files and plans."""

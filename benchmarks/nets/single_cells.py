@@ -1,0 +1,66 @@
+"""One layer of each recurrent cell, random int8 weights, as a plan: what a step of each costs beside its bound."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...runtime.contract import Contract, Port, State
+from ...runtime.plan.writer import compile_program
+from ...runtime.program import Cell, Gru, Lstm, Matrix, Program, Reading, Rnn, Slot, activation_bits
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN tanh": 1, "RNN relu": 1}
+SIZES = {"A": (40, 128), "B": (100, 256)}
+_SLOTS = Slot("h", 0), Slot("c", 0)
+
+
+@dataclass(frozen=True)
+class CellCase:
+    """One layer: its cell, and the sizes that it shares with the LSTM of the same letter."""
+
+    cell: str
+    size: str
+
+    @property
+    def name(self) -> str:
+        """Cell and size."""
+        return f"{self.cell} {self.size}"
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one step."""
+        features, hidden = SIZES[self.size]
+        return GATES[self.cell] * hidden * (features + hidden)
+
+
+CASES = tuple(CellCase(cell, size) for size in SIZES for cell in GATES)
+
+
+def plan_of(case: CellCase, bits: int = 16) -> bytes:
+    """Return the plan of one layer; `bits` is the most that activations take."""
+    features, hidden = SIZES[case.size]
+    one = layer(case.cell, features, hidden, bits=bits)
+    states = tuple(State(slot.name, f"{slot.name}.out", slot.name, (1, "batch", hidden)) for slot in one.slots)
+    contract = Contract((Port("x", 0, None),), (Port("y", 0, None),), states)
+    return compile_program(Program(features, (one,), (("y", 1),)), contract)
+
+
+def layer(cell: str, features: int, hidden: int, own: Reading = Reading.FRAME, *, bits: int = 16) -> Cell:
+    """Return a layer with random weights that reads its input by `own`; `bits` is the most that activations take."""
+    rng = np.random.default_rng(0)
+    rows = GATES[cell] * hidden
+
+    def matrix(columns: int, reading: Reading) -> Matrix:
+        codes = rng.integers(-127, 128, (rows, columns)).astype(np.int8)
+        # As torch draws at first, uniform within 1 / sqrt(hidden): under relu such a state stays small.
+        return Matrix(
+            codes, np.full((rows, 1), hidden**-0.5 / 127, np.float32), reading, activation_bits(columns, bits)
+        )
+
+    w = matrix(features, own)
+    r = matrix(hidden, Reading.FRAME if cell == "RNN relu" else Reading.HIDDEN)
+    bias = np.zeros(rows, np.float32)
+    if cell == "LSTM":
+        return Lstm((0,), w, r, bias, *_SLOTS)
+    if cell == "GRU":
+        return Gru((0,), w, r, bias, np.zeros(hidden, np.float32), _SLOTS[0])
+    return Rnn((0,), cell.removeprefix("RNN "), w, r, bias, _SLOTS[0])

@@ -1,0 +1,121 @@
+"""What `tidegate bench` prints of its rows."""
+
+from collections.abc import Mapping, Sequence
+
+from ..measuring.results import Row, doubtful
+from ..nets import stacks
+from ..tables import Table, micro
+
+
+def latency(rows: Sequence[Row]) -> Table:
+    """Return the table of one case at one number of frames a chunk: fastest first, refusals last."""
+    first = rows[0]
+    told = [row for row in rows if row.p50_us is not None]
+    ordered = sorted(told, key=lambda row: row.p50_us or 0.0)
+    loop = "closed loop" if first.rate_hz is None else f"open loop, a chunk due every {micro(1e6 / first.rate_hz)} us"
+    frames = "1 frame" if first.steps == 1 else f"{first.steps} frames"
+    title = f"{first.case}, chunks of {frames}, {loop}: microseconds a chunk"
+    waits = ["call"] if first.rate_hz else []  # of the median: the rest is waking up and waiting
+    columns = ["|", "p50", *waits, "p99", "p99.9", "max", *(["misses"] if first.rate_hz else []), "error"]
+    return Table(title, columns, [_cells(row) for row in ordered])
+
+
+def refusals(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence for each variant that has no figures."""
+    return [f"{row.name if row.how != '-' else row.peer}: {row.refusal}" for row in rows if row.refusal]
+
+
+def _cells(row: Row) -> list[str]:
+    waits = [row.service_p50_us] if row.rate_hz else []
+    times = (row.p50_us, *waits, row.p99_us, row.p999_us, row.max_us)
+    return [
+        f"~ {row.name}" if doubtful(row) else row.name,
+        *("-" if time is None else micro(time) for time in times),
+        *([str(row.misses)] if row.rate_hz else []),
+        "-" if row.error_rms is None else f"{row.error_rms:.1e}",
+    ]
+
+
+def resources(rows: Sequence[Row]) -> tuple[Table, Table]:
+    """Return the tables of how each variant starts, and of what it takes besides time."""
+    told = [row for row in rows if row.p50_us is not None]
+    starts = ["|", "import ms", "load ms", "first step us", "to first answer ms"]
+    takes = ["|", "cpu %", "switches", "faults", "file kB", "resident MB", "peak MB", "disk MB"]
+    return (
+        Table("From the start of a process to its first answer", starts, [_start_cells(row) for row in told]),
+        Table("What a process takes that does only this", takes, [_taken_cells(row) for row in told]),
+    )
+
+
+def _start_cells(row: Row) -> list[str]:
+    return [
+        row.name,
+        _shown(row.import_ms),
+        _shown(row.load_ms, 1, 1),
+        _shown(row.first_step_us),
+        _shown(row.first_answer_ms),
+    ]
+
+
+def _taken_cells(row: Row) -> list[str]:
+    return [
+        row.name,
+        _shown(row.cpu_share, 100, 1),
+        _shown(row.context_switches),
+        _shown(row.page_faults),
+        _shown(row.file_bytes, 1e-3),
+        _shown(row.rss_bytes, 1e-6, 1),
+        _shown(row.peak_rss_bytes, 1e-6, 1),
+        _shown(row.installed_bytes, 1e-6),
+    ]
+
+
+def _shown(value: float | None, factor: float = 1.0, digits: int = 0) -> str:
+    return "-" if value is None else f"{value * factor:.{digits}f}"
+
+
+def by_case(rows: Sequence[Row], cases: Mapping[str, stacks.Case]) -> Table:
+    """Return the table of one case at all its numbers of frames a chunk, a row a variant, fastest first."""
+    told = [row for row in rows if row.p50_us is not None]
+    steps = sorted({row.steps for row in rows})
+    variants = {row.name: {one.steps: one for one in told if one.name == row.name} for row in told}
+    ordered = sorted(
+        variants.items(), key=lambda item: [item[1][n].p50_us or 0.0 if n in item[1] else 1e9 for n in steps]
+    )
+    first, *others = steps
+    columns = ["|", f"T={first}", "interval", "p99"]
+    columns += [column for n in others for column in (f"T={n}", "p99")]
+    columns += ["error", "file kB", "resident MB", "installed MB", "load ms", "start ms"]
+    lines = [[name, *_of_variant(found, first, others)] for name, found in ordered]
+    title = f"{cases.get(rows[0].case, rows[0].case)}, {rows[0].loop} loop: median microseconds a chunk of T frames"
+    return Table(title, columns, lines)
+
+
+def _of_variant(found: Mapping[int, Row], first: int, others: Sequence[int]) -> list[str]:
+    """Return the cells of a variant; what is said of a process, by the row of its first job."""
+    row = found.get(first)
+    low_high = "-" if row is None or row.interval_us is None else "-".join(micro(end) for end in row.interval_us)
+    cells = [_time(row), low_high, _tail(row)]
+    cells += [cell for n in others for cell in (_time(found.get(n)), _tail(found.get(n)))]
+    error = "-" if row is None or row.error_rms is None else f"{row.error_rms:.1e}"
+    if row is None:
+        return [*cells, error, *"-----"]
+    return [
+        *cells,
+        error,
+        _shown(row.file_bytes, 1e-3),
+        _shown(row.rss_bytes, 1e-6, 1),
+        _shown(row.installed_bytes, 1e-6),
+        _shown(row.load_ms, 1, 1),
+        _shown(row.first_answer_ms),
+    ]
+
+
+def _time(row: Row | None) -> str:
+    if row is None or row.p50_us is None:
+        return "-"
+    return f"{micro(row.p50_us)}{'~' if doubtful(row) else ''}"
+
+
+def _tail(row: Row | None) -> str:
+    return "-" if row is None or row.p99_us is None else micro(row.p99_us)

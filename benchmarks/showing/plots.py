@@ -1,0 +1,196 @@
+"""Pictures of results, readable without colour: markers and line styles tell contenders apart, labels stand beside."""
+
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..measuring.results import Row, counts_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..recall import Recall
+    from ..suites.families import Cost
+    from ..suites.streams_per_core import Held
+
+MOST = 8  # contenders that a picture with lines shows: the fastest
+STYLES = ("-", "--", "-.", ":")
+MARKERS = "osD^vPX*"
+TAIL = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
+
+
+def pictures(rows: Sequence[Row]) -> dict[str, "Figure"]:
+    """Return the pictures of one case at one number of frames a chunk, by name; none for rows without figures."""
+    told = sorted((row for row in rows if row.p50_us is not None), key=lambda row: row.p50_us or 0.0)
+    if not told:
+        return {}
+    draw: dict[str, Callable[[Axes, Sequence[Row]], None]] = {
+        "medians": _medians,
+        "tail": _tail,
+        "histogram": _histogram,
+        "time": _time,
+        "accuracy": _accuracy,
+    }
+    return {name: _figure(told if name in ("medians", "accuracy") else told[:MOST], one) for name, one in draw.items()}
+
+
+def drawn(rows: Sequence[Row], name: str) -> "Figure | None":
+    """Return one picture of a case; None where no row has figures."""
+    return pictures(rows).get(name)
+
+
+def positions(costs: "Sequence[Cost]") -> "Figure":
+    """Return what a step takes and what is kept, against the position in the stream."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    times, kept = figure.subplots(1, 2)
+    for name, style, marker in zip(dict.fromkeys(cost.name for cost in costs), cycle(STYLES), cycle(MARKERS)):
+        mine = [cost for cost in costs if cost.name == name]
+        places = [cost.position for cost in mine]
+        times.plot(places, [cost.step_us for cost in mine], style, marker=marker, label=name)
+        kept.plot(places, [cost.kept_bytes / 1e3 for cost in mine], style, marker=marker)
+    times.set(xscale="log", yscale="log", title="A step", xlabel="position in the stream", ylabel="microseconds")
+    kept.set(xscale="log", yscale="log", title="Kept from step to step", xlabel="position in the stream")
+    kept.set_ylabel("kilobytes")
+    times.legend(fontsize="small")
+    for axes in (times, kept):
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def recalled(found: "Sequence[Recall]") -> "Figure":
+    """Return what nets recall against the lag, the mean over seeds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, style, marker in zip(dict.fromkeys(one.name for one in found), cycle(STYLES), cycle(MARKERS)):
+        lags = sorted({one.lag for one in found if one.name == name})
+        means = [np.mean([one.accuracy for one in found if (one.name, one.lag) == (name, lag)]) for lag in lags]
+        axes.plot(lags, 100 * np.array(means), style, marker=marker, label=name)
+    axes.set(xscale="log", ylim=(0, 105), title="First symbol recalled after a lag", xlabel="frames", ylabel="percent")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def streams_held(found: "Sequence[Held]") -> "Figure | None":
+    """Return how many streams each contender held, a panel a rate; None where the machine alone missed at each."""
+    told = [held for held in found if held.case]
+    if not told:
+        return None
+    rates = sorted({held.rate_hz for held in told})
+    most = max(sum(held.rate_hz == rate for held in told) for rate in rates)
+    figure = new_figure(5 * len(rates) + 1, 0.35 * most + 1.2)
+    for panel, rate in zip(figure.subplots(1, len(rates), squeeze=False)[0], rates, strict=True):
+        mine = [held for held in told if held.rate_hz == rate]
+        names, counts = [f"{held.case}, {held.name}" for held in mine], [held.streams for held in mine]
+        ours = [held.name.startswith("tidegate") for held in mine]
+        _bars(panel, names, counts, ours)
+        _numbers(panel, [max(count, 1) for count in counts], [f"{count:,}" for count in counts])
+        panel.set(title=f"{rate:g} frames a second each", xlabel=f"streams without a miss in {told[0].seconds:g} s")
+        panel.set_xlim(1, 10 * max(*counts, 1))  # one base for all, and room for the numbers
+        panel.label_outer()
+    return figure
+
+
+def _bars(axes: "Axes", names: Sequence[str], values: Sequence[float], ours: Sequence[bool]) -> None:
+    """Draw bars on a log scale, the first on top: ours dark, others' hatched."""
+    drawn = axes.barh(names, values, color=["0.35" if mine else "0.8" for mine in ours], edgecolor="0.2")
+    for one, mine in zip(drawn, ours, strict=True):
+        one.set_hatch("" if mine else "//")
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.tick_params(axis="x", which="minor", labelbottom=False)  # they overlap, and bars have their numbers
+    axes.margins(x=0.15)
+
+
+def _numbers(axes: "Axes", ends: Sequence[float], texts: Sequence[str]) -> None:
+    """Write a number behind the end of each bar."""
+    for place, (end, text) in enumerate(zip(ends, texts, strict=True)):
+        axes.annotate(text, (end, place), (6, 0), textcoords="offset points", va="center")
+
+
+def _figure(rows: Sequence[Row], draw: Callable[["Axes", Sequence[Row]], None]) -> "Figure":
+    figure = new_figure(8, max(3.6, 0.3 * len(rows) + 1.2))
+    draw(figure.subplots(), rows)
+    return figure
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of so many inches."""
+    from matplotlib.figure import Figure  # no pyplot: nothing global is touched
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _medians(axes: "Axes", rows: Sequence[Row]) -> None:
+    names, medians = [row.name for row in rows], np.array([row.p50_us for row in rows])
+    intervals = np.array([row.interval_us or (row.p50_us, row.p50_us) for row in rows])
+    _bars(axes, names, medians.tolist(), [row.peer == "tidegate" for row in rows])
+    low, high = np.clip(medians - intervals[:, 0], 0, None), np.clip(intervals[:, 1] - medians, 0, None)
+    axes.errorbar(medians, names, xerr=[low, high], fmt="none", ecolor="black", capsize=3)
+    _numbers(axes, np.maximum(medians, intervals[:, 1]).tolist(), [f"{median:.3g}" for median in medians])
+    axes.set(title="Median, with the interval of its processes", xlabel="microseconds a chunk")
+
+
+def _tail(axes: "Axes", rows: Sequence[Row]) -> None:
+    """Draw how many chunks were slower than a time, by nines."""
+    for row, style, marker in zip(rows, cycle(STYLES), cycle(MARKERS)):
+        times, counts = counts_of(row.histogram or "")
+        share = np.cumsum(counts) / np.sum(counts)
+        slower = np.clip(1 - np.concatenate([[0.0], share[:-1]]), 1 / np.sum(counts), 1)
+        axes.plot(1 / slower, times, style, marker=marker, markevery=0.12, ms=5, label=row.name, drawstyle="steps-pre")
+    axes.set(xscale="log", yscale="log", title="Tail: what share of chunks took longer", ylabel="microseconds a chunk")
+    ends = axes.get_xlim()[1]
+    shown = [share for share in TAIL if 1 / (1 - share) <= ends]
+    axes.set_xticks(
+        [1 / (1 - share) for share in shown], [f"{share:.5g}".removeprefix("0") for share in shown], minor=False
+    )
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("share not exceeded: .5, .9, .99 and so on")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def _histogram(axes: "Axes", rows: Sequence[Row]) -> None:
+    for row, style in zip(rows, cycle(STYLES)):
+        times, counts = counts_of(row.histogram or "")
+        edges = np.geomspace(min(times) * 0.95, max(times) * 1.05, 80)
+        heights, _ = np.histogram(times, edges, weights=counts)
+        axes.stairs(heights / heights.sum(), edges, label=row.name, linestyle=style)
+    axes.set(xscale="log", yscale="log", title="Histogram", xlabel="microseconds a chunk", ylabel="share of chunks")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def _time(axes: "Axes", rows: Sequence[Row]) -> None:
+    """Draw the longest time of each stretch of the run, and where chunks missed."""
+    limit = None if rows[0].rate_hz is None else 1e6 / rows[0].rate_hz
+    for row, style in zip(rows, cycle(STYLES)):
+        places, times = np.linspace(0, 100, len(row.series_us)), np.array(row.series_us)
+        axes.plot(places, times, style, lw=0.9, label=row.name)
+        if limit is not None and (late := times > limit).any():
+            axes.plot(places[late], times[late], "kx", ms=7, label="_missed")
+    if limit is not None:
+        axes.axhline(limit, color="black", lw=1.2)
+        axes.annotate("the next chunk is due: x marks a miss", (1, limit), va="bottom", fontsize="small")
+    axes.set(yscale="log", title="Over the run: the longest time of each stretch", xlabel="percent of the run")
+    axes.set_ylabel("microseconds a chunk")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def _accuracy(axes: "Axes", rows: Sequence[Row]) -> None:
+    for number, (row, marker) in enumerate(zip((row for row in rows if row.error_rms), cycle(MARKERS)), 1):
+        x, y, mine = row.p50_us or 0.0, row.error_rms or 0.0, row.peer == "tidegate"
+        axes.plot([x], [y], marker, ms=8, mfc="0.3" if mine else "white", mec="black", label=f"{number} {row.name}")
+        axes.annotate(str(number), (x, y), (7, 0), textcoords="offset points", va="center")
+    axes.set(xscale="log", yscale="log", title="Speed and accuracy: left and low is better")
+    axes.set(xlabel="median microseconds a chunk", ylabel="RMS difference from float64")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))

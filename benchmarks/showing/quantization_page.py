@@ -1,0 +1,101 @@
+"""The report of a quantization as one HTML page: its tables, and pictures readable without colour."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...quant.report.quantization_report import Histogram, QuantizationReport, WeightRow
+from ..tables import Table
+from .html import escaped, figure_html, table_html, write_document
+from .plots import MARKERS, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ...quant.observing.drift import Drift
+
+
+def write_quantization_page(report: QuantizationReport, parts: Iterable[Table | str], path: Path) -> None:
+    """Write the page.
+
+    Args:
+        report: What it is about.
+        parts: Its tables and lines, as the terminal shows them.
+        path: Where to write.
+    """
+    title = f"{Path(report.path).name}: quantized"
+    said = [table_html(part) if isinstance(part, Table) else f"<p>{escaped(part)}</p>" for part in parts]
+    write_document(path, title, [f"<h1>{escaped(title)}</h1>", *said, *map(figure_html, pictures(report))])
+
+
+def pictures(report: QuantizationReport) -> Iterator["Figure"]:
+    """Give the pictures: error over time, sensitivities, histograms of each weight."""
+    found = report.calibration
+    if found is not None and found.drift is not None:
+        yield _over_time(found.drift)
+    measured = [weight for weight in report.weights if weight.options]
+    if measured:
+        yield _sensitivities(measured)
+    for weight in report.weights:
+        if weight.histograms:
+            yield _histograms(weight)
+
+
+def _over_time(drift: "Drift") -> "Figure":
+    figure = new_figure(8, 4)
+    axes = figure.subplots()
+    middles = [np.sqrt(span.first * span.last) for span in drift.curve]
+    axes.plot(middles, [100 * span.error for span in drift.curve], "o-", color="0.2", label="root mean square")
+    axes.plot(middles, [100 * span.largest for span in drift.curve], "^:", color="0.5", label="largest")
+    if drift.repeated:
+        axes.axvline(drift.repeated, color="0.6", linestyle="--")
+        place, label = (drift.repeated, 0.03), "from here on repeated"
+        axes.annotate(label, place, xycoords=("data", "axes fraction"), rotation=90, ha="right", fontsize="small")
+    axes.set(xscale="log", yscale="log", title="Error of the output over time: does it drift?")
+    axes.set(xlabel="step of the stream", ylabel="% of the output's root mean square")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def _sensitivities(weights: Sequence[WeightRow]) -> "Figure":
+    """Draw what each weight alone does to the output, as it is and in the other precisions that were measured."""
+    figure = new_figure(8, max(3.0, 0.45 * len(weights) + 1.6))
+    axes = figure.subplots()
+    names = [f"{weight.name}\n{weight.precision}" for weight in weights]
+    chosen = [100 * (weight.sensitivity or 0.0) for weight in weights]
+    axes.barh(names, chosen, color="0.8", edgecolor="0.2", hatch="//")
+    others = list(dict.fromkeys(option.precision for weight in weights for option in weight.options))
+    for precision, marker in zip(others, MARKERS, strict=False):
+        points = [(100 * o.error, n) for n, w in enumerate(weights) for o in w.options if o.precision == precision]
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, marker, mfc="white", mec="black", ms=6, linestyle="none", label=precision)
+    axes.invert_yaxis()
+    axes.set(xscale="log", title="Sensitivity: bars the weight as it is, marks in other precisions")
+    axes.set_xlabel("error of the output in %, this weight alone quantized")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))
+    return figure
+
+
+def _histograms(weight: WeightRow) -> "Figure":
+    """Draw the codes and the rounding errors of each gate, one above the other."""
+    figure = new_figure(8, 1.5 + 1.1 * len(weight.histograms))
+    rows = figure.subplots(len(weight.histograms), 2, squeeze=False, sharex="col")
+    for (left, right), one in zip(rows, weight.histograms, strict=True):
+        _bars(left, one.codes, one.largest, one)
+        _bars(right, one.errors, one.most, one)
+    rows[0][0].set_title("codes", fontsize="medium")
+    rows[0][1].set_title("rounding errors, in steps of a code", fontsize="medium")
+    figure.suptitle(f"{weight.name}, {weight.precision}, {weight.method}")
+    return figure
+
+
+def _bars(axes: "Axes", counts: Sequence[int], limit: float, one: Histogram) -> None:
+    axes.stairs(counts, np.linspace(-limit, limit, len(counts) + 1), fill=True, color="0.6")
+    axes.set_ylabel(one.gate or "all", rotation=0, labelpad=12)
+    axes.set_yticks([])
+    axes.locator_params(axis="x", nbins=5)

@@ -1,0 +1,135 @@
+"""What `speed` prints: times, how many times faster, and errors."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from ..measuring.results import Result, Row
+from ..measuring.turns import times_faster
+from ..nets import stacks
+from ..tables import Table, micro, show
+
+RIVAL = "onnxruntime"
+PRECISIONS = ("W8A16", "W8A8", "W4A8")
+# Times faster than onnxruntime's int8 LSTM through IOBinding, by precision and frames a call: at least, stretch.
+GOALS = {
+    ("W8A16", 1): {"A": (5.5, 7.5), "B": (2.8, 3.3), "C": (2.1, 2.35), "D": (1.45, 1.6)},
+    ("W8A16", 16): {"A": (1.6, 1.8), "B": (1.15, 1.22), "C": (1.0, 1.1), "D": (0.9, 0.97)},
+    ("W8A8", 1): {"A": (6.0, 8.0), "B": (2.9, 3.4), "C": (2.1, 2.4), "D": (1.45, 1.6)},
+    ("W8A8", 16): {"A": (2.0, 2.3), "B": (1.35, 1.45), "C": (1.25, 1.35), "D": (1.0, 1.1)},
+    ("W4A8", 1): {"B": (3.5, 4.5), "C": (3.2, 4.0), "D": (2.2, 2.7)},
+    ("W4A8", 16): {"B": (1.6, 1.9), "C": (1.5, 1.8), "D": (1.4, 1.75)},
+}
+RUN_GOAL = ("B", 1, 2.0)  # times faster than the same through `run`, on one case at one frame a call
+
+
+def verdict(ratio: float, goals: tuple[float, float] | None) -> str:
+    """Return `short`, `reached` or `stretch`; a dash where nothing was aimed at."""
+    if goals is None:
+        return "-"
+    least, stretch = goals
+    return "stretch" if ratio >= stretch else "reached" if ratio >= least else "short"
+
+
+def tables(result: Result) -> Iterator[Table]:
+    """Give the tables of a result."""
+
+    def times(row: Row) -> str:
+        return f"{micro(row.p50_us or 0)} / {micro(row.p999_us or 0)}"
+
+    yield _wide("Microseconds a call, median / p99.9", result, times)
+    yield Table(
+        "Times faster than onnxruntime int8, median over turns",
+        ["case|", "T", "engine|", "IOBinding", "at least", "stretch", "goal|", "run"],
+        [cells for group in _groups(result.rows) for cells in _ratios(group, result)],
+    )
+    if len(result.environment.isa) > 1:
+        first = result.environment.isa[0]
+        rows = [cells for group in _groups(result.rows) for cells in _variants(group, first, result)]
+        yield Table(f"Times the time of {first}, median over turns", ["case|", "T", "engine|", "ratio"], rows)
+    yield _wide("Root mean square error against float64", result, lambda row: f"{row.error_rms or 0:.1e}")
+
+
+def notes(result: Result) -> Iterator[str]:
+    """Give the sentences that belong to the tables."""
+    calls = [row.chunks for row in result.rows]
+    yield f"Machine: {result.environment.summary()}."
+    yield (
+        f"One core, contenders in turns of one run, each in processes of its own, batch 1, state carried, "
+        f"{result.rows[0].loop} loop, {min(calls):,} to {max(calls):,} calls each. "
+        "T is frames a call. The error is that of a stream of 1000 frames (whole chunks of them)."
+    )
+    yield from _run_goal(result)
+    yield from (f"warning: {text}" for text in result.warnings)
+
+
+def render(result: Result) -> None:
+    """Print tables and notes on standard output."""
+    show(*tables(result), *notes(result))
+
+
+def to_markdown(result: Result) -> str:
+    """Return tables and notes as Markdown."""
+    parts = [table.to_markdown() for table in tables(result)]
+    return "\n\n".join([*parts, *notes(result)]) + "\n"
+
+
+def _wide(title: str, result: Result, cell: Callable[[Row], str]) -> Table:
+    """Return a table with a row a case and a column a contender."""
+    groups = list(_groups(result.rows))
+    columns = [_name(row, result) for row in groups[0]]
+    rows = [[str(stacks.CASES.get(g[0].case, g[0].case)), str(g[0].steps), *map(cell, g)] for g in groups]
+    return Table(title, ["case|", "T", *columns], rows, whole=True)
+
+
+def _name(row: Row, result: Result) -> str:
+    """Return a contender's label; the variant is left out where there is one alone."""
+    if row.peer != "tidegate":
+        return f"{row.peer} {row.how}"
+    return row.precision if len(result.environment.isa) == 1 else f"{row.precision} {_isa(row)}"
+
+
+def _isa(row: Row) -> str:
+    return row.how.partition(" ")[2]
+
+
+def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Give the rows of each case and number of steps."""
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.case, row.steps), []).append(row)
+    yield from groups.values()
+
+
+def _rival(group: list[Row], how: str) -> Row:
+    return next(row for row in group if row.peer == RIVAL and row.how == how)
+
+
+def _faster(row: Row, rival: Row) -> float:
+    return times_faster(row.turns_us, rival.turns_us)
+
+
+def _ratios(group: list[Row], result: Result) -> Iterator[list[str]]:
+    binding, run = _rival(group, "IOBinding"), _rival(group, "run")
+    for row in group:
+        if row.peer != "tidegate":
+            continue
+        goals = GOALS.get((row.precision, row.steps), {}).get(row.case)
+        ratio = _faster(row, binding)
+        wanted = ["-", "-"] if goals is None else [f"{goal:g}" for goal in goals]
+        marks = [verdict(ratio, goals), f"{_faster(row, run):.2f}"]
+        yield [row.case, str(row.steps), _name(row, result), f"{ratio:.2f}", *wanted, *marks]
+
+
+def _variants(group: list[Row], first: str, result: Result) -> Iterator[list[str]]:
+    base = {row.precision: row for row in group if _isa(row) == first}
+    for row in group:
+        if row.peer == "tidegate" and _isa(row) != first:
+            yield [row.case, str(row.steps), _name(row, result), f"{_faster(base[row.precision], row):.2f}"]
+
+
+def _run_goal(result: Result) -> Iterator[str]:
+    case, steps, least = RUN_GOAL
+    for group in _groups(result.rows):
+        if (group[0].case, group[0].steps) == (case, steps):
+            ratios = [_faster(row, _rival(group, "run")) for row in group if row.peer == "tidegate"]
+            word = "reached" if min(ratios) >= least else "short"
+            yield f"Goal over `run` on {case}, T = {steps}: at least {least:g}; lowest {min(ratios):.2f}: {word}."

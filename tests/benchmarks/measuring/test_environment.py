@@ -1,0 +1,45 @@
+"""The machine beside the figures."""
+
+import dataclasses
+import json
+import platform
+
+import pytest
+from tidegate.benchmarks.measuring.environment import observe, observe_engine
+from tidegate.runtime import _kernels
+
+
+def test_it_names_processor_versions_variant_and_core() -> None:
+    found = observe(("avx2",), 1)
+
+    assert found.processor
+    assert found.versions["python"] == platform.python_version()
+    assert {"tidegate", "numpy"} <= found.versions.keys()
+    assert "pinned to core 1" in found.summary()
+    assert "engine avx2" in found.summary()
+
+
+def test_what_is_not_known_is_said() -> None:
+    unknown = dataclasses.replace(observe((), None), governor=None)
+
+    assert "not pinned" in unknown.summary()
+    assert "governor unknown" in unknown.summary()
+
+
+def test_a_busy_machine_is_warned_of() -> None:
+    machine = dataclasses.replace(observe((), None), cores=2)
+
+    assert dataclasses.replace(machine, load=0.9).warnings() == []
+    assert dataclasses.replace(machine, load=None).warnings() == []
+    assert "load was 1.1 on 2 cores" in dataclasses.replace(machine, load=1.1).warnings()[0]
+
+
+def test_it_becomes_json() -> None:
+    assert json.loads(json.dumps(observe(("scalar",), 0).to_dict()))["isa"] == ["scalar"]
+
+
+def test_an_engine_runs_on_the_variant_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_ISA", "scalar")
+    assert observe_engine(None).isa == ("scalar",)
+    monkeypatch.delenv("TIDEGATE_ISA")
+    assert observe_engine(None).isa == (_kernels.variants()[0],)

@@ -1,0 +1,76 @@
+"""The page and the pictures of a result."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tidegate.benchmarks.measuring.environment import observe
+from tidegate.benchmarks.measuring.results import Result, Row, histogram_of, percentiles, series
+from tidegate.benchmarks.showing.page import cases_of, write_page, write_pictures
+from tidegate.benchmarks.showing.plots import streams_held
+from tidegate.benchmarks.suites.streams_per_core import ALONE, Held
+
+pytest.importorskip("matplotlib")
+
+
+def row(peer: str, scale: float, rate: float | None = 100.0) -> Row:
+    """Return a row of random times."""
+    times = (scale * np.random.default_rng(0).lognormal(10, 0.3, 500)).astype(np.int64)
+    spread = percentiles(times)
+    fields: dict[str, Any] = {
+        "histogram": histogram_of(times),
+        "series_us": series(times),
+        "error_rms": 1e-4 * scale,
+        "rate_hz": rate,
+    }
+    middle, fields = spread["p50_us"], fields | spread
+    return Row(peer, "int8", "run", "A <b>", 1, "open", interval_us=(0.9 * middle, 1.1 * middle), **fields)
+
+
+REFUSED = Row("mnn", "int8", "run", "A <b>", 1, "open", reasons={"row": "it cannot"})
+RESULT = Result(observe((), None), (row("tidegate", 1), row("onnxruntime", 10), REFUSED), ("too <busy>",))
+
+
+def test_the_page_holds_every_case_and_escapes_names(tmp_path: Path) -> None:
+    write_page(RESULT, tmp_path / "r.html")
+
+    text = (tmp_path / "r.html").read_text()
+    assert text.count("<svg") == 5
+    assert "A &lt;b&gt;, T = 1" in text
+    assert "<b>" not in text
+    assert "too &lt;busy&gt;" in text
+    assert "mnn int8 run: it cannot" in text
+
+
+def test_pictures_come_as_png_and_svg(tmp_path: Path) -> None:
+    written = write_pictures(RESULT, tmp_path / "p")
+
+    assert len(written) == 10
+    assert {path.suffix for path in written} == {".png", ".svg"}
+    assert all(path.stat().st_size > 2000 for path in written)
+
+
+def test_streams_are_drawn_by_rate_where_the_machine_holds_it() -> None:
+    alone = [Held(ALONE, "", rate, held, 60.0, 1, {1: 60.0 * held}) for rate, held in ((100.0, 1), (1000.0, 0))]
+    held = [Held(name, "A", 100.0, count, 60.0, 99, {}) for name, count in (("tidegate", 90), ("other", 0))]
+
+    figure = streams_held([*alone, *held])
+
+    assert streams_held(alone) is None
+    assert figure is not None
+    (panel,) = figure.axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["A, tidegate", "A, other"]
+    assert [text.get_text() for text in panel.texts] == ["90", "0"]
+
+
+def test_a_case_without_figures_has_no_pictures(tmp_path: Path) -> None:
+    result = Result(observe((), None), (REFUSED,))
+
+    assert write_pictures(result, tmp_path) == []
+    write_page(result, tmp_path / "r.html")
+    assert "it cannot" in (tmp_path / "r.html").read_text()
+
+
+def test_rows_go_by_case() -> None:
+    assert [(name, len(rows)) for name, rows in cases_of(RESULT.rows)] == [("A <b>, T = 1", 3)]

@@ -1,0 +1,93 @@
+"""The nets of the families: equal sizes, a cache that is attention, memory that grows or does not."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tidegate.benchmarks import recall
+from tidegate.benchmarks.suites import families
+
+pytest.importorskip("onnxruntime")
+
+Values = npt.NDArray[Any]
+
+
+def test_nets_have_equal_parameters() -> None:
+    found = {cost.name: cost.parameters for cost in families.costs(10, 1)}
+
+    assert len(found) == 7
+    for parameters in found.values():
+        assert abs(parameters / families.PARAMETERS - 1) < 0.06
+
+
+def test_a_recurrent_state_stays_and_a_cache_grows() -> None:
+    costs = families.costs(100, 1)
+    kept = {(cost.name, cost.position): cost.kept_bytes for cost in costs}
+
+    assert kept["LSTM, tidegate W8A16", 10] == kept["LSTM, tidegate W8A16", 100]
+    assert kept["Transformer, onnxruntime float32", 100] == 10 * kept["Transformer, onnxruntime float32", 10]
+    times, sizes = families.cost_tables(costs)
+    assert times.columns[2:] == sizes.columns[2:] == ["10", "100"]
+    assert len(times.rows) == 7
+
+
+def test_the_cache_gives_what_attention_over_all_gives() -> None:
+    """The step with a cache against causal attention over the whole stream, in float64."""
+    from onnx import numpy_helper
+    from tidegate.runtime.backends.onnxruntime_session import open_session
+
+    width, frames = 16, np.random.default_rng(1).standard_normal((7, families.FEATURES)).astype(np.float32)
+    model = families.transformer(width)
+    session, depth = open_session(model.SerializeToString()), width // families.HEADS
+    caches = {i.name: np.zeros((families.HEADS, 0, depth), np.float32) for i in session.get_inputs()[1:]}
+    answers = []
+    for frame in frames:
+        answer, *present = session.run(None, {"x": frame[None], **caches})
+        caches = dict(zip(caches, present, strict=True))
+        answers.append(answer[0])
+
+    weights = iter(numpy_helper.to_array(one).astype(np.float64) for one in model.graph.initializer)
+    wanted = causal(frames, [one for one in weights if one.ndim == 2], depth)
+    np.testing.assert_allclose(answers, wanted, rtol=1e-5, atol=1e-5)
+
+
+def causal(frames: Values, matrices: list[Values], depth: int) -> Values:
+    """Return pre-norm blocks over a whole stream; `matrices` in the order of the graph."""
+    start, *rest = matrices
+    x = frames @ start
+    for _ in range(families.LAYERS):
+        q, k, v, out, up, down = (rest.pop(0) for _ in range(6))
+        x = x + attention(norm(x), (q, k, v), depth) @ out
+        x = x + np.maximum(norm(x) @ up, 0) @ down
+    return x
+
+
+def norm(x: Values) -> Values:
+    """Return rows of mean 0 and variance 1."""
+    normal: Values = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
+    return normal
+
+
+def attention(x: Values, matrices: tuple[Values, ...], depth: int) -> Values:
+    """Return what each frame attends to among those up to it, head by head."""
+    q, k, v = ((x @ m).reshape(len(x), -1, depth).transpose(1, 0, 2) for m in matrices)
+    scores = q @ k.transpose(0, 2, 1) * depth**-0.5
+    scores[:, ~np.tri(len(x), dtype=bool)] = -np.inf
+    shares = np.exp(scores - scores.max(-1, keepdims=True))
+    mixed: Values = (shares / shares.sum(-1, keepdims=True)) @ v
+    return mixed.transpose(1, 0, 2).reshape(len(x), -1)
+
+
+def test_recall_is_learnt_at_a_short_lag_and_guessed_without_training() -> None:
+    pytest.importorskip("torch")
+    from torch import get_num_threads
+
+    before = get_num_threads()
+    trained, guessed = recall.recalls((3,), 150), recall.recalls((3,), 0)
+
+    assert get_num_threads() == before
+    assert {one.name for one in trained} == {"RNN", "GRU", "LSTM", "Transformer"}
+    assert min(one.accuracy for one in trained) > 0.9
+    assert max(one.accuracy for one in guessed) < 0.5
+    assert recall.table(trained).columns == ["|", "weights", "3"]
