@@ -61,7 +61,7 @@ drift: setup
 	TIDEGATE_DRIFT_STEPS=1000000 $(BIN)/python -m pytest -s tests/runtime/test_numbers.py -k drift
 
 support: setup
-	$(BIN)/python tests/support.py
+	$(BIN)/python tests/tools/support.py
 
 accuracy: setup
 	$(BIN)/python -m tidegate.benchmarks.accuracy

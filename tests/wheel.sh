@@ -14,5 +14,5 @@ cp -r "$root/tests" "$root/pyproject.toml" "$away"
 cd "$away"
 venv/bin/python -c 'import sys, tidegate; assert tidegate.__file__.startswith(sys.prefix), tidegate.__file__'
 # Not the files that import at their top an extra, which is not here, nor those on the data beside the checkout.
-mapfile -t others < <(grep -rlE '^(import|from) (torch|soundfile|shared)\b' tests/runtime tests/quant tests/api)
+mapfile -t others < <(grep -rlE '^(import|from) (torch|soundfile|tools.shared)\b' tests/runtime tests/quant tests/api)
 venv/bin/python -m pytest -n auto --dist loadfile -q "${others[@]/#/--ignore=}" tests/runtime tests/quant tests/api

@@ -9,9 +9,9 @@ from types import FrameType
 import numpy as np
 import pytest
 import tidegate
-from hostile import HOSTILE
-from programs import write_lstm
 from tidegate import cli
+from tools.hostile import HOSTILE
+from tools.programs import write_lstm
 
 for _needed in ("onnxruntime", "torch"):  # by some of the doors
     pytest.importorskip(_needed)

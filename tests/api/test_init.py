@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import tidegate
-from programs import write_lstm
+from tools.programs import write_lstm
 
 NAMES = [
     "BackendError",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import onnx
 import pytest
-import vendors
 from tidegate.cli import main
+from tools import vendors
 
 
 def _run(*arguments: object) -> int:

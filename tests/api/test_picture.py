@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 import pytest
 import tidegate
-import vendors
 from tidegate.commands._picture import draw, save
 from tidegate.runtime.errors import BackendError
 from tidegate.runtime.inspection import Inspection, inspect_file
+from tools import vendors
 
 pytest.importorskip("onnxruntime")  # lift proves what it writes by it
 pytest.importorskip("matplotlib")

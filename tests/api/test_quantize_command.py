@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from programs import write_lstm
 from tidegate import cli
 from tidegate.commands._folder import read_streams
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.errors import ChunkError
+from tools.programs import write_lstm
 
 Capture = pytest.CaptureFixture[str]
 

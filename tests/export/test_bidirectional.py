@@ -14,7 +14,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import cuts
 from tidegate.export import export_model
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
@@ -26,6 +25,7 @@ from tidegate.runtime.load import Backend, compile_model, load
 from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.reference import ReferenceStream
 from tidegate.runtime.streams import Model, Stream
+from tools.programs import cuts
 from torch import Tensor, nn
 
 BACKENDS: list[Backend] = ["native", "onnxruntime"]

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-import matrix
 import pytest
 import torch
 from tidegate.export import lift
 from tidegate.runtime.errors import ModelError, TidegateError
+from tools import matrix
 
 CASES = [
     *(

@@ -9,12 +9,12 @@ import onnx
 import onnxruntime
 import pytest
 import tidegate
-import vendors
 from onnx import TensorProto, helper
 from tidegate.export import LiftReport, lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ContractError, ModelError, TidegateError, UnsupportedError
 from tidegate.runtime.load import load
+from tools import vendors
 
 Lift = Callable[..., LiftReport]
 NATIVE = 2e-6  # float weights on the engine against onnxruntime, on answers of order 1; seen: 6e-7

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import matrix
 import pytest
-import support
 from tidegate.export import export_model
+from tools import matrix, support
 
 CASES = matrix.cases()
 

@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 import soundfile
 import tidegate
-from shared import shared_folder
 from tidegate.export import LiftReport, lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import Port, State
 from tidegate.runtime.errors import ContractError, UnsupportedError
 from tidegate.runtime.load import Backend
+from tools.shared import shared_folder
 
 FRAME, CONTEXT, RATE = 512, 64, 16000
 AUC = {"clean": 0.98837, "noisy": 0.95657}  # of the fp32 model, in the data's README

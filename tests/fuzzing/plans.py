@@ -4,7 +4,6 @@ They are what tests damage bit by bit, and what the fuzzer starts from.
 """
 
 import numpy as np
-from programs import cell, integer_affine, integer_gru, integer_linear, integer_lstm, lstm_projected, matrix
 from tidegate.runtime.contract import Blocks, Contract, Port
 from tidegate.runtime.operators import (
     OPERATORS,
@@ -30,6 +29,7 @@ from tidegate.runtime.operators import (
 from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
+from tools.programs import cell, integer_affine, integer_gru, integer_linear, integer_lstm, lstm_projected, matrix
 
 FRAME = Reading.FRAME
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kernels.building import KERNELS, require, run
-from programs import write_lstm
 from tidegate import __version__
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.load import compile_model, load
+from tools.programs import write_lstm
 
 USING = KERNELS / "tests" / "using"
 EXAMPLE = KERNELS.parents[1] / "examples" / "c"

@@ -1,7 +1,7 @@
 """The README's support table is what the golden vectors hold."""
 
-import support
 from tidegate.runtime.operators import OPERATORS
+from tools import support
 
 
 def test_the_table_in_the_readme_is_that_of_the_vectors() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kernels.building import VECTORS
-from programs import push_cut
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
+from tools.programs import push_cut
 from vectors import coverage
 from vectors.generate import answers, programs
 

@@ -8,9 +8,7 @@ import onnx
 import pytest
 import tidegate as tg
 import torch
-from nets import ROWS, Net
 from onnx import TensorProto, helper, numpy_helper
-from programs import write_lstm
 from tidegate.quant import QuantizationReport, quantize
 from tidegate.quant.moments.moments import gather
 from tidegate.quant.observing.calibration_streams import read_streams
@@ -23,6 +21,8 @@ from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.precision import Precision
+from tools.nets import ROWS, Net
+from tools.programs import write_lstm
 
 METHODS = ["nearest", "compensated", "guided"]
 

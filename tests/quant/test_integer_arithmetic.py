@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tidegate as tg
-from nets import Net
 from tidegate.quant import QuantizationReport, quantize
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.errors import ModelError, QuantizationError
@@ -15,6 +14,7 @@ from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.inspection import inspect_file
 from tidegate.runtime.lowering.lower import QUANTIZATION_KEY, lower
 from tidegate.runtime.program import Program
+from tools.nets import Net
 
 FEATURES = 6
 

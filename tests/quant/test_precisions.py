@@ -9,7 +9,6 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import ROWS, Net
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tidegate.quant import quantize
@@ -23,6 +22,7 @@ from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.precision import Precision
 from tidegate.runtime.reference import ReferenceStream
+from tools.nets import ROWS, Net
 
 pytest.importorskip("onnxruntime")
 

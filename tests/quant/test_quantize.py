@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper, version_converter
-from programs import write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.errors import ContractError, ModelError, QuantizationError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
+from tools.programs import write_lstm
 
 
 def test_recurrent_and_linear_weights_become_int8_with_a_scale_a_row(tmp_path: Path) -> None:

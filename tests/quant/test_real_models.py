@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from shared import DATA, shared_folder
 from tidegate.benchmarks.accuracy import export, float_answers, streamed
 from tidegate.benchmarks.tasks import find
 from tidegate.benchmarks.tasks.task import Goal, Task
 from tidegate.quant import QuantizationReport, quantize
+from tools.shared import DATA, shared_folder
 
 FOLDERS = {"speaker": "speaker_encoder", "vad": "silero_vad", "watch": "watch_imu"}
 TYPES = {4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8, 16: onnx.TensorProto.INT16}

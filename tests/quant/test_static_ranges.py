@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import push_cut, write_lstm
 from tidegate.quant import quantize
 from tidegate.quant.observing.ranges import WAYS
 from tidegate.runtime import _kernels
@@ -17,6 +16,7 @@ from tidegate.runtime.lowering.lower import QUANTIZATION_KEY, lower
 from tidegate.runtime.operators.matrix import Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.reference import ReferenceStream
+from tools.programs import push_cut, write_lstm
 
 
 def streams() -> list[Floats]:

@@ -171,9 +171,9 @@ def test_plan_and_onnx_file_are_inspected_alike(cell: str, options: dict[str, An
 
 def test_states_come_by_name_from_mixed_cells(tmp_path: Path) -> None:
     """A plan with cells of one and of two state vectors names each layer by its own h."""
-    from programs import contract_of, gru, lstm, rnn
     from tidegate.runtime.plan.writer import compile_program
     from tidegate.runtime.program import Program
+    from tools.programs import contract_of, gru, lstm, rnn
 
     rng = np.random.default_rng(0)
     ops: tuple[Op, ...] = (

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from programs import by_name, contract_of, cuts, embedding, frames_for, programs, push_cut, whole
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.native import NativeModel, NativeStream
@@ -16,6 +15,7 @@ from tidegate.runtime.errors import BackendError, ChunkError
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Matrix, Program, Reading
 from tidegate.runtime.reference import ReferenceStream
+from tools.programs import by_name, contract_of, cuts, embedding, frames_for, programs, push_cut, whole
 
 VARIANTS = _kernels.variants()
 CASES = int(os.environ.get("TIDEGATE_CASES", "1000"))  # `make soak` asks for more
@@ -102,8 +102,8 @@ def test_overflow_inside_is_refused_and_rolled_back(isa: str) -> None:
 
 def next_program_with_overflow() -> Program:
     """An LSTM beside a gain that takes 1e18 out of range."""
-    from programs import lstm
     from tidegate.runtime.program import Elementwise, Last
+    from tools.programs import lstm
 
     first = lstm(np.random.default_rng(0), 0, (4, 5), Reading.FRAME, 16)
     gain = Elementwise((0,), "mul", np.full(4, 1e6, np.float32))
@@ -129,8 +129,8 @@ def test_overflow_of_a_relu_state_is_refused_and_rolled_back(isa: str, accepted:
 
 def doubling_program() -> Program:
     """An LSTM, and an RNN with relu of 20 units, each reading twice itself."""
-    from programs import lstm, matrix
     from tidegate.runtime.program import Rnn, Slot
+    from tools.programs import lstm, matrix
 
     rng = np.random.default_rng(0)
     twice = Matrix(127 * np.eye(20, dtype=np.int8), np.full((20, 1), 2 / 127, np.float32), Reading.FRAME, 16)
@@ -166,8 +166,8 @@ def test_state_that_nothing_drives_ends_at_positive_zero(isa: str, kind: str) ->
 
 def unbiased_program(kind: str, recurrence: float | None = None) -> Program:
     """One layer 4 -> 8 without bias, R random or `recurrence` times the unit matrix for each gate."""
-    from programs import cell
     from tidegate.runtime.program import Gru
+    from tools.programs import cell
 
     layer = cell(np.random.default_rng(1), 0, (4, 8), Reading.FRAME, 16, kind=kind)
     layer = replace(layer, bias=np.zeros_like(layer.bias))

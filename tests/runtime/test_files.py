@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ModelError, PlanError
 from tidegate.runtime.files import read_bytes, write_atomic
 from tidegate.runtime.load import compile_model, load
+from tools.programs import write_lstm
 
 
 def mode(path: Path) -> int:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import write_lstm
 from tidegate.runtime.errors import ChunkError
 from tidegate.runtime.load import Backend, load
+from tools.programs import write_lstm
 
 FRAMES = np.random.default_rng(1).normal(0, 1, (9, 6)).astype(np.float32)
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from programs import as_pushed, cell, contract_of, embedding, frames_for, gru, lstm, programs, rnn, write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Answer, Array
@@ -29,6 +28,7 @@ from tidegate.runtime.operators import Elementwise
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program, Reading
 from tidegate.runtime.streams import Group, Model, Stream
+from tools.programs import as_pushed, cell, contract_of, embedding, frames_for, gru, lstm, programs, rnn, write_lstm
 
 VARIANTS = _kernels.variants()
 BACKENDS = ["native", "onnxruntime"]

@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from programs import write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
+from tools.programs import write_lstm
 
 
 def quantized(tmp_path: Path, hidden: int = 8) -> Path:

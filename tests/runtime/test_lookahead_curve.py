@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from programs import write_lstm
 from tidegate.export import export_model
 from tidegate.runtime.errors import ChunkError, ContractError
 from tidegate.runtime.lookahead_curve import lookahead_curve
+from tools.programs import write_lstm
 from torch import nn
 
 FRAMES = np.random.default_rng(1).normal(0, 1, (120, 6)).astype(np.float32)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from programs import as_pushed, contract_of, embedding, frames_for, gru, lstm, programs, rnn, write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Answer
@@ -23,6 +22,7 @@ from tidegate.runtime.operators import Elementwise
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program, Reading
 from tidegate.runtime.streams import Model
+from tools.programs import as_pushed, contract_of, embedding, frames_for, gru, lstm, programs, rnn, write_lstm
 
 VARIANTS = _kernels.variants()
 FRAMES = np.random.default_rng(1).normal(0, 1, (40, 6)).astype(np.float32)

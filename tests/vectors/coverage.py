@@ -4,16 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from programs import (
-    FORMATS,
-    cell,
-    integer_affine,
-    integer_gru,
-    integer_linear,
-    integer_lstm,
-    lstm_projected,
-    matrix,
-)
 from tidegate.runtime.contract import Blocks
 from tidegate.runtime.operators import (
     HIDDEN,
@@ -43,6 +33,16 @@ from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
 from tidegate.runtime.program import Program
+from tools.programs import (
+    FORMATS,
+    cell,
+    integer_affine,
+    integer_gru,
+    integer_linear,
+    integer_lstm,
+    lstm_projected,
+    matrix,
+)
 
 WIDTH, UNITS = 37, 11  # groups of 8 and 32 that are not full, panels left over, padding
 KINDS = ("lstm", "gru", "tanh", "relu")

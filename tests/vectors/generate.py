@@ -16,12 +16,12 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from programs import contract_of, frames_for, lstm, matrix, whole  # noqa: E402
 from tidegate.runtime.arrays import Floats  # noqa: E402
 from tidegate.runtime.operators import Slot, Window  # noqa: E402
 from tidegate.runtime.plan.writer import VERSION, compile_program  # noqa: E402
 from tidegate.runtime.program import Elementwise, Last, Linear, Op, Program, Reading  # noqa: E402
 from tidegate.runtime.reference import ReferenceStream  # noqa: E402
+from tools.programs import contract_of, frames_for, lstm, matrix, whole  # noqa: E402
 from vectors import coverage  # noqa: E402
 
 FRAMES = 24  # more than a block of the engine

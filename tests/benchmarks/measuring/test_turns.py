@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
-from clocks import Time
 from tidegate.benchmarks.measuring.turns import TURNS, in_turns, pinned, times_faster
 from tidegate.benchmarks.peers.loops import SETTLE
+from tools.clocks import Time
 
 CHUNKS = [np.full((1, 1), value, np.float32) for value in range(3)]
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from clocks import Time
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.benchmarks.peers.loops import EVICTIONS, LEAD, SETTLE, Course, run
+from tools.clocks import Time
 
 MS = 1_000_000
 CHUNKS = [np.zeros((1, 3), np.float32)] * 3

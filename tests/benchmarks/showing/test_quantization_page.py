@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import write_lstm
 from tidegate.benchmarks.showing.quantization_page import pictures, write_quantization_page
 from tidegate.benchmarks.tables import Table
 from tidegate.quant import quantize
+from tools.programs import write_lstm
 
 pytest.importorskip("matplotlib")
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from clocks import Time
 from tidegate.benchmarks.peers.loops import Clock
 from tidegate.benchmarks.suites.streams_per_core import (
     ALONE,
@@ -15,6 +14,7 @@ from tidegate.benchmarks.suites.streams_per_core import (
     most_streams,
     table,
 )
+from tools.clocks import Time
 
 US = 1_000
 

@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 import pytest
 import tidegate
-import vendors
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType
 from tidegate.export import LiftReport, lift
@@ -14,6 +13,7 @@ from tidegate.export.foreign.dequantized import replace_integers
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import UnsupportedError
 from tidegate.runtime.inspection import inspect_file
+from tools import vendors
 
 
 def _lift(folder: Path, model: onnx.ModelProto) -> LiftReport:

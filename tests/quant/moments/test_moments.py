@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from programs import cell, contract_of, lstm_projected, matrix
 from tidegate.quant.moments.moments import BY_ROW, METHODS, Moments, gather, has_small_sums
 from tidegate.quant.moments.replay import replay
 from tidegate.quant.moments.sums import sums_of
@@ -15,6 +14,7 @@ from tidegate.runtime.arrays import Floats
 from tidegate.runtime.operators import Last, Linear, Operator
 from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.program import Program
+from tools.programs import cell, contract_of, lstm_projected, matrix
 
 FEATURES, HIDDEN = 3, 5
 KINDS = ["lstm", "gru", "tanh", "relu", "projected"]

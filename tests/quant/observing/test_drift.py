@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from programs import contract_of, lstm
 from tidegate.quant.observing.calibration_streams import Streams
 from tidegate.quant.observing.drift import CHUNK, Drift, drift_of
 from tidegate.runtime.arrays import Array
@@ -13,6 +12,7 @@ from tidegate.runtime.operators import Linear, Lstm
 from tidegate.runtime.operators.matrix import FLOAT, Matrix, Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
+from tools.programs import contract_of, lstm
 
 
 def floats(values: Array, reading: Reading = Reading.FRAME) -> Matrix:

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from programs import write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel, OnnxruntimeStream, fold_weights, refuse_unfinite
@@ -21,6 +20,7 @@ from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from tidegate.runtime.plan.magic import MAGIC
 from tidegate.runtime.streams import Stream
+from tools.programs import write_lstm
 
 pytest.importorskip("onnxruntime")
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hostile import field, nested_ifs, outside, varint
 from onnx import TensorProto, helper, numpy_helper
-from programs import write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ModelError, TidegateError, UnsupportedError
 from tidegate.runtime.graph.gate import MAX_NODES
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import compile_model, load
+from tools.hostile import field, nested_ifs, outside, varint
+from tools.programs import write_lstm
 
 LIMIT_MB = 2048  # of address space: numpy and onnx take half of it
 

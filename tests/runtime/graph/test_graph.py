@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from programs import write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ContractError, ModelError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.graph.nodes import attributes, label
 from tidegate.runtime.load import load
+from tools.programs import write_lstm
 
 VALUES = np.array([[1.5, -2.0], [0.25, 4.0]], np.float32)
 

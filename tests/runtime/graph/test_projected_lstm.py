@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from programs import contract_of, lstm_projected
 from tidegate.quant.rounding.nearest import rounded
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
@@ -24,6 +23,7 @@ from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Matrix, Program, Reading
 from tidegate.runtime.reference import ReferenceStream
+from tools.programs import contract_of, lstm_projected
 
 FEATURES, HIDDEN, PROJECTED = 6, 20, 7
 SHAPES = {"W": (FEATURES, 4 * HIDDEN), "R": (PROJECTED, 4 * HIDDEN), "P": (HIDDEN, PROJECTED), "B": (4 * HIDDEN,)}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import UnsupportedError
-from vendors import VendorFile
+from tools.vendors import VendorFile
 
 pytest.importorskip("onnxruntime")  # lift proves what it writes by it
 

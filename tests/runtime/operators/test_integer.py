@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import contract_of, integer_gru, integer_lstm
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.backends.native import NativeModel
@@ -18,6 +17,7 @@ from tidegate.runtime.operators.matrix import LARGEST_CODE, Matrix
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
 from tidegate.runtime.reference import ReferenceStream
+from tools.programs import contract_of, integer_gru, integer_lstm
 
 FLOATS = st.floats(-(2.0**64), 2.0**64, width=32)
 EXPONENTS = st.integers(fixed.LEAST_EXPONENT, fixed.MOST_EXPONENT)

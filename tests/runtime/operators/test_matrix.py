@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from programs import FORMATS, by_constants, cell, contract_of, frames_for, lstm_projected, matrix
 from tidegate.runtime import _kernels
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.operators import Linear
@@ -10,6 +9,7 @@ from tidegate.runtime.operators.matrix import Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Op, Program
 from tidegate.runtime.reference import ReferenceStream
+from tools.programs import FORMATS, by_constants, cell, contract_of, frames_for, lstm_projected, matrix
 
 VARIANTS = _kernels.variants()
 SIZES = [(1, 1), (7, 5), (8, 16), (33, 40), (70, 129)]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from programs import ADD, AT_AN_END, contract_of
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.errors import ChunkError
@@ -11,6 +10,7 @@ from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMB
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
 from tidegate.runtime.reference import ReferenceStream
+from tools.programs import ADD, AT_AN_END, contract_of
 
 ALL_WIDTHS = 16384
 

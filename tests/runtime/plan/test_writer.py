@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import contract_of, gru, lstm, matrix, rnn, write_lstm
 from tidegate.quant import quantize
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.errors import ChunkError, PlanError
@@ -31,6 +30,7 @@ from tidegate.runtime.operators.pointwise import CONSTANTS
 from tidegate.runtime.plan.magic import text_of
 from tidegate.runtime.plan.writer import HASHED_FROM, HEADER, OP, c_source, compile_program, seal
 from tidegate.runtime.program import Elementwise, Last, Linear, Program, Reading
+from tools.programs import contract_of, gru, lstm, matrix, rnn, write_lstm
 
 
 def small_plan() -> bytes:

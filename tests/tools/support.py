@@ -1,4 +1,4 @@
-"""The support table of the README, made from the golden vectors: `python tests/support.py` writes it there.
+"""The support table of the README, made from the golden vectors: `python tests/tools/support.py` writes it there.
 
 What a vector holds is replayed on every instruction-set variant by tests/kernels (test_variants here, test_cross on
 other processors under emulation), and equals the specification with ==.
@@ -9,13 +9,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
-import matrix as shapes  # noqa: E402
-from programs import FORMATS  # noqa: E402
 from tidegate.runtime.operators import OPERATORS, Embedding, Operator, Rnn  # noqa: E402
 from tidegate.runtime.operators.matrix import FLOAT, Matrix  # noqa: E402
+from tools import matrix as shapes  # noqa: E402
+from tools.programs import FORMATS  # noqa: E402
 from vectors.coverage import programs  # noqa: E402
 
 README = TESTS.parent / "README.md"

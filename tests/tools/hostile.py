@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto
-from programs import write_lstm
 from tidegate.runtime.plan.writer import seal
+from tools.programs import write_lstm
 
 
 def varint(value: int) -> bytes:
