@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
+from ..runtime.arrays import Array
 from ..runtime.contract import METADATA_KEY, Blocks, Contract, Port, State
 from ..runtime.errors import ContractError, ExportError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from .pytorch.module import Subject
 
-Array = npt.NDArray[Any]
 Original = Callable[[Array], dict[str, Array]]
 InChunks = Callable[[Sequence[Array]], Iterator[dict[str, Array]]]
 

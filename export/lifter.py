@@ -28,7 +28,7 @@ from .graph.axes import set_dims, shape_of, signal_input, text
 from .graph.editing import remove_dead, rename
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
-from .proof.proof import Check, Proof, Runner, relative_error
+from .proof.proof import Check, Proof, Runner, peak_error
 from .proof.signals import noise
 from .proof.whole_sequence import whole_refused
 from .states.convolution_tails import ahead_of, causal_convolutions, lift_tails
@@ -296,7 +296,7 @@ def _prove(
 def _beside_activations(vendor: Vendor, quantized: Vendor, example: Array) -> str:
     """Compare a file of float activations with the same of 8-bit ones: their error, and no more; say how much."""
     wanted, seen = quantized.answers(example), vendor.answers(example)
-    error = max(relative_error(seen[port.name], wanted[port.name]) for port in vendor.contract.outputs)
+    error = max(peak_error(seen[port.name], wanted[port.name]) for port in vendor.contract.outputs)
     said = f"its own 8-bit activations change the answers by {error:.1%} of the largest value"
     if error > ACTIVATION_ERROR:
         raise ExportError(f"{said}, at most {ACTIVATION_ERROR:.0%} allowed; report this as a fault of tidegate")

@@ -20,8 +20,8 @@ from ..runtime.streams import Model
 from .factory import load_module
 from .graph.axes import Axes
 from .optional import need
-from .proof.proof import Check, Proof, Runner, relative_error
-from .proof.signals import time_axis
+from .proof.proof import Check, Proof, Runner, peak_error
+from .proof.signals import time_axis, time_axis_of_one
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ FLOAT_LIMIT, QUANTIZED_LIMIT = 1e-5, 0.05
 
 
 @dataclass(frozen=True)
-class Span:
+class FrameSpan:
     """The error within some frames of a signal.
 
     Attributes:
@@ -73,7 +73,7 @@ class Verification:
     backends: tuple[str, ...]
     refused: dict[str, str]
     checks: tuple[Check, ...]
-    over_time: tuple[Span, ...] = field(default=())
+    over_time: tuple[FrameSpan, ...] = field(default=())
 
     @property
     def passed(self) -> bool:
@@ -229,11 +229,11 @@ class _Module:
             return {name: name for name in names}
         ports = {port.name: port for port in self._file.contract.outputs}
         first = np.take(x, 0, self._port.batch_axis) if self._port.batch_axis is not None else x
-        seen = self._file.whole(np.moveaxis(first, _time_of_one(self._port), 0))
+        seen = self._file.whole(np.moveaxis(first, time_axis_of_one(self._port), 0))
         matched = {}
         for name in names:
             errors = {
-                old: relative_error(seen[name], one)
+                old: peak_error(seen[name], one)
                 for old, values in found.items()
                 if (one := _one_stream(values, ports[name])).shape == seen[name].shape
             }
@@ -288,7 +288,7 @@ def _error(seen: Answers, wanted: Answers) -> float:
     for key, (ours, theirs) in shapes.items():
         if ours != theirs:
             raise ExportError(f"output {key!r} has shape {list(ours)}, wanted {list(theirs)}")
-    return max(relative_error(seen[key], value) for key, value in wanted.items())
+    return max(peak_error(seen[key], value) for key, value in wanted.items())
 
 
 def _streamed(model: Model, signal: Array, size: Chunks, *, every: bool = False) -> Answers:
@@ -316,7 +316,7 @@ def _streamed(model: Model, signal: Array, size: Chunks, *, every: bool = False)
     return {name: np.concatenate(pieces[name]) if name in timed else join(parts) for name, parts in given.items()}
 
 
-def _over_time(file: _File, signal: Array, other: _File | None, wanted: Mapping[str, Array]) -> list[Span]:
+def _over_time(file: _File, signal: Array, other: _File | None, wanted: Mapping[str, Array]) -> list[FrameSpan]:
     """Return the error of each output in parts of the signal, frame by frame."""
     model = next(iter(file.models.values()))
     seen = _streamed(model, signal, 1, every=True)
@@ -330,23 +330,17 @@ def _over_time(file: _File, signal: Array, other: _File | None, wanted: Mapping[
         for part in np.array_split(np.arange(len(values)), min(SPANS, len(values))):
             gap, own = (a[part].astype(np.float64) for a in (seen[name] - values, values))
             mean = float(np.sqrt((gap**2).mean() / max((own**2).mean(), 1e-30)))
-            spans.append(Span(name, int(part[0]), int(part[-1]) + 1, float(np.abs(gap).max()) / largest, mean))
+            spans.append(FrameSpan(name, int(part[0]), int(part[-1]) + 1, float(np.abs(gap).max()) / largest, mean))
     return spans
 
 
 def _batched(signal: Array, port: Port) -> Array:
     """Return a signal `[frames, ...]` with the axes of a graph input, one stream."""
-    frames = np.moveaxis(signal, 0, _time_of_one(port))
+    frames = np.moveaxis(signal, 0, time_axis_of_one(port))
     return frames if port.batch_axis is None else np.expand_dims(frames, port.batch_axis)
-
-
-def _time_of_one(port: Port) -> int:
-    """Return the axis of time where that of streams is left out."""
-    time = time_axis(port)
-    return time - (port.batch_axis is not None and port.batch_axis < time)
 
 
 def _one_stream(values: Array, port: Port) -> Array:
     """Return an answer for one stream as a stream gives it: frames first."""
     one = values if port.batch_axis is None else np.take(values, 0, port.batch_axis)
-    return one if port.time_axis is None else np.moveaxis(one, _time_of_one(port), 0)
+    return one if port.time_axis is None else np.moveaxis(one, time_axis_of_one(port), 0)

@@ -1,6 +1,6 @@
 """Quantization: float streaming ONNX in, quantized streaming ONNX and a report out."""
 
-from .observing.drift import Drift, Span
+from .observing.drift import Drift, StepSpan
 from .quantize import quantize
 from .report.quantization_report import CalibrationReport, GateRow, Histogram, OptionRow, QuantizationReport, WeightRow
 
@@ -11,7 +11,7 @@ __all__ = [
     "Histogram",
     "OptionRow",
     "QuantizationReport",
-    "Span",
+    "StepSpan",
     "WeightRow",
     "quantize",
 ]

@@ -7,7 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 from ...runtime.graph.graph import Graph
-from ...runtime.graph.nodes import attributes
+from ...runtime.graph.nodes import is_backward
 from ...runtime.graph.projected_lstm import PROJECTED, with_weights
 from .editing import rename, unused, value_names
 
@@ -52,11 +52,6 @@ def known_path(node: onnx.NodeProto, modules: Sequence[str]) -> str:
     return longer[0] if path and path not in modules and len(longer) == 1 else path
 
 
-def is_reverse(node: onnx.NodeProto) -> bool:
-    """Return whether a recurrent node runs backward."""
-    return attributes(node).get("direction") == "reverse"
-
-
 def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
     """Give the weights that torch only numbers (`onnx::LSTM_193`), or computes, the names that they have in PyTorch.
 
@@ -76,7 +71,7 @@ def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
     layers: Counter[tuple[str, str, bool]] = Counter()
     for node in nodes:
         path = known_path(node, modules)
-        kind = path, node.op_type, is_reverse(node)
+        kind = path, node.op_type, is_backward(node)
         layer = layers[kind]
         layers[kind] += 1
         for name, operand in zip(node.input, _operands(node, Graph(model).opset()), strict=False):
@@ -111,7 +106,7 @@ def _pytorch_name(node: onnx.NodeProto, path: str, operand: str, layer: int) -> 
     name = _WEIGHTS.get(node.op_type, {}).get(operand)
     if name is not None and node.name.endswith("Cell"):
         name = name.removesuffix("_l{}")  # nn.LSTMCell has no layers
-    if name is not None and is_reverse(node):
+    if name is not None and is_backward(node):
         name += "_reverse"
     if name is not None and (path or node.op_type in _CELLS):
         return ".".join(part for part in (path, name.format(layer)) if part)

@@ -11,18 +11,17 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
+from ...runtime.arrays import Array
 from ...runtime.backends.onnxruntime import OnnxruntimeModel, one_stream
 from ...runtime.backends.onnxruntime_session import session_options
 from ...runtime.contract import Contract, Port, State
 from ...runtime.errors import ExportError
 from ...runtime.graph.graph import Graph
 from ..optional import need
-from .signals import FreshData, chunkings, cut, time_axis
+from .signals import FreshData, chunkings, cut, time_axis, time_axis_of_one
 
-Array = npt.NDArray[Any]
 Answers = Mapping[str, Array]
 
 CHUNKED_FRAMES = (12, 48)  # fewest and most frames of a chunked signal; each answer is compared at each cut
@@ -110,7 +109,8 @@ class Runner:
     def stream(self, x: Array, chunks: Sequence[int], *, finished: bool = True) -> dict[str, Array]:
         """Return the outputs, time first, of one stream that is pushed in chunks, and finished or not yet."""
         port = self.contract.inputs[0]
-        frames = np.moveaxis(x if port.batch_axis is None else np.take(x, 0, port.batch_axis), _time_of(port), 0)
+        one = x if port.batch_axis is None else np.take(x, 0, port.batch_axis)
+        frames = np.moveaxis(one, time_axis_of_one(port), 0)
         stream = OnnxruntimeModel(Graph(onnx.load_from_string(self._data))).stream()
         pushed = [stream.push(part) for part in np.split(frames, np.cumsum(chunks)[:-1])]
         rest = stream.finish() if finished else None
@@ -284,7 +284,7 @@ class Proof:
         for name, spoilt in _spoil(self.runner.contract.states, states):
             bad = [self.runner.run(part, states | spoilt) for part in parts]
             changes[name] = max(
-                relative_error(b[port.name], g[port.name])
+                peak_error(b[port.name], g[port.name])
                 for port in self.runner.contract.outputs
                 for b, g in zip(bad, good, strict=True)
             )
@@ -297,7 +297,7 @@ class Proof:
         """Return the relative error of one output; refuse it above the tolerance."""
         if seen.shape != wanted.shape:
             raise ExportError(f"output {key!r} has shape {list(seen.shape)}, wanted {list(wanted.shape)}")
-        error = relative_error(seen, wanted)
+        error = peak_error(seen, wanted)
         if error > self.tolerance:
             axis = self._time_axes().get(key)
             index = _first_bad(seen, wanted, axis, self.tolerance)
@@ -310,13 +310,7 @@ class Proof:
         return error
 
 
-def _time_of(port: Port) -> int:
-    """Return the time axis of a signal whose batch axis is gone."""
-    time = time_axis(port)
-    return time - (port.batch_axis is not None and port.batch_axis < time)
-
-
-def relative_error(seen: Array, wanted: Array) -> float:
+def peak_error(seen: Array, wanted: Array) -> float:
     """Return max|seen - wanted| / max|wanted|; infinite where a value is not finite or all wanted are 0."""
     difference, largest = _difference(seen, wanted).max(initial=0.0), np.abs(wanted).max(initial=0.0)
     if difference == 0:

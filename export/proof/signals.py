@@ -1,17 +1,14 @@
 """Signals for a proof: fresh data like an example, and ways to cut it into chunks."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
+from ...runtime.arrays import Array
 from ...runtime.contract import Port
 from ...runtime.errors import ExportError
 from ...runtime.graph.graph import Graph
-
-Array = npt.NDArray[Any]
 
 SEED = 20  # of the data and the random chunkings: a proof is the same at every run
 CUT_SHARES = (0.1, 0.3, 0.5, 0.7)  # share of the frames after which a random chunking cuts
@@ -76,6 +73,12 @@ def time_axis(port: Port) -> int:
     if port.time_axis is None:
         raise ExportError(f"input {port.name!r} has no time axis, wanted one")
     return port.time_axis
+
+
+def time_axis_of_one(port: Port) -> int:
+    """Return the time axis of a signal of one stream, whose batch axis is left out."""
+    time = time_axis(port)
+    return time - (port.batch_axis is not None and port.batch_axis < time)
 
 
 def cut(x: Array, axis: int, start: int, end: int) -> Array:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from torch import nn
 from torch.jit._trace import TracerWarning
 
+from ...runtime.arrays import Array
 from ...runtime.errors import ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
 from .cell_markers import marking_cells
@@ -27,8 +27,6 @@ from .inputs import OtherInputs, Sizes, split_example
 from .packing import without_packing
 from .projection_markers import marking_projections
 from .scripted import in_shell, strip_shell
-
-Array = npt.NDArray[Any]
 
 OPSET = 20
 """The newest operator set that the TorchScript exporter has rules for; GELU is one node since then."""

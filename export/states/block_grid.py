@@ -6,7 +6,7 @@ import onnx
 
 from ...runtime.contract import MOST_LOOKAHEAD, Blocks
 from ...runtime.errors import ContractError
-from ...runtime.graph.stages import is_backward
+from ...runtime.graph.nodes import is_backward
 
 LIMIT = 4096  # frames of a stream that is one block, if nothing else is asked for
 

@@ -12,10 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from ...runtime.contract import State
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
-from ...runtime.graph.nodes import attributes, label
+from ...runtime.graph.nodes import attributes, is_backward, label
 from ..graph.axes import Dims, set_dims
 from ..graph.editing import remove_dead, rename, rename_all, unused, value_names
-from ..graph.names import is_reverse, known_path
+from ..graph.names import known_path
 from ..graph.recurrent_nodes import CELLS, Slot, checked_nodes, state_sizes
 
 MIN_OPSET = 13  # since then Split takes its sizes as an input, in every version alike
@@ -79,7 +79,7 @@ def lift_states(
         raise UnsupportedError(f"opset {graph.opset()}, wanted at least {MIN_OPSET}; use onnx.version_converter")
     own = {(name, slot.kind) for state in held for name, slot in state.units}
     checked = checked_nodes(graph, {(name, slot.kind) for state in held if state.tangled for name, slot in state.units})
-    nodes = [node for node in checked if not is_reverse(node)]  # others start anew with each block
+    nodes = [node for node in checked if not is_backward(node)]  # others start anew with each block
     by_name = {node.name: node for node in nodes}
     for known in held:
         if not known.tangled:

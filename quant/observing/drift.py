@@ -22,7 +22,7 @@ PER_DECADE = 5  # points of the curve
 
 
 @dataclass(frozen=True)
-class Span:
+class StepSpan:
     """Steps of a stream.
 
     Attributes:
@@ -53,8 +53,8 @@ class Drift:
     steps: int
     streams: int
     repeated: int
-    decades: tuple[Span, ...]
-    curve: tuple[Span, ...]
+    decades: tuple[StepSpan, ...]
+    curve: tuple[StepSpan, ...]
 
 
 def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams, steps: int = STEPS) -> Drift | None:
@@ -144,7 +144,7 @@ class _Errors:
             self._energy[place] += np.sum(values**2)
             self._values[place] += values.size
 
-    def spans(self, reached: int, ends: Array) -> tuple[Span, ...]:
+    def spans(self, reached: int, ends: Array) -> tuple[StepSpan, ...]:
         """Return the errors of spans that end at some of the edges, up to where all streams came."""
         power = np.maximum(self._energy / np.maximum(self._values, 1), np.finfo(np.float64).tiny)
         found, first = [], 1
@@ -152,6 +152,6 @@ class _Errors:
             mine = (self._edges >= first) & (self._edges <= end)
             mean = self._squares[:, mine].sum(1) / np.maximum(self._counts[:, mine].sum(1), 1)
             largest = np.max(self._largest[:, mine].max(1) / np.sqrt(power))
-            found.append(Span(first, int(end), float(np.sqrt(np.mean(mean / power))), float(largest)))
+            found.append(StepSpan(first, int(end), float(np.sqrt(np.mean(mean / power))), float(largest)))
             first = int(end) + 1
         return tuple(found)

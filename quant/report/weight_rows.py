@@ -9,7 +9,7 @@ from ...runtime.precision import Precision
 from ..calibration import NEAREST, Calibrated
 from ..file.weights import Weight
 from ..rounding.budget import bytes_of
-from ..rounding.nearest import each, relative_error
+from ..rounding.nearest import each, rms_error
 from ..rounding.rounded_program import Rounded
 from .quantization_report import GateRow, Histogram, OptionRow, WeightRow
 
@@ -41,7 +41,7 @@ def row_of(weight: Weight, asked: Precision, made: Rounded, found: Calibrated | 
         precision.weight_bits,
         precision.group,
         precision.activation_bits,
-        relative_error(values, made.codes, made.scales, precision.group),
+        rms_error(values, made.codes, made.scales, precision.group),
         "",
         str(asked),
         found.method if found else NEAREST,
@@ -61,7 +61,7 @@ def _gates(weight: Weight, made: Rounded, sensitivities: dict[str, float]) -> tu
     for number, gate in enumerate(weight.gates):
         part = slice(number * units, (number + 1) * units)
         scales = made.scales[part]
-        error = relative_error(values[part], made.codes[part], scales, made.precision.group)
+        error = rms_error(values[part], made.codes[part], scales, made.precision.group)
         extremes = float(scales.min()), float(scales.max())
         rows.append(GateRow(gate, *extremes, error, _saturation(made, part), sensitivities.get(gate)))
     return tuple(rows)

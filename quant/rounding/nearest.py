@@ -35,7 +35,7 @@ def smallest_scale(scales: Floats) -> np.float32:
     return LEAST_OF_A_GROUP if scales.shape[1] > 1 else LEAST_OF_A_ROW
 
 
-def relative_error(weights: Floats, codes: Array, scales: Floats, group: int = 0) -> float:
+def rms_error(weights: Floats, codes: Array, scales: Floats, group: int = 0) -> float:
     """Return the root mean square of the rounding error over that of the weights."""
     exact = weights.astype(np.float64)
     power = float(np.mean(exact**2))

@@ -19,3 +19,8 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 def label(node: onnx.NodeProto) -> str:
     """Return how messages name a node: its operator and its name, or its first output."""
     return f"{node.op_type} {node.name or node.output[0]!r}"
+
+
+def is_backward(node: onnx.NodeProto) -> bool:
+    """Return whether a recurrent node runs backward in time."""
+    return attributes(node).get("direction") == "reverse"

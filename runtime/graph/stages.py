@@ -15,14 +15,9 @@ from ..clocks import Clock
 from ..contract import Ahead, Blocks, Contract
 from ..errors import UnsupportedError
 from .graph import Graph
-from .nodes import attributes, label
+from .nodes import is_backward, label
 
 RECURRENT = ("LSTM", "GRU", "RNN", "Scan")
-
-
-def is_backward(node: onnx.NodeProto) -> bool:
-    """Return whether a recurrent node runs backward."""
-    return attributes(node).get("direction") == "reverse"
 
 
 def lookaheads(contract: Contract) -> dict[str, int]:

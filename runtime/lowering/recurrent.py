@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from ..arrays import Floats
-from ..graph.nodes import attributes
+from ..graph.nodes import attributes, is_backward
 from ..graph.projected_lstm import with_weights
 from ..operators import HIDDEN, Backward, Cell, Gru, Lstm, LstmProjected, Rnn, Slot
 from ..operators.matrix import Matrix, Reading
@@ -96,15 +96,11 @@ def _cell_weights(
 
 def _answers(trace: Trace, node: onnx.NodeProto, layer: Cell) -> list[Value]:
     """Emit a layer in its direction, and return the answers Y and Y_h."""
-    if not _is_reverse(node):
+    if not is_backward(node):
         return _cell_answers(trace.emit(layer), layer.h)
     if trace.blocks is None:
         raise unsupported(node, "its direction is reverse, but the contract has no blocks; export the model again")
     return _cell_answers(trace.emit(Backward(layer.inputs, layer, trace.blocks)), HIDDEN)
-
-
-def _is_reverse(node: onnx.NodeProto) -> bool:
-    return attributes(node).get("direction") == "reverse"
 
 
 def _cell_answers(value: int, h: Slot) -> list[Value]:
@@ -116,7 +112,7 @@ def _cell_answers(value: int, h: Slot) -> list[Value]:
 def _start(trace: Trace, node: onnx.NodeProto, position: int, width: int) -> Slot:
     name = node.input[position] if position < len(node.input) else ""
     value = trace.values.get(name)
-    if _is_reverse(node) and not name:
+    if is_backward(node) and not name:
         return HIDDEN
     if isinstance(value, Carried) and len(value.slots) == 1:
         return trace.take(node, value.slots[0], width)
@@ -134,9 +130,9 @@ def _activations(node: onnx.NodeProto, *default: str) -> tuple[str, ...]:
 
 
 def _check_options(node: onnx.NodeProto, **more: object) -> None:
-    if _is_reverse(node) and any(node.input[5:7]):
+    if is_backward(node) and any(node.input[5:7]):
         raise unsupported(node, "it runs backward from an initial state, wanted zeros")
-    wanted = {"direction": "reverse" if _is_reverse(node) else "forward", "layout": 0, "clip": 0.0, **more}
+    wanted = {"direction": "reverse" if is_backward(node) else "forward", "layout": 0, "clip": 0.0, **more}
     given = attributes(node)
     for key, value in wanted.items():
         if given.get(key, value) != value:

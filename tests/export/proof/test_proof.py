@@ -8,7 +8,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from tidegate.export.proof.proof import Check, Proof, Runner, relative_error
+from tidegate.export.proof.proof import Check, Proof, Runner, peak_error
 from tidegate.export.states.recurrent_states import lift_states
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import ExportError
@@ -116,5 +116,5 @@ def test_a_file_that_onnxruntime_cannot_load_is_told(make_graph: MakeGraph) -> N
         ([], [], 0.0),
     ],
 )
-def test_relative_error(seen: list[float], wanted: list[float], error: float) -> None:
-    assert relative_error(np.array(seen), np.array(wanted)) == error
+def test_peak_error(seen: list[float], wanted: list[float], error: float) -> None:
+    assert peak_error(np.array(seen), np.array(wanted)) == error

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tidegate.quant.rounding.nearest import relative_error, rounded
+from tidegate.quant.rounding.nearest import rms_error, rounded
 from tidegate.runtime.arrays import Floats
 
 WEIGHTS = hnp.arrays(
@@ -46,7 +46,7 @@ def test_halves_go_to_even() -> None:
     assert codes.tolist() == [[7, 0, 2, -2]]
 
 
-def test_relative_error_is_root_mean_square() -> None:
+def test_rms_error_is_root_mean_square() -> None:
     weights = np.array([[3.0, 4.0]], np.float32)
-    assert relative_error(weights, np.array([[3, 3]], np.int8), np.ones((1, 1), np.float32)) == 0.2
-    assert relative_error(weights, np.array([[3, 2]], np.int8), np.array([[1, 2]], np.float32), 1) == 0
+    assert rms_error(weights, np.array([[3, 3]], np.int8), np.ones((1, 1), np.float32)) == 0.2
+    assert rms_error(weights, np.array([[3, 2]], np.int8), np.array([[1, 2]], np.float32), 1) == 0
