@@ -17,8 +17,10 @@ Each message names the thing, the value seen, the value wanted and the way out.
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from .arrays import Answer
+if TYPE_CHECKING:
+    from .arrays import Answer  # `tidegate --help` needs errors, and not numpy
 
 
 class TidegateError(Exception):
@@ -61,7 +63,7 @@ class RefusedRowsError(ChunkError):
         refused: Why, by row.
     """
 
-    def __init__(self, answers: Answer, refused: Mapping[int, str], pushed: int) -> None:
+    def __init__(self, answers: "Answer", refused: Mapping[int, str], pushed: int) -> None:
         self.answers = answers
         self.refused = dict(refused)
         reasons = "; ".join(f"row {row}: {why}" for row, why in self.refused.items())
