@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 ROOT = Path(__file__).parents[1]
 INDEX = ROOT / "docs" / "failures.md"

@@ -33,7 +33,6 @@ TOO_LONG = {
     "tests/export/test_exporter.py",
     "tests/runtime/lowering/test_lower.py",
     "tests/runtime/test_snapshot.py",
-    "tests/tools/programs.py",
 }
 WITHOUT_TEST_FILE = {
     "api/commands/_bench_options.py",

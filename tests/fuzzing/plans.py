@@ -29,7 +29,7 @@ from tidegate.runtime.operators import (
 from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
-from tools.programs import cell, integer_affine, integer_gru, integer_linear, integer_lstm, lstm_projected, matrix
+from tools.random_layers import cell, integer_affine, integer_gru, integer_linear, integer_lstm, lstm_projected, matrix
 
 FRAME = Reading.FRAME
 

@@ -10,7 +10,7 @@ from tidegate import __version__
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.load import compile_model, load
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 USING = KERNELS / "tests" / "using"
 EXAMPLE = KERNELS.parents[1] / "examples" / "c"

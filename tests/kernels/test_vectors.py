@@ -8,7 +8,7 @@ from kernels.building import VECTORS
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
-from tools.programs import push_cut
+from tools.streams import push_cut
 from vectors import coverage
 from vectors.generate import answers, programs
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 from tidegate.runtime.plan.writer import seal
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 
 def varint(value: int) -> bytes:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(TESTS))
 from tidegate.runtime.operators import OPERATORS, Embedding, Operator, Rnn  # noqa: E402
 from tidegate.runtime.operators.matrix import FLOAT, Matrix  # noqa: E402
 from tools import matrix as shapes  # noqa: E402
-from tools.programs import FORMATS  # noqa: E402
+from tools.random_layers import FORMATS  # noqa: E402
 from vectors.coverage import programs  # noqa: E402
 
 README = TESTS.parent / "README.md"

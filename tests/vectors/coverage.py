@@ -33,7 +33,7 @@ from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
 from tidegate.runtime.program import Program
-from tools.programs import (
+from tools.random_layers import (
     FORMATS,
     cell,
     integer_affine,

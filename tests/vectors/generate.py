@@ -21,7 +21,8 @@ from tidegate.runtime.operators import Slot, Window  # noqa: E402
 from tidegate.runtime.plan.writer import VERSION, compile_program  # noqa: E402
 from tidegate.runtime.program import Elementwise, Last, Linear, Op, Program, Reading  # noqa: E402
 from tidegate.runtime.reference import ReferenceStream  # noqa: E402
-from tools.programs import contract_of, frames_for, lstm, matrix, whole  # noqa: E402
+from tools.random_layers import lstm, matrix  # noqa: E402
+from tools.streams import contract_of, frames_for, whole  # noqa: E402
 from vectors import coverage  # noqa: E402
 
 FRAMES = 24  # more than a block of the engine
