@@ -12,7 +12,7 @@ from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 def write_lstm(
     path: Path, features: int = 6, hidden: int = 8, *, head: int = 3, nodes: Sequence[onnx.NodeProto] = ()
 ) -> Path:
-    """Write a float streaming ONNX file: one LSTM, the last frame, a linear head; extra nodes at the end."""
+    """Write a float streaming ONNX file: one LSTM, its last frame, a linear head, then the given nodes."""
     rng = np.random.default_rng(0)
     weights = {
         "W": rng.normal(0, 0.3, (1, 4 * hidden, features)),

@@ -1,4 +1,4 @@
-"""Random weights and layers of the engine, of given sizes, for tests and golden vectors."""
+"""Random weights and layers for the engine, of given sizes, for tests and golden vectors."""
 
 from dataclasses import replace
 from typing import Any
@@ -35,15 +35,15 @@ def matrix(
     *,
     weights: tuple[int, int] | None = (8, 0),
 ) -> Matrix:
-    """Return random weights, some rows at the extremes of codes and scales.
+    """Return random weights; some output channels have codes or scales at their extremes.
 
     Args:
-        rng: What draws them.
-        rows: Rows.
-        columns: Columns.
-        reading: How the matrix reads.
-        most_bits: Most bits of activations.
-        weights: Weight bits and group size; None: any.
+        rng: The random generator.
+        rows: Number of output channels.
+        columns: Number of inputs.
+        reading: How the matrix quantizes its input.
+        most_bits: The largest number of bits of an activation.
+        weights: Weight bits and group size (0: no groups); None: any of FORMATS.
     """
     weight_bits, group = weights or FORMATS[rng.integers(len(FORMATS))]
     if weight_bits == FLOAT:
@@ -59,7 +59,7 @@ def matrix(
 
 
 def by_constants(rng: np.random.Generator, op: Operator) -> Operator:
-    """Return an operator some of whose matrices read by a constant, of which some saturate."""
+    """Return the operator; some of its matrices now quantize their input by a constant, which may be too small."""
     changed: dict[str, Any] = {}
     for name in ("w", "r", "p"):
         weights = getattr(op, name, None)
@@ -84,7 +84,7 @@ def lstm(
     *,
     weights: tuple[int, int] | None = (8, 0),
 ) -> Lstm:
-    """Return a random LSTM layer of sizes (inputs, hidden), some with bias."""
+    """Return a random LSTM layer of sizes (inputs, hidden), in most cases with a bias."""
     inputs, hidden = sizes
     bias = rng.normal(0, 1, 4 * hidden).astype(np.float32) * np.float32(rng.random() < 0.8)
     w = matrix(rng, 4 * hidden, inputs, reading, most_bits, weights=weights)
@@ -101,7 +101,7 @@ def gru(
     *,
     weights: tuple[int, int] | None = (8, 0),
 ) -> Gru:
-    """Return a random GRU layer of sizes (inputs, hidden), some with bias."""
+    """Return a random GRU layer of sizes (inputs, hidden), in most cases with biases."""
     inputs, hidden = sizes
     bias, own = (rng.normal(0, 1, n * hidden).astype(np.float32) * np.float32(rng.random() < 0.8) for n in (3, 1))
     w = matrix(rng, 3 * hidden, inputs, reading, most_bits, weights=weights)
@@ -119,13 +119,13 @@ def rnn(
     function: str,
     weights: tuple[int, int] | None = (8, 0),
 ) -> Rnn:
-    """Return a random RNN layer of sizes (inputs, hidden), some with bias; with relu it may grow or decay."""
+    """Return a random RNN layer of sizes (inputs, hidden), in most cases with a bias; with relu h may grow."""
     inputs, hidden = sizes
     bias = rng.normal(0, 1, hidden).astype(np.float32) * np.float32(rng.random() < 0.8)
     w = matrix(rng, hidden, inputs, reading, most_bits, weights=weights)
     own = Reading.FRAME if function == "relu" else Reading.HIDDEN
     r = matrix(rng, hidden, hidden, own, most_bits, weights=weights)
-    if function == "relu":  # h grows at most fourfold a step, so that most streams stay within bounds
+    if function == "relu":  # h grows at most fourfold per step, so that most streams stay within bounds
         r = weaker(r, np.float32(2.0 ** rng.uniform(-6, 0) / hidden))
     return Rnn((value,), function, w, r, bias, Slot(f"l{value}.h", 0))
 
@@ -139,7 +139,7 @@ def lstm_projected(
     *,
     weights: tuple[int, int] | None = (8, 0),
 ) -> LstmProjected:
-    """Return a random LSTM layer of sizes (inputs, hidden, projected), some with bias."""
+    """Return a random LSTM layer of sizes (inputs, hidden, projected), in most cases with a bias."""
     inputs, hidden, projected = sizes
     bias = rng.normal(0, 1, 4 * hidden).astype(np.float32) * np.float32(rng.random() < 0.8)
     w = matrix(rng, 4 * hidden, inputs, reading, most_bits, weights=weights)
@@ -158,20 +158,20 @@ def cell(
     kind: str,
     weights: tuple[int, int] | None = (8, 0),
 ) -> Lstm | Gru | Rnn:
-    """Return a random layer of a kind: lstm, gru, tanh or relu."""
+    """Return a random layer of one kind: lstm, gru, tanh or relu (the last two are RNNs)."""
     if kind in ("tanh", "relu"):
         return rnn(rng, value, sizes, reading, most_bits, function=kind, weights=weights)
     return (lstm if kind == "lstm" else gru)(rng, value, sizes, reading, most_bits, weights=weights)
 
 
 def embedding(table: Matrix | Floats) -> Program:
-    """Return a lookup and an LSTM."""
+    """Return a program of a table of ids and an LSTM."""
     layer = lstm(np.random.default_rng(0), 1, (4, 5), Reading.FRAME, 16)
     return Program(1, (Embedding((0,), table), layer), (("y", 2),), ids=True)
 
 
 def fixed_matrix(rng: np.random.Generator, rows: int, columns: int, bits: int | None = None) -> Matrix:
-    """Return random weights of an integer operator, which read by any power of two; of R by bits - 1."""
+    """Return random weights of an integer operator; the scale of its input is a random power of two."""
     weights = matrix(rng, rows, columns, Reading.FIXED, 16)
     exponent = int(rng.integers(4, 16)) if rng.random() < 0.8 else int(rng.integers(-40, 61))
     bits = fixed_bits(columns) if bits is None else bits
@@ -179,13 +179,13 @@ def fixed_matrix(rng: np.random.Generator, rows: int, columns: int, bits: int | 
 
 
 def own_matrix(rng: np.random.Generator, rows: int, hidden: int) -> Matrix:
-    """Return random weights that read h."""
+    """Return random weights of an integer operator whose input is its own h."""
     bits = min(fixed_bits(hidden), int(rng.choice([16, 16, 12, 2])))
     return replace(fixed_matrix(rng, rows, hidden, bits), exponent=bits - 1)
 
 
 def sums(rng: np.random.Generator, count: int) -> Array:
-    """Return biases of integer operators, some at their ends."""
+    """Return random biases of integer operators; some are the smallest or the largest number allowed."""
     found = rng.integers(-(2 << GATE), (2 << GATE) + 1, count)
     found[rng.random(count) < 0.05] = MOST_SUM
     found[rng.random(count) < 0.05] = -MOST_SUM
@@ -193,7 +193,7 @@ def sums(rng: np.random.Generator, count: int) -> Array:
 
 
 def integer_lstm(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -> IntegerLstm:
-    """Return a random LSTM layer of integers of sizes (inputs, hidden)."""
+    """Return a random integer LSTM layer of sizes (inputs, hidden)."""
     inputs, hidden = sizes
     w, r = fixed_matrix(rng, 4 * hidden, inputs), own_matrix(rng, 4 * hidden, hidden)
     h, c = Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0)
@@ -201,20 +201,20 @@ def integer_lstm(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -
 
 
 def integer_gru(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -> IntegerGru:
-    """Return a random GRU layer of integers of sizes (inputs, hidden)."""
+    """Return a random integer GRU layer of sizes (inputs, hidden)."""
     inputs, hidden = sizes
     w, r = fixed_matrix(rng, 3 * hidden, inputs), own_matrix(rng, 3 * hidden, hidden)
     return IntegerGru((value,), w, r, sums(rng, 3 * hidden), sums(rng, hidden), Slot(f"l{value}.h", 0))
 
 
 def integer_linear(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -> IntegerLinear:
-    """Return a random linear layer of integers of sizes (inputs, outputs)."""
+    """Return a random integer linear layer of sizes (inputs, outputs)."""
     inputs, outputs = sizes
     w = fixed_matrix(rng, outputs, inputs)
     return IntegerLinear((value,), w, sums(rng, outputs), int(rng.integers(8, 24)))
 
 
 def integer_affine(rng: np.random.Generator, value: int, width: int) -> IntegerAffine:
-    """Return random factors and constants of integers."""
+    """Return a random integer operator that scales each feature and adds a constant."""
     scale = (2.0 ** rng.uniform(-12, 6, width) * rng.choice([-1, 1], width)).astype(np.float32)
     return IntegerAffine((value,), scale, sums(rng, width), *(int(rng.integers(8, 24)) for _ in range(2)))

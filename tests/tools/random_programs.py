@@ -62,7 +62,7 @@ WIDTHS = st.one_of(st.integers(1, 20), st.sampled_from([31, 32, 33, 63, 64, 65, 
 
 
 def bounded(op: Operator) -> bool:
-    """Return whether an operation makes an h within (-1, 1)."""
+    """Whether the output of an operator is an h within (-1, 1)."""
     return is_hidden(op.cell if isinstance(op, Backward) else op)
 
 
@@ -72,29 +72,34 @@ GRIDS = st.one_of(
 
 
 class Builder:
-    """A random program as it grows: each operator reads an earlier value, most often the newest."""
+    """A random program under construction: each operator reads an earlier value, most often the newest one."""
 
     def __init__(self, draw: st.DrawFn, width: int, *, ids: bool = False) -> None:
         self.least = int(ids)  # the first value that most operators may read
         self.draw = draw
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         self.most_bits = draw(st.sampled_from([16, 8]))
-        self.weights = draw(st.sampled_from([(8, 0), None]))  # int8 by rows, or any format for each matrix
-        self.constants_too = draw(st.booleans())  # some matrices read by constants
+        self.weights = draw(
+            st.sampled_from([(8, 0), None])
+        )  # int8 with per-channel scales, or any format for each matrix
+        self.constants_too = draw(st.booleans())  # some matrices quantize their input by a constant
         self.ops: list[Operator] = []
         self.widths = [width]
         self.clocks = [Clock()]
         self.blocks = draw(GRIDS)
 
     def emit(self, op: Operator) -> int:
-        """Append an operation and return its value."""
+        """Append an operator and return the number of its value."""
         self.ops.append(by_constants(self.rng, op) if self.constants_too else op)
         self.widths.append(op.width(self.widths))
         self.clocks.append(op.clock(self.clocks))
         return len(self.ops)
 
     def together(self, first: int, second: int) -> tuple[int, int]:
-        """Return two values whose rows come together: one waits for the other, or else is left out."""
+        """Return two values whose frames come together.
+
+        If one comes later, an Align delays the other. If neither can wait for the other, the first is returned twice.
+        """
         clocks = self.clocks[first], self.clocks[second]
         if clocks[0] == clocks[1]:
             return first, second
@@ -105,16 +110,16 @@ class Builder:
         return first, first
 
     def pick(self) -> int:
-        """Draw a value to read."""
+        """Draw the number of a value to read."""
         newest = len(self.ops)
         return self.draw(st.one_of(st.just(newest), st.integers(self.least, newest)))
 
     def reading(self, value: int) -> Reading:
-        """Return how a matrix reads a value."""
+        """Return how a matrix quantizes a value."""
         return Reading.HIDDEN if value and bounded(self.ops[value - 1]) else Reading.FRAME
 
     def one_of(self, functions: Mapping[str, object]) -> str:
-        """Draw a function by name."""
+        """Draw the name of a function."""
         return self.draw(st.sampled_from(list(functions)))
 
     def constants(self, width: int) -> Floats:
@@ -123,7 +128,7 @@ class Builder:
 
 
 def add_lstm(build: Builder) -> None:
-    """A layer of any size."""
+    """Add a layer of any size."""
     value = build.pick()
     sizes = (build.widths[value], build.draw(WIDTHS))
     slots = len(build.ops)
@@ -132,7 +137,7 @@ def add_lstm(build: Builder) -> None:
 
 
 def add_lstm_projected(build: Builder) -> None:
-    """A layer of any size, its h shorter or longer than its c."""
+    """Add a layer of any size; its h may be shorter or longer than its c."""
     value, slots = build.pick(), len(build.ops)
     sizes = (build.widths[value], build.draw(WIDTHS), build.draw(WIDTHS))
     layer = lstm_projected(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
@@ -140,7 +145,7 @@ def add_lstm_projected(build: Builder) -> None:
 
 
 def add_gru(build: Builder) -> None:
-    """A layer of any size."""
+    """Add a layer of any size."""
     value = build.pick()
     sizes = (build.widths[value], build.draw(WIDTHS))
     layer = gru(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
@@ -148,7 +153,7 @@ def add_gru(build: Builder) -> None:
 
 
 def add_rnn(build: Builder) -> None:
-    """A layer of any size, tanh or relu."""
+    """Add a layer of any size, with tanh or relu."""
     value, function = build.pick(), build.draw(st.sampled_from(Rnn.FUNCTIONS))
     sizes = (build.widths[value], build.draw(WIDTHS))
     layer = rnn(
@@ -158,7 +163,7 @@ def add_rnn(build: Builder) -> None:
 
 
 def add_linear(build: Builder) -> None:
-    """A layer of any size."""
+    """Add a layer of any size."""
     value, size = build.pick(), build.draw(WIDTHS)
     bias = build.rng.normal(0, 1, size).astype(np.float32)
     weights = matrix(build.rng, size, build.widths[value], build.reading(value), build.most_bits, weights=build.weights)
@@ -166,19 +171,19 @@ def add_linear(build: Builder) -> None:
 
 
 def add_elementwise(build: Builder) -> None:
-    """Any function, its constants positive."""
+    """Add any function with a constant; all constants are positive."""
     value, function = build.pick(), build.one_of(CONSTANTS)
     build.emit(Elementwise((value,), function, build.constants(build.widths[value])))
 
 
 def positive(build: Builder, value: int) -> int:
-    """Keep away from what has no root, logarithm or reciprocal."""
+    """Add operators that make a value positive, so that it has a root, a logarithm and a reciprocal."""
     value = build.emit(Map((value,), "abs"))
     return build.emit(Elementwise((value,), "add", build.constants(build.widths[value])))
 
 
 def add_map(build: Builder) -> None:
-    """Any function, mostly of values where it is defined."""
+    """Add any function, in most cases of a value for which it is defined."""
     value, function = build.pick(), build.one_of(MAPS)
     if function in ("log", "sqrt", "reciprocal") and build.rng.random() < 0.9:
         value = positive(build, value)
@@ -189,7 +194,7 @@ def add_map(build: Builder) -> None:
 
 
 def add_binary(build: Builder) -> None:
-    """Any function of two values that fit, in any order."""
+    """Add any function of two values whose widths fit, in any order."""
     first, function = build.pick(), build.one_of(BINARIES)
     sizes = (1, build.widths[first])
     fits = [v for v, w in enumerate(build.widths) if v >= build.least and (w in sizes or build.widths[first] == 1)]
@@ -202,17 +207,17 @@ def add_binary(build: Builder) -> None:
 
 
 def add_reduce(build: Builder) -> None:
-    """Any reduction."""
+    """Add any reduction."""
     build.emit(Reduce((build.pick(),), build.one_of(REDUCTIONS)))
 
 
 def add_softmax(build: Builder) -> None:
-    """Either form."""
+    """Add a softmax or a log softmax."""
     build.emit(Softmax((build.pick(),), build.one_of(SOFTMAXES)))
 
 
 def add_layer_norm(build: Builder) -> None:
-    """With constants of either sign."""
+    """Add a layer norm; its constants have either sign."""
     value = build.pick()
     width = build.widths[value]
     bias = build.rng.normal(0, 1, width).astype(np.float32)
@@ -220,7 +225,7 @@ def add_layer_norm(build: Builder) -> None:
 
 
 def add_slice(build: Builder) -> None:
-    """Any features that are there."""
+    """Add a slice of any features of a value."""
     value = build.pick()
     start = build.draw(st.integers(0, build.widths[value] - 1))
     stride = build.draw(st.integers(1, 3))
@@ -229,12 +234,12 @@ def add_slice(build: Builder) -> None:
 
 
 def add_concat(build: Builder) -> None:
-    """Any two values, or one twice."""
+    """Join any two values, or one value twice."""
     build.emit(Concat(build.together(build.pick(), build.pick())))
 
 
 def add_embedding(build: Builder) -> None:
-    """A table of either type."""
+    """Add a table of floats or of codes."""
     rows, width = build.draw(st.integers(1, 50)), build.draw(WIDTHS)
     floats = build.rng.normal(0, 1, (rows, width)).astype(np.float32)
     codes = matrix(build.rng, rows, width, Reading.FRAME, 16, weights=build.weights)
@@ -242,7 +247,7 @@ def add_embedding(build: Builder) -> None:
 
 
 def add_window(build: Builder) -> None:
-    """Two taps or more of some channels, their tail within or beyond a block of the engine; some look ahead."""
+    """Add a window of two taps or more; it may look ahead, and it may be longer than the engine's batch of frames."""
     value = build.pick()
     channels = min(build.widths[value], 20)
     value = build.emit(Slice((value,), 0, channels))
@@ -253,7 +258,7 @@ def add_window(build: Builder) -> None:
 
 
 def add_backward(build: Builder) -> None:
-    """The backward direction of any cell."""
+    """Add the backward direction of any cell."""
     add = build.draw(st.sampled_from([add_lstm, add_gru, add_rnn, add_lstm_projected]))
     add(build)
     layer = build.ops.pop()
@@ -263,7 +268,7 @@ def add_backward(build: Builder) -> None:
 
 
 def add_align(build: Builder) -> None:
-    """Any value beside one that comes later."""
+    """Delay any value until the frames of a later value are there."""
     add_backward(build)
     late = len(build.ops)
     leading = [v for v, clock in enumerate(build.clocks) if v >= build.least and clock.leads(build.clocks[late])]
@@ -271,39 +276,39 @@ def add_align(build: Builder) -> None:
 
 
 def add_block_start(build: Builder) -> None:
-    """The final h of a backward direction."""
+    """Add the final h of a backward direction."""
     add_backward(build)
     build.emit(BlockStart((len(build.ops),), build.blocks))
 
 
 def add_integer_lstm(build: Builder) -> None:
-    """A layer of any size."""
+    """Add a layer of any size."""
     value, slots = build.pick(), len(build.ops)
     layer = integer_lstm(build.rng, value, (build.widths[value], build.draw(WIDTHS)))
     build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
 
 
 def add_integer_gru(build: Builder) -> None:
-    """A layer of any size."""
+    """Add a layer of any size."""
     value, slots = build.pick(), len(build.ops)
     layer = integer_gru(build.rng, value, (build.widths[value], build.draw(WIDTHS)))
     build.emit(replace(layer, h=Slot(f"l{slots}.h", 0)))
 
 
 def add_integer_linear(build: Builder) -> None:
-    """A layer of any size."""
+    """Add a layer of any size."""
     value = build.pick()
     build.emit(integer_linear(build.rng, value, (build.widths[value], build.draw(WIDTHS))))
 
 
 def add_integer_affine(build: Builder) -> None:
-    """Factors and constants of either sign."""
+    """Add factors and constants of either sign."""
     value = build.pick()
     build.emit(integer_affine(build.rng, value, build.widths[value]))
 
 
 def add_integer_map(build: Builder) -> None:
-    """Any function."""
+    """Add any function of integers."""
     build.emit(IntegerMap((build.pick(),), build.one_of(INTEGER_MAPS)))
 
 
@@ -332,17 +337,13 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     IntegerAffine: add_integer_affine,
     IntegerMap: add_integer_map,
 }
-
-
-AT_AN_END = {Last, Embedding}  # drawn at the end of a program, and at the start of one that reads ids
-
-
+AT_AN_END = {Last, Embedding}  # Last is drawn at the end of a program, Embedding at the start of one that reads ids
 MOST_DRAWN: list[type[Operator]] = [Lstm, *(operator for operator in OPERATORS if operator not in AT_AN_END)]
 
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    """Draw a program of any operators of the engine."""
+    """Draw a program of any of the engine's operators."""
     ids = draw(st.sampled_from([False, False, False, True]))
     build = Builder(draw, 1 if ids else draw(WIDTHS), ids=ids)
     for _ in range(draw(st.integers(1, 2)) if ids else 0):

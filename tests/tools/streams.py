@@ -1,4 +1,4 @@
-"""Streams through programs: their frames, how they are cut into pushes, and how the answers are joined."""
+"""Streams through programs: random frames, cuts into pushes, joined answers, and the contract of a program."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -31,7 +31,7 @@ def contract_of(program: Program) -> Contract:
 
 
 def frames_for(program: Program, rng: np.random.Generator, count: int) -> Floats:
-    """Return a stream with loud, quiet, silent and one-sided frames in it; ids as floats `[frames, 1]`."""
+    """Return random frames `[frames, features]`, some loud, some quiet, some silent; ids are floats `[frames, 1]`."""
     if program.ids:
         most = min(op.rows for op in program.ops if isinstance(op, Embedding))
         return rng.integers(0, most, (count, 1)).astype(np.float32)
@@ -43,12 +43,12 @@ def frames_for(program: Program, rng: np.random.Generator, count: int) -> Floats
 
 
 def as_pushed(program: Program, frames: Floats) -> Array:
-    """Return frames as a caller pushes them: ids as integers `[frames]`."""
+    """Return frames in the form that a caller pushes: ids as integers `[frames]`."""
     return frames[:, 0].astype(np.int64) if program.ids else frames
 
 
 def joined(program: Program, answers: Sequence[Mapping[str, Array | None]]) -> dict[str, Array]:
-    """Return what several pushes gave as one: all rows of a timed output, of another the newest."""
+    """Join the answers of several pushes: all frames of an output with a time axis, else the newest answer."""
     found: dict[str, Array] = {}
     for name, value in program.outputs:
         parts = [answer[name] for answer in answers]
@@ -58,21 +58,22 @@ def joined(program: Program, answers: Sequence[Mapping[str, Array | None]]) -> d
 
 
 def whole(stream: ReferenceStream, program: Program, frames: Floats) -> dict[str, Array]:
-    """Return what the specification makes of a stream from its start to its end."""
+    """Return the answers of the specification to a whole stream."""
     return joined(program, [stream.push(frames), stream.finish()])
 
 
 def by_name(program: Program, answer: Array | dict[str, Array]) -> dict[str, Array]:
+    """Return an answer by output name; a program with one output answers without a name."""
     return answer if isinstance(answer, dict) else {program.outputs[0][0]: answer}
 
 
 def push_cut(program: Program, stream: NativeStream, frames: Floats, at: list[int]) -> dict[str, Array]:
-    """Push a stream in pieces, finish it, and join what came out."""
+    """Push a stream cut at given frames, finish it, and join its answers."""
     answers = [by_name(program, stream.push(as_pushed(program, frames[a:b]))) for a, b in pairwise(at) if b > a]
     rest = stream.finish()
     return joined(program, answers if rest is None else [*answers, by_name(program, rest)])
 
 
 def cuts(count: int) -> st.SearchStrategy[list[int]]:
-    """Draw places to cut a stream of `count` frames into pushes; some pushes may be empty."""
+    """Draw the frames at which a stream of `count` frames is cut into pushes; some pushes may be empty."""
     return st.lists(st.integers(0, count), max_size=6).map(lambda at: [0, *sorted(at), count])
