@@ -1,4 +1,4 @@
-"""examples/cortex-m: the firmware says what the model says in Python."""
+"""examples/cortex-m: the firmware gives the same classes as the model in Python."""
 
 import importlib.util
 import re
