@@ -54,6 +54,7 @@ def tools(target: Target) -> None:
         require(tool)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", IN_PLACE, ids=lambda target: target.name)
 def test_every_device_gives_the_bits_of_python(
     target: Target, model: tuple[str, bytes, Floats], tmp_path: Path
@@ -128,6 +129,7 @@ def symbols(target: Target, program: Path) -> list[str]:
     return [line.split()[-1] for line in proving.run([target.tool("nm"), str(program)]).decode().splitlines()]
 
 
+@pytest.mark.slow
 def test_cmake_builds_the_folder_too(model: tuple[str, bytes, Floats], tmp_path: Path) -> None:
     target = TARGETS["cortex-m4f"]
     tools(target)
@@ -145,6 +147,7 @@ def test_cmake_builds_the_folder_too(model: tuple[str, bytes, Floats], tmp_path:
     np.testing.assert_allclose(answers, wanted, rtol=0, atol=1e-6 * max(1.0, float(np.abs(wanted).max())))
 
 
+@pytest.mark.slow
 def test_report_has_the_sizes_of_the_model(model: tuple[str, bytes, Floats], tmp_path: Path) -> None:
     target = TARGETS["cortex-m0"]
     tools(target)
@@ -159,6 +162,7 @@ def test_report_has_the_sizes_of_the_model(model: tuple[str, bytes, Floats], tmp
     assert report.ram_bytes < 16_384
 
 
+@pytest.mark.slow
 def test_model_that_does_not_fit_on_the_board_leaves_the_folder_unchanged(
     model: tuple[str, bytes, Floats], tmp_path: Path
 ) -> None:

@@ -12,6 +12,8 @@ from devices.models import samples
 from kernels.building import require
 from tidegate import load
 
+pytestmark = pytest.mark.slow  # compiles a firmware and runs it under an emulator
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "cortex-m" / "run.py"
 FIRST, INTERVAL, CLASSES = 99, 10, ("PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW")
 

@@ -8,6 +8,8 @@ import pytest
 from kernels.building import KERNELS, build, check, require, run
 from tidegate.runtime import _kernels
 
+pytestmark = pytest.mark.slow  # compiles the engine for many processors and runs it under emulators
+
 EMULATED_PLANS = 100
 is_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 processor")
 

@@ -15,6 +15,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return build(tmp_path_factory.mktemp("fuzz"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_fuzzed_plans_and_snapshots_are_refused_by_name_or_run_within_bounds(
     programs: dict[str, Path], target: str, tmp_path: Path

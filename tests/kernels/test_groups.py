@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from kernels.building import VECTORS, run, vectors
 
+pytestmark = pytest.mark.slow  # compiles the engine and tries every plan on every variant
+
 STEPS = int(os.environ.get("TIDEGATE_STEPS", "500"))  # `make soak` sets more
 
 

@@ -12,6 +12,8 @@ from tidegate.runtime.arrays import Array
 from tidegate.runtime.load import compile_model, load
 from tools.onnx_files import write_lstm
 
+pytestmark = pytest.mark.slow  # compiles the engine and programs that use it
+
 USING = KERNELS / "tests" / "using"
 EXAMPLE = KERNELS.parents[1] / "examples" / "c"
 FRAMES = np.random.default_rng(0).normal(0, 1, (50, 6)).astype(np.float32)

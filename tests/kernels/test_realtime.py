@@ -33,6 +33,7 @@ def test_row_36_library_needs_no_memory_no_lock_and_no_system_call(native: Path)
     assert {"tide_push", "tide_group_push", "tide_snapshot"} <= defined
 
 
+@pytest.mark.slow
 def test_row_36_library_for_aarch64_needs_none_either(aarch64: Path) -> None:
     assert symbols("aarch64-linux-gnu-nm", aarch64.parent / "libtidegate.a")[1] <= ALLOWED | COMPILERS
 

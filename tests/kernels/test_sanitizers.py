@@ -9,6 +9,8 @@ from fuzzing.plans import missing, reference_plans
 from kernels.building import build, check, float_vectors, run, vectors
 from tidegate.runtime import _kernels
 
+pytestmark = pytest.mark.slow  # compiles the engine with sanitizers, under which it is slow
+
 # Not float-divide-by-zero: a float divided by zero gives infinity or NaN, as IEEE 754 says, and the range check refuses
 # it. The loops of float operators also compute on the padding after a frame, which is never read.
 FLAGS = (
