@@ -13,7 +13,7 @@ GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 Dims = Sequence[int | str | None]
 
 
-class VendorFile:
+class ForeignFile:
     """A graph in the making: methods add a part and return the name of what it makes.
 
     Args:
@@ -91,7 +91,7 @@ def keras(op: str = "LSTM", *, batch: int | str = "unk__8", sequences: bool = Tr
 
     The state starts from constant zeros, which fixes the batch, or from zeros of the batch's size.
     """
-    file = VendorFile(13)
+    file = ForeignFile(13)
     x = file.add("Transpose", [file.input("args_0", [batch, None, 5])], perm=[1, 0, 2], name="model/lstm/transpose")
     if isinstance(batch, int):
         start = [file.constant(np.zeros((1, batch, 8), np.float32))] * (2 if op == "LSTM" else 1)
@@ -109,7 +109,7 @@ def keras(op: str = "LSTM", *, batch: int | str = "unk__8", sequences: bool = Tr
 
 def torch_zeros(op: str = "LSTM", *, batch: int | str = "batch", layers: int = 2) -> onnx.ModelProto:
     """As torch.onnx.export writes nn.LSTM(batch_first=True) called without a state: x `[batch, time, 5]`."""
-    file = VendorFile(17)
+    file = ForeignFile(17)
     value = file.add("Transpose", [file.input("input", [batch, "time", 5])], perm=[1, 0, 2])
     if isinstance(batch, int):
         zeros = file.constant(np.zeros((layers, batch, 6), np.float32))
@@ -137,7 +137,7 @@ def with_states(
     batch: int | str = "batch",
 ) -> onnx.ModelProto:
     """A stack that takes and returns its states `[layers, batch, hidden]` under some names: x `[time, batch, 5]`."""
-    file = VendorFile(17)
+    file = ForeignFile(17)
     value = file.input("x", ["time", batch, 5])
     for source, _ in names:
         file.input(source, [layers, batch, hidden[0]])
@@ -160,7 +160,7 @@ def with_states(
 
 def dtln(layers: int = 2, features: int = 9, units: int = 8) -> onnx.ModelProto:
     """As DTLN's model_1.onnx: one frame a run, h and c of all layers in the last axis of `[1, layers, units, 2]`."""
-    file = VendorFile(12)
+    file = ForeignFile(12)
     magnitude = file.input("input_2", [1, 1, features])
     state = file.input("input_3", [1, layers, units, 2])
     file.output("activation_2", [1, 1, features])
@@ -185,7 +185,7 @@ def dtln(layers: int = 2, features: int = 9, units: int = 8) -> onnx.ModelProto:
 
 def one_frame(op: str = "LSTM", *, batch: int | str = "N") -> onnx.ModelProto:
     """One frame a run, `[N, 5]`; states `[1, N, 6]` as inputs and outputs; the answer is made of the final h."""
-    file = VendorFile(17)
+    file = ForeignFile(17)
     x = file.add("Unsqueeze", [file.input("frame", [batch, 5]), file.axes(0)])
     kinds = ("h", "c") if op == "LSTM" else ("h",)
     starts = [file.input(f"{kind}_prev", [1, batch, 6]) for kind in kinds]
@@ -211,7 +211,7 @@ def quantized(folder: Path, model: onnx.ModelProto, **options: Any) -> onnx.Mode
 
 def tagger() -> onnx.ModelProto:
     """Ids `[batch, time]` looked up in a table, an LSTM, a convolution of one frame: answers `[batch, 3, time]`."""
-    file = VendorFile(17)
+    file = ForeignFile(17)
     ids = file.input("ids", ["batch", "time"], TensorProto.INT64)
     x = file.add("Transpose", [file.add("Gather", [file.weight(50, 5), ids], axis=0)], perm=[1, 0, 2])
     y, *_ = file.cell("LSTM", x, 5, 6)
