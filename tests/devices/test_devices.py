@@ -75,8 +75,9 @@ def test_every_device_gives_the_bits_of_python(
         assert not {name for name in symbols(target, built.program) if "malloc" in name or name in {"_sbrk", "free"}}
 
 
+@pytest.mark.slow
 def test_aarch64_with_and_without_dot_products(tmp_path: Path) -> None:
-    """The variants that pack weights; the amplifier alone, for their code takes long to compile."""
+    """The variants that pack weights, only for the amplifier, because their code takes long to compile."""
     target = TARGETS["aarch64"]
     tools(target)
     (tmp_path / "model").mkdir()
@@ -87,14 +88,14 @@ def test_aarch64_with_and_without_dot_products(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("isa", _kernels.variants())
-def test_every_variant_of_this_processor_gives_them(isa: str, model: tuple[str, bytes, Floats]) -> None:
+def test_every_variant_of_this_processor_gives_the_bits_of_python(isa: str, model: tuple[str, bytes, Floats]) -> None:
     _, plan, frames = model
     wanted = proving.hash_in_python(plan, frames[:SHORT])
     assert proving.hash_of(NativeModel(plan, isa), frames[:SHORT]) == wanted
 
 
-def test_document_holds_the_hash_of_all_samples(model: tuple[str, bytes, Floats]) -> None:
-    """Every line of the table in docs/devices.md, and a line for every target."""
+def test_document_has_the_hash_of_all_samples(model: tuple[str, bytes, Floats]) -> None:
+    """docs/devices.md has a line for every target, and every line has the same hash as Python."""
     name, plan, frames = model
     assert len(frames) == FRAMES
     text = table.DOCUMENT.read_text().partition(table.MARKS[0])[2].partition(table.MARKS[1])[0]
@@ -106,7 +107,7 @@ def test_document_holds_the_hash_of_all_samples(model: tuple[str, bytes, Floats]
 
 
 def undefined(target: Target, folder: Path) -> set[str]:
-    """Return what the engine's objects ask of others."""
+    """Return the names that the engine's object files need from elsewhere."""
     objects = sorted(map(str, folder.rglob("*.o")))
     rows = [line.split() for line in proving.run([target.tool("nm"), "-g", *objects]).decode().splitlines()]
     defined = {row[-1] for row in rows if len(row) == 3}

@@ -42,7 +42,7 @@ def imported(file: Path, files: Mapping[str, Path]) -> set[Path]:
 
 
 def _from(node: ast.ImportFrom, package: str, files: Mapping[str, Path]) -> set[Path]:
-    """Return the files of a `from` import: of `from a import b` the module a.b if there is one, else a."""
+    """Return the files of a `from` import: `from a import b` imports the module a.b if it exists, else a."""
     base = package.rsplit(".", node.level - 1)[0] if node.level else ""
     module = ".".join(filter(None, (base, node.module)))
     names = [f"{module}.{alias.name}" for alias in node.names]
@@ -57,7 +57,7 @@ def circles(graph: Mapping[T, set[T]]) -> list[set[T]]:
 
 
 def _reached(graph: Mapping[T, set[T]], start: T) -> set[T]:
-    """Return the nodes at the ends of all paths of one arrow or more."""
+    """Return the nodes that are reached from a node by one arrow or more."""
     found: set[T] = set()
     waiting = [start]
     while waiting:

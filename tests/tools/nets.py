@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 
-ROWS = 20  # of an embedding table
+ROWS = 20  # number of ids of an embedding table
 
 
 @dataclass

@@ -171,7 +171,7 @@ def embedding(table: Matrix | Floats) -> Program:
 
 
 def fixed_matrix(rng: np.random.Generator, rows: int, columns: int, bits: int | None = None) -> Matrix:
-    """Return random weights of an integer operator; the scale of its input is a random power of two."""
+    """Return random weights of an integer operator; the scale of its input is a power of two."""
     weights = matrix(rng, rows, columns, Reading.FIXED, 16)
     exponent = int(rng.integers(4, 16)) if rng.random() < 0.8 else int(rng.integers(-40, 61))
     bits = fixed_bits(columns) if bits is None else bits
