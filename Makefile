@@ -1,19 +1,21 @@
-# make demo    the main job on real recordings: export, quantize, stream, with accuracy and latency
-# make test    everything that must hold: format, lint, types, the suite, the built wheel
-# make check   format, lint and types alone
-# make soak    the engine against its specification, 100 000 random models and streams, and 10 000 files in every
-#              precision against onnxruntime (about 15 minutes); 256 streams in a group for a million steps
-# make sanitize  the engine's C tests under the address and undefined-behaviour sanitizers
+# make demo    the main job on real recordings: export, quantize, stream; prints accuracy and latency
+# make quick   before each commit, under two minutes: format, lint, types, and the tests that are not marked slow
+# make test    everything that must hold: format, lint, types, all tests, the built wheel
+# make check   only format, lint and types
+# make soak    100,000 random models and streams, the engine against its specification; 10,000 files in every precision
+#              against onnxruntime (about 15 minutes); 256 streams in one group for a million steps
+# make sanitize  the engine's C tests with the address and undefined-behaviour sanitizers
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
-# make damage  every truncation and every flipped bit of five plans, under the sanitizers
+# make damage  every truncation and every flipped bit of five plans, with the sanitizers
 # make drift   the error against float64 over a million steps (two minutes)
-# make support  the README's support table, from the golden vectors
-# make bench   docs/benchmarks.md anew: every suite on every runtime, 38 minutes of a quiet machine
-# make recall  trains the nets of the suite families on growing lags (about five minutes a seed)
-# make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers
-# make accuracy  what quantization does to real models' answers, beside torch's and onnxruntime's own int8
+# make support  writes the support tables into the README, from the golden vectors
+# make bench   writes docs/benchmarks.md: every suite on every runtime, 38 minutes of a quiet machine
+# make recall  trains the nets of the suite families on growing lags (about five minutes per seed)
+# make peers   installs the runtimes that `tidegate bench --peers all` measures, in build/peers
+# make accuracy  the error that quantization adds to real models, compared with torch's and onnxruntime's own int8
 # make devices  one stream on every device, emulated: hash, instructions, flash and RAM (about 7 minutes)
-# make speed   the engine beside onnxruntime's int8 LSTM, beside the bounds of the machine, in every precision; one core
+# make speed   the engine, onnxruntime's int8 LSTM and the limits of the machine, in every precision; one core
+# make help    these lines
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,14 +23,17 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# What builds the package, then what checks it; onnxscript is for files of torch's newer exporter.
+# Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard tests/devices/*.c examples/*/*.c runtime/kernels/*/*.c runtime/kernels/*/*.h runtime/kernels/*/*.inc runtime/kernels/*.cpp benchmarks/*.c)
 
-.PHONY: demo test check support soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
+.PHONY: demo quick test check help support soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
+
+quick: check
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test: check
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -87,18 +92,21 @@ peers: setup
 
 setup: $(VENV)/.ready
 
-# torch first and by its exact release: a later requirement then finds it in place.
+# torch comes first, by its exact release: a later requirement then finds it installed.
 $(VENV)/.ready: pyproject.toml constraints.txt Makefile | needs
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) $(TOOLS)
-	$(PIP) --no-deps seglearn silero-vad  # for what they carry: recordings, a model
+	$(PIP) --no-deps seglearn silero-vad  # they contain recordings and a model
 	$(PIP) --no-build-isolation -Ceditable.rebuild=true -Ceditable.verbose=false -e '.[all]'
 	touch $@
 
 needs:
 	@command -v c++ >/dev/null || { echo "make: a C++ compiler is needed for the Python binding: apt-get install g++" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+
+help:
+	@sed -n '/^$$/q; s/^# //p' Makefile
 
 clean:
 	rm -rf $(VENV) .types build

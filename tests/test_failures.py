@@ -1,4 +1,4 @@
-"""docs/failures.md says which test holds each failure: every test named there exists, and no row is without one."""
+"""docs/failures.md names a test for each failure: every row has one, and every named test exists."""
 
 import ast
 import re
@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 ROOT = Path(__file__).parents[1]
 INDEX = ROOT / "docs" / "failures.md"
 
 
 def rows() -> dict[str, list[str]]:
-    """Return the tests of each row of the index, by its number."""
+    """Return the tests that each row of the index names, by the number of the row."""
     found = {}
     for line in INDEX.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -46,7 +46,7 @@ def test_every_failure_has_a_test_named_after_it_and_every_test_exists() -> None
 
 @pytest.mark.parametrize("folder", ["api", "export", "quant", "runtime", "benchmarks"])
 def test_row_16_no_source_unpickles_or_evaluates(folder: str) -> None:
-    """Calls that would run what a file says."""
+    """No call may run code that comes from a file."""
     for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):
@@ -60,8 +60,8 @@ def test_row_16_no_source_unpickles_or_evaluates(folder: str) -> None:
                 assert node.value.value is safe, path
 
 
-def test_loading_files_looks_no_class_up_and_starts_no_program(tmp_path: Path) -> None:
-    """Python itself tells of every class that is unpickled, every piece of code that is made, every program."""
+def test_loading_files_unpickles_no_class_and_starts_no_program(tmp_path: Path) -> None:
+    """Python's audit events report every class that is unpickled and every program that is started."""
     code = """
 import sys
 import numpy as np

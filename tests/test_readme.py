@@ -1,4 +1,4 @@
-"""The README's session runs as it stands."""
+"""The Python session in the README runs without a change."""
 
 import re
 import subprocess

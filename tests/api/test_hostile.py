@@ -11,7 +11,7 @@ import pytest
 import tidegate
 from tidegate import cli
 from tools.hostile import HOSTILE
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 for _needed in ("onnxruntime", "torch"):  # by some of the doors
     pytest.importorskip(_needed)

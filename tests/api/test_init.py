@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import tidegate
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 NAMES = [
     "BackendError",

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 from tidegate.cli import main
-from tools import vendors
+from tools import foreign_files
 
 
 def _run(*arguments: object) -> int:
@@ -17,7 +17,7 @@ def _run(*arguments: object) -> int:
 
 def test_it_prints_proof_contract_and_what_was_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxruntime")  # lift proves what it writes by it
-    onnx.save(vendors.one_frame(), tmp_path / "v.onnx")
+    onnx.save(foreign_files.one_frame(), tmp_path / "v.onnx")
     assert _run("lift", tmp_path / "v.onnx", "-o", tmp_path / "s.onnx", "--state", "h_prev=h_next", "--state",
                 "c_prev=c_next", "--sample-rate", 100) == 0  # fmt: skip
     text = " ".join(capsys.readouterr().out.split())
@@ -29,7 +29,7 @@ def test_it_prints_proof_contract_and_what_was_done(tmp_path: Path, capsys: pyte
 
 def test_json_holds_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxruntime")  # lift proves what it writes by it
-    onnx.save(vendors.keras(), tmp_path / "v.onnx")
+    onnx.save(foreign_files.keras(), tmp_path / "v.onnx")
     assert _run("lift", tmp_path / "v.onnx", "-o", tmp_path / "s.onnx", "--json") == 0
     fields = json.loads(capsys.readouterr().out)
     assert fields["contract"]["states"][0]["input"] == "model.lstm.h_in"
@@ -48,7 +48,7 @@ def test_json_holds_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_it_refuses_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], status: int, message: str
 ) -> None:
-    onnx.save(vendors.keras(), tmp_path / "v.onnx")
+    onnx.save(foreign_files.keras(), tmp_path / "v.onnx")
     assert _run("lift", tmp_path / "v.onnx", "-o", tmp_path / "s.onnx", *options) == status
     assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert not (tmp_path / "s.onnx").exists()

@@ -11,7 +11,7 @@ import tidegate
 from tidegate.commands._picture import draw, save
 from tidegate.runtime.errors import BackendError
 from tidegate.runtime.inspection import Inspection, inspect_file
-from tools import vendors
+from tools import foreign_files
 
 pytest.importorskip("onnxruntime")  # lift proves what it writes by it
 pytest.importorskip("matplotlib")
@@ -20,7 +20,7 @@ pytest.importorskip("matplotlib")
 @pytest.fixture
 def facts(tmp_path: Path) -> Inspection:
     """A lifted stack of two layers, quantized."""
-    onnx.save(vendors.with_states([("h", "hn"), ("c", "cn")]), tmp_path / "vendor.onnx")
+    onnx.save(foreign_files.with_states([("h", "hn"), ("c", "cn")]), tmp_path / "vendor.onnx")
     tidegate.lift(tmp_path / "vendor.onnx", tmp_path / "float.onnx", sample_rate=100)
     tidegate.quantize(tmp_path / "float.onnx", tmp_path / "m.onnx")
     return inspect_file(tmp_path / "m.onnx")
@@ -57,7 +57,7 @@ def test_a_loop_is_dashed_and_the_way_of_a_push_is_not(facts: Inspection) -> Non
 
 
 def test_states_of_no_layer_have_a_row_and_a_refusal_is_said(tmp_path: Path) -> None:
-    onnx.save(vendors.dtln(), tmp_path / "vendor.onnx")
+    onnx.save(foreign_files.dtln(), tmp_path / "vendor.onnx")
     tidegate.lift(tmp_path / "vendor.onnx", tmp_path / "m.onnx")
     facts = inspect_file(tmp_path / "m.onnx")
     save(facts, tmp_path / "m.svg")
@@ -68,7 +68,7 @@ def test_states_of_no_layer_have_a_row_and_a_refusal_is_said(tmp_path: Path) -> 
 
 
 def test_a_file_without_a_contract_says_that_nothing_is_carried(tmp_path: Path) -> None:
-    onnx.save(vendors.keras(), tmp_path / "m.onnx")
+    onnx.save(foreign_files.keras(), tmp_path / "m.onnx")
     save(inspect_file(tmp_path / "m.onnx"), tmp_path / "m.svg")
     texts = _texts(tmp_path / "m.svg")
     assert "zeros at each push:" in texts

@@ -12,7 +12,7 @@ from tidegate import cli
 from tidegate.commands._folder import read_streams
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.errors import ChunkError
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 Capture = pytest.CaptureFixture[str]
 

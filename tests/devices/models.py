@@ -1,4 +1,4 @@
-"""The models that are shown to give the same bits everywhere, and the samples they stream."""
+"""The models of `make devices`, which must give the same bits on every device, and the samples they stream."""
 
 import sys
 from collections.abc import Callable
@@ -17,13 +17,13 @@ FRAMES = 10_000
 
 
 def samples() -> Floats:
-    """Return the first 10^4 samples `[10000, 6]` of the watch's test recordings, one recording after the other."""
+    """Return the first 10,000 samples `[10000, 6]` of the watch's test recordings, joined."""
     joined: Floats = np.concatenate(_streams("test"))[:FRAMES]
     return joined
 
 
 def _streams(use: str) -> list[Floats]:
-    """Return recordings of the watch by their use."""
+    """Return the recordings of the watch for one use: "calibrate" or "test"."""
     sys.path.insert(0, str(WATCH))
     recordings = import_module("recordings")
     return [recording.frames for recording in getattr(recordings.split(recordings.load()), use)]
@@ -35,7 +35,7 @@ def watch(folder: Path) -> bytes:
 
 
 def watch_in_integers(folder: Path) -> bytes:
-    """Return the same net without floats."""
+    """Return the plan of the same net in integer arithmetic."""
     return _plan(_recognizer(), "1x20x6", folder, _streams("calibrate"))
 
 
@@ -45,7 +45,7 @@ def _recognizer() -> torch.nn.Module:
 
 
 class Amp(torch.nn.Module):
-    """A net of the size that models a guitar amplifier sample by sample: a GRU 1 -> 64 and a linear layer."""
+    """A net of the size of a guitar amplifier model, one sample per frame: a GRU 1 -> 64 and a linear layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,13 +58,13 @@ class Amp(torch.nn.Module):
 
 
 def amp(folder: Path) -> bytes:
-    """Return the plan of such a net with random weights."""
+    """Return the plan of the amplifier net with random weights."""
     torch.manual_seed(2026)
     return _plan(Amp(), "1x20x1", folder)
 
 
 def _plan(module: torch.nn.Module, example: str, folder: Path, streams: list[Floats] | None = None) -> bytes:
-    """Return a module's plan; with streams in integers."""
+    """Return the plan of a module; with calibration streams it computes in integers."""
     export_model(module, example_from_shape(example), folder / "model.onnx")
     source, target = folder / "model.onnx", folder / "model.int8.onnx"
     if streams is None:
@@ -75,7 +75,7 @@ def _plan(module: torch.nn.Module, example: str, folder: Path, streams: list[Flo
     return plan_of(target)
 
 
-# Each model with the channels of the samples that it takes.
+# Each model by name, with the channels of the samples that it takes.
 MODELS: dict[str, tuple[Callable[[Path], bytes], slice]] = {
     "watch": (watch, slice(6)),
     "watch in integers": (watch_in_integers, slice(6)),

@@ -1,8 +1,9 @@
-/* Takes the place of main.c in a folder of `tidegate compile --target`: streams what it reads and tells the hash of all
- * that came of it, and what it took.
+/* Replaces main.c in a folder of `tidegate compile --target`: streams the frames that it reads, then prints the hash of
+ * all answers and states, the instructions and the stack.
  *
- * It reads the name of a variant, 32 bytes padded with zeros, then frames. The hash is chained: that of the hash before
- * and a frame's answers, from zeros on, at last of every state vector; floats little-endian. */
+ * The input is the name of a variant, 32 bytes padded with zeros, then frames. The hash starts at zeros. For each frame
+ * it becomes the hash of the old hash and the frame's answers; at the end the same is done for each state vector.
+ * Floats are little-endian. */
 #include <string.h>
 
 #include "model.h"
@@ -57,7 +58,7 @@ extern uint32_t stack_bottom[], stack_top[];
 #define SYST_CVR (*(volatile uint32_t *)0xe000e018)
 enum { PAINT = 0x5a5a5a5a, LAST_TICK = 0xffffff, LOOPS = 4000000 };
 
-/* SysTick counts down the time of qemu's -icount, which is instructions. */
+/* SysTick counts down; with qemu's -icount its time is instructions. */
 static uint32_t ticks(void) { return LAST_TICK - SYST_CVR; }
 
 static void start_ticks(void) {
@@ -68,7 +69,7 @@ static void start_ticks(void) {
 
 static uint64_t since(uint32_t start) { return (ticks() - start) & LAST_TICK; }
 
-/* Ticks of 2 LOOPS instructions. */
+/* Returns the ticks of 2 * LOOPS instructions. */
 static uint64_t calibrate(void) {
   uint32_t left = LOOPS;
   const uint32_t start = ticks();

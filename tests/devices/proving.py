@@ -1,4 +1,4 @@
-"""One stream on every device of the table: the same bits, and what it takes there."""
+"""Stream one model on one device: the hash of all answers, the instructions, the memory."""
 
 import shutil
 import subprocess
@@ -15,8 +15,8 @@ from tidegate.runtime.device.targets import Run, Target
 
 PROOF = Path(__file__).with_name("proof.c")
 HASH_BYTES, NAME_BYTES = 32, 32
-COUNTED = (1, 5)  # frames of the two runs whose difference tells the instructions of a frame
-AVERAGED = 320  # frames whose instructions a Cortex-M counts itself
+COUNTED = (1, 5)  # frames of two runs; their difference gives the instructions per frame
+AVERAGED = 320  # frames of the run in which a Cortex-M counts its own instructions
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Built:
 
     @property
     def program(self) -> Path:
-        """The program."""
+        """The path of the program."""
         return self.folder / "model"
 
 
 def hash_in_python(plan: bytes, frames: Floats) -> str:
-    """Return what proof.c prints: every frame's answers and the last state, chained."""
+    """Return the hash that proof.c prints: of every frame's answers, then of the last states."""
     return hash_of(NativeModel(plan), frames)
 
 
 def hash_of(model: NativeModel, frames: Floats) -> str:
-    """Return the same of a model that is loaded."""
+    """Return the same hash for a model that is loaded already."""
     stream, chained = model.stream(), bytes(HASH_BYTES)
     answers = [np.asarray(stream.push(frame[None])) for frame in frames]
     for values in [*answers, *stream.states()]:
@@ -49,7 +49,7 @@ def hash_of(model: NativeModel, frames: Floats) -> str:
 
 
 def build(plan: bytes, target: Target, folder: Path) -> Built:
-    """Write the folder of a model for a target, build it, and then once more with proof.c as its program."""
+    """Write the folder of a model for a target and build it twice: as it is, for its sizes, then with proof.c."""
     write_files(plan, target, folder)
     compiler = target.compiler if target.board is not None else f"{target.compiler} -static"
     make = ["make", "-s", "-C", str(folder), f"CC={compiler}"]
@@ -61,15 +61,15 @@ def build(plan: bytes, target: Target, folder: Path) -> Built:
 
 
 def stream(built: Built, how: Run, frames: Floats) -> dict[str, str]:
-    """Stream frames through a built model; return what it prints by name: hash, and for a Cortex-M its stack."""
+    """Stream frames through a built model; return its printed values by name: hash, on a Cortex-M also stack."""
     printed = run([*how.emulator, str(built.program)], _input(built, how, frames))
     return dict(line.split(" ", 1) for line in printed.decode().splitlines())
 
 
 def instructions(built: Built, how: Run, frames: Floats) -> int | None:
-    """Return the instructions of a frame; None where qemu lacks the processor.
+    """Return the instructions per frame; None if qemu does not have the processor.
 
-    A Cortex-M counts by SysTick, whose time is instructions; elsewhere qemu logs each one executed.
+    A Cortex-M counts with its SysTick timer, which qemu advances by instructions. Elsewhere qemu logs each instruction.
     """
     counter = how.counter or how.emulator
     if not counter:
@@ -90,10 +90,10 @@ def _input(built: Built, how: Run, frames: Floats) -> bytes:
 
 
 def run(command: Sequence[str], given: bytes = b"") -> bytes:
-    """Run a command and return what it prints.
+    """Run a command and return its output.
 
     Raises:
-        RuntimeError: It fails; the message holds what it says.
+        RuntimeError: The command fails; the message has its output.
     """
     done = subprocess.run(command, input=given, capture_output=True, check=False)
     if done.returncode:
@@ -103,7 +103,7 @@ def run(command: Sequence[str], given: bytes = b"") -> bytes:
 
 
 def _logged(command: Sequence[str], given: bytes) -> int:
-    """Return how many instructions qemu logs; the log is too long to keep."""
+    """Return the number of instructions that qemu logs, without keeping the log, which is too long."""
     log = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert log.stdin is not None
     assert log.stderr is not None

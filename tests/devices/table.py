@@ -1,8 +1,8 @@
-"""The table of `make devices`: each model on each device, its hash, instructions, flash and RAM.
+"""The table of `make devices`: for each model and device the hash, instructions, flash and RAM.
 
     python tests/devices/table.py
 
-prints a line a device, writes build/devices.json and puts the table into docs/devices.md.
+prints one line per device, writes build/devices.json and puts the table into docs/devices.md.
 """
 
 import json
@@ -28,7 +28,7 @@ SHOWN = 16  # digits of a hash in the table
 
 @dataclass(frozen=True)
 class Row:
-    """A model on a device; what was not measured is None."""
+    """One model on one device; a value that was not measured is None."""
 
     target: str
     model: str
@@ -40,7 +40,7 @@ class Row:
 
 
 def measured(model: str, plan: bytes, frames: Floats, target: Target, folder: Path) -> Iterator[Row]:
-    """Yield a row for each variant of a target."""
+    """Yield one row for each variant of a target."""
     built = proving.build(plan, target, folder)
     for how in target.runs:
         seen = proving.stream(built, how, frames)
@@ -57,12 +57,12 @@ def measured(model: str, plan: bytes, frames: Floats, target: Target, folder: Pa
 
 
 def name_of(target: Target, how: Run) -> str:
-    """Return what the table calls a variant on a target."""
+    """Return the name of a variant on a target in the table."""
     return f"{target.name} {how.variant}"
 
 
 def rows() -> Iterator[Row]:
-    """Yield all rows, first that of Python for each model."""
+    """Yield all rows; for each model the row of Python comes first."""
     for model, (plan_in, channels) in MODELS.items():
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -73,7 +73,7 @@ def rows() -> Iterator[Row]:
 
 
 def cells(row: Row) -> list[str]:
-    """Return a row as the table shows it."""
+    """Return the cells of a row as texts."""
     numbers = (row.instructions_per_step, row.flash_bytes, row.ram_bytes, row.stack_bytes)
     shown = ["" if number is None else f"{number:,}" for number in numbers]
     if row.target == "Python":
@@ -93,8 +93,8 @@ HEAD = [
 
 
 def main() -> None:
-    """Print, and write both files."""
-    print(f"{FRAMES} samples a model", *HEAD, sep="\n", flush=True)
+    """Print the table and write both files."""
+    print(f"{FRAMES} samples per model", *HEAD, sep="\n", flush=True)
     found = []
     for row in rows():
         print(line(cells(row)), flush=True)

@@ -1,4 +1,4 @@
-"""The same bits on every device, and nothing that a device does not have; see proving.py."""
+"""Every device gives the same bits and needs nothing that a device lacks; see proving.py."""
 
 import json
 import re
@@ -23,13 +23,14 @@ SHORT = 300  # frames; `make devices` streams all 10^4
 IN_PLACE = [target for target in TARGETS.values() if not set(target.variants) & set(LAYOUTS)]
 MICROCONTROLLERS = [target for target in TARGETS.values() if target.board is not None]
 
-# What the compiler itself may call beside memcpy and its kin: floats and long integers of a core that lacks them.
-ALLOWED = {"memcpy", "memmove", "memset", "memcmp", "_GLOBAL_OFFSET_TABLE_"}  # the last is the linker's, no function
+# Functions that the compiler itself may call: they copy memory, or compute with numbers for which the core lacks
+# instructions.
+ALLOWED = {"memcpy", "memmove", "memset", "memcmp", "_GLOBAL_OFFSET_TABLE_"}  # the last name is from the linker
 COMPILERS = re.compile(r"__aeabi_\w+|__popcount\w*|__clz\w*|__gnu_thumb1_case_\w+")
 
 
-# Instructions that compute with floats, or compare or convert them; what moves four bytes through a float register does
-# not. And what a core without a float unit calls in their place.
+# Instructions that compute with floats, compare or convert them, but not those that only move bytes through a float
+# register. A core without a float unit calls FLOAT_FUNCTIONS instead.
 ON_ARM = r"v(?!mov)\w+\.[\w.]*f\d\d[\w.]*"
 ON_X86 = r"v?(add|sub|mul|div|sqrt|min|max|cmp\w*|u?comi|round|rcp|rsqrt)(ss|sd|ps|pd)|v?cvt\w+|f(?!ence)\w+"
 FLOAT_INSTRUCTIONS = {
@@ -42,22 +43,23 @@ FLOAT_FUNCTIONS = re.compile(r"__aeabi_(c?[fd]\w+|u?[il]2[fd])|__\w+[sd]f[23]?")
 
 @pytest.fixture(scope="session", params=list(MODELS))
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes, Floats]:
-    """A model's name, its plan and the samples it streams."""
+    """The name of a model, its plan and the samples that it streams."""
     make, channels = MODELS[request.param]
     return request.param, make(tmp_path_factory.mktemp(request.param)), samples()[:, channels]
 
 
 def tools(target: Target) -> None:
-    """Skip, or fail in continuous integration, where a tool of a target is missing."""
+    """Skip the test if a tool of a target is missing; in continuous integration the test fails."""
     for tool in (target.compiler, target.tool("nm"), "make", *(run.emulator[0] for run in target.runs if run.emulator)):
         require(tool)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", IN_PLACE, ids=lambda target: target.name)
 def test_every_device_gives_the_bits_of_python(
     target: Target, model: tuple[str, bytes, Floats], tmp_path: Path
 ) -> None:
-    """Bits, what it calls, whether it computes with floats; of a microcontroller the stack, and no heap."""
+    """Also: it calls no other library; integer nets use no floats; a microcontroller has a small stack and no heap."""
     tools(target)
     name, plan, frames = model
     built = proving.build(plan, target, tmp_path)
@@ -73,8 +75,9 @@ def test_every_device_gives_the_bits_of_python(
         assert not {name for name in symbols(target, built.program) if "malloc" in name or name in {"_sbrk", "free"}}
 
 
+@pytest.mark.slow
 def test_aarch64_with_and_without_dot_products(tmp_path: Path) -> None:
-    """The variants that pack weights; the amplifier alone, for their code takes long to compile."""
+    """The variants that pack weights, only for the amplifier, because their code takes long to compile."""
     target = TARGETS["aarch64"]
     tools(target)
     (tmp_path / "model").mkdir()
@@ -85,14 +88,14 @@ def test_aarch64_with_and_without_dot_products(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("isa", _kernels.variants())
-def test_every_variant_of_this_processor_gives_them(isa: str, model: tuple[str, bytes, Floats]) -> None:
+def test_every_variant_of_this_processor_gives_the_bits_of_python(isa: str, model: tuple[str, bytes, Floats]) -> None:
     _, plan, frames = model
     wanted = proving.hash_in_python(plan, frames[:SHORT])
     assert proving.hash_of(NativeModel(plan, isa), frames[:SHORT]) == wanted
 
 
-def test_document_holds_the_hash_of_all_samples(model: tuple[str, bytes, Floats]) -> None:
-    """Every line of the table in docs/devices.md, and a line for every target."""
+def test_document_has_the_hash_of_all_samples(model: tuple[str, bytes, Floats]) -> None:
+    """docs/devices.md has a line for every target, and every line has the same hash as Python."""
     name, plan, frames = model
     assert len(frames) == FRAMES
     text = table.DOCUMENT.read_text().partition(table.MARKS[0])[2].partition(table.MARKS[1])[0]
@@ -104,7 +107,7 @@ def test_document_holds_the_hash_of_all_samples(model: tuple[str, bytes, Floats]
 
 
 def undefined(target: Target, folder: Path) -> set[str]:
-    """Return what the engine's objects ask of others."""
+    """Return the names that the engine's object files need from elsewhere."""
     objects = sorted(map(str, folder.rglob("*.o")))
     rows = [line.split() for line in proving.run([target.tool("nm"), "-g", *objects]).decode().splitlines()]
     defined = {row[-1] for row in rows if len(row) == 3}
@@ -112,7 +115,7 @@ def undefined(target: Target, folder: Path) -> set[str]:
 
 
 def computes_with_floats(target: Target, folder: Path) -> bool:
-    """Return whether the engine's objects hold an instruction that computes with floats, or call such a function."""
+    """Whether the engine's object files compute with floats, by an instruction or by a function."""
     if any(FLOAT_FUNCTIONS.fullmatch(name) for name in undefined(target, folder)):
         return True
     wanted = re.compile(FLOAT_INSTRUCTIONS[target.name])
@@ -123,10 +126,11 @@ def computes_with_floats(target: Target, folder: Path) -> bool:
 
 
 def symbols(target: Target, program: Path) -> list[str]:
-    """Return the names of a linked program."""
+    """Return the names in a linked program."""
     return [line.split()[-1] for line in proving.run([target.tool("nm"), str(program)]).decode().splitlines()]
 
 
+@pytest.mark.slow
 def test_cmake_builds_the_folder_too(model: tuple[str, bytes, Floats], tmp_path: Path) -> None:
     target = TARGETS["cortex-m4f"]
     tools(target)
@@ -144,7 +148,8 @@ def test_cmake_builds_the_folder_too(model: tuple[str, bytes, Floats], tmp_path:
     np.testing.assert_allclose(answers, wanted, rtol=0, atol=1e-6 * max(1.0, float(np.abs(wanted).max())))
 
 
-def test_report_tells_what_the_model_takes(model: tuple[str, bytes, Floats], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_report_has_the_sizes_of_the_model(model: tuple[str, bytes, Floats], tmp_path: Path) -> None:
     target = TARGETS["cortex-m0"]
     tools(target)
     name, plan, _ = model
@@ -158,21 +163,22 @@ def test_report_tells_what_the_model_takes(model: tuple[str, bytes, Floats], tmp
     assert report.ram_bytes < 16_384
 
 
-def test_what_does_not_fit_on_the_board_leaves_the_folder_as_it_was(
+@pytest.mark.slow
+def test_model_that_does_not_fit_on_the_board_leaves_the_folder_unchanged(
     model: tuple[str, bytes, Floats], tmp_path: Path
 ) -> None:
     target = TARGETS["cortex-m0"]
     tools(target)
     assert target.board is not None
     small = replace(target, board=replace(target.board, flash=(target.board.flash[0], 4096)))
-    (tmp_path / "report.json").write_text("of before")
+    (tmp_path / "report.json").write_text("old")
 
     with pytest.raises(DeviceError, match="overflowed by"):
         write_folder(model[1], small, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_layouts_are_those_of_the_variants() -> None:
+def test_layouts_in_python_equal_those_of_the_variants() -> None:
     variants = Path(table.ROOT) / "runtime" / "kernels" / "variants"
     for name, layout in LAYOUTS.items():
         text = (variants / f"{name}.c").read_text()
@@ -180,8 +186,8 @@ def test_layouts_are_those_of_the_variants() -> None:
         assert tuple(int(found[1]) for found in seen if found) == layout
 
 
-def test_command_writes_a_folder_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    """From the command line, with the plan of a golden vector."""
+def test_command_writes_a_folder_and_refuses_an_unknown_target(tmp_path: Path) -> None:
+    """The command line, with the plan of a golden vector."""
     plan = Path(table.TESTS) / "vectors" / "lstm_16_bits.tide"
     command = [sys.executable, "-m", "tidegate", "compile", str(plan), "-o", str(tmp_path / "out"), "--target"]
     done = subprocess.run([*command, "generic"], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""examples/cortex-m: the firmware says what the model says in Python."""
+"""examples/cortex-m: the firmware gives the same classes as the model in Python."""
 
 import importlib.util
 import re
@@ -11,6 +11,8 @@ import pytest
 from devices.models import samples
 from kernels.building import require
 from tidegate import load
+
+pytestmark = pytest.mark.slow  # compiles a firmware and runs it under an emulator
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "cortex-m" / "run.py"
 FIRST, INTERVAL, CLASSES = 99, 10, ("PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW")

@@ -1,11 +1,11 @@
-"""The watch net in TFLite Micro, from PyPI's `tflite-micro`: bytes of its model and arena, accuracy frame by frame.
+"""The watch net in TFLite Micro (PyPI's `tflite-micro`): bytes of its model and arena, accuracy.
 
     bash benchmarks/peers/install.sh build/peers
     build/peers/tensorflow/bin/python tests/devices/tflm.py ../shared/data/watch_imu
 
-Keras' fused LSTMs, quantized to int8 (h of 8 bits, c of 16) by TensorFlow's converter on the subject that tidegate
-calibrates on; one frame an invocation, state in the interpreter. A program of its own: TensorFlow lives in an
-environment without tidegate.
+TensorFlow's converter quantizes Keras' fused LSTMs to int8 (h of 8 bits, c of 16). It calibrates on the same subject as
+tidegate. One invocation takes one frame, and the interpreter keeps the state. This program does not import tidegate,
+because TensorFlow has its own environment.
 """
 
 import os
@@ -26,7 +26,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def recordings(data: Path, subjects: tuple[int, ...], weights: dict[str, Array]) -> Iterator[tuple[Array, int]]:
-    """Give the standardized frames `[frames, 6]` and the label of each recording of some subjects."""
+    """Yield the standardized frames `[frames, 6]` and the label of each recording of the given subjects."""
     with np.load(data / "watch_imu.npz") as file:
         x, offsets, label, subject = (file[key] for key in ("x", "offsets", "label", "subject"))
     for i in np.flatnonzero(np.isin(subject, subjects)):
@@ -34,7 +34,7 @@ def recordings(data: Path, subjects: tuple[int, ...], weights: dict[str, Array])
 
 
 def converted(weights: dict[str, Array], calibration: list[Array]) -> bytes:
-    """Return the net as an int8 flatbuffer that takes one frame."""
+    """Return the net as an int8 flatbuffer that takes one frame per call."""
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "TF_USE_LEGACY_KERAS": "1"}
     import tensorflow as tf
     import tf_keras as keras
@@ -43,7 +43,7 @@ def converted(weights: dict[str, Array], calibration: list[Array]) -> bytes:
     layers = [keras.layers.LSTM(UNITS, return_sequences=True) for _ in range(LAYERS)] + [keras.layers.Dense(CLASSES)]
     for layer in layers:
         y = layer(y)
-    for n, layer in enumerate(layers[:-1]):  # gates stand as in PyTorch: i, f, g, o
+    for n, layer in enumerate(layers[:-1]):  # the gates have PyTorch's order: i, f, g, o
         w, r, *biases = (weights[f"lstm.{key}_l{n}"] for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
         layer.set_weights([w.T, r.T, sum(biases)])
     layers[-1].set_weights([weights["fc.weight"].T, weights["fc.bias"]])
@@ -62,7 +62,7 @@ def converted(weights: dict[str, Array], calibration: list[Array]) -> bytes:
 
 
 def arena_bytes(interpreter: Any) -> int:  # noqa: ANN401  of tflite-micro
-    """Return the arena's bytes in use, which the interpreter prints to standard error."""
+    """Return the used bytes of the arena, which the interpreter prints to standard error."""
     kept = os.dup(2)
     with tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 2)
@@ -76,7 +76,7 @@ def arena_bytes(interpreter: Any) -> int:  # noqa: ANN401  of tflite-micro
 
 
 def answers(interpreter: Any, frames: Array) -> Array:  # noqa: ANN401
-    """Return the class of each frame of a recording, state carried from zeros."""
+    """Return the class for each frame of a recording; the state starts at zeros and is carried."""
     ends = interpreter.get_input_details(0)["quantization_parameters"]
     codes = np.clip(np.rint(frames / ends["scales"][0]) + ends["zero_points"][0], -128, 127).astype(np.int8)
     interpreter.reset()
@@ -89,7 +89,7 @@ def answers(interpreter: Any, frames: Array) -> Array:  # noqa: ANN401
 
 
 def in_floats(weights: dict[str, Array], frames: Array) -> Array:
-    """Return the same of the float net, by the equations of torch's LSTM."""
+    """Return the classes of the float net, computed by the equations of torch's LSTM."""
     y = frames
     for n in range(LAYERS):
         w, r, *biases = (weights[f"lstm.{key}_l{n}"] for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
@@ -105,7 +105,7 @@ def in_floats(weights: dict[str, Array], frames: Array) -> Array:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print the sizes and accuracies."""
     from safetensors.numpy import load_file
     from tflite_micro.python.tflite_micro import runtime
 

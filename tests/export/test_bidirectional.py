@@ -25,7 +25,7 @@ from tidegate.runtime.load import Backend, compile_model, load
 from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.reference import ReferenceStream
 from tidegate.runtime.streams import Model, Stream
-from tools.programs import cuts
+from tools.streams import cuts
 from torch import Tensor, nn
 
 BACKENDS: list[Backend] = ["native", "onnxruntime"]

@@ -14,7 +14,7 @@ from tidegate.export import LiftReport, lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ContractError, ModelError, TidegateError, UnsupportedError
 from tidegate.runtime.load import load
-from tools import vendors
+from tools import foreign_files
 
 Lift = Callable[..., LiftReport]
 NATIVE = 2e-6  # float weights on the engine against onnxruntime, on answers of order 1; seen: 6e-7
@@ -68,7 +68,7 @@ def _assert_streams_alike(path: Path) -> None:
 def test_keras_layers_with_zeros_inside(
     lifted: Lift, tmp_path: Path, op: str, batch: int | str, *, sequences: bool
 ) -> None:
-    report = lifted(vendors.keras(op, batch=batch, sequences=sequences))
+    report = lifted(foreign_files.keras(op, batch=batch, sequences=sequences))
     kinds = ["h", "c"] if op == "LSTM" else ["h"]
     assert _states(report) == [(f"model.{op.lower()}.{k}_in", f"model.{op.lower()}.{k}_out", k) for k in kinds]
     assert report.contract.states[0].shape == (1, "batch", 8)
@@ -79,14 +79,14 @@ def test_keras_layers_with_zeros_inside(
 @pytest.mark.parametrize("batch", [1, "batch"])
 @pytest.mark.parametrize("op", ["LSTM", "GRU"])
 def test_torch_exports_with_zeros_inside(lifted: Lift, tmp_path: Path, op: str, batch: int | str) -> None:
-    report = lifted(vendors.torch_zeros(op, batch=batch))
+    report = lifted(foreign_files.torch_zeros(op, batch=batch))
     assert report.contract.states[0].shape == (2, "batch", 6)
     assert (report.contract.inputs[0].time_axis, report.contract.inputs[0].batch_axis) == (1, 0)
     _assert_streams_alike(tmp_path / "out.onnx")
 
 
 def test_a_file_of_one_batch_is_held_against_its_own_stream_by_stream(lifted: Lift) -> None:
-    checks = [check.name for check in lifted(vendors.torch_zeros(batch=1)).checks]
+    checks = [check.name for check in lifted(foreign_files.torch_zeros(batch=1)).checks]
     assert "whole, at length 20, batch 3 (example: length 20, batch 2)" in checks
 
 
@@ -108,14 +108,14 @@ NAMES = [
 
 @pytest.mark.parametrize("names", NAMES, ids=lambda names: " ".join(f"{a}/{b}" for a, b in names))
 def test_states_under_usual_names(lifted: Lift, tmp_path: Path, names: list[tuple[str, str]]) -> None:
-    report = lifted(vendors.with_states(names))
+    report = lifted(foreign_files.with_states(names))
     assert _states(report) == [(*pair, kind) for pair, kind in zip(names, "hc", strict=True)]
     assert not [name for name in onnx.load(tmp_path / "out.onnx").graph.node if name.op_type == "Slice"]
     _assert_streams_alike(tmp_path / "out.onnx")
 
 
 def test_pairs_do_not_follow_the_order_of_the_outputs(lifted: Lift) -> None:
-    model = vendors.with_states([("h", "hn"), ("c", "cn")])
+    model = foreign_files.with_states([("h", "hn"), ("c", "cn")])
     y, hn, cn = (copy.deepcopy(item) for item in model.graph.output)
     del model.graph.output[:]
     model.graph.output.extend([cn, y, hn])
@@ -123,16 +123,16 @@ def test_pairs_do_not_follow_the_order_of_the_outputs(lifted: Lift) -> None:
 
 
 def test_names_that_say_nothing_are_paired_by_the_graph(lifted: Lift) -> None:
-    assert _states(lifted(vendors.with_states([("a", "u"), ("b", "v")]))) == [("a", "u", "h"), ("b", "v", "c")]
+    assert _states(lifted(foreign_files.with_states([("a", "u"), ("b", "v")]))) == [("a", "u", "h"), ("b", "v", "c")]
 
 
 def test_the_caller_names_the_pairs(lifted: Lift) -> None:
-    model = vendors.with_states([("a", "u"), ("b", "v")])
+    model = foreign_files.with_states([("a", "u"), ("b", "v")])
     assert _states(lifted(model, states={"a": "u", "b": "v"})) == [("a", "u", "h"), ("b", "v", "c")]
 
 
 def test_a_state_that_is_there_and_one_that_is_hidden(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.with_states([("h", "hn"), ("c", "cn")])
+    model = foreign_files.with_states([("h", "hn"), ("c", "cn")])
     for node in model.graph.node:
         if node.op_type == "LSTM":
             node.input[6] = ""
@@ -148,7 +148,7 @@ def test_a_state_that_is_there_and_one_that_is_hidden(lifted: Lift, tmp_path: Pa
 @pytest.mark.parametrize("batch", ["N", 1])
 @pytest.mark.parametrize("op", ["LSTM", "GRU"])
 def test_one_frame_a_run(lifted: Lift, tmp_path: Path, op: str, batch: int | str) -> None:
-    report = lifted(vendors.one_frame(op, batch=batch))
+    report = lifted(foreign_files.one_frame(op, batch=batch))
     assert (report.contract.inputs[0].time_axis, report.contract.outputs[0].time_axis) == (0, 0)
     assert report.contract.states[0].shape == (1, 1, 6)
     _assert_streams_alike(tmp_path / "out.onnx")
@@ -156,7 +156,7 @@ def test_one_frame_a_run(lifted: Lift, tmp_path: Path, op: str, batch: int | str
 
 def test_h_and_c_in_the_last_axis_of_one_tensor(lifted: Lift, tmp_path: Path) -> None:
     """As DTLN keeps them; its names say nothing, so the graph does. The file's own nodes take the tensor apart."""
-    report = lifted(vendors.dtln())
+    report = lifted(foreign_files.dtln())
     assert _states(report) == [("input_3", "tf_op_layer_stack_2", "state")]
     assert report.contract.states[0].shape == (1, 2, 8, 2)
     x = _signal(tmp_path / "out.onnx")
@@ -183,7 +183,7 @@ def _refused(tmp_path: Path, kind: type[TidegateError], message: str, run: Calla
 
 
 def test_swapped_states_are_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.with_states([("h", "cn"), ("c", "hn")])
+    model = foreign_files.with_states([("h", "cn"), ("c", "hn")])
     message = (
         r"state input 'h', which starts LSTM '.*', is paired with output 'hn', which holds the final state of 'c', not "
         r"its successor; it is 'cn' that does: --state h=cn"
@@ -192,7 +192,7 @@ def test_swapped_states_are_refused(lifted: Lift, tmp_path: Path) -> None:
 
 
 def test_a_state_that_fits_two_outputs_is_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.with_states([("h", "hn"), ("c", "cn")])
+    model = foreign_files.with_states([("h", "hn"), ("c", "cn")])
     model.graph.node.append(helper.make_node("Identity", ["hn"], ["h_out"]))
     model.graph.output.append(helper.make_tensor_value_info("h_out", TensorProto.FLOAT, [2, "batch", 6]))
     message = r"state input 'h' may be fed by any of the outputs 'hn', 'h_out'; say which: --state h=hn"
@@ -200,7 +200,7 @@ def test_a_state_that_fits_two_outputs_is_refused(lifted: Lift, tmp_path: Path) 
 
 
 def test_a_state_that_no_output_feeds_is_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.with_states([("h", "hn"), ("c", "cn")])
+    model = foreign_files.with_states([("h", "hn"), ("c", "cn")])
     model.graph.output.remove(next(item for item in model.graph.output if item.name == "cn"))
     message = (
         r"state input 'c', which starts LSTM .*, is fed by no output, wanted one .*: 'hn' \(the final state of 'h'\)"
@@ -209,19 +209,19 @@ def test_a_state_that_no_output_feeds_is_refused(lifted: Lift, tmp_path: Path) -
 
 
 def test_a_state_that_the_caller_forgot_is_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.with_states([("h", "hn"), ("c", "cn")])
+    model = foreign_files.with_states([("h", "hn"), ("c", "cn")])
     message = r"state input 'c', .* is not among the states given; add it: --state c=cn"
     _refused(tmp_path, ContractError, message, lambda: lifted(model, states={"h": "hn"}))
 
 
 def test_pairs_that_the_file_does_not_have_are_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.with_states()
+    model = foreign_files.with_states()
     message = r"states: there is no output 'h_out'; the file has 'y', 'hn', 'cn'"
     _refused(tmp_path, ContractError, message, lambda: lifted(model, states={"h0": "h_out"}))
 
 
 def test_two_signals_are_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.with_states()
+    model = foreign_files.with_states()
     model.graph.input.append(helper.make_tensor_value_info("rate", TensorProto.FLOAT, []))
     message = r"the inputs 'x', 'rate' start no recurrent layer, wanted one signal; set those .*\(--set rate=VALUE\)"
     _refused(tmp_path, ContractError, message, lambda: lifted(model))
@@ -230,11 +230,11 @@ def test_two_signals_are_refused(lifted: Lift, tmp_path: Path) -> None:
 
 def test_an_input_that_is_not_there_cannot_be_set(lifted: Lift, tmp_path: Path) -> None:
     message = r"there is no input 'sr' to set; the file has x, h0, c0"
-    _refused(tmp_path, ModelError, message, lambda: lifted(vendors.with_states(), values={"sr": 16000}))
+    _refused(tmp_path, ModelError, message, lambda: lifted(foreign_files.with_states(), values={"sr": 16000}))
 
 
 def test_a_frame_of_unknown_size_is_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.one_frame()
+    model = foreign_files.one_frame()
     model.graph.input[0].type.tensor_type.shape.dim[1].Clear()
     message = r"input 'frame' has shape \[N, \?\], wanted to know how many new values a frame has: --frame N"
     _refused(tmp_path, ContractError, message, lambda: lifted(model))
@@ -243,17 +243,17 @@ def test_a_frame_of_unknown_size_is_refused(lifted: Lift, tmp_path: Path) -> Non
 
 def test_a_frame_of_another_size_is_refused(lifted: Lift, tmp_path: Path) -> None:
     message = r"input 'frame' takes 5 values a frame, wanted 7 by frame 4 and context 3; the file says it"
-    _refused(tmp_path, ContractError, message, lambda: lifted(vendors.one_frame(), frame=4, context=3))
+    _refused(tmp_path, ContractError, message, lambda: lifted(foreign_files.one_frame(), frame=4, context=3))
 
 
 def test_a_context_longer_than_a_frame_is_refused(lifted: Lift, tmp_path: Path) -> None:
     message = r"input 'frame': context 3 of 5 samples, wanted at most one frame of it"
-    _refused(tmp_path, UnsupportedError, message, lambda: lifted(vendors.one_frame(), context=3))
+    _refused(tmp_path, UnsupportedError, message, lambda: lifted(foreign_files.one_frame(), context=3))
 
 
 def test_a_file_that_normalizes_over_the_signal_is_refused(lifted: Lift, tmp_path: Path) -> None:
     """Its answer is normalized over the whole signal, which no chunk has."""
-    model = vendors.torch_zeros()
+    model = foreign_files.torch_zeros()
     mean = helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1], keepdims=1)
     model.graph.node.insert(0, helper.make_node("Sub", ["input", "mean"], ["centred"]))
     model.graph.node.insert(0, mean)
@@ -263,7 +263,7 @@ def test_a_file_that_normalizes_over_the_signal_is_refused(lifted: Lift, tmp_pat
 
 
 def test_failure_14_weights_in_another_file_are_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.keras()
+    model = foreign_files.keras()
     weight = next(tensor for tensor in model.graph.initializer if tensor.dims[:1] == [1])
     weight.ClearField("raw_data")
     weight.data_location = TensorProto.EXTERNAL
@@ -274,7 +274,7 @@ def test_failure_14_weights_in_another_file_are_refused(lifted: Lift, tmp_path: 
 
 
 def test_an_operator_set_that_cannot_be_converted_is_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.keras()
+    model = foreign_files.keras()
     model.opset_import[0].version = 12
     model.graph.node.append(helper.make_node("NoSuchOperator", ["args_0"], ["odd"]))
     message = (
@@ -284,14 +284,14 @@ def test_an_operator_set_that_cannot_be_converted_is_refused(lifted: Lift, tmp_p
 
 
 def test_a_backward_layer_is_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.keras()
+    model = foreign_files.keras()
     node = next(node for node in model.graph.node if node.op_type == "LSTM")
     next(a for a in node.attribute if a.name == "direction").s = b"reverse"
     _refused(tmp_path, UnsupportedError, r"LSTM 'model/lstm/LSTM': direction = 'reverse'", lambda: lifted(model))
 
 
 def test_a_graph_that_is_not_valid_is_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = vendors.torch_zeros()
+    model = foreign_files.torch_zeros()
     next(node for node in model.graph.node if node.op_type == "LSTM").input[1] = "nowhere"
     with pytest.raises(TidegateError):
         lifted(model)
@@ -301,5 +301,5 @@ def test_a_graph_that_is_not_valid_is_refused(lifted: Lift, tmp_path: Path) -> N
 def test_a_file_that_is_there_stays_when_a_lift_fails(lifted: Lift, tmp_path: Path) -> None:
     (tmp_path / "out.onnx").write_bytes(b"older")
     with pytest.raises(ContractError):
-        lifted(vendors.with_states([("h", "cn"), ("c", "hn")]))
+        lifted(foreign_files.with_states([("h", "cn"), ("c", "hn")]))
     assert (tmp_path / "out.onnx").read_bytes() == b"older"

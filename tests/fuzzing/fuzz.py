@@ -1,10 +1,9 @@
-"""Fuzzes what comes from strangers: plans and snapshots.
+"""Fuzz the two inputs that may come from strangers: plans and snapshots.
 
     python tests/fuzzing/fuzz.py --target plan --executions 10000000
 
-(`make fuzz`) builds the target with clang's libFuzzer under the address and undefined-behaviour sanitizers, runs it
-from the corpus kept here, keeps what reached new code in the corpus, and writes what was run into the ledger,
-docs/fuzzing.md.
+(`make fuzz`) builds the target with clang's libFuzzer and the address and undefined-behaviour sanitizers. It starts
+from the corpus next to this file and adds the inputs that reached new code. Each run gets a line in docs/fuzzing.md.
 """
 
 import argparse
@@ -34,18 +33,20 @@ from tidegate.runtime import _kernels  # noqa: E402
 TARGETS = ("plan", "snapshot")
 LEDGER = ROOT / "docs" / "fuzzing.md"
 FINDINGS = ROOT / "build" / "findings"
-LONGEST = {"plan": 5000, "snapshot": 2000}  # bytes of an input
-SNAPSHOT_OF = "late"  # the plan: its streams hold frames back, so that the size of a snapshot follows from its counter
-MOST_KEPT = 200  # files of a corpus
-HANG_SECONDS, MOST_MEGABYTES = 120, 512  # of wall time: a busy machine lets a process wait for some
+LONGEST = {"plan": 5000, "snapshot": 2000}  # bytes per input
+SNAPSHOT_OF = (
+    "late"  # the name of a plan; its streams hold frames back, so the size of a snapshot depends on its counter
+)
+MOST_KEPT = 200  # files in a corpus
+HANG_SECONDS, MOST_MEGABYTES = 120, 512  # wall time, because on a busy machine a process waits
 
 PLAIN = ["-std=gnu11", "-g1", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"]
 SANITIZED = [
-    "-fsanitize=address,undefined,float-cast-overflow",  # floats divided by zero leave the range, and are refused
+    "-fsanitize=address,undefined,float-cast-overflow",  # a division by zero leaves the range: refused
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
 ]
-# Coverage where decisions on the input are made; elsewhere its bookkeeping takes nine tenths of the time.
+# Coverage only in the files that decide on the input; in the others its bookkeeping takes nine tenths of the time.
 COVERED = ["-fsanitize=fuzzer-no-link"]
 COVERED_BRANCHES = [*COVERED, "-fno-sanitize-coverage=trace-cmp"]
 
@@ -55,9 +56,9 @@ COVERED_BRANCHES = [*COVERED, "-fno-sanitize-coverage=trace-cmp"]
 
 def flags_of(source: Path) -> list[str]:
     """Return the compiler flags of a source file."""
-    if source.name == "hash.c":  # a third of the time, and without branches; the other sanitizer build has it
+    if source.name == "hash.c":  # it takes a third of the time and has no branches; make sanitize checks it
         return ["-O3"]
-    if source.parent.name == "variants":  # optimized, one file takes two minutes to compile
+    if source.parent.name == "variants":  # with optimization one file takes two minutes to compile
         return [*SANITIZED, "-O0"]
     if source.name in ("plan.c", "snapshot.c"):
         return [*SANITIZED, *COVERED, "-O2"]
@@ -65,7 +66,7 @@ def flags_of(source: Path) -> list[str]:
 
 
 def _copy_of_engine(folder: Path) -> Path:
-    """Return a copy with two variants: the best one that any clang knows, and plain C."""
+    """Return a copy of the engine with two variants: the best one that every clang knows, and plain C."""
     copy = folder / "kernels"
     shutil.copytree(KERNELS, copy)
     names = [name for name in _kernels.variants() if name != "avx_vnni"]
@@ -106,13 +107,13 @@ def build(folder: Path) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """What one run did.
+    """The result of one run.
 
     Attributes:
         target: Name of the target.
-        executions: Inputs tried.
+        executions: Number of inputs tried.
         seconds: Wall time.
-        finding: What went wrong; empty: nothing.
+        finding: The last lines of the error output; empty if nothing went wrong.
     """
 
     target: str
@@ -127,7 +128,7 @@ def corpus_of(target: str) -> Path:
 
 
 def starts(target: str, folder: Path) -> Path:
-    """Return a folder with what a target starts from: the reference plans, or snapshots of a stream of one of them."""
+    """Return a folder of the inputs from which a target starts: the reference plans, or snapshots of a stream."""
     folder.mkdir()
     if target == "plan":
         for name, plan in reference_plans().items():
@@ -146,12 +147,12 @@ def fuzz(target: str, program: Path, folder: Path, executions: int, *, seed: int
     """Run a target from its corpus.
 
     Args:
-        target: Its name.
-        program: What was built.
-        folder: Where new inputs go, into `found`; an input with a finding goes to FINDINGS.
-        executions: How many inputs.
-        seed: Of the fuzzer's random numbers; 0: another each time.
-        seconds: An earlier end; 0: none.
+        target: Name of the target.
+        program: The built target.
+        folder: New inputs go into its subfolder `found`. An input with a finding goes to FINDINGS.
+        executions: Number of inputs to try.
+        seed: Seed of the fuzzer's random numbers; 0: a new one each time.
+        seconds: Time limit; 0: none.
     """
     found = folder / "found"
     FINDINGS.mkdir(parents=True, exist_ok=True)
@@ -168,8 +169,8 @@ def fuzz(target: str, program: Path, folder: Path, executions: int, *, seed: int
         "ASAN_OPTIONS": "quarantine_size_mb=4:malloc_context_size=4",
         "TIDEGATE_PLAN": str(folder / "model.tide"),
     }
-    # A shell between: libFuzzer's memory limit counts the most that its process ever held, and a child of this one
-    # starts with what this one holds.
+    # Started by a shell: libFuzzer's memory limit counts the largest size that its process ever had, and a direct child
+    # of this process starts with the size of this process.
     apart = ["sh", "-c", '"$@"; exit $?', "sh", *map(str, command)]
     done = subprocess.run(apart, env=options, capture_output=True, text=True, check=False)
     counted = re.search(r"number_of_executed_units: (\d+)", done.stderr)
@@ -177,11 +178,11 @@ def fuzz(target: str, program: Path, folder: Path, executions: int, *, seed: int
     return Fuzzed(target, int(counted[1]) if counted else 0, time.monotonic() - started, finding)
 
 
-# ---- keeping ----
+# ---- the corpus and the ledger ----
 
 
 def keep(target: str, program: Path, folder: Path) -> None:
-    """Make the corpus as small as it can be while it reaches all code that it and the new inputs reach."""
+    """Add the new inputs to the corpus, then remove every file that is not needed to reach the same code."""
     merged = folder / "merged"
     merged.mkdir()
     os.environ["TIDEGATE_PLAN"] = str(folder / "model.tide")
@@ -195,7 +196,7 @@ def keep(target: str, program: Path, folder: Path) -> None:
 
 
 def corpus_hash(target: str) -> str:
-    """Return what tells one corpus from another."""
+    """Return a hash of all files of a corpus."""
     whole = hashlib.sha256()
     for path in sorted(corpus_of(target).iterdir()):
         whole.update(path.read_bytes())
@@ -203,13 +204,13 @@ def corpus_hash(target: str) -> str:
 
 
 def commit() -> str:
-    """Return the commit that is checked out, `-dirty` with changes; a run makes some of its own, so ask before it."""
+    """Return the commit that is checked out, with `-dirty` if there are changes; ask before a run, which makes some."""
     describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     return subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def note(fuzzed: Fuzzed, at: str) -> str:
-    """Append a run of what was checked out `at` a commit to the ledger and return its line."""
+    """Append a run at a commit to the ledger and return its line."""
     command = f"`fuzz.py --target {fuzzed.target}`"
     cells = [
         f"{datetime.now(UTC):%Y-%m-%d}",
@@ -226,7 +227,7 @@ def note(fuzzed: Fuzzed, at: str) -> str:
 
 
 def noted() -> Iterator[tuple[str, int, str]]:
-    """Return target, executions and result of each run in the ledger."""
+    """Yield the target, the executions and the result of each run in the ledger."""
     for line in LEDGER.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if found := re.search(r"--target (\w+)", cells[2]) if len(cells) == 7 else None:
@@ -235,10 +236,14 @@ def noted() -> Iterator[tuple[str, int, str]]:
 
 def main() -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(description="Fuzzes the loaders of plans and snapshots, and notes it.")
+    parser = argparse.ArgumentParser(
+        description="Fuzz the loaders of plans and snapshots, and note each run in docs/fuzzing.md."
+    )
     parser.add_argument("--target", choices=TARGETS, action="append", help="default: all")
-    parser.add_argument("--executions", type=int, default=10_000_000, help="of each (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=0, help="end earlier; 0: no limit")
+    parser.add_argument(
+        "--executions", type=int, default=10_000_000, help="inputs for each target (default: %(default)s)"
+    )
+    parser.add_argument("--seconds", type=int, default=0, help="time limit; 0: none")
     options = parser.parse_args()
     status, at = 0, commit()
     for target in options.target or TARGETS:

@@ -1,6 +1,6 @@
-"""Five small plans that hold every operator and every width of weights.
+"""Five small plans that have every operator and every width of weights.
 
-They are what tests damage bit by bit, and what the fuzzer starts from.
+Tests damage them bit by bit, and the fuzzer starts from them.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ from tidegate.runtime.operators import (
 from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
-from tools.programs import cell, integer_affine, integer_gru, integer_linear, integer_lstm, lstm_projected, matrix
+from tools.random_layers import cell, integer_affine, integer_gru, integer_linear, integer_lstm, lstm_projected, matrix
 
 FRAME = Reading.FRAME
 
@@ -43,7 +43,7 @@ def _program(width: int, ops: list[Operator], *, ids: bool = False) -> Program:
 
 
 def cells() -> Program:
-    """Return each cell, each in another format."""
+    """Return a program of each cell, each with another weight format."""
     rng = np.random.default_rng(0)
     return _program(
         3,
@@ -60,7 +60,7 @@ def cells() -> Program:
 
 
 def functions() -> Program:
-    """Return an operator of each kind that computes in floats, between a window and a linear layer."""
+    """Return a program of each kind of float operator without matrices, after a window and a linear layer."""
     rng = np.random.default_rng(1)
     return _program(
         3,
@@ -80,7 +80,7 @@ def functions() -> Program:
 
 
 def lookups() -> Program:
-    """Return tables of ids, an LSTM on them, the last frame."""
+    """Return a program of tables of ids, an LSTM, the last frame."""
     rng = np.random.default_rng(2)
     return _program(
         1,
@@ -97,7 +97,7 @@ def lookups() -> Program:
 
 
 def late() -> Program:
-    """Return both directions of a layer in blocks, joined, and a window that looks ahead."""
+    """Return a program of both directions of a layer in blocks, joined, and a window that looks ahead."""
     rng = np.random.default_rng(3)
     blocks = Blocks(4, 2)
     forward = cell(rng, 0, (3, 2), FRAME, 16, kind="lstm")
@@ -113,7 +113,7 @@ def late() -> Program:
 
 
 def integers() -> Program:
-    """Return the operators that compute without floats."""
+    """Return a program of the operators that compute without floats."""
     rng = np.random.default_rng(4)
     return _program(
         3,
@@ -132,12 +132,12 @@ def _programs() -> dict[str, Program]:
 
 
 def reference_plans() -> dict[str, bytes]:
-    """Return the plans by name; their text is short, for the engine does not read it."""
+    """Return the plans by name; their text is short, because the engine does not read it."""
     contract = Contract((Port("x", 0, None),), (Port("last", None, None),), ())
     return {name: compile_program(program, contract) for name, program in _programs().items()}
 
 
 def missing() -> set[str]:
-    """Return the operators that no plan holds."""
+    """Return the names of the operators that are in no plan."""
     held = {type(op) for program in _programs().values() for op in program.ops}
     return {operator.__name__ for operator in set(OPERATORS) - held}

@@ -1,4 +1,4 @@
-"""Builds the engine and its C tests, for this processor or another, and runs them."""
+"""Build the engine and its C tests, for this processor or another, and run them."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 def require(tool: str) -> str:
-    """Return where a tool is; without it the test is skipped, and in continuous integration it fails."""
+    """Return the path of a tool; if it is missing, the test is skipped (in continuous integration it fails)."""
     found = shutil.which(tool, path=PATH)
     if found is not None:
         return found
@@ -26,7 +26,7 @@ def require(tool: str) -> str:
 
 
 def run(*command: str | Path) -> str:
-    """Run a command and return what it prints; the test fails with all of it if the command does."""
+    """Run a command and return its output; if the command fails, the test fails and shows the output."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.fail(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -52,12 +52,12 @@ def build(folder: Path, compiler: str, *flags: str, source: Path = KERNELS) -> P
 
 
 def vectors() -> list[Path]:
-    """Return the golden vectors, without the ending."""
+    """Return the paths of the golden vectors, without the ending."""
     return sorted(path.with_suffix("") for path in VECTORS.glob("*.tide"))
 
 
 def check(programs: Path, *emulator: str, plans: int = 500) -> set[str]:
-    """Run the C tests, under an emulator if one is given; return the variants that ran."""
+    """Run the C tests, under an emulator if one is given; return the names of the variants that ran."""
     compared = run(*emulator, programs / "check_variants", str(plans))
     replayed = run(*emulator, programs / "replay", *vectors())
     ran = {line.split(":")[0] for line in compared.splitlines() if line.endswith(f" {plans} plans equal")}
@@ -66,5 +66,5 @@ def check(programs: Path, *emulator: str, plans: int = 500) -> set[str]:
 
 
 def float_vectors() -> list[Path]:
-    """Return the stems of the golden vectors whose frames are features, not ids."""
+    """Return the golden vectors that take features, not ids."""
     return [stem for stem in vectors() if stem.name != "tables"]

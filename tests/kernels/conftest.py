@@ -1,4 +1,4 @@
-"""Builds that several tests run."""
+"""Builds of the engine that several tests share."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from kernels.building import build, require
 
 @pytest.fixture(scope="session")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The engine's test programs for this processor."""
+    """The folder of the engine's test programs, built for this processor."""
     return build(tmp_path_factory.mktemp("native"), "cc")
 
 
 @pytest.fixture(scope="session")
 def aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same for AArch64."""
+    """The folder of the same programs, built for AArch64."""
     require("qemu-aarch64")
     return build(tmp_path_factory.mktemp("aarch64"), "aarch64-linux-gnu-gcc", "-static")

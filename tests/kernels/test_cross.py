@@ -1,4 +1,4 @@
-"""The engine on processors that this machine is not: every variant gives the same bits there, under emulation."""
+"""The engine on other processors, under emulation: every variant gives the same bits there."""
 
 import platform
 import shutil
@@ -8,8 +8,10 @@ import pytest
 from kernels.building import KERNELS, build, check, require, run
 from tidegate.runtime import _kernels
 
+pytestmark = pytest.mark.slow  # compiles the engine for many processors and runs it under emulators
+
 EMULATED_PLANS = 100
-is_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="builds for the x86-64 processor it runs on")
+is_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 processor")
 
 
 def test_row_9_variants_of_this_processor_equal_plain_c(native: Path) -> None:
@@ -17,7 +19,7 @@ def test_row_9_variants_of_this_processor_equal_plain_c(native: Path) -> None:
 
 
 def test_ctest_runs_the_same_programs(native: Path) -> None:
-    """Who builds the engine alone, without Python, gets the tests with it."""
+    """A build of the engine without Python includes the tests."""
     assert "100% tests passed" in run(require("ctest"), "--test-dir", native.parent)
 
 
@@ -50,7 +52,7 @@ def test_row_21_other_processors(
 
 @pytest.mark.skipif("avx512_vnni_256" not in _kernels.variants(), reason="needs a processor with AVX-512 VNNI and VL")
 def test_avx_vnni_with_its_one_new_instruction_encoded_as_avx512(tmp_path: Path) -> None:
-    """All that the compiler makes of avx_vnni.c runs on a processor with AVX-512, but for the prefix of vpdpbusd."""
+    """The code of avx_vnni.c runs on a processor with AVX-512 if vpdpbusd gets another prefix."""
     if "avx_vnni" not in _kernels.variants(supported_only=False):
         pytest.skip("this compiler does not know AVX-VNNI")
     shutil.copytree(KERNELS, tmp_path / "kernels")

@@ -1,4 +1,4 @@
-"""Functions in C that stand in for those of the C library."""
+"""C functions that replace functions of the C library."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ int main(void) {
 """
 
 
-def test_root_in_integers_is_that_of_the_processor(tmp_path: Path) -> None:
-    """Every 509th normal float, all exponents."""
+def test_integer_square_root_equals_the_one_of_the_processor(tmp_path: Path) -> None:
+    """For every 509th normal float, so for all exponents."""
     (tmp_path / "roots.c").write_text(ROOTS)
     run(require("cc"), "-O2", f"-I{KERNELS / 'src'}", tmp_path / "roots.c", "-lm", "-o", tmp_path / "roots")
     assert int(run(tmp_path / "roots")) == (0x7F800000 - 0x00800000) // 509 + 1

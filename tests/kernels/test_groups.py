@@ -1,4 +1,4 @@
-"""Groups in C: rows that are pushed, left, joined, reset and restored at random give the bits of streams alone."""
+"""Groups in C: rows that push, leave, join, reset and restore at random give the same bits as single streams."""
 
 import os
 from pathlib import Path
@@ -6,23 +6,27 @@ from pathlib import Path
 import pytest
 from kernels.building import VECTORS, run, vectors
 
-STEPS = int(os.environ.get("TIDEGATE_STEPS", "500"))  # `make soak` asks for more
+pytestmark = pytest.mark.slow  # compiles the engine and tries every plan on every variant
+
+STEPS = int(os.environ.get("TIDEGATE_STEPS", "500"))  # `make soak` sets more
 
 
 @pytest.mark.parametrize(("steps", "rows"), [(100, 1), (200, 3), (150, 40)])
-def test_row_26_rows_of_random_plans_are_as_alone_and_leave_no_byte_behind(native: Path, steps: int, rows: int) -> None:
-    """On every variant: answers, states and statuses; canaries after a row left; the memory when all have."""
+def test_row_26_rows_of_random_plans_equal_single_streams_and_leave_no_byte(
+    native: Path, steps: int, rows: int
+) -> None:
+    """On every variant: answers, states and statuses, canaries after a row left, the memory after all rows left."""
     seen = run(native / "groups", str(steps), str(rows))
     assert seen == f"20 plans, {steps} steps of {rows} rows on each variant: as alone\n"
 
 
-def test_row_26_rows_of_every_cell_operator_and_precision_are_as_alone(native: Path) -> None:
+def test_row_26_rows_of_every_operator_and_precision_equal_single_streams(native: Path) -> None:
     seen = run(native / "groups", "100", "20", *vectors())
     assert seen == f"{len(vectors())} plans, 100 steps of 20 rows on each variant: as alone\n"
 
 
-def test_row_26_interleaved_streams_are_as_alone(native: Path) -> None:
-    """256 streams of two LSTM layers, pushed, joined, left, reset and restored at random."""
+def test_row_26_interleaved_rows_equal_single_streams(native: Path) -> None:
+    """256 rows of two LSTM layers; they push, join, leave, reset and restore at random."""
     seen = run(native / "groups", str(STEPS), "256", VECTORS / "stack")
     assert seen == f"1 plans, {STEPS} steps of 256 rows on each variant: as alone\n"
     print(seen)

@@ -1,4 +1,4 @@
-"""What `cmake --install` leaves serves a C program, with a plan that `tidegate compile --format c` wrote."""
+"""A C program uses the engine that `cmake --install` installed and a plan of `tidegate compile --format c`."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +10,9 @@ from tidegate import __version__
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.load import compile_model, load
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
+
+pytestmark = pytest.mark.slow  # compiles the engine and programs that use it
 
 USING = KERNELS / "tests" / "using"
 EXAMPLE = KERNELS.parents[1] / "examples" / "c"
@@ -19,7 +21,7 @@ FRAMES = np.random.default_rng(0).normal(0, 1, (50, 6)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def prefix(native: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the engine is installed."""
+    """The folder in which the engine is installed."""
     folder = tmp_path_factory.mktemp("installed")
     run(require("cmake"), "--install", native.parent, "--prefix", folder)
     return folder
@@ -27,7 +29,7 @@ def prefix(native: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with model.int8.onnx, and model.c made of it."""
+    """A folder with model.int8.onnx and model.c, which was compiled from it."""
     folder = tmp_path_factory.mktemp("model")
     quantize(write_lstm(folder / "model.onnx"), folder / "model.int8.onnx")
     compile_model(folder / "model.int8.onnx", folder / "model.c", "c")
@@ -51,7 +53,7 @@ def test_cmake_package_builds_a_program_with_the_bits_of_python(prefix: Path, mo
     np.testing.assert_array_equal(answers(tmp_path / "using"), wanted(model), strict=True)
 
 
-def test_pkg_config_file_builds_the_same(prefix: Path, model: Path, tmp_path: Path) -> None:
+def test_pkg_config_builds_the_same_program(prefix: Path, model: Path, tmp_path: Path) -> None:
     (place,) = prefix.glob("lib*/**/tidegate.pc")
     flags = run(require("pkg-config"), "--cflags", "--libs", place).split()
     sources = [USING / "using.c", model / "model.c"]
@@ -67,7 +69,7 @@ def test_header_is_plain_c_and_cpp(prefix: Path, tmp_path: Path, compiler: str, 
     run(require(compiler), *flags, source)
 
 
-def test_everything_installed_is_known(prefix: Path) -> None:
+def test_only_the_expected_files_are_installed(prefix: Path) -> None:
     files = {path.relative_to(prefix).as_posix() for path in prefix.rglob("*") if path.is_file()}
     library = next(path for path in files if path.endswith("libtidegate.a")).rpartition("/")[0]
     package = [f"cmake/tidegate/tidegate-{name}.cmake" for name in ("config", "config-noconfig", "config-version")]
@@ -75,7 +77,7 @@ def test_everything_installed_is_known(prefix: Path) -> None:
     assert files == {"include/tidegate.h", *(f"{library}/{name}" for name in rest)}
 
 
-def test_header_cmake_and_python_tell_one_version(prefix: Path, tmp_path: Path) -> None:
+def test_header_cmake_and_python_have_one_version(prefix: Path, tmp_path: Path) -> None:
     (tmp_path / "version.c").write_text(
         "#include <stdio.h>\n#include <tidegate.h>\nint main(void) { return puts(tide_version()) < 0; }\n"
     )
@@ -87,7 +89,7 @@ def test_header_cmake_and_python_tell_one_version(prefix: Path, tmp_path: Path) 
 
 
 def test_example_streams_lines_of_numbers(prefix: Path, model: Path, tmp_path: Path) -> None:
-    """examples/c: from a plan file, CSV in and CSV out, in under 60 lines."""
+    """examples/c streams CSV lines through a plan file, in under 60 lines of C."""
     assert len((EXAMPLE / "stream.c").read_text().splitlines()) < 60
     compile_model(model / "model.int8.onnx", tmp_path / "model.tide")
     cmake = require("cmake")

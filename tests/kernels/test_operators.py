@@ -1,4 +1,4 @@
-"""The engine's sources name the operators and functions that Python names, in the same order."""
+"""The engine's C sources list the same operators and functions as Python, in the same order."""
 
 import re
 
@@ -13,7 +13,7 @@ def snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def test_kinds_are_those_of_the_engine() -> None:
+def test_operators_are_those_of_the_engine() -> None:
     listed = re.findall(r"^TIDE_OPERATOR\((\w+)\)", (KERNELS / "src/operators.inc").read_text(), re.MULTILINE)
     assert listed == [snake(operator.__name__) for operator in OPERATORS]
 

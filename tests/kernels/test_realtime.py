@@ -1,4 +1,4 @@
-"""After init a push asks nothing of the system: no memory, no lock, no call, no setting of the process."""
+"""After init a push uses nothing of the system: no memory, no lock, no system call, no setting of the process."""
 
 import sys
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from kernels.building import VECTORS, float_vectors, require, run
 
-# What the compiler itself asks for: blocks of memory, and which processor this is.
+# Functions that the compiler itself calls: they copy memory or detect the processor.
 ALLOWED = {"memcpy", "memmove", "memset", "memcmp", "getauxval"}
 COMPILERS = {"__cpu_model", "__cpu_features2", "__cpu_indicator_init", "_GLOBAL_OFFSET_TABLE_"}
 
 CONTROL = """
 #if defined(__x86_64__)
 #include <xmmintrin.h>
-unsigned long control(void) { return _mm_getcsr() & ~0x3fu; } /* less the flags of what happened */
+unsigned long control(void) { return _mm_getcsr() & ~0x3fu; } /* without the exception flags */
 #else
 unsigned long control(void) { unsigned long v; __asm__ volatile("mrs %0, fpcr" : "=r"(v)); return v; }
 #endif
@@ -21,29 +21,30 @@ unsigned long control(void) { unsigned long v; __asm__ volatile("mrs %0, fpcr" :
 
 
 def symbols(nm: str, library: Path) -> tuple[set[str], set[str]]:
-    """Return what a library defines for others and what it asks of them."""
+    """Return the names that a library defines and the names that it needs from elsewhere."""
     lines = [line.split() for line in run(require(nm), library).splitlines() if line and not line.endswith(":")]
     defined = {words[-1] for words in lines if len(words) == 3 and words[1].isupper()}
     return defined, {words[1] for words in lines if words[0] == "U"} - defined
 
 
-def test_row_36_library_asks_for_no_memory_no_lock_and_no_system_call(native: Path) -> None:
+def test_row_36_library_needs_no_memory_no_lock_and_no_system_call(native: Path) -> None:
     defined, wanted = symbols("nm", native.parent / "libtidegate.a")
     assert wanted <= ALLOWED | COMPILERS
     assert {"tide_push", "tide_group_push", "tide_snapshot"} <= defined
 
 
-def test_row_36_library_for_aarch64_asks_for_none_either(aarch64: Path) -> None:
+@pytest.mark.slow
+def test_row_36_library_for_aarch64_needs_none_either(aarch64: Path) -> None:
     assert symbols("aarch64-linux-gnu-nm", aarch64.parent / "libtidegate.a")[1] <= ALLOWED | COMPILERS
 
 
-def test_every_call_runs_where_a_system_call_kills(native: Path) -> None:
-    """Strict mode: the kernel ends the process at any call but read, write and exit."""
+def test_every_call_runs_in_a_process_that_a_system_call_would_end(native: Path) -> None:
+    """In seccomp's strict mode Linux ends the process at any system call except read, write and exit."""
     assert run(native / "realtime", *float_vectors()) == f"{len(float_vectors())} plans without a system call\n"
 
 
 def test_row_4_no_import_and_no_call_changes_the_floating_point_control_register(tmp_path: Path) -> None:
-    """Read from Python around import, load, push, snapshot and restore; in C see tests/realtime.c."""
+    """Python reads the register around import, load, push, snapshot and restore; for C see tests/realtime.c."""
     (tmp_path / "control.c").write_text(CONTROL)
     run(require("cc"), "-O1", "-shared", "-fPIC", tmp_path / "control.c", "-o", tmp_path / "control.so")
     code = """
@@ -68,7 +69,7 @@ print(len(seen), len(set(seen)))
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="reads /proc")
-def test_row_36_models_and_streams_that_come_and_go_leave_no_memory_behind() -> None:
+def test_row_36_models_and_streams_give_all_their_memory_back() -> None:
     code = """
 import sys
 import numpy as np
@@ -82,7 +83,7 @@ def round():
         stream = model.stream()
         stream.push(frames)
         stream.fork().restore(stream.snapshot())
-for _ in range(1500):  # until the allocator's lists have their size: 800 KB, reached after 1000
+for _ in range(1500):  # until the allocator's lists stop growing: at 800 KB, after 1000 rounds
     round()
 before = pages()
 for _ in range(1000):
@@ -90,5 +91,5 @@ for _ in range(1000):
 print(pages() - before)
 """
     more = int(run(sys.executable, "-c", code, VECTORS / "stack.tide"))
-    print(f"resident pages more after 1000 models of 8 streams: {more}")
+    print(f"{more} more resident pages after 1000 models of 8 streams")
     assert more <= 16

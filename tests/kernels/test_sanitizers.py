@@ -9,8 +9,10 @@ from fuzzing.plans import missing, reference_plans
 from kernels.building import build, check, float_vectors, run, vectors
 from tidegate.runtime import _kernels
 
-# Not float-divide-by-zero: a division by zero is IEEE's here, infinity or NaN, which the range check refuses; and loops
-# of float operators run on past a frame's end, over padding that nobody reads.
+pytestmark = pytest.mark.slow  # compiles the engine with sanitizers, under which it is slow
+
+# Not float-divide-by-zero: a float divided by zero gives infinity or NaN, as IEEE 754 says, and the range check refuses
+# it. The loops of float operators also compute on the padding after a frame, which is never read.
 FLAGS = (
     "-fsanitize=address,undefined",
     "-fsanitize=float-cast-overflow",
@@ -20,12 +22,12 @@ FLAGS = (
 )
 
 
-STRIDE = os.environ.get("TIDEGATE_FLIP_STRIDE", "9")  # odd, so that every bit of a byte has its turn
+STRIDE = os.environ.get("TIDEGATE_FLIP_STRIDE", "9")  # an odd stride reaches every bit of a byte
 
 
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The engine's test programs under both sanitizers."""
+    """The folder of the engine's test programs, built with both sanitizers."""
     return build(tmp_path_factory.mktemp("sanitized"), "cc", *FLAGS)
 
 
@@ -37,7 +39,7 @@ def test_c_tests_are_clean(sanitized: Path) -> None:
 
 
 def test_row_13_damaged_plans_are_refused_by_name_or_run_within_bounds(sanitized: Path, tmp_path: Path) -> None:
-    """Every truncation and one flipped bit of STRIDE, the flips again under a repaired hash; all by `make damage`."""
+    """Every truncation and every STRIDE-th flipped bit (`make damage`: every bit), also with a repaired hash."""
     plans = reference_plans()
     assert not missing()
     for name, plan in plans.items():

@@ -1,4 +1,4 @@
-"""The golden vectors: what the specification wrote down, it still says, and the engine answers."""
+"""The golden vectors: the specification still gives the stored answers, and the engine gives them too."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from kernels.building import VECTORS
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
-from tools.programs import push_cut
+from tools.streams import push_cut
 from vectors import coverage
 from vectors.generate import answers, programs
 
@@ -19,7 +19,7 @@ def read(path: Path) -> Floats:
     return np.fromfile(path, "<f4").astype(np.float32)
 
 
-def test_there_is_a_vector_for_each_case_of_the_generator() -> None:
+def test_each_case_of_the_generator_has_a_vector() -> None:
     assert sorted(programs(np.random.default_rng(2026))) == NAMES
 
 
@@ -28,7 +28,7 @@ def test_every_operator_has_a_vector() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_specification_gives_what_was_written_down(name: str) -> None:
+def test_specification_gives_the_stored_answers(name: str) -> None:
     program = programs(np.random.default_rng(2026))[name]
     frames = read(VECTORS / f"{name}.frames").reshape(-1, program.input_width)
     np.testing.assert_array_equal(answers(program, frames), read(VECTORS / f"{name}.answers"), strict=True)
@@ -36,7 +36,7 @@ def test_specification_gives_what_was_written_down(name: str) -> None:
 
 @pytest.mark.parametrize("isa", _kernels.variants())
 @pytest.mark.parametrize("name", NAMES)
-def test_row_11_engine_replays_them_from_python(name: str, isa: str) -> None:
+def test_row_11_engine_gives_the_stored_answers_from_python(name: str, isa: str) -> None:
     model = NativeModel((VECTORS / f"{name}.tide").read_bytes(), isa)
     expected = read(VECTORS / f"{name}.answers")
     frames = read(VECTORS / f"{name}.frames").reshape(24, -1)

@@ -22,7 +22,7 @@ from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.precision import Precision
 from tools.nets import ROWS, Net
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 METHODS = ["nearest", "compensated", "guided"]
 

@@ -12,7 +12,7 @@ from tidegate.runtime.errors import ContractError, ModelError, QuantizationError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 
 def test_recurrent_and_linear_weights_become_int8_with_a_scale_a_row(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from tidegate.runtime.lowering.lower import QUANTIZATION_KEY, lower
 from tidegate.runtime.operators.matrix import Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.reference import ReferenceStream
-from tools.programs import push_cut, write_lstm
+from tools.onnx_files import write_lstm
+from tools.streams import push_cut
 
 
 def streams() -> list[Floats]:

@@ -173,7 +173,8 @@ def test_states_come_by_name_from_mixed_cells(tmp_path: Path) -> None:
     """A plan with cells of one and of two state vectors names each layer by its own h."""
     from tidegate.runtime.plan.writer import compile_program
     from tidegate.runtime.program import Program
-    from tools.programs import contract_of, gru, lstm, rnn
+    from tools.random_layers import gru, lstm, rnn
+    from tools.streams import contract_of
 
     rng = np.random.default_rng(0)
     ops: tuple[Op, ...] = (

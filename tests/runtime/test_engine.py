@@ -15,7 +15,9 @@ from tidegate.runtime.errors import BackendError, ChunkError
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Matrix, Program, Reading
 from tidegate.runtime.reference import ReferenceStream
-from tools.programs import by_name, contract_of, cuts, embedding, frames_for, programs, push_cut, whole
+from tools.random_layers import embedding
+from tools.random_programs import programs
+from tools.streams import by_name, contract_of, cuts, frames_for, push_cut, whole
 
 VARIANTS = _kernels.variants()
 CASES = int(os.environ.get("TIDEGATE_CASES", "1000"))  # `make soak` asks for more
@@ -103,7 +105,7 @@ def test_overflow_inside_is_refused_and_rolled_back(isa: str) -> None:
 def next_program_with_overflow() -> Program:
     """An LSTM beside a gain that takes 1e18 out of range."""
     from tidegate.runtime.program import Elementwise, Last
-    from tools.programs import lstm
+    from tools.random_layers import lstm
 
     first = lstm(np.random.default_rng(0), 0, (4, 5), Reading.FRAME, 16)
     gain = Elementwise((0,), "mul", np.full(4, 1e6, np.float32))
@@ -130,7 +132,7 @@ def test_overflow_of_a_relu_state_is_refused_and_rolled_back(isa: str, accepted:
 def doubling_program() -> Program:
     """An LSTM, and an RNN with relu of 20 units, each reading twice itself."""
     from tidegate.runtime.program import Rnn, Slot
-    from tools.programs import lstm, matrix
+    from tools.random_layers import lstm, matrix
 
     rng = np.random.default_rng(0)
     twice = Matrix(127 * np.eye(20, dtype=np.int8), np.full((20, 1), 2 / 127, np.float32), Reading.FRAME, 16)
@@ -167,7 +169,7 @@ def test_state_that_nothing_drives_ends_at_positive_zero(isa: str, kind: str) ->
 def unbiased_program(kind: str, recurrence: float | None = None) -> Program:
     """One layer 4 -> 8 without bias, R random or `recurrence` times the unit matrix for each gate."""
     from tidegate.runtime.program import Gru
-    from tools.programs import cell
+    from tools.random_layers import cell
 
     layer = cell(np.random.default_rng(1), 0, (4, 8), Reading.FRAME, 16, kind=kind)
     layer = replace(layer, bias=np.zeros_like(layer.bias))

@@ -12,7 +12,7 @@ from tidegate.quant import quantize
 from tidegate.runtime.errors import ModelError, PlanError
 from tidegate.runtime.files import read_bytes, write_atomic
 from tidegate.runtime.load import compile_model, load
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 
 def mode(path: Path) -> int:

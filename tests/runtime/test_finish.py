@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tidegate.runtime.errors import ChunkError
 from tidegate.runtime.load import Backend, load
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 FRAMES = np.random.default_rng(1).normal(0, 1, (9, 6)).astype(np.float32)
 

@@ -28,7 +28,10 @@ from tidegate.runtime.operators import Elementwise
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program, Reading
 from tidegate.runtime.streams import Group, Model, Stream
-from tools.programs import as_pushed, cell, contract_of, embedding, frames_for, gru, lstm, programs, rnn, write_lstm
+from tools.onnx_files import write_lstm
+from tools.random_layers import cell, embedding, gru, lstm, rnn
+from tools.random_programs import programs
+from tools.streams import as_pushed, contract_of, frames_for
 
 VARIANTS = _kernels.variants()
 BACKENDS = ["native", "onnxruntime"]

@@ -11,7 +11,7 @@ from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 
 def quantized(tmp_path: Path, hidden: int = 8) -> Path:

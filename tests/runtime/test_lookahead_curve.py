@@ -11,7 +11,7 @@ import torch
 from tidegate.export import export_model
 from tidegate.runtime.errors import ChunkError, ContractError
 from tidegate.runtime.lookahead_curve import lookahead_curve
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 from torch import nn
 
 FRAMES = np.random.default_rng(1).normal(0, 1, (120, 6)).astype(np.float32)

@@ -15,7 +15,7 @@ from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.plan.writer import OP, compile_program, seal
 from tidegate.runtime.program import Linear, Lstm, Matrix, Program, Reading, activation_bits
 from tidegate.runtime.reference import ReferenceStream
-from tools.programs import contract_of
+from tools.streams import contract_of
 
 STEPS = int(os.environ.get("TIDEGATE_DRIFT_STEPS", "20000"))  # a million by `make drift`
 

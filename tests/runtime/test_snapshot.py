@@ -22,7 +22,10 @@ from tidegate.runtime.operators import Elementwise
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program, Reading
 from tidegate.runtime.streams import Model
-from tools.programs import as_pushed, contract_of, embedding, frames_for, gru, lstm, programs, rnn, write_lstm
+from tools.onnx_files import write_lstm
+from tools.random_layers import embedding, gru, lstm, rnn
+from tools.random_programs import programs
+from tools.streams import as_pushed, contract_of, frames_for
 
 VARIANTS = _kernels.variants()
 FRAMES = np.random.default_rng(1).normal(0, 1, (40, 6)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A clock for tests of what waits: it moves when it is told to."""
+"""A clock for tests of code that waits: only the test moves it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,26 +8,26 @@ from tidegate.benchmarks.peers.loops import Clock
 
 @dataclass
 class Time:
-    """A clock that moves when it is told to."""
+    """A clock that only the test moves; times are in nanoseconds."""
 
     now: int = 0
     slept: list[int] = field(default_factory=list)
 
     def clock(self) -> Clock:
-        """Return it as the loops take it."""
+        """Return the clock in the form that the loops take."""
         return Clock(lambda: self.now, self.sleep_until)
 
     def sleep_until(self, instant: int) -> None:
-        """Move to an instant, unless it is past."""
+        """Move to an instant, unless it has passed already."""
         self.slept.append(instant)
         self.now = max(self.now, instant)
 
     def spend(self, took: int) -> None:
-        """Let a time pass."""
+        """Let time pass."""
         self.now += took
 
     def step(self, took: int) -> Callable[[object], None]:
-        """Return a stepper that takes a time."""
+        """Return a function that takes a given time to step."""
 
         def step(_: object) -> None:
             self.now += took

@@ -1,4 +1,4 @@
-"""Hostile ONNX files, and what they are written of byte by byte, for no library makes them."""
+"""Hostile files, and functions that write them byte by byte, because no library makes such files."""
 
 import os
 from collections.abc import Callable
@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 from tidegate.runtime.plan.writer import seal
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 
 def varint(value: int) -> bytes:
-    """Return a number as protobuf writes it."""
+    """Return a number in protobuf's variable-length form."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
@@ -21,12 +21,12 @@ def varint(value: int) -> bytes:
 
 
 def field(number: int, content: bytes) -> bytes:
-    """Return a field of a message."""
+    """Return one field of a protobuf message."""
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def nested_ifs(depth: int) -> bytes:
-    """Return a model of `If` in `If`; every level costs some bytes."""
+    """Return a model of nested `If` nodes; each level costs a few bytes."""
     graph = field(1, field(4, b"Neg") + field(3, b"innermost"))
     for level in range(depth):
         branch = field(5, field(1, b"then_branch") + field(6, graph))
@@ -35,22 +35,22 @@ def nested_ifs(depth: int) -> bytes:
 
 
 def many_nodes(count: int) -> bytes:
-    """Return a model of so many nodes."""
+    """Return a model of the given number of nodes."""
     return field(7, field(1, field(4, b"Neg") + field(1, b"x") + field(2, b"y")) * count)
 
 
 def outside(location: str) -> TensorProto:
-    """Return a tensor whose data lies in another file."""
+    """Return a tensor whose data is in another file."""
     tensor = TensorProto(name="W", data_type=TensorProto.FLOAT, dims=[1, 32, 6], data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=location)
     return tensor
 
 
-# ---- files of every kind; each function makes one at a path, beside which there is `good.onnx` and `good.tide` ----
+# ---- hostile files of every kind: a function writes one at a path; `good.onnx` and `good.tide` are next to it ----
 
 
 def _model_of(location: str) -> Callable[[Path], object]:
-    """A file whose weights lie elsewhere; what is named is there, by a symlink and a hard link too."""
+    """A file whose weights are in another file, which exists; a symbolic link and a hard link to it exist too."""
 
     def make(path: Path) -> None:
         secret = path.parent.parent / "secret"
@@ -67,7 +67,7 @@ def _model_of(location: str) -> Callable[[Path], object]:
 
 
 def _plan_with(at: int, value: int) -> Callable[[Path], object]:
-    """A plan with one byte changed and the hash that it should have."""
+    """A plan with one byte changed and a hash that fits the change."""
 
     def make(path: Path) -> None:
         plan = bytearray((path.parent / "good.tide").read_bytes())
@@ -104,4 +104,4 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "pipe": (os.mkfifo, "not a regular file"),
     "device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
 }
-"""What a file is by its name: how it is made, and what its refusal says."""
+"""For each kind of file: the function that makes it, and a part of the error message that refuses it."""

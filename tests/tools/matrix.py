@@ -1,7 +1,7 @@
-"""The matrix of exports: module shapes, generated, that PyTorch, onnxruntime and the engine must agree on.
+"""The matrix of exports: generated module shapes on which PyTorch, onnxruntime and the engine must agree.
 
-Every case is exported whole, with its proof, by tests/export/test_matrix.py, which streams it on both backends too; the
-support table of the README is made of the same list.
+tests/export/test_matrix.py exports every case with its proof, then streams it on both backends. The table of exports in
+the docs is made from the same list.
 """
 
 from dataclasses import dataclass
@@ -42,13 +42,13 @@ class Case:
     """One module shape.
 
     Attributes:
-        kind: The recurrent module, as KINDS calls it.
-        head: What is answered; ids are looked up and answered by the final h.
-        layers: Its layers.
-        bias: Whether it has biases.
-        batch_first: Whether its batch comes first.
-        front: What stands between the frames and the recurrent module.
-        extra: What the forward does beside: nothing, "state in and out", "packed", or run in "both directions".
+        kind: Name of the recurrent module in KINDS.
+        head: What the module answers; for "token ids" the input is ids, and the answer comes from the final h.
+        layers: Number of layers.
+        bias: Whether the module has biases.
+        batch_first: Whether the batch axis comes first.
+        front: The layer between the frames and the recurrent module; empty: none.
+        extra: A further property: none, "state in and out", "packed" or "both directions".
     """
 
     kind: str
@@ -61,28 +61,28 @@ class Case:
 
     @property
     def options(self) -> list[str]:
-        """The columns of the support table that it belongs to."""
+        """The columns of the support table in which the case is counted."""
         shape = ["1 layer" if self.layers == 1 else "more layers", "bias" if self.bias else "no bias"]
         shape.append("batch first" if self.batch_first else "time first")
         return [*shape, self.head, *filter(None, (self.front, self.extra))]
 
     @property
     def name(self) -> str:
-        """What the test is called."""
+        """The name of the test."""
         return ", ".join([self.kind, *self.options])
 
     @property
     def hidden(self) -> int:
-        """Units: they differ from case to case; those of relu are more, since some may be dead."""
+        """Number of units: it differs from case to case; relu gets more units, because some of them may be dead."""
         return 4 + sum(map(ord, self.name)) % 7 + 10 * ("relu" in self.kind)
 
     def module(self) -> nn.Module:
-        """Return the module, the same at each call."""
+        """Return the module; it is the same at each call."""
         torch.manual_seed(len(self.name))
         return Net(self).eval()
 
     def signal(self, frames: int, streams: int, seed: int = 1) -> Tensor:
-        """Return a signal as the module takes it."""
+        """Return a signal in the form that the module takes."""
         random = torch.Generator().manual_seed(seed)
         sizes = (streams, frames) if self.batch_first else (frames, streams)
         if self.head == "token ids":
@@ -90,7 +90,7 @@ class Case:
         return torch.randn(*sizes, WIDTH, generator=random)
 
     def example(self, frames: int, streams: int) -> object:
-        """Return an example for an export."""
+        """Return the example input for an export."""
         x = self.signal(frames, streams)
         if self.extra == "packed":
             return x, torch.full((streams,), frames)
@@ -172,7 +172,7 @@ class Net(nn.Module):
 
 
 def cases() -> list[Case]:
-    """Return the matrix."""
+    """Return all cases of the matrix."""
     both = (True, False)
     shapes = [Case(*options) for options in product(MODULES, HEADS, (1, 2), both, both)]
     loops = [Case(kind, head, 1, bias, first) for kind, head, bias, first in product(LOOPS, HEADS, both, both)]
@@ -195,11 +195,11 @@ def options() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-# ---- streaming one ----
+# ---- streaming one case ----
 
 
 def assert_streams(path: Path, module: nn.Module, case: Case) -> None:
-    """A file streams on both backends what PyTorch computes, at several lengths, in chunks."""
+    """Check that a file streams PyTorch's answers on both backends, at several lengths, in chunks."""
     for backend in ("native", "onnxruntime"):
         model = load(path, backend)
         assert model.backend.startswith(backend)
@@ -211,7 +211,7 @@ def assert_streams(path: Path, module: nn.Module, case: Case) -> None:
 
 
 def answers(module: nn.Module, case: Case, length: int) -> Array:
-    """Return PyTorch's answer to one stream."""
+    """Return PyTorch's answer to one stream of a length."""
     x = case.signal(length, 1, seed=2)
     example = case.example(length, 1)
     rest = example[1:] if isinstance(example, tuple) else ()
@@ -222,10 +222,10 @@ def answers(module: nn.Module, case: Case, length: int) -> Array:
 
 
 def streamed(model: Model, frames: Array, case: Case) -> Array:
-    """Return the answer to one stream in chunks."""
+    """Return a model's answer to one stream that is pushed in chunks."""
     stream = model.stream()
     pieces = [stream.push(chunk) for chunk in np.split(frames, [cut for cut in CUTS if cut < len(frames)])]
-    tail = stream.finish()  # what a backward direction held back
+    tail = stream.finish()  # the frames that a backward direction held back
     pieces += [] if tail is None else [tail]
     named = [next(iter(piece.values())) if isinstance(piece, dict) else piece for piece in pieces]
     return np.concatenate(named) if case.head == "each frame" else named[-1]

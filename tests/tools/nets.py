@@ -1,4 +1,4 @@
-"""Float streaming graphs as they are built up, layer by layer, for tests of quantization."""
+"""Float streaming graphs that are built layer by layer, for tests of quantization."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +10,12 @@ from onnx import TensorProto, helper, numpy_helper
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 
-ROWS = 20  # of an embedding table
+ROWS = 20  # number of ids of an embedding table
 
 
 @dataclass
 class Net:
-    """A float streaming graph as it grows: a time axis, a batch axis, then features."""
+    """A float streaming graph to which layers are added; its axes are time, batch, features."""
 
     rng: np.random.Generator
     width: int
@@ -24,13 +24,13 @@ class Net:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     tensors: dict[str, Array] = field(default_factory=dict)
     states: list[State] = field(default_factory=list)
-    weights: dict[str, int] = field(default_factory=dict)  # by name, the axis of their inputs
+    weights: dict[str, int] = field(default_factory=dict)  # name: the axis of its inputs
 
     def __post_init__(self) -> None:
         self.features = self.width
 
     def weight(self, name: str, shape: tuple[int, ...], inputs: int) -> str:
-        """Add a weight whose inputs lie along an axis; some rows are zeros, some loud."""
+        """Add a weight with its inputs along a given axis; its output channels are of three sizes: 1, 1/10, 1/100."""
         values = self.rng.normal(0, 0.5 / np.sqrt(shape[inputs]), shape)
         values *= 10.0 ** -self.rng.integers(0, 3, [1 if a == inputs else s for a, s in enumerate(shape)])
         self.tensors[name], self.weights[name] = values.astype(np.float32), inputs
@@ -72,7 +72,7 @@ class Net:
         self.width = width
 
     def gemm(self, width: int, transposed: int) -> None:
-        """The last frame alone; Gemm has two axes."""
+        """Keep only the last frame, because Gemm takes two axes."""
         name, shape = f"net{len(self.nodes)}", (width, self.width) if transposed else (self.width, width)
         self.tensors["last"] = np.array(-1)
         self.add("Gather", [self.value, "last"], axis=0)

@@ -1,4 +1,4 @@
-"""Real recordings and weights: they stand in a folder beside the checkout, for they have licences of their own."""
+"""Real recordings and weights, in a folder next to the checkout, because they have licences of their own."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def shared_folder(name: str) -> Path:
-    """Return a folder of the data; without it the test is skipped, under CI it fails."""
+    """Return a folder of the data; if it is missing, the test is skipped (under CI it fails)."""
     folder = DATA / name
     if not folder.is_dir():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {folder}, with data that is not ours")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {folder}; it holds third-party data")
     return folder

@@ -1,7 +1,7 @@
-"""The support table of the README, made from the golden vectors: `python tests/tools/support.py` writes it there.
+"""Write the support tables into the README (`make support`): operators and precisions, exported modules.
 
-What a vector holds is replayed on every instruction-set variant by tests/kernels (test_variants here, test_cross on
-other processors under emulation), and equals the specification with ==.
+The first table shows what the golden vectors hold. tests/kernels replays each vector on every instruction-set variant
+(test_vectors on this processor, test_cross on other processors under emulation) and compares with ==.
 """
 
 import re
@@ -15,7 +15,7 @@ sys.path.insert(0, str(TESTS))
 from tidegate.runtime.operators import OPERATORS, Embedding, Operator, Rnn  # noqa: E402
 from tidegate.runtime.operators.matrix import FLOAT, Matrix  # noqa: E402
 from tools import matrix as shapes  # noqa: E402
-from tools.programs import FORMATS  # noqa: E402
+from tools.random_layers import FORMATS  # noqa: E402
 from vectors.coverage import programs  # noqa: E402
 
 README = TESTS.parent / "README.md"
@@ -24,12 +24,12 @@ EXPORT_MARKS = "<!-- exports: made by `make support` -->\n", "<!-- end of export
 
 
 def format_name(weight_bits: int, group: int) -> str:
-    """Return W8, W4g32, float32."""
+    """Return the name of a weight format: W8, W4g32, float32."""
     return "float32" if weight_bits == FLOAT else f"W{weight_bits}" + (f"g{group}" if group else "")
 
 
 def row_name(op: Operator) -> str:
-    """Return what the table calls an operator."""
+    """Return the name of an operator in the table."""
     return f"{type(op).__name__} {op.function}" if isinstance(op, Rnn) else type(op).__name__
 
 
@@ -39,12 +39,12 @@ def matrices(op: Operator) -> list[Matrix]:
 
 
 def held() -> dict[str, dict[str, set[int]]]:
-    """Return the most bits of activations of each operator's vectors, by its name and the format of its weights."""
+    """Return the activation bits in the vectors, by the name of the operator and the format of its weights."""
     found: dict[str, dict[str, set[int]]] = {}
     for op in (op for program in programs().values() for op in program.ops):
         mine = found.setdefault(row_name(op), {})
         for matrix in matrices(op):
-            bits = set() if isinstance(op, Embedding) else {matrix.bits}  # a lookup multiplies nothing
+            bits = set() if isinstance(op, Embedding) else {matrix.bits}  # a table of ids multiplies nothing
             mine.setdefault(format_name(matrix.weight_bits, matrix.group), set()).update(bits)
         if isinstance(op, Embedding) and not matrices(op):
             mine.setdefault("float32", set())
@@ -52,20 +52,20 @@ def held() -> dict[str, dict[str, set[int]]]:
 
 
 def cell(name: str, bits: set[int] | None) -> str:
-    """Return what a vector holds: activation bits; a dash where there is none."""
+    """Return a cell of the table: the activation bits of the vectors, or a dash if there is no vector."""
     if bits is None:
         return "-"
     return "yes" if name == "float32" else " ".join(f"A{b}" for b in sorted(bits, reverse=True)) or "yes"
 
 
 def variants() -> list[str]:
-    """Return the instruction-set variants of the engine's list."""
+    """Return the instruction-set variants in the engine's list."""
     text = (TESTS.parent / "runtime" / "kernels" / "src" / "variants.inc").read_text()
     return re.findall(r"^TIDE_VARIANT\((\w+)\)", text, re.MULTILINE)
 
 
 def table() -> str:
-    """Return the table and the variants it holds for."""
+    """Return the table of operators and precisions, and the variants on which they run."""
     columns, rows = [format_name(*weights) for weights in FORMATS], held()
     with_weights = {name: mine for name, mine in rows.items() if mine}
     lines = [f"| {' | '.join(['weights', *columns])} |", f"|{'---|' * (len(columns) + 1)}"]
@@ -78,7 +78,7 @@ def table() -> str:
 
 
 def exports() -> str:
-    """Return the table of what the matrix of exports holds: modules by options, with the number of shapes."""
+    """Return the table of exports: the number of shapes for each module and option."""
     columns = shapes.options()
     found = Counter((case.kind, option) for case in shapes.cases() for option in case.options)
     rows = [[f"`{kind}`", *(str(found[kind, column] or "-") for column in columns)] for kind in shapes.KINDS]
@@ -87,7 +87,7 @@ def exports() -> str:
 
 
 def written(marks: tuple[str, str] = MARKS) -> str:
-    """Return the table that stands in the README between two marks."""
+    """Return the table that the README has between two marks."""
     return README.read_text().partition(marks[0])[2].partition(marks[1])[0]
 
 

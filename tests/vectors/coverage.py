@@ -1,4 +1,4 @@
-"""Programs that hold each cell in each precision, and each function of each other operator, for the golden vectors."""
+"""Programs for the golden vectors: each cell in each precision, each function of each other operator."""
 
 from dataclasses import replace
 from typing import Any
@@ -33,7 +33,7 @@ from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
 from tidegate.runtime.program import Program
-from tools.programs import (
+from tools.random_layers import (
     FORMATS,
     cell,
     integer_affine,
@@ -44,25 +44,25 @@ from tools.programs import (
     matrix,
 )
 
-WIDTH, UNITS = 37, 11  # groups of 8 and 32 that are not full, panels left over, padding
+WIDTH, UNITS = 37, 11  # odd sizes: groups of 8 and 32 that are not full, incomplete panels, padding
 KINDS = ("lstm", "gru", "tanh", "relu")
-FEATURES = 9  # of the operators without matrices
+FEATURES = 9  # for the operators without matrices
 
 
 def precision(weights: tuple[int, int], bits: int) -> str:
-    """Return W8A16g32 and the like."""
+    """Return the name of a precision, for example W8A16g32."""
     weight_bits, group = weights
     return "float32" if weight_bits == FLOAT else f"W{weight_bits}A{bits}" + (f"g{group}" if group else "")
 
 
 def every_output(width: int, ops: list[Operator], first: int = 1, *, ids: bool = False) -> Program:
-    """Return a program whose values from `first` on are all outputs."""
+    """Return a program; every value from number `first` on is an output."""
     outputs = tuple((f"y{value}", value) for value in range(first, len(ops) + 1))
     return Program(width, tuple(ops), outputs, ids)
 
 
 def cells(weights: tuple[int, int], bits: int) -> Program:
-    """Return every operator that has matrices, side by side, all weights of one format."""
+    """Return a program of every operator that has matrices, on one input, all weights in one format."""
     rng = np.random.default_rng(bits)
     bias = rng.normal(0, 1, UNITS).astype(np.float32)
     ops: list[Operator] = [
@@ -82,7 +82,7 @@ def _renamed(op: Operator, place: int) -> Operator:
 
 
 def tables() -> Program:
-    """Return a lookup in a table of each format."""
+    """Return a program of one table of ids in each format."""
     rng = np.random.default_rng(3)
     ops: list[Operator] = []
     for weights in FORMATS:
@@ -92,7 +92,7 @@ def tables() -> Program:
 
 
 def functions() -> Program:
-    """Return every other operator with every function it has, of values that are positive."""
+    """Return a program of every other operator with each of its functions, applied to positive values."""
     rng = np.random.default_rng(4)
 
     def constants(count: int = FEATURES) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -101,7 +101,7 @@ def functions() -> Program:
     def numbers(name: str) -> tuple[float, ...]:
         return tuple(float(n) for n in constants(NUMBERS.get(name, 0)))
 
-    x = 2  # above 0, as all after it
+    x = 2  # this value and all later ones are above 0
     ops: list[Operator] = [Map((0,), "sigmoid"), *(Elementwise((1,), "add", constants()) for _ in range(2))]
     ops += [Map((x,), name, numbers(name)) for name in MAPS]
     ops += [Elementwise((x,), name, constants()) for name in CONSTANTS]
@@ -119,7 +119,7 @@ def functions() -> Program:
 
 
 def lookahead(blocks: Blocks) -> Program:
-    """Return the backward direction of every cell, what waits for them, and a convolution that looks ahead."""
+    """Return a program of the backward direction of every cell, operators that wait, and a window that looks ahead."""
     rng = np.random.default_rng(5)
     weights, features = (8, 0), 7
     cells = [
@@ -140,7 +140,7 @@ def lookahead(blocks: Blocks) -> Program:
 
 
 def integers() -> Program:
-    """Return every operator that computes without floats, the cells one above the other too."""
+    """Return a program of every operator that computes without floats; some cells are stacked."""
     rng = np.random.default_rng(6)
     ops: list[Operator] = [
         integer_affine(rng, 0, WIDTH),
@@ -169,6 +169,6 @@ def programs() -> dict[str, Program]:
 
 
 def missing() -> set[str]:
-    """Return the operators that no program holds."""
+    """Return the names of the operators that are in no program."""
     held = {type(op) for program in programs().values() for op in program.ops}
     return {operator.__name__ for operator in set(OPERATORS) - held}

@@ -1,10 +1,10 @@
-"""Writes the golden vectors: small plans, streams, and what the NumPy specification makes of them.
+"""Write the golden vectors: small plans, streams, and the answers of the NumPy specification.
 
     python tests/vectors/generate.py
 
-For each case NAME.tide (the plan), NAME.frames (float32 `[frames, features]`) and NAME.answers (float32: every
-output in plan order, then every state vector); little-endian, nothing else in the files. versions.txt says
-what wrote them. The engine replays them from C (runtime/kernels/tests/replay.c) and from Python.
+Each case has three files: NAME.tide (the plan), NAME.frames (float32 `[frames, features]`) and NAME.answers (float32:
+every output in plan order, then every state vector). They are little-endian and have no header. versions.txt names the
+versions that wrote them. The engine replays them from C (runtime/kernels/tests/replay.c) and from Python.
 """
 
 import platform
@@ -21,10 +21,11 @@ from tidegate.runtime.operators import Slot, Window  # noqa: E402
 from tidegate.runtime.plan.writer import VERSION, compile_program  # noqa: E402
 from tidegate.runtime.program import Elementwise, Last, Linear, Op, Program, Reading  # noqa: E402
 from tidegate.runtime.reference import ReferenceStream  # noqa: E402
-from tools.programs import contract_of, frames_for, lstm, matrix, whole  # noqa: E402
+from tools.random_layers import lstm, matrix  # noqa: E402
+from tools.streams import contract_of, frames_for, whole  # noqa: E402
 from vectors import coverage  # noqa: E402
 
-FRAMES = 24  # more than a block of the engine
+FRAMES = 24  # more than the engine computes at once
 FRAME, HIDDEN = Reading.FRAME, Reading.HIDDEN
 
 
@@ -35,9 +36,9 @@ def linear(rng: np.random.Generator, value: int, sizes: tuple[int, int], reading
 
 
 def programs(rng: np.random.Generator) -> dict[str, Program]:
-    """Return the cases: precisions, odd sizes, a stack, a head, an input too wide for 16 bits, a convolution."""
+    """Return the programs by name: precisions, odd sizes, a stack, a head, a wide input, a convolution."""
     gain = Elementwise((0,), "mul", rng.uniform(0.1, 3, 9).astype(np.float32))
-    own = np.random.default_rng(2027)  # so that the older cases stay as they are
+    own = np.random.default_rng(2027)  # a second generator, so that the older cases do not change
     window = Window((0,), 3, 4, 7, Slot("l0.tail", 0))
     convolution: list[Op] = [window, linear(own, 1, (21, 10), FRAME, 16), lstm(own, 2, (10, 12), FRAME, 16)]
     cases: dict[str, tuple[int, list[Op]]] = {
@@ -56,7 +57,7 @@ def programs(rng: np.random.Generator) -> dict[str, Program]:
 
 
 def answers(program: Program, frames: Floats) -> Floats:
-    """Return every output, then every state, as the specification computes them."""
+    """Return every output, then every state, computed by the specification."""
     stream = ReferenceStream(program)
     outputs = whole(stream, program, frames)
     return np.concatenate([*(outputs[name].ravel() for name, _ in program.outputs), *stream.states()])
@@ -66,7 +67,9 @@ def main() -> None:
     """Write all files."""
     rng = np.random.default_rng(2026)
     for name, program in programs(rng).items():
-        frames = np.clip(frames_for(program, rng, FRAMES), -1e12, 1e12)  # or a linear layer leaves the range
+        frames = np.clip(
+            frames_for(program, rng, FRAMES), -1e12, 1e12
+        )  # larger values would make a linear layer leave the range
         (HERE / f"{name}.tide").write_bytes(compile_program(program, contract_of(program)))
         (HERE / f"{name}.frames").write_bytes(frames.astype("<f4").tobytes())
         (HERE / f"{name}.answers").write_bytes(answers(program, frames).astype("<f4").tobytes())

@@ -7,7 +7,7 @@ import pytest
 from tidegate.benchmarks.showing.quantization_page import pictures, write_quantization_page
 from tidegate.benchmarks.tables import Table
 from tidegate.quant import quantize
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 pytest.importorskip("matplotlib")
 

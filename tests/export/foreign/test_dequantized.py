@@ -13,7 +13,7 @@ from tidegate.export.foreign.dequantized import replace_integers
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import UnsupportedError
 from tidegate.runtime.inspection import inspect_file
-from tools import vendors
+from tools import foreign_files
 
 
 def _lift(folder: Path, model: onnx.ModelProto) -> LiftReport:
@@ -30,7 +30,7 @@ def _difference(path: Path, x: Array) -> float:
 @pytest.mark.parametrize("weights", [QuantType.QInt8, QuantType.QUInt8], ids=["int8", "uint8"])
 @pytest.mark.parametrize("per_channel", [False, True], ids=["per tensor", "per channel"])
 def test_dynamic_quantize_lstm(tmp_path: Path, weights: QuantType, *, per_channel: bool) -> None:
-    model = vendors.quantized(tmp_path, vendors.torch_zeros(), per_channel=per_channel, weight_type=weights)
+    model = foreign_files.quantized(tmp_path, foreign_files.torch_zeros(), per_channel=per_channel, weight_type=weights)
     codes = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name.endswith("_quantized")}
     report = _lift(tmp_path, model)
     print(report.done[-1])
@@ -50,13 +50,13 @@ def test_dynamic_quantize_lstm(tmp_path: Path, weights: QuantType, *, per_channe
 
 
 def test_states_of_a_quantized_file_are_paired(tmp_path: Path) -> None:
-    model = vendors.quantized(tmp_path, vendors.with_states([("h", "hn"), ("c", "cn")]))
+    model = foreign_files.quantized(tmp_path, foreign_files.with_states([("h", "hn"), ("c", "cn")]))
     states = _lift(tmp_path, model).contract.states
     assert [(state.input, state.output) for state in states] == [("h", "hn"), ("c", "cn")]
 
 
 def test_tables_and_convolutions_around_it(tmp_path: Path) -> None:
-    model = vendors.quantized(tmp_path, vendors.tagger())
+    model = foreign_files.quantized(tmp_path, foreign_files.tagger())
     assert {"DynamicQuantizeLSTM", "ConvInteger", "Gather"} <= {node.op_type for node in model.graph.node}
     _lift(tmp_path, model)
     lifted = onnx.load(tmp_path / "out.onnx")
@@ -67,14 +67,14 @@ def test_tables_and_convolutions_around_it(tmp_path: Path) -> None:
 
 
 def test_zero_points_that_no_code_can_say_become_floats(tmp_path: Path) -> None:
-    model = vendors.quantized(tmp_path, vendors.torch_zeros(), weight_type=QuantType.QUInt8)
+    model = foreign_files.quantized(tmp_path, foreign_files.torch_zeros(), weight_type=QuantType.QUInt8)
     replace_integers(model)
     product = next(node for node in model.graph.node if node.op_type == "MatMul")
     assert product.input[1] in {t.name for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
 
 
 def test_other_integer_operators_are_refused(tmp_path: Path) -> None:
-    model = vendors.quantized(tmp_path, vendors.torch_zeros())
+    model = foreign_files.quantized(tmp_path, foreign_files.torch_zeros())
     cast = next(node for node in model.graph.node if node.op_type == "Cast")
     cast.op_type = "Identity"
     del cast.attribute[:]
@@ -86,7 +86,7 @@ def test_other_integer_operators_are_refused(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_not_constant_are_refused(tmp_path: Path) -> None:
-    model = vendors.quantized(tmp_path, vendors.torch_zeros())
+    model = foreign_files.quantized(tmp_path, foreign_files.torch_zeros())
     node = next(node for node in model.graph.node if node.op_type == "DynamicQuantizeLSTM")
     node.input[1] = "elsewhere"
     with pytest.raises(

@@ -14,7 +14,8 @@ from tidegate.runtime.arrays import Floats
 from tidegate.runtime.operators import Last, Linear, Operator
 from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.program import Program
-from tools.programs import cell, contract_of, lstm_projected, matrix
+from tools.random_layers import cell, lstm_projected, matrix
+from tools.streams import contract_of
 
 FEATURES, HIDDEN = 3, 5
 KINDS = ["lstm", "gru", "tanh", "relu", "projected"]

@@ -12,7 +12,8 @@ from tidegate.runtime.operators import Linear, Lstm
 from tidegate.runtime.operators.matrix import FLOAT, Matrix, Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
-from tools.programs import contract_of, lstm
+from tools.random_layers import lstm
+from tools.streams import contract_of
 
 
 def floats(values: Array, reading: Reading = Reading.FRAME) -> Matrix:

@@ -20,7 +20,7 @@ from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from tidegate.runtime.plan.magic import MAGIC
 from tidegate.runtime.streams import Stream
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 pytest.importorskip("onnxruntime")
 

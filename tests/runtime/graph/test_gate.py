@@ -23,7 +23,7 @@ from tidegate.runtime.graph.gate import MAX_NODES
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import compile_model, load
 from tools.hostile import field, nested_ifs, outside, varint
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 LIMIT_MB = 2048  # of address space: numpy and onnx take half of it
 

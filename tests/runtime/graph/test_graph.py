@@ -13,7 +13,7 @@ from tidegate.runtime.errors import ContractError, ModelError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.graph.nodes import attributes, label
 from tidegate.runtime.load import load
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 VALUES = np.array([[1.5, -2.0], [0.25, 4.0]], np.float32)
 

@@ -23,7 +23,8 @@ from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Matrix, Program, Reading
 from tidegate.runtime.reference import ReferenceStream
-from tools.programs import contract_of, lstm_projected
+from tools.random_layers import lstm_projected
+from tools.streams import contract_of
 
 FEATURES, HIDDEN, PROJECTED = 6, 20, 7
 SHAPES = {"W": (FEATURES, 4 * HIDDEN), "R": (PROJECTED, 4 * HIDDEN), "P": (HIDDEN, PROJECTED), "B": (4 * HIDDEN,)}

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import UnsupportedError
-from tools.vendors import VendorFile
+from tools.foreign_files import ForeignFile
 
 pytest.importorskip("onnxruntime")  # lift proves what it writes by it
 
 TOLERANCE = {"float32": 5e-6, "int8": 2e-4}  # of answers of order 1; int8: 16-bit activations against float ones
 
 
-def _model(width: int, layers: list[dict[str, int]], mode: str = "", ends: tuple[int, int] = (0, 0)) -> VendorFile:
+def _model(width: int, layers: list[dict[str, int]], mode: str = "", ends: tuple[int, int] = (0, 0)) -> ForeignFile:
     """One frame a run: padding, convolutions with ReLU over the frame, then an LSTM on all that is left."""
-    file = VendorFile(17)
+    file = ForeignFile(17)
     value = file.input("frame", ["N", width])
     if mode:
         value = file.add("Pad", [value, file.axes(0, ends[0], 0, ends[1])], mode=mode)
@@ -43,7 +43,7 @@ def _model(width: int, layers: list[dict[str, int]], mode: str = "", ends: tuple
     return file
 
 
-def _differences(file: VendorFile, folder: Path) -> dict[str, float]:
+def _differences(file: ForeignFile, folder: Path) -> dict[str, float]:
     """Lift, quantize, and stream on both backends."""
     onnx.save(file.model(), folder / "vendor.onnx")
     tidegate.lift(folder / "vendor.onnx", folder / "float32.onnx")
@@ -87,7 +87,7 @@ def test_groups_equal_onnxruntime(tmp_path: Path) -> None:
     assert all(difference <= TOLERANCE[name] for name, difference in differences.items())
 
 
-def _refused(file: VendorFile, folder: Path, message: str) -> None:
+def _refused(file: ForeignFile, folder: Path, message: str) -> None:
     onnx.save(file.model(), folder / "vendor.onnx")
     tidegate.lift(folder / "vendor.onnx", folder / "out.onnx")
     with pytest.raises(UnsupportedError, match=message):

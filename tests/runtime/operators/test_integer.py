@@ -17,7 +17,8 @@ from tidegate.runtime.operators.matrix import LARGEST_CODE, Matrix
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
 from tidegate.runtime.reference import ReferenceStream
-from tools.programs import contract_of, integer_gru, integer_lstm
+from tools.random_layers import integer_gru, integer_lstm
+from tools.streams import contract_of
 
 FLOATS = st.floats(-(2.0**64), 2.0**64, width=32)
 EXPONENTS = st.integers(fixed.LEAST_EXPONENT, fixed.MOST_EXPONENT)

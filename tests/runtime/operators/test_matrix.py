@@ -9,7 +9,8 @@ from tidegate.runtime.operators.matrix import Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Op, Program
 from tidegate.runtime.reference import ReferenceStream
-from tools.programs import FORMATS, by_constants, cell, contract_of, frames_for, lstm_projected, matrix
+from tools.random_layers import FORMATS, by_constants, cell, lstm_projected, matrix
+from tools.streams import contract_of, frames_for
 
 VARIANTS = _kernels.variants()
 SIZES = [(1, 1), (7, 5), (8, 16), (33, 40), (70, 129)]

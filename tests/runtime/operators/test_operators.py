@@ -10,7 +10,8 @@ from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMB
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
 from tidegate.runtime.reference import ReferenceStream
-from tools.programs import ADD, AT_AN_END, contract_of
+from tools.random_programs import ADD, AT_AN_END
+from tools.streams import contract_of
 
 ALL_WIDTHS = 16384
 

@@ -30,7 +30,9 @@ from tidegate.runtime.operators.pointwise import CONSTANTS
 from tidegate.runtime.plan.magic import text_of
 from tidegate.runtime.plan.writer import HASHED_FROM, HEADER, OP, c_source, compile_program, seal
 from tidegate.runtime.program import Elementwise, Last, Linear, Program, Reading
-from tools.programs import contract_of, gru, lstm, matrix, rnn, write_lstm
+from tools.onnx_files import write_lstm
+from tools.random_layers import gru, lstm, matrix, rnn
+from tools.streams import contract_of
 
 
 def small_plan() -> bytes:

@@ -1,4 +1,4 @@
-"""ONNX files as others write them, made by hand: converters of other frameworks, exporters with states of their own."""
+"""Foreign files: ONNX files in the form of other converters and exporters, made by hand."""
 
 import logging
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 Dims = Sequence[int | str | None]
 
 
-class VendorFile:
-    """A graph in the making: methods add a part and return the name of what it makes.
+class ForeignFile:
+    """A graph under construction: each method adds a part and returns the name of its output.
 
     Args:
         opset: Version of the standard operator set.
-        seed: Of the weights.
+        seed: Seed of the weights.
     """
 
     def __init__(self, opset: int = 15, seed: int = 0) -> None:
@@ -60,7 +60,7 @@ class VendorFile:
         start: Sequence[str] = (),
         **options: Any,  # noqa: ANN401
     ) -> list[str]:
-        """Add a recurrent node; return Y, Y_h and for an LSTM Y_c."""
+        """Add a recurrent node; return the names of Y, Y_h and, for an LSTM, Y_c."""
         rows = GATES[op] * hidden
         weights = [self.weight(1, rows, features), self.weight(1, rows, hidden), self.weight(1, 2 * rows)]
         outputs = [f"{op}_{len(self.nodes)}_{letter}" for letter in ("Y", "Y_h", "Y_c")[: 3 if op == "LSTM" else 2]]
@@ -74,12 +74,12 @@ class VendorFile:
         return self.add("Squeeze", [value, self.axes(*axes)])
 
     def head(self, value: str, hidden: int, out: int, name: str) -> str:
-        """Add a linear layer that makes an output."""
+        """Add a linear layer with a given output name."""
         product = self.add("MatMul", [value, self.weight(hidden, out)])
         return self.add("Add", [product, self.weight(out)], name)
 
     def model(self, **metadata: str) -> onnx.ModelProto:
-        graph = helper.make_graph(self.nodes, "vendor", self.inputs, self.outputs, self.tensors)
+        graph = helper.make_graph(self.nodes, "foreign", self.inputs, self.outputs, self.tensors)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
         helper.set_model_props(model, metadata)
         onnx.checker.check_model(model, full_check=True)
@@ -87,11 +87,11 @@ class VendorFile:
 
 
 def keras(op: str = "LSTM", *, batch: int | str = "unk__8", sequences: bool = True) -> onnx.ModelProto:
-    """As tf2onnx writes keras.layers.LSTM or GRU(reset_after=True) and Dense: x `[batch, time, 5]`.
+    """Return a Keras LSTM or GRU(reset_after=True) and Dense, in the form of tf2onnx: x `[batch, time, 5]`.
 
-    The state starts from constant zeros, which fixes the batch, or from zeros of the batch's size.
+    With a number as batch the state starts from constant zeros; else the file makes zeros of the batch's size.
     """
-    file = VendorFile(13)
+    file = ForeignFile(13)
     x = file.add("Transpose", [file.input("args_0", [batch, None, 5])], perm=[1, 0, 2], name="model/lstm/transpose")
     if isinstance(batch, int):
         start = [file.constant(np.zeros((1, batch, 8), np.float32))] * (2 if op == "LSTM" else 1)
@@ -108,8 +108,8 @@ def keras(op: str = "LSTM", *, batch: int | str = "unk__8", sequences: bool = Tr
 
 
 def torch_zeros(op: str = "LSTM", *, batch: int | str = "batch", layers: int = 2) -> onnx.ModelProto:
-    """As torch.onnx.export writes nn.LSTM(batch_first=True) called without a state: x `[batch, time, 5]`."""
-    file = VendorFile(17)
+    """Return nn.LSTM(batch_first=True) without a given state, as torch.onnx.export writes it: x `[batch, time, 5]`."""
+    file = ForeignFile(17)
     value = file.add("Transpose", [file.input("input", [batch, "time", 5])], perm=[1, 0, 2])
     if isinstance(batch, int):
         zeros = file.constant(np.zeros((layers, batch, 6), np.float32))
@@ -136,8 +136,8 @@ def with_states(
     hidden: Sequence[int] = (6, 6),
     batch: int | str = "batch",
 ) -> onnx.ModelProto:
-    """A stack that takes and returns its states `[layers, batch, hidden]` under some names: x `[time, batch, 5]`."""
-    file = VendorFile(17)
+    """Return a stack with named states `[layers, batch, hidden]` as inputs and outputs: x `[time, batch, 5]`."""
+    file = ForeignFile(17)
     value = file.input("x", ["time", batch, 5])
     for source, _ in names:
         file.input(source, [layers, batch, hidden[0]])
@@ -159,8 +159,8 @@ def with_states(
 
 
 def dtln(layers: int = 2, features: int = 9, units: int = 8) -> onnx.ModelProto:
-    """As DTLN's model_1.onnx: one frame a run, h and c of all layers in the last axis of `[1, layers, units, 2]`."""
-    file = VendorFile(12)
+    """Return a file like DTLN's model_1.onnx: one frame per run; one state `[1, layers, units, 2]` has h and c."""
+    file = ForeignFile(12)
     magnitude = file.input("input_2", [1, 1, features])
     state = file.input("input_3", [1, layers, units, 2])
     file.output("activation_2", [1, 1, features])
@@ -184,8 +184,8 @@ def dtln(layers: int = 2, features: int = 9, units: int = 8) -> onnx.ModelProto:
 
 
 def one_frame(op: str = "LSTM", *, batch: int | str = "N") -> onnx.ModelProto:
-    """One frame a run, `[N, 5]`; states `[1, N, 6]` as inputs and outputs; the answer is made of the final h."""
-    file = VendorFile(17)
+    """Return a file for one frame `[N, 5]` per run; states `[1, N, 6]` are inputs and outputs."""
+    file = ForeignFile(17)
     x = file.add("Unsqueeze", [file.input("frame", [batch, 5]), file.axes(0)])
     kinds = ("h", "c") if op == "LSTM" else ("h",)
     starts = [file.input(f"{kind}_prev", [1, batch, 6]) for kind in kinds]
@@ -198,20 +198,20 @@ def one_frame(op: str = "LSTM", *, batch: int | str = "N") -> onnx.ModelProto:
 
 
 def quantized(folder: Path, model: onnx.ModelProto, **options: Any) -> onnx.ModelProto:  # noqa: ANN401  of onnxruntime
-    """As onnxruntime's quantize_dynamic writes a model."""
+    """Return a model after onnxruntime's quantize_dynamic."""
     from onnxruntime.quantization import quantize_dynamic
 
     onnx.save(model, folder / "float.onnx")
     level = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # it advises to pre-process the model
+    logging.root.setLevel(logging.ERROR)  # else it warns that the model is not pre-processed
     quantize_dynamic(folder / "float.onnx", folder / "quantized.onnx", **options)
     logging.root.setLevel(level)
     return onnx.load(folder / "quantized.onnx")
 
 
 def tagger() -> onnx.ModelProto:
-    """Ids `[batch, time]` looked up in a table, an LSTM, a convolution of one frame: answers `[batch, 3, time]`."""
-    file = VendorFile(17)
+    """Return a table of ids `[batch, time]`, an LSTM, a convolution of one frame: answers `[batch, 3, time]`."""
+    file = ForeignFile(17)
     ids = file.input("ids", ["batch", "time"], TensorProto.INT64)
     x = file.add("Transpose", [file.add("Gather", [file.weight(50, 5), ids], axis=0)], perm=[1, 0, 2])
     y, *_ = file.cell("LSTM", x, 5, 6)

@@ -1,0 +1,232 @@
+"""The layout of the checkout: where imports go, where a module is tested, how long files and functions are."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+from tools.c_calls import call_graph
+from tools.imports import FOLDERS, ROOT, circles, import_graph, rooms, sources
+
+GRAPH = import_graph()
+MOST_ROOMS_AND_ARROWS = {"export": (15, 40), "quant": (12, 30), "runtime": (22, 75), "benchmarks": (18, 60)}
+LONGEST_FILE = {".py": 400, ".c": 250, ".h": 250, ".inc": 250, ".cpp": 250}  # lines
+LONGEST_README = 120
+
+# Modules without a test file of their own, with the reason.
+TESTED_ELSEWHERE = {
+    "api/__main__.py": "calls cli.main and nothing else; tests/api/test_cli.py starts it",
+}
+
+# What does not hold yet. A list may only shrink: once a line of it holds, the test fails until that line is deleted.
+TOO_LONG = {
+    "README.md",
+    "runtime/kernels/src/engine.c",
+    "runtime/kernels/src/functions.h",
+    "runtime/kernels/src/plan.c",
+    "runtime/kernels/src/products.inc",
+    "runtime/kernels/src/push.c",
+    "runtime/kernels/src/rows.inc",
+    "runtime/kernels/src/step.inc",
+    "runtime/kernels/tests/groups.c",
+    "tests/api/test_cli.py",
+    "tests/export/test_exporter.py",
+    "tests/runtime/lowering/test_lower.py",
+    "tests/runtime/test_snapshot.py",
+}
+WITHOUT_TEST_FILE = {
+    "api/commands/_bench_options.py",
+    "api/commands/_bench_suites.py",
+    "api/commands/_folder.py",
+    "api/commands/_options.py",
+    "api/commands/_output.py",
+    "api/commands/_picture.py",
+    "api/commands/_signals.py",
+    "api/commands/bench.py",
+    "api/commands/compile.py",
+    "api/commands/export.py",
+    "api/commands/inspect.py",
+    "api/commands/lift.py",
+    "api/commands/quantize.py",
+    "api/commands/run.py",
+    "api/commands/verify.py",
+    "benchmarks/bench.py",
+    "benchmarks/measuring/jobs.py",
+    "benchmarks/measuring/records.py",
+    "benchmarks/peers/by_hand.py",
+    "benchmarks/peers/executorch.py",
+    "benchmarks/peers/job.py",
+    "benchmarks/peers/litert.py",
+    "benchmarks/peers/machine.py",
+    "benchmarks/peers/mnn.py",
+    "benchmarks/peers/ncnn.py",
+    "benchmarks/peers/onednn.py",
+    "benchmarks/peers/openvino.py",
+    "benchmarks/peers/pytorch.py",
+    "benchmarks/peers/tidegate.py",
+    "benchmarks/peers/tract.py",
+    "benchmarks/peers/worker.py",
+    "benchmarks/recall.py",
+    "benchmarks/showing/bench_tables.py",
+    "benchmarks/showing/html.py",
+    "benchmarks/showing/plots.py",
+    "benchmarks/showing/speed_tables.py",
+    "benchmarks/suites/real.py",
+    "benchmarks/tasks/amp.py",
+    "benchmarks/tasks/speaker.py",
+    "benchmarks/tasks/task.py",
+    "benchmarks/tasks/vad.py",
+    "benchmarks/tasks/watch.py",
+    "export/foreign/frames_as_batch.py",
+    "export/foreign/input_roles.py",
+    "export/foreign/layout.py",
+    "export/foreign/opening.py",
+    "export/foreign/opsets.py",
+    "export/foreign/original.py",
+    "export/graph/markers.py",
+    "export/proof/axis_mixing.py",
+    "export/pytorch/culprit.py",
+    "export/pytorch/inputs.py",
+    "export/pytorch/packing.py",
+    "export/pytorch/projection_markers.py",
+    "export/pytorch/scripted.py",
+    "export/rewrites/directions.py",
+    "export/rewrites/loop_body.py",
+    "export/rewrites/loop_cells.py",
+    "export/rewrites/loops.py",
+    "export/states/block_grid.py",
+    "export/states/routes.py",
+    "quant/file/biases.py",
+    "quant/file/weight_precisions.py",
+    "quant/file/weights.py",
+    "quant/integer/exponents.py",
+    "quant/integer/metadata.py",
+    "quant/moments/replay.py",
+    "quant/moments/sums.py",
+    "quant/observing/judge.py",
+    "quant/observing/observation.py",
+    "quant/report/quantization_report.py",
+    "quant/report/weight_rows.py",
+    "quant/rounding/rounded_program.py",
+    "quant/tuning/arithmetic.py",
+    "quant/tuning/straight_through.py",
+    "runtime/arrays.py",
+    "runtime/backends/group_rows.py",
+    "runtime/backends/native.py",
+    "runtime/backends/onnxruntime_session.py",
+    "runtime/backends/onnxruntime_snapshot.py",
+    "runtime/backends/onnxruntime_stages.py",
+    "runtime/clocks.py",
+    "runtime/device/folder.py",
+    "runtime/device/targets.py",
+    "runtime/errors.py",
+    "runtime/graph/nodes.py",
+    "runtime/graph/stages.py",
+    "runtime/lowering/embedding.py",
+    "runtime/lowering/integer.py",
+    "runtime/lowering/over_features.py",
+    "runtime/lowering/pointwise.py",
+    "runtime/lowering/quantized.py",
+    "runtime/lowering/recurrent.py",
+    "runtime/lowering/select.py",
+    "runtime/lowering/shapes.py",
+    "runtime/lowering/trace.py",
+    "runtime/lowering/weights.py",
+    "runtime/operators/base.py",
+    "runtime/operators/blocks.py",
+    "runtime/operators/embedding.py",
+    "runtime/operators/fixed.py",
+    "runtime/operators/linear.py",
+    "runtime/operators/over_features.py",
+    "runtime/operators/pointwise.py",
+    "runtime/operators/recurrent.py",
+    "runtime/operators/select.py",
+    "runtime/operators/window.py",
+    "runtime/plan/magic.py",
+    "runtime/plan/text.py",
+    "runtime/precision.py",
+    "runtime/program.py",
+    "runtime/streams.py",
+}
+C_CIRCLES = [{"src/engine.c", "src/plan.c"}]
+
+
+# ---- imports ----
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Imports inside functions and imports for type checking count."""
+    assert circles(GRAPH) == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_room_of_a_folder_imports_itself_through_others(folder: str) -> None:
+    assert circles(rooms(GRAPH, folder)) == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_imports_only_from_the_folders_below_it(folder: str) -> None:
+    imported = {other.parts[0] for file in GRAPH for other in GRAPH[file] if file.parts[0] == folder}
+    assert imported <= {folder, *FOLDERS[FOLDERS.index(folder) + 1 :]}
+
+
+@pytest.mark.parametrize(("folder", "most"), MOST_ROOMS_AND_ARROWS.items())
+def test_a_folder_has_few_rooms_and_few_arrows_between_them(folder: str, most: tuple[int, int]) -> None:
+    found = rooms(GRAPH, folder)
+    del found["__init__.py"]
+    assert len(found) <= most[0]
+    assert sum(len(others - {"__init__.py"}) for others in found.values()) <= most[1]
+
+
+def test_no_c_file_of_the_engine_calls_itself_through_others() -> None:
+    assert [set(map(str, circle)) for circle in circles(call_graph())] == C_CIRCLES
+
+
+# ---- each module has its test file ----
+
+
+def mirrored(module: Path) -> Path:
+    """Return where a module is tested: export/states/lifting.py in tests/export/states/test_lifting.py."""
+    return Path("tests") / module.parent / f"test_{module.stem.lstrip('_')}.py"
+
+
+def test_every_module_has_its_test_file() -> None:
+    """Except packages, which only name what is in them."""
+    modules = [file for file in sources() if file.name != "__init__.py" and str(file) not in TESTED_ELSEWHERE]
+    without = {str(module) for module in modules if not (ROOT / mirrored(module)).is_file()}
+    assert without - WITHOUT_TEST_FILE == set(), "write their test files"
+    assert WITHOUT_TEST_FILE - without == set(), "they have test files now: delete them from WITHOUT_TEST_FILE"
+
+
+# ---- lengths ----
+
+
+def tracked() -> list[str]:
+    """Return the files of the checkout that git knows."""
+    command = ["git", "ls-files"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def longest(name: str) -> int | None:
+    """Return how many lines a file may have; None: any number."""
+    return LONGEST_README if name == "README.md" else LONGEST_FILE.get(Path(name).suffix)
+
+
+def test_no_file_is_too_long() -> None:
+    limits = {name: most for name in tracked() if (most := longest(name)) is not None}
+    found = {name for name, most in limits.items() if len((ROOT / name).read_text().splitlines()) > most}
+    assert found - TOO_LONG == set(), "split them"
+    assert TOO_LONG - found == set(), "they are short now: delete them from TOO_LONG"
+
+
+def test_functions_are_short() -> None:
+    """Their lines, with the signature and the docstring: half have at most 10, all but one in twenty at most 50."""
+    lengths = sorted(
+        (node.end_lineno or 0) - node.lineno + 1
+        for file in sources()
+        for node in ast.walk(ast.parse((ROOT / file).read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    assert lengths[len(lengths) // 2] <= 10
+    assert lengths[len(lengths) * 95 // 100] <= 50

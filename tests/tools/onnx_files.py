@@ -1,0 +1,51 @@
+"""A small streaming ONNX file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
+
+
+def write_lstm(
+    path: Path, features: int = 6, hidden: int = 8, *, head: int = 3, nodes: Sequence[onnx.NodeProto] = ()
+) -> Path:
+    """Write a float streaming ONNX file: one LSTM, its last frame, a linear head, then the given nodes."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "W": rng.normal(0, 0.3, (1, 4 * hidden, features)),
+        "R": rng.normal(0, 0.3, (1, 4 * hidden, hidden)),
+        "B": rng.normal(0, 0.3, (1, 8 * hidden)),
+        "V": rng.normal(0, 0.3, (head, hidden)),
+        "b": rng.normal(0, 0.3, head),
+    }
+    tensors = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()]
+    tensors += [numpy_helper.from_array(np.array([1]), "one"), numpy_helper.from_array(np.array(-1), "last")]
+    body = [
+        helper.make_node("LSTM", ["x", "W", "R", "B", "", "lstm.h_in", "lstm.c_in"], ["Y", "lstm.h_out", "lstm.c_out"],
+                         name="lstm", hidden_size=hidden),
+        helper.make_node("Squeeze", ["Y", "one"], ["y"]),
+        helper.make_node("Gather", ["y", "last"], ["frame"], axis=0),
+        helper.make_node("Gemm", ["frame", "V", "b"], ["output"], name="head", transB=1),
+        *nodes,
+    ]  # fmt: skip
+
+    def value(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+    state: list[int | str] = [1, "batch", hidden]
+    graph = helper.make_graph(
+        body,
+        "small",
+        [value("x", ["time", "batch", features]), value("lstm.h_in", state), value("lstm.c_in", state)],
+        [value("output", ["batch", head]), value("lstm.h_out", state), value("lstm.c_out", state)],
+        tensors,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    states = tuple(State(f"lstm.{k}_in", f"lstm.{k}_out", k, (1, "batch", hidden)) for k in ("h", "c"))
+    contract = Contract((Port("x", 0, 1),), (Port("output", None, 0),), states, sample_rate=50.0, hop=1)
+    model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=contract.to_json()))
+    path.write_bytes(model.SerializeToString())
+    return path

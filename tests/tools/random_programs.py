@@ -1,0 +1,359 @@
+"""Random programs of the engine's operators, for property tests."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import strategies as st
+from tidegate.runtime.arrays import Floats
+from tidegate.runtime.clocks import Clock
+from tidegate.runtime.contract import Blocks
+from tidegate.runtime.operators import (
+    HIDDEN,
+    OPERATORS,
+    Align,
+    Backward,
+    Binary,
+    BlockStart,
+    Cell,
+    Concat,
+    Elementwise,
+    Embedding,
+    Gru,
+    IntegerAffine,
+    IntegerGru,
+    IntegerLinear,
+    IntegerLstm,
+    IntegerMap,
+    Last,
+    LayerNorm,
+    Linear,
+    Lstm,
+    LstmProjected,
+    Map,
+    Operator,
+    Reduce,
+    Rnn,
+    Slice,
+    Slot,
+    Softmax,
+    Window,
+    is_hidden,
+)
+from tidegate.runtime.operators.integer import INTEGER_MAPS
+from tidegate.runtime.operators.matrix import FLOAT
+from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
+from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
+from tidegate.runtime.program import Program, Reading
+from tools.random_layers import (
+    by_constants,
+    gru,
+    integer_affine,
+    integer_gru,
+    integer_linear,
+    integer_lstm,
+    lstm,
+    lstm_projected,
+    matrix,
+    rnn,
+)
+
+WIDTHS = st.one_of(st.integers(1, 20), st.sampled_from([31, 32, 33, 63, 64, 65, 100]))
+
+
+def bounded(op: Operator) -> bool:
+    """Whether the output of an operator is an h within (-1, 1)."""
+    return is_hidden(op.cell if isinstance(op, Backward) else op)
+
+
+GRIDS = st.one_of(
+    st.builds(Blocks, st.integers(1, 40), st.integers(0, 40)), st.builds(Blocks, st.none(), st.just(0), st.just(64))
+)
+
+
+class Builder:
+    """A random program under construction: each operator reads an earlier value, most often the newest one."""
+
+    def __init__(self, draw: st.DrawFn, width: int, *, ids: bool = False) -> None:
+        self.least = int(ids)  # the first value that most operators may read
+        self.draw = draw
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        self.most_bits = draw(st.sampled_from([16, 8]))
+        self.weights = draw(
+            st.sampled_from([(8, 0), None])
+        )  # int8 with per-channel scales, or any format for each matrix
+        self.constants_too = draw(st.booleans())  # some matrices quantize their input by a constant
+        self.ops: list[Operator] = []
+        self.widths = [width]
+        self.clocks = [Clock()]
+        self.blocks = draw(GRIDS)
+
+    def emit(self, op: Operator) -> int:
+        """Append an operator and return the number of its value."""
+        self.ops.append(by_constants(self.rng, op) if self.constants_too else op)
+        self.widths.append(op.width(self.widths))
+        self.clocks.append(op.clock(self.clocks))
+        return len(self.ops)
+
+    def together(self, first: int, second: int) -> tuple[int, int]:
+        """Return two values whose frames come together.
+
+        If one comes later, an Align delays the other. If neither can wait for the other, the first is returned twice.
+        """
+        clocks = self.clocks[first], self.clocks[second]
+        if clocks[0] == clocks[1]:
+            return first, second
+        if clocks[0].leads(clocks[1]):
+            return self.emit(Align((second, first))), second
+        if clocks[1].leads(clocks[0]):
+            return first, self.emit(Align((first, second)))
+        return first, first
+
+    def pick(self) -> int:
+        """Draw the number of a value to read."""
+        newest = len(self.ops)
+        return self.draw(st.one_of(st.just(newest), st.integers(self.least, newest)))
+
+    def reading(self, value: int) -> Reading:
+        """Return how a matrix quantizes a value."""
+        return Reading.HIDDEN if value and bounded(self.ops[value - 1]) else Reading.FRAME
+
+    def one_of(self, functions: Mapping[str, object]) -> str:
+        """Draw the name of a function."""
+        return self.draw(st.sampled_from(list(functions)))
+
+    def constants(self, width: int) -> Floats:
+        """Return constants in [0.1, 3)."""
+        return self.rng.uniform(0.1, 3, width).astype(np.float32)
+
+
+def add_lstm(build: Builder) -> None:
+    """Add a layer of any size."""
+    value = build.pick()
+    sizes = (build.widths[value], build.draw(WIDTHS))
+    slots = len(build.ops)
+    layer = lstm(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
+    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
+
+
+def add_lstm_projected(build: Builder) -> None:
+    """Add a layer of any size; its h may be shorter or longer than its c."""
+    value, slots = build.pick(), len(build.ops)
+    sizes = (build.widths[value], build.draw(WIDTHS), build.draw(WIDTHS))
+    layer = lstm_projected(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
+    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
+
+
+def add_gru(build: Builder) -> None:
+    """Add a layer of any size."""
+    value = build.pick()
+    sizes = (build.widths[value], build.draw(WIDTHS))
+    layer = gru(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
+    build.emit(replace(layer, h=Slot(f"l{len(build.ops)}.h", 0)))
+
+
+def add_rnn(build: Builder) -> None:
+    """Add a layer of any size, with tanh or relu."""
+    value, function = build.pick(), build.draw(st.sampled_from(Rnn.FUNCTIONS))
+    sizes = (build.widths[value], build.draw(WIDTHS))
+    layer = rnn(
+        build.rng, value, sizes, build.reading(value), build.most_bits, function=function, weights=build.weights
+    )
+    build.emit(replace(layer, h=Slot(f"l{len(build.ops)}.h", 0)))
+
+
+def add_linear(build: Builder) -> None:
+    """Add a layer of any size."""
+    value, size = build.pick(), build.draw(WIDTHS)
+    bias = build.rng.normal(0, 1, size).astype(np.float32)
+    weights = matrix(build.rng, size, build.widths[value], build.reading(value), build.most_bits, weights=build.weights)
+    build.emit(Linear((value,), weights, bias))
+
+
+def add_elementwise(build: Builder) -> None:
+    """Add any function with a constant; all constants are positive."""
+    value, function = build.pick(), build.one_of(CONSTANTS)
+    build.emit(Elementwise((value,), function, build.constants(build.widths[value])))
+
+
+def positive(build: Builder, value: int) -> int:
+    """Add operators that make a value positive, so that it has a root, a logarithm and a reciprocal."""
+    value = build.emit(Map((value,), "abs"))
+    return build.emit(Elementwise((value,), "add", build.constants(build.widths[value])))
+
+
+def add_map(build: Builder) -> None:
+    """Add any function, in most cases of a value for which it is defined."""
+    value, function = build.pick(), build.one_of(MAPS)
+    if function in ("log", "sqrt", "reciprocal") and build.rng.random() < 0.9:
+        value = positive(build, value)
+    if function in ("exp", "square"):
+        value = build.emit(Map((value,), "tanh"))
+    numbers = tuple(float(n) for n in build.constants(NUMBERS.get(function, 0)))
+    build.emit(Map((value,), function, numbers))
+
+
+def add_binary(build: Builder) -> None:
+    """Add any function of two values whose widths fit, in any order."""
+    first, function = build.pick(), build.one_of(BINARIES)
+    sizes = (1, build.widths[first])
+    fits = [v for v, w in enumerate(build.widths) if v >= build.least and (w in sizes or build.widths[first] == 1)]
+    pair = [first, build.draw(st.sampled_from(fits))]
+    if build.draw(st.booleans()):
+        pair.reverse()
+    if function == "div":
+        pair[1] = positive(build, pair[1])
+    build.emit(Binary(build.together(*pair), function))
+
+
+def add_reduce(build: Builder) -> None:
+    """Add any reduction."""
+    build.emit(Reduce((build.pick(),), build.one_of(REDUCTIONS)))
+
+
+def add_softmax(build: Builder) -> None:
+    """Add a softmax or a log softmax."""
+    build.emit(Softmax((build.pick(),), build.one_of(SOFTMAXES)))
+
+
+def add_layer_norm(build: Builder) -> None:
+    """Add a layer norm; its constants have either sign."""
+    value = build.pick()
+    width = build.widths[value]
+    bias = build.rng.normal(0, 1, width).astype(np.float32)
+    build.emit(LayerNorm((value,), build.constants(width), bias, float(np.float32(1e-5))))
+
+
+def add_slice(build: Builder) -> None:
+    """Add a slice of any features of a value."""
+    value = build.pick()
+    start = build.draw(st.integers(0, build.widths[value] - 1))
+    stride = build.draw(st.integers(1, 3))
+    most = (build.widths[value] - 1 - start) // stride + 1
+    build.emit(Slice((value,), start, build.draw(st.integers(1, most)), stride))
+
+
+def add_concat(build: Builder) -> None:
+    """Join any two values, or one value twice."""
+    build.emit(Concat(build.together(build.pick(), build.pick())))
+
+
+def add_embedding(build: Builder) -> None:
+    """Add a table of floats or of codes."""
+    rows, width = build.draw(st.integers(1, 50)), build.draw(WIDTHS)
+    floats = build.rng.normal(0, 1, (rows, width)).astype(np.float32)
+    codes = matrix(build.rng, rows, width, Reading.FRAME, 16, weights=build.weights)
+    build.emit(Embedding((0,), floats if codes.weight_bits == FLOAT or build.draw(st.booleans()) else codes))
+
+
+def add_window(build: Builder) -> None:
+    """Add a window of two taps or more; it may look ahead, and it may be longer than the engine's batch of frames."""
+    value = build.pick()
+    channels = min(build.widths[value], 20)
+    value = build.emit(Slice((value,), 0, channels))
+    kernel, dilation = build.draw(st.integers(2, 5)), build.draw(st.integers(1, 9))
+    lookahead = build.draw(st.one_of(st.just(0), st.integers(1, (kernel - 1) * dilation)))
+    tail = HIDDEN if lookahead else Slot(f"l{len(build.ops)}.tail", 0)
+    build.emit(Window((value,), kernel, dilation, channels, tail, lookahead))
+
+
+def add_backward(build: Builder) -> None:
+    """Add the backward direction of any cell."""
+    add = build.draw(st.sampled_from([add_lstm, add_gru, add_rnn, add_lstm_projected]))
+    add(build)
+    layer = build.ops.pop()
+    del build.widths[-1], build.clocks[-1]
+    assert isinstance(layer, Cell)
+    build.emit(Backward(layer.inputs, layer, build.blocks))
+
+
+def add_align(build: Builder) -> None:
+    """Delay any value until the frames of a later value are there."""
+    add_backward(build)
+    late = len(build.ops)
+    leading = [v for v, clock in enumerate(build.clocks) if v >= build.least and clock.leads(build.clocks[late])]
+    build.emit(Align((late, build.draw(st.sampled_from(leading)))))
+
+
+def add_block_start(build: Builder) -> None:
+    """Add the final h of a backward direction."""
+    add_backward(build)
+    build.emit(BlockStart((len(build.ops),), build.blocks))
+
+
+def add_integer_lstm(build: Builder) -> None:
+    """Add a layer of any size."""
+    value, slots = build.pick(), len(build.ops)
+    layer = integer_lstm(build.rng, value, (build.widths[value], build.draw(WIDTHS)))
+    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
+
+
+def add_integer_gru(build: Builder) -> None:
+    """Add a layer of any size."""
+    value, slots = build.pick(), len(build.ops)
+    layer = integer_gru(build.rng, value, (build.widths[value], build.draw(WIDTHS)))
+    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0)))
+
+
+def add_integer_linear(build: Builder) -> None:
+    """Add a layer of any size."""
+    value = build.pick()
+    build.emit(integer_linear(build.rng, value, (build.widths[value], build.draw(WIDTHS))))
+
+
+def add_integer_affine(build: Builder) -> None:
+    """Add factors and constants of either sign."""
+    value = build.pick()
+    build.emit(integer_affine(build.rng, value, build.widths[value]))
+
+
+def add_integer_map(build: Builder) -> None:
+    """Add any function of integers."""
+    build.emit(IntegerMap((build.pick(),), build.one_of(INTEGER_MAPS)))
+
+
+ADD: dict[type[Operator], Callable[[Builder], None]] = {
+    Lstm: add_lstm,
+    Gru: add_gru,
+    Rnn: add_rnn,
+    Linear: add_linear,
+    Elementwise: add_elementwise,
+    Map: add_map,
+    Binary: add_binary,
+    Reduce: add_reduce,
+    Softmax: add_softmax,
+    LayerNorm: add_layer_norm,
+    Slice: add_slice,
+    Concat: add_concat,
+    Embedding: add_embedding,
+    Window: add_window,
+    LstmProjected: add_lstm_projected,
+    Backward: add_backward,
+    Align: add_align,
+    BlockStart: add_block_start,
+    IntegerLstm: add_integer_lstm,
+    IntegerGru: add_integer_gru,
+    IntegerLinear: add_integer_linear,
+    IntegerAffine: add_integer_affine,
+    IntegerMap: add_integer_map,
+}
+AT_AN_END = {Last, Embedding}  # Last is drawn at the end of a program, Embedding at the start of one that reads ids
+MOST_DRAWN: list[type[Operator]] = [Lstm, *(operator for operator in OPERATORS if operator not in AT_AN_END)]
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """Draw a program of any of the engine's operators."""
+    ids = draw(st.sampled_from([False, False, False, True]))
+    build = Builder(draw, 1 if ids else draw(WIDTHS), ids=ids)
+    for _ in range(draw(st.integers(1, 2)) if ids else 0):
+        add_embedding(build)
+    for operator in draw(st.lists(st.sampled_from(MOST_DRAWN), min_size=1, max_size=6)):
+        ADD[operator](build)
+    outputs = [("y", len(build.ops))]
+    if draw(st.booleans()):
+        outputs.append(("middle", draw(st.integers(1, len(build.ops)))))
+    if draw(st.booleans()):
+        outputs[0] = ("y", build.emit(Last((len(build.ops),))))
+    blocks = build.blocks if any(isinstance(op, Backward) for op in build.ops) else None
+    return Program(build.widths[0], tuple(build.ops), tuple(outputs), ids, blocks)
