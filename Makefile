@@ -7,7 +7,7 @@
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
 # make damage  every truncation and every flipped bit of five plans, under the sanitizers
 # make drift   the error against float64 over a million steps (two minutes)
-# make support  the README's support table, from the golden vectors
+# make support  the tables of docs/support.md, from the golden vectors and the matrix of exports
 # make bench   docs/benchmarks.md anew: every suite on every runtime, 38 minutes of a quiet machine
 # make recall  trains the nets of the suite families on growing lags (about five minutes a seed)
 # make peers   environments of the runtimes that `tidegate bench --peers all` measures, in build/peers

@@ -1,10 +1,10 @@
-"""The README's support table is what the golden vectors hold."""
+"""The first table of docs/support.md is what the golden vectors hold; tests/export/test_matrix.py holds the second."""
 
 from tidegate.runtime.operators import OPERATORS
 from tools import support
 
 
-def test_the_table_in_the_readme_is_that_of_the_vectors() -> None:
+def test_the_table_of_the_page_is_that_of_the_vectors() -> None:
     assert support.written() == support.table(), "run `make support`"
 
 

@@ -1,7 +1,7 @@
 """The matrix of exports: module shapes, generated, that PyTorch, onnxruntime and the engine must agree on.
 
 Every case is exported whole, with its proof, by tests/export/test_matrix.py, which streams it on both backends too; the
-support table of the README is made of the same list.
+second table of docs/support.md is made of the same list.
 """
 
 from dataclasses import dataclass
