@@ -8,7 +8,7 @@
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
 # make damage  every truncation and every flipped bit of five plans, with the sanitizers
 # make drift   the error against float64 over a million steps (two minutes)
-# make support  writes the support tables into the README, from the golden vectors
+# make support  writes the tables of docs/support.md, from the golden vectors and the matrix of exports
 # make bench   writes docs/benchmarks.md: every suite on every runtime, 38 minutes of a quiet machine
 # make recall  trains the nets of the suite families on growing lags (about five minutes per seed)
 # make peers   installs the runtimes that `tidegate bench --peers all` measures, in build/peers

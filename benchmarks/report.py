@@ -21,6 +21,7 @@ from .measuring.records import Settings
 from .measuring.results import Result, Row, doubtful
 from .measuring.turns import pinnable
 from .peers import ADAPTERS
+from .peers.tidegate import PRECISIONS
 from .progress import Progress, bar
 from .showing.bench_tables import by_case, latency, refusals, resources
 from .showing.page import cases_of
@@ -106,6 +107,18 @@ def _cells(result: Result) -> Iterator[str]:
     shown = [row for row in result.rows if (row.case, row.steps) == SHOWN]
     for name, words in (("medians", "Medians"), ("accuracy", "Speed and accuracy")):
         yield _picture(f"{case}-T{steps}-{name}", f"{words}, {CELLS[case]}", drawn(shown, name))
+    yield _picture(
+        f"{case}-T{steps}-fastest", f"The fastest of each runtime, {CELLS[case]}", drawn(fastest(shown), "medians")
+    )
+
+
+def fastest(rows: Sequence[Row]) -> list[Row]:
+    """Return the fastest row of each runtime, and tidegate's row of its default precision; for the README."""
+    best: dict[str, Row] = {}
+    for row in sorted((row for row in rows if row.p50_us is not None), key=lambda row: row.p50_us or 0.0):
+        if row.peer != "tidegate" or row.precision == PRECISIONS[0]:
+            best.setdefault(row.peer, row)
+    return list(best.values())
 
 
 def _real(result: Result) -> Iterator[str]:

@@ -1,6 +1,6 @@
-/* Streams frames through a model: stream MODEL.tide < frames.csv prints the answers, a line a frame.
+/* Streams frames through a model: `stream MODEL.tide < frames.csv` prints the answers, one line per frame.
  *
- * A frame is a line of numbers with commas between them; answers are printed the same way. */
+ * A frame is a line of numbers with commas between them. Answers are printed in the same form. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <tidegate.h>

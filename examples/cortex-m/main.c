@@ -1,5 +1,5 @@
-/* Tells the exercise from the motion of a wrist, on a Cortex-M: a decision two seconds in, and one every fifth of a
- * second after. The samples, 50 a second, come over semihosting; on a watch they would come from its sensor. */
+/* Recognizes the exercise from the motion of a wrist, on a Cortex-M: one decision after two seconds, then five per
+ * second. The samples, 50 per second, come over semihosting; on a watch they would come from its sensor. */
 #include "model.h"
 #include "port.h"
 #include "tidegate.h"

@@ -1,9 +1,9 @@
-"""The exercise recognizer as the firmware of a Cortex-M: exported, quantized, built, and run under qemu.
+"""The exercise recognizer as firmware for a Cortex-M: export, quantize, build, and run it under qemu.
 
     python examples/cortex-m/run.py [TARGET [RECORDING]]
 
-TARGET is cortex-m0, cortex-m4f (the default), cortex-m33 or cortex-m55, RECORDING a number from 0 to 41, of the test
-recordings of examples/watch. The folder stays in build/cortex-m; its main.c is the one beside this file.
+TARGET is cortex-m0, cortex-m4f (the default), cortex-m33 or cortex-m55. RECORDING is the number, 0 to 41, of a test
+recording of examples/watch. The folder stays in build/cortex-m; its main.c is the one next to this file.
 """
 
 import shutil
@@ -37,17 +37,17 @@ def build(target: str, folder: Path) -> Path:
 
 
 def run(target: str, program: Path, samples: bytes) -> str:
-    """Run the firmware under qemu on samples, float32 of six channels; return what it prints."""
+    """Run the firmware under qemu on samples (float32, six channels); return its output."""
     command = [*TARGETS[target].runs[0].emulator, str(program)]
     return subprocess.run(command, input=samples, capture_output=True, check=True).stdout.decode()  # noqa: S603
 
 
 def main(target: str = "cortex-m4f", number: str = "0") -> None:
-    """Build, run one recording, and print what the firmware says."""
+    """Build the firmware, run it on one recording, and print its output."""
     recordings = import_module("recordings")
     recording = recordings.split(recordings.load()).test[int(number)]
     program = build(target, Path("build/cortex-m") / target)
-    print(f"{recording.exercise}, as the recording says; the firmware on {TARGETS[target].processor}:")
+    print(f"The exercise is {recording.exercise}; the firmware on {TARGETS[target].processor} says:")
     print(run(target, program, recording.frames.tobytes()), end="")
 
 

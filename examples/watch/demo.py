@@ -1,8 +1,8 @@
 """The main job on real recordings: export the exercise recognizer, quantize it, stream it, time it.
 
-Run it as `make demo`, or as `python examples/watch/demo.py [FOLDER]`: the files it makes stay in FOLDER,
-`build/demo` by default. Every test recording is streamed sample by sample, once through the float file
-on onnxruntime and once through the int8 file on tidegate's engine.
+Run it as `make demo`, or as `python examples/watch/demo.py [FOLDER]`. Its files stay in FOLDER, `build/demo` by
+default. Every test recording is streamed sample by sample: once through the float file on onnxruntime, and once
+through the int8 file on tidegate's engine.
 """
 
 import sys
@@ -25,13 +25,13 @@ from tidegate.export import example_from_shape, load_module
 from tidegate.runtime.streams import Model
 
 WEIGHTS = Path(__file__).with_name("watch.safetensors")
-TIMED_SECONDS = 1.0  # of each variant in each process
+TIMED_SECONDS = 1.0  # for each variant in each process
 
 Decided = list[NDArray[np.int64]]
 
 
 def main(folder: Path) -> None:
-    """Do the job and print what came of it."""
+    """Export, quantize, stream and time the model, and print the results."""
     folder.mkdir(parents=True, exist_ok=True)
     exported, quantized, plan = (folder / f"watch{end}" for end in (".onnx", ".int8.onnx", ".tide"))
     export(exported)
@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
 
 
 def export(target: Path) -> None:
-    """Export the module as its author wrote it; the file proves itself before it is written."""
+    """Export the module as its author wrote it; the export is proved before the file is written."""
     module = load_module("model:recognizer", WEIGHTS)
     report = tg.export_model(module, example_from_shape("1x20x6"), target, sample_rate=recordings.SAMPLE_RATE, hop=1)
     checks = len(report.checks)
@@ -54,7 +54,7 @@ def export(target: Path) -> None:
 
 
 def quantize(source: Path, target: Path) -> None:
-    """Quantize every weight matrix to int8, one scale a gate row."""
+    """Quantize every weight matrix to int8, with one scale per output channel."""
     report = tg.quantize(source, target)
     rows = [[w.name, "x".join(map(str, w.shape)), w.precision, f"{100 * w.error:.3g}%"] for w in report.weights]
     show(Table("Quantized weights", ["weight|", "shape", "precision", "error"], rows))
@@ -73,13 +73,13 @@ def decide(model: Model, streamed: Iterable[Recording]) -> Decided:
 
 
 def answers(model: Model, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the logits `[frames, 7]` of one recording, one push a sample."""
+    """Return the logits `[frames, 7]` of one recording, one push per sample."""
     push = model.stream().push
     return np.stack([np.asarray(push(frames[i : i + 1])) for i in range(len(frames))])
 
 
 def accuracy(test: list[Recording], exact: Decided, rounded: Decided) -> Table:
-    """Return the table of streaming accuracy, float against int8."""
+    """Return the table of streaming accuracy, float and int8."""
     labels = [recording.label for recording in test]
     changed = sum(int(np.count_nonzero(a != b)) for a, b in zip(exact, rounded, strict=True))
     rows = [
@@ -89,7 +89,7 @@ def accuracy(test: list[Recording], exact: Decided, rounded: Decided) -> Table:
     frames = sum(len(recording.frames) for recording in test)
     title = (
         f"Streaming accuracy on subjects 8 to 10: {len(test)} recordings, {frames:,} samples pushed one by one, "
-        f"a decision at sample {FIRST_DECISION} and every {DECISION_INTERVAL} after"
+        f"a decision at sample {FIRST_DECISION} and every {DECISION_INTERVAL} after that"
     )
     return Table(title, ["|", "accuracy", "right", "majority", "changed"], rows)
 
@@ -101,7 +101,7 @@ def score_row(name: str, result: Score, changed: int) -> list[str]:
 
 
 def show_latency(model: Path, test: list[Recording]) -> None:
-    """Time one sample a push on the engine and on onnxruntime, side by side on one recording."""
+    """Time one sample per push on the engine and on onnxruntime, both on one recording."""
     settings = Settings(seconds=TIMED_SECONDS, processes=3)
     timed = bench_file(model, ("tidegate", "onnxruntime"), settings, signal=test[0].frames, closed=True)
     show(latency(timed.rows), *timed.warnings)

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 
 class ExerciseRecognizer(nn.Module):
-    """Tells from the motion of a wrist which of seven exercises is being done.
+    """Recognizes from the motion of a wrist which of seven exercises is being done.
 
-    The buffers `mean` and `std` hold the statistics of the training recordings and travel with the
+    The buffers `mean` and `std` hold the statistics of the training recordings. They are saved with the
     weights, so the model takes the sensor's own units.
     """
 
@@ -29,12 +29,12 @@ class ExerciseRecognizer(nn.Module):
         return logits
 
     def every_frame(self, x: Tensor) -> Tensor:
-        """Map frames `[batch, frames, 6]` to logits `[batch, frames, 7]`, as training wants them."""
+        """Map frames `[batch, frames, 6]` to logits `[batch, frames, 7]`, for training."""
         y, _ = self.lstm((x - self.mean) / self.std)
         logits: Tensor = self.fc(self.dropout(y))
         return logits
 
 
 def recognizer() -> ExerciseRecognizer:
-    """Return a recognizer without trained weights; they are in `watch.safetensors`."""
+    """Return a recognizer with random weights; the trained weights are in `watch.safetensors`."""
     return ExerciseRecognizer()

@@ -1,10 +1,9 @@
 """The smartwatch recordings of the PyPI package seglearn 1.2.5, read and split by subject.
 
-The package ships them as a pickled NumPy file, and unpickling runs whatever code a file asks for.
-This module is therefore the only place of the project that unpickles: it does so with one file
-alone, after its SHA-256 was found equal to `SHA256`, and from the very bytes that were hashed.
-seglearn itself is never imported, so scikit-learn and its other requirements may be absent:
-`pip install --no-deps seglearn==1.2.5` is enough.
+The package ships the recordings as a pickled NumPy file. To unpickle a file runs any code that the file asks for.
+So this module is the only place in the project that unpickles. It unpickles only one file, only if its SHA-256
+equals `SHA256`, and from the same bytes that were hashed. seglearn itself is never imported, so scikit-learn and its
+other requirements are not needed: `pip install --no-deps seglearn==1.2.5` is enough.
 """
 
 import hashlib
@@ -32,7 +31,7 @@ TEST_SUBJECTS = frozenset({8, 9, 10})
 
 
 class RecordingsError(Exception):
-    """The recordings are not there, or are not the ones this example was made with."""
+    """The recordings are missing, or they are not the recordings of this example."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ class Recording:
 
     Attributes:
         frames: `[frames, 6]` float32 at 50 Hz: accelerations ax ay az with gravity, turning rates
-            wx wy wz. The package names no units; a wrist at rest reads about 1, so g, and the
-            rates agree with rad/s.
+            wx wy wz. The package names no units. A wrist at rest measures about 1, so the unit is g;
+            the turning rates fit rad/s.
         label: The exercise, an index into `CLASSES`.
         subject: Number of the subject, 1 to 10.
         side: The wrist that wears the watch.
@@ -71,7 +70,7 @@ def load() -> list[Recording]:
     """Return the 140 recordings in the order of the package's file.
 
     Raises:
-        RecordingsError: seglearn is not installed, lacks its data file, or holds another one.
+        RecordingsError: seglearn is not installed, its data file is missing, or the file is another one.
     """
     data = _unpickle(_checked_bytes(_data_file()))
     rows = zip(data["X"], data["y"], data["subject"], data["side"], strict=True)
@@ -118,7 +117,7 @@ def _unpickle(content: bytes) -> dict[str, Any]:
 
 
 def _recording(frames: NDArray[np.float64], label: int, subject: int, side: float) -> Recording:
-    """Make a typed recording of one row of the file, where side is 0 for left and 1 for right."""
+    """Make a typed recording of one entry of the file; side is 0 for left and 1 for right."""
     return Recording(
         frames=frames.astype(np.float32, order="C"),
         label=int(label),

@@ -1,7 +1,7 @@
 """When the recognizer decides, and how its decisions are counted.
 
-A recording is streamed from its first frame to its last with the state carried over. Two seconds in
-(frame 99), and after every 10 frames more, the class with the largest logit is the decision.
+A recording is streamed from its first frame to its last, with the state carried. At frame 99 (after two seconds) and
+every 10 frames after that, the decision is the class with the largest logit.
 """
 
 from collections.abc import Iterable
@@ -46,19 +46,19 @@ def decisions(logits: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the class decided on at frames 99, 109, ... of one recording.
 
     Args:
-        logits: `[frames, classes]`, one row for each frame of the recording from its first.
+        logits: `[frames, classes]` of all frames of the recording.
     """
     decided: NDArray[np.int64] = logits[FIRST_DECISION::DECISION_INTERVAL].argmax(axis=1)
     return decided
 
 
 def majority(decided: NDArray[np.int64]) -> int:
-    """Return the class decided on most often in one recording; the lowest one in a tie."""
+    """Return the most frequent decision of one recording; of equally frequent classes the lowest."""
     return int(np.bincount(decided).argmax())
 
 
 def score(decided: Iterable[NDArray[np.int64]], labels: Iterable[int]) -> Score:
-    """Count right decisions and right majority votes, given the decisions of each recording."""
+    """Count the right decisions and the right majority votes of recordings."""
     pairs = list(zip(decided, labels, strict=True))
     return Score(
         right=sum(int(np.count_nonzero(classes == label)) for classes, label in pairs),

@@ -1,4 +1,4 @@
-"""Train the exercise recognizer and write `watch.safetensors` beside this file.
+"""Train the exercise recognizer and write `watch.safetensors` next to this file.
 
 Run it as `python examples/watch/train.py`; it takes about three minutes on one core. Subjects 1 to
 6 train, subject 7 chooses among the checkpoints, and subjects 8 to 10 are scored once, at the end.
@@ -31,32 +31,32 @@ SEED = 1
 STEPS = 1300
 BATCH = 32
 FRAMES = 400
-WARM_UP = 50  # a second of motion tells little: frames before it carry no loss
+WARM_UP = 50  # one second of motion says little: the first 50 frames have no loss
 LEARNING_RATE = 4e-3
 WEIGHT_DECAY = 0.01
 LABEL_SMOOTHING = 0.05
 AVERAGE_DECAY = 0.98
 CHECK_EVERY = 50
 
-# A wrist seen in a mirror: ax changes sign, and so do the turning rates about the other two axes. Of
-# the 64 ways to flip channels this one brings left and right recordings of subjects 1 to 6 closest.
+# A wrist seen in a mirror: ax changes its sign, and so do the turning rates about the other two axes. Of the 64 choices
+# of signs, this one brings the left and right recordings of subjects 1 to 6 closest to each other.
 MIRROR = torch.tensor([-1.0, 1.0, 1.0, 1.0, -1.0, -1.0])
 SPEED = (0.8, 1.25)
 GAIN_STD = 0.05
-TILT_STD = 0.1  # radians: the watch sits a little differently on each wrist
+TILT_STD = 0.1  # radians: each wrist holds the watch at a slightly different angle
 NOISE_STD = 0.02
 
 
 @dataclass
 class Best:
-    """The best checkpoint so far, judged by the calibration subject alone."""
+    """The best checkpoint so far, judged only by the calibration subject."""
 
     accuracy: float = -1.0
     step: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def offer(self, accuracy: float, step: int, model: nn.Module) -> None:
-        """Keep a copy of the model's weights when it is better; the earlier one wins a tie."""
+        """Keep a copy of the model's weights if its accuracy is higher than the best so far."""
         if accuracy > self.accuracy:
             self.accuracy, self.step = accuracy, step
             self.weights = copy.deepcopy(model.state_dict())
@@ -107,7 +107,7 @@ def train(model: ExerciseRecognizer, training: list[Recording], calibration: lis
 
 
 def cosine(step: int) -> float:
-    """Return the factor on the learning rate: a short rise, then half a cosine down to zero."""
+    """Return the factor of the learning rate: it rises for 30 steps, then falls to zero along half a cosine."""
     rise = min(1.0, (step + 1) / 30)
     return rise * 0.5 * (1 + math.cos(math.pi * step / STEPS))
 
@@ -125,7 +125,7 @@ def learn(model: ExerciseRecognizer, optimizer: torch.optim.Optimizer, frames: T
 
 @torch.no_grad()
 def average(averaged: nn.Module, model: nn.Module) -> None:
-    """Move the running average of the weights, which generalises better than the last step's."""
+    """Move the running average of the weights; it generalizes better than the weights of the last step."""
     for mean, value in zip(averaged.parameters(), model.parameters(), strict=True):
         mean.lerp_(value, 1 - AVERAGE_DECAY)
 
@@ -139,19 +139,19 @@ def batch(training: list[Recording], rng: np.random.Generator) -> tuple[Tensor, 
 
 
 def crop(recording: Recording, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Cut `FRAMES` frames out of a recording, played faster or slower by linear interpolation."""
+    """Cut `FRAMES` frames out of a recording and change their speed by linear interpolation."""
     speed = rng.uniform(*SPEED)
     start = rng.uniform(0, len(recording.frames) - 1 - speed * (FRAMES - 1))
     at = start + speed * np.arange(FRAMES)
     low = at.astype(np.int64)
     part = (at - low)[:, None]
     frames = (1 - part) * recording.frames[low] + part * recording.frames[low + 1]
-    frames[:, 3:] *= speed  # the same turn in less time is a higher rate
+    frames[:, 3:] *= speed  # the same turn in less time is a higher turning rate
     return frames.astype(np.float32)
 
 
 def augment(frames: Tensor) -> Tensor:
-    """Vary crops as wrists, straps and subjects do: side, tilt, gain, noise."""
+    """Vary crops as wrists, straps and subjects vary: side, tilt, gain, noise."""
     crops = len(frames)
     mirrored = torch.rand(crops, 1, 1) < 0.5
     frames = torch.where(mirrored, frames * MIRROR, frames)
@@ -161,7 +161,7 @@ def augment(frames: Tensor) -> Tensor:
 
 
 def tilts(count: int) -> Tensor:
-    """Return small random rotations `[count, 3, 3]`, one for both sensors of a crop."""
+    """Return small random rotations `[count, 3, 3]`; both sensors of a crop share one."""
     generators = torch.zeros(count, 3, 3)
     rows, columns = torch.triu_indices(3, 3, offset=1)
     generators[:, rows, columns] = TILT_STD * torch.randn(count, 3)
@@ -170,10 +170,10 @@ def tilts(count: int) -> Tensor:
 
 
 def evaluate(model: ExerciseRecognizer, scored: list[Recording]) -> Score:
-    """Score whole recordings, each from the zero state with the state carried to its end.
+    """Score whole recordings; each starts from the zero state and carries its state to the end.
 
-    The recordings run as one padded batch: the padding follows the last frame, and a unidirectional
-    LSTM never looks ahead, so it changes no decision.
+    The recordings run as one padded batch. The padding comes after the last frame, and a unidirectional
+    LSTM never looks ahead, so the padding changes no decision.
     """
     model.eval()
     padded = pad_sequence([torch.from_numpy(recording.frames) for recording in scored], batch_first=True)

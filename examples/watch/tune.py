@@ -1,8 +1,8 @@
-"""Fine-tune the exercise recognizer for 4-bit weights: most of what rounding lost, regained in a minute or two.
+"""Fine-tune the exercise recognizer for 4-bit weights, to regain most of what rounding lost, in a minute or two.
 
 Run it as `python examples/watch/tune.py [FOLDER]`; its files stay in FOLDER, `build/tune` by default. The float model
-teaches its copy of 4-bit weights, one scale a row, on subjects 1 to 6; subject 7 chooses among the checkpoints, and
-subjects 8 to 10 are streamed once, at the end, on the engine, sample by sample.
+teaches a copy with 4-bit weights, one scale per output channel, on subjects 1 to 6. Subject 7 chooses among the
+checkpoints. Subjects 8 to 10 are streamed once, at the end, on the engine, sample by sample.
 """
 
 import copy
@@ -27,12 +27,12 @@ from train import WARM_UP, batch
 
 PRECISION = "W4A16"
 SEED, STEPS, CHECK_EVERY = 1, 100, 10
-LEARNING_RATE = 5e-5  # at 1e-3 codes jump about, and what is learned is worse than what was there
+LEARNING_RATE = 5e-5  # at 1e-3 the codes jump about, and the result is worse than the start
 EXAMPLE = "1x20x6"
 
 
 def main(folder: Path) -> None:
-    """Tune, stream, and print what came of it."""
+    """Tune the model, stream it, and print the results."""
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     parts = recordings.split(recordings.load())
@@ -53,16 +53,16 @@ def main(folder: Path) -> None:
         tg.quantize(source, target, precision=precision)
         decided[name] = decide(tg.load(target), parts.test)
     check_bits(tuned, folder / "2.onnx", parts.test[0])
-    remark = f"Tuned in {seconds:.0f} s of processor time; the engine gives the very bits of the module."
+    remark = f"Tuned in {seconds:.0f} s of processor time; the engine gives the same bits as the module."
     show(table(parts.test, decided), remark)
 
 
 def tune(teacher: ExerciseRecognizer, training: list[Recording], choosing: list[Recording]) -> ExerciseRecognizer:
-    """Return the copy that decides most like its teacher on the recordings that choose."""
+    """Return the copy whose logits are closest to the teacher's on the recordings `choosing`."""
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED)
     tuned = tg.tunable(teacher, example_from_shape(EXAMPLE), PRECISION)
-    tuned.eval()  # dropout would teach noise here
+    tuned.eval()  # dropout would only add noise here
     optimizer = torch.optim.Adam(tuned.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     padded = pad_sequence([torch.from_numpy(recording.frames) for recording in choosing], batch_first=True)
@@ -102,7 +102,7 @@ def distance(seen: Tensor, wanted: Tensor) -> float:
 
 @torch.no_grad()
 def check_bits(tuned: ExerciseRecognizer, path: Path, recording: Recording) -> None:
-    """Raise if the engine does not give the very bits of the module."""
+    """Raise AssertionError if the engine does not give the same bits as the module."""
     frames = recording.frames[:500]
     wanted = tuned(torch.from_numpy(frames)[None])[0].numpy()
     if not np.array_equal(np.asarray(tg.load(path).stream().push(frames)), wanted):

@@ -85,6 +85,7 @@ def test_every_part_is_written_with_its_pictures(tmp_path: Path, monkeypatch: py
     assert pictures == {
         "B-T1-medians.svg",
         "B-T1-accuracy.svg",
+        "B-T1-fastest.svg",
         "real-tail.svg",
         "families.svg",
         "recall.svg",
@@ -99,6 +100,13 @@ def test_every_part_is_written_with_its_pictures(tmp_path: Path, monkeypatch: py
         made.write(name)
     assert page.read_text() == text
     assert {path.name for path in tmp_path.glob("*.json")} == {f"{name}.json" for name in (*report.PARTS, "recall")}
+
+
+def test_the_fastest_of_each_runtime_and_our_default_precision_are_shown() -> None:
+    fast, slow = row(1, "int8", 2.0), row(1, "float32", 3.0)
+    ours = [replace(row(1, precision, us), peer="tidegate") for precision, us in (("W4A8", 1.0), ("W8A16", 1.5))]
+
+    assert report.fastest([slow, fast, *ours, row(1, "int4", None)]) == [ours[1], fast]
 
 
 def test_costs_and_recall_are_drawn_and_kept(tmp_path: Path) -> None:

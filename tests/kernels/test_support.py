@@ -1,10 +1,10 @@
-"""The README's support table agrees with the golden vectors."""
+"""The first table of docs/support.md agrees with the golden vectors; tests/export/test_matrix.py checks the second."""
 
 from tidegate.runtime.operators import OPERATORS
 from tools import support
 
 
-def test_table_in_the_readme_agrees_with_the_vectors() -> None:
+"""The first table of docs/support.md agrees with the golden vectors; tests/export/test_matrix.py checks the second."""
     assert support.written() == support.table(), "run `make support`"
 
 

@@ -1,7 +1,7 @@
 """The matrix of exports: generated module shapes on which PyTorch, onnxruntime and the engine must agree.
 
-tests/export/test_matrix.py exports every case with its proof, then streams it on both backends. The table of exports in
-the docs is made from the same list.
+tests/export/test_matrix.py exports every case with its proof, then streams it on both backends. The second table
+of docs/support.md is made from the same list.
 """
 
 from dataclasses import dataclass

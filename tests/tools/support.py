@@ -1,4 +1,4 @@
-"""Write the support tables into the README (`make support`): operators and precisions, exported modules.
+"""Write the tables of docs/support.md (`make support`): operators and precisions, exported modules.
 
 The first table shows what the golden vectors hold. tests/kernels replays each vector on every instruction-set variant
 (test_vectors on this processor, test_cross on other processors under emulation) and compares with ==.
@@ -18,7 +18,7 @@ from tools import matrix as shapes  # noqa: E402
 from tools.random_layers import FORMATS  # noqa: E402
 from vectors.coverage import programs  # noqa: E402
 
-README = TESTS.parent / "README.md"
+PAGE = TESTS.parent / "docs" / "support.md"
 MARKS = "<!-- support: made by `make support` -->\n", "<!-- end of support -->\n"
 EXPORT_MARKS = "<!-- exports: made by `make support` -->\n", "<!-- end of exports -->\n"
 
@@ -73,8 +73,8 @@ def table() -> str:
         lines.append(f"| {name} | {' | '.join(cell(column, mine.get(column)) for column in columns)} |")
     order = [operator.__name__ for operator in OPERATORS]
     others = ", ".join(sorted(set(rows) - set(with_weights), key=order.index))
-    text = f"Without weights, in float32, every function of each: {others}. On every instruction set: "
-    return "\n".join([*lines, "", text + ", ".join(variants()) + "."]) + "\n"
+    without = f"Operators without weights, in float32, every function of each: {others}."
+    return "\n".join([*lines, "", f"{without} The variants: {', '.join(variants())}."]) + "\n"
 
 
 def exports() -> str:
@@ -87,15 +87,15 @@ def exports() -> str:
 
 
 def written(marks: tuple[str, str] = MARKS) -> str:
-    """Return the table that the README has between two marks."""
-    return README.read_text().partition(marks[0])[2].partition(marks[1])[0]
+    """Return the table between two marks of the page."""
+    return PAGE.read_text().partition(marks[0])[2].partition(marks[1])[0]
 
 
 def main() -> None:
-    """Write the tables into the README."""
+    """Write the tables into the page."""
     for marks, text in ((MARKS, table()), (EXPORT_MARKS, exports())):
-        before, _, rest = README.read_text().partition(marks[0])
-        README.write_text(before + marks[0] + text + marks[1] + rest.partition(marks[1])[2])
+        before, _, rest = PAGE.read_text().partition(marks[0])
+        PAGE.write_text(before + marks[0] + text + marks[1] + rest.partition(marks[1])[2])
 
 
 if __name__ == "__main__":
