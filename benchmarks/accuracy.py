@@ -33,7 +33,7 @@ EXAMPLE_FRAMES = 20
 
 
 @dataclass(frozen=True)
-class Row:
+class Score:
     """One way to compute a model.
 
     Attributes:
@@ -87,7 +87,7 @@ def streamed(path: Path, streams: Sequence[Floats]) -> list[Array]:
     return [np.asarray(model.stream().push(frames)) for frames in streams]
 
 
-def rows(task: Task, folder: Path, *, ranges: bool = False) -> Iterator[Row]:
+def rows(task: Task, folder: Path, *, ranges: bool = False) -> Iterator[Score]:
     """Give the rows of a task, each as soon as it is there.
 
     Args:
@@ -97,23 +97,23 @@ def rows(task: Task, folder: Path, *, ranges: bool = False) -> Iterator[Row]:
             precisions.
     """
     source, exact = export(task, folder / "float.onnx"), float_answers(task)
-    yield Row(task.name, "float32", source.stat().st_size, task.figures(exact, exact))
-    rivals: dict[str, Callable[[], Answers]] = {
+    yield Score(task.name, "float32", source.stat().st_size, task.figures(exact, exact))
+    peers: dict[str, Callable[[], Answers]] = {
         "torch int8": lambda: torch_answers(task),
         "onnxruntime int8": lambda: _onnxruntime(source, folder, task),
     }
-    for name, answers in rivals.items() if not ranges else ():
+    for name, answers in peers.items() if not ranges else ():
         try:
-            yield Row(task.name, name, 0, task.figures(answers(), exact))
+            yield Score(task.name, name, 0, task.figures(answers(), exact))
         except CannotRunError as error:
-            yield Row(task.name, name, 0, {}, remark=str(error))
+            yield Score(task.name, name, 0, {}, remark=str(error))
     for name, options, goals in _readings(task) if ranges else _ways(task):
         started = process_time()
         report = quantize(source, folder / "q.onnx", **options)
         seconds = process_time() - started
         figures = task.figures(streamed(folder / "q.onnx", task.streams), exact)
         moved = ", ".join(f"{w.name} {w.precision}" for w in report.moved)
-        yield Row(task.name, name, report.bytes, figures, goals, moved, seconds)
+        yield Score(task.name, name, report.bytes, figures, goals, moved, seconds)
 
 
 def _ways(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
@@ -198,7 +198,7 @@ def _onnxruntime(source: Path, folder: Path, task: Task) -> list[Array]:
     return [_in_calls(OnnxruntimeStream(session, graph.contract, b"").push, frames, task) for frames in task.streams]
 
 
-def table(task: Task, made: Sequence[Row]) -> Table:
+def table(task: Task, made: Sequence[Score]) -> Table:
     """Return the table of a task; goals stand behind figures, at least and better."""
     names = list(made[0].figures)
     cells = [
@@ -216,11 +216,11 @@ def table(task: Task, made: Sequence[Row]) -> Table:
     return Table(title, ["|", "bytes", *names, "goals", "core s"], cells, whole=True)
 
 
-def _figure(row: Row, name: str) -> str:
+def _figure(row: Score, name: str) -> str:
     return f"{row.figures[name]:.5g}" if name in row.figures else "-"
 
 
-def goals(made: Sequence[Row]) -> Iterator[str]:
+def goals(made: Sequence[Score]) -> Iterator[str]:
     """Give what figures were to reach."""
     for row in made:
         for name, goal in row.goals.items():
@@ -255,7 +255,7 @@ def main(
         show(f"Machine: {machine.summary()}.")
 
 
-def _fields(row: Row) -> dict[str, Any]:
+def _fields(row: Score) -> dict[str, Any]:
     return asdict(row) | {"met": row.met}
 
 

@@ -21,7 +21,7 @@ from ..runtime.errors import BackendError, TidegateError
 from ..runtime.load import compile_model
 from .measuring.environment import Environment, observe
 from .nets import stacks
-from .peers import onnxruntime as rival
+from .peers import onnxruntime
 from .progress import bar
 from .tables import Table, show
 
@@ -72,7 +72,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Result:
+class ColdStart:
     """Everything measured."""
 
     environment: Environment
@@ -102,12 +102,12 @@ def prepare(folder: Path) -> dict[str, str]:
     stacks.save_model(layers, folder / "float.onnx")
     quantize(folder / "float.onnx", folder / "int8.onnx")
     compile_model(folder / "int8.onnx", folder / "int8.tide")
-    rival.quantize(folder / "float.onnx", folder / "theirs.onnx")
+    onnxruntime.quantize(folder / "float.onnx", folder / "theirs.onnx")
     places = {"plan": str(folder / "int8.tide"), "onnx": str(folder / "theirs.onnx"), "width": layers[0].w.shape[1]}
     return {name: BEGIN + body.format(**places) + END + TELL for name, body in PROGRAMS.items()}
 
 
-def measure(processes: int) -> Result:
+def measure(processes: int) -> ColdStart:
     """Start every program so many times, in turns.
 
     Raises:
@@ -122,7 +122,7 @@ def measure(processes: int) -> Result:
             if progress is not None:
                 progress((turn + 1) / (processes + 1))
     starts = [_medians(name, rows[1:]) for name, rows in told.items()]  # the first turn fills the caches of files
-    return Result(observe((), None), processes, tuple(starts))
+    return ColdStart(observe((), None), processes, tuple(starts))
 
 
 def _start(program: str) -> tuple[float, float, str]:
@@ -137,7 +137,7 @@ def _medians(name: str, rows: Sequence[tuple[float, float, str]]) -> Start:
     return Start(name, median(row[0] for row in rows), median(row[1] for row in rows), rows[0][2])
 
 
-def table(result: Result) -> Table:
+def table(result: ColdStart) -> Table:
     """Return the table of a result."""
     rows = []
     for start in result.starts:

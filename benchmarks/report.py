@@ -23,12 +23,12 @@ from .measuring.turns import pinnable
 from .peers import ADAPTERS
 from .progress import Progress, bar
 from .showing.bench_tables import by_case, latency, refusals, resources
-from .showing.page import cases_of
 from .showing.plots import drawn, positions, recalled, streams_held
+from .showing.result_page import cases_of
 from .suites import families, streams_per_core
 from .suites.families import Cost
-from .suites.real import real_jobs
-from .suites.streams_per_core import Held
+from .suites.real_models import real_jobs
+from .suites.streams_per_core import Capacity
 from .tasks.task import DEFAULT_DATA
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ SHOWN = ("B", 1)  # the case that has pictures
 MOST_PICTURE = 120_000  # bytes
 
 
-class Report:
+class BenchmarksPage:
     """Makes parts of the page: `measure` writes a part's figures as JSON, `write` its text from them.
 
     Args:
@@ -70,7 +70,7 @@ class Report:
             fields = {"environment": environment.to_dict(), "rows": [asdict(row) for row in rows]}
             write_atomic(self._file(name), json.dumps(fields, indent=1).encode() + b"\n")
 
-    def _measured(self, name: str, progress: Progress | None) -> Sequence[Cost] | Sequence[Held]:
+    def _measured(self, name: str, progress: Progress | None) -> Sequence[Cost] | Sequence[Capacity]:
         if name == "families":
             return families.costs(repeats=2 if self._budget >= 1 else 1, progress=progress)
         return streams_per_core.measure(seconds=60 * self._budget, progress=progress)
@@ -129,7 +129,7 @@ def _families(machine: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _streams(machine: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    found = [Held.read(row) for row in rows]
+    found = [Capacity.read(row) for row in rows]
     yield machine
     yield streams_per_core.table(found).to_markdown()
     yield _picture("streams", "Streams on one core", streams_held(found))
@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="weights and recordings of the suite real")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
-    report = Report(options.folder, options.budget, options.data, options.cases.split(","))
+    report = BenchmarksPage(options.folder, options.budget, options.data, options.cases.split(","))
     try:
         for name in options.parts.split(","):
             if name not in PARTS:

@@ -20,7 +20,7 @@ from .measuring.results import Result
 from .nets import stacks
 from .peers.job import Variant
 from .progress import Progress, bar
-from .showing.speed_tables import PRECISIONS, RIVAL, render, to_markdown
+from .showing.speed_tables import PEER, PRECISIONS, render, to_markdown
 
 TURNS = 20  # of a process: short ones keep contenders close in time
 
@@ -59,7 +59,7 @@ def run(
     """
     ours = [Variant(precision, f"push {name}") for precision in PRECISIONS for name in isa]
     theirs = [Variant("int8", how) for how in ("IOBinding", "run")]
-    result = measured(cases, steps, {"tidegate": ours, RIVAL: theirs}, settings, progress)
+    result = measured(cases, steps, {"tidegate": ours, PEER: theirs}, settings, progress)
     return replace(result, environment=replace(result.environment, isa=tuple(isa)))
 
 

@@ -34,7 +34,7 @@ class Findings:
 
     def show(self, json_file: Path | None, page: Path | None, pictures: Path | None) -> None:
         """Print the tables and write the files that are asked for."""
-        from tidegate.benchmarks.showing.page import save_pictures, write_findings
+        from tidegate.benchmarks.showing.result_page import save_pictures, write_findings
 
         show(iter([*self.tables, f"Machine: {self.machine.summary()}."]))
         if json_file is not None:

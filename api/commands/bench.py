@@ -157,7 +157,7 @@ def _suite(
     from tidegate.benchmarks.bench import CELLS, bench, cell_jobs
 
     if suite is Suite.real:
-        from tidegate.benchmarks.suites.real import real_jobs
+        from tidegate.benchmarks.suites.real_models import real_jobs
         from tidegate.benchmarks.tasks.task import DEFAULT_DATA
 
         jobs = list(real_jobs(data or DEFAULT_DATA))
@@ -182,7 +182,7 @@ def _show_file(rows: "Sequence[Row]") -> None:
 
 def _show_case(rows: "Sequence[Row]") -> None:
     """Print the rows of one case as soon as they are there."""
-    from tidegate.benchmarks.showing.page import cases_of
+    from tidegate.benchmarks.showing.result_page import cases_of
 
     for _, found in cases_of(rows):
         show(_case(found))
@@ -234,7 +234,7 @@ def _peers(asked: str | None, default: str) -> list[str]:
 
 
 def _finish(result: "Result", json_file: Path | None, page: Path | None, pictures: Path | None) -> None:
-    from tidegate.benchmarks.showing.page import write_page, write_pictures
+    from tidegate.benchmarks.showing.result_page import write_page, write_pictures
 
     show(_parts(result))
     if json_file is not None:

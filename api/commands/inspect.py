@@ -29,7 +29,7 @@ def command(
         check_target(svg, (".svg", ".png"))
     facts = inspect_file(path)
     if svg is not None:
-        from tidegate.commands._picture import save
+        from tidegate.commands._state_picture import save
 
         save(facts, svg)
     if as_json:

@@ -146,7 +146,7 @@ def command(
 
 
 def _streams(source: Path, folder: Path) -> "Iterator[Array]":
-    from tidegate.commands._folder import read_streams
+    from tidegate.commands._stream_files import read_streams
     from tidegate.runtime.graph.graph import Graph
 
     contract = Graph.load(source).contract

@@ -22,7 +22,7 @@ import numpy as np
 from ...runtime.errors import BackendError
 from ..peers import ADAPTERS, MACHINE, OTHER_BUILD, job
 from ..progress import Progress
-from .records import Entrant, Fields, Record, Settings, refused, row_of
+from .records import Entrant, EntrantRecord, Fields, Settings, refused, row_of
 from .results import Row
 
 HOME_VARIABLE = "TIDEGATE_PEERS"
@@ -207,7 +207,7 @@ def run_jobs(
     if settings.rate:
         peers = [*peers, MACHINE]
     records = [
-        [Record(entrant, [], {}, []) for entrant in _entrants(what, peers, settings.against, variants or {})]
+        [EntrantRecord(entrant, [], {}, []) for entrant in _entrants(what, peers, settings.against, variants or {})]
         for what in jobs
     ]
     _prepare(jobs, records, progress)
@@ -264,7 +264,7 @@ def _missing(peers: Sequence[str]) -> Iterator[tuple[str, job.Variant, str]]:
             yield peer, job.Variant("-", "-"), str(error)
 
 
-def _prepare(jobs: Sequence[job.Job], records: Sequence[Sequence[Record]], progress: Progress) -> None:
+def _prepare(jobs: Sequence[job.Job], records: Sequence[Sequence[EntrantRecord]], progress: Progress) -> None:
     """Let each peer make its files; nothing is measured yet, so peers do it side by side."""
     asked = [(what, record) for what, mine in zip(jobs, records, strict=True) for record in mine]
     by_peer = {
@@ -278,7 +278,7 @@ def _prepare(jobs: Sequence[job.Job], records: Sequence[Sequence[Record]], progr
         pool.shutdown(cancel_futures=True)
 
 
-def _prepare_peer(peer: str, asked: Sequence[tuple[job.Job, Record]], progress: Progress) -> None:
+def _prepare_peer(peer: str, asked: Sequence[tuple[job.Job, EntrantRecord]], progress: Progress) -> None:
     """Let a peer make the files of all variants and jobs, in one process with its tools as long as that lives."""
     module = adapter(peer)
     if not hasattr(module, "prepare"):
@@ -297,7 +297,7 @@ def _prepare_peer(peer: str, asked: Sequence[tuple[job.Job, Record]], progress: 
 
 
 @contextmanager
-def _taking_part(record: Record) -> Iterator[None]:
+def _taking_part(record: EntrantRecord) -> Iterator[None]:
     """Let an entrant that cannot go on, or fails, take no further part."""
     try:
         yield
@@ -307,10 +307,10 @@ def _taking_part(record: Record) -> Iterator[None]:
 
 def _loaded(
     what: job.Job,
-    records: Sequence[Record],
+    records: Sequence[EntrantRecord],
     processes: Processes,
     progress: Progress,
-) -> Iterator[tuple[Record, Process]]:
+) -> Iterator[tuple[EntrantRecord, Process]]:
     """Let the process of each entrant that takes part load the job, one after the other."""
     for record in records:
         if record.refusal:
@@ -324,7 +324,9 @@ def _loaded(
             yield record, process
 
 
-def _round(what: job.Job, started: Sequence[tuple[Record, Process]], settings: Settings, progress: Progress) -> None:
+def _round(
+    what: job.Job, started: Sequence[tuple[EntrantRecord, Process]], settings: Settings, progress: Progress
+) -> None:
     """Run the process of each entrant, in turns."""
     counts = [_count(process, settings) for _, process in started]
     for turn in range(settings.turns):
@@ -339,7 +341,7 @@ def _round(what: job.Job, started: Sequence[tuple[Record, Process]], settings: S
                 record.turns[-1].append(process.ask("time", **_asked(settings, count, stalled=turn == 0)))
 
 
-def _load(what: job.Job, record: Record, process: Process) -> None:
+def _load(what: job.Job, record: EntrantRecord, process: Process) -> None:
     record.loads.append(process.ask("load", **record.entrant.asked(what)))
     if not record.errors:
         record.errors = process.ask("errors") | process.ask("footprint")

@@ -17,7 +17,7 @@ from ...runtime.plan.magic import is_plan, text_of
 from ...runtime.plan.text import read_text
 from ..nets import stacks
 from ..peers.job import CONTRACT, EXACT, GIVEN, INEXACT, PLAN, SIGNAL, WEIGHTS, Job, Stack
-from .exact import exact_answers
+from .exact_answers import exact_answers
 
 FRAMES = 1000  # of a signal: the stream that errors are measured on
 

@@ -66,7 +66,7 @@ class Entrant:
 
 
 @dataclass
-class Record:
+class EntrantRecord:
     """What was gathered of one entrant, process after process.
 
     Attributes:
@@ -84,7 +84,7 @@ class Record:
     refusal: str = ""
 
 
-def row_of(what: job.Job, settings: Settings, record: Record) -> Row:
+def row_of(what: job.Job, settings: Settings, record: EntrantRecord) -> Row:
     """Return the row of what was gathered."""
     name = record.entrant.name or record.entrant.peer
     if record.refusal:
@@ -112,7 +112,7 @@ def row_of(what: job.Job, settings: Settings, record: Record) -> Row:
     )
 
 
-def _loaded(record: Record) -> Fields:
+def _loaded(record: EntrantRecord) -> Fields:
     """Return what loading took, and what the first process said of itself."""
     times = ("first_step_us", "import_ms", "load_ms", "first_answer_ms")
     first = ("file_bytes", "peak_rss_bytes", "rss_bytes")
@@ -168,7 +168,7 @@ def _too_few(chunks: int) -> dict[str, str]:
     return {name: f"{chunks} chunks, wanted {least}: run longer" for name, least in tails.items() if chunks < least}
 
 
-def _reasons(settings: Settings, record: Record) -> dict[str, str]:
+def _reasons(settings: Settings, record: EntrantRecord) -> dict[str, str]:
     found = {}
     if settings.loop == "closed":
         found = dict.fromkeys(("rate_hz", "misses", "longest_misses"), "a closed loop has no rate, so nothing is due")

@@ -8,12 +8,12 @@ import numpy as np
 
 from ...runtime.arrays import Array
 from ..peers.job import Step
-from ..peers.loops import REAL, Clock, Course, run
+from ..peers.loops import REAL, Course, LoopClock, run
 
 TURNS = 50  # short ones: a busy spell of the machine meets all
 
 
-def in_turns(steps: Sequence[Step], chunks: Sequence[Array], calls: int, clock: Clock = REAL) -> list[float]:
+def in_turns(steps: Sequence[Step], chunks: Sequence[Array], calls: int, clock: LoopClock = REAL) -> list[float]:
     """Return the median microseconds of a call of each stepper, in a closed loop, `calls` of each in all."""
     times: list[list[int]] = [[] for _ in steps]
     with pinned():

@@ -22,7 +22,7 @@ SETTLE = 10  # calls at the start of a closed loop that are not counted: other c
 
 
 @dataclass(frozen=True)
-class Clock:
+class LoopClock:
     """Time.
 
     Attributes:
@@ -39,7 +39,7 @@ def _sleep_until(instant: int) -> None:
         time.sleep(left / 1e9)
 
 
-REAL = Clock(time.perf_counter_ns, _sleep_until)
+REAL = LoopClock(time.perf_counter_ns, _sleep_until)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Course:
     period: float = 0.0
     stall: int = 0
     evict: Callable[[], object] | None = None
-    clock: Clock = REAL
+    clock: LoopClock = REAL
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Meter:
 
 
 @contextmanager
-def _measured(clock: Clock) -> Iterator[_Meter]:
+def _measured(clock: LoopClock) -> Iterator[_Meter]:
     """Measure what runs inside; no garbage is collected meanwhile."""
     meter = _Meter(0.0, {})
     enabled = gc.isenabled()

@@ -29,7 +29,7 @@ class Functions:
 
 
 @dataclass(frozen=True)
-class Layer:
+class UnrolledLayer:
     """Weights of a layer in PyTorch's layout, its two biases summed where the equations allow it.
 
     Attributes:
@@ -45,12 +45,12 @@ class Layer:
     bias_r: Floats | None
 
 
-def layers_of(job: Job) -> list[Layer]:
+def layers_of(job: Job) -> list[UnrolledLayer]:
     """Return the layers of a stack of any cell; a GRU's n gate needs its recurrent bias apart."""
     cell, layers = cell_of(job), []
     for w, r, bias_w, bias_r in job.weights(*CELLS):
         apart = cell == "GRU"
-        layers.append(Layer(w, r, bias_w if apart else bias_w + bias_r, bias_r if apart else None))
+        layers.append(UnrolledLayer(w, r, bias_w if apart else bias_w + bias_r, bias_r if apart else None))
     return layers
 
 

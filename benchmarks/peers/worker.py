@@ -195,7 +195,7 @@ def main() -> None:
             answer: Fields = {"ok": act(fields)}
         except CannotRunError as error:
             answer = {"cannot": str(error)}
-        except Exception as error:  # noqa: BLE001  a rival may raise anything; its cell says what
+        except Exception as error:  # noqa: BLE001  a peer may raise anything; its cell shows what
             answer = {"failed": f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

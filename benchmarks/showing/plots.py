@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..recall import Recall
     from ..suites.families import Cost
-    from ..suites.streams_per_core import Held
+    from ..suites.streams_per_core import Capacity
 
 MOST = 8  # contenders that a picture with lines shows: the fastest
 STYLES = ("-", "--", "-.", ":")
@@ -78,7 +78,7 @@ def recalled(found: "Sequence[Recall]") -> "Figure":
     return figure
 
 
-def streams_held(found: "Sequence[Held]") -> "Figure | None":
+def streams_held(found: "Sequence[Capacity]") -> "Figure | None":
     """Return how many streams each contender held, a panel a rate; None where the machine alone missed at each."""
     told = [held for held in found if held.case]
     if not told:

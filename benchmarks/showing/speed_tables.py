@@ -7,7 +7,7 @@ from ..measuring.turns import times_faster
 from ..nets import stacks
 from ..tables import Table, micro, show
 
-RIVAL = "onnxruntime"
+PEER = "onnxruntime"
 PRECISIONS = ("W8A16", "W8A8", "W4A8")
 # Times faster than onnxruntime's int8 LSTM through IOBinding, by precision and frames a call: at least, stretch.
 GOALS = {
@@ -99,16 +99,16 @@ def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
     yield from groups.values()
 
 
-def _rival(group: list[Row], how: str) -> Row:
-    return next(row for row in group if row.peer == RIVAL and row.how == how)
+def _peer_row(group: list[Row], how: str) -> Row:
+    return next(row for row in group if row.peer == PEER and row.how == how)
 
 
-def _faster(row: Row, rival: Row) -> float:
-    return times_faster(row.turns_us, rival.turns_us)
+def _faster(row: Row, other: Row) -> float:
+    return times_faster(row.turns_us, other.turns_us)
 
 
 def _ratios(group: list[Row], result: Result) -> Iterator[list[str]]:
-    binding, run = _rival(group, "IOBinding"), _rival(group, "run")
+    binding, run = _peer_row(group, "IOBinding"), _peer_row(group, "run")
     for row in group:
         if row.peer != "tidegate":
             continue
@@ -130,6 +130,6 @@ def _run_goal(result: Result) -> Iterator[str]:
     case, steps, least = RUN_GOAL
     for group in _groups(result.rows):
         if (group[0].case, group[0].steps) == (case, steps):
-            ratios = [_faster(row, _rival(group, "run")) for row in group if row.peer == "tidegate"]
+            ratios = [_faster(row, _peer_row(group, "run")) for row in group if row.peer == "tidegate"]
             word = "reached" if min(ratios) >= least else "short"
             yield f"Goal over `run` on {case}, T = {steps}: at least {least:g}; lowest {min(ratios):.2f}: {word}."

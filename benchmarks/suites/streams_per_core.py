@@ -14,7 +14,7 @@ from ..measuring.turns import pinned
 from ..nets import stacks
 from ..peers import onnxruntime, tidegate
 from ..peers.job import Job, Step, Variant
-from ..peers.loops import REAL, Clock, Course, run
+from ..peers.loops import REAL, Course, LoopClock, run
 from ..progress import Progress
 from ..tables import Table
 
@@ -50,7 +50,7 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Held:
+class Capacity:
     """What a contender held.
 
     Attributes:
@@ -78,7 +78,7 @@ class Held:
 
 
 def most_streams(
-    contender: Contender, rate: float, seconds: float, clock: Clock = REAL
+    contender: Contender, rate: float, seconds: float, clock: LoopClock = REAL
 ) -> tuple[int, dict[int, float]]:
     """Return the most streams without a miss, and how many seconds each number lasted that was tried.
 
@@ -95,7 +95,7 @@ def most_streams(
     return 0, lasted
 
 
-def _first(contender: Contender, rate: float, clock: Clock) -> int:
+def _first(contender: Contender, rate: float, clock: LoopClock) -> int:
     """Return how many streams should fit into a period: of one stream first, then of as many as that says."""
     count, period = 1, 1e9 / rate
     for _ in range(3):
@@ -109,7 +109,7 @@ def _first(contender: Contender, rate: float, clock: Clock) -> int:
     return count
 
 
-def _lasts(push: PushAll, rate: float, seconds: float, clock: Clock) -> float:
+def _lasts(push: PushAll, rate: float, seconds: float, clock: LoopClock) -> float:
     """Return for how many seconds there was no miss."""
     period, done = 1e9 / rate, 0.0
     push()
@@ -127,13 +127,13 @@ def measure(
     rates: Sequence[float] = RATES,
     seconds: float = 60.0,
     progress: Progress | None = None,
-) -> list[Held]:
+) -> list[Capacity]:
     """Find for each size and rate what a group and an onnxruntime session for each stream hold, on one core.
 
     First the machine alone is tried at each rate: where it misses each time, it holds no stream of anything, and
     nothing else is tried.
     """
-    found: list[Held] = []
+    found: list[Capacity] = []
     with pinned(), TemporaryDirectory(prefix="tidegate-") as folder:
         held_alone = list(machine_alone(rates, seconds, progress))
         steady = [one.rate_hz for one in held_alone if one.streams]
@@ -145,14 +145,16 @@ def measure(
                         share = len(found) / (len(sizes) * len(steady) * len(contenders))
                         progress(share, f"{size} at {rate:g}/s: {contender.name}")
                     streams, lasted = most_streams(contender, rate, seconds)
-                    held = Held(contender.name, str(stacks.CASES[size]), rate, streams, seconds, contender.most, lasted)
+                    held = Capacity(
+                        contender.name, str(stacks.CASES[size]), rate, streams, seconds, contender.most, lasted
+                    )
                     found.append(held)
     return [*held_alone, *found]
 
 
 def machine_alone(
-    rates: Sequence[float], seconds: float, progress: Progress | None = None, clock: Clock = REAL
-) -> Iterator[Held]:
+    rates: Sequence[float], seconds: float, progress: Progress | None = None, clock: LoopClock = REAL
+) -> Iterator[Capacity]:
     """Find for how long the machine answers a call that does nothing before the next one is due.
 
     The fastest rate comes first: what it holds for the whole time, slower ones hold, for they leave a call more time.
@@ -165,10 +167,10 @@ def machine_alone(
             if progress is not None:
                 progress(0.0, f"{ALONE} at {rate:g}/s")
             lasted = max(lasted, _lasts(lambda: None, rate, seconds, clock))
-        yield Held(ALONE, "", rate, int(lasted >= seconds), seconds, 1, {1: lasted})
+        yield Capacity(ALONE, "", rate, int(lasted >= seconds), seconds, 1, {1: lasted})
 
 
-def table(found: Sequence[Held]) -> Table:
+def table(found: Sequence[Capacity]) -> Table:
     """Return the table, a row a contender and size."""
     rates = sorted({held.rate_hz for held in found})
     rows: dict[str, dict[float, str]] = {}
@@ -179,7 +181,7 @@ def table(found: Sequence[Held]) -> Table:
     return Table(title, ["|", *(f"{rate:g}/s" for rate in rates)], lines, whole=True)
 
 
-def _cell(held: Held) -> str:
+def _cell(held: Capacity) -> str:
     if held.name == ALONE:
         return "no miss" if held.streams else f"misses within {held.lasted[1] + SLICE:g} s"
     if not held.streams:

@@ -18,7 +18,7 @@ from tidegate import cli
 from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.recall import Recall
 from tidegate.benchmarks.suites.families import Cost
-from tidegate.benchmarks.suites.streams_per_core import Held
+from tidegate.benchmarks.suites.streams_per_core import Capacity
 
 SMALL = stacks.Case("small", 3, 5, 2)
 SIGNAL = stacks.random_frames(SMALL, 20)
@@ -314,7 +314,8 @@ def test_a_suite_of_tables_writes_every_file(
         "tidegate.benchmarks.recall.recalls", lambda *_, **__: [Recall("LSTM", 1, 9, 0, 5, 9, 0.5, 1.0)]
     )
     monkeypatch.setattr(
-        "tidegate.benchmarks.suites.streams_per_core.measure", lambda **_: [Held("x", "A", 9.0, 7, 5.0, 9, {7: 5.0})]
+        "tidegate.benchmarks.suites.streams_per_core.measure",
+        lambda **_: [Capacity("x", "A", 9.0, 7, 5.0, 9, {7: 5.0})],
     )
     names = {"families": {"families", "recall"}, "streams": {"streams"}}[suite]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from tidegate import cli
-from tidegate.commands._folder import read_streams
+from tidegate.commands._stream_files import read_streams
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.errors import ChunkError
 from tools.programs import write_lstm

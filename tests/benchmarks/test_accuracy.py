@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tidegate.benchmarks.accuracy import Row, goals, rows, table, torch_answers
+from tidegate.benchmarks.accuracy import Score, goals, rows, table, torch_answers
 from tidegate.benchmarks.peers.job import CannotRunError
 from tidegate.benchmarks.tasks.task import Answers, Goal, Task, auc, equal_error_rate
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ def test_ways_to_read_activations_have_rows(tmp_path: Path) -> None:
     assert all(made[name] > made["W8A16 by frame"] for name in by_ranges)
 
 
-def test_what_a_rival_cannot_do_is_said(tmp_path: Path) -> None:
+def test_a_peer_that_cannot_run_gives_its_reason(tmp_path: Path) -> None:
     made = {row.contender: row for row in rows(task(nn.GRU), tmp_path)}
     assert made["onnxruntime int8"].remark.startswith("no LSTM in the graph")
     assert made["onnxruntime int8"].figures == {}
@@ -83,7 +83,7 @@ def test_goals() -> None:
     assert [Goal(3, 1).met(v) for v in (0, 1, 2, 4)] == ["stretch", "stretch", "must", "missed"]
     assert [Goal(0.9, 0.99, least=True).met(v) for v in (1, 0.95, 0.5)] == ["stretch", "must", "missed"]
     assert [Goal(0.1, 0.01, about=0.5).met(v) for v in (0.495, 0.45, 0.7)] == ["stretch", "must", "missed"]
-    row = Row("net", "W8A16", 0, {"a": 1, "b": 2}, {"a": Goal(3, 1), "b": Goal(3, 1)})
+    row = Score("net", "W8A16", 0, {"a": 1, "b": 2}, {"a": Goal(3, 1), "b": Goal(3, 1)})
     assert row.met == "must"
 
 

@@ -36,7 +36,7 @@ for name in wanted:
     assert [line.split()[1] for line in imported] == ["False"] * 5
 
 
-def test_the_rival_answers_from_its_own_int8_file(programs: dict[str, str]) -> None:
+def test_the_peer_answers_from_its_own_int8_file(programs: dict[str, str]) -> None:
     numbers, kinds, shape = told(programs["onnxruntime"] + "print(len(feeds))\nprint(answer[0].shape)\n")
     assert numbers.split()[2] == "onnxruntime"
     assert int(kinds) == 7  # the frame, h and c of three layers

@@ -18,7 +18,7 @@ FRAMES = 1000  # of a signal, which goes round
 
 
 @dataclass(frozen=True)
-class Source:
+class RealModel:
     """A task and the source that its frames come from.
 
     Attributes:
@@ -32,8 +32,8 @@ class Source:
     hop: int
 
 
-SOURCES = (Source(watch.task, 50, 1), Source(speaker.task, 16000, 160))
-VOICE = Source(vad.task, 16000, 512)
+REAL_MODELS = (RealModel(watch.task, 50, 1), RealModel(speaker.task, 16000, 160))
+VOICE = RealModel(vad.task, 16000, 512)
 
 
 def real_jobs(data: Path) -> Iterator[Callable[[Path], Sequence[Job]]]:
@@ -49,12 +49,12 @@ def real_jobs(data: Path) -> Iterator[Callable[[Path], Sequence[Job]]]:
     """
     if not data.is_dir():
         raise FileNotFoundError(2, "there is no such folder of real models and recordings", str(data))
-    yield from (lambda folder, source=source: [_exported(folder, source, data)] for source in SOURCES)
+    yield from (lambda folder, source=source: [_exported(folder, source, data)] for source in REAL_MODELS)
     whole = find_spec("silero_vad") is not None
     yield lambda folder: [_silero(folder, data) if whole else _exported(folder, VOICE, data)]
 
 
-def _exported(folder: Path, source: Source, data: Path) -> Job:
+def _exported(folder: Path, source: RealModel, data: Path) -> Job:
     task = source.task(data)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"

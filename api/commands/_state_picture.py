@@ -30,7 +30,7 @@ KINDS = {"tail": "frames kept for the next push", "state": "states of several la
 
 
 @dataclass(frozen=True)
-class _Row:
+class _PictureRow:
     """What one row shows: lines of text for its three boxes."""
 
     starts: tuple[str, ...]
@@ -90,7 +90,7 @@ def _heading(facts: "Inspection") -> list[str]:
     ]
 
 
-def _rows(facts: "Inspection") -> list[_Row]:
+def _rows(facts: "Inspection") -> list[_PictureRow]:
     """Return the rows: states that no recurrent layer starts from first, then the layers in the order of the file."""
     states = {state.input: state for state in facts.contract.states} if facts.contract else {}
     started = {place.partition("[")[0] for layer in facts.layers for place in layer.states}
@@ -98,23 +98,23 @@ def _rows(facts: "Inspection") -> list[_Row]:
     return [*others, *(_layer_row(layer, states) for layer in facts.layers)]
 
 
-def _other_row(state: "State") -> _Row:
+def _other_row(state: "State") -> _PictureRow:
     shape = " x ".join(map(str, state.shape))
-    return _Row((state.input, shape), (KINDS.get(state.kind, state.kind),), (state.output, shape))
+    return _PictureRow((state.input, shape), (KINDS.get(state.kind, state.kind),), (state.output, shape))
 
 
-def _layer_row(layer: "RecurrentLayer", states: "dict[str, State]") -> _Row:
+def _layer_row(layer: "RecurrentLayer", states: "dict[str, State]") -> _PictureRow:
     cell = layer.cell if layer.direction == "forward" else f"{layer.cell}, {layer.direction}"
     products = "" if layer.multiply_adds is None else f", {layer.multiply_adds:,} products a step"
     features = "?" if layer.features is None else str(layer.features)
     text = (layer.name, f"{cell} {features} to {layer.hidden}, {_bits(layer)}", f"{size(layer.bytes)}{products}")
     known = [(place, states.get(place.partition("[")[0])) for place in layer.states]
     if not any(state for _, state in known):
-        return _Row(("zeros at each push:", "no state is carried"), text, ())
+        return _PictureRow(("zeros at each push:", "no state is carried"), text, ())
     named = [(letter, place, state) for letter, (place, state) in zip("hc", known, strict=False) if state]
     starts = tuple(f"{letter}: {place}" for letter, place, _ in named)
     leaves = tuple(f"{letter}: {state.output}{place.removeprefix(state.input)}" for letter, place, state in named)
-    return _Row(starts, text, leaves)
+    return _PictureRow(starts, text, leaves)
 
 
 def _bits(layer: "RecurrentLayer") -> str:
@@ -142,7 +142,7 @@ def _port_lines(facts: "Inspection", what: str) -> tuple[str, ...]:
     return (f"{what} {names}{shape}{when}",)
 
 
-def _row(axes: "Axes", row: _Row, centre: float, above: float) -> float:
+def _row(axes: "Axes", row: _PictureRow, centre: float, above: float) -> float:
     """Draw one row and its loop; return where the layer's box ends."""
     end = _box(axes, MIDDLE, centre, row.layer, width=BOX["layer"], bold=True, above=above)
     _box(axes, LEFT, centre, row.starts, width=BOX["state"], dashed=True)
