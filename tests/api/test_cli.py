@@ -295,7 +295,7 @@ def test_bench_times_a_plan_alone_and_says_why(tide: Command, folder: Path) -> N
     outcome = tide("bench", "m.tide", "--peers", "by_hand,onnxruntime", "--closed", "--json", "r.json", *QUICK)
 
     assert "closed loop" in outcome.out
-    assert "onnxruntime int8 run: no other runtime runs a compiled plan" in " ".join(outcome.out.split())
+    assert "onnxruntime int8 run: only tidegate runs a compiled plan" in " ".join(outcome.out.split())
     ours = json.loads((folder / "r.json").read_text())["rows"][0]
     assert ours["misses"] is None
     assert "a closed loop has no rate" in ours["reasons"]["misses"]

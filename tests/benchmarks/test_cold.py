@@ -60,5 +60,5 @@ def test_the_command_writes_every_figure(
 
 def test_a_process_that_fails_is_an_error_by_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cold, "prepare", lambda _: {"tidegate": "raise ValueError('no answer')"})
-    with pytest.raises(SystemExit, match="cold: error: a process that was started fails: ValueError: no answer"):
+    with pytest.raises(SystemExit, match="cold: error: a started process failed: ValueError: no answer"):
         cold.main(["--processes", "1"])

@@ -77,7 +77,7 @@ def test_the_command_prints_and_writes(
     speed.main(["--cases", "tiny", "--steps", "1", *BRIEF, "--json", str(tmp_path / "speed.json")])
 
     printed = capsys.readouterr()
-    assert "Microseconds a call" in printed.out
+    assert "Microseconds per call" in printed.out
     assert printed.err == ""
     assert json.loads((tmp_path / "speed.json").read_text())["rows"][0]["steps"] == 1
 
