@@ -1,6 +1,6 @@
-"""tidegate: trained recurrent networks, exported, quantized and streamed on small devices.
+"""tidegate: export trained recurrent networks, quantize them, and stream them on small devices.
 
-Nothing heavy is imported before it is used: `import tidegate` needs neither onnx, onnxruntime nor torch.
+A public name is imported when it is first used. So `import tidegate` needs neither onnx nor onnxruntime nor torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""`python -m tidegate`."""
+"""Runs the `tidegate` command: `python -m tidegate`."""
 
 from tidegate.cli import main
 

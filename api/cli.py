@@ -1,4 +1,4 @@
-"""The `tidegate` command: its subcommands stand in `commands`, what is heavy is imported inside them."""
+"""The `tidegate` command. Its subcommands are the modules of `commands`, which import heavy packages when they run."""
 
 import os
 import sys
@@ -17,9 +17,16 @@ COMMANDS = (export, lift, verify, quantize, inspect, run, bench, compile)
 app = typer.Typer(
     name="tidegate",
     help="Export, quantize and stream recurrent neural networks on small devices.",
-    epilog="\b\nExample:\n  tidegate quantize kws.onnx -o kws.int8.onnx\n  tidegate bench kws.int8.onnx",
+    epilog=(
+        "\b\nExample:\n"
+        "  tidegate export model:recognizer --weights kws.pt --example 1x20x40 \\\n"
+        "    --sample-rate 16000 --hop 160 -o kws.onnx\n"
+        "  tidegate quantize kws.onnx -o kws.int8.onnx\n"
+        "  tidegate run kws.int8.onnx frames.npy -o answers.npy\n"
+        "  tidegate bench kws.int8.onnx"
+    ),
     no_args_is_help=True,
-    rich_markup_mode=None,  # plain help: narrower, and the same in a pipe
+    rich_markup_mode=None,  # plain help is narrower, and the same in a terminal and in a pipe
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,16 +57,20 @@ def _describe(error: Exception) -> str:
         return f"{os.fspath(error.filename)}: {error.strerror}"
     if isinstance(error, TidegateError | OSError):
         return str(error)
-    return f"unexpected {type(error).__name__}: {error}; {TRACEBACK_VARIABLE}=1 shows where; please report it"
+    return f"unexpected {type(error).__name__}: {error}; please report it with the traceback: {TRACEBACK_VARIABLE}=1"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 1 failed or not so, 2 wrong usage, 130 interrupted."""
+    """Run the command and exit. Status: 0 done, 1 failed or a check not passed, 2 wrong usage, 130 interrupted.
+
+    Args:
+        arguments: The command line without the program's name; None means that of the process.
+    """
     try:
         app(args=arguments, prog_name="tidegate")
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as error:  # the command line never answers with a traceback
+    except Exception as error:  # one line in place of a traceback
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         complain(_describe(error))

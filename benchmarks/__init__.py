@@ -1,1 +1,1 @@
-"""Benchmarks: latency and accuracy, ours and others', one harness, side by side in one run."""
+"""Benchmarks: the latency and accuracy of tidegate and of its peers, measured side by side in one run."""

@@ -1,7 +1,8 @@
-"""What quantization does to real models' answers: ours beside torch's and onnxruntime's own, on one protocol.
+"""The accuracy of real models after quantization by tidegate, torch and onnxruntime: the same data, the same figures.
 
-`python -m tidegate.benchmarks.accuracy` prints a table for each model: exported from its trained module, quantized,
-streamed over recordings, judged by the figure its users judge it by, with goals. torch and onnxruntime: dynamic int8.
+`python -m tidegate.benchmarks.accuracy` prints a table for each model. The model is exported from its trained module,
+quantized, and streamed over recordings. The table has the figures by which users judge such a model, and their goals.
+torch and onnxruntime quantize to dynamic int8.
 """
 
 import json
@@ -30,20 +31,22 @@ from .tasks import NAMES, find
 from .tasks.task import DEFAULT_DATA, Answers, Goal, Task
 
 EXAMPLE_FRAMES = 20
+MODELS = f"Models to measure: {', '.join(NAMES)}. Default: all."
+EXAMPLE = "python -m tidegate.benchmarks.accuracy watch speaker --json"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One way to compute a model.
+class Score:
+    """The figures of one model, quantized by one method.
 
     Attributes:
-        task: The model.
-        contender: The way.
-        bytes: Size of the file; 0 where there is none.
-        figures: What came of it, by name.
-        goals: What that was to reach, by name.
-        remark: What else is to say, e.g. where bytes were spent.
-        seconds: Processor time of the quantization, all threads; 0 where there was none of ours.
+        task: The name of the model.
+        contender: The name of the method.
+        bytes: Size of the file; 0 if there is no file.
+        figures: The figures by name.
+        goals: The goals by the name of their figure.
+        remark: A sentence about the method: why it cannot run, or which weights have more bits than asked for.
+        seconds: Processor time of tidegate's quantization in seconds, all threads; 0 for other methods.
     """
 
     task: str
@@ -56,13 +59,13 @@ class Row:
 
     @property
     def met(self) -> str:
-        """Return `stretch`, `must` or `missed`, the least over all goals; empty where there is none."""
+        """`stretch`, `must` or `missed`, the worst over all goals; empty if there are no goals."""
         found = {goal.met(self.figures[name]) for name, goal in self.goals.items()}
         return next((text for text in ("missed", "must", "stretch") if text in found), "")
 
 
 def export(task: Task, target: Path) -> Path:
-    """Export the module of a task, with a piece of a recording as the example."""
+    """Export the module of a task, with a part of a recording as the example; return the file."""
     import torch
 
     stream = task.streams[0]
@@ -74,7 +77,7 @@ def export(task: Task, target: Path) -> Path:
 
 
 def float_answers(task: Task) -> list[Array]:
-    """Return what the module itself answers to each stream, whole."""
+    """Return the answers of the float module to each whole stream."""
     import torch
 
     with torch.no_grad():
@@ -82,64 +85,68 @@ def float_answers(task: Task) -> list[Array]:
 
 
 def streamed(path: Path, streams: Sequence[Floats]) -> list[Array]:
-    """Return the engine's answers; a stream pushed whole has the bits of one pushed frame by frame."""
+    """Return the engine's answers to each stream. A stream is pushed whole: the bits do not depend on the chunks."""
     model = load(path)
     return [np.asarray(model.stream().push(frames)) for frames in streams]
 
 
-def rows(task: Task, folder: Path, *, ranges: bool = False) -> Iterator[Row]:
-    """Give the rows of a task, each as soon as it is there.
+def scores(task: Task, folder: Path, *, ranges: bool = False) -> Iterator[Score]:
+    """Give the scores of a task, each as soon as it is known.
 
     Args:
         task: The task.
         folder: Where to write files.
-        ranges: Whether activations are read in various ways, rather than beside torch and onnxruntime in various
-            precisions.
+        ranges: Whether to compare the methods of choosing the ranges of activations. If not, tidegate's precisions are
+            compared with torch and onnxruntime.
     """
     source, exact = export(task, folder / "float.onnx"), float_answers(task)
-    yield Row(task.name, "float32", source.stat().st_size, task.figures(exact, exact))
-    rivals: dict[str, Callable[[], Answers]] = {
+    yield Score(task.name, "float32", source.stat().st_size, task.figures(exact, exact))
+    peers: dict[str, Callable[[], Answers]] = {
         "torch int8": lambda: torch_answers(task),
         "onnxruntime int8": lambda: _onnxruntime(source, folder, task),
     }
-    for name, answers in rivals.items() if not ranges else ():
+    for name, answers in peers.items() if not ranges else ():
         try:
-            yield Row(task.name, name, 0, task.figures(answers(), exact))
+            yield Score(task.name, name, 0, task.figures(answers(), exact))
         except CannotRunError as error:
-            yield Row(task.name, name, 0, {}, remark=str(error))
-    for name, options, goals in _readings(task) if ranges else _ways(task):
+            yield Score(task.name, name, 0, {}, remark=str(error))
+    for name, options, goals in _with_ranges(task) if ranges else _with_precisions(task):
         started = process_time()
         report = quantize(source, folder / "q.onnx", **options)
         seconds = process_time() - started
         figures = task.figures(streamed(folder / "q.onnx", task.streams), exact)
         moved = ", ".join(f"{w.name} {w.precision}" for w in report.moved)
-        yield Row(task.name, name, report.bytes, figures, goals, moved, seconds)
+        yield Score(task.name, name, report.bytes, figures, goals, moved, seconds)
 
 
-def _ways(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
-    """Give the ways to quantize a task: names, options, goals."""
+def _with_precisions(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
+    """Give the name, the options of `quantize` and the goals for each precision of a task."""
     calibrated = {"calibration": task.calibration}
     yield "W8A16 nearest", {}, {}
     yield "W8A16", calibrated, task.goals
-    if task.goals_by_row:
-        yield "W8A16 by row", calibrated | {"extra": 0.0}, task.goals_by_row
+    if task.goals_per_channel:
+        yield "W8A16 per channel", calibrated | {"extra": 0.0}, task.goals_per_channel
     if task.goals_4_bits:
         yield "W4A16g32", calibrated | {"precision": "W4A16g32"}, task.goals_4_bits
     if task.goals_16_bits:
         yield "W16A16", {"precision": "W16A16"}, task.goals_16_bits
 
 
-def _readings(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
-    """Give the ways to read activations, weights rounded to nearest: names, options, no goals."""
-    yield "W8A16 by frame", {}, {}
-    yield "W8A8 by frame", {"precision": "W8A8"}, {}
+def _with_ranges(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:
+    """Give the name, the options of `quantize` and no goals for each method of choosing ranges; weights are nearest."""
+    yield "W8A16 per frame", {}, {}
+    yield "W8A8 per frame", {"precision": "W8A8"}, {}
     fixed = {"precision": "W8A8", "calibration": task.calibration, "method": "nearest", "extra": 0.0}
     for way in WAYS:
         yield f"W8A8 {way}", fixed | {"ranges": way}, {}
 
 
 def torch_answers(task: Task) -> list[Array]:
-    """Return what torch's dynamic int8 answers, state carried from call to call."""
+    """Return the answers of torch's dynamic int8 to each stream, with the state carried from call to call.
+
+    Raises:
+        CannotRunError: The module has no recurrent layer among its children, or torch leaves one in float.
+    """
     import torch
 
     module = pytorch.dynamic_int8(task.module)
@@ -159,7 +166,7 @@ def torch_answers(task: Task) -> list[Array]:
 
 
 def _carrying(module: Any) -> list[Any]:  # noqa: ANN401  torch is not imported here
-    """Let the recurrent layers of a quantized module begin where they ended; return them."""
+    """Let the recurrent layers of a quantized module carry their state from call to call; return the layers."""
     import torch
 
     class Carrying(torch.nn.Module):
@@ -177,12 +184,12 @@ def _carrying(module: Any) -> list[Any]:  # noqa: ANN401  torch is not imported 
             setattr(module, name, Carrying(child))
             found.append(getattr(module, name))
     if not found:
-        raise CannotRunError("the module has no recurrent layer of its own")
+        raise CannotRunError("the module has no recurrent layer among its direct children")
     return found
 
 
 def _in_calls(push: Callable[[Floats], Any], frames: Floats, task: Task) -> Array:
-    """Return the answers to a stream in calls of the task's size; of an output without a time axis the last."""
+    """Return the answers to a stream pushed in the task's chunks; if an output has no time axis, the last answer."""
     size = task.chunk or len(frames)
     answers = [np.asarray(push(frames[at : at + size])) for at in range(0, len(frames), size)]
     return answers[-1] if answers[0].ndim == 1 else np.concatenate(answers)
@@ -198,8 +205,8 @@ def _onnxruntime(source: Path, folder: Path, task: Task) -> list[Array]:
     return [_in_calls(OnnxruntimeStream(session, graph.contract, b"").push, frames, task) for frames in task.streams]
 
 
-def table(task: Task, made: Sequence[Row]) -> Table:
-    """Return the table of a task; goals stand behind figures, at least and better."""
+def table(task: Task, made: Sequence[Score]) -> Table:
+    """Return the table of a task, one row per score."""
     names = list(made[0].figures)
     cells = [
         [
@@ -212,16 +219,18 @@ def table(task: Task, made: Sequence[Row]) -> Table:
         for row in made
     ]
     calls = "a whole stream" if task.chunk == 0 else f"{task.chunk} frames"
-    title = f"{task.name}: torch and onnxruntime with {calls} a call, state carried; ours whatever the calls"
+    title = (
+        f"{task.name}: torch and onnxruntime with {calls} per call, state carried; ours are the same with any chunks"
+    )
     return Table(title, ["|", "bytes", *names, "goals", "core s"], cells, whole=True)
 
 
-def _figure(row: Row, name: str) -> str:
+def _figure(row: Score, name: str) -> str:
     return f"{row.figures[name]:.5g}" if name in row.figures else "-"
 
 
-def goals(made: Sequence[Row]) -> Iterator[str]:
-    """Give what figures were to reach."""
+def goals(made: Sequence[Score]) -> Iterator[str]:
+    """Give a sentence for each goal."""
     for row in made:
         for name, goal in row.goals.items():
             sign = "within" if goal.about else "at least" if goal.least else "at most"
@@ -230,21 +239,35 @@ def goals(made: Sequence[Row]) -> Iterator[str]:
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help=f"Of {', '.join(NAMES)}.")] = None,
-    data: Annotated[Path, typer.Option(help="The folder of weights and recordings.")] = DEFAULT_DATA,
-    ranges: Annotated[bool, typer.Option("--ranges", help="Compare the ways to read activations.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help=MODELS)] = None,
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            show_default=False,
+            help="The folder of weights and recordings; default: ../shared/data from the checkout.",
+        ),
+    ] = DEFAULT_DATA,
+    ranges: Annotated[
+        bool, typer.Option("--ranges", help="Compare the methods of choosing the ranges of activations.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what quantization does to the answers of real models, with goals: (at least, better)."""
+    """Print the accuracy of real models after quantization, with goals.
+
+    Each model is quantized by tidegate, torch and onnxruntime and streamed over recordings. All models take minutes.
+    """
     if not data.is_dir():
-        sys.exit(f"accuracy: there is no folder {data}; --data FOLDER says where weights and recordings are")
+        sys.exit(
+            f"accuracy: error: {data}: there is no such folder; give the weights and recordings with --data FOLDER"
+        )
     chosen, results = names or list(NAMES), []
     for name in chosen:
         if name not in NAMES:
-            raise typer.BadParameter(f"{name!r} is no model, wanted {', '.join(NAMES)}")
+            raise typer.BadParameter(f"there is no model {name!r}, wanted {', '.join(NAMES)}")
         task = find(name, data)
         with TemporaryDirectory(prefix="tidegate-") as folder:
-            made = list(rows(task, Path(folder), ranges=ranges))
+            made = list(scores(task, Path(folder), ranges=ranges))
         results += made
         if not as_json:
             show(table(task, made), *goals(made), *(f"{row.contender}: {row.remark}" for row in made if row.remark))
@@ -255,9 +278,16 @@ def main(
         show(f"Machine: {machine.summary()}.")
 
 
-def _fields(row: Row) -> dict[str, Any]:
+def _fields(row: Score) -> dict[str, Any]:
     return asdict(row) | {"met": row.met}
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command(epilog=f"\b\nExample:\n  {EXAMPLE}")(main)
+    app(prog_name="python -m tidegate.benchmarks.accuracy")

@@ -1,4 +1,4 @@
-"""`tidegate bench`: one model file, or a suite, on peers; what it finds is a Result."""
+"""The work of `tidegate bench`: measures one model file or a suite on peers and returns a Result."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -52,24 +52,24 @@ def bench_file(
     """Measure a streaming ONNX file.
 
     Args:
-        path: The file; other peers get the floats that its weights mean.
+        path: The file. If its weights are quantized, the other peers get the float values they stand for.
         peers: Names of peers.
-        settings: How to measure.
-        closed: In a closed loop; else a rate of 0 in the settings stands for that of the contract.
-        signal: float32 `[frames, features]`, streamed over and over; None: noise.
-        steps: Frames of a chunk.
-        progress: Called with the share done and what is going on.
-        shown: Called with the rows of each job as they are there.
+        settings: How to measure. The rate 0 means the rate of the contract.
+        closed: Whether to measure in a closed loop.
+        signal: float32 `[frames, features]`, streamed over and over; None means noise.
+        steps: Frames per chunk.
+        progress: Called with the fraction done (0 to 1) and a description of the work.
+        shown: Called with the rows of a job as soon as they are measured.
 
     Raises:
-        ModelError: The file is not a streaming ONNX file, or says no rate where one is needed.
-        ChunkError: The signal does not fit.
+        ModelError: The file is not a streaming ONNX file, or an open loop needs a rate and the contract has none.
+        ChunkError: The signal has the wrong shape, is too short, or holds NaN or infinity.
     """
     facts = inspect_file(path)
     if facts.contract is None:
         raise ModelError(f"{path}: it has no streaming contract; export or lift it with tidegate")
     if not closed and not settings.rate and facts.contract.frame_seconds is None:
-        raise ModelError(f"{path}: its contract states no rate; say --rate 100/s or --hop 10ms, or --closed")
+        raise ModelError(f"{path}: its contract states no rate; give --rate 100/s, --hop 10ms or --closed")
     frames = _noise(facts.features or 1) if signal is None else signal
     if frames.ndim != 2 or frames.shape[1] != facts.features:
         raise ChunkError(f"signal has shape {frames.shape}, wanted (frames, {facts.features})")
@@ -79,7 +79,12 @@ def bench_file(
 
 
 def cell_jobs(cases: Iterable[stacks.Case], steps: Sequence[int]) -> list[Make]:
-    """Return what makes the jobs of stacks of recurrent layers, for each all numbers of frames a chunk."""
+    """Return, for each stack of recurrent layers, a function that makes its jobs in a folder.
+
+    Args:
+        cases: The stacks.
+        steps: Frames per chunk: one job for each number.
+    """
     return [lambda folder, case=case: stack_jobs(folder, case, steps) for case in cases]  # type: ignore[misc]
 
 
@@ -93,16 +98,16 @@ def bench(
     shown: Shown | None = None,
     variants: Variants | None = None,
 ) -> Result:
-    """Measure jobs one after the other.
+    """Measure the jobs of several cases, one case after the other.
 
     Args:
-        jobs: What makes those of one case in a folder: they differ in the frames of a chunk alone.
+        jobs: For each case, a function that makes its jobs in a folder. They differ only in the frames per chunk.
         peers: Names of peers.
-        settings: How to measure; a rate of 0 stands for that of each job's own source.
-        closed: In a closed loop all the same; a job whose source has no rate is in one anyway.
-        progress: Called with the share done and what is going on.
-        shown: Called with the rows of each case as they are there.
-        variants: Of peers named here these, in place of all that they have.
+        settings: How to measure. The rate 0 means the rate of each job's source, or a closed loop if it has none.
+        closed: Whether to measure all jobs in a closed loop.
+        progress: Called with the fraction done (0 to 1) and a description of the work.
+        shown: Called with the rows of a case as soon as they are measured.
+        variants: By peer, the variants to measure. For a peer that is not in it, all variants are measured.
     """
     rows: list[Row] = []
     core = pinnable() if settings.core is None else settings.core
@@ -120,13 +125,13 @@ def bench(
 
 
 def _part(progress: Progress | None, number: int, count: int) -> Progress:
-    """Return the progress of one of several jobs."""
+    """Return a progress function for one of several cases."""
 
-    def told(share: float, text: str | None = None, /) -> None:
+    def move(share: float, text: str | None = None, /) -> None:
         if progress is not None:
             progress((number + share) / count, text)
 
-    return told
+    return move
 
 
 def _noise(features: int) -> Array:

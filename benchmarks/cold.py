@@ -1,8 +1,9 @@
-"""Cold start: a fresh process from its first line to its first answer, and what it keeps in memory.
+"""The cold start: time and memory of a fresh process from its first line to its first answer.
 
     python -m tidegate.benchmarks.cold
 
-runs numpy alone, tidegate on a plan file, and onnxruntime on its own int8 file in turns, one process each time.
+starts three programs in turns, each time in a fresh process: only numpy, tidegate on a plan file, and onnxruntime on
+its own int8 file.
 """
 
 import argparse
@@ -21,15 +22,15 @@ from ..runtime.errors import BackendError, TidegateError
 from ..runtime.load import compile_model
 from .measuring.environment import Environment, observe
 from .nets import stacks
-from .peers import onnxruntime as rival
+from .peers import onnxruntime
 from .progress import bar
 from .tables import Table, show
 
 CASE = "C"
-MOST_MS, MOST_MB = 10, 4  # beyond numpy alone
+MOST_MS, MOST_MB = 10, 4  # the goal: at most so much more than numpy alone
 
-# What each process runs; then it tells the milliseconds that took, its resident megabytes, and what it imported.
-TELL = """
+# Each process runs BEGIN, a program and END. Then it prints its milliseconds, resident megabytes and heavy imports.
+REPORT = """
 import sys
 with open("/proc/self/statm") as pages:
     resident = int(pages.read().split()[1]) * 4096
@@ -56,13 +57,13 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Start:
-    """Medians over the processes of one program.
+    """The start of one program, as medians over its processes.
 
     Attributes:
-        name: What was started.
-        ms: First line to first answer, the import of numpy included.
-        mb: Resident memory then, in 10^6 bytes.
-        imported: Which of onnx, onnxruntime and torch it imported.
+        name: The name of the program.
+        ms: Milliseconds from the first line to the first answer, including the import of numpy.
+        mb: Resident memory at the end, in 10^6 bytes.
+        imported: Those of onnx, onnxruntime and torch that it imported, separated by commas; `-` if none.
     """
 
     name: str
@@ -72,27 +73,33 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Result:
-    """Everything measured."""
+class ColdStart:
+    """The result of the command.
+
+    Attributes:
+        environment: The machine and the versions.
+        processes: Processes of each program.
+        starts: The start of each program.
+    """
 
     environment: Environment
     processes: int
     starts: tuple[Start, ...]
 
     def beyond_numpy(self, name: str) -> tuple[float, float]:
-        """Return the milliseconds and megabytes of a program beyond numpy alone."""
+        """Return how many milliseconds and megabytes a program takes more than numpy alone."""
         one, alone = (next(s for s in self.starts if s.name == n) for n in (name, "numpy alone"))
         return one.ms - alone.ms, one.mb - alone.mb
 
     def to_json(self) -> str:
-        """Return the JSON text of `--json`."""
+        """Return the text of the JSON file."""
         fields: dict[str, Any] = {"version": 1, "environment": self.environment.to_dict()}
         fields |= {"processes": self.processes, "starts": [asdict(start) for start in self.starts]}
         return json.dumps(fields, indent=1) + "\n"
 
 
 def prepare(folder: Path) -> dict[str, str]:
-    """Write the models; return the programs by name.
+    """Write the models into a folder and return the programs by name.
 
     Raises:
         BackendError: onnxruntime is not installed.
@@ -102,33 +109,36 @@ def prepare(folder: Path) -> dict[str, str]:
     stacks.save_model(layers, folder / "float.onnx")
     quantize(folder / "float.onnx", folder / "int8.onnx")
     compile_model(folder / "int8.onnx", folder / "int8.tide")
-    rival.quantize(folder / "float.onnx", folder / "theirs.onnx")
+    onnxruntime.quantize(folder / "float.onnx", folder / "theirs.onnx")
     places = {"plan": str(folder / "int8.tide"), "onnx": str(folder / "theirs.onnx"), "width": layers[0].w.shape[1]}
-    return {name: BEGIN + body.format(**places) + END + TELL for name, body in PROGRAMS.items()}
+    return {name: BEGIN + body.format(**places) + END + REPORT for name, body in PROGRAMS.items()}
 
 
-def measure(processes: int) -> Result:
-    """Start every program so many times, in turns.
+def measure(processes: int) -> ColdStart:
+    """Start every program a number of times, in turns, and return the medians.
+
+    Args:
+        processes: Processes of each program that count. One more is started first, to fill the file caches.
 
     Raises:
         BackendError: onnxruntime is not installed, or a program fails.
     """
     with TemporaryDirectory(prefix="tidegate-") as folder, bar("starting") as progress:
         programs = prepare(Path(folder))
-        told: dict[str, list[tuple[float, float, str]]] = {name: [] for name in programs}
+        seen: dict[str, list[tuple[float, float, str]]] = {name: [] for name in programs}
         for turn in range(processes + 1):
             for name, program in programs.items():
-                told[name].append(_start(program))
+                seen[name].append(_start(program))
             if progress is not None:
                 progress((turn + 1) / (processes + 1))
-    starts = [_medians(name, rows[1:]) for name, rows in told.items()]  # the first turn fills the caches of files
-    return Result(observe((), None), processes, tuple(starts))
+    starts = [_medians(name, rows[1:]) for name, rows in seen.items()]  # the first turn fills the file caches
+    return ColdStart(observe((), None), processes, tuple(starts))
 
 
 def _start(program: str) -> tuple[float, float, str]:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise BackendError(f"a process that was started fails: {done.stderr.strip().splitlines()[-1]}")
+        raise BackendError(f"a started process failed: {done.stderr.strip().splitlines()[-1]}")
     ms, mb, imported = done.stdout.split()
     return float(ms), float(mb), imported
 
@@ -137,8 +147,8 @@ def _medians(name: str, rows: Sequence[tuple[float, float, str]]) -> Start:
     return Start(name, median(row[0] for row in rows), median(row[1] for row in rows), rows[0][2])
 
 
-def table(result: Result) -> Table:
-    """Return the table of a result."""
+def table(result: ColdStart) -> Table:
+    """Return the table of a cold start, one row per program."""
     rows = []
     for start in result.starts:
         ms, mb = result.beyond_numpy(start.name)
@@ -152,12 +162,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m tidegate.benchmarks.cold",
-        description="Cold start: a fresh process from its first line to its first answer, beside onnxruntime.",
+        description="Time fresh processes from the first line to the first answer: tidegate and onnxruntime.",
         epilog="example: python -m tidegate.benchmarks.cold --processes 21 --json cold.json",
     )
-    parser.add_argument("--processes", type=int, default=15, help="of each program (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to a file")
-    parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    parser.add_argument(
+        "--processes", type=int, default=15, metavar="N", help="processes of each program (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a JSON file")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     options = parser.parse_args(arguments)
     try:
         result = measure(max(1, options.processes))

@@ -1,7 +1,7 @@
-"""What each precision costs and errs by, beside W8A16: `python -m tidegate.benchmarks.precisions`.
+"""The time and error of each precision compared with W8A16: `python -m tidegate.benchmarks.precisions`.
 
-The LSTM stacks of `speed`, every precision in turns on one core in one run. Two goals are marked: integers are
-never slower than floats of our own, and a scale for each 32 inputs costs at most 15 %.
+It measures the LSTM stacks of `speed`. All precisions take turns on one core in one run. The output says whether two
+goals are reached: integer weights are never slower than float32 ones, and one scale per 32 inputs costs at most 15 %.
 """
 
 import sys
@@ -21,15 +21,20 @@ BASE = "W8A16"
 PRECISIONS = (
     BASE, "W8A16g32", "W8A16g8", "W8A8", "W8A8g32", "W4A16", "W4A16g32", "W4A8", "W4A8g32", "W16A16", "float32",
 )  # fmt: skip
-GROUPED = {"W8A16g32": BASE, "W8A8g32": "W8A8", "W4A16g32": "W4A16", "W4A8g32": "W4A8"}  # beside one scale a row
+GROUPED = {
+    "W8A16g32": BASE,
+    "W8A8g32": "W8A8",
+    "W4A16g32": "W4A16",
+    "W4A8g32": "W4A8",
+}  # the same with one scale per channel
 MOST_FOR_GROUPS = 1.15
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """Return a line for each precision: time, time over that of W8A16, plan size, error."""
+    """Return a table with one row per case, chunk size and precision: time, time / W8A16's time, plan size, error."""
     lines = [line for _, group in groupby(rows, lambda row: (row.case, row.steps)) for line in _lines(list(group))]
     columns = ["case|", "T", "precision|", "us", f"/ {BASE}", "plan, KiB", "rms error"]
-    return Table("Microseconds a call, median", columns, lines, whole=True)
+    return Table("Median microseconds per call", columns, lines, whole=True)
 
 
 def _lines(group: Sequence[Row]) -> list[list[str]]:
@@ -49,7 +54,7 @@ def _lines(group: Sequence[Row]) -> list[list[str]]:
 
 
 def goals(rows: Sequence[Row]) -> list[str]:
-    """Say whether integers are never slower than floats, and what groups cost."""
+    """Return two sentences: whether integers are never slower than floats, and what groups cost."""
     by_key = {(row.case, row.steps, row.precision): row for row in rows}
 
     def ratio(row: Row, precision: str) -> float:
@@ -57,10 +62,10 @@ def goals(rows: Sequence[Row]) -> list[str]:
 
     integers = max(ratio(row, "float32") for row in rows if row.precision != "float32")
     grouped = [ratio(row, GROUPED[row.precision]) for row in rows if row.precision in GROUPED]
-    groups = f"{min(grouped):.2f} to {max(grouped):.2f} times one scale a row, at most {MOST_FOR_GROUPS:g} wanted"
+    groups = f"{min(grouped):.2f} to {max(grouped):.2f} times as long as one scale per channel"
     return [
         f"Integers take at most {integers:.2f} of the time of float32: {_verdict(integers, 1)}.",
-        f"Groups of 32 take {groups}: {_verdict(max(grouped), MOST_FOR_GROUPS)}.",
+        f"Groups of 32 take {groups}, wanted at most {MOST_FOR_GROUPS:g}: {_verdict(max(grouped), MOST_FOR_GROUPS)}.",
     ]
 
 
@@ -72,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     options = parser(
         "precisions",
-        "What each precision costs and errs by, beside W8A16, on stacks of LSTMs.",
+        "Compare the time and error of each precision with W8A16, on stacks of LSTMs.",
         "python -m tidegate.benchmarks.precisions --cases A --steps 1",
     ).parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""A progress bar on standard error, where that is a terminal."""
+"""A progress bar on standard error, shown only if standard error is a terminal."""
 
 import sys
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Takes the share done, and what is going on where that changes."""
+    """A function that shows how far the work is."""
 
     def __call__(self, share: float, text: str | None = None, /) -> None:
-        """Show it."""
+        """Show the fraction done (0 to 1), and a new description if there is one."""
 
 
 @contextmanager
 def bar(text: str) -> Iterator[Progress | None]:
-    """Show a bar; gives what takes the share done, or None where nobody watches."""
+    """Show a bar with a text; give the function that moves it, or None if standard error is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -25,7 +25,7 @@ def bar(text: str) -> Iterator[Progress | None]:
     with Bar(console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(text, total=1.0)
 
-        def told(share: float, now: str | None = None, /) -> None:
+        def move(share: float, now: str | None = None, /) -> None:
             shown.update(task, completed=share, description=now or text)
 
-        yield told
+        yield move

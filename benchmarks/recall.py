@@ -1,9 +1,9 @@
-"""What nets recall after a lag: the first symbol of a sequence, asked for behind a stretch of noise.
+"""What nets recall after a lag: they see a symbol, then noise, and must name the symbol at the end.
 
     python -m tidegate.benchmarks.recall --json docs/recall.json
 
-trains each net on a short lag, then on longer ones, from where the shorter left it: each until it is solved, or for at
-most so many updates. A guess is right one time in SYMBOLS.
+trains each net on a short lag, then on longer ones, each time from the weights of the shorter lag. Training on a lag
+ends when the lag is solved, or after a number of updates. A guess is right one time in SYMBOLS.
 """
 
 import argparse
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 SYMBOLS = 8
 LAGS = (10, 30, 100, 300, 1000)
 WIDTH, HEADS, LAYERS = 48, 4, 2
-FRAMES, FEWEST = 3200, 8  # of a batch together; sequences of a batch at the least
-CHECKED, TESTED = 64, 512  # sequences: while it trains, after
+FRAMES, FEWEST = 3200, 8  # frames of all sequences of a batch; the smallest number of sequences
+CHECKED, TESTED = 64, 512  # sequences of a check during training; of the test after it
 EVERY = 25  # updates between checks
-SOLVED = 0.99
-RATE = 3e-3
+SOLVED = 0.99  # accuracy at which training ends
+RATE = 3e-3  # the learning rate
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Recall:
 
     Attributes:
         name: The net.
-        parameters: Its weights and biases.
+        parameters: Number of its weights and biases.
         lag: Frames from the symbol to the question.
-        seed: Of weights and sequences.
-        updates: Of the weights at this lag; those at shorter lags came before.
-        most: Updates after which training would have ended.
-        accuracy: Share of unseen sequences whose first symbol it recalled.
-        seconds: What training at this lag took.
+        seed: Seed of the initial weights and of the sequences.
+        updates: Updates of the weights at this lag, without those at shorter lags.
+        most: The largest number of updates at a lag.
+        accuracy: Fraction (0 to 1) of unseen sequences whose symbol the net recalled.
+        seconds: Duration of the training at this lag.
     """
 
     name: str
@@ -65,14 +65,14 @@ def recalls(
     progress: Progress | None = None,
     shown: Callable[[Sequence[Recall]], None] | None = None,
 ) -> list[Recall]:
-    """Train each net at each lag, the shortest first, and return what it recalls of sequences that it has not seen.
+    """Train each net at each lag, the shortest first, and return what it recalls of unseen sequences.
 
     Args:
-        lags: In frames, ascending.
-        most: Updates at each lag.
-        seeds: Each net is trained anew for each.
-        progress: Called with the share done and what is going on.
-        shown: Called after each net with all that is there.
+        lags: The lags in frames, ascending.
+        most: The largest number of updates at each lag.
+        seeds: Each net is trained once from the start with each seed.
+        progress: Called with the fraction done (0 to 1) and a description of the work.
+        shown: Called after each net with all results so far.
 
     Raises:
         BackendError: torch is not installed.
@@ -100,7 +100,7 @@ def recalls(
 
 @contextmanager
 def _one_thread(seed: int) -> Iterator[None]:
-    """Let torch use one thread and its own random numbers; both are afterwards as they were."""
+    """Let torch use one thread and a seed of its own; restore the threads and the random state at the end."""
     import torch
 
     threads = torch.get_num_threads()
@@ -114,7 +114,7 @@ def _one_thread(seed: int) -> Iterator[None]:
 
 
 def table(found: Sequence[Recall]) -> Table:
-    """Return the table, a row a net: the mean over seeds, and updates where the lag was not solved by the fewest."""
+    """Return the table, one row per net. A cell has the mean accuracy over the seeds, and each seed's updates."""
     rows: dict[str, list[str]] = {}
     for name, lag in dict.fromkeys((one.name, one.lag) for one in found):
         ones = [one for one in found if (one.name, one.lag) == (name, lag)]
@@ -123,14 +123,14 @@ def table(found: Sequence[Recall]) -> Table:
         rows.setdefault(name, [name, f"{ones[0].parameters:,}"]).append(f"{100 * accuracy:.0f}% ({updates})")
     lags, seeds = sorted({one.lag for one in found}), sorted({one.seed for one in found})
     title = (
-        f"First of {SYMBOLS} symbols recalled after a lag, by frames; in brackets the updates of each seed "
+        f"Share of symbols (of {SYMBOLS} kinds) recalled after a lag in frames; in brackets the updates for each seed "
         f"({', '.join(map(str, seeds))}), at most {found[0].most} at each lag"
     )
     return Table(title, ["|", "weights", *map(str, lags)], list(rows.values()), whole=True)
 
 
 def _train(net: "torch.nn.Module", lag: int, most: int) -> int:
-    """Train until the lag is solved, and return the updates that took."""
+    """Train until the lag is solved, for at most a number of updates, and return the updates made."""
     import torch
 
     optimizer = torch.optim.Adam(net.parameters(), RATE)
@@ -148,7 +148,7 @@ def _train(net: "torch.nn.Module", lag: int, most: int) -> int:
 
 
 def _accuracy(net: "torch.nn.Module", lag: int, count: int) -> float:
-    """Return the share of fresh sequences whose first symbol a net recalls."""
+    """Return the fraction (0 to 1) of fresh sequences whose symbol a net recalls."""
     import torch
 
     right = 0
@@ -160,7 +160,10 @@ def _accuracy(net: "torch.nn.Module", lag: int, count: int) -> float:
 
 
 def _sequences(count: int, lag: int) -> "tuple[torch.Tensor, torch.Tensor]":
-    """Return sequences `[count, lag + 1, SYMBOLS + 1]`: a symbol, then noise; the last feature marks the question."""
+    """Return sequences `[count, lag + 1, SYMBOLS + 1]` and their symbols `[count]`.
+
+    A sequence is a symbol, then noise. The last feature is 1 at the last frame, which is the question.
+    """
     import torch
 
     symbols = torch.randint(SYMBOLS, (count,))
@@ -172,10 +175,10 @@ def _sequences(count: int, lag: int) -> "tuple[torch.Tensor, torch.Tensor]":
 
 
 def _keep_long(bias: "torch.Tensor", other: "torch.Tensor", longest: int) -> None:
-    """Let the gates of an LSTM start with memories of all lengths up to a lag (Tallec and Ollivier, 2018).
+    """Set an LSTM's gate biases so that its units remember for all lengths up to a lag (Tallec and Ollivier, 2018).
 
-    b_f = log u with u even in [1, lag - 1], b_i = -b_f. With b_f = 1, as is usual, two of three seeds forget at lag 300
-    and more what they had learned at 100, and stay there for a thousand updates.
+    b_f = log u with u uniform in [1, lag - 1], and b_i = -b_f. With the usual b_f = 1, two of three seeds lost at lag
+    300 and more what they had learned at 100, and did not recover in a thousand updates.
     """
     import torch
 
@@ -187,7 +190,7 @@ def _keep_long(bias: "torch.Tensor", other: "torch.Tensor", longest: int) -> Non
 
 
 def _places(length: int) -> "torch.Tensor":
-    """Return the sines and cosines that tell positions apart, `[length, WIDTH]` (Vaswani et al., 2017)."""
+    """Return the positional encoding of sines and cosines, `[length, WIDTH]` (Vaswani et al., 2017)."""
     import torch
 
     angles = torch.arange(length)[:, None] / 10_000 ** (torch.arange(0, WIDTH, 2) / WIDTH)
@@ -195,13 +198,13 @@ def _places(length: int) -> "torch.Tensor":
 
 
 def _nets(longest: int) -> dict[str, Callable[[], "torch.nn.Module"]]:
-    """Return what makes each net; `longest` is the lag that it is to learn in the end."""
+    """Return, by name, a function that makes each net; `longest` is the longest lag it will be trained on."""
     from torch import nn
 
     class Recurrent(nn.Module):
         def __init__(self, cell: Any) -> None:  # noqa: ANN401  a class of torch
             super().__init__()
-            # Four gates of a width have the weights of one gate of twice that.
+            # These widths give all cells about the same number of weights: an RNN has one gate, of twice the width.
             width = {"LSTM": WIDTH, "GRU": WIDTH * 8 // 7, "RNN": WIDTH * 2}[cell.__name__]
             self.cell, self.head = cell(SYMBOLS + 1, width, LAYERS, batch_first=True), nn.Linear(width, SYMBOLS)
             if cell is nn.LSTM:
@@ -240,13 +243,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m tidegate.benchmarks.recall",
-        description="What recurrent nets and a Transformer recall after a lag.",
+        description="Train recurrent nets and a Transformer, and print what they recall after a lag.",
         epilog="example: python -m tidegate.benchmarks.recall --seeds 0 --json recall.json",
     )
-    parser.add_argument("--lags", default=",".join(map(str, LAGS)), help="frames (default: %(default)s)")
-    parser.add_argument("--most", type=int, default=1000, help="updates at each lag (default: %(default)s)")
-    parser.add_argument("--seeds", default="0,1,2", help="a net is trained anew for each (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to a file")
+    parser.add_argument(
+        "--lags", default=",".join(map(str, LAGS)), metavar="N,N", help="lags in frames (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--most", type=int, default=1000, metavar="N", help="most updates at each lag (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", default="0,1,2", metavar="N,N", help="train each net with each seed (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a JSON file")
     options = parser.parse_args(arguments)
     lags, seeds = ([int(one) for one in text.split(",")] for text in (options.lags, options.seeds))
     keep = None if options.json is None else lambda found: save(found, options.json)
@@ -256,13 +265,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def save(found: Sequence[Recall], path: Path) -> None:
-    """Write a JSON file, with the machine."""
+    """Write results as a JSON file, together with the machine."""
     fields = {"environment": observe((), None).to_dict(), "recalls": [asdict(one) for one in found]}
     write_atomic(path, json.dumps(fields, indent=1).encode() + b"\n")
 
 
 def read(path: Path) -> list[Recall]:
-    """Read what `save` wrote."""
+    """Read the results that `save` wrote."""
     return [Recall(**fields) for fields in json.loads(path.read_text())["recalls"]]
 
 

@@ -1,7 +1,8 @@
-"""The tables and pictures of docs/benchmarks.md, by one command: `python -m tidegate.benchmarks.report`.
+"""Makes the tables and pictures of docs/benchmarks.md: `python -m tidegate.benchmarks.report`.
 
-Each part is a suite of `tidegate bench`; its figures are kept as JSON in a folder, its text stands between marks in the
-page, so that one part can be made anew without the others, and the text without measuring.
+Each part of the page is a suite of `tidegate bench`. Its figures are kept as JSON in a folder, and its text is between
+two marks in the page. So one part can be made again without the others, and the text can be written again without
+measuring.
 """
 
 import argparse
@@ -24,12 +25,12 @@ from .peers import ADAPTERS
 from .peers.tidegate import PRECISIONS
 from .progress import Progress, bar
 from .showing.bench_tables import by_case, latency, refusals, resources
-from .showing.page import cases_of
 from .showing.plots import drawn, positions, recalled, streams_held
+from .showing.result_page import cases_of
 from .suites import families, streams_per_core
 from .suites.families import Cost
-from .suites.real import real_jobs
-from .suites.streams_per_core import Held
+from .suites.real_models import real_jobs
+from .suites.streams_per_core import Capacity
 from .tasks.task import DEFAULT_DATA
 
 if TYPE_CHECKING:
@@ -40,25 +41,25 @@ PAGE, PICTURES = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "pictures"
 RECALL = ROOT / "docs" / "recall.json"
 PARTS = ("cells", "real", "families", "streams")
 STEPS = (1, 4, 16)
-SHOWN = ("B", 1)  # the case that has pictures
+SHOWN = ("B", 1)  # the case and the frames per chunk that have pictures
 MOST_PICTURE = 120_000  # bytes
 
 
-class Report:
-    """Makes parts of the page: `measure` writes a part's figures as JSON, `write` its text from them.
+class BenchmarksPage:
+    """Makes parts of the page: `measure` writes a part's figures as JSON, `write` makes its text from them.
 
     Args:
-        folder: For the JSON files.
-        budget: Times the usual length of every measurement.
-        data: Weights and recordings of the suite real.
-        cases: Of the suite cells.
+        folder: The folder of the JSON files.
+        budget: Factor for the length of every measurement; 1 is the usual length.
+        data: The folder of weights and recordings for the suite `real`.
+        cases: The cases of the suite `cells`.
     """
 
     def __init__(self, folder: Path, budget: float, data: Path, cases: Sequence[str]) -> None:
         self._folder, self._budget, self._data, self._cases = folder, budget, data, cases
 
     def measure(self, name: str, progress: Progress | None) -> None:
-        """Measure a part."""
+        """Measure a part and write its figures as JSON."""
         if name == "cells":
             settings = Settings(seconds=0.05 * self._budget, processes=3)
             jobs = cell_jobs([CELLS[case] for case in self._cases], STEPS)
@@ -71,7 +72,7 @@ class Report:
             fields = {"environment": environment.to_dict(), "rows": [asdict(row) for row in rows]}
             write_atomic(self._file(name), json.dumps(fields, indent=1).encode() + b"\n")
 
-    def _measured(self, name: str, progress: Progress | None) -> Sequence[Cost] | Sequence[Held]:
+    def _measured(self, name: str, progress: Progress | None) -> Sequence[Cost] | Sequence[Capacity]:
         if name == "families":
             return families.costs(repeats=2 if self._budget >= 1 else 1, progress=progress)
         return streams_per_core.measure(seconds=60 * self._budget, progress=progress)
@@ -80,8 +81,8 @@ class Report:
         """Write a part's text into the page.
 
         Raises:
-            FileNotFoundError: It was never measured.
-            ModelError: Its file is not what `measure` wrote.
+            FileNotFoundError: The part was never measured.
+            ModelError: The part's JSON file was not written by `measure`.
         """
         text = "\n\n".join(self._text(name))
         marks = f"<!-- {name}: made by `make bench` -->\n", f"<!-- end of {name} -->\n"
@@ -142,14 +143,14 @@ def _families(machine: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _streams(machine: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    found = [Held.read(row) for row in rows]
+    found = [Capacity.read(row) for row in rows]
     yield machine
     yield streams_per_core.table(found).to_markdown()
     yield _picture("streams", "Streams on one core", streams_held(found))
 
 
 def between(text: str, marks: tuple[str, str], made: str) -> str:
-    """Return a text with what stands between two marks replaced; marks that are not there come to its end."""
+    """Return a text with the part between two marks replaced. If the marks are absent, they are added at the end."""
     first, last = marks
     if first not in text:
         return f"{text}\n{first}{made}{last}"
@@ -160,11 +161,11 @@ def between(text: str, marks: tuple[str, str], made: str) -> str:
 def _heading(result: Result) -> str:
     lines = [f"Machine: {result.environment.summary()}."]
     shaky = [row for row in result.rows if doubtful(row)]
-    told = [row for row in result.rows if row.p50_us is not None]
+    measured = [row for row in result.rows if row.p50_us is not None]
     if shaky:
         lines.append(
-            f"{len(shaky)} of {len(told)} figures are unstable, marked ~: the medians of their turns lie more than "
-            "10 % apart, another program was at work, here or elsewhere on the host."
+            f"{len(shaky)} of {len(measured)} figures are unstable, marked ~: the medians of their turns differ by "
+            "more than 10 %, because another program ran on this machine or on its host."
         )
     return " ".join([*lines, *result.environment.warnings()])
 
@@ -181,14 +182,16 @@ def _reasons(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _picture(name: str, words: str, figure: "Figure | None") -> str:
-    """Write a picture beside the page and return the line that shows it."""
+    """Write a picture into the page's folder of pictures and return the Markdown line that shows it."""
     if figure is None:
         return f"({words}: no figures.)"
     from matplotlib import rc_context
 
     path = PICTURES / f"{name}.svg"
     path.parent.mkdir(exist_ok=True)
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):  # text as text: a third of the size
+    with rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": name}
+    ):  # text stays text, which makes the file a third as large
         figure.savefig(path, metadata={"Date": None})
     if path.stat().st_size > MOST_PICTURE:
         path.unlink()
@@ -201,18 +204,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m tidegate.benchmarks.report",
-        description="Measure the suites and write docs/benchmarks.md's tables and pictures.",
-        epilog="example: python -m tidegate.benchmarks.report --parts families,streams --budget 0.1",
+        description="Measure the suites and write the tables and pictures of docs/benchmarks.md.",
+        epilog="example: python -m tidegate.benchmarks.report --parts families --budget 0.1",
     )
-    parser.add_argument("--parts", default=",".join(PARTS), help="suites, with commas (default: %(default)s)")
-    parser.add_argument("--budget", type=float, default=1.0, help="times the usual length (default: %(default)s)")
-    parser.add_argument("--cases", default=",".join(CELLS), help="of the suite cells (default: all)")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="for JSON (default: build/bench)")
-    parser.add_argument("--written", action="store_true", help="write the page from the JSON files, measure nothing")
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="weights and recordings of the suite real")
+    parser.add_argument(
+        "--parts", default=",".join(PARTS), metavar="NAMES", help="suites, separated by commas (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--budget", type=float, default=1.0, metavar="FACTOR", help="length of all measurements (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cases", default=",".join(CELLS), metavar="NAMES", help="cases of the suite cells (default: all)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "build" / "bench", help="folder of the JSON files (default: build/bench)"
+    )
+    parser.add_argument("--written", action="store_true", help="write the page from the JSON files without measuring")
+    parser.add_argument(
+        "--data", type=Path, default=DEFAULT_DATA, metavar="FOLDER", help="weights and recordings for the suite real"
+    )
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
-    report = Report(options.folder, options.budget, options.data, options.cases.split(","))
+    report = BenchmarksPage(options.folder, options.budget, options.data, options.cases.split(","))
     try:
         for name in options.parts.split(","):
             if name not in PARTS:

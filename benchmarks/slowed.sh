@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds this tree with every push some percent longer, in an environment of its own: `bash slowed.sh 10 build/slowed`.
-# What `tidegate bench compare` is tried on: build/slowed/venv/bin/tidegate bench ...; 0 percent is the same code again.
+# Builds this tree with every push some percent slower, in its own environment: `bash slowed.sh 10 build/slowed`.
+# It is a test for `tidegate bench --against build/slowed/venv/bin/python`. 0 percent builds the same code again.
 set -euo pipefail
 percent=$1
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -31,6 +31,6 @@ PATCH
   --wheel-dir wheel ./source
 test -e venv || python3 -m venv venv
 venv/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps wheel/tidegate-*.whl
-# Its other packages are those of the tree's own environment.
+# All other packages come from the environment of this tree.
 "$root/.venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
   >"$(venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/others.pth"

@@ -1,8 +1,8 @@
-"""Speed and exactness of the engine beside onnxruntime's int8 LSTM: `python -m tidegate.benchmarks.speed`.
+"""The speed and error of the engine compared with onnxruntime's int8 LSTM: `python -m tidegate.benchmarks.speed`.
 
-What `tidegate bench` measures of a closed loop, for the sizes and precisions that have goals. All contenders of a case
-take short turns on one core, batch 1, state carried. Each row carries its error against a float64 run of the same
-stream, so that a fast wrong row shows.
+It measures stacks in a closed loop, as `tidegate bench --closed` does, in the sizes and precisions that have goals. All
+contenders of a case take short turns on one core, with batch 1 and the state carried. Each row has its error against a
+float64 run of the same stream, so that wrong answers are seen.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from .measuring.results import Result
 from .nets import stacks
 from .peers.job import Variant
 from .progress import Progress, bar
-from .showing.speed_tables import PRECISIONS, RIVAL, render, to_markdown
+from .showing.speed_tables import PEER, PRECISIONS, render, to_markdown
 
-TURNS = 20  # of a process: short ones keep contenders close in time
+TURNS = 20  # turns of a process: with short turns, contenders are measured close in time
 
 
 def measured(
@@ -34,8 +34,15 @@ def measured(
 ) -> Result:
     """Measure variants of peers on stacks in a closed loop.
 
+    Args:
+        cases: The stacks.
+        steps: Frames per chunk: each case is measured with each number.
+        contenders: The variants of each peer.
+        settings: How to measure.
+        progress: Called with the fraction done (0 to 1) and a description of the work.
+
     Raises:
-        BackendError: One of them cannot run.
+        BackendError: A variant cannot run.
     """
     jobs = cell_jobs(cases, steps)
     result = bench(jobs, list(contenders), settings, closed=True, progress=progress, variants=contenders)
@@ -52,14 +59,21 @@ def run(
     settings: Settings,
     progress: Progress | None = None,
 ) -> Result:
-    """Measure every case at every number of steps: ours in each precision and variant, then onnxruntime's.
+    """Measure the engine in each precision and on each instruction set, and onnxruntime's int8 with both calls.
+
+    Args:
+        cases: The stacks.
+        steps: Frames per call: each case is measured with each number.
+        isa: Names of instruction sets.
+        settings: How to measure.
+        progress: Called with the fraction done (0 to 1) and a description of the work.
 
     Raises:
-        BackendError: onnxruntime or an instruction set is not there.
+        BackendError: onnxruntime is not installed, or the engine does not have an instruction set here.
     """
     ours = [Variant(precision, f"push {name}") for precision in PRECISIONS for name in isa]
     theirs = [Variant("int8", how) for how in ("IOBinding", "run")]
-    result = measured(cases, steps, {"tidegate": ours, RIVAL: theirs}, settings, progress)
+    result = measured(cases, steps, {"tidegate": ours, PEER: theirs}, settings, progress)
     return replace(result, environment=replace(result.environment, isa=tuple(isa)))
 
 
@@ -70,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     options = parser(
         "speed",
-        "The engine beside onnxruntime's int8 LSTM: one core, in turns, batch 1, state carried.",
-        "python -m tidegate.benchmarks.speed --cases A,B --steps 1 --isa avx512_vnni,avx2",
+        "Compare the engine with onnxruntime's int8 LSTM: one core, in turns, batch 1, state carried.",
+        "python -m tidegate.benchmarks.speed --cases A,B --steps 1",
     ).parse_args(arguments)
     try:
         with bar("measuring") as progress:
@@ -87,27 +101,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
-    """Return the options of a command that measures stacks."""
+    """Return the argument parser of a command that measures stacks.
+
+    Args:
+        name: The name of the command's module.
+        description: The first paragraph of its help.
+        example: A command line, shown at the end of the help.
+    """
     made = argparse.ArgumentParser(
         prog=f"python -m tidegate.benchmarks.{name}", description=description, epilog=f"example: {example}"
     )
     names = ", ".join(map(str, stacks.CASES.values()))
     everything = tuple(stacks.CASES.values())
     best = (variants()[0],)
-    made.add_argument("--cases", type=_cases, default=everything, metavar="A,B", help=f"sizes: {names}")
-    made.add_argument("--steps", type=_counts, default=(1, 16), metavar="1,16", help="frames a call")
-    made.add_argument("--isa", type=_isa, default=best, metavar="NAME,...", help="variants; default: the best")
     made.add_argument(
-        "--seconds", type=float, default=0.7, help="of each contender in each process (default: %(default)s)"
+        "--cases",
+        type=_cases,
+        default=everything,
+        metavar="NAMES",
+        help=f"stacks to measure, of {names} (default: all)",
     )
-    made.add_argument("--processes", type=_count, default=3, help="of each contender (default: %(default)s)")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write every figure to a file")
-    made.add_argument("--markdown", action="store_true", help="print Markdown")
+    made.add_argument("--steps", type=_counts, default=(1, 16), metavar="N,N", help="frames per call (default: 1,16)")
+    made.add_argument(
+        "--isa", type=_isa, default=best, metavar="NAMES", help=f"instruction sets (default: the best, {best[0]})"
+    )
+    made.add_argument(
+        "--seconds", type=float, default=0.7, help="time of each contender in each process (default: %(default)s)"
+    )
+    made.add_argument(
+        "--processes",
+        type=_count,
+        default=3,
+        metavar="N",
+        help="fresh processes of each contender (default: %(default)s)",
+    )
+    made.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a JSON file")
+    made.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     return made
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """Return how a command measures."""
+    """Return the settings that the options of `parser` ask for."""
     return Settings(seconds=options.seconds, processes=options.processes, turns=TURNS)
 
 

@@ -1,4 +1,4 @@
-"""Tables of results, for a terminal or as Markdown."""
+"""Tables of results, shown in a terminal or written as Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """Text in rows and columns.
+    """A table of texts.
 
     Attributes:
         title: What the figures are, with their unit.
-        columns: Headers; those that end in `|` are aligned left, the others right.
-        rows: A text for each column.
-        whole: The first column is short and never broken; else it is the one that gives way.
+        columns: The headers. A column whose header ends in `|` is aligned left, any other right.
+        rows: For each row, one text per column.
+        whole: Whether the first column is never broken. If not, it becomes narrower when the terminal is narrow.
     """
 
     title: str
@@ -26,13 +26,13 @@ class Table:
     whole: bool = False
 
     def to_rich(self) -> "rich.console.Group":
-        """Return the table for a rich console, its title above it."""
+        """Return the table for a rich console, with the title above it."""
         from rich import box
         from rich.console import Group
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # two blanks between columns: 80 are few
+        table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # narrow gaps: a terminal has 80 columns
         for place, column in enumerate(self.columns):
             whole = self.whole if place == 0 else not self.whole and _side(column) == "right"
             header = _header(column, [row[place] for row in self.rows])
@@ -42,7 +42,7 @@ class Table:
         return Group(Text(printable(self.title)), table)
 
     def to_markdown(self) -> str:
-        """Return the table as Markdown, its title above it."""
+        """Return the table as Markdown, with the title above it."""
         headers = [column.removesuffix("|") for column in self.columns]
         rules = ["---" if _side(column) == "left" else "---:" for column in self.columns]
         lines = [f"| {' | '.join(cells)} |" for cells in (headers, rules, *self.rows)]
@@ -50,7 +50,7 @@ class Table:
 
 
 def printable(text: str) -> str:
-    """Return text without control characters: names in a file must not steer the terminal."""
+    """Return text without control characters, so that a name in a file cannot control the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -64,12 +64,12 @@ def show(*parts: "Table | str") -> None:
 
 
 def micro(value: float) -> str:
-    """Return microseconds with three digits that count: 1.07, 16.3, 217, 1315."""
+    """Return microseconds with about three significant digits: 1.07, 16.3, 217, 1315."""
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
 def _header(column: str, cells: Sequence[str]) -> str:
-    """Return a header in lines, as narrow as its words and the cells below allow: names get what is left."""
+    """Return a header broken into lines, as narrow as its words and the cells below it allow."""
     text = column.removesuffix("|")
     return "\n".join(wrap(text, max((len(part) for part in (*text.split(), *cells)), default=1)))
 

@@ -1,1 +1,1 @@
-"""The subcommands of `tidegate`, a module each: `command` does the work, `EXAMPLE` ends its help."""
+"""The subcommands of `tidegate`, one module each: `command` does the work, and `EXAMPLE` is at the end of its help."""

@@ -1,4 +1,4 @@
-"""Which options of `tidegate bench` mean something for what is run: the others are refused, not ignored."""
+"""Which options of `tidegate bench` apply to a file, to each suite, and to `compare`. Any other option is refused."""
 
 import typer
 
@@ -15,17 +15,17 @@ APPLY = {
 
 
 def refuse_unused(context: typer.Context, what: str) -> None:
-    """Refuse options that do nothing.
+    """Refuse options that have no effect.
 
     Args:
-        context: Of the command.
-        what: What is run: `FILE`, `compare`, or a suite.
+        context: The context of the command, which knows the options that were given.
+        what: What is measured: `FILE`, `compare`, or the name of a suite.
 
     Raises:
-        typer.BadParameter: One was given.
+        typer.BadParameter: An option that has no effect was given.
     """
     options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
     for name, kinds in APPLY.items():
         source = context.get_parameter_source(name)
         if what not in kinds and source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(f"{options[name]} does nothing with {what}; it is for {', '.join(kinds)}")
+            raise typer.BadParameter(f"{options[name]} has no effect with {what}; it is for {', '.join(kinds)}")

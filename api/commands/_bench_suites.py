@@ -1,4 +1,4 @@
-"""`tidegate bench` of suites whose result is tables and pictures, not rows: families and streams."""
+"""The suites of `tidegate bench` whose result is tables and pictures in place of rows: families and streams."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from tidegate.benchmarks.progress import Progress
     from tidegate.benchmarks.tables import Table
 
-SHORT_LAGS = (10, 30, 100)  # longer ones take minutes: `python -m tidegate.benchmarks.recall`
+SHORT_LAGS = (10, 30, 100)  # longer lags take minutes; `python -m tidegate.benchmarks.recall` has them
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What such a suite found.
+    """The result of such a suite.
 
     Attributes:
-        machine: As it was before.
-        rows: By name, what the JSON file holds.
-        tables: To print.
-        draw: Draws pictures, by name; only called where they are asked for.
+        machine: The machine before the run.
+        rows: The lists of figures in the JSON file, by name.
+        tables: The tables to print.
+        draw: Draws the pictures and returns them by name. It is only called if the pictures are wanted.
     """
 
     machine: "Environment"
@@ -33,8 +33,14 @@ class Findings:
     draw: "Callable[[], Mapping[str, Figure]]"
 
     def show(self, json_file: Path | None, page: Path | None, pictures: Path | None) -> None:
-        """Print the tables and write the files that are asked for."""
-        from tidegate.benchmarks.showing.page import save_pictures, write_findings
+        """Print the tables and write the files that are given.
+
+        Args:
+            json_file: The JSON file for all figures.
+            page: The HTML page.
+            pictures: The folder for the pictures as PNG and SVG.
+        """
+        from tidegate.benchmarks.showing.result_page import save_pictures, write_findings
 
         show(iter([*self.tables, f"Machine: {self.machine.summary()}."]))
         if json_file is not None:
@@ -48,7 +54,7 @@ class Findings:
 
 
 def families(progress: "Progress | None") -> Findings:
-    """Run the suite families, with lags that a minute is enough for."""
+    """Run the suite families, with only the short lags, which take about a minute."""
     from tidegate.benchmarks import recall
     from tidegate.benchmarks.measuring.environment import observe_engine
     from tidegate.benchmarks.measuring.turns import pinnable
@@ -67,7 +73,7 @@ def families(progress: "Progress | None") -> Findings:
 
 
 def streams(seconds: float, progress: "Progress | None") -> Findings:
-    """Run the suite streams."""
+    """Run the suite streams; each number of streams must have no miss for `seconds`."""
     from tidegate.benchmarks.measuring.environment import observe_engine
     from tidegate.benchmarks.measuring.turns import pinnable
     from tidegate.benchmarks.showing import plots

@@ -1,4 +1,4 @@
-"""Arguments that several commands take, and their checks."""
+"""Arguments and options that several commands have, and their checks."""
 
 import re
 from collections.abc import Sequence
@@ -13,23 +13,27 @@ SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A streaming ONNX file or a compiled plan.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The file to write.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")]
 Isa = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Force an instruction set of the engine, e.g. avx2."),
+    typer.Option(metavar="NAME", help="Instruction set of the engine, e.g. avx2; default: the best one here."),
 ]
-Chunk = Annotated[int, typer.Option("--chunk", min=1, metavar="N", help="Frames of a chunk.")]
+Chunk = Annotated[int, typer.Option("--chunk", min=1, metavar="N", help="Frames per chunk.")]
 
 
 class Backend(StrEnum):
-    """What executes a model."""
+    """The backend that runs a model."""
 
     native = "native"
     onnxruntime = "onnxruntime"
 
 
 def duration(text: str) -> float:
-    """Return a time such as 10ms, 250us or 0.5s in seconds."""
+    """Return the seconds of a time such as 10ms, 250us or 0.5s.
+
+    Raises:
+        typer.BadParameter: The text is not a positive time.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?(s|ms|us|)", text)
     if match is None or float(match[1]) == 0:
         raise typer.BadParameter(f"{text!r} is not a time; wanted e.g. 10ms, 250us or 0.5s")
@@ -37,17 +41,35 @@ def duration(text: str) -> float:
 
 
 def rate_of(rate: str | None, hop: str | None) -> float:
-    """Return chunks a second from `100/s` or from the time between two; 0 where neither is given."""
+    """Return the chunks per second of --rate or --hop; 0 if neither is given.
+
+    Args:
+        rate: Chunks per second, such as `100/s`.
+        hop: Time from one chunk to the next, such as `10ms`.
+
+    Raises:
+        typer.BadParameter: Both are given, or one is not a positive number.
+    """
     if rate is None:
         return 0.0 if hop is None else 1 / duration(hop)
     match = re.fullmatch(r"(\d+(?:\.\d*)?)(?:/s)?", rate)
     if hop is not None or match is None or float(match[1]) == 0:
-        raise typer.BadParameter(f"rate {rate!r}: wanted one of --rate 100/s and --hop 10ms")
+        raise typer.BadParameter(f"--rate is {rate!r}, --hop is {hop!r}: wanted --rate 100/s or --hop 10ms")
     return float(match[1])
 
 
 def check_target(path: Path, formats: Sequence[str] = ()) -> None:
-    """Refuse before any work what could not be written after it."""
+    """Refuse an output file that cannot be written, before any work is done.
+
+    Args:
+        path: The file to write.
+        formats: The allowed endings of its name; empty allows any.
+
+    Raises:
+        IsADirectoryError: The path is a folder.
+        FileNotFoundError: The file's folder does not exist.
+        typer.BadParameter: The name has another ending.
+    """
     if path.is_dir():
         raise IsADirectoryError(EISDIR, "is a folder, wanted the name of a file", str(path))
     if not path.parent.is_dir():

@@ -1,4 +1,4 @@
-"""What commands print: tables, JSON, one line on standard error."""
+"""Prints the output of commands: tables, JSON, and errors as one line on standard error."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def busy(text: str) -> Iterator[None]:
-    """Show on standard error that something is going on, where that is a terminal."""
+    """Show on standard error that work is in progress, if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield
         return
@@ -30,7 +30,7 @@ def busy(text: str) -> Iterator[None]:
 
 
 def show(parts: "Parts") -> None:
-    """Print tables and lines."""
+    """Print tables and sentences on standard output."""
     from tidegate.benchmarks import tables
 
     tables.show(*parts)
@@ -42,20 +42,20 @@ def print_json(fields: dict[str, Any]) -> None:
 
 
 def save_json(path: Path, fields: dict[str, Any]) -> None:
-    """Write JSON; a crash leaves the old file or the new one."""
+    """Write a JSON file. After a crash, the file is either the old or the new one."""
     from tidegate.runtime.files import write_atomic
 
     write_atomic(path, json.dumps(fields, indent=1, default=str).encode() + b"\n")
 
 
 def complain(text: str) -> None:
-    """Print one line on standard error, whatever a message brings along."""
+    """Print an error as one line on standard error, without line breaks and control characters."""
     line = " ".join(text.split())
     typer.echo(f"tidegate: error: {''.join(c if c.isprintable() else '?' for c in line)}", err=True)
 
 
 def proof_table(checks: "Sequence[Check]") -> "Table":
-    """Return the comparisons of a proof."""
+    """Return the table of a proof, one row per comparison."""
     from tidegate.benchmarks.tables import Table
 
     rows = [
@@ -71,7 +71,7 @@ def proof_table(checks: "Sequence[Check]") -> "Table":
 
 
 def contract_table(contract: "Contract") -> "Table":
-    """Return the inputs, outputs and states of a contract."""
+    """Return the table of a contract: inputs, outputs, states, lookahead and blocks."""
     from tidegate.benchmarks.tables import Table
 
     rows = [
@@ -104,7 +104,7 @@ def _axes(port: "Port") -> str:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes as people read it: `63.1 kB`."""
+    """Return a number of bytes with a unit: `63.1 kB`."""
     if count < 1000:
         return f"{count} bytes"
     return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.2f} MB"

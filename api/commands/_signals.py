@@ -1,4 +1,4 @@
-"""Signals from and to files and pipes: .npy, .csv, standard input and output."""
+"""Reads signals from .npy files, text files and standard input; writes answers to .npy, .csv and standard output."""
 
 import io
 import sys
@@ -11,20 +11,20 @@ from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.errors import ChunkError
 from tidegate.runtime.files import write_atomic
 
-LONGEST_LINE = 2**20  # characters; a hostile pipe may never send a line's end
+LONGEST_LINE = 2**20  # characters; a hostile pipe may never end its line
 
 
 def read_chunks(source: Path | None, frames: int) -> Iterator[tuple[str, Array]]:
-    """Give a signal in chunks of at most `frames` frames, each with its place for messages.
+    """Give a signal in chunks, each with its place in the signal (for error messages).
 
     Args:
-        source: A .npy file `[frames, features]`, or text with a frame a line, values separated by commas;
-            None is standard input, text.
-        frames: Frames of a chunk; the last may have fewer.
+        source: A .npy file `[frames, features]`, or a text file with one frame per line and commas between the values;
+            None means text from standard input.
+        frames: Frames per chunk; the last chunk may have fewer.
 
     Raises:
-        ChunkError: The file or a line of it is not what it should be.
-        FileNotFoundError: There is no such file.
+        ChunkError: The file is not a signal, or a line is not a frame.
+        FileNotFoundError: The file does not exist.
     """
     if source is None:
         yield from _text_chunks(sys.stdin, "standard input", frames)
@@ -38,15 +38,15 @@ def read_chunks(source: Path | None, frames: int) -> Iterator[tuple[str, Array]]
 
 
 def read_array(source: Path, *, ids: bool = False) -> Array:
-    """Read a .npy file `[frames, features]`; nothing in it is ever unpickled.
+    """Read a .npy file `[frames, features]`. Pickled objects are refused.
 
     Args:
         source: The file.
-        ids: Whether it may hold token ids too, integers `[frames]`.
+        ids: Whether the file may hold token ids instead, integers `[frames]`.
 
     Raises:
-        ChunkError: It is not such a file.
-        FileNotFoundError: There is no such file.
+        ChunkError: The file does not hold such an array.
+        FileNotFoundError: The file does not exist.
     """
     try:
         signal = np.load(source, mmap_mode="r", allow_pickle=False)
@@ -81,7 +81,7 @@ def _text_chunks(file: TextIO, name: str, frames: int) -> Iterator[tuple[str, Ar
 
 
 def _text_frames(file: TextIO, name: str) -> Iterator[tuple[int, list[float]]]:
-    """Give each line's number and values; empty lines are passed over, all others have equally many."""
+    """Give the number and values of each line that is not empty; all lines must have the same number of values."""
     width = 0
     for number, line in enumerate(_lines(file, name), 1):
         if line.strip():
@@ -109,31 +109,31 @@ def _lines(file: TextIO, name: str) -> Iterator[str]:
 
 def _number(text: str, place: str) -> float:
     try:
-        return float(text.strip() if "_" not in text else "")  # Python's own 1_000 is no number of a table
+        return float(text.strip() if "_" not in text else "")  # Python would accept 1_000
     except ValueError:
         seen = text.strip()[:40]
         raise ChunkError(f"{place}: {seen!r} is not a number; wanted numbers separated by commas") from None
 
 
 def _as_float32(values: list[list[float]]) -> Floats:
-    with np.errstate(over="ignore"):  # becomes infinity, which the stream refuses
+    with np.errstate(over="ignore"):  # too large a value becomes infinity, which the stream refuses
         return np.asarray(values, np.float64).astype(np.float32)
 
 
 def csv_lines(answer: Array) -> str:
-    """Return an answer as lines of numbers, the shortest that read back as the same float32."""
+    """Return an answer as lines of numbers, as short as possible so that they read back as the same float32."""
     return "".join(",".join(map(str, row)) + "\n" for row in np.atleast_2d(answer))
 
 
 def write_lines(answers: Iterable[Array]) -> None:
-    """Print answers as they come, each flushed, so that a pipe has it at once."""
+    """Print each answer as soon as it is there, and flush, so that the reader of a pipe gets it at once."""
     for answer in answers:
         sys.stdout.write(csv_lines(answer))
         sys.stdout.flush()
 
 
 def write_file(target: Path, answers: Iterable[Array]) -> int:
-    """Write answers to a .npy or .csv file, all or nothing, and return their number of rows."""
+    """Write all answers to a .npy or .csv file, or none if one fails; return the number of answers."""
     rows = [np.atleast_2d(answer) for answer in answers]
     whole = np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
     if target.suffix == ".csv":

@@ -1,4 +1,4 @@
-"""`tidegate bench`: latency, accuracy and footprint, ours and others'; and two such results compared."""
+"""`tidegate bench`: measures latency, accuracy and footprint of models on peers, and compares two results."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ EXAMPLE = (
 
 
 class Suite(StrEnum):
-    """What is run in place of a file."""
+    """The suites that can be measured in place of a file."""
 
     cells = "cells"
     real = "real"
@@ -40,47 +40,71 @@ class Suite(StrEnum):
 def command(
     context: typer.Context,
     what: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE | compare A B", help="A streaming ONNX file; or two results.")
+        list[str] | None,
+        typer.Argument(metavar="FILE | compare A B", help="A streaming ONNX file or plan; or two JSON results."),
     ] = None,
     *,
-    suite: Annotated[Suite | None, typer.Option(help="Run a suite in place of a file.")] = None,
+    suite: Annotated[Suite | None, typer.Option(help="Measure a suite in place of a file.")] = None,
     peers: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="all, none, or names with commas; default: onnxruntime, for a suite all."),
+        typer.Option(
+            metavar="NAMES",
+            help="Other runtimes: all, none, or names separated by commas; default: onnxruntime, for a suite all.",
+        ),
     ] = None,
-    rate: Annotated[str | None, typer.Option(metavar="RATE", help="Chunks a second: 100/s.")] = None,
-    hop: Annotated[str | None, typer.Option(metavar="TIME", help="From chunk to chunk: 10ms.")] = None,
-    closed: Annotated[bool, typer.Option("--closed", help="Call again as soon as an answer is there.")] = False,
-    cold: Annotated[bool, typer.Option("--cold", help="Let other work empty the caches between chunks.")] = False,
-    inject_stall: Annotated[str | None, typer.Option(metavar="TIME", help="Stand still once: 200ms.")] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(metavar="RATE", help="Chunks per second, e.g. 100/s; default: from the file's contract."),
+    ] = None,
+    hop: Annotated[
+        str | None, typer.Option(metavar="TIME", help="In place of --rate: time between two chunks, e.g. 10ms.")
+    ] = None,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="Send the next chunk as soon as the answer is there: the cost of a call.")
+    ] = False,
+    cold: Annotated[bool, typer.Option("--cold", help="Empty the caches between chunks, as other work does.")] = False,
+    inject_stall: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop everything once, e.g. for 200ms, to see the effect.")
+    ] = None,
     chunk: Chunk = 1,
-    cases: Annotated[str | None, typer.Option(metavar="NAMES", help="Cases of a suite, with commas.")] = None,
-    steps: Annotated[str, typer.Option(metavar="N,N", help="Frames of a chunk in a suite.")] = "1,4,16",
+    cases: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="For the suite cells: cases separated by commas; default: all."),
+    ] = None,
+    steps: Annotated[str, typer.Option(metavar="N,N", help="For the suite cells: frames per chunk.")] = "1,4,16",
     data: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Weights and recordings of the suite real.")
+        Path | None, typer.Option(metavar="FOLDER", help="For the suite real: the folder of weights and recordings.")
     ] = None,
     source: Annotated[
         Path | None, typer.Option("--input", metavar="FILE", help="A .npy signal (frames, features); default: noise.")
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.01, help="Time of each variant in each process: 2; of the suite streams: 60.")
+        float | None,
+        typer.Option(
+            min=0.01, metavar="S", help="Time of each variant in each process; default: 2, for the suite streams 60."
+        ),
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Fresh processes of each variant.")] = 5,
+    processes: Annotated[int, typer.Option(min=1, metavar="N", help="Fresh processes of each variant.")] = 5,
     against: Annotated[
-        Path | None, typer.Option(metavar="PYTHON", help="Run the tidegate of another environment beside, and compare.")
+        Path | None,
+        typer.Option(metavar="PYTHON", help="Also measure the tidegate of another environment, and compare."),
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write every figure.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.")] = None,
     page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")] = None,
     pictures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the plots as PNG and SVG.")] = None,
 ) -> None:
-    """Measure latency in real time, beside other runtimes on the same stream.
+    """Measure a model's latency, next to other runtimes.
 
-    A chunk is due at the rate of the file's contract, whether or not the one before has been answered (an open loop):
-    its latency runs from the instant it was due to its answer, so that a stall counts for every chunk it delayed.
-    --closed measures what a call costs. Each runtime runs in processes of its own, in turns on one core.
+    By default a chunk is due at the rate of the file's contract, even if the chunk before is not yet answered (an open
+    loop). The latency of a chunk is the time from when it is due to its answer. So a stall counts for every chunk that
+    it delays. Each runtime has its own processes; all take turns on one core.
 
-    `compare` exits with 1 when a row became slower beyond what the intervals explain, and by 5 % at least; so does
-    --against, which takes another build's Python and lets both builds run in turns.
+    `compare` compares two JSON results of this machine. --against compares with the tidegate of another environment in
+    one run, which finds smaller differences. Both exit with status 1 if a row became slower by at least 5 % and by
+    more than the intervals explain.
+
+    The suites: cells has stacks of recurrent layers, real has real models at their own rates, families compares
+    recurrent nets with a Transformer, and streams finds how many streams one core can serve.
     """
     given = what or []
     refuse_unused(context, _kind(given, suite))
@@ -105,7 +129,7 @@ def command(
 
 
 def _kind(given: Sequence[str], suite: Suite | None) -> str:
-    """Return what is run: `FILE`, `compare`, or a suite."""
+    """Return what is measured: `FILE`, `compare`, or the name of a suite."""
     if given[:1] == ["compare"]:
         return "compare"
     if len(given) + (suite is not None) != 1:
@@ -125,7 +149,7 @@ def _settings(
     from tidegate.benchmarks.measuring.records import Settings
 
     if against is not None and not against.is_file():
-        raise typer.BadParameter(f"--against {against}: no such interpreter; wanted ENVIRONMENT/bin/python")
+        raise typer.BadParameter(f"--against is {against}: no such interpreter; wanted ENVIRONMENT/bin/python")
     stalled = 0.0 if stall is None else duration(stall)
     other = "" if against is None else str(against.absolute())
     return Settings(rate, seconds, processes, stall=stalled, cold=cold, against=other)
@@ -157,7 +181,7 @@ def _suite(
     from tidegate.benchmarks.bench import CELLS, bench, cell_jobs
 
     if suite is Suite.real:
-        from tidegate.benchmarks.suites.real import real_jobs
+        from tidegate.benchmarks.suites.real_models import real_jobs
         from tidegate.benchmarks.tasks.task import DEFAULT_DATA
 
         jobs = list(real_jobs(data or DEFAULT_DATA))
@@ -165,14 +189,14 @@ def _suite(
         names = list(CELLS) if cases is None else cases.split(",")
         for name in names:
             if name not in CELLS:
-                raise typer.BadParameter(f"no case {name!r}; there are {', '.join(CELLS)}")
+                raise typer.BadParameter(f"there is no case {name!r}, wanted {', '.join(CELLS)}")
         jobs = cell_jobs([CELLS[name] for name in names], [int(count) for count in steps.split(",")])
     with _showing() as progress:
         return bench(jobs, peers, settings, closed=closed, progress=progress, shown=_show_case)
 
 
 def _show_file(rows: "Sequence[Row]") -> None:
-    """Print the rows of one file, and what it takes besides time."""
+    """Print the rows of one file, and the tables of its start and resources."""
     from tidegate.benchmarks.showing.bench_tables import resources
 
     _show_case(rows)
@@ -182,7 +206,7 @@ def _show_file(rows: "Sequence[Row]") -> None:
 
 def _show_case(rows: "Sequence[Row]") -> None:
     """Print the rows of one case as soon as they are there."""
-    from tidegate.benchmarks.showing.page import cases_of
+    from tidegate.benchmarks.showing.result_page import cases_of
 
     for _, found in cases_of(rows):
         show(_case(found))
@@ -193,7 +217,7 @@ def _compare(files: list[str], json_file: Path | None) -> None:
     from tidegate.benchmarks.measuring.results import Result
 
     if len(files) != 2:
-        raise typer.BadParameter(f"compare takes two results, got {len(files)}")
+        raise typer.BadParameter(f"compare takes two results, {len(files)} given; wanted compare A.json B.json")
     found = changes(*(Result.read(Path(file)) for file in files))
     if not found:
         raise typer.BadParameter(f"{files[0]} and {files[1]} have no row in common")
@@ -203,7 +227,7 @@ def _compare(files: list[str], json_file: Path | None) -> None:
 
 
 def _builds(result: "Result") -> None:
-    """Compare this build with the one that ran beside it."""
+    """Compare this build with the other build of the same run."""
     from tidegate.benchmarks.measuring.regression import builds
 
     found = builds(result)
@@ -222,7 +246,7 @@ def _judge(found: "Sequence[Change]") -> None:
 
 
 def _peers(asked: str | None, default: str) -> list[str]:
-    """Return the peers to run; tidegate always takes part."""
+    """Return the peers to measure; tidegate is always among them."""
     from tidegate.benchmarks.measuring.harness import installed
     from tidegate.benchmarks.peers import ADAPTERS
 
@@ -234,7 +258,7 @@ def _peers(asked: str | None, default: str) -> list[str]:
 
 
 def _finish(result: "Result", json_file: Path | None, page: Path | None, pictures: Path | None) -> None:
-    from tidegate.benchmarks.showing.page import write_page, write_pictures
+    from tidegate.benchmarks.showing.result_page import write_page, write_pictures
 
     show(_parts(result))
     if json_file is not None:
@@ -260,7 +284,7 @@ def _case(rows: "Sequence[Row]") -> "Parts":
 
 @contextmanager
 def _showing() -> Iterator["Progress | None"]:
-    """Show on standard error what is going on, where that is a terminal."""
+    """Show progress on standard error, if standard error is a terminal."""
     from tidegate.benchmarks.progress import bar
 
     with bar("measuring") as progress:
@@ -269,7 +293,7 @@ def _showing() -> Iterator["Progress | None"]:
 
 @contextmanager
 def _naming(source: Path | None) -> Iterator[None]:
-    """Let a refused chunk name the file that it came from."""
+    """Add the name of the signal's file to an error about a chunk."""
     try:
         yield
     except ChunkError as error:

@@ -1,4 +1,4 @@
-"""`tidegate compile`: an ONNX file becomes a plan."""
+"""`tidegate compile`: compiles an ONNX file to a plan."""
 
 import os
 from dataclasses import asdict
@@ -19,7 +19,7 @@ EXAMPLE = (
 
 
 class Form(StrEnum):
-    """How a plan is written."""
+    """The format of the output."""
 
     plan = "plan"
     c = "c"
@@ -29,19 +29,20 @@ def command(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A streaming ONNX file.")],
     output: Output,
     form: Annotated[
-        Form, typer.Option("--format", help="The plan itself, or C source that holds it as a const array.")
+        Form, typer.Option("--format", help="Write the plan itself, or C source with the plan as a const array.")
     ] = Form.plan,
     target: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help=f"Write a folder that builds for a device: {', '.join(TARGETS)}."),
+        typer.Option(metavar="NAME", help=f"Write a folder that builds for a device; one of {', '.join(TARGETS)}."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Compile an ONNX file to a plan.
 
-    The engine loads a plan where onnx is not installed; a C program may hold it as an array. With --target the output
-    is a folder that builds with the target's compiler alone: the plan as a const array, the part of the engine that it
-    needs, a program, a Makefile, and report.json, what the model takes there.
+    The engine loads a plan without onnx. A C program can hold a plan as an array.
+
+    With --target, the output is a folder that needs only the device's compiler. It has the plan as a const array, the
+    parts of the engine that the plan needs, a program, a Makefile, and report.json with the sizes of flash and RAM.
     """
     if target is not None:
         _compile_for(target, source, output, as_json=as_json)
@@ -72,4 +73,4 @@ def _compile_for(target: str, source: Path, output: Path, *, as_json: bool) -> N
     flash = f"{report.flash_bytes:,} bytes of flash" if report.flash_bytes else f"{report.plan_bytes:,} bytes of plan"
     typer.echo(f"{output}: {flash}, {report.ram_bytes:,} of RAM, {report.multiply_adds:,} multiply-adds a frame")
     if report.compiler is None:
-        typer.echo(f"the engine's own bytes are not known: {TARGETS[target].compiler} is not installed here", err=True)
+        typer.echo(f"the engine's size is unknown: {TARGETS[target].compiler} is not installed here", err=True)

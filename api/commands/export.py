@@ -1,4 +1,4 @@
-"""`tidegate export`: a PyTorch module becomes streaming ONNX."""
+"""`tidegate export`: exports a PyTorch module as streaming ONNX."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,37 +21,50 @@ def command(
     factory: Annotated[
         str,
         typer.Argument(
-            metavar="PACKAGE.MODULE:FACTORY", help="What makes the torch.nn.Module; or a TorchScript file, .pt or .ts."
+            metavar="PACKAGE.MODULE:FACTORY",
+            help="A function or class that returns the torch.nn.Module; or a TorchScript file, .pt or .ts.",
         ),
     ],
-    example: Annotated[str, typer.Option(metavar="SIZES", help="Shape of one input as the module takes it: 1x20x6.")],
+    example: Annotated[
+        str, typer.Option(metavar="SIZES", help="Shape of an example input, e.g. 1x20x6: batch, frames, features.")
+    ],
     output: Output,
     *,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its state_dict: .safetensors, .pt, .pth or .bin.")
+        Path | None, typer.Option(metavar="FILE", help="The module's state_dict: .safetensors, .pt, .pth or .bin.")
     ] = None,
     ids: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="The example is token ids, from 0 to N - 1: --example 1x20.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="The input is token ids from 0 to N - 1; then --example is e.g. 1x20."),
     ] = None,
-    sample_rate: Annotated[float | None, typer.Option(metavar="HZ", help="Samples a second of the signal.")] = None,
-    hop: Annotated[int | None, typer.Option(metavar="N", help="Samples that a frame advances.")] = None,
+    sample_rate: Annotated[float | None, typer.Option(metavar="HZ", help="Samples per second of the signal.")] = None,
+    hop: Annotated[int | None, typer.Option(metavar="N", help="Samples from one frame to the next.")] = None,
     block: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Frames of a block of backward directions; none: the whole stream."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="For bidirectional layers: frames per block of the backward direction; default: the whole stream.",
+        ),
     ] = None,
     lookahead: Annotated[
-        int, typer.Option(min=0, metavar="M", help="Frames behind a block that its backward directions see.")
+        int,
+        typer.Option(min=0, metavar="M", help="Frames after a block that its backward direction sees too."),
     ] = 0,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Most frames of a stream whose answers come at its end; none: 4096."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="For bidirectional layers without --block: most frames of a stream; default: 4096.",
+        ),
     ] = None,
     tolerance: Annotated[float, typer.Option(help="Largest relative error allowed in the proof.")] = 1e-5,
     as_json: Json = False,
 ) -> None:
     """Export a PyTorch module as streaming ONNX.
 
-    The file is written only after it has proved equal to the module: whole, in chunks, at other lengths.
+    The file is written only if its answers equal the module's: on the whole example, in chunks, and at other lengths.
     """
     from tidegate.export import example_from_shape, export_model, load_module
 
@@ -79,7 +92,7 @@ def command(
 
 
 def _parts(report: "ExportReport") -> "Parts":
-    """Give the proof and the contract of an exported file."""
+    """Give the proof and the contract of an exported file, and its size."""
     yield proof_table(report.checks)
     yield contract_table(report.contract)
     for output, state in report.folded.items():

@@ -1,4 +1,4 @@
-"""`tidegate inspect`: what a model file holds."""
+"""`tidegate inspect`: shows what a model file holds."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,18 +18,21 @@ def command(
     path: File,
     *,
     svg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also draw the way of the state as a picture (.svg or .png).")
+        Path | None, typer.Option(metavar="FILE", help="Also draw how states are carried, as .svg or .png.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a model's contract, layers and backend."""
+    """Show a model's contract, recurrent layers and backend.
+
+    If the engine cannot run the file, the output says which operator is the reason.
+    """
     from tidegate.runtime.inspection import inspect_file
 
     if svg is not None:
         check_target(svg, (".svg", ".png"))
     facts = inspect_file(path)
     if svg is not None:
-        from tidegate.commands._picture import save
+        from tidegate.commands._state_picture import save
 
         save(facts, svg)
     if as_json:
@@ -39,14 +42,14 @@ def command(
 
 
 def _parts(facts: "Inspection") -> "Parts":
-    """Give what a model file holds."""
+    """Give the tables and sentences about a model file."""
     from tidegate.benchmarks.tables import Table
 
     yield f"{facts.path}: {'compiled plan' if facts.kind == 'plan' else 'ONNX'}, {size(facts.bytes)}"
     if facts.contract is not None:
         yield contract_table(facts.contract)
     columns = ["recurrent layer|", "cell|", "in -> units", "W, R", "bytes", "products"]
-    title = "Layers: precisions of W and R, with the bits that their inputs have; products are multiply-adds a step"
+    title = "Layers: precisions of W and R, with the bits of their inputs; products are multiply-adds per step"
     yield Table(title, columns, [_layer_row(layer) for layer in facts.layers])
     yield f"Runs on: {facts.backend or 'nothing'}"
     if facts.refusal:
@@ -61,7 +64,7 @@ def _layer_row(layer: "RecurrentLayer") -> list[str]:
 
 
 def _precisions(layer: "RecurrentLayer") -> str:
-    """Return how W and R are stored and, where the engine runs them, what they read: `W4A15g32, float32`."""
+    """Return the precisions of W and R, such as `W4A15g32, float32`; without A if the engine does not run the file."""
     if layer.weight_bits is None or layer.groups is None:
         return "-"
     read = layer.activation_bits or (0, 0)

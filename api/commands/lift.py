@@ -1,4 +1,4 @@
-"""`tidegate lift`: an ONNX file of others becomes streaming ONNX."""
+"""`tidegate lift`: makes streaming ONNX from a third-party ONNX file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tidegate.export import LiftReport
 
 EXAMPLE = (
-    "tidegate lift vendor.onnx -o vendor.stream.onnx\n"
+    "tidegate lift tagger.onnx -o tagger.stream.onnx\n"
     "  tidegate lift gru.onnx --state h_prev=h_new -o gru.stream.onnx\n"
     "  tidegate lift silero_vad.onnx --set sr=16000 --frame 512 --context 64 \\\n"
     "    --sample-rate 16000 --hop 512 -o vad.stream.onnx"
@@ -27,28 +27,30 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="INPUT=OUTPUT",
-            help="Which output feeds which state input; may be repeated. Default: names and the graph decide.",
+            help="A state input and the output that feeds it. May be repeated; default: found by names and graph.",
         ),
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="INPUT=NUMBER", help="An input that stays the same; may be repeated."),
+        typer.Option("--set", metavar="INPUT=NUMBER", help="An input with a fixed value. May be repeated."),
     ] = None,
     frame: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="New values of a frame, where the file leaves them open.")
+        int | None, typer.Option(min=1, metavar="N", help="New values per frame, if the file does not fix the number.")
     ] = None,
     context: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Values of the frame before that the file wants in front of each.")
+        int,
+        typer.Option(min=0, metavar="N", help="Values of the previous frame that the file needs at the start of each."),
     ] = 0,
-    sample_rate: Annotated[float | None, typer.Option(metavar="HZ", help="Samples a second of the signal.")] = None,
-    hop: Annotated[int | None, typer.Option(metavar="N", help="Samples that a frame advances.")] = None,
+    sample_rate: Annotated[float | None, typer.Option(metavar="HZ", help="Samples per second of the signal.")] = None,
+    hop: Annotated[int | None, typer.Option(metavar="N", help="Samples from one frame to the next.")] = None,
     tolerance: Annotated[float, typer.Option(help="Largest relative error allowed in the proof.")] = 1e-5,
     as_json: Json = False,
 ) -> None:
-    """Lift the states of an ONNX file of others.
+    """Make streaming ONNX from a third-party ONNX file.
 
-    States that are hidden in the graph become inputs and outputs; those that are there already are paired. The file is
-    written only after it has proved equal to the one that it came from: whole, in chunks, at other lengths.
+    States that are hidden in the graph become inputs and outputs. States that are inputs and outputs already are
+    paired. The new file is written only if its answers equal the original's: on a whole signal, in chunks, and at
+    other lengths.
     """
     from tidegate.export import lift
 
@@ -83,7 +85,7 @@ def _number(text: str, value: str) -> float:
 
 
 def _parts(report: "LiftReport") -> "Parts":
-    """Give the proof, the contract and what was done."""
+    """Give the proof, the contract, the changes that were made, and the size of the file."""
     yield proof_table(report.checks)
     yield contract_table(report.contract)
     yield from report.done

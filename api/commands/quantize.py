@@ -1,4 +1,4 @@
-"""`tidegate quantize`: weights become integers."""
+"""`tidegate quantize`: turns the weights of a model into integers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -26,14 +26,14 @@ EXAMPLE = (
 
 
 class Arithmetic(StrEnum):
-    """How the engine computes what weights multiply."""
+    """The numbers that the engine computes with."""
 
     float = "float"
     integer = "integer"
 
 
 class Ranges(StrEnum):
-    """How the ranges of activations are fixed."""
+    """The method of choosing the ranges of activations."""
 
     minmax = "minmax"
     percentile = "percentile"
@@ -42,7 +42,7 @@ class Ranges(StrEnum):
 
 
 class Method(StrEnum):
-    """How weights are rounded."""
+    """The method of rounding weights."""
 
     nearest = "nearest"
     compensated = "compensated"
@@ -57,35 +57,40 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="[PATTERN=]PRECISION",
-            help="Bits of weights and activations, of all weights or of those whose name matches; may be repeated.",
+            help="Precision of all weights, or of those whose name matches. May be repeated; default: W8A16.",
         ),
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Streams of what the model will hear: .npy, .npz, .wav, .flac files."),
+        typer.Option(metavar="FOLDER", help="Typical input streams: .npy, .npz, .wav and .flac files."),
     ] = None,
     method: Annotated[
-        Method | None, typer.Option(help="How to round; default: with calibration the best, without it nearest.")
+        Method | None,
+        typer.Option(help="How weights are rounded; default: the best with calibration, nearest without."),
     ] = None,
     ranges: Annotated[
         Ranges | None,
-        typer.Option(help="Fix the ranges of activations, as static int8 does; default: each frame has its own."),
+        typer.Option(help="Fix the ranges of activations by this method; default: each frame has its own range."),
     ] = None,
     extra: Annotated[
-        float, typer.Option(min=0, metavar="SHARE", help="More bytes of weights that may be spent where they help.")
+        float,
+        typer.Option(
+            min=0, metavar="SHARE", help="With calibration: bytes to add for more exact weights, as a share of all."
+        ),
     ] = 0.05,
     max_bytes: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="The most exact file of at most so many bytes.")
+        int | None, typer.Option(min=1, metavar="N", help="Find the most exact file of at most N bytes.")
     ] = None,
     max_error: Annotated[
-        float | None, typer.Option(min=0, metavar="E", help="The smallest file whose output errs by at most so much.")
+        float | None,
+        typer.Option(min=0, metavar="E", help="Find the smallest file whose output has an error of at most E."),
     ] = None,
     arithmetic: Annotated[
-        Arithmetic, typer.Option(help="What the engine computes with; integer needs a calibration folder.")
+        Arithmetic, typer.Option(help="The numbers the engine computes with; integer needs --calibration.")
     ] = Arithmetic.float,
     require: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Weights that must not stay float, by name; may be repeated."),
+        typer.Option(metavar="PATTERN", help="Weights that must be quantized, by name. May be repeated."),
     ] = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page with plots.")
@@ -94,20 +99,21 @@ def command(
 ) -> None:
     """Quantize a streaming ONNX file.
 
-    Precisions are W8A16 (the default), W8A8, W4A16, W4A8, W16A16, W16A8: bits of weights, most bits of activations;
-    g8 or g32 behind them gives each group of 8 or 32 inputs a scale of its own; float32 leaves weights as they are.
-    Of several patterns that match a name the last counts; one precision without a pattern is for the rest.
+    A precision is W8A16, W8A8, W4A16, W4A8, W16A16 or W16A8: the bits of weights and the most bits of activations.
+    With g8 or g32 at the end, each group of 8 or 32 inputs has its own scale. float32 leaves weights unchanged. If
+    several patterns match a name, the last one wins; a precision without a pattern is for all other weights.
 
-    With a calibration folder weights are rounded by what the model hears, and a part of the recordings is held out
-    to tell the error of the output: relative root mean square, in the report and for --max-error. Each file is a
-    stream from the zero state: frames x features, or ids; a recording is samples x channels.
+    With a calibration folder, weights are rounded so that the output stays exact on these streams. A part of the
+    streams is held out to measure the error of the output, as a relative root mean square; --max-error limits this
+    error. --ranges, --max-bytes, --max-error and methods other than nearest need the folder. Each file in it is a
+    stream from the zero state: frames x features, or token ids; a recording is samples x channels.
 
-    With --arithmetic integer layers whose weights are int8 with one scale a row compute without floats: int16
-    activations and states, gates in fixed point, scales from the calibration folder. The file stays one that any ONNX
-    runtime opens; what has no integer form computes in floats, and is named.
+    With --arithmetic integer, layers whose weights are int8 with one scale per channel compute without floats:
+    activations and states are int16, gates are in fixed point. Other layers compute in floats, and the output names
+    them. Any ONNX runtime can still open the file.
 
-    The exit status is 1 when a recurrent weight could not be quantized, or one that --require names is float; the
-    file is written, and the table says why.
+    The exit status is 1 if a recurrent weight or a weight of --require stayed float. The file is written all the same,
+    and the table gives the reason.
     """
     from tidegate.benchmarks.progress import bar
     from tidegate.quant import quantize as quantize_file
@@ -146,7 +152,7 @@ def command(
 
 
 def _streams(source: Path, folder: Path) -> "Iterator[Array]":
-    from tidegate.commands._folder import read_streams
+    from tidegate.commands._stream_files import read_streams
     from tidegate.runtime.graph.graph import Graph
 
     contract = Graph.load(source).contract
@@ -154,7 +160,7 @@ def _streams(source: Path, folder: Path) -> "Iterator[Array]":
 
 
 def _parts(report: "QuantizationReport") -> "Parts":
-    """Give the coverage of a quantized file, and what calibration found."""
+    """Give the tables of weights and gates, and the sentences about calibration and size."""
     from tidegate.benchmarks.tables import Table
 
     measured = report.calibration is not None
@@ -163,9 +169,9 @@ def _parts(report: "QuantizationReport") -> "Parts":
     columns = ["weight|", "shape", "precision", "bytes", "error"] + ["output"] * measured + ["range"] * fixed
     columns += ["why it stayed float|"] * reasons
     rows = [_row(weight, measured=measured, fixed=fixed, reasons=reasons) for weight in report.weights]
-    alone = "; output: that of the output, were this weight alone quantized" if measured else ""
-    alone += "; range: of what it multiplies" if fixed else ""
-    yield Table(f"Weights: error is root mean square, relative{alone}", columns, rows)
+    more = "; output: error of the output if only this weight is quantized" if measured else ""
+    more += "; range: of the weight's input" if fixed else ""
+    yield Table(f"Weights: error is relative root mean square{more}", columns, rows)
     if report.calibration is not None:
         yield _gates(report.weights)
         yield from _calibration(report.calibration, report.moved)
@@ -211,7 +217,7 @@ def _calibration(found: "CalibrationReport", moved: "Sequence[WeightRow]") -> It
         asked = next((option.bytes for option in weight.options), weight.bytes)
         yield f"{weight.name}: {weight.precision} in place of {weight.asked}, {weight.bytes - asked:+} bytes"
     tried = ", ".join(f"{name}: {percent(error)}" for name, error in found.candidates.items())
-    less = "" if found.complete else ", the first of what was given"
+    less = "" if found.complete else ", the first part of the given streams"
     used = found.frames - found.held_frames
     yield f"Calibrated on {used} frames of {found.streams} streams{less} in {found.seconds:.0f} s"
     yield f"Error of the output on {found.held_frames} frames held out: {percent(found.error)} (tried: {tried})"
@@ -219,22 +225,22 @@ def _calibration(found: "CalibrationReport", moved: "Sequence[WeightRow]") -> It
         yield from _drift(found.drift)
     if found.readings:
         others = ", ".join(f"{name}: {percent(error)}" for name, error in found.readings.items())
-        yield f"The same by the ranges of activations: {others}"
+        yield f"The same with other ranges of activations: {others}"
 
 
 def _drift(drift: "Drift") -> Iterator[str]:
-    """Say how the error goes with the position in a stream."""
+    """Give a sentence about the error at each position in a stream."""
     decades = ", ".join(f"{span.first}-{span.last} {percent(span.error)}" for span in drift.decades)
-    again = f"; what was held out is repeated after {drift.repeated} frames" if drift.repeated else ""
-    yield f"Error of the output by steps, state carried{again}: {decades}"
+    again = f"; the held-out frames are repeated after frame {drift.repeated}" if drift.repeated else ""
+    yield f"Error of the output by position in the stream, state carried{again}: {decades}"
 
 
 def percent(value: float | None) -> str:
-    """Return a share with three digits that count; a dash for none."""
+    """Return a fraction as a percentage with three significant digits; a dash for None."""
     return "-" if value is None else f"{100 * value:.3g}%"
 
 
 def _precisions(options: Sequence[str]) -> dict[str, str]:
-    """Return precisions by pattern; one without a pattern is for all weights."""
+    """Return precisions by pattern; a precision without a pattern has the pattern `*`."""
     pairs = [option.rpartition("=") for option in options]
     return {pattern if split else "*": precision for pattern, split, precision in pairs}

@@ -1,4 +1,4 @@
-"""`tidegate verify`: a file held against its module, or against another file."""
+"""`tidegate verify`: compares a streaming file with its module, or with another file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,39 +23,56 @@ def command(
     path: File,
     against: Annotated[
         str | None,
-        typer.Option(metavar="WHAT", help="package.module:factory, a TorchScript file, or another streaming file."),
+        typer.Option(
+            metavar="WHAT", help="The original: package.module:factory, a TorchScript file, or a streaming file."
+        ),
     ] = None,
     *,
-    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="The state_dict of a factory's module.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The state_dict of the factory's module.")
+    ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A .npy signal (frames, features), or ids (frames); default: noise."),
+        typer.Option(
+            metavar="FILE", help="A signal as .npy: (frames, features), or token ids (frames); default: noise."
+        ),
     ] = None,
-    ids: Annotated[int | None, typer.Option(min=1, metavar="N", help="Noise of token ids, from 0 to N - 1.")] = None,
-    chunks: Annotated[str, typer.Option(metavar="SIZES", help="Frames a push, with commas between.")] = "1,3,17,all",
+    ids: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Without --data: random token ids from 0 to N - 1.")
+    ] = None,
+    chunks: Annotated[
+        str, typer.Option(metavar="SIZES", help="Frames per chunk; the signal is streamed once with each size.")
+    ] = "1,3,17,all",
     limit: Annotated[
         float | None,
-        typer.Option(min=0, help="Largest error relative to the largest value; default: 1e-5, quantized 0.05."),
+        typer.Option(
+            min=0,
+            metavar="E",
+            help="Largest error allowed, relative to the largest value; default: 1e-5, for a quantized file 0.05.",
+        ),
     ] = None,
     lookaheads: Annotated[
         str | None,
         typer.Option(
-            metavar="FRAMES", help="Of a bidirectional model: how well each agrees with offline, e.g. 0,8,32."
+            metavar="FRAMES",
+            help="For a bidirectional model: instead compare each lookahead, e.g. 0,8,32, with the whole stream.",
         ),
     ] = None,
-    block: Annotated[int, typer.Option(min=1, metavar="N", help="Frames of a block, for --lookaheads.")] = 1,
+    block: Annotated[int, typer.Option(min=1, metavar="N", help="Frames per block, for --lookaheads.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Hold a streaming file against its module or another file.
+    """Compare a streaming file with its module or with another file.
 
-    Both backends stream the signal in chunks of each size; tidegate's engine must give the same bits for all of them.
-    The exit status is 1 when an error passes its limit.
+    Both backends stream a signal with each chunk size, and the answers are compared with the original's. tidegate's
+    engine must give the same bits with all chunk sizes.
+
+    The exit status is 1 if an error exceeds its limit.
     """
     if lookaheads is not None:
         _curve(path, data, block, lookaheads, as_json=as_json)
         return
     if against is None:
-        raise typer.BadParameter("--against or --lookaheads is missing: wanted what to hold the file against")
+        raise typer.BadParameter("--against is missing: give the original, or use --lookaheads")
     from tidegate.commands._signals import read_array
     from tidegate.export import verify
 
@@ -74,7 +91,7 @@ def command(
 
 
 def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_json: bool) -> None:
-    """Print how well a stream in blocks agrees with offline for each lookahead."""
+    """Print, for each lookahead, how well a stream in blocks agrees with the whole stream as one block."""
     from dataclasses import asdict
 
     from tidegate.benchmarks.tables import Table
@@ -83,7 +100,7 @@ def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_jso
 
     if data is None or not all(text.strip().isdecimal() for text in lookaheads.split(",")):
         raise typer.BadParameter(
-            f"--lookaheads: {lookaheads!r} and --data {data}; wanted frames, e.g. 0,8,32, and a .npy"
+            f"--lookaheads is {lookaheads!r} and --data is {data}; wanted e.g. --lookaheads 0,8,32 --data x.npy"
         )
     with busy("streaming"):
         points = lookahead_curve(path, read_array(data, ids=True), block, [int(text) for text in lookaheads.split(",")])
@@ -107,7 +124,7 @@ def _size(text: str) -> "Chunks":
 
 
 def _parts(found: "Verification") -> "Parts":
-    """Give the comparisons, the error over time and who ran it."""
+    """Give the comparisons, the error over time, and the backends that ran the file."""
     from tidegate.benchmarks.tables import Table
 
     yield proof_table(found.checks)
@@ -117,6 +134,6 @@ def _parts(found: "Verification") -> "Parts":
             for span in found.over_time
         ]
         yield Table("Error over time, frame by frame", ["output|", "frames", "largest", "mean"], rows)
-    yield f"Run on {', '.join(found.backends)}; held against {found.against}."
+    yield f"Run on {', '.join(found.backends)}; compared with {found.against}."
     for backend, why in found.refused.items():
         yield f"Not run on {backend}: {why}."

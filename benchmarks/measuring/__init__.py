@@ -1,1 +1,1 @@
-"""One harness: jobs for peers, their processes in turns, the records and what they were measured on."""
+"""The harness: it makes jobs for peers, runs the peers' processes in turns, and keeps the results with the machine."""

@@ -1,4 +1,4 @@
-"""What a figure was measured on: without it a latency means nothing."""
+"""The machine and the package versions that figures were measured with."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from ...runtime import _kernels
 from ...runtime.backends.native import ISA_VARIABLE
 
 PACKAGES = ("tidegate", "numpy", "onnx", "onnxruntime")
-BUSY = 0.5  # load a core at the start above which a run is doubted
+BUSY = 0.5  # a higher load per core at the start makes the figures doubtful
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,15 @@ class Environment:
     """The machine and the versions.
 
     Attributes:
-        processor: Its name as the system gives it.
-        cores: Cores of the machine.
+        processor: The processor's name, as the operating system reports it.
+        cores: The number of cores.
         system: Operating system and architecture.
-        governor: What sets the pinned core's frequency; None where it is not readable.
-        isa: Instruction-set variants of the engine in use.
-        core: The core that the run was pinned to, or None.
-        load: Mean number of running processes in the minute before; None where it is not readable.
-        versions: By package, and `python`.
-        date: When, in UTC.
+        governor: The frequency governor of the pinned core; None if it cannot be read.
+        isa: The engine's variants that were used, by name of the instruction set.
+        core: The core that the run was pinned to; None if it was not pinned.
+        load: Mean number of running processes in the minute before the run; None if it cannot be read.
+        versions: The version of each package and of `python`.
+        date: Date and time of the start, in UTC.
     """
 
     processor: str
@@ -42,10 +42,12 @@ class Environment:
     date: str
 
     def warnings(self) -> list[str]:
-        """Say what makes figures from this machine doubtful."""
+        """Return sentences that say why figures from this machine are doubtful; none if they are not."""
         if self.load is None or self.load <= BUSY * self.cores:
             return []
-        return [f"load was {self.load:.1f} on {self.cores} cores at the start; figures of a busy machine are too high"]
+        return [
+            f"load was {self.load:.1f} on {self.cores} cores at the start; on a busy machine the times are too high"
+        ]
 
     def summary(self) -> str:
         """Return one sentence that names the machine and the versions."""
@@ -57,16 +59,16 @@ class Environment:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the environment as JSON-ready values."""
+        """Return the environment as values that JSON can hold."""
         return asdict(self)
 
 
 def observe(isa: tuple[str, ...], core: int | None) -> Environment:
-    """Look at the machine.
+    """Return the environment of a run that starts now.
 
     Args:
-        isa: Instruction-set variants that the engine uses in the run.
-        core: The core that the run is pinned to, or None.
+        isa: The engine's variants that the run uses, by name of the instruction set.
+        core: The core that the run is pinned to; None if it is not pinned.
     """
     return Environment(
         processor=_processor(),
@@ -82,10 +84,10 @@ def observe(isa: tuple[str, ...], core: int | None) -> Environment:
 
 
 def observe_engine(core: int | None) -> Environment:
-    """Look at the machine before a run of models as they open by themselves: TIDEGATE_ISA, else the best variant.
+    """Return the environment of a run with the engine's default variant: TIDEGATE_ISA, or else the best one.
 
     Args:
-        core: The core that the run is pinned to, or None.
+        core: The core that the run is pinned to; None if it is not pinned.
     """
     return observe((os.environ.get(ISA_VARIABLE) or _kernels.variants()[0],), core)
 

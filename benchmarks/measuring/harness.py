@@ -1,7 +1,7 @@
-"""Peers as processes, in turns: starts a process for each variant, lets one after the other run, gathers rows.
+"""Measures peers: starts a process for each variant, lets the processes run in turns, and returns rows.
 
-The processes of a round are all alive while one of them runs; the others wait for their next line and use nothing. A
-turn is short, so that a busy spell of the machine meets all of them.
+All processes of a round are alive at the same time. One of them runs; the others wait for their next request and use
+no processor time. Turns are short, so that a busy moment of the machine slows all of them alike.
 """
 
 import importlib.util
@@ -22,13 +22,14 @@ import numpy as np
 from ...runtime.errors import BackendError
 from ..peers import ADAPTERS, MACHINE, OTHER_BUILD, job
 from ..progress import Progress
-from .records import Entrant, Fields, Record, Settings, refused, row_of
+from .records import Entrant, EntrantRecord, Fields, Settings, refused, row_of
 from .results import Row
 
 HOME_VARIABLE = "TIDEGATE_PEERS"
 PEERS_FOLDER = Path(__file__).parents[1] / "peers"
-# A process of another environment has no tidegate: it gets the folder of the adapters as a package of its own. One that
-# is measured does not look whether an editable tidegate is to be built anew: that takes longer than all the rest.
+# A process of another environment has no tidegate: it imports the folder of the adapters as a package named `peers`.
+# A process that is measured does not check whether an editable tidegate must be rebuilt: the check takes longer than
+# the whole start.
 BOOT = """
 import importlib.util, os, sys
 if {core!r} is not None:
@@ -44,9 +45,9 @@ main()
 """
 
 
-TRIAL = 20  # calls that tell how many fit into a turn
-FEWEST = 10  # of a turn
-TOOLS = job.Variant("-", "tools")  # what a process that prepares runs
+TRIAL = 20  # calls that are timed to find how many fit into a turn
+FEWEST = 10  # calls of a turn
+TOOLS = job.Variant("-", "tools")  # the variant of a process that only prepares files
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -57,7 +58,7 @@ def adapter(peer: str) -> ModuleType:
     """Return the adapter of a peer.
 
     Raises:
-        BackendError: There is none.
+        BackendError: There is no such peer.
     """
     if peer not in (*ADAPTERS, MACHINE):
         raise BackendError(f"peer {peer!r} is unknown; there are {', '.join(ADAPTERS)}")
@@ -65,26 +66,30 @@ def adapter(peer: str) -> ModuleType:
 
 
 def homes() -> Path:
-    """Return the folder of the peers' environments, which `make peers` fills: TIDEGATE_PEERS, else build/peers."""
+    """Return the folder of the peers' environments: TIDEGATE_PEERS, or build/peers, which `make peers` fills."""
     return Path(os.environ.get(HOME_VARIABLE, "build/peers")).absolute()
 
 
 def interpreter(packages: Sequence[str], name: str) -> str:
-    """Return the Python that has what a peer needs: its own environment's, or this one.
+    """Return the Python that can run a peer: the one of the peer's own environment, or this one.
+
+    Args:
+        packages: The modules that the peer imports.
+        name: The name of the peer's environment; empty means this one.
 
     Raises:
-        job.CannotRunError: Neither has it.
+        job.CannotRunError: The packages are installed in neither environment.
     """
     own = homes() / name / "bin" / "python"
     if name and own.exists():
         return str(own)
     if all(importlib.util.find_spec(package.partition(".")[0]) for package in packages):
         return sys.executable
-    raise job.CannotRunError(f"{', '.join(packages)} not installed: `make peers` installs what can be")
+    raise job.CannotRunError(f"{', '.join(packages)} not installed; `make peers` installs the peers")
 
 
 def installed(names: Sequence[str] = ADAPTERS) -> list[str]:
-    """Return the peers that can run here."""
+    """Return the peers whose packages are installed, of the names given."""
     found = []
     for name in names:
         try:
@@ -99,15 +104,15 @@ def installed(names: Sequence[str] = ADAPTERS) -> list[str]:
 
 
 class FailedError(Exception):
-    """A peer's process failed; the message is what it said."""
+    """A peer's process failed. The message is the process's own error, or its exit status."""
 
 
 class Process:
-    """A worker, spoken to in lines of JSON.
+    """A process that runs `peers/worker.py`; requests and answers are lines of JSON.
 
     Args:
-        python: The interpreter of its environment.
-        core: The core that it runs on; None: where the system puts it.
+        python: The interpreter of the peer's environment.
+        core: The core that the process is pinned to; None means not pinned.
     """
 
     def __init__(self, python: str, core: int | None = None) -> None:
@@ -119,18 +124,22 @@ class Process:
             stderr=subprocess.DEVNULL,
             text=True,
             env={**os.environ, **ONE_THREAD},
-            start_new_session=True,  # so that what it starts ends with it: OpenVINO's tools leave a child behind
+            start_new_session=True,  # close() ends its children too: OpenVINO's tools leave one behind
         )
         assert self._process.stdin is not None  # noqa: S101  a pipe
         assert self._process.stdout is not None  # noqa: S101  a pipe
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
 
     def ask(self, do: str, **fields: object) -> Fields:
-        """Send one line and return its answer.
+        """Send one request and return its answer.
+
+        Args:
+            do: The name of the request, a method of `worker.Worker`.
+            fields: The other fields of the request.
 
         Raises:
-            job.CannotRunError: The peer does not do what was asked.
-            FailedError: It failed, or its process ended.
+            job.CannotRunError: The peer cannot do what was asked.
+            FailedError: The request failed, or the process ended.
         """
         try:
             self._stdin.write(json.dumps({"do": do, **fields}) + "\n")
@@ -150,21 +159,21 @@ class Process:
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended by itself."""
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def close(self) -> None:
-        """End the process and what it started."""
-        with suppress(ProcessLookupError):  # it ended by itself, and left nothing behind
+        """End the process and all its children."""
+        with suppress(ProcessLookupError):  # the process and its children have ended already
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
 
 class Processes(ExitStack):
-    """Processes, one an entrant, ended together.
+    """The processes of a round, one per entrant. Leaving the context ends all of them.
 
     Args:
-        core: The core that all run on; None: where the system puts them.
+        core: The core that all processes are pinned to; None means not pinned.
     """
 
     def __init__(self, core: int | None = None) -> None:
@@ -173,7 +182,7 @@ class Processes(ExitStack):
         self._core = core
 
     def of(self, entrant: Entrant) -> Process:
-        """Return the process of the job before, or a fresh one: its times count from now."""
+        """Return the entrant's process if it still runs, or else start one."""
         if entrant not in self._running or self._running[entrant].ended:
             self._running[entrant] = process = Process(entrant.python, self._core)
             self.callback(process.close)
@@ -193,21 +202,21 @@ def run_jobs(
     progress: Progress = lambda _share, _text=None: None,
     variants: Variants | None = None,
 ) -> list[Row]:
-    """Measure jobs on peers and return a row for each job and variant, refusals included.
+    """Measure jobs on peers and return a row for each job and variant.
 
-    In an open loop the machine alone takes part.
+    A variant that cannot run has a row with the reason. In an open loop, the machine without a runtime has a row too.
 
     Args:
-        jobs: Jobs that differ in the frames of a chunk alone: a process runs one after the other.
+        jobs: Jobs that differ only in the frames per chunk. Each process runs them one after the other.
         peers: Names of peers.
         settings: How to measure.
-        progress: Called with the share done and what is going on.
-        variants: Of peers named here these, in place of all that they have.
+        progress: Called with the fraction done (0 to 1) and a description of the work.
+        variants: By peer, the variants to measure. For a peer that is not in it, all variants are measured.
     """
     if settings.rate:
         peers = [*peers, MACHINE]
     records = [
-        [Record(entrant, [], {}, []) for entrant in _entrants(what, peers, settings.against, variants or {})]
+        [EntrantRecord(entrant, [], {}, []) for entrant in _entrants(what, peers, settings.against, variants or {})]
         for what in jobs
     ]
     _prepare(jobs, records, progress)
@@ -236,7 +245,7 @@ def run_job(
 
 
 def _part(progress: Progress, number: int, count: int) -> Progress:
-    """Return the progress of one of several parts."""
+    """Return a progress function for one of several parts of equal length."""
     return lambda share, text=None: progress((number + share) / count, text)
 
 
@@ -246,7 +255,7 @@ def _entrants(what: job.Job, peers: Sequence[str], against: str, variants: Varia
         python = interpreter(module.PACKAGES, peer)
         for variant in variants.get(peer) or _variants(module, what):
             yield Entrant(peer, variant, python)
-            if against and peer == "tidegate":  # both run the files that this build prepares
+            if against and peer == "tidegate":  # both builds run the files that this build prepares
                 yield Entrant(peer, variant, against, OTHER_BUILD)
 
 
@@ -264,22 +273,22 @@ def _missing(peers: Sequence[str]) -> Iterator[tuple[str, job.Variant, str]]:
             yield peer, job.Variant("-", "-"), str(error)
 
 
-def _prepare(jobs: Sequence[job.Job], records: Sequence[Sequence[Record]], progress: Progress) -> None:
-    """Let each peer make its files; nothing is measured yet, so peers do it side by side."""
+def _prepare(jobs: Sequence[job.Job], records: Sequence[Sequence[EntrantRecord]], progress: Progress) -> None:
+    """Let each peer make its files. Nothing is measured yet, so that peers do it in parallel."""
     asked = [(what, record) for what, mine in zip(jobs, records, strict=True) for record in mine]
     by_peer = {
         record.entrant.peer: [one for one in asked if one[1].entrant.peer == record.entrant.peer] for _, record in asked
     }
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    try:  # the last first: ExecuTorch takes as long as all others together
+    try:  # the last peer first: ExecuTorch takes as long as all others together
         for done in [pool.submit(_prepare_peer, peer, by_peer[peer], progress) for peer in reversed(by_peer)]:
             done.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _prepare_peer(peer: str, asked: Sequence[tuple[job.Job, Record]], progress: Progress) -> None:
-    """Let a peer make the files of all variants and jobs, in one process with its tools as long as that lives."""
+def _prepare_peer(peer: str, asked: Sequence[tuple[job.Job, EntrantRecord]], progress: Progress) -> None:
+    """Let a peer make the files of all variants and jobs, in one process; a second one if the first ends."""
     module = adapter(peer)
     if not hasattr(module, "prepare"):
         return
@@ -297,8 +306,8 @@ def _prepare_peer(peer: str, asked: Sequence[tuple[job.Job, Record]], progress: 
 
 
 @contextmanager
-def _taking_part(record: Record) -> Iterator[None]:
-    """Let an entrant that cannot go on, or fails, take no further part."""
+def _taking_part(record: EntrantRecord) -> Iterator[None]:
+    """Run a step of an entrant's measurement; if it fails, note the reason, so that the entrant is left out."""
     try:
         yield
     except (job.CannotRunError, FailedError) as error:
@@ -307,11 +316,11 @@ def _taking_part(record: Record) -> Iterator[None]:
 
 def _loaded(
     what: job.Job,
-    records: Sequence[Record],
+    records: Sequence[EntrantRecord],
     processes: Processes,
     progress: Progress,
-) -> Iterator[tuple[Record, Process]]:
-    """Let the process of each entrant that takes part load the job, one after the other."""
+) -> Iterator[tuple[EntrantRecord, Process]]:
+    """Let the process of each entrant load the job; give the entrants that have loaded it, with their processes."""
     for record in records:
         if record.refusal:
             continue
@@ -324,8 +333,10 @@ def _loaded(
             yield record, process
 
 
-def _round(what: job.Job, started: Sequence[tuple[Record, Process]], settings: Settings, progress: Progress) -> None:
-    """Run the process of each entrant, in turns."""
+def _round(
+    what: job.Job, started: Sequence[tuple[EntrantRecord, Process]], settings: Settings, progress: Progress
+) -> None:
+    """Time the entrants in turns."""
     counts = [_count(process, settings) for _, process in started]
     for turn in range(settings.turns):
         for (record, process), count in zip(started, counts, strict=True):
@@ -339,14 +350,14 @@ def _round(what: job.Job, started: Sequence[tuple[Record, Process]], settings: S
                 record.turns[-1].append(process.ask("time", **_asked(settings, count, stalled=turn == 0)))
 
 
-def _load(what: job.Job, record: Record, process: Process) -> None:
+def _load(what: job.Job, record: EntrantRecord, process: Process) -> None:
     record.loads.append(process.ask("load", **record.entrant.asked(what)))
     if not record.errors:
         record.errors = process.ask("errors") | process.ask("footprint")
 
 
 def _count(process: Process, settings: Settings) -> int:
-    """Return chunks a turn."""
+    """Return the number of chunks in a turn."""
     seconds = settings.seconds / settings.turns
     if settings.rate:
         return max(int(seconds * settings.rate), 1)

@@ -1,4 +1,4 @@
-"""Jobs for peers: a model file or a stack of layers, a signal, and the answers wanted, as files in a folder."""
+"""Makes jobs for peers. A job is a folder with a model, a signal and the exact answers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,18 +17,24 @@ from ...runtime.plan.magic import is_plan, text_of
 from ...runtime.plan.text import read_text
 from ..nets import stacks
 from ..peers.job import CONTRACT, EXACT, GIVEN, INEXACT, PLAN, SIGNAL, WEIGHTS, Job, Stack
-from .exact import exact_answers
+from .exact_answers import exact_answers
 
-FRAMES = 1000  # of a signal: the stream that errors are measured on
+FRAMES = 1000  # frames of the signal on which errors are measured
 
 
 def stack_job(folder: Path, case: stacks.Case, steps: int) -> Job:
-    """Make the job of a stack of layers with random weights, on noise."""
+    """Make a job from a stack with random weights and a signal of noise; see `stack_jobs`."""
     return stack_jobs(folder, case, [steps])[0]
 
 
 def stack_jobs(folder: Path, case: stacks.Case, steps: Sequence[int]) -> list[Job]:
-    """Make the jobs of a stack, one for each number of frames a chunk; they share their files."""
+    """Make jobs from a stack with random weights and a signal of noise.
+
+    Args:
+        folder: Where the jobs' files are written. All jobs share the files.
+        case: The sizes of the stack.
+        steps: Frames per chunk: one job for each number.
+    """
     layers = stacks.random_layers(case)
     graph = Graph(stacks.streaming_model(layers))
     names = {"w{}_ih": "w", "w{}_hh": "r", "b{}_ih": "bias_w", "b{}_hh": "bias_r"}
@@ -36,7 +42,7 @@ def stack_jobs(folder: Path, case: stacks.Case, steps: Sequence[int]) -> list[Jo
     np.savez(_made(folder) / WEIGHTS, **weights)
     stack = Stack(case.cell, case.features, case.hidden, case.layers)
     frames = stacks.random_frames(case, FRAMES)
-    whole = Job(folder, case.name, FRAMES // 2, stack)  # in float64 the size of a chunk changes nothing
+    whole = Job(folder, case.name, FRAMES // 2, stack)  # in float64 the answers do not depend on the chunk size
     _written(whole, graph, frames)
     jobs = [replace(whole, steps=count) for count in steps]
     for job in jobs:
@@ -45,13 +51,20 @@ def stack_jobs(folder: Path, case: stacks.Case, steps: Sequence[int]) -> list[Jo
 
 
 def file_job(folder: Path, name: str, path: Path, signal: Array, steps: int) -> Job:
-    """Make the job of a streaming ONNX file, or of a compiled plan, which other runtimes do not read.
+    """Make a job from a streaming ONNX file, or from a compiled plan (which only tidegate can run).
 
-    Quantized weights stand in it as the floats that they mean.
+    The other peers get a float file: each quantized weight in it is replaced by the float value it stands for.
+
+    Args:
+        folder: Where the job's files are written.
+        name: The name of the case.
+        path: The ONNX file or plan.
+        signal: float32 `[frames, features]`.
+        steps: Frames per chunk.
 
     Raises:
         ModelError: The file is not a model.
-        ChunkError: The signal does not fit, or is shorter than two chunks.
+        ChunkError: The signal has fewer frames than two chunks.
     """
     if is_plan(path):
         return _plan_job(folder, name, read_bytes(path, MAX_FILE_BYTES), signal, steps)
@@ -68,7 +81,7 @@ def _made(folder: Path) -> Path:
 
 
 def _rate(contract: Contract, steps: int) -> float:
-    """Return the chunks a second that a contract states, or 0."""
+    """Return the chunks per second that follow from a contract; 0 if it states no rate."""
     return 0.0 if contract.frame_seconds is None else 1 / (contract.frame_seconds * steps)
 
 
@@ -82,10 +95,10 @@ def _plan_job(folder: Path, name: str, plan: bytes, signal: Array, steps: int) -
 
 
 def _signed(job: Job, signal: Array) -> Job:
-    """Write the signal and what the job is."""
+    """Write the signal and the job's own file."""
     count = len(signal) // job.steps
     if count < 2:
-        raise ChunkError(f"signal has {len(signal)} frames, wanted at least two chunks of {job.steps}")
+        raise ChunkError(f"signal has {len(signal)} frames, wanted at least two chunks of {job.steps} frames")
     np.save(job.made(SIGNAL), signal[: count * job.steps])
     job.save()
     return job

@@ -1,4 +1,4 @@
-"""What a harness gathers of a variant, and the row it becomes."""
+"""What the harness measured of one variant, and how that becomes a row of the result."""
 
 import base64
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from ..peers import job
 from .results import TAILS, Loop, Row, histogram_of, longest_run, percentiles, series, spread
 
 Fields = dict[str, Any]
-SHARED = "its processes ran another job before; the row of that one says it"
+SHARED = "its processes ran another job first; the row of that job has the figure"
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Settings:
     """How to measure.
 
     Attributes:
-        rate: Chunks a second at which they are due, in an open loop; 0: a closed loop.
-        seconds: Time for each variant in each process.
-        processes: Fresh processes of each variant, one after the other.
-        turns: Into which the time of a process is cut.
-        core: The core that all run on; None: where the system puts them.
-        stall: Seconds for which a run stands still once, in the middle of its first turn.
+        rate: Chunks per second in an open loop; 0 means a closed loop.
+        seconds: Measuring time of each variant in each process.
+        processes: Fresh processes of each variant, started one after the other.
+        turns: Number of turns into which the time of a process is divided.
+        core: The core that all processes are pinned to; None means not pinned.
+        stall: Seconds for which everything stops once, in the middle of the first turn.
         cold: Whether other work empties the caches between chunks.
-        against: The interpreter of an environment whose tidegate takes part as well; empty: none does.
+        against: The Python of another environment, whose tidegate is measured too; empty if there is none.
     """
 
     rate: float = 0.0
@@ -52,7 +52,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A variant that takes part, and where it runs; rows call it `name`, if that is not its peer's."""
+    """A variant that is measured, and the environment it runs in.
+
+    Attributes:
+        peer: The name of the peer.
+        variant: One way to run the peer.
+        python: The interpreter of the environment.
+        name: What rows call the peer; empty means by its own name.
+    """
 
     peer: str
     variant: job.Variant
@@ -60,21 +67,21 @@ class Entrant:
     name: str = ""
 
     def asked(self, what: job.Job) -> Fields:
-        """Return the fields that name it to a worker."""
+        """Return the fields of a request to a worker that name this variant and the job."""
         named = {"peer": self.peer, "precision": self.variant.precision, "how": self.variant.how}
         return {"job": str(what.path), **named}
 
 
 @dataclass
-class Record:
-    """What was gathered of one entrant, process after process.
+class EntrantRecord:
+    """The measurements of one entrant, process after process.
 
     Attributes:
-        entrant: Who.
-        loads: What each process said when it had loaded.
-        errors: What the first process said of its errors and its packages.
-        turns: What each turn of each process measured.
-        refusal: Why it takes no further part; empty while it does.
+        entrant: The variant that is measured.
+        loads: For each process, the worker's answer to `load`.
+        errors: The first process's answers to `errors` and `footprint`.
+        turns: For each process and turn, the worker's answer to `time`.
+        refusal: Why the entrant is not measured any further; empty while it is.
     """
 
     entrant: Entrant
@@ -84,8 +91,8 @@ class Record:
     refusal: str = ""
 
 
-def row_of(what: job.Job, settings: Settings, record: Record) -> Row:
-    """Return the row of what was gathered."""
+def row_of(what: job.Job, settings: Settings, record: EntrantRecord) -> Row:
+    """Return the row of the result that follows from the measurements."""
     name = record.entrant.name or record.entrant.peer
     if record.refusal:
         return refused(what, settings, name, record.entrant.variant, record.refusal)
@@ -112,14 +119,14 @@ def row_of(what: job.Job, settings: Settings, record: Record) -> Row:
     )
 
 
-def _loaded(record: Record) -> Fields:
-    """Return what loading took, and what the first process said of itself."""
+def _loaded(record: EntrantRecord) -> Fields:
+    """Return the figures of loading: medians over the processes for times, the first process's for the rest."""
     times = ("first_step_us", "import_ms", "load_ms", "first_answer_ms")
     first = ("file_bytes", "peak_rss_bytes", "rss_bytes")
     of_errors = ("error_rms", "error_max", "installed_bytes")
-    told = [name for name in times if record.loads[0][name] is not None]
+    known = [name for name in times if record.loads[0][name] is not None]
     return (
-        {name: float(np.median([load[name] for load in record.loads])) for name in told}
+        {name: float(np.median([load[name] for load in record.loads])) for name in known}
         | {name: record.loads[0][name] for name in first}
         | {name: record.errors.get(name) for name in of_errors}
     )
@@ -131,7 +138,7 @@ def _names(what: job.Job, settings: Settings, peer: str, variant: job.Variant) -
 
 
 def refused(what: job.Job, settings: Settings, peer: str, variant: job.Variant, reason: str) -> Row:
-    """Return the row of a variant that has no figures."""
+    """Return the row of a variant that could not be measured, with the reason."""
     return Row(**_names(what, settings, peer, variant), reasons={"row": reason})
 
 
@@ -163,12 +170,12 @@ def _used(turns: Sequence[Fields]) -> dict[str, Any]:
 
 
 def _too_few(chunks: int) -> dict[str, str]:
-    """Say which tails so many chunks do not show."""
+    """Return, for each tail percentile that needs more chunks than there are, the reason why it is absent."""
     tails = TAILS | {"service_p99_us": TAILS["p99_us"]}
     return {name: f"{chunks} chunks, wanted {least}: run longer" for name, least in tails.items() if chunks < least}
 
 
-def _reasons(settings: Settings, record: Record) -> dict[str, str]:
+def _reasons(settings: Settings, record: EntrantRecord) -> dict[str, str]:
     found = {}
     if settings.loop == "closed":
         found = dict.fromkeys(("rate_hz", "misses", "longest_misses"), "a closed loop has no rate, so nothing is due")

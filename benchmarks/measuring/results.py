@@ -1,4 +1,4 @@
-"""What a benchmark found, as rows; the file that `--json` writes and `bench compare` reads."""
+"""The result of a benchmark as rows, and its JSON file: `bench --json` writes it, `bench compare` reads it."""
 
 import json
 from collections.abc import Sequence
@@ -15,61 +15,63 @@ from .environment import Environment
 
 VERSION = 3
 Loop = Literal["open", "closed"]
-STEADY = 0.10  # spread of the turns' medians above which a figure is doubted
-LONGEST = 3600 * 10**9  # nanoseconds that a histogram holds
-STRETCHES = 400  # of a run that a time series shows
-TAILS = {"p90_us": 10, "p99_us": 100, "p999_us": 1000, "p9999_us": 10_000}  # one chunk of so many takes longer
-DIGITS = 3  # that a histogram keeps of a time
+STEADY = 0.10  # a larger spread of the turns' medians makes a figure doubtful
+LONGEST = 3600 * 10**9  # nanoseconds: the longest time that a histogram can hold
+STRETCHES = 400  # parts of a run in the time series
+TAILS = {"p90_us": 10, "p99_us": 100, "p999_us": 1000, "p9999_us": 10_000}  # p90: one chunk in 10 takes longer
+DIGITS = 3  # significant digits of a time in a histogram
 
 
 @dataclass(frozen=True)
 class Row:
-    """One variant of one peer on one case.
+    """The figures of one variant of one peer on one case.
 
-    Times are in microseconds; in an open loop from the instant that a chunk was due, in a closed one from the call.
-    A figure that is absent is None, and `reasons` says why by its name: a tail has one chunk beyond it at the least.
+    The time of a chunk is its latency. In an open loop it starts when the chunk is due, in a closed loop with the call.
+    A figure that is absent is None, and `reasons` gives the reason under the figure's name. A tail percentile is
+    absent if no chunk lies beyond it.
 
     Attributes:
-        peer: `tidegate`, `onnxruntime` and so on.
-        precision: As the peer calls it; W8A16 and its like for tidegate.
+        peer: The peer's name: `tidegate`, `onnxruntime` and so on.
+        precision: The precision, as the peer calls it; for tidegate for example W8A16.
         how: The call that was timed.
-        case: What was run.
-        steps: Frames of a chunk.
+        case: The name of the model or stack.
+        steps: Frames per chunk.
         loop: `open` or `closed`.
-        rate_hz: Chunks a second at which they were due; None in a closed loop.
-        chunks: Chunks timed.
-        processes: Fresh processes that timed them.
-        p50_us: The time that half of the chunks did not exceed; the others alike.
-        p90_us: 90 %.
-        p99_us: 99 %.
-        p999_us: 99.9 %.
-        p9999_us: 99.99 %.
-        max_us: The longest.
-        interval_us: The lowest and the highest median of the processes that were run.
-        confidence: The probability that the interval holds the median of processes like these: 1 - 2^(1 - processes).
-        service_p50_us: The median from the call to the answer; in an open loop the rest is waking up and waiting.
-        service_p99_us: 99 % of the same.
-        misses: Chunks answered later than the next one was due.
-        longest_misses: Most misses in a row.
-        cpu_share: Seconds of processor time a second.
-        context_switches: Of all processes.
-        page_faults: Of all processes.
-        first_step_us: The first chunk after loading, median of the processes.
-        import_ms: From the start until the package was imported, NumPy's own import included.
-        load_ms: To make a model ready from its files, the package imported.
-        first_answer_ms: From the start to the first answer.
-        error_rms: Root mean square difference from a float64 run of the same stream.
-        error_max: The largest difference.
-        file_bytes: What a device must hold of the model.
-        peak_rss_bytes: Most memory of a process that did only this, until its first answer.
-        rss_bytes: What of it was resident after the first answer.
-        installed_bytes: What its packages take on the disk, with those they need.
-        energy_joules: Of the processor's package, a second.
-        histogram: Every time, as an HdrHistogram in its compressed text form, nanoseconds.
-        turns_us: The median of each turn, process after process.
-        series_us: The longest time in each of up to 400 equal stretches of the run, in order.
-        unsteady: How far the middle four fifths of the turns' medians lie apart, relative to the median.
-        reasons: Why figures are absent; under `row` why there are none at all.
+        rate_hz: Chunks per second in an open loop; None in a closed loop.
+        chunks: Number of chunks that were timed.
+        processes: Number of fresh processes that timed them.
+        p50_us: The median time in microseconds: 50 % of the chunks took at most this time.
+        p90_us: The time in microseconds that 90 % of the chunks did not exceed.
+        p99_us: The same for 99 %.
+        p999_us: The same for 99.9 %.
+        p9999_us: The same for 99.99 %.
+        max_us: The longest time in microseconds.
+        interval_us: The lowest and the highest median of a process, in microseconds.
+        confidence: The probability that the median of such processes is in the interval: 1 - 2^(1 - processes).
+        service_p50_us: The median time from the call to the answer, in microseconds. In an open loop, the rest of the
+            latency is waking up and waiting.
+        service_p99_us: The time from the call to the answer that 99 % of the chunks did not exceed.
+        misses: Number of chunks whose answer came after the next chunk was due.
+        longest_misses: The largest number of consecutive misses.
+        cpu_share: Seconds of processor time per second.
+        context_switches: Context switches of all processes.
+        page_faults: Page faults of all processes.
+        first_step_us: Time of the first chunk after loading in microseconds, median over the processes.
+        import_ms: Milliseconds from the start until the package is imported, including NumPy's own import.
+        load_ms: Milliseconds to load the model from its files, after the import.
+        first_answer_ms: Milliseconds from the start to the first answer.
+        error_rms: Root mean square of the differences from a float64 run of the same stream.
+        error_max: The largest such difference.
+        file_bytes: Size of the files that a device must hold.
+        peak_rss_bytes: The most memory that a process for only this variant used until its first answer.
+        rss_bytes: The memory in use after the first answer.
+        installed_bytes: Disk space of the peer's packages and of the packages that they need.
+        energy_joules: Joules per second of the processor's package.
+        histogram: All times in nanoseconds, as an HdrHistogram in its compressed text form.
+        turns_us: The median time of each turn in microseconds, process after process.
+        series_us: The longest time in each of up to 400 equal parts of the run, in microseconds.
+        unsteady: Spread of the turns' medians: (90th - 10th percentile) / median.
+        reasons: Why figures are absent, by figure. The key `row` says why there are no figures at all.
     """
 
     peer: str
@@ -115,24 +117,27 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What tables call the contender: `onnxruntime int8 IOBinding`."""
+        """What tables call the variant: for example `onnxruntime int8 IOBinding`."""
         return f"{self.peer} {self.precision} {self.how}"
 
     @property
     def key(self) -> tuple[str, str, str, str, int, str]:
-        """What tells rows apart, and pairs them between two results."""
+        """What identifies a row: rows of two results with equal keys are compared."""
         return self.peer, self.precision, self.how, self.case, self.steps, self.loop
 
     @property
     def refusal(self) -> str | None:
-        """Why there are no figures; None where there are."""
+        """Why there are no figures; None if there are."""
         return self.reasons.get("row")
 
 
 def percentiles(times: Array) -> dict[str, float]:
-    """Return the fields of a row that say how times (nanoseconds) are spread; each is a time that occurred.
+    """Return a row's percentiles and maximum in microseconds, by the name of the field.
 
-    A tail is left out where there are too few times for one to lie beyond it: it would be the maximum.
+    Each is one of the times. A tail percentile is left out if there are too few times for one to lie beyond it.
+
+    Args:
+        times: The times in nanoseconds.
     """
     ordered, count = np.sort(times), len(times)
     places = {"p50_us": (count - 1) // 2, "max_us": count - 1}
@@ -141,25 +146,32 @@ def percentiles(times: Array) -> dict[str, float]:
 
 
 def series(times: Array) -> tuple[float, ...]:
-    """Return the longest time (nanoseconds) in each of up to 400 equal stretches, in microseconds."""
+    """Return the longest time in each of up to 400 equal parts of a run.
+
+    Args:
+        times: The times in nanoseconds, in order.
+
+    Returns:
+        The longest times in microseconds.
+    """
     parts = np.array_split(times, min(STRETCHES, len(times)))
     return tuple(float(part.max()) / 1e3 for part in parts)
 
 
 def longest_run(missed: Array) -> int:
-    """Return the most true values in a row."""
+    """Return the length of the longest run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], missed.astype(np.int8), [0]])))
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 def spread(turns: Sequence[float]) -> float:
-    """Return how far the middle four fifths of the turns' medians lie apart, relative to their median."""
+    """Return the spread of the turns' medians: (90th - 10th percentile) / median."""
     low, middle, high = np.percentile(turns, (10, 50, 90))
     return float((high - low) / middle) if middle else 0.0
 
 
 def histogram_of(times: Array) -> str:
-    """Return times (nanoseconds) as the text of an HdrHistogram: 1 ns to an hour, three digits."""
+    """Return times in nanoseconds as the text of an HdrHistogram, from 1 ns to an hour, with three digits."""
     from hdrh.histogram import HdrHistogram
 
     histogram = HdrHistogram(1, LONGEST, DIGITS)
@@ -171,41 +183,47 @@ def histogram_of(times: Array) -> str:
 
 
 def counts_of(text: str) -> tuple[list[float], list[int]]:
-    """Return the times in microseconds that a histogram holds, ascending, and how often each occurred."""
+    """Return the times in a histogram's text, in microseconds and ascending, and how often each occurred."""
     from hdrh.histogram import HdrHistogram
 
     held: dict[float, int] = {}
-    for item in HdrHistogram.decode(text.encode()).get_recorded_iterator():  # gives one object, over and over
+    for item in HdrHistogram.decode(text.encode()).get_recorded_iterator():  # it gives the same object each time
         held[item.value_iterated_to / 1e3] = item.count_at_value_iterated_to
     return list(held), list(held.values())
 
 
 @dataclass(frozen=True)
 class Result:
-    """Everything that one run measured, with the machine and what makes it doubtful."""
+    """The result of one run.
+
+    Attributes:
+        environment: The machine and the versions.
+        rows: The figures, one row per variant and job.
+        warnings: Why figures may be doubtful.
+    """
 
     environment: Environment
     rows: tuple[Row, ...]
     warnings: tuple[str, ...] = ()
 
     def save(self, path: Path) -> None:
-        """Write the JSON file."""
+        """Write the result as a JSON file."""
         parts = {"version": VERSION, "environment": self.environment.to_dict(), "warnings": self.warnings}
         text = json.dumps(parts | {"rows": [asdict(row) for row in self.rows]}, indent=1)
         write_atomic(path, text.encode() + b"\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a JSON file.
+        """Read a result from a JSON file, without its warnings.
 
         Raises:
-            ModelError: It is not a result of this version.
+            ModelError: The file is not a result, or a result of another version.
             FileNotFoundError: There is no such file.
         """
         try:
             given = json.loads(read_bytes(path, MAX_FILE_BYTES))
             if given["version"] != VERSION:
-                raise ModelError(f"{path}: version {given['version']} of the results, this tidegate reads {VERSION}")
+                raise ModelError(f"{path}: results of version {given['version']}, this tidegate reads {VERSION}")
             return cls(_built(Environment, given["environment"]), tuple(_built(Row, row) for row in given["rows"]))
         except (ValueError, TypeError, KeyError) as error:
             raise ModelError(f"{path}: not a result of `tidegate bench --json` ({error!r})") from None
@@ -219,15 +237,15 @@ def _built(kind: Any, given: dict[str, Any]) -> Any:  # noqa: ANN401  a dataclas
 
 
 def doubtful(row: Row) -> bool:
-    """Return whether the turns of a row lie too far apart: something else was at work."""
+    """Return whether the turns of a row differ too much: another program disturbed them."""
     return row.unsteady is not None and row.unsteady > STEADY
 
 
 def warnings_of(rows: Sequence[Row]) -> list[str]:
-    """Say which figures are doubtful."""
+    """Return one warning that names the doubtful rows; none if there are no such rows."""
     named = [f"{row.name} {row.unsteady:.0%}" for row in rows if doubtful(row)]
     if not named:
         return []
     more = f" and {len(named) - 4} more" if len(named) > 4 else ""
     listed = ", ".join(named[:4])
-    return [f"medians of turns lie more than {STEADY:.0%} apart, run again on a quieter machine: {listed}{more}"]
+    return [f"medians of turns differ by more than {STEADY:.0%}, run again on a quieter machine: {listed}{more}"]

@@ -1,4 +1,4 @@
-"""Timing steppers of this process side by side: one core, in turns. What runs in processes is the harness's."""
+"""Times several step functions inside this process: pinned to one core, in turns. `harness` times processes."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,13 +8,20 @@ import numpy as np
 
 from ...runtime.arrays import Array
 from ..peers.job import Step
-from ..peers.loops import REAL, Clock, Course, run
+from ..peers.loops import REAL, Course, LoopClock, run
 
-TURNS = 50  # short ones: a busy spell of the machine meets all
+TURNS = 50  # turns are short, so that a busy moment of the machine slows all step functions alike
 
 
-def in_turns(steps: Sequence[Step], chunks: Sequence[Array], calls: int, clock: Clock = REAL) -> list[float]:
-    """Return the median microseconds of a call of each stepper, in a closed loop, `calls` of each in all."""
+def in_turns(steps: Sequence[Step], chunks: Sequence[Array], calls: int, clock: LoopClock = REAL) -> list[float]:
+    """Return the median microseconds per call of each step function, in a closed loop.
+
+    Args:
+        steps: The step functions.
+        chunks: The chunks that each function is called with, over and over.
+        calls: Calls of each function, over all turns.
+        clock: The clock that measures.
+    """
     times: list[list[int]] = [[] for _ in steps]
     with pinned():
         for _ in range(TURNS):
@@ -24,22 +31,30 @@ def in_turns(steps: Sequence[Step], chunks: Sequence[Array], calls: int, clock: 
 
 
 def times_faster(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Return how many times faster we are, from the medians of the turns of one run: the median over turns.
+    """Return how many times faster tidegate is: the median, over the turns of one run, of their time / our time.
 
-    Contenders of one turn meet the same mood of the machine, so this stands where medians over all drift.
+    The machine's speed changes during a run. Both sides of one turn meet the same speed, so that the ratio of a turn
+    is steady even when the medians over the whole run are not.
+
+    Args:
+        ours: Our median time in each turn.
+        theirs: Their median time in each turn, in the same unit.
     """
     return float(np.median(np.asarray(theirs) / np.asarray(ours)))
 
 
 def pinnable() -> int | None:
-    """Return the core that `pinned` keeps to, or None where the system does not let one choose."""
+    """Return the core that `pinned` chooses; None if the system does not allow pinning."""
     with pinned() as core:
         return core
 
 
 @contextmanager
 def pinned(core: int | None = None) -> Iterator[int | None]:
-    """Keep this thread on one core; gives the core, or None where the system does not let one choose."""
+    """Pin this thread to a core, the last one if none is given.
+
+    Gives the core, or None if the system does not allow pinning.
+    """
     if not hasattr(os, "sched_setaffinity"):
         yield None
         return

@@ -1,1 +1,1 @@
-"""Seeded nets to measure, as files and plans."""
+"""The nets that are measured, with seeded random weights, as ONNX files and plans."""

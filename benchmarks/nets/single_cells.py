@@ -1,4 +1,4 @@
-"""One layer of each recurrent cell, random int8 weights, as a plan: what a step of each costs beside its bound."""
+"""One layer of each recurrent cell as a plan, with random int8 weights. `bounds --cells` times a step of each."""
 
 from dataclasses import dataclass
 
@@ -15,19 +15,24 @@ _SLOTS = Slot("h", 0), Slot("c", 0)
 
 @dataclass(frozen=True)
 class CellCase:
-    """One layer: its cell, and the sizes that it shares with the LSTM of the same letter."""
+    """One layer: its cell and its size.
+
+    Attributes:
+        cell: A key of GATES.
+        size: A key of SIZES: the features and units of the LSTM case with the same letter.
+    """
 
     cell: str
     size: str
 
     @property
     def name(self) -> str:
-        """Cell and size."""
+        """The cell and the size, for example `GRU A`."""
         return f"{self.cell} {self.size}"
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of one step."""
+        """The multiply-adds of one step."""
         features, hidden = SIZES[self.size]
         return GATES[self.cell] * hidden * (features + hidden)
 
@@ -36,7 +41,7 @@ CASES = tuple(CellCase(cell, size) for size in SIZES for cell in GATES)
 
 
 def plan_of(case: CellCase, bits: int = 16) -> bytes:
-    """Return the plan of one layer; `bits` is the most that activations take."""
+    """Return the plan of one layer; `bits` is the largest number of bits of an activation."""
     features, hidden = SIZES[case.size]
     one = layer(case.cell, features, hidden, bits=bits)
     states = tuple(State(slot.name, f"{slot.name}.out", slot.name, (1, "batch", hidden)) for slot in one.slots)
@@ -45,13 +50,21 @@ def plan_of(case: CellCase, bits: int = 16) -> bytes:
 
 
 def layer(cell: str, features: int, hidden: int, own: Reading = Reading.FRAME, *, bits: int = 16) -> Cell:
-    """Return a layer with random weights that reads its input by `own`; `bits` is the most that activations take."""
+    """Return a layer with random weights.
+
+    Args:
+        cell: A key of GATES.
+        features: Features of a frame.
+        hidden: Units of the layer.
+        own: How the layer quantizes its input.
+        bits: The largest number of bits of an activation.
+    """
     rng = np.random.default_rng(0)
     rows = GATES[cell] * hidden
 
     def matrix(columns: int, reading: Reading) -> Matrix:
         codes = rng.integers(-127, 128, (rows, columns)).astype(np.int8)
-        # As torch draws at first, uniform within 1 / sqrt(hidden): under relu such a state stays small.
+        # Torch's initial weights are uniform within 1 / sqrt(hidden). With them the state of a relu RNN stays small.
         return Matrix(
             codes, np.full((rows, 1), hidden**-0.5 / 127, np.float32), reading, activation_bits(columns, bits)
         )

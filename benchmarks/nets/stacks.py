@@ -1,4 +1,4 @@
-"""Stacked LSTMs (GRUs, RNNs) to measure: seeded weights, their streaming ONNX file, their answers. No torch."""
+"""Stacks of LSTM, GRU or RNN layers: seeded weights, their streaming ONNX file, their exact answers. No torch."""
 
 import os
 from collections.abc import Sequence
@@ -20,7 +20,15 @@ OPSET, IR_VERSION = 17, 9  # old enough for every runtime measured
 
 @dataclass(frozen=True)
 class Case:
-    """Sizes of a stack: features of a frame, units of a layer, layers; and its cell, a key of GATES."""
+    """The sizes of a stack.
+
+    Attributes:
+        name: What tables call it.
+        features: Features of a frame.
+        hidden: Units of a layer.
+        layers: Number of layers.
+        cell: A key of GATES.
+    """
 
     name: str
     features: int
@@ -34,7 +42,7 @@ class Case:
 
 
 GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
-"""For each cell PyTorch's gates in ONNX's order: i, o, f, c of an LSTM and z, r, h of a GRU."""
+"""For each cell, the numbers of PyTorch's gates in ONNX's order: i, o, f, c of an LSTM; z, r, h of a GRU."""
 
 CASES = {
     case.name: case
@@ -44,7 +52,7 @@ CASES = {
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Weights of one layer in PyTorch's layout, gates in its order.
+    """The weights of one layer in PyTorch's layout, with gates in PyTorch's order.
 
     Attributes:
         w: `weight_ih`, `[gates hidden, features]`.
@@ -62,17 +70,17 @@ class Layer:
 
     @property
     def slots(self) -> str:
-        """The kinds of its states."""
+        """The kinds of the layer's states: `hc` or `h`."""
         return "hc" if self.cell == "LSTM" else "h"
 
     @property
     def hidden(self) -> int:
-        """Units."""
+        """The units of the layer."""
         return int(self.r.shape[1])
 
 
 def random_layers(case: Case, seed: int = 0) -> list[Layer]:
-    """Return weights as torch draws them at first: uniform within 1 / sqrt(hidden)."""
+    """Return weights with the distribution of torch's initial ones: uniform within 1 / sqrt(hidden)."""
     random = np.random.default_rng(seed)
     limit = case.hidden**-0.5
 
@@ -85,12 +93,20 @@ def random_layers(case: Case, seed: int = 0) -> list[Layer]:
 
 
 def random_frames(case: Case, frames: int, seed: int = 1) -> Floats:
-    """Return a signal `[frames, features]`, standard normal."""
+    """Return a signal of standard normal noise, float32 `[frames, features]`."""
     return np.random.default_rng(seed).standard_normal((frames, case.features), np.float32)
 
 
 def exact_answers(layers: Sequence[Layer], frames: Floats) -> npt.NDArray[np.float64]:
-    """Stream frames through stacked LSTMs in float64, from zero state: `[frames, features]` -> `[frames, hidden]`."""
+    """Stream frames through stacked LSTMs in float64 from the zero state.
+
+    Args:
+        layers: The LSTMs, bottom first.
+        frames: float32 `[frames, features]`.
+
+    Returns:
+        The answers of the top layer, float64 `[frames, hidden]`.
+    """
     values = frames.astype(np.float64)
     for layer in layers:
         gates = values @ layer.w.T.astype(np.float64) + layer.bias_w + layer.bias_r
@@ -114,7 +130,7 @@ def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def contract(layers: Sequence[Layer], *, sample_rate: float | None = None) -> Contract:
-    """Return the contract of a stack's file: `x` and `y` are `[frames, batch, ...]`, two states a layer."""
+    """Return the contract of a stack's file: `x` and `y` are `[frames, batch, ...]`; each layer has its own states."""
     states = [
         State(f"lstm{n}.{kind}_in", f"lstm{n}.{kind}_out", kind, (1, "batch", layer.hidden))
         for n, layer in enumerate(layers)
@@ -130,13 +146,13 @@ def streaming_model(
     batch: int | str = "batch",
     sample_rate: float | None = None,
 ) -> onnx.ModelProto:
-    """Return the float streaming ONNX model of a stack, weights constant, contract in the metadata.
+    """Return the float streaming ONNX model of a stack. Its weights are constants; its metadata holds the contract.
 
     Args:
         layers: The stack, bottom first.
-        frames: Size of the time axis; a name leaves it free.
-        batch: Number of streams; a name leaves it free.
-        sample_rate: Frames a second, for the contract.
+        frames: The size of the time axis; a name leaves the size free.
+        batch: The number of streams; a name leaves the number free.
+        sample_rate: Frames per second, for the contract.
     """
     agreed = contract(layers, sample_rate=sample_rate)
     shapes: dict[str, list[int | str]] = {
@@ -190,7 +206,7 @@ def _initializers(layers: Sequence[Layer]) -> list[onnx.TensorProto]:
 
 
 def _onnx_order(rows: Floats, cell: str) -> Floats:
-    """Reorder gates from PyTorch's to ONNX's order."""
+    """Return the gates of a matrix or bias in ONNX's order in place of PyTorch's."""
     gates = GATES[cell]
     parts = np.split(rows, len(gates))
     return np.concatenate([parts[gate] for gate in gates])

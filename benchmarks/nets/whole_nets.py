@@ -1,4 +1,4 @@
-"""A whole small net beside its parts, as plans: two recurrent layers, what stands before and behind them."""
+"""Small whole nets and their parts as plans: two recurrent layers, with other layers before and after them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from ...runtime.program import Cell, Program
 from .single_cells import layer
 
 FEATURES, HIDDEN, WIDE, CLASSES, IDS = 40, 128, 256, 192, 500
-LINEAR_MACS = HIDDEN * WIDE + WIDE * CLASSES  # multiply-adds of the linear layers in a step
+LINEAR_MACS = HIDDEN * WIDE + WIDE * CLASSES  # multiply-adds of the linear layers per step
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +21,11 @@ class Net:
     """A net of about 300,000 weights.
 
     Attributes:
-        name: Its first operator and its cell.
-        whole: Everything: the first operator, two recurrent layers, two linear ones with ReLU between, Softmax.
-        layers: Each recurrent layer alone.
-        others: The linear layers alone: reading their weights is the bound of what is not recurrent.
+        name: The net's first operator and its cell.
+        whole: The plan of the net: first operator, two recurrent layers, Linear, ReLU, Linear, Softmax.
+        layers: The plan of each recurrent layer without the rest.
+        others: The plan of the linear layers without the rest. The time to read their weights is the lower bound
+            for the part of the net that is not recurrent.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Net:
 
 
 def nets() -> list[Net]:
-    """Return the nets: LayerNorm or Embedding in front, LSTM or GRU within."""
+    """Return four nets: the first operator is LayerNorm or Embedding, the cell is LSTM or GRU."""
     return [_net(start, cell) for start in ("LayerNorm", "Embedding") for cell in ("LSTM", "GRU")]
 
 
@@ -67,7 +68,7 @@ def _matrix(rng: np.random.Generator, rows: int, columns: int, reading: Reading)
 
 
 def _plan(chain: Sequence[Operator], width: int, *, ids: bool = False) -> bytes:
-    """Return the plan of operators that read each other in turn."""
+    """Return the plan of a chain, in which each operator reads the one before."""
     ops = tuple(_placed(op, place) for place, op in enumerate(chain))
     slots = [slot for op in ops for slot in op.slots]
     states = tuple(State(slot.name, f"{slot.name}.out", slot.name[-1], (1, "batch", HIDDEN)) for slot in slots)
@@ -76,7 +77,7 @@ def _plan(chain: Sequence[Operator], width: int, *, ids: bool = False) -> bytes:
 
 
 def _placed(op: Operator, place: int) -> Operator:
-    """Return an operator that reads the value before it, its states named by its place."""
+    """Return an operator at a place in the chain: it reads the value before, and its states are named by the place."""
     if not isinstance(op, Cell):
         return replace(op, inputs=(place,))
     names = dict(zip(("h", "c"), op.slots, strict=False))

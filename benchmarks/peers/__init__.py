@@ -1,17 +1,19 @@
-"""Other runtimes, each driven in its best known way, one adapter a file.
+"""The peers: one adapter per runtime, each driven by the fastest method we know.
 
-Each runs in a process and, since their needs differ, in an environment of its own: what stands in this folder needs
-NumPy alone. An adapter has
+Each peer runs in its own process and, because their requirements conflict, in its own environment. So the files in
+this folder may import only NumPy and the peer's own packages. An adapter has
 
-- `PACKAGES`: what must be installed to load a model (`DISTRIBUTIONS`, what has no module of its own);
-  `TOOLS`, where they differ, what must be to prepare one, in the
-  environment `TOOLS_HOME` (its own if not said, that of the harness if empty);
-- `VARIANTS`: its precisions, and the calls by which it is driven; or `variants(job)`, where they depend on the job;
-- `prepare(job, variant)`: where there is one, makes files from a job, in a process of its own;
-- `load(job, variant)`: a function that takes a chunk `[frames, features]`, carries its state, and answers (or answers
-  nothing, and has no error then).
+- `PACKAGES`: the modules that must be installed to load a model;
+- `DISTRIBUTIONS` (optional): required distributions that have no module;
+- `TOOLS` (optional): the modules that must be installed to prepare a model, if they differ from `PACKAGES`;
+- `TOOLS_HOME` (optional): the environment with the tools; empty means the harness's environment, none means its own;
+- `VARIANTS`: the precisions and calls that are measured, or `variants(job)` if they depend on the job;
+- `files(job, variant)` (optional): the files that a device must hold;
+- `prepare(job, variant)` (optional): makes the files of a variant, in a separate process;
+- `load(job, variant)`: returns a step function. It takes a chunk `[frames, features]`, carries the state, and returns
+  the answers. If it returns None, no error is computed.
 
-What cannot be done is a `CannotRunError` with the reason, which stands in the table.
+An adapter raises `CannotRunError` if it cannot do something. Tables show the reason.
 """
 
 ADAPTERS = (
@@ -27,5 +29,5 @@ ADAPTERS = (
     "executorch",
     "by_hand",
 )
-OTHER_BUILD = "other build"  # tidegate of another environment, beside this one
-MACHINE = "machine"  # no runtime: takes part in every open loop, so that what the machine itself takes is seen
+OTHER_BUILD = "other build"  # a second tidegate, from another environment
+MACHINE = "machine"  # no runtime: measured in every open loop, because the machine itself has a latency

@@ -1,4 +1,4 @@
-"""NumPy by hand: what a step costs whoever writes the equations down. The floor without any runtime."""
+"""The cells' equations written by hand in NumPy: the cost of a step without any runtime."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ VARIANTS = (Variant("float32", "loop"),)
 
 
 def load(job: Job, _: Variant) -> Step:
-    """Return a loop over frames and layers."""
+    """Return a step function that loops over layers and frames."""
     layers, cell, states = unrolled.layers_of(job), unrolled.cell_of(job), unrolled.zeros(job)
     functions = unrolled.Functions(_sigmoid, np.tanh, np.split)
     products = [

@@ -1,7 +1,7 @@
 """ExecuTorch with XNNPACK: the cell unrolled into Linear layers; float32, and 8-bit dynamic (PT2E).
 
-An `nn.LSTM` as it is takes longer: its decomposition is not handed to XNNPACK whole. Lowering takes over a second a
-cell, so a program holds a few frames, and a longer chunk goes through it in parts.
+A plain `nn.LSTM` takes longer, because XNNPACK does not get its decomposition as a whole. Lowering takes over a second
+per cell. So a program holds only a few frames, and a longer chunk is run in parts.
 """
 
 import importlib
@@ -14,23 +14,23 @@ from . import unrolled
 from .job import Floats, Job, Step, Variant
 
 PACKAGES = ("executorch",)
-MOST_CELLS = 4  # of a program
+MOST_CELLS = 4  # cells of one program: layers times frames
 VARIANTS = (Variant("float32", "forward"), Variant("int8", "forward"))
 
 
 def files(job: Job, variant: Variant) -> list[Path]:
-    """Return the program."""
+    """Return the path of the lowered program."""
     return [job.made(f"executorch.{_frames(job)}.{variant.precision}.pte")]
 
 
 def _frames(job: Job) -> int:
-    """Return the frames of a program: the most that divide a chunk and make at most MOST_CELLS cells, or one."""
+    """Return the frames of a program: the largest divisor of the chunk with at most MOST_CELLS cells, or one."""
     most = max(MOST_CELLS // len(unrolled.layers_of(job)), 1)
     return max(count for count in range(1, most + 1) if job.steps % count == 0)
 
 
 def prepare(job: Job, variant: Variant) -> None:
-    """Export and lower the unrolled cells, where that is not done."""
+    """Export and lower the unrolled cells, unless the program is there already."""
     if files(job, variant)[0].exists():
         return
     logging.disable(logging.WARNING)
@@ -55,14 +55,14 @@ def prepare(job: Job, variant: Variant) -> None:
 
 
 def load(job: Job, variant: Variant) -> Step:
-    """Return a stepper that hands states on."""
-    import torch  # before the next: it loads the libraries that that needs
+    """Return a step function that passes the states from call to call."""
+    import torch  # loads libraries that the next import needs
 
-    # Not through portable_lib, which imports the exporter too: 4 s more.
+    # portable_lib would import the exporter too, which takes 4 s.
     library = importlib.import_module("executorch.extension.pybindings._C")
-    library._unsafe_reset_threadpool(1)  # noqa: SLF001  its own name
+    library._unsafe_reset_threadpool(1)  # noqa: SLF001  there is no public name
     torch.set_num_threads(1)
-    module = library._load_for_executorch(str(files(job, variant)[0]))  # noqa: SLF001  its public loader adds a layer
+    module = library._load_for_executorch(str(files(job, variant)[0]))  # noqa: SLF001  the public loader adds overhead
     states, frames = _zeros(torch, job), _frames(job)
 
     def step(chunk: Floats) -> Floats:
@@ -84,7 +84,7 @@ def _zeros(torch: Any, job: Job) -> list[Any]:  # noqa: ANN401  a module
 
 
 def _unrolled(torch: Any, job: Job) -> Any:  # noqa: ANN401  a module
-    """Return the stack as a module of Linear layers, every step of a chunk written out."""
+    """Return the stack as a module of Linear layers, with every step of a program unrolled."""
     layers, cell = unrolled.layers_of(job), unrolled.cell_of(job)
     functions = unrolled.Functions(torch.sigmoid, torch.tanh, lambda values, parts: torch.chunk(values, parts, 1))
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes an environment for each peer that lives on PyPI, in the folder given: `bash install.sh build/peers`.
+# Makes an environment for each peer that is on PyPI, in a folder: `bash install.sh build/peers`.
 # PyTorch, onnxruntime and NumPy by hand run in the environment of tidegate itself.
 set -euo pipefail
 constraints=$(cd "$(dirname "$0")" && pwd)/constraints.txt
@@ -12,12 +12,12 @@ peer() { # NAME PACKAGE...
   echo "peers: $name: $*"
   "${PYTHON:-python3}" -m venv "$name"
   "$name/bin/python" -m pip install --quiet --disable-pip-version-check -c "$constraints" numpy "$@" && touch "$name/.ready" ||
-    echo "peers: $name cannot be installed here; its cells will say so" >&2
+    echo "peers: $name cannot be installed here; tables will show this" >&2
 }
 
 peer openvino openvino nncf
 peer litert ai-edge-litert
-peer tensorflow tensorflow-cpu tf-keras tflite-micro safetensors # the converter of litert; tests/devices/tflm.py
+peer tensorflow tensorflow-cpu tf-keras tflite-micro safetensors # the converter of litert, and tests/devices/tflm.py
 peer ncnn ncnn
 peer tract tract
 peer mnn MNN

@@ -1,4 +1,4 @@
-"""What is measured, as a folder of files: any runtime's process can read it."""
+"""A job: a model, a signal and the exact answers, as files that the process of any peer can read."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ SIGNAL, EXACT, INEXACT = "signal.npy", "exact.npy", "exact.txt"
 
 
 class CannotRunError(Exception):
-    """A runtime does not do what was asked; the message is the reason."""
+    """A peer cannot do what was asked; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Variant:
     """One way to run a peer.
 
     Attributes:
-        precision: `float32`, `int8` and so on, as the peer calls it; for tidegate W8A16 and its like.
-        how: The call that is timed, or what else tells two ways apart.
+        precision: The precision as the peer calls it: `float32`, `int8` and so on; for tidegate for example W8A16.
+        how: The call that is timed, or another difference between two variants of one precision.
     """
 
     precision: str
@@ -38,13 +38,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack of recurrent layers alone: what adapters build that take weights and no ONNX file.
+    """The sizes of a stack of recurrent layers, for adapters that take weights in place of an ONNX file.
 
     Attributes:
         cell: `LSTM`, `GRU` or `RNN` (tanh).
         features: Features of a frame.
         hidden: Units of a layer.
-        layers: Layers.
+        layers: Number of layers.
     """
 
     cell: str
@@ -55,18 +55,24 @@ class Stack:
 
 @dataclass(frozen=True)
 class Job:
-    """A model, a signal, and the answers wanted.
+    """A model, a signal and the exact answers.
+
+    The files in the job's folder are:
+
+    - `float.onnx`: the streaming model in float32; absent if the job was made from a compiled plan;
+    - `contract.json`: its contract;
+    - `given.onnx`: the quantized file from which the job was made, if it was quantized;
+    - `given.tide`: the compiled plan from which the job was made, if it was a plan;
+    - `signal.npy`: the signal, float32 `[frames, features]`;
+    - `exact.npy`: the exact answers in order, float64 `[answers, features]`; or `exact.txt`, why there are none;
+    - `weights.npz`: for a stack, `w0_ih`, `w0_hh`, `b0_ih`, `b0_hh` and so on for each layer, in PyTorch's layout.
 
     Attributes:
-        folder: Where its files are: `float.onnx`, the streaming model with its contract beside it as JSON;
-            `given.onnx`, where it was made from a quantized one, that; or only a compiled plan, `given.tide`;
-            `signal.npy` float32 `[frames, features]`; `exact.npy` float64, the answers to it in order, one row each, or
-            `exact.txt`, why there are none;
-            for a stack `weights.npz`, `w0_ih`, `w0_hh`, `b0_ih`, `b0_hh` of each layer in PyTorch's layout.
-        case: Its name.
-        steps: Frames of a chunk.
-        stack: The sizes of a stack; None for a whole net.
-        rate: Chunks a second of its source; 0 where nothing says it.
+        folder: The folder.
+        case: The name of the case.
+        steps: Frames per chunk.
+        stack: The sizes of the stack; None for any other net.
+        rate: Chunks per second of the signal's source; 0 if unknown.
     """
 
     folder: Path
@@ -77,11 +83,11 @@ class Job:
 
     @property
     def path(self) -> Path:
-        """Its own file: jobs that differ in `steps` alone share a folder."""
+        """The job's own file; jobs that differ only in `steps` share a folder."""
         return self.folder / f"job-{self.steps}.json"
 
     def save(self) -> None:
-        """Write the file."""
+        """Write the job's own file."""
         self.path.write_text(json.dumps(asdict(self) | {"folder": None}))
 
     @classmethod
@@ -96,10 +102,10 @@ class Job:
         """The streaming ONNX file in float32.
 
         Raises:
-            CannotRunError: There is none: the job is a compiled plan's.
+            CannotRunError: The job was made from a compiled plan, so that there is no such file.
         """
         if (self.folder / PLAN).exists():
-            raise CannotRunError("no other runtime runs a compiled plan; give the ONNX file to compare")
+            raise CannotRunError("only tidegate runs a compiled plan; give the ONNX file to compare")
         return self.folder / MODEL
 
     @property
@@ -109,13 +115,13 @@ class Job:
         return fields
 
     def chunks(self) -> list[Floats]:
-        """Return the signal in chunks `[steps, features]`; a last part that is shorter is left out."""
+        """Return the signal in chunks `[steps, features]`, without a last shorter one."""
         signal = np.load(self.folder / SIGNAL)
         count = len(signal) // self.steps
         return [np.ascontiguousarray(chunk) for chunk in np.split(signal[: count * self.steps], count)]
 
     def exact(self) -> npt.NDArray[np.float64]:
-        """Return the answers wanted, a row each."""
+        """Return the exact answers, float64 `[answers, features]`."""
         answers: npt.NDArray[np.float64] = np.load(self.folder / EXACT)
         return answers
 
@@ -126,12 +132,12 @@ class Job:
             cells: The cells that the caller can build.
 
         Raises:
-            CannotRunError: The model is not a stack, or one of another cell.
+            CannotRunError: The model is not a stack, or its cell is another one.
         """
         if self.stack is None:
-            raise CannotRunError("driven for stacks of recurrent layers alone: it reads no ONNX file")
+            raise CannotRunError("this adapter builds stacks of recurrent layers only; it does not read ONNX files")
         if self.stack.cell not in cells:
-            raise CannotRunError(f"driven for {' and '.join(cells)} alone")
+            raise CannotRunError(f"this adapter builds {' and '.join(cells)} only, the stack is {self.stack.cell}")
         with np.load(self.folder / WEIGHTS) as stored:
             w, r, b, c = "w{}_ih", "w{}_hh", "b{}_ih", "b{}_hh"
             layers = range(self.stack.layers)
@@ -140,5 +146,5 @@ class Job:
             ]
 
     def made(self, name: str) -> Path:
-        """Return where an adapter keeps a file that it made."""
+        """Return the path of a file that an adapter makes."""
         return self.folder / name

@@ -1,6 +1,7 @@
-"""LiteRT with XNNPACK: the cell unrolled over the chunk, states as inputs and outputs; float32 and dynamic int8.
+"""LiteRT with XNNPACK: the cell unrolled over the chunk, with states as inputs and outputs; float32 and dynamic int8.
 
-Its fused LSTM operator keeps its state in variable tensors and takes 2 to 20 times as long: XNNPACK has none.
+LiteRT's fused LSTM operator keeps its state in variable tensors. It takes 2 to 20 times as long, because XNNPACK does
+not have it.
 """
 
 import os
@@ -12,12 +13,12 @@ from . import unrolled
 from .job import Floats, Job, Step, Variant
 
 PACKAGES = ("ai_edge_litert.interpreter",)
-TOOLS, TOOLS_HOME = ("tensorflow",), "tensorflow"  # its converter has other needs
+TOOLS, TOOLS_HOME = ("tensorflow",), "tensorflow"  # the converter needs other packages
 VARIANTS = (Variant("float32", "Invoke"), Variant("int8", "Invoke"))
 
 
 def files(job: Job, variant: Variant) -> list[Path]:
-    """Return the flatbuffer."""
+    """Return the path of the flatbuffer."""
     return [job.made(f"litert.{job.steps}.{variant.precision}.tflite")]
 
 
@@ -35,7 +36,7 @@ def prepare(job: Job, variant: Variant) -> None:
 
 
 def load(job: Job, variant: Variant) -> Step:
-    """Return a stepper that copies states from outputs to inputs, as its API wants it."""
+    """Return a step function that copies states from outputs to inputs, as the API requires."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -48,7 +49,7 @@ def load(job: Job, variant: Variant) -> Step:
     answer, *fresh = (interpreter.tensor(detail["index"]) for detail in outputs)
     for state in carried:
         state()[...] = 0
-    invoke, pairs = interpreter._interpreter.Invoke, list(zip(carried, fresh, strict=True))  # noqa: SLF001  the wrapper checks at every call
+    invoke, pairs = interpreter._interpreter.Invoke, list(zip(carried, fresh, strict=True))  # noqa: SLF001  the public method checks its state at every call
     shape = list(inputs[0]["shape"])
 
     def step(chunk: Floats, _alive: object = interpreter) -> Floats:
@@ -63,7 +64,7 @@ def load(job: Job, variant: Variant) -> Step:
 
 
 def _function(tf: Any, job: Job) -> tuple[Any, Any]:  # noqa: ANN401  a module
-    """Return the concrete function of the unrolled stack, and what must stay alive."""
+    """Return the concrete function of the unrolled stack, and the object that must be kept alive with it."""
     layers, cell = unrolled.layers_of(job), unrolled.cell_of(job)
     functions = unrolled.Functions(tf.sigmoid, tf.tanh, lambda values, parts: tf.split(values, parts, axis=1))
     products = [(_product(tf, layer.w, layer.bias_w), _product(tf, layer.r, layer.bias_r)) for layer in layers]

@@ -1,6 +1,7 @@
-"""The two loops: closed, where a chunk comes when the one before is answered, and open, where it comes when it is due.
+"""The two loops that time a step function.
 
-Both take their clock from the caller, so that tests run them on one of their own.
+In a closed loop, a chunk comes as soon as the one before is answered. In an open loop, a chunk comes when it is due.
+The caller passes the clock, so that tests can use a simulated one.
 """
 
 import gc
@@ -16,18 +17,18 @@ from pathlib import Path
 from .job import Floats, Step
 
 ENERGY = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
-EVICTIONS = 64  # slices after each answer
-LEAD = 20_000_000  # nanoseconds from the start of an open loop until its first chunk is due
-SETTLE = 10  # calls at the start of a closed loop that are not counted: other contenders have had the caches
+EVICTIONS = 64  # slices of memory that are touched after each answer to empty the caches
+LEAD = 20_000_000  # nanoseconds from the start of an open loop until the first chunk is due
+SETTLE = 10  # first calls of a closed loop, not counted: the caches still hold another contender's data
 
 
 @dataclass(frozen=True)
-class Clock:
-    """Time.
+class LoopClock:
+    """A clock.
 
     Attributes:
-        now: Nanoseconds, ever rising.
-        sleep_until: Returns when `now` has reached a value, or later.
+        now: Returns the time in nanoseconds; it never decreases.
+        sleep_until: Takes a time and returns when `now` has reached it, or a little later.
     """
 
     now: Callable[[], int]
@@ -39,38 +40,38 @@ def _sleep_until(instant: int) -> None:
         time.sleep(left / 1e9)
 
 
-REAL = Clock(time.perf_counter_ns, _sleep_until)
+REAL = LoopClock(time.perf_counter_ns, _sleep_until)
 
 
 @dataclass(frozen=True)
 class Course:
-    """When chunks come, and what comes between them.
+    """When chunks come, and what happens between them.
 
     Attributes:
-        period: Nanoseconds from one chunk to the next in an open loop; 0: a closed loop.
-        stall: Nanoseconds for which everything stands still, once, in the middle of the run; 0: none.
-        evict: Fills a slice of the caches with something else, called `EVICTIONS` times after each answer; an open loop
-            stops it a quarter of the period before the next chunk. None: caches stay warm.
-        clock: What tells the time.
+        period: Nanoseconds from one chunk to the next in an open loop; 0 means a closed loop.
+        stall: Nanoseconds for which everything stops once, in the middle of the run; 0 means no stall.
+        evict: Fills a slice of the caches with other data. It is called `EVICTIONS` times after each answer; an open
+            loop stops a quarter of the period before the next chunk. None means that the caches stay warm.
+        clock: The clock that measures.
     """
 
     period: float = 0.0
     stall: int = 0
     evict: Callable[[], object] | None = None
-    clock: Clock = REAL
+    clock: LoopClock = REAL
 
 
 @dataclass(frozen=True)
 class Timed:
-    """What a loop measured.
+    """The measurements of a loop.
 
     Attributes:
-        latencies: Nanoseconds a chunk: in an open loop from the instant it was due to its answer, in a closed one from
-            the call to the answer.
-        services: Nanoseconds from the call to the answer.
-        seconds: How long the loop took.
-        usage: What the process used meanwhile: `cpu_seconds`, `voluntary_switches`, `involuntary_switches`,
-            `page_faults`, and `energy_joules` of the processor's package, None where it is not shown.
+        latencies: Nanoseconds per chunk until its answer: in an open loop from the instant at which the chunk was due,
+            in a closed loop from the call.
+        services: Nanoseconds per chunk from the call to the answer.
+        seconds: Duration of the loop.
+        usage: What the process used during the loop: `cpu_seconds`, `voluntary_switches`, `involuntary_switches`,
+            `page_faults`, and `energy_joules` of the processor's package (None if the machine does not show it).
     """
 
     latencies: "array[int]"
@@ -80,11 +81,16 @@ class Timed:
 
 
 def run(step: Step, chunks: Sequence[Floats], count: int, course: Course) -> Timed:
-    """Hand `count` chunks to a step, over and over, and time each.
+    """Call a step function with `count` chunks and time each call.
 
-    In a closed loop a chunk comes as soon as the one before is answered. In an open one it comes every `period`,
-    whether or not it is: its latency runs from the instant at which it was due, so that a stall counts for every chunk
-    that it delayed, as it does for a microphone that does not wait.
+    In an open loop, the latency of a chunk starts at the instant at which it was due, even if the chunk before is not
+    yet answered. So a stall counts for every chunk that it delays, as it does for a microphone, which never waits.
+
+    Args:
+        step: The step function.
+        chunks: The chunks, used over and over.
+        count: Number of timed calls.
+        course: When chunks come.
     """
     clock, latencies, services = course.clock, array("q"), array("q")
     for chunk in () if course.period else islice(cycle(chunks), SETTLE):
@@ -108,7 +114,8 @@ def run(step: Step, chunks: Sequence[Floats], count: int, course: Course) -> Tim
 
 
 def _evict(course: Course, due: int) -> None:
-    assert course.evict is not None  # noqa: S101  the caller looked
+    """Empty the caches, but stop in an open loop before the next chunk is due."""
+    assert course.evict is not None  # noqa: S101  the caller has checked
     last = due + 0.75 * course.period
     for _ in range(EVICTIONS):
         if course.period and course.clock.now() > last:
@@ -118,15 +125,15 @@ def _evict(course: Course, due: int) -> None:
 
 @dataclass
 class _Meter:
-    """What a loop took: known once it has ended."""
+    """The duration and usage of a loop, set when the loop has ended."""
 
     seconds: float
     usage: dict[str, float | None]
 
 
 @contextmanager
-def _measured(clock: Clock) -> Iterator[_Meter]:
-    """Measure what runs inside; no garbage is collected meanwhile."""
+def _measured(clock: LoopClock) -> Iterator[_Meter]:
+    """Measure the body of the `with` statement; garbage collection is off meanwhile."""
     meter = _Meter(0.0, {})
     enabled = gc.isenabled()
     gc.disable()
@@ -156,7 +163,7 @@ def _more(before: float | None, after: float | None) -> float | None:
 
 
 def _energy() -> float | None:
-    """Return what the processor's package has used, in joules, where Linux shows it (RAPL)."""
+    """Return the energy that the processor's package has used in joules (RAPL); None if Linux does not show it."""
     try:
         return int(ENERGY.read_text()) / 1e6
     except (OSError, ValueError):

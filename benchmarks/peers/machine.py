@@ -1,7 +1,7 @@
-"""The machine alone: no runtime, a step that does nothing.
+"""The machine without a runtime: a step function that does nothing.
 
-In an open loop even that has a latency: the system wakes a process late, and the caches have forgotten it. It stands in
-the same table as what any runtime adds to.
+In an open loop even this has a latency: the system wakes the process late, and its data is no longer in the caches.
+The tables show it, because it is part of the latency of every peer.
 """
 
 from .job import Floats, Job, Step, Variant
@@ -11,7 +11,7 @@ VARIANTS = (Variant("alone", "empty step"),)
 
 
 def load(_: Job, __: Variant) -> Step:
-    """Return a step that answers nothing."""
+    """Return a step function that does nothing and returns None."""
 
     def step(_: Floats) -> None:
         return None

@@ -1,4 +1,4 @@
-"""MNN: the ONNX file converted by its converter, run as a Module; float32, and weights in int8."""
+"""MNN: the ONNX file, converted by MNN's converter and run as a Module; float32, and int8 weights."""
 
 from pathlib import Path
 
@@ -11,15 +11,14 @@ VARIANTS = (Variant("float32", "Module"), Variant("int8 weights", "Module"))
 
 
 def files(job: Job, variant: Variant) -> list[Path]:
-    """Return the converted file."""
+    """Return the path of the converted file."""
     return [job.made(f"mnn.{variant.precision.replace(' ', '-')}.mnn")]
 
 
 def prepare(job: Job, variant: Variant) -> None:
-    """Convert the ONNX file.
+    """Convert the ONNX file with the function that the program `mnnconvert` calls.
 
-    Not by the program `mnnconvert`, which installs a package of its own choice and reports its use over the network:
-    by the function behind it, which does neither.
+    The program itself is not used: it installs another package and reports its use over the network.
     """
     import _tools
 
@@ -29,11 +28,11 @@ def prepare(job: Job, variant: Variant) -> None:
         ["mnnconvert", "-f", "ONNX", "--modelFile", str(job.model), "--MNNModel", str(target), "--bizCode", "x", *bits]
     )
     if not target.exists():
-        raise CannotRunError("its converter refuses the file")
+        raise CannotRunError("MNN's converter refuses the file")
 
 
 def load(job: Job, variant: Variant) -> Step:
-    """Return a stepper whose states are the variables that the call before returned."""
+    """Return a step function whose states are the variables that the call before returned."""
     import MNN
     import MNN.expr as expressions
 

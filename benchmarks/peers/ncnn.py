@@ -1,4 +1,4 @@
-"""ncnn: recurrent layers with their states as inputs and outputs, in float32 and with the int8 weights of ncnn2int8."""
+"""ncnn: recurrent layers with states as inputs and outputs; float32, and int8 weights as ncnn2int8 makes them."""
 
 import struct
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ from .unrolled import CELLS, cell_of, states_of, zeros
 PACKAGES = ("ncnn",)
 VARIANTS = (Variant("float32", "Extractor"), Variant("int8", "Extractor"))
 MAGIC = "7767517"
-INT8 = 0x000D4B38  # what stands before int8 weights in a .bin file; 0 stands before float32
+INT8 = 0x000D4B38  # the tag before int8 weights in a .bin file; the tag before float32 weights is 0
 
 
 def files(job: Job, variant: Variant) -> list[Path]:
-    """Return the net's description and its weights."""
+    """Return the paths of the net's description and of its weights."""
     return [job.made(f"ncnn.{variant.precision}.{kind}") for kind in ("param", "bin")]
 
 
 def prepare(job: Job, variant: Variant) -> None:
-    """Write both files by hand: ncnn's converters do not keep the states of an LSTM."""
+    """Write both files without ncnn's converters, which do not keep the states of an LSTM."""
     param, weights = files(job, variant)
     layers, cell, quantized = job.weights(*CELLS), cell_of(job), variant.precision == "int8"
     param.write_text(_description(layers, cell, quantized))
@@ -32,7 +32,7 @@ def prepare(job: Job, variant: Variant) -> None:
 
 
 def load(job: Job, variant: Variant) -> Step:
-    """Return a stepper through an Extractor a chunk, states handed on."""
+    """Return a step function that makes one Extractor per chunk and passes the states on."""
     import ncnn
 
     ncnn.set_omp_num_threads(1)
@@ -62,7 +62,7 @@ def load(job: Job, variant: Variant) -> Step:
 
 
 def _kinds(cell: str) -> str:
-    """Return the names of a layer's states."""
+    """Return the names of a layer's states: `hc` or `h`."""
     return "hc"[: states_of(cell)]
 
 
@@ -99,7 +99,7 @@ def _codes(matrices: tuple[Floats, Floats], scales: list[Floats]) -> Iterator[by
 
 
 def _ordered(rows: Floats, cell: str) -> Floats:
-    """Reorder an LSTM's gates from PyTorch's i, f, g, o to ncnn's i, f, o, g; a GRU's are alike."""
+    """Return an LSTM's gates in ncnn's order i, f, o, g in place of PyTorch's i, f, g, o; other cells unchanged."""
     if cell != "LSTM":
         return np.ascontiguousarray(rows)
     i, f, g, o = np.split(rows, 4)
@@ -107,7 +107,7 @@ def _ordered(rows: Floats, cell: str) -> Floats:
 
 
 def _biases(bias_w: Floats, bias_r: Floats, cell: str) -> Floats:
-    """Return both biases summed; of a GRU r, z, the n of the input, the n of h."""
+    """Return the sum of both biases; for a GRU r, z, the n of the input and the n of h."""
     if cell != "GRU":
         return _ordered(bias_w + bias_r, cell)
     (r, z, n), (r_h, z_h, n_h) = np.split(bias_w, 3), np.split(bias_r, 3)

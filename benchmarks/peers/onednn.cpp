@@ -1,5 +1,6 @@
-// A stack of recurrent layers on oneDNN's primitives, states carried: float32, or u8 data with s8 weights.
-// Weights come one layer after the other: the input's, h's, the biases, gates in the primitive's own order.
+// A stack of recurrent layers on oneDNN's primitives. It carries its states. float32, or u8 data with s8 weights.
+// Weights come one layer after the other: those of the input, those of h, the biases, with gates in the primitive's
+// order.
 #include <dnnl.hpp>
 
 #include <algorithm>
@@ -17,8 +18,8 @@ using dim = memory::dim;
 
 namespace {
 
-// Two sets of states: what one step writes the next reads. In place a primitive may read what it has just written:
-// the plain RNN's does.
+// A layer has two sets of states: one step writes a set, the next step reads it. With one set, a primitive may read a
+// value that it has just written; the plain RNN's primitive does.
 struct Layer {
   primitive made;
   std::unordered_map<int, memory> arguments[2];
@@ -34,7 +35,7 @@ struct Stack {
   int turn = 0;
 };
 
-// Rows of gates, rows of biases: a GRU has a second bias for the candidate, inside the reset gate's product.
+// The number of gates and of biases per unit. A GRU has a second bias for the candidate, inside the reset gate's product.
 struct Cell {
   std::string name;
   dim gates, biases;
@@ -48,7 +49,7 @@ memory filled(const engine &cpu, const memory::desc &form, const float *values) 
   return made;
 }
 
-// Rows `[gates H, K]` as oneDNN's ldigo [1, 1, K, gates, H].
+// Returns a matrix [gates H, K] in oneDNN's layout ldigo [1, 1, K, gates, H].
 std::vector<float> turned(const float *values, dim rows, dim columns) {
   std::vector<float> out(static_cast<size_t>(rows * columns));
   for (dim r = 0; r < rows; r++)
@@ -56,7 +57,7 @@ std::vector<float> turned(const float *values, dim rows, dim columns) {
   return out;
 }
 
-// One scale for both matrices of a gate row, as the primitive wants it.
+// Returns one scale per channel for both matrices, as the primitive requires.
 std::vector<float> weight_scales(const float *w, dim columns, const float *r, dim hidden, dim rows) {
   std::vector<float> scales;
   for (dim row = 0; row < rows; row++) {
@@ -79,7 +80,7 @@ memory reordered(Stack &stack, const float *values, dim rows, dim columns, dim g
   return to;
 }
 
-// The primitive of a layer, with its description.
+// A layer's primitive with its description.
 struct Made {
   primitive made;
   rnn_primitive_desc_base form;

@@ -1,6 +1,6 @@
-"""oneDNN's recurrent primitives through its C++ package: float32, and int8 with u8 data and s8 weights.
+"""oneDNN's recurrent primitives, called from C++: float32, and int8 with u8 data and s8 weights.
 
-`onednn.cpp` is compiled against the package when the first job is prepared.
+`onednn.cpp` is compiled against oneDNN's development package when the first job is prepared.
 """
 
 import ctypes
@@ -15,33 +15,33 @@ from .job import CannotRunError, Floats, Job, Step, Variant
 from .unrolled import CELLS, cell_of
 
 PACKAGES = ("numpy",)
-DISTRIBUTIONS = ("onednn-devel-cpu-gomp",)  # headers and library, no module
+DISTRIBUTIONS = ("onednn-devel-cpu-gomp",)  # has headers and a library, but no module
 VARIANTS = (Variant("float32", "execute"), Variant("int8", "execute"))
 WEIGHTS = "onednn.bin"
 SOURCE = Path(__file__).with_name("onednn.cpp")
 HOME = Path(sys.prefix)
 GATES = {"LSTM": (0, 1, 2, 3), "GRU": (1, 0, 2), "RNN": (0,)}
-"""For each cell PyTorch's gates in the primitive's order: i, f, c, o of an LSTM and u, r, o of a GRU."""
+"""For each cell, the numbers of PyTorch's gates in the primitive's order: i, f, c, o of an LSTM; u, r, o of a GRU."""
 
 
 def prepare(job: Job, _: Variant) -> None:
-    """Compile the program, where that is not done, and write the weights."""
+    """Compile the library, unless that is done already, and write the weights."""
     if not (HOME / "include" / "dnnl.hpp").exists():
-        raise CannotRunError(f"{DISTRIBUTIONS[0]} is not installed: `make peers` installs what can be")
-    if not _program().exists():
+        raise CannotRunError(f"{DISTRIBUTIONS[0]} is not installed; `make peers` installs the peers")
+    if not _library().exists():
         _compile()
     cell = cell_of(job)
     parts = [part for layer in job.weights(*CELLS) for part in _ordered(layer, cell)]
     job.made(WEIGHTS).write_bytes(b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in parts))
 
 
-def _program() -> Path:
-    """Return where the program is, compiled from this source."""
+def _library() -> Path:
+    """Return the path of the library that is compiled from this version of the source."""
     return HOME / "lib" / f"tidegate-{hashlib.blake2b(SOURCE.read_bytes(), digest_size=8).hexdigest()}.so"
 
 
 def _compile() -> None:
-    library, made = HOME / "lib", _program()
+    library, made = HOME / "lib", _library()
     draft = made.with_suffix(".draft")
     command = ["c++", "-O2", "-std=c++17", "-shared", "-fPIC", str(SOURCE), "-o", str(draft)]
     command += [f"-I{HOME / 'include'}", f"-L{library}", f"-Wl,-rpath,{library}", "-ldnnl"]
@@ -52,7 +52,10 @@ def _compile() -> None:
 
 
 def _ordered(layer: tuple[Floats, Floats, Floats, Floats], cell: str) -> list[Floats]:
-    """Return weights and biases, gates in the primitive's order; a GRU's last bias is that of h in the candidate."""
+    """Return weights and biases with gates in the primitive's order.
+
+    A GRU has one more bias, the last: that of h in the candidate.
+    """
 
     def turned(rows: Floats) -> list[Floats]:
         parts = np.split(rows, len(GATES[cell]))
@@ -65,8 +68,8 @@ def _ordered(layer: tuple[Floats, Floats, Floats, Floats], cell: str) -> list[Fl
 
 
 def load(job: Job, variant: Variant) -> Step:
-    """Return a stepper through the compiled program."""
-    library = ctypes.CDLL(str(_program()))
+    """Return a step function that calls the compiled library."""
+    library = ctypes.CDLL(str(_library()))
     library.open_stack.restype = ctypes.c_void_p
     library.step.argtypes = [ctypes.c_void_p] * 3
     layers, cell = job.weights(*CELLS), cell_of(job)
@@ -90,7 +93,7 @@ def load(job: Job, variant: Variant) -> Step:
 
 
 def _range(job: Job) -> tuple[float, float]:
-    """Return shift and scale of the u8 data: what the signal spans, and h, which lies in (-1, 1)."""
+    """Return shift and scale of the u8 data, so that the signal fits, and h, which is between -1 and 1."""
     chunks = np.concatenate(job.chunks()[:100])
     most = max(float(np.abs(chunks).max()), 1.0)
     return 128.0, 127.0 / most

@@ -1,4 +1,4 @@
-"""OpenVINO on one thread and one stream: states inside the model (ReadValue, Assign), float32 and NNCF's int8."""
+"""OpenVINO on one thread and one stream, with states inside the model (ReadValue, Assign); float32 and NNCF's int8."""
 
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,17 @@ from .job import CannotRunError, Floats, Job, Step, Variant
 PACKAGES = ("openvino",)
 TOOLS = ("openvino", "nncf")
 VARIANTS = (Variant("float32", "stateful"), Variant("int8", "stateful"), Variant("int8 weights", "stateful"))
-CALIBRATION = 300  # chunks that the int8 is calibrated on
+CALIBRATION = 300  # chunks for the calibration of int8
 
 
 def files(job: Job, variant: Variant) -> list[Path]:
-    """Return the model's two files."""
+    """Return the paths of the model's two files."""
     path = job.made(f"openvino.{job.steps}.{variant.precision.replace(' ', '-')}.xml")
     return [path, path.with_suffix(".bin")]
 
 
 def prepare(job: Job, variant: Variant) -> None:
-    """Fix the shapes, quantize, and move the states inside."""
+    """Fix the shapes, quantize, and move the states into the model."""
     import openvino
     from openvino._offline_transformations import apply_make_stateful_transformation
 
@@ -40,7 +40,7 @@ def prepare(job: Job, variant: Variant) -> None:
 
 
 def load(job: Job, variant: Variant) -> Step:
-    """Return a stepper whose input and answer stand in fixed buffers."""
+    """Return a step function whose input and answer are in fixed buffers."""
     import openvino
 
     options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": "1"}
@@ -65,7 +65,7 @@ def load(job: Job, variant: Variant) -> Step:
 
 
 def _refuse_floats(model: Any) -> None:  # noqa: ANN401  no types
-    """See that most weights are 8-bit: NNCF passes over operators that it does not know, without a word."""
+    """Refuse a model whose weights are mostly float: NNCF skips operators that it does not know, without a warning."""
     sizes = {True: 0, False: 0}
     for node in model.get_ops():
         if node.get_type_name() == "Constant":
@@ -83,7 +83,7 @@ def _shapes(job: Job, contract: dict[str, Any]) -> dict[str, list[int]]:
 
 
 def _quantized(model: Any, job: Job, contract: dict[str, Any]) -> Any:  # noqa: ANN401  no types
-    """Calibrate on chunks with the states that the float model met."""
+    """Return the model quantized to int8, calibrated on chunks with the states that the float model has for them."""
     import logging
 
     import nncf

@@ -1,4 +1,4 @@
-"""PyTorch on one thread: eager, and `quantize_dynamic`."""
+"""PyTorch on one thread: eager in float32, and int8 by `quantize_dynamic`."""
 
 import copy
 import warnings
@@ -11,7 +11,7 @@ VARIANTS = (Variant("float32", "eager"), Variant("int8", "quantize_dynamic"))
 
 
 def load(job: Job, variant: Variant) -> Step:
-    """Return a stepper through the module's own call, state handed on."""
+    """Return a step function that calls the module and passes the state on."""
     import torch
 
     torch.set_num_threads(1)
@@ -42,12 +42,12 @@ def _module(job: Job, quantized: bool) -> Any:  # noqa: ANN401  torch is not imp
     module.load_state_dict(weights)
     if not quantized:
         return module
-    # A bare recurrent module is returned as it is, in float: it must stand inside another.
+    # quantize_dynamic returns a recurrent module unchanged, in float, unless it is inside another module.
     return dynamic_int8(nn.Sequential(module))[0]
 
 
 def dynamic_int8(module: Any) -> Any:  # noqa: ANN401  torch is not imported here
-    """Return a copy of a float module with its cells and linear layers in torch's dynamic int8.
+    """Return a copy of a float module with its recurrent and linear layers in torch's dynamic int8.
 
     Raises:
         CannotRunError: A recurrent layer stayed float.
@@ -57,7 +57,7 @@ def dynamic_int8(module: Any) -> Any:  # noqa: ANN401  torch is not imported her
 
     torch.backends.quantized.engine = "x86"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is deprecated in favour of a package without recurrent layers
+        warnings.simplefilter("ignore")  # deprecated, but its successor has no recurrent layers
         quantize: Any = torch.ao.quantization.quantize_dynamic
         made = quantize(copy.deepcopy(module), {nn.LSTM, nn.GRU, nn.Linear}, dtype=torch.qint8)
     left = [type(child).__name__ for child in made.modules() if isinstance(child, nn.RNNBase)]

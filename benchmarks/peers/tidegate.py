@@ -1,6 +1,6 @@
-"""tidegate from a compiled plan: `stream.push`. A quantized file runs as it is, a float one in six precisions.
+"""tidegate: `stream.push` on a compiled plan. A quantized file runs as it is, a float file in six precisions.
 
-Every width of weights and of activations is among them, and groups; `benchmarks/precisions.py` has the others.
+The six include each width of weights and of activations, and groups. `benchmarks/precisions.py` measures the others.
 """
 
 from collections.abc import Sequence
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from tidegate.runtime.backends.native import NativeModel
 
 PACKAGES = ("tidegate.runtime.backends.native",)
-DISTRIBUTIONS = ("tidegate",)  # an editable one names no package
+DISTRIBUTIONS = ("tidegate",)  # an editable install lists no module
 PRECISIONS = ("W8A16", "W8A8", "W4A16g32", "W4A8", "W16A16", "float32")
 AS_GIVEN = "as given"
 
 
 def variants(job: Job) -> Sequence[Variant]:
-    """Return PRECISIONS for a float model, or the one that a quantized file has."""
+    """Return a variant for each of PRECISIONS; for a quantized file or a plan only one, `as given`."""
     given = job.made(GIVEN).exists() or job.made(PLAN).exists()
     names = (AS_GIVEN,) if given else PRECISIONS
     return [Variant(precision, "push") for precision in names]
 
 
 def files(job: Job, variant: Variant) -> list[Path]:
-    """Return the plan."""
+    """Return the path of the plan."""
     plan = job.made(PLAN)
     return [plan if plan.exists() else job.made(f"tidegate.{variant.precision.replace(' ', '-')}.tide")]
 
 
 def prepare(job: Job, variant: Variant) -> None:
-    """Quantize and compile, where that is not done."""
+    """Quantize and compile, unless the plan is there already."""
     plan = files(job, variant)[0]
     if plan.exists():
         return
@@ -50,12 +50,12 @@ def prepare(job: Job, variant: Variant) -> None:
 
 
 def model(job: Job, variant: Variant) -> "NativeModel":
-    """Return the model, on the instruction set that stands behind `push`: `push avx2`; without one, on the best."""
+    """Return the model. `variant.how` may name the instruction set, as in `push avx2`; otherwise it is the best."""
     from tidegate.runtime.backends.native import NativeModel
 
     return NativeModel(files(job, variant)[0].read_bytes(), variant.how.partition(" ")[2] or None)
 
 
 def load(job: Job, variant: Variant) -> Step:
-    """Return the push of a stream."""
+    """Return the push method of a new stream."""
     return model(job, variant).stream().push

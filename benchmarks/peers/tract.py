@@ -1,4 +1,4 @@
-"""tract: the ONNX file as it is, state tensors fed straight back."""
+"""tract: the unchanged ONNX file, with each state output passed back to its input."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ VARIANTS = (Variant("float32", "run"),)
 
 
 def files(job: Job, _: Variant) -> list[Path]:
-    """Return the ONNX file, its shapes fixed."""
+    """Return the path of the ONNX file with fixed shapes."""
     return [job.made(f"tract.{job.steps}.onnx")]
 
 
 def prepare(job: Job, variant: Variant) -> None:
-    """Write the file with the sizes of this job in place of free axes."""
+    """Write the ONNX file with the sizes of this job in place of free axes."""
     import onnx
 
     model = onnx.load(job.model)
@@ -31,7 +31,7 @@ def prepare(job: Job, variant: Variant) -> None:
 
 
 def load(job: Job, variant: Variant) -> Step:
-    """Return a stepper; inputs go by the order in the file."""
+    """Return a step function; inputs are passed in the order of the file."""
     import tract
 
     runnable = tract.onnx().load(str(files(job, variant)[0])).into_model().into_runnable()

@@ -1,4 +1,4 @@
-"""The equations of a cell: for runtimes that do best with every step written out, and for NumPy by hand."""
+"""The equations of the cells, for peers that are fastest with every step unrolled, and for NumPy by hand."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ import numpy as np
 
 from .job import CannotRunError, Floats, Job
 
-Values = Any  # an array or tensor of the library at hand
+Values = Any  # an array or tensor of the peer's library
 CELLS = ("LSTM", "GRU", "RNN")
 MOST_CELLS = 64  # a longer unrolled graph takes minutes to convert
 
 
 @dataclass(frozen=True)
 class Functions:
-    """What the equations need of a library.
+    """The functions of a library that the equations need.
 
     Attributes:
-        sigmoid: Of every value.
-        tanh: Of every value.
-        split: Cuts values into so many equal parts along the features.
+        sigmoid: Applies the sigmoid to every value.
+        tanh: Applies tanh to every value.
+        split: Splits values into a number of equal parts along the features.
     """
 
     sigmoid: Callable[[Values], Values]
@@ -29,14 +29,14 @@ class Functions:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """Weights of a layer in PyTorch's layout, its two biases summed where the equations allow it.
+class UnrolledLayer:
+    """The weights of a layer in PyTorch's layout, with the two biases summed if the equations allow it.
 
     Attributes:
         w: `[gates hidden, features]`.
         r: `[gates hidden, hidden]`.
         bias_w: `[gates hidden]`.
-        bias_r: `[gates hidden]`; None where it is in bias_w.
+        bias_r: `[gates hidden]`; None if it is included in bias_w.
     """
 
     w: Floats
@@ -45,43 +45,51 @@ class Layer:
     bias_r: Floats | None
 
 
-def layers_of(job: Job) -> list[Layer]:
-    """Return the layers of a stack of any cell; a GRU's n gate needs its recurrent bias apart."""
+def layers_of(job: Job) -> list[UnrolledLayer]:
+    """Return the layers of a stack. A GRU keeps its two biases apart, because its n gate needs the second one."""
     cell, layers = cell_of(job), []
     for w, r, bias_w, bias_r in job.weights(*CELLS):
         apart = cell == "GRU"
-        layers.append(Layer(w, r, bias_w if apart else bias_w + bias_r, bias_r if apart else None))
+        layers.append(UnrolledLayer(w, r, bias_w if apart else bias_w + bias_r, bias_r if apart else None))
     return layers
 
 
 def cell_of(job: Job) -> str:
-    """Return the cell of a job that is a stack."""
+    """Return the cell of a job that is a stack.
+
+    Raises:
+        CannotRunError: The job is not a stack.
+    """
     job.weights(*CELLS)
     assert job.stack is not None  # noqa: S101  it has weights
     return job.stack.cell
 
 
 def refuse_long(job: Job) -> None:
-    """Refuse a stack whose unrolled graph would take minutes to convert."""
+    """Refuse a stack whose unrolled graph would take minutes to convert.
+
+    Raises:
+        CannotRunError: The unrolled graph would have more than MOST_CELLS cells.
+    """
     layers = len(layers_of(job))
     if job.steps * layers > MOST_CELLS:
-        raise CannotRunError(f"{job.steps} frames of {layers} layers unrolled are more than {MOST_CELLS} cells")
+        raise CannotRunError(f"{job.steps} frames times {layers} layers is more than {MOST_CELLS} cells to unroll")
 
 
 def states_of(cell: str) -> int:
-    """Return how many states a layer carries: h, and c of an LSTM."""
+    """Return the number of states of a layer: two for an LSTM (h, c), else one (h)."""
     return 2 if cell == "LSTM" else 1
 
 
 def advance(of: Functions, cell: str, x: Values, h: Values, states: Sequence[Values]) -> list[Values]:
-    """Return the next states of a layer, h first (PyTorch's equations).
+    """Return the next states of a layer, h first, by PyTorch's equations.
 
     Args:
         of: The library's functions.
         cell: One of CELLS.
-        x: The gates' sums over the layer's input, bias included.
-        h: The gates' sums over h.
-        states: h, and c of an LSTM.
+        x: The product of the gates' weights with the layer's input, including the bias.
+        h: The product of the gates' recurrent weights with h.
+        states: The states before the step: h, and for an LSTM c.
     """
     if cell == "RNN":
         return [of.tanh(x + h)]
@@ -101,14 +109,14 @@ def unroll(
     states: Sequence[Values],
     products: Sequence[tuple[Callable[[Values], Values], Callable[[Values], Values]]],
 ) -> tuple[list[Values], list[Values]]:
-    """Return the answers of the top layer to each frame, and the last states of all.
+    """Return the top layer's answer to each frame, and the last states of all layers.
 
     Args:
         of: The library's functions.
         cell: One of CELLS.
-        frames: What comes in.
-        states: Of all layers, bottom first.
-        products: Of each layer, what takes its input to the gates' sums, and what takes h.
+        frames: The input frames.
+        states: The states of all layers before the first frame, bottom layer first.
+        products: For each layer two functions, which multiply the gates' weights with the input and with h.
     """
     sequence, count = list(frames), states_of(cell)
     finals: list[Values] = []
@@ -122,7 +130,7 @@ def unroll(
 
 
 def zeros(job: Job, *shape: int) -> list[Floats]:
-    """Return the states of all layers at the start, each of a shape with the units last."""
+    """Return the zero states of all layers, each float32 `[*shape, units]`."""
     assert job.stack is not None  # noqa: S101  callers have its layers
     count = states_of(job.stack.cell) * job.stack.layers
     return [np.zeros((*shape, job.stack.hidden), np.float32) for _ in range(count)]

@@ -1,13 +1,13 @@
-"""The process that runs one variant of one peer: it answers one line of JSON for each line that it reads.
+"""The process that runs one variant of one peer. It answers each request, a line of JSON, with a line of JSON.
 
-    {"do": "prepare", "job": FOLDER, "peer": NAME, "precision": ..., "how": ...}     makes the files of a job
-    {"do": "load", "job": ..., "peer": ..., "precision": ..., "how": ...}             loads, measures the first answer;
-        what counts from the start of the process is null for a second job
-    {"do": "errors"}                                                streams the signal beside the exact answers
-    {"do": "footprint"}                                             counts what is installed
-    {"do": "time", "count": 1000, "period": 1e7, "stall": 0, "cold": true}            nanoseconds; 0: a closed loop
+    {"do": "prepare", "job": FILE, "peer": NAME, "precision": ..., "how": ...}   make the files of a job
+    {"do": "load", "job": FILE, "peer": NAME, "precision": ..., "how": ...}      load a job, time the first answer
+    {"do": "errors"}                                                             compare with the exact answers
+    {"do": "footprint"}                                                          count the installed bytes
+    {"do": "time", "count": 1000, "period": 1e7, "stall": 0, "cold": true}       time a loop, in nanoseconds
 
-An answer is `{"ok": ...}`, `{"cannot": REASON}` or `{"failed": TEXT}`. What libraries print goes to standard error.
+In `load`, times from the start of the process are null for a second job. In `time`, the period 0 means a closed loop.
+An answer is `{"ok": ...}`, `{"cannot": REASON}` or `{"failed": TEXT}`. Output of libraries goes to standard error.
 """
 
 import base64
@@ -25,12 +25,12 @@ from typing import Any
 
 _STARTED = time.perf_counter()
 
-import numpy as np  # noqa: E402  its import is what every peer's first answer waits for as well
+import numpy as np  # noqa: E402  after _STARTED: every peer's first answer waits for this import
 
 from .job import EXACT, INEXACT, CannotRunError, Job, Step, Variant  # noqa: E402
 from .loops import EVICTIONS, Course, Timed, run  # noqa: E402
 
-CACHE_BYTES = 64 << 20  # read and written to empty the caches: twice the last level of most processors
+CACHE_BYTES = 64 << 20  # memory that is read and written to empty the caches: twice most last-level caches
 Fields = dict[str, Any]
 
 
@@ -46,7 +46,7 @@ class Worker:
         self._first: Any = None
 
     def prepare(self, fields: Fields) -> Fields:
-        """Make the files that the variant needs."""
+        """Make the files of the variant."""
         adapter, job, variant = _named(fields)
         make = getattr(adapter, "prepare", None)
         if make is not None:
@@ -54,7 +54,7 @@ class Worker:
         return {}
 
     def load(self, fields: Fields) -> Fields:
-        """Load the variant and answer the first chunk; times count from the start of the process."""
+        """Load the variant and time its first answer; times count from the start of the process."""
         fresh = self._job is None
         adapter, job, variant = _named(fields)
         self._job, self._chunks = job, job.chunks()
@@ -68,7 +68,7 @@ class Worker:
         first = (time.perf_counter() - start) * 1e6
         own = {"import_ms": imported, "first_answer_ms": _since_start(), **_memory()}
         self._first = np.array(answer, np.float64)
-        if not self._owners:  # after the times: looking through all that is installed takes up to 90 ms
+        if not self._owners:  # after the timing: a search through the installed packages takes up to 90 ms
             self._owners = _owners(adapter.PACKAGES) + list(getattr(adapter, "DISTRIBUTIONS", ()))
         return {
             **(own if fresh else dict.fromkeys(own)),
@@ -79,7 +79,7 @@ class Worker:
         }
 
     def errors(self, _: Fields) -> Fields:
-        """Stream the signal from a fresh state beside the exact answers; the stream is not used for times again."""
+        """Stream the rest of the signal after the first chunk, and return the differences from the exact answers."""
         job, step = self._loaded()
         if self._first.ndim == 0:
             return {"reason": "it answers nothing"}
@@ -97,13 +97,13 @@ class Worker:
         }
 
     def footprint(self, _: Fields) -> Fields:
-        """Count what the peer's packages take on the disk, those they need included."""
+        """Return the disk space of the peer's packages and of the packages that they need."""
         return {"installed_bytes": _installed_bytes(self._owners)}
 
     def time(self, fields: Fields) -> Fields:
-        """Time a loop."""
+        """Time a loop and return its measurements."""
         course = Course(fields["period"], fields["stall"], self._evict if fields["cold"] else None)
-        return self._told(run(self._loaded()[1], self._chunks, fields["count"], course))
+        return _encoded(run(self._loaded()[1], self._chunks, fields["count"], course))
 
     def _loaded(self) -> tuple[Job, Step]:
         if self._job is None or self._step is None:
@@ -111,19 +111,20 @@ class Worker:
         return self._job, self._step
 
     def _evict(self) -> None:
-        """Read and write the next slice of more memory than the caches hold: another program's work."""
+        """Read and write the next slice of a memory larger than the caches, as another program would."""
         if self._filler is None:
             self._filler = cycle(np.zeros((EVICTIONS, CACHE_BYTES // EVICTIONS // 8)))
         row = next(self._filler)
         row += 1.0
 
-    def _told(self, timed: Timed) -> Fields:
-        return {
-            "latencies": base64.b64encode(timed.latencies.tobytes()).decode(),
-            "services": base64.b64encode(timed.services.tobytes()).decode(),
-            "seconds": timed.seconds,
-            "usage": timed.usage,
-        }
+
+def _encoded(timed: Timed) -> Fields:
+    return {
+        "latencies": base64.b64encode(timed.latencies.tobytes()).decode(),
+        "services": base64.b64encode(timed.services.tobytes()).decode(),
+        "seconds": timed.seconds,
+        "usage": timed.usage,
+    }
 
 
 def _named(fields: Fields) -> tuple[Any, Job, Variant]:
@@ -132,12 +133,12 @@ def _named(fields: Fields) -> tuple[Any, Job, Variant]:
 
 
 def _since_start() -> float:
-    """Return milliseconds since this file was reached: the interpreter's own start is not the peer's."""
+    """Return the milliseconds since this module began; the interpreter's start before it is not the peer's cost."""
     return (time.perf_counter() - _STARTED) * 1e3
 
 
 def _memory() -> Fields:
-    """Return what is resident, and the most that ever was; not getrusage's, which knows of the parent's before exec."""
+    """Return the current and the peak resident memory in bytes; getrusage would include the parent's memory."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     found = {
@@ -152,13 +153,13 @@ def _bytes_of(adapter: Any, job: Job, variant: Variant) -> int | None:  # noqa: 
 
 
 def _owners(packages: tuple[str, ...]) -> list[str]:
-    """Return the distributions that importable packages come from."""
+    """Return the distributions that contain some modules."""
     owners = metadata.packages_distributions()
     return [owner for package in packages for owner in owners.get(package.partition(".")[0], ())[:1]]
 
 
 def _installed_bytes(owners: list[str]) -> int:
-    """Sum the files of distributions and of all that they need without extras."""
+    """Return the bytes of the files of distributions and of all that they require, without extras."""
     waiting, seen, total = list(owners), set(), 0
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
@@ -167,7 +168,7 @@ def _installed_bytes(owners: list[str]) -> int:
         seen.add(name)
         try:
             found = metadata.distribution(name)
-        except metadata.PackageNotFoundError:  # for another system
+        except metadata.PackageNotFoundError:  # a requirement of another operating system
             continue
         total += sum(file.size or 0 for file in found.files or ()) + _redirected_bytes(name)
         needed = (one for one in found.requires or () if "extra ==" not in one)
@@ -176,17 +177,18 @@ def _installed_bytes(owners: list[str]) -> int:
 
 
 def _redirected_bytes(name: str) -> int:
-    """Return the size of the modules that an editable build of scikit-build-core takes from elsewhere."""
+    """Return the bytes of the modules that an editable build of scikit-build-core loads from the checkout."""
     known: dict[str, str] = {}
     for finder in sys.meta_path:
         known |= getattr(finder, "known_source_files", {}) | getattr(finder, "known_wheel_files", {})
-    return sum(Path(path).stat().st_size for module, path in known.items() if module.partition(".")[0] == name)
+    files = [Path(path) for module, path in known.items() if module.partition(".")[0] == name]
+    return sum(file.stat().st_size for file in files if file.exists())  # a file may have moved since the build
 
 
 def main() -> None:
-    """Answer until standard input ends."""
+    """Answer requests until standard input ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # text that libraries print must not mix with answers
     worker = Worker()
     for line in sys.stdin:
         fields = json.loads(line)
@@ -195,7 +197,7 @@ def main() -> None:
             answer: Fields = {"ok": act(fields)}
         except CannotRunError as error:
             answer = {"cannot": str(error)}
-        except Exception as error:  # noqa: BLE001  a rival may raise anything; its cell says what
+        except Exception as error:  # noqa: BLE001  a peer may raise anything; its cell shows what
             answer = {"failed": f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

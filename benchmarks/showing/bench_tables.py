@@ -1,4 +1,4 @@
-"""What `tidegate bench` prints of its rows."""
+"""The tables and sentences that `tidegate bench` prints for its rows."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,21 +8,24 @@ from ..tables import Table, micro
 
 
 def latency(rows: Sequence[Row]) -> Table:
-    """Return the table of one case at one number of frames a chunk: fastest first, refusals last."""
+    """Return the latency table of rows with the same case and chunk size, fastest first, without refused rows."""
     first = rows[0]
-    told = [row for row in rows if row.p50_us is not None]
-    ordered = sorted(told, key=lambda row: row.p50_us or 0.0)
+    ordered = sorted(_with_figures(rows), key=lambda row: row.p50_us or 0.0)
     loop = "closed loop" if first.rate_hz is None else f"open loop, a chunk due every {micro(1e6 / first.rate_hz)} us"
     frames = "1 frame" if first.steps == 1 else f"{first.steps} frames"
-    title = f"{first.case}, chunks of {frames}, {loop}: microseconds a chunk"
-    waits = ["call"] if first.rate_hz else []  # of the median: the rest is waking up and waiting
+    title = f"{first.case}, chunks of {frames}, {loop}: microseconds per chunk"
+    waits = ["call"] if first.rate_hz else []  # the median of the call; the rest of p50 is waking up and waiting
     columns = ["|", "p50", *waits, "p99", "p99.9", "max", *(["misses"] if first.rate_hz else []), "error"]
     return Table(title, columns, [_cells(row) for row in ordered])
 
 
 def refusals(rows: Sequence[Row]) -> list[str]:
-    """Return a sentence for each variant that has no figures."""
+    """Return, for each variant without figures, its name and the reason."""
     return [f"{row.name if row.how != '-' else row.peer}: {row.refusal}" for row in rows if row.refusal]
+
+
+def _with_figures(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.p50_us is not None]
 
 
 def _cells(row: Row) -> list[str]:
@@ -37,13 +40,13 @@ def _cells(row: Row) -> list[str]:
 
 
 def resources(rows: Sequence[Row]) -> tuple[Table, Table]:
-    """Return the tables of how each variant starts, and of what it takes besides time."""
-    told = [row for row in rows if row.p50_us is not None]
+    """Return two tables of rows with figures: how long each variant takes to start, and what its process uses."""
+    measured = _with_figures(rows)
     starts = ["|", "import ms", "load ms", "first step us", "to first answer ms"]
     takes = ["|", "cpu %", "switches", "faults", "file kB", "resident MB", "peak MB", "disk MB"]
     return (
-        Table("From the start of a process to its first answer", starts, [_start_cells(row) for row in told]),
-        Table("What a process takes that does only this", takes, [_taken_cells(row) for row in told]),
+        Table("From the start of a process to its first answer", starts, [_start_cells(row) for row in measured]),
+        Table("Resources of a process that runs only this variant", takes, [_taken_cells(row) for row in measured]),
     )
 
 
@@ -75,10 +78,10 @@ def _shown(value: float | None, factor: float = 1.0, digits: int = 0) -> str:
 
 
 def by_case(rows: Sequence[Row], cases: Mapping[str, stacks.Case]) -> Table:
-    """Return the table of one case at all its numbers of frames a chunk, a row a variant, fastest first."""
-    told = [row for row in rows if row.p50_us is not None]
+    """Return the table of one case at all its chunk sizes, one row per variant, fastest first."""
+    measured = _with_figures(rows)
     steps = sorted({row.steps for row in rows})
-    variants = {row.name: {one.steps: one for one in told if one.name == row.name} for row in told}
+    variants = {row.name: {one.steps: one for one in measured if one.name == row.name} for row in measured}
     ordered = sorted(
         variants.items(), key=lambda item: [item[1][n].p50_us or 0.0 if n in item[1] else 1e9 for n in steps]
     )
@@ -87,12 +90,12 @@ def by_case(rows: Sequence[Row], cases: Mapping[str, stacks.Case]) -> Table:
     columns += [column for n in others for column in (f"T={n}", "p99")]
     columns += ["error", "file kB", "resident MB", "installed MB", "load ms", "start ms"]
     lines = [[name, *_of_variant(found, first, others)] for name, found in ordered]
-    title = f"{cases.get(rows[0].case, rows[0].case)}, {rows[0].loop} loop: median microseconds a chunk of T frames"
+    title = f"{cases.get(rows[0].case, rows[0].case)}, {rows[0].loop} loop: median microseconds per chunk of T frames"
     return Table(title, columns, lines)
 
 
 def _of_variant(found: Mapping[int, Row], first: int, others: Sequence[int]) -> list[str]:
-    """Return the cells of a variant; what is said of a process, by the row of its first job."""
+    """Return the cells of a variant. The figures of its process are those of the first chunk size."""
     row = found.get(first)
     low_high = "-" if row is None or row.interval_us is None else "-".join(micro(end) for end in row.interval_us)
     cells = [_time(row), low_high, _tail(row)]

@@ -1,4 +1,4 @@
-"""Pages of results: one HTML file, its pictures inside, without scripts."""
+"""Writes pages as one HTML file, with the pictures inside and without scripts."""
 
 import html
 import io
@@ -25,21 +25,27 @@ figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
 
 
 def write_document(path: Path, title: str, parts: Iterable[str]) -> None:
-    """Write a page of parts that are HTML."""
+    """Write a page.
+
+    Args:
+        path: The file to write.
+        title: The page's title, as plain text.
+        parts: The parts of the body, as HTML.
+    """
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{escaped(title)}</title><style>{STYLE}</style>'
     write_atomic(path, f'<!doctype html>\n<html lang="en">{head}\n{body}\n</html>\n'.encode())
 
 
 def table_html(table: Table) -> str:
-    """Return a table, its title above it."""
+    """Return a table as HTML, with its title above it."""
     head = "".join(f"<th>{escaped(column.removesuffix('|'))}</th>" for column in table.columns)
     rows = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
     return f"<table><caption>{escaped(table.title)}</caption><tr>{head}</tr>{rows}</table>"
 
 
 def figure_html(figure: "Figure") -> str:
-    """Return a picture as SVG."""
+    """Return a picture as HTML, drawn as SVG."""
     file = io.StringIO()
     figure.savefig(file, format="svg")
     drawing = file.getvalue()
@@ -47,5 +53,5 @@ def figure_html(figure: "Figure") -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text that says itself in HTML."""
+    """Return plain text escaped for HTML."""
     return html.escape(text)

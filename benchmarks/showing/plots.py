@@ -1,4 +1,4 @@
-"""Pictures of results, readable without colour: markers and line styles tell contenders apart, labels stand beside."""
+"""Pictures of results that can be read without colour: contenders differ in marker, line style and label."""
 
 from collections.abc import Callable, Sequence
 from itertools import cycle
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
     from ..recall import Recall
     from ..suites.families import Cost
-    from ..suites.streams_per_core import Held
+    from ..suites.streams_per_core import Capacity
 
-MOST = 8  # contenders that a picture with lines shows: the fastest
+MOST = 8  # a picture with lines shows only so many contenders, the fastest
 STYLES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*"
 TAIL = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 
 
 def pictures(rows: Sequence[Row]) -> dict[str, "Figure"]:
-    """Return the pictures of one case at one number of frames a chunk, by name; none for rows without figures."""
-    told = sorted((row for row in rows if row.p50_us is not None), key=lambda row: row.p50_us or 0.0)
-    if not told:
+    """Return the pictures of rows with the same case and chunk size, by name; none if no row has figures."""
+    measured = sorted((row for row in rows if row.p50_us is not None), key=lambda row: row.p50_us or 0.0)
+    if not measured:
         return {}
     draw: dict[str, Callable[[Axes, Sequence[Row]], None]] = {
         "medians": _medians,
@@ -34,16 +34,17 @@ def pictures(rows: Sequence[Row]) -> dict[str, "Figure"]:
         "time": _time,
         "accuracy": _accuracy,
     }
-    return {name: _figure(told if name in ("medians", "accuracy") else told[:MOST], one) for name, one in draw.items()}
+    shown = dict.fromkeys(("medians", "accuracy"), measured)
+    return {name: _figure(shown.get(name, measured[:MOST]), one) for name, one in draw.items()}
 
 
 def drawn(rows: Sequence[Row], name: str) -> "Figure | None":
-    """Return one picture of a case; None where no row has figures."""
+    """Return one picture of `pictures` by its name; None if no row has figures."""
     return pictures(rows).get(name)
 
 
 def positions(costs: "Sequence[Cost]") -> "Figure":
-    """Return what a step takes and what is kept, against the position in the stream."""
+    """Return the picture of the suite `families`: time of a step and bytes kept, against the position."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")
@@ -63,7 +64,7 @@ def positions(costs: "Sequence[Cost]") -> "Figure":
 
 
 def recalled(found: "Sequence[Recall]") -> "Figure":
-    """Return what nets recall against the lag, the mean over seeds."""
+    """Return the picture of `recall`: the accuracy against the lag, as the mean over the seeds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
@@ -78,39 +79,43 @@ def recalled(found: "Sequence[Recall]") -> "Figure":
     return figure
 
 
-def streams_held(found: "Sequence[Held]") -> "Figure | None":
-    """Return how many streams each contender held, a panel a rate; None where the machine alone missed at each."""
-    told = [held for held in found if held.case]
-    if not told:
+def streams_held(found: "Sequence[Capacity]") -> "Figure | None":
+    """Return the picture of the suite `streams`: the streams of each contender, one panel per rate.
+
+    None if the machine without a runtime missed at each rate.
+    """
+    contenders = [held for held in found if held.case]
+    if not contenders:
         return None
-    rates = sorted({held.rate_hz for held in told})
-    most = max(sum(held.rate_hz == rate for held in told) for rate in rates)
+    rates = sorted({held.rate_hz for held in contenders})
+    most = max(sum(held.rate_hz == rate for held in contenders) for rate in rates)
     figure = new_figure(5 * len(rates) + 1, 0.35 * most + 1.2)
     for panel, rate in zip(figure.subplots(1, len(rates), squeeze=False)[0], rates, strict=True):
-        mine = [held for held in told if held.rate_hz == rate]
+        mine = [held for held in contenders if held.rate_hz == rate]
         names, counts = [f"{held.case}, {held.name}" for held in mine], [held.streams for held in mine]
         ours = [held.name.startswith("tidegate") for held in mine]
         _bars(panel, names, counts, ours)
         _numbers(panel, [max(count, 1) for count in counts], [f"{count:,}" for count in counts])
-        panel.set(title=f"{rate:g} frames a second each", xlabel=f"streams without a miss in {told[0].seconds:g} s")
-        panel.set_xlim(1, 10 * max(*counts, 1))  # one base for all, and room for the numbers
+        span = f"{contenders[0].seconds:g} s"
+        panel.set(title=f"{rate:g} frames per second each", xlabel=f"streams without a miss in {span}")
+        panel.set_xlim(1, 10 * max(*counts, 1))  # all bars start at 1, and there is room for the numbers
         panel.label_outer()
     return figure
 
 
 def _bars(axes: "Axes", names: Sequence[str], values: Sequence[float], ours: Sequence[bool]) -> None:
-    """Draw bars on a log scale, the first on top: ours dark, others' hatched."""
+    """Draw bars on a log scale, the first at the top; tidegate's are dark, the others hatched."""
     drawn = axes.barh(names, values, color=["0.35" if mine else "0.8" for mine in ours], edgecolor="0.2")
     for one, mine in zip(drawn, ours, strict=True):
         one.set_hatch("" if mine else "//")
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.tick_params(axis="x", which="minor", labelbottom=False)  # they overlap, and bars have their numbers
+    axes.tick_params(axis="x", which="minor", labelbottom=False)  # they would overlap; the bars have numbers
     axes.margins(x=0.15)
 
 
 def _numbers(axes: "Axes", ends: Sequence[float], texts: Sequence[str]) -> None:
-    """Write a number behind the end of each bar."""
+    """Write a number at the end of each bar."""
     for place, (end, text) in enumerate(zip(ends, texts, strict=True)):
         axes.annotate(text, (end, place), (6, 0), textcoords="offset points", va="center")
 
@@ -122,8 +127,8 @@ def _figure(rows: Sequence[Row], draw: Callable[["Axes", Sequence[Row]], None]) 
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of so many inches."""
-    from matplotlib.figure import Figure  # no pyplot: nothing global is touched
+    """Return an empty figure; width and height are in inches."""
+    from matplotlib.figure import Figure  # not pyplot, which has global state
 
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -135,17 +140,22 @@ def _medians(axes: "Axes", rows: Sequence[Row]) -> None:
     low, high = np.clip(medians - intervals[:, 0], 0, None), np.clip(intervals[:, 1] - medians, 0, None)
     axes.errorbar(medians, names, xerr=[low, high], fmt="none", ecolor="black", capsize=3)
     _numbers(axes, np.maximum(medians, intervals[:, 1]).tolist(), [f"{median:.3g}" for median in medians])
-    axes.set(title="Median, with the interval of its processes", xlabel="microseconds a chunk")
+    axes.set(title="Median, with the interval of its processes", xlabel="microseconds per chunk")
 
 
 def _tail(axes: "Axes", rows: Sequence[Row]) -> None:
-    """Draw how many chunks were slower than a time, by nines."""
+    """Draw the time against the share of chunks that did not exceed it, on a scale of 0.9, 0.99 and so on."""
     for row, style, marker in zip(rows, cycle(STYLES), cycle(MARKERS)):
         times, counts = counts_of(row.histogram or "")
         share = np.cumsum(counts) / np.sum(counts)
         slower = np.clip(1 - np.concatenate([[0.0], share[:-1]]), 1 / np.sum(counts), 1)
         axes.plot(1 / slower, times, style, marker=marker, markevery=0.12, ms=5, label=row.name, drawstyle="steps-pre")
-    axes.set(xscale="log", yscale="log", title="Tail: what share of chunks took longer", ylabel="microseconds a chunk")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        title="Tail: time that a share of chunks did not exceed",
+        ylabel="microseconds per chunk",
+    )
     ends = axes.get_xlim()[1]
     shown = [share for share in TAIL if 1 / (1 - share) <= ends]
     axes.set_xticks(
@@ -163,13 +173,13 @@ def _histogram(axes: "Axes", rows: Sequence[Row]) -> None:
         edges = np.geomspace(min(times) * 0.95, max(times) * 1.05, 80)
         heights, _ = np.histogram(times, edges, weights=counts)
         axes.stairs(heights / heights.sum(), edges, label=row.name, linestyle=style)
-    axes.set(xscale="log", yscale="log", title="Histogram", xlabel="microseconds a chunk", ylabel="share of chunks")
+    axes.set(xscale="log", yscale="log", title="Histogram", xlabel="microseconds per chunk", ylabel="share of chunks")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
 
 
 def _time(axes: "Axes", rows: Sequence[Row]) -> None:
-    """Draw the longest time of each stretch of the run, and where chunks missed."""
+    """Draw the longest time of each part of the run, and mark the parts with a miss."""
     limit = None if rows[0].rate_hz is None else 1e6 / rows[0].rate_hz
     for row, style in zip(rows, cycle(STYLES)):
         places, times = np.linspace(0, 100, len(row.series_us)), np.array(row.series_us)
@@ -179,8 +189,8 @@ def _time(axes: "Axes", rows: Sequence[Row]) -> None:
     if limit is not None:
         axes.axhline(limit, color="black", lw=1.2)
         axes.annotate("the next chunk is due: x marks a miss", (1, limit), va="bottom", fontsize="small")
-    axes.set(yscale="log", title="Over the run: the longest time of each stretch", xlabel="percent of the run")
-    axes.set_ylabel("microseconds a chunk")
+    axes.set(yscale="log", title="Over the run: the longest time of each part", xlabel="percent of the run")
+    axes.set_ylabel("microseconds per chunk")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
 
@@ -191,6 +201,6 @@ def _accuracy(axes: "Axes", rows: Sequence[Row]) -> None:
         axes.plot([x], [y], marker, ms=8, mfc="0.3" if mine else "white", mec="black", label=f"{number} {row.name}")
         axes.annotate(str(number), (x, y), (7, 0), textcoords="offset points", va="center")
     axes.set(xscale="log", yscale="log", title="Speed and accuracy: left and low is better")
-    axes.set(xlabel="median microseconds a chunk", ylabel="RMS difference from float64")
+    axes.set(xlabel="median microseconds per chunk", ylabel="RMS difference from float64")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))

@@ -1,4 +1,4 @@
-"""The report of a quantization as one HTML page: its tables, and pictures readable without colour."""
+"""Writes the report of a quantization as one HTML page: its tables, and pictures that can be read without colour."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,9 +22,9 @@ def write_quantization_page(report: QuantizationReport, parts: Iterable[Table | 
     """Write the page.
 
     Args:
-        report: What it is about.
-        parts: Its tables and lines, as the terminal shows them.
-        path: Where to write.
+        report: The report of the quantization.
+        parts: The report's tables and sentences, as the terminal shows them.
+        path: The file to write.
     """
     title = f"{Path(report.path).name}: quantized"
     said = [table_html(part) if isinstance(part, Table) else f"<p>{escaped(part)}</p>" for part in parts]
@@ -32,7 +32,7 @@ def write_quantization_page(report: QuantizationReport, parts: Iterable[Table | 
 
 
 def pictures(report: QuantizationReport) -> Iterator["Figure"]:
-    """Give the pictures: error over time, sensitivities, histograms of each weight."""
+    """Give the pictures of a report: the error over time, the sensitivities, and the histograms of each weight."""
     found = report.calibration
     if found is not None and found.drift is not None:
         yield _over_time(found.drift)
@@ -52,7 +52,7 @@ def _over_time(drift: "Drift") -> "Figure":
     axes.plot(middles, [100 * span.largest for span in drift.curve], "^:", color="0.5", label="largest")
     if drift.repeated:
         axes.axvline(drift.repeated, color="0.6", linestyle="--")
-        place, label = (drift.repeated, 0.03), "from here on repeated"
+        place, label = (drift.repeated, 0.03), "from here on the signal is repeated"
         axes.annotate(label, place, xycoords=("data", "axes fraction"), rotation=90, ha="right", fontsize="small")
     axes.set(xscale="log", yscale="log", title="Error of the output over time: does it drift?")
     axes.set(xlabel="step of the stream", ylabel="% of the output's root mean square")
@@ -62,7 +62,7 @@ def _over_time(drift: "Drift") -> "Figure":
 
 
 def _sensitivities(weights: Sequence[WeightRow]) -> "Figure":
-    """Draw what each weight alone does to the output, as it is and in the other precisions that were measured."""
+    """Draw the error of the output if only one weight is quantized, in its precision and in the others measured."""
     figure = new_figure(8, max(3.0, 0.45 * len(weights) + 1.6))
     axes = figure.subplots()
     names = [f"{weight.name}\n{weight.precision}" for weight in weights]
@@ -74,15 +74,15 @@ def _sensitivities(weights: Sequence[WeightRow]) -> "Figure":
         x, y = zip(*points, strict=True)
         axes.plot(x, y, marker, mfc="white", mec="black", ms=6, linestyle="none", label=precision)
     axes.invert_yaxis()
-    axes.set(xscale="log", title="Sensitivity: bars the weight as it is, marks in other precisions")
-    axes.set_xlabel("error of the output in %, this weight alone quantized")
+    axes.set(xscale="log", title="Sensitivity: bars show the weight's precision, marks other precisions")
+    axes.set_xlabel("error of the output in %, if only this weight is quantized")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))
     return figure
 
 
 def _histograms(weight: WeightRow) -> "Figure":
-    """Draw the codes and the rounding errors of each gate, one above the other."""
+    """Draw the histograms of the codes and of the rounding errors, one row of panels per gate."""
     figure = new_figure(8, 1.5 + 1.1 * len(weight.histograms))
     rows = figure.subplots(len(weight.histograms), 2, squeeze=False, sharex="col")
     for (left, right), one in zip(rows, weight.histograms, strict=True):

@@ -1,4 +1,4 @@
-"""What `speed` prints: times, how many times faster, and errors."""
+"""The tables that `speed` prints: times, how many times faster tidegate is, and errors."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -7,9 +7,9 @@ from ..measuring.turns import times_faster
 from ..nets import stacks
 from ..tables import Table, micro, show
 
-RIVAL = "onnxruntime"
+PEER = "onnxruntime"
 PRECISIONS = ("W8A16", "W8A8", "W4A8")
-# Times faster than onnxruntime's int8 LSTM through IOBinding, by precision and frames a call: at least, stretch.
+# Goals by precision and frames per call (at least, stretch): times faster than onnxruntime's int8 LSTM by IOBinding.
 GOALS = {
     ("W8A16", 1): {"A": (5.5, 7.5), "B": (2.8, 3.3), "C": (2.1, 2.35), "D": (1.45, 1.6)},
     ("W8A16", 16): {"A": (1.6, 1.8), "B": (1.15, 1.22), "C": (1.0, 1.1), "D": (0.9, 0.97)},
@@ -18,11 +18,16 @@ GOALS = {
     ("W4A8", 1): {"B": (3.5, 4.5), "C": (3.2, 4.0), "D": (2.2, 2.7)},
     ("W4A8", 16): {"B": (1.6, 1.9), "C": (1.5, 1.8), "D": (1.4, 1.75)},
 }
-RUN_GOAL = ("B", 1, 2.0)  # times faster than the same through `run`, on one case at one frame a call
+RUN_GOAL = ("B", 1, 2.0)  # case B, one frame per call: at least 2 times faster than onnxruntime's `run`
 
 
 def verdict(ratio: float, goals: tuple[float, float] | None) -> str:
-    """Return `short`, `reached` or `stretch`; a dash where nothing was aimed at."""
+    """Return `short`, `reached` or `stretch`; a dash if there is no goal.
+
+    Args:
+        ratio: How many times faster tidegate is.
+        goals: The ratio for `reached` and the one for `stretch`.
+    """
     if goals is None:
         return "-"
     least, stretch = goals
@@ -30,12 +35,12 @@ def verdict(ratio: float, goals: tuple[float, float] | None) -> str:
 
 
 def tables(result: Result) -> Iterator[Table]:
-    """Give the tables of a result."""
+    """Give the tables of a result: times, ratios, ratios of the engine's variants if there are several, errors."""
 
     def times(row: Row) -> str:
         return f"{micro(row.p50_us or 0)} / {micro(row.p999_us or 0)}"
 
-    yield _wide("Microseconds a call, median / p99.9", result, times)
+    yield _wide("Microseconds per call, median / p99.9", result, times)
     yield Table(
         "Times faster than onnxruntime int8, median over turns",
         ["case|", "T", "engine|", "IOBinding", "at least", "stretch", "goal|", "run"],
@@ -44,36 +49,36 @@ def tables(result: Result) -> Iterator[Table]:
     if len(result.environment.isa) > 1:
         first = result.environment.isa[0]
         rows = [cells for group in _groups(result.rows) for cells in _variants(group, first, result)]
-        yield Table(f"Times the time of {first}, median over turns", ["case|", "T", "engine|", "ratio"], rows)
+        yield Table(f"Time / time of {first}, median over turns", ["case|", "T", "engine|", "ratio"], rows)
     yield _wide("Root mean square error against float64", result, lambda row: f"{row.error_rms or 0:.1e}")
 
 
 def notes(result: Result) -> Iterator[str]:
-    """Give the sentences that belong to the tables."""
+    """Give the sentences below the tables: the machine, how it was measured, the goal over `run`, the warnings."""
     calls = [row.chunks for row in result.rows]
     yield f"Machine: {result.environment.summary()}."
     yield (
-        f"One core, contenders in turns of one run, each in processes of its own, batch 1, state carried, "
+        f"One core; all contenders take turns in one run, each in its own processes; batch 1, state carried, "
         f"{result.rows[0].loop} loop, {min(calls):,} to {max(calls):,} calls each. "
-        "T is frames a call. The error is that of a stream of 1000 frames (whole chunks of them)."
+        "T is frames per call. The error is that of a stream of 1000 frames (whole chunks only)."
     )
     yield from _run_goal(result)
     yield from (f"warning: {text}" for text in result.warnings)
 
 
 def render(result: Result) -> None:
-    """Print tables and notes on standard output."""
+    """Print the tables and sentences of a result on standard output."""
     show(*tables(result), *notes(result))
 
 
 def to_markdown(result: Result) -> str:
-    """Return tables and notes as Markdown."""
+    """Return the tables and sentences of a result as Markdown."""
     parts = [table.to_markdown() for table in tables(result)]
     return "\n\n".join([*parts, *notes(result)]) + "\n"
 
 
 def _wide(title: str, result: Result, cell: Callable[[Row], str]) -> Table:
-    """Return a table with a row a case and a column a contender."""
+    """Return a table with one row per case and chunk size, and one column per contender."""
     groups = list(_groups(result.rows))
     columns = [_name(row, result) for row in groups[0]]
     rows = [[str(stacks.CASES.get(g[0].case, g[0].case)), str(g[0].steps), *map(cell, g)] for g in groups]
@@ -81,7 +86,7 @@ def _wide(title: str, result: Result, cell: Callable[[Row], str]) -> Table:
 
 
 def _name(row: Row, result: Result) -> str:
-    """Return a contender's label; the variant is left out where there is one alone."""
+    """Return a contender's label, without the engine's variant if there is only one."""
     if row.peer != "tidegate":
         return f"{row.peer} {row.how}"
     return row.precision if len(result.environment.isa) == 1 else f"{row.precision} {_isa(row)}"
@@ -92,23 +97,23 @@ def _isa(row: Row) -> str:
 
 
 def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Give the rows of each case and number of steps."""
+    """Give the groups of rows with the same case and chunk size."""
     groups: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.case, row.steps), []).append(row)
     yield from groups.values()
 
 
-def _rival(group: list[Row], how: str) -> Row:
-    return next(row for row in group if row.peer == RIVAL and row.how == how)
+def _peer_row(group: list[Row], how: str) -> Row:
+    return next(row for row in group if row.peer == PEER and row.how == how)
 
 
-def _faster(row: Row, rival: Row) -> float:
-    return times_faster(row.turns_us, rival.turns_us)
+def _faster(row: Row, other: Row) -> float:
+    return times_faster(row.turns_us, other.turns_us)
 
 
 def _ratios(group: list[Row], result: Result) -> Iterator[list[str]]:
-    binding, run = _rival(group, "IOBinding"), _rival(group, "run")
+    binding, run = _peer_row(group, "IOBinding"), _peer_row(group, "run")
     for row in group:
         if row.peer != "tidegate":
             continue
@@ -130,6 +135,6 @@ def _run_goal(result: Result) -> Iterator[str]:
     case, steps, least = RUN_GOAL
     for group in _groups(result.rows):
         if (group[0].case, group[0].steps) == (case, steps):
-            ratios = [_faster(row, _rival(group, "run")) for row in group if row.peer == "tidegate"]
+            ratios = [_faster(row, _peer_row(group, "run")) for row in group if row.peer == "tidegate"]
             word = "reached" if min(ratios) >= least else "short"
             yield f"Goal over `run` on {case}, T = {steps}: at least {least:g}; lowest {min(ratios):.2f}: {word}."

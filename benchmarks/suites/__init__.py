@@ -1,1 +1,1 @@
-"""The suites of tidegate bench."""
+"""The suites of `tidegate bench`, except `cells`, which is in `bench`."""

@@ -1,7 +1,7 @@
-"""Recurrent nets beside a causal Transformer at equal parameters, streamed step by step.
+"""Recurrent nets compared with a causal Transformer of the same number of parameters, streamed step by step.
 
-What a step costs and what must be kept, against the position in the stream: a recurrent net's state has one size, a
-Transformer's cache of keys and values grows with every step. And what each can still recall after a lag.
+The suite measures the time of a step and the bytes kept from step to step, at several positions in the stream. The
+state of a recurrent net has a fixed size. The key-value cache of a Transformer grows with every step.
 """
 
 import time
@@ -27,11 +27,11 @@ from ..peers.job import Variant
 from ..progress import Progress
 from ..tables import Table, micro
 
-PARAMETERS = 200_000  # of each net, as nearly as its sizes allow
+PARAMETERS = 200_000  # weights and biases of each net, as nearly as its sizes allow
 FEATURES = 64
 POSITIONS = (10, 100, 1_000, 10_000)
 HEADS, LAYERS = 4, 2
-WAYS = ((onnxruntime, Variant("float32", "IOBinding")), (tidegate, Variant("W8A16", "push")))
+RUNTIMES = ((onnxruntime, Variant("float32", "IOBinding")), (tidegate, Variant("W8A16", "push")))
 Step = Callable[[Floats], object]
 
 
@@ -41,9 +41,9 @@ class Family:
 
     Attributes:
         name: What tables call it.
-        parameters: Weights and biases.
-        step: Takes a frame `[1, FEATURES]`, and carries what it keeps.
-        kept: Bytes kept after a number of steps.
+        parameters: Number of weights and biases.
+        step: Takes a frame, float32 `[1, FEATURES]`, and carries the state or cache.
+        kept: Takes a number of steps and returns the bytes that are kept after them.
     """
 
     name: str
@@ -54,7 +54,15 @@ class Family:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a net takes at a position: microseconds of a step, and bytes kept."""
+    """The cost of a net at a position in the stream.
+
+    Attributes:
+        name: The net and its runtime.
+        parameters: Number of weights and biases.
+        position: The step, counted from the start of the stream.
+        step_us: Median microseconds per step near the position.
+        kept_bytes: Bytes kept from this step to the next.
+    """
 
     name: str
     parameters: int
@@ -64,7 +72,12 @@ class Cost:
 
 
 def costs(steps: int = POSITIONS[-1], repeats: int = 3, progress: Progress | None = None) -> list[Cost]:
-    """Stream every net and return what a step takes around each position up to `steps`.
+    """Stream every net and return its cost at each of POSITIONS up to `steps`.
+
+    Args:
+        steps: Length of the stream.
+        repeats: How often each net is streamed from the start.
+        progress: Called with the fraction done (0 to 1) and the name of the net.
 
     Raises:
         BackendError: onnxruntime is not installed.
@@ -94,14 +107,14 @@ def _times(step: Step, frames: Floats, steps: int) -> Array:
 
 
 def _cost(family: Family, times: Sequence[Array], position: int) -> Cost:
-    """Take the median of the fifth of the steps before a position, over all repeats."""
+    """Return the cost at a position: the median over the last fifth of the steps before it, in all repeats."""
     around = np.concatenate([taken[position * 4 // 5 : position] for taken in times])
     return Cost(family.name, family.parameters, position, float(np.median(around)) / 1e3, family.kept(position))
 
 
 def cost_tables(found: Sequence[Cost]) -> list[Table]:
-    """Return the tables of times and of bytes kept, a row a net."""
-    times = _by_position(found, "Microseconds a step, by position in the stream", lambda cost: micro(cost.step_us))
+    """Return the tables of times and of bytes kept, one row per net."""
+    times = _by_position(found, "Microseconds per step, by position in the stream", lambda cost: micro(cost.step_us))
     kept = _by_position(found, "Kilobytes kept, by position", lambda cost: f"{cost.kept_bytes / 1e3:.1f}")
     return [times, kept]
 
@@ -120,7 +133,7 @@ def _by_position(found: Sequence[Cost], title: str, cell: Callable[[Cost], str])
 def _makers() -> Iterator[tuple[str, Callable[[], Family]]]:
     for cell in ("LSTM", "GRU", "RNN"):
         case = stacks.Case(cell, FEATURES, _hidden(cell), LAYERS, cell)
-        for peer, variant in WAYS:
+        for peer, variant in RUNTIMES:
             name = f"{cell}, {peer.__name__.rpartition('.')[2]} {variant.precision}"
             yield name, partial(_recurrent, case, peer, variant, name)
     yield "Transformer, onnxruntime float32", _transformer
@@ -132,7 +145,7 @@ def _parameters(cell: str, hidden: int) -> int:
 
 
 def _hidden(cell: str) -> int:
-    """Return the units, a multiple of 4, whose weights are nearest to PARAMETERS."""
+    """Return the number of units, a multiple of 4, with which a cell comes nearest to PARAMETERS."""
     return min(range(4, 1024, 4), key=lambda hidden: abs(_parameters(cell, hidden) - PARAMETERS))
 
 
@@ -150,7 +163,7 @@ def _recurrent(case: stacks.Case, peer: ModuleType, variant: Variant, name: str)
 
 
 def _transformer() -> Family:
-    """Return a Transformer of LAYERS pre-norm blocks, its cache handed from step to step as exporters write it."""
+    """Return a Transformer of LAYERS pre-norm blocks; the cache is an input and an output, as in exported files."""
     width = _width()
     session = open_session(transformer(width).SerializeToString())
     depth = width // HEADS
@@ -175,12 +188,12 @@ def _transformer_parameters(width: int) -> int:
 
 
 def _width() -> int:
-    """Return the width, a multiple of the heads, whose weights are nearest to PARAMETERS."""
+    """Return the width, a multiple of HEADS, with which the Transformer comes nearest to PARAMETERS."""
     return min(range(HEADS, 512, HEADS), key=lambda width: abs(_transformer_parameters(width) - PARAMETERS))
 
 
 def transformer(width: int) -> onnx.ModelProto:
-    """Return one step of the Transformer as ONNX: x `[1, FEATURES]`, keys and values `[heads, past, depth]`."""
+    """Return one step of the Transformer as ONNX: x is `[1, FEATURES]`, keys and values are `[heads, past, depth]`."""
     graph = _Builder(width)
     value = graph.matmul("x", FEATURES, width)
     for n in range(LAYERS):
@@ -190,7 +203,7 @@ def transformer(width: int) -> onnx.ModelProto:
 
 
 class _Builder:
-    """Writes nodes one after the other; each method returns the name of its result."""
+    """Writes the nodes of a graph in order; each method returns the name of its result."""
 
     def __init__(self, width: int) -> None:
         self._width, self._depth = width, width // HEADS
@@ -229,7 +242,7 @@ class _Builder:
         return self.matmul(flat, self._width, self._width)
 
     def model(self, answer: str) -> onnx.ModelProto:
-        """Return the model whose answer is a value."""
+        """Return the model of all nodes, with one of the values as its answer."""
         shape: list[int | str] = [HEADS, "past", self._depth]
         inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, FEATURES])]
         inputs += [helper.make_tensor_value_info(past, TensorProto.FLOAT, shape) for past, _ in self._caches]

@@ -1,4 +1,4 @@
-"""How many streams one core holds: every stream gets a frame a period, and all must be answered before the next."""
+"""The number of streams that one core can serve: each stream gets one frame per period, answered before the next."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,34 +14,34 @@ from ..measuring.turns import pinned
 from ..nets import stacks
 from ..peers import onnxruntime, tidegate
 from ..peers.job import Job, Step, Variant
-from ..peers.loops import REAL, Clock, Course, run
+from ..peers.loops import REAL, Course, LoopClock, run
 from ..progress import Progress
 from ..tables import Table
 
 if TYPE_CHECKING:
     from ...runtime.backends.native import NativeModel
 
-RATES = (31.25, 100.0, 1000.0)  # frames a second: of a voice detector, of speech features, of a fast sensor
+RATES = (31.25, 100.0, 1000.0)  # frames per second of a voice detector, of speech features, of a fast sensor
 SIZES = ("A", "B")
-SLICE = 1.0  # seconds after which a try ends if there was a miss
-START = 0.9  # of what the cost of one frame says, at which the whole time is first tried
-FEWER = 0.8  # of the streams that missed: 8 tries come down to a fifth of the first number
+SLICE = 1.0  # seconds: a try checks for misses each time so much of it has passed
+START = 0.9  # part of the estimated number of streams with which the first try begins
+FEWER = 0.8  # part of the streams that the next try has after a miss: 8 tries go down to a fifth of the first number
 TRIES = 8
-TRIES_ALONE = 3  # one stall in a minute is no reason to leave out a rate
-PUSHES = 20  # that tell what a frame costs
-CHUNK = [np.zeros(1, np.float32)]  # a push that has its frames takes no notice
+TRIES_ALONE = 3  # a single stall in a minute must not exclude a rate
+PUSHES = 20  # pushes that estimate the cost of a frame
+CHUNK = [np.zeros(1, np.float32)]  # not used: a PushAll already has its frames
 ALONE = "the machine alone"
 PushAll = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to push one frame into each of many streams.
+    """A method to push one frame into each of many streams.
 
     Attributes:
         name: What tables call it.
-        open: Opens a number of streams and returns what pushes a frame into each.
-        most: Most streams that it opens.
+        open: Opens a number of streams and returns a function that pushes one frame into each.
+        most: The largest number of streams that it opens.
     """
 
     name: str
@@ -50,17 +50,17 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a contender held.
+class Capacity:
+    """The number of streams that a contender can serve.
 
     Attributes:
         name: The contender.
         case: The sizes of its model.
-        rate_hz: Frames a second of each stream.
-        streams: Most streams without a miss for the whole time; 0 where there was a miss each time.
-        seconds: The time.
-        most: Most streams that were opened: `streams` may be as many because more were not tried.
-        lasted: By number of streams, the seconds until the first misses of each try for the whole time.
+        rate_hz: Frames per second of each stream.
+        streams: The largest number of streams without a miss for the whole time; 0 if each try had a miss.
+        seconds: The whole time of a try.
+        most: The largest number of streams that was tried; if `streams` is equal to it, more may be possible.
+        lasted: For each number of streams that was tried, the seconds without a miss.
     """
 
     name: str
@@ -73,16 +73,22 @@ class Held:
 
     @classmethod
     def read(cls, fields: dict[str, Any]) -> Self:
-        """Return what JSON kept, where numbers that name something are text."""
+        """Return a capacity from its JSON fields; the keys of `lasted` are texts there."""
         return cls(**fields | {"lasted": {int(count): seconds for count, seconds in fields["lasted"].items()}})
 
 
 def most_streams(
-    contender: Contender, rate: float, seconds: float, clock: Clock = REAL
+    contender: Contender, rate: float, seconds: float, clock: LoopClock = REAL
 ) -> tuple[int, dict[int, float]]:
-    """Return the most streams without a miss, and how many seconds each number lasted that was tried.
+    """Return the largest number of streams without a miss, and the seconds that each tried number lasted.
 
-    The first number comes from what a frame costs; each try that ends in a miss is followed by one with a fifth fewer.
+    The first number follows from the cost of a frame. After a miss, the next try has a fifth fewer streams.
+
+    Args:
+        contender: How the streams are pushed.
+        rate: Frames per second of each stream.
+        seconds: How long a number of streams must have no miss.
+        clock: The clock that measures.
     """
     count, lasted = _first(contender, rate, clock), dict[int, float]()
     for _ in range(TRIES):
@@ -95,8 +101,8 @@ def most_streams(
     return 0, lasted
 
 
-def _first(contender: Contender, rate: float, clock: Clock) -> int:
-    """Return how many streams should fit into a period: of one stream first, then of as many as that says."""
+def _first(contender: Contender, rate: float, clock: LoopClock) -> int:
+    """Estimate the streams that fit into a period from the cost of one stream, then from the cost of that many."""
     count, period = 1, 1e9 / rate
     for _ in range(3):
         push = contender.open(count)
@@ -109,8 +115,8 @@ def _first(contender: Contender, rate: float, clock: Clock) -> int:
     return count
 
 
-def _lasts(push: PushAll, rate: float, seconds: float, clock: Clock) -> float:
-    """Return for how many seconds there was no miss."""
+def _lasts(push: PushAll, rate: float, seconds: float, clock: LoopClock) -> float:
+    """Return the seconds without a miss, in whole slices."""
     period, done = 1e9 / rate, 0.0
     push()
     while done < seconds:
@@ -127,13 +133,19 @@ def measure(
     rates: Sequence[float] = RATES,
     seconds: float = 60.0,
     progress: Progress | None = None,
-) -> list[Held]:
-    """Find for each size and rate what a group and an onnxruntime session for each stream hold, on one core.
+) -> list[Capacity]:
+    """Return the number of streams that one core serves with a tidegate group and with onnxruntime sessions.
 
-    First the machine alone is tried at each rate: where it misses each time, it holds no stream of anything, and
-    nothing else is tried.
+    First each rate is tried with a call that does nothing. If even this call is late in each try, no runtime can keep
+    the rate on this machine, and the rate is left out.
+
+    Args:
+        sizes: Keys of `stacks.CASES`.
+        rates: Frames per second of each stream.
+        seconds: How long a number of streams must have no miss.
+        progress: Called with the fraction done (0 to 1) and a description of the work.
     """
-    found: list[Held] = []
+    found: list[Capacity] = []
     with pinned(), TemporaryDirectory(prefix="tidegate-") as folder:
         held_alone = list(machine_alone(rates, seconds, progress))
         steady = [one.rate_hz for one in held_alone if one.streams]
@@ -145,17 +157,20 @@ def measure(
                         share = len(found) / (len(sizes) * len(steady) * len(contenders))
                         progress(share, f"{size} at {rate:g}/s: {contender.name}")
                     streams, lasted = most_streams(contender, rate, seconds)
-                    held = Held(contender.name, str(stacks.CASES[size]), rate, streams, seconds, contender.most, lasted)
+                    held = Capacity(
+                        contender.name, str(stacks.CASES[size]), rate, streams, seconds, contender.most, lasted
+                    )
                     found.append(held)
     return [*held_alone, *found]
 
 
 def machine_alone(
-    rates: Sequence[float], seconds: float, progress: Progress | None = None, clock: Clock = REAL
-) -> Iterator[Held]:
-    """Find for how long the machine answers a call that does nothing before the next one is due.
+    rates: Sequence[float], seconds: float, progress: Progress | None = None, clock: LoopClock = REAL
+) -> Iterator[Capacity]:
+    """Give, for each rate, how long a call that does nothing returns before the next one is due.
 
-    The fastest rate comes first: what it holds for the whole time, slower ones hold, for they leave a call more time.
+    The fastest rate is tried first. If it has no miss for the whole time, the slower rates are not tried, because they
+    leave more time.
     """
     lasted = 0.0
     for rate in sorted(rates, reverse=True):
@@ -165,21 +180,21 @@ def machine_alone(
             if progress is not None:
                 progress(0.0, f"{ALONE} at {rate:g}/s")
             lasted = max(lasted, _lasts(lambda: None, rate, seconds, clock))
-        yield Held(ALONE, "", rate, int(lasted >= seconds), seconds, 1, {1: lasted})
+        yield Capacity(ALONE, "", rate, int(lasted >= seconds), seconds, 1, {1: lasted})
 
 
-def table(found: Sequence[Held]) -> Table:
-    """Return the table, a row a contender and size."""
+def table(found: Sequence[Capacity]) -> Table:
+    """Return the table, one row per size and contender."""
     rates = sorted({held.rate_hz for held in found})
     rows: dict[str, dict[float, str]] = {}
     for held in found:
         rows.setdefault(", ".join(filter(None, (held.case, held.name))), {})[held.rate_hz] = _cell(held)
-    title = f"Streams that one core holds without a miss in {found[0].seconds:g} s, by frames a second of each"
+    title = f"Streams that one core serves without a miss in {found[0].seconds:g} s, by frames per second of each"
     lines = [[name, *(cells.get(rate, "-") for rate in rates)] for name, cells in rows.items()]
     return Table(title, ["|", *(f"{rate:g}/s" for rate in rates)], lines, whole=True)
 
 
-def _cell(held: Held) -> str:
+def _cell(held: Capacity) -> str:
     if held.name == ALONE:
         return "no miss" if held.streams else f"misses within {held.lasted[1] + SLICE:g} s"
     if not held.streams:
@@ -191,14 +206,14 @@ def _cell(held: Held) -> str:
 
 
 def _contenders(job: Job) -> Iterator[Contender]:
-    """Give what pushes the first frame of a job into many streams: a group, a session each."""
+    """Give the contenders, which push the first frame of a job: a tidegate group, and one session per stream."""
     frame = job.chunks()[0]
     model = _tidegate(job)
     yield Contender("tidegate W8A16 group", lambda count: _group(model, frame, count), 1 << 16)
     variant = Variant("int8", "IOBinding")
     onnxruntime.prepare(job, variant)
-    # As a server does that keeps streams apart; a session takes a megabyte and more.
-    name = "onnxruntime int8, a session each"
+    # As in a server that keeps its streams apart. A session takes a megabyte or more.
+    name = "onnxruntime int8, one session per stream"
     yield Contender(name, lambda count: _each([onnxruntime.load(job, variant) for _ in range(count)], frame), 1 << 11)
 
 
@@ -209,7 +224,7 @@ def _tidegate(job: Job) -> "NativeModel":
 
 
 def _group(model: "NativeModel", frame: Floats, count: int) -> PushAll:
-    """Return what pushes all streams at once, from one array into another, as a server would keep them."""
+    """Return a function that pushes all streams in one call, from one array into another, as a server would."""
     push, frames = model.streams(count).push, np.repeat(frame[None], count, axis=0)
     out = np.asarray(push(frames))
     return lambda: push(frames, out=out)

@@ -1,6 +1,6 @@
-"""Real models on real recordings, a module each: the weights, what to calibrate on, what to measure on.
+"""Real models on real recordings, one module per model: its weights, its calibration data, its test data.
 
-Weights and recordings have licences of their own and stand in a folder beside the checkout; see its READMEs.
+Weights and recordings have their own licences. They are in a folder outside the checkout; see the READMEs there.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ NAMES = ("speaker", "vad", "watch", *AMPS)
 
 
 def find(name: str, data: Path) -> Task:
-    """Return a task by its name; torch is needed.
+    """Return a task by its name. It needs torch, safetensors and soundfile.
 
     Args:
         name: One of NAMES.

@@ -1,4 +1,4 @@
-"""Guitar amplifiers, sample by sample at 44.1 kHz: small LSTMs and a GRU."""
+"""Guitar amplifiers: small LSTMs and a GRU that map each sample at 44.1 kHz."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from ...runtime.arrays import Floats
 from .task import Answers, Goal, Task, recording, tensors
 
 CALIBRATION, TEST = "guit_e_fifths", ("guit_e_slide", "guit_em9", "guit_harmonics")
-KNOB = 0.5
+KNOB = 0.5  # the setting of every knob: the middle
 GOALS = {
     "ht1_lstm32": (0.0015, 0.0005, 1e-5, 7e-6),
     "ht1_lstm64": (0.0012, 0.0004, 1e-5, 7e-6),
@@ -21,7 +21,7 @@ GOALS = {
 
 
 class Amplifier(nn.Module):
-    """An amplifier: what the recurrent net adds to the sample itself."""
+    """An amplifier: the sample plus the output of the recurrent net."""
 
     def __init__(self, cell: type[nn.LSTM] | type[nn.GRU], inputs: int, hidden: int) -> None:
         super().__init__()
@@ -29,13 +29,13 @@ class Amplifier(nn.Module):
         self.lin = nn.Linear(hidden, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map samples, and knobs beside them, `[batch, frames, inputs]` to samples `[batch, frames, 1]`."""
+        """Map samples and knobs `[batch, frames, inputs]` to samples `[batch, frames, 1]`."""
         y: Tensor = self.lin(self.rec(x)[0]) + x[:, :, :1]
         return y
 
 
 def task(data: Path, name: str) -> Task:
-    """Return the task of one amplifier: the error-to-signal ratio on three recordings, calibrated on a fourth."""
+    """Return the task of one amplifier: the error-to-signal ratio on three recordings; a fourth is for calibration."""
     weights = tensors(data / "amp" / f"{name}.safetensors")
     rows, inputs = weights["rec.weight_ih_l0"].shape
     hidden = weights["rec.weight_hh_l0"].shape[1]
@@ -60,13 +60,13 @@ def task(data: Path, name: str) -> Task:
 
 
 def played(samples: Floats, inputs: int) -> Floats:
-    """Return samples `[frames, inputs]`, the knobs beside them in the middle."""
+    """Return frames `[frames, inputs]`: a sample each, and KNOB for the other inputs."""
     frames = np.full((len(samples), inputs), KNOB, np.float32)
     frames[:, 0] = samples
     return frames
 
 
 def figures(answers: Answers, exact: Answers) -> dict[str, float]:
-    """Return the energy of the error over that of the float model's own output, over all recordings."""
+    """Return the error-to-signal ratio over all recordings: energy of the error / energy of the float output."""
     y, wanted = (np.concatenate(side).astype(np.float64) for side in (answers, exact))
     return {"ESR": float(np.sum((y - wanted) ** 2) / np.sum(wanted**2))}

@@ -1,4 +1,4 @@
-"""What a task is: a module with trained weights, streams to calibrate and to measure on, and its figures."""
+"""A task: a module with trained weights, streams for calibration and for measuring, and its accuracy figures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ DEFAULT_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure must reach, and what would be better still.
+    """The goals of a figure: one that it must reach, and a better one.
 
     Attributes:
-        must: The floor.
-        stretch: The aim.
-        least: Whether the figure should be at least that; else at most.
-        about: What the figure should be no farther from than that, where it is a distance.
+        must: The value that must be reached.
+        stretch: The better value.
+        least: Whether the figure must be at least the goal; if not, at most.
+        about: If not 0, the goals are for the figure's distance from this value.
     """
 
     must: float
@@ -53,14 +53,14 @@ class Task:
         name: Name of the model.
         module: The module, in float32.
         width: Features of a frame.
-        calibration: Streams to calibrate on, none of which is measured on.
-        streams: Streams to measure on, each float32 `[frames, features]`, from the zero state.
-        figures: Figures by name, from answers and the answers of the module itself.
-        goals: Figures of int8 with their goals.
-        goals_by_row: The same where every weight has one int8 scale a row.
-        goals_4_bits: The same of 4-bit weights.
-        goals_16_bits: The same of 16-bit weights.
-        chunk: Frames of a call of those whose answers depend on it; 0: a whole stream.
+        calibration: Streams for calibration, each float32 `[frames, features]`. They are not among `streams`.
+        streams: Streams for measuring, each float32 `[frames, features]`, from the zero state.
+        figures: Takes answers and the float module's answers, and returns the figures by name.
+        goals: Goals of int8 weights, by figure.
+        goals_per_channel: Goals of int8 weights if every weight has one scale per channel.
+        goals_4_bits: Goals of 4-bit weights.
+        goals_16_bits: Goals of 16-bit weights.
+        chunk: Frames per call for torch and onnxruntime, whose answers depend on it; 0 means a whole stream.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Task:
     streams: Sequence[Floats]
     figures: Callable[[Answers, Answers], dict[str, float]]
     goals: dict[str, Goal] = field(default_factory=dict)
-    goals_by_row: dict[str, Goal] = field(default_factory=dict)
+    goals_per_channel: dict[str, Goal] = field(default_factory=dict)
     goals_4_bits: dict[str, Goal] = field(default_factory=dict)
     goals_16_bits: dict[str, Goal] = field(default_factory=dict)
     chunk: int = 0
@@ -84,7 +84,7 @@ def tensors(path: Path) -> "dict[str, torch.Tensor]":
 
 
 def named(weights: "dict[str, torch.Tensor]", *prefixes: str) -> "dict[str, torch.Tensor]":
-    """Return the tensors whose names begin so."""
+    """Return the tensors whose names begin with one of the prefixes."""
     return {name: values for name, values in weights.items() if name.startswith(prefixes)}
 
 
@@ -97,7 +97,12 @@ def recording(path: Path) -> Floats:
 
 
 def auc(scores: Array, labels: Array) -> float:
-    """Return the area under the receiver operating characteristic; ties count half."""
+    """Return the area under the receiver operating characteristic; a tie counts half.
+
+    Args:
+        scores: `[n]`, higher for the positive class.
+        labels: `[n]`, true or 1 for the positive class.
+    """
     values, places = np.unique(scores, return_inverse=True)
     positive = np.bincount(places, labels.astype(bool), len(values))
     negative = np.bincount(places, ~labels.astype(bool), len(values))
@@ -106,7 +111,14 @@ def auc(scores: Array, labels: Array) -> float:
 
 
 def equal_error_rate(scores: Array, same: Array) -> float:
-    """Return the rate at which misses and false alarms are equal, between the two thresholds about it."""
+    """Return the rate (0 to 1) at which misses and false alarms are equal.
+
+    It is the mean of both rates at the threshold where they differ least.
+
+    Args:
+        scores: `[n]`, higher for pairs that should match.
+        same: `[n]`, true for pairs that match.
+    """
     order = np.argsort(-scores, kind="stable")
     hits: Any = same[order].astype(bool)
     misses = 1 - np.cumsum(hits) / hits.sum()

@@ -1,4 +1,4 @@
-"""Speech detection: an LSTM of 128 units on features of 32 ms; the convolutions that make them stay in float."""
+"""Speech detection (Silero VAD): an LSTM of 128 units on features of 32 ms. Their convolutions stay in float."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ KINDS = ("clean", "noisy")
 
 
 class Detector(nn.Module):
-    """What follows the convolutions: the probability of speech, frame by frame."""
+    """The part of the net after the convolutions: the probability of speech for each frame."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Detector(nn.Module):
 
 
 def task(data: Path) -> Task:
-    """Return the task: decisions at 0.5 on eight mixes, clean and noisy; calibrated on two others."""
+    """Return the task: decisions at 0.5 on eight mixes, clean and noisy. Two other mixes are for calibration."""
     weights = tensors(data / "silero_vad" / "silero_vad_v6_16k.safetensors")
     module = Detector()
     lstm = {f"lstm.{key}_l0": weights[f"lstm_cell.{key}"] for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
@@ -61,7 +61,7 @@ def task(data: Path) -> Task:
 
 
 def figures(answers: Answers, exact: Answers, speech: Floats) -> dict[str, float]:
-    """Return the area under the curve and the decisions that differ from float, clean and noisy."""
+    """Return the area under the curve and the number of decisions that differ from float, for clean and noisy mixes."""
     found: dict[str, float] = {}
     half = len(answers) // len(KINDS)
     for place, kind in enumerate(KINDS):
@@ -74,7 +74,7 @@ def figures(answers: Answers, exact: Answers, speech: Floats) -> dict[str, float
 
 @torch.no_grad()
 def features(samples: Floats, weights: dict[str, Tensor]) -> Floats:
-    """Return what the LSTM reads, `[steps, 128]`: each step sees 512 new samples and the 64 before them."""
+    """Return the LSTM's input, float32 `[steps, 128]`. Each step sees 512 new samples and the 64 samples before."""
     steps = len(samples) // STEP
     padded = torch.from_numpy(np.pad(samples[: steps * STEP], (BEFORE, 0)))
     x = F.pad(padded.unfold(0, STEP + BEFORE, STEP)[:, None], (0, PADDING), "reflect")
@@ -88,6 +88,6 @@ def features(samples: Floats, weights: dict[str, Tensor]) -> Floats:
 
 
 def _at_centres(labels: Floats) -> Floats:
-    """Return the label of each step: that of the 10 ms frame at its centre."""
+    """Return the label of each step: the label of the 10 ms frame at the step's centre."""
     centres = (np.arange(len(labels) * 160 // STEP) * STEP + STEP // 2) // 160
     return labels[centres]

@@ -1,4 +1,4 @@
-"""Exercises from a smartwatch: an LSTM of two layers of 64 units at 50 Hz."""
+"""Exercises from a smartwatch: an LSTM of two layers with 64 units, at 50 frames per second."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ CALIBRATION, TEST = (7,), (8, 9, 10)  # subjects
 
 
 class Recognizer(nn.Module):
-    """The exercise being done, frame by frame."""
+    """Recognizes the exercise at each frame."""
 
     mean: Tensor
     std: Tensor
@@ -32,7 +32,10 @@ class Recognizer(nn.Module):
 
 
 def task(data: Path) -> Task:
-    """Return the task: a decision at frame 99 and every 10 after, on three subjects; calibrated on a fourth."""
+    """Return the task: a decision at frame 99 and every 10 frames after, on three subjects.
+
+    The recordings of a fourth subject are for calibration.
+    """
     weights = tensors(data / "watch_imu" / "watch_lstm64x2.safetensors")
     module = Recognizer(weights["mean"], weights["std"])
     module.load_state_dict(weights)
@@ -56,7 +59,7 @@ def task(data: Path) -> Task:
 
 
 def figures(answers: Answers, exact: Answers, labels: Array) -> dict[str, float]:
-    """Return the streaming accuracy, and the share of decisions that differ from float."""
+    """Return the streaming accuracy (0 to 1), and the percentage of decisions that differ from float."""
     made, wanted = ([y[FIRST_DECISION::INTERVAL].argmax(1) for y in side] for side in (answers, exact))
     right = np.repeat(labels, [len(y) for y in made])
     changed = 100 * float(np.mean(np.concatenate(made) != np.concatenate(wanted)))

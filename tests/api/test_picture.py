@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import tidegate
-from tidegate.commands._picture import draw, save
+from tidegate.commands._state_picture import draw, save
 from tidegate.runtime.errors import BackendError
 from tidegate.runtime.inspection import Inspection, inspect_file
 from tools import foreign_files

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from tidegate import cli
-from tidegate.commands._folder import read_streams
+from tidegate.commands._stream_files import read_streams
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.errors import ChunkError
 from tools.onnx_files import write_lstm
@@ -71,8 +71,8 @@ def test_the_report_is_a_page_too(capfd: Capture) -> None:
     assert found["drift"]["repeated"] > 0
     assert list(found["readings"])[:2] == ["minmax", "percentile"]
     text = Path("r.html").read_text()
-    assert "Error of the output by steps" in text
-    assert "The same by the ranges of activations" in text
+    assert "Error of the output by position" in text
+    assert "The same with other ranges of activations" in text
     status, _, err = run(capfd, *arguments, "--html", "absent/r.html")
     assert status == 1
     assert "there is no such folder" in err
@@ -129,7 +129,7 @@ def test_recordings_are_streams_of_samples(tmp_path: Path) -> None:
     first, second = read_streams(tmp_path, 16000.0)
     np.testing.assert_array_equal(first, samples[:, None])
     assert second.shape == (64, 2)
-    with pytest.raises(ChunkError, match=r"a\.wav: has 16000 samples a second, the model takes 44100; resample it"):
+    with pytest.raises(ChunkError, match=r"a\.wav: has 16000 samples per second, the model takes 44100; resample it"):
         list(read_streams(tmp_path, 44100.0))
 
 
@@ -148,7 +148,7 @@ def hostile(shape: tuple[int, ...]) -> bytes:
         ("a.npy", hostile((2**40, 6)), "a.npy: not a .npy file of numbers"),
         ("a.npz", b"no archive", "a.npz: not a .npz file of numbers"),
         ("a.wav", b"no sound", "a.wav: not a recording that can be read"),
-        ("a.txt", b"text", r"no streams in it, wanted files that end in .npy, .npz, .wav, .flac"),
+        ("a.txt", b"text", r"has no streams, wanted files that end in .npy, .npz, .wav, .flac"),
     ],
 )
 def test_files_that_are_no_streams_are_refused(tmp_path: Path, name: str, data: bytes, message: str) -> None:
@@ -160,7 +160,7 @@ def test_files_that_are_no_streams_are_refused(tmp_path: Path, name: str, data: 
 def test_an_archive_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x.npy", hostile((2**40, 6)))
-    with pytest.raises(ChunkError, match=r"a\.npz: x\.npy says it has \d+ bytes, \d+ are there"):
+    with pytest.raises(ChunkError, match=r"a\.npz: x\.npy states \d+ bytes, the archive holds \d+"):
         list(read_streams(tmp_path, None))
 
 

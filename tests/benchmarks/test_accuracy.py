@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tidegate.benchmarks.accuracy import Row, goals, rows, table, torch_answers
+from tidegate.benchmarks.accuracy import Score, goals, scores, table, torch_answers
 from tidegate.benchmarks.peers.job import CannotRunError
 from tidegate.benchmarks.tasks.task import Answers, Goal, Task, auc, equal_error_rate
 from torch import Tensor, nn
@@ -38,28 +38,28 @@ def task(cell: type[nn.LSTM] | type[nn.GRU] = nn.LSTM) -> Task:
 
 
 def test_every_contender_has_a_row_and_ours_its_goals(tmp_path: Path) -> None:
-    made = {row.contender: row for row in rows(task(), tmp_path)}
-    ours = ["W8A16 nearest", "W8A16", "W8A16 by row", "W4A16g32", "W16A16"]
+    made = {row.contender: row for row in scores(task(), tmp_path)}
+    ours = ["W8A16 nearest", "W8A16", "W8A16 per channel", "W4A16g32", "W16A16"]
     assert list(made) == ["float32", "torch int8", "onnxruntime int8", *ours]
     assert made["float32"].figures == {"error": 0}
     assert all(0 < row.figures["error"] < 0.2 for name, row in made.items() if name != "float32")
     assert made["W16A16"].figures["error"] < made["W8A16"].figures["error"] < made["torch int8"].figures["error"]
     assert [made[name].met for name in ours] == ["", "must", "must", "must", "must"]
     text = table(task(), list(made.values())).to_markdown()
-    assert "torch and onnxruntime with 10 frames a call" in text
+    assert "torch and onnxruntime with 10 frames per call" in text
     assert list(goals([made["W8A16"]])) == ["W8A16: error at most 0.1, better 1e-09"]
 
 
 def test_ways_to_read_activations_have_rows(tmp_path: Path) -> None:
-    made = {row.contender: row.figures["error"] for row in rows(task(), tmp_path, ranges=True)}
+    made = {row.contender: row.figures["error"] for row in scores(task(), tmp_path, ranges=True)}
     by_ranges = [f"W8A8 {way}" for way in ("minmax", "percentile", "mse", "entropy")]
-    assert list(made) == ["float32", "W8A16 by frame", "W8A8 by frame", *by_ranges]
-    assert made["W8A16 by frame"] < made["W8A8 by frame"] < 0.2
-    assert all(made[name] > made["W8A16 by frame"] for name in by_ranges)
+    assert list(made) == ["float32", "W8A16 per frame", "W8A8 per frame", *by_ranges]
+    assert made["W8A16 per frame"] < made["W8A8 per frame"] < 0.2
+    assert all(made[name] > made["W8A16 per frame"] for name in by_ranges)
 
 
-def test_what_a_rival_cannot_do_is_said(tmp_path: Path) -> None:
-    made = {row.contender: row for row in rows(task(nn.GRU), tmp_path)}
+def test_a_peer_that_cannot_run_gives_its_reason(tmp_path: Path) -> None:
+    made = {row.contender: row for row in scores(task(nn.GRU), tmp_path)}
     assert made["onnxruntime int8"].remark.startswith("no LSTM in the graph")
     assert made["onnxruntime int8"].figures == {}
 
@@ -75,7 +75,7 @@ def test_torch_carries_the_state_and_depends_on_the_chunk() -> None:
 
 
 def test_torch_without_a_recurrent_layer_is_refused() -> None:
-    with pytest.raises(CannotRunError, match="the module has no recurrent layer of its own"):
+    with pytest.raises(CannotRunError, match="the module has no recurrent layer among its direct children"):
         torch_answers(replace(task(), module=nn.Sequential(nn.Linear(3, 3))))
 
 
@@ -83,7 +83,7 @@ def test_goals() -> None:
     assert [Goal(3, 1).met(v) for v in (0, 1, 2, 4)] == ["stretch", "stretch", "must", "missed"]
     assert [Goal(0.9, 0.99, least=True).met(v) for v in (1, 0.95, 0.5)] == ["stretch", "must", "missed"]
     assert [Goal(0.1, 0.01, about=0.5).met(v) for v in (0.495, 0.45, 0.7)] == ["stretch", "must", "missed"]
-    row = Row("net", "W8A16", 0, {"a": 1, "b": 2}, {"a": Goal(3, 1), "b": Goal(3, 1)})
+    row = Score("net", "W8A16", 0, {"a": 1, "b": 2}, {"a": Goal(3, 1), "b": Goal(3, 1)})
     assert row.met == "must"
 
 

@@ -36,7 +36,7 @@ for name in wanted:
     assert [line.split()[1] for line in imported] == ["False"] * 5
 
 
-def test_the_rival_answers_from_its_own_int8_file(programs: dict[str, str]) -> None:
+def test_the_peer_answers_from_its_own_int8_file(programs: dict[str, str]) -> None:
     numbers, kinds, shape = told(programs["onnxruntime"] + "print(len(feeds))\nprint(answer[0].shape)\n")
     assert numbers.split()[2] == "onnxruntime"
     assert int(kinds) == 7  # the frame, h and c of three layers
@@ -60,5 +60,5 @@ def test_the_command_writes_every_figure(
 
 def test_a_process_that_fails_is_an_error_by_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cold, "prepare", lambda _: {"tidegate": "raise ValueError('no answer')"})
-    with pytest.raises(SystemExit, match="cold: error: a process that was started fails: ValueError: no answer"):
+    with pytest.raises(SystemExit, match="cold: error: a started process failed: ValueError: no answer"):
         cold.main(["--processes", "1"])

@@ -13,7 +13,7 @@ from tidegate.benchmarks.recall import Recall, read, save
 from tidegate.benchmarks.showing.bench_tables import by_case
 from tidegate.benchmarks.showing.plots import positions, recalled
 from tidegate.benchmarks.suites.families import Cost
-from tidegate.benchmarks.suites.streams_per_core import Held
+from tidegate.benchmarks.suites.streams_per_core import Capacity
 
 MARKS = "<!-- a: made -->\n", "<!-- end of a -->\n"
 
@@ -63,7 +63,7 @@ def test_every_part_is_written_with_its_pictures(tmp_path: Path, monkeypatch: py
     times = np.arange(1000, 3000)
     told = {"histogram": histogram_of(times), "series_us": series(times), "p99_us": 3.0, "p999_us": 3.0, "max_us": 3.0}
     rows = [replace(row(1, "fast", 2.0, error_rms=1e-3), case="B", **told), replace(row(1, "no", None), case="B")]  # type: ignore[arg-type]
-    held = [Held("group", "B", 100.0, 7, 5.0, 9, {7: 5.0})]
+    held = [Capacity("group", "B", 100.0, 7, 5.0, 9, {7: 5.0})]
     page = tmp_path / "page.md"
     page.write_text("head\n")
     monkeypatch.setattr(report, "PAGE", page)
@@ -74,7 +74,7 @@ def test_every_part_is_written_with_its_pictures(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("tidegate.benchmarks.suites.families.costs", lambda **_: [Cost("LSTM", 10, 10, 1.0, 5)])
     monkeypatch.setattr("tidegate.benchmarks.suites.streams_per_core.measure", lambda **_: held)
     save([Recall("LSTM", 10, 10, 0, 50, 400, 0.5, 1.0)], tmp_path / "recall.json")
-    made = report.Report(tmp_path, 1.0, tmp_path, ["B"])
+    made = report.BenchmarksPage(tmp_path, 1.0, tmp_path, ["B"])
 
     for name in report.PARTS:
         made.measure(name, None)

@@ -25,7 +25,7 @@ def result() -> Result:
     return speed.run([TINY], [1, 16], ISA, QUICK)
 
 
-def test_each_case_has_our_precisions_and_variants_and_both_ways_of_the_rival(result: Result) -> None:
+def test_each_case_has_our_precisions_and_variants_and_both_calls_of_the_peer(result: Result) -> None:
     assert len(result.rows) == 2 * 8
     named = [(row.peer, row.precision, row.how) for row in result.rows[:8]]
     assert named[:2] == [("tidegate", "W8A16", f"push {isa}") for isa in ISA]
@@ -77,7 +77,7 @@ def test_the_command_prints_and_writes(
     speed.main(["--cases", "tiny", "--steps", "1", *BRIEF, "--json", str(tmp_path / "speed.json")])
 
     printed = capsys.readouterr()
-    assert "Microseconds a call" in printed.out
+    assert "Microseconds per call" in printed.out
     assert printed.err == ""
     assert json.loads((tmp_path / "speed.json").read_text())["rows"][0]["steps"] == 1
 

@@ -4,7 +4,7 @@ from tidegate.runtime.operators import OPERATORS
 from tools import support
 
 
-"""The first table of docs/support.md agrees with the golden vectors; tests/export/test_matrix.py checks the second."""
+def test_first_table_of_the_page_agrees_with_the_vectors() -> None:
     assert support.written() == support.table(), "run `make support`"
 
 

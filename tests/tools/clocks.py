@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tidegate.benchmarks.peers.loops import Clock
+from tidegate.benchmarks.peers.loops import LoopClock
 
 
 @dataclass
@@ -13,9 +13,9 @@ class Time:
     now: int = 0
     slept: list[int] = field(default_factory=list)
 
-    def clock(self) -> Clock:
+    def clock(self) -> LoopClock:
         """Return the clock in the form that the loops take."""
-        return Clock(lambda: self.now, self.sleep_until)
+        return LoopClock(lambda: self.now, self.sleep_until)
 
     def sleep_until(self, instant: int) -> None:
         """Move to an instant, unless it has passed already."""

@@ -76,7 +76,7 @@ def test_a_result_reads_back_as_it_was(tmp_path: Path) -> None:
         ("{}", "not a result"),
         ("[1]", "not a result"),
         ("nothing", "not a result"),
-        ('{"version": 1}', "version 1 of the results, this tidegate reads 3"),
+        ('{"version": 1}', "results of version 1, this tidegate reads 3"),
         ('{"version": 3, "environment": {"evil": 1}, "rows": []}', "evil"),
     ],
 )

@@ -27,7 +27,7 @@ def long_job(folder: Path, layers: int, steps: int) -> Job:
 
 
 def test_an_unrolled_graph_has_an_end(tmp_path: Path) -> None:
-    with pytest.raises(CannotRunError, match="33 frames of 2 layers unrolled are more than 64 cells"):
+    with pytest.raises(CannotRunError, match="33 frames times 2 layers is more than 64 cells to unroll"):
         unrolled.refuse_long(long_job(tmp_path, 2, 33))
 
 

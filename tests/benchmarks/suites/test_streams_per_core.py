@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from tidegate.benchmarks.peers.loops import Clock
+from tidegate.benchmarks.peers.loops import LoopClock
 from tidegate.benchmarks.suites.streams_per_core import (
     ALONE,
     TRIES,
+    Capacity,
     Contender,
-    Held,
     PushAll,
     machine_alone,
     most_streams,
@@ -81,8 +81,8 @@ def test_where_every_try_meets_a_stall_nothing_is_held() -> None:
 def test_a_machine_that_holds_a_fast_rate_is_not_asked_at_slower_ones() -> None:
     """It wakes 2 ms late: three times a second tells that it misses at 1000/s; 100/s it holds, 10/s takes no time."""
     time = Time()
-    late = Clock(lambda: time.now, lambda instant: time.sleep_until(instant + 2000 * US))
-    found, seconds = list[Held](), list[int]()
+    late = LoopClock(lambda: time.now, lambda instant: time.sleep_until(instant + 2000 * US))
+    found, seconds = list[Capacity](), list[int]()
 
     for held in machine_alone((10.0, 100.0, 1000.0), 9.0, clock=late):
         found.append(held)
@@ -105,18 +105,18 @@ def test_a_machine_that_stalls_once_is_asked_again() -> None:
         calls += 1
         time.sleep_until(instant + (20_000 * US if calls == 150 else 0))
 
-    [held] = machine_alone((100.0,), 4.0, clock=Clock(lambda: time.now, stalling_once))
+    [held] = machine_alone((100.0,), 4.0, clock=LoopClock(lambda: time.now, stalling_once))
 
     assert (held.streams, held.lasted) == (1, {1: 4.0})
 
 
 def test_what_holds_nothing_says_for_how_long() -> None:
     held = [
-        Held(ALONE, "", 100.0, 1, 60.0, 1, {1: 60.0}),
-        Held(ALONE, "", 1000.0, 0, 60.0, 1, {1: 2.0}),
-        Held("even", "A", 100.0, 7, 60.0, 9, {7: 60.0}),
-        Held("capped", "A", 100.0, 9, 60.0, 9, {9: 60.0}),
-        Held("uneven", "A", 100.0, 0, 60.0, 9, {9: 3.0, 8: 4.0}),
+        Capacity(ALONE, "", 100.0, 1, 60.0, 1, {1: 60.0}),
+        Capacity(ALONE, "", 1000.0, 0, 60.0, 1, {1: 2.0}),
+        Capacity("even", "A", 100.0, 7, 60.0, 9, {7: 60.0}),
+        Capacity("capped", "A", 100.0, 9, 60.0, 9, {9: 60.0}),
+        Capacity("uneven", "A", 100.0, 0, 60.0, 9, {9: 3.0, 8: 4.0}),
     ]
 
     assert table(held).rows == [

@@ -1,7 +1,7 @@
-"""A picture of the state's path through a model: solid lines within a push, dashed ones from one push to the next.
+"""Draws how a model carries its states: solid arrows inside a push, dashed lines from one push to the next.
 
-A row for each recurrent layer, and for each state that something else keeps: the state that it starts from on the
-left, the state that it leaves on the right, and the loop by which the one becomes the other at the next push.
+The picture has a row for each recurrent layer, and for each state that is not of a recurrent layer. At the left of the
+row is the state before the push, at the right the state after it. A dashed loop leads from the right to the left.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,24 @@ if TYPE_CHECKING:
     from tidegate.runtime.contract import State
     from tidegate.runtime.inspection import Inspection, RecurrentLayer
 
-WIDTH, ROW = 11.0, 1.75  # inches: of the picture, of a row
+WIDTH, ROW = 11.0, 1.75  # inches: width of the picture, height of a row
 LEFT, MIDDLE, RIGHT = 1.9, 5.5, 9.1  # centres of the columns
-BOX = {"state": 2.9, "layer": 2.9}  # widths
-LAST = 0.45  # height of the outputs' box
-LONGEST = 36  # letters of a name
+BOX = {"state": 2.9, "layer": 2.9}  # widths of the boxes
+LAST = 0.45  # centre of the outputs' box above the lower edge
+LONGEST = 36  # letters of a name; a longer name is cut
 WAY = {"arrowstyle": "-|>", "lw": 1.5, "color": "black", "shrinkA": 0, "shrinkB": 0}
 KINDS = {"tail": "frames kept for the next push", "state": "states of several layers"}
 
 
 @dataclass(frozen=True)
-class _Row:
-    """What one row shows: lines of text for its three boxes."""
+class _PictureRow:
+    """The texts of a row.
+
+    Attributes:
+        starts: Lines of the left box: the states before the push.
+        layer: Lines of the middle box: the layer, or the kind of the state.
+        leaves: Lines of the right box: the states after the push; empty if no state is carried.
+    """
 
     starts: tuple[str, ...]
     layer: tuple[str, ...]
@@ -39,13 +45,16 @@ class _Row:
 
 
 def draw(facts: "Inspection") -> "Figure":
-    """Return the picture.
+    """Return the picture of a model.
+
+    Args:
+        facts: What the model file holds.
 
     Raises:
         BackendError: matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure  # no pyplot: nothing global is touched
+        from matplotlib.figure import Figure  # not pyplot, which has global state
     except ImportError:
         raise BackendError("matplotlib is not installed; a picture needs it: pip install matplotlib") from None
 
@@ -66,7 +75,7 @@ def draw(facts: "Inspection") -> "Figure":
 
 
 def save(facts: "Inspection", path: Path) -> None:
-    """Write the picture, in the format that the file's name ends in; its text stays text."""
+    """Write the picture as SVG or PNG, by the ending of the file's name. In SVG, text stays text."""
     figure, data = draw(facts), BytesIO()
     import matplotlib as mpl
 
@@ -77,7 +86,7 @@ def save(facts: "Inspection", path: Path) -> None:
     write_atomic(path, data.getvalue())
 
 
-# ---- what it says ----
+# ---- the texts ----
 
 
 def _heading(facts: "Inspection") -> list[str]:
@@ -90,31 +99,31 @@ def _heading(facts: "Inspection") -> list[str]:
     ]
 
 
-def _rows(facts: "Inspection") -> list[_Row]:
-    """Return the rows: states that no recurrent layer starts from first, then the layers in the order of the file."""
+def _rows(facts: "Inspection") -> list[_PictureRow]:
+    """Return the rows: first the states that are not of a recurrent layer, then the layers in the file's order."""
     states = {state.input: state for state in facts.contract.states} if facts.contract else {}
     started = {place.partition("[")[0] for layer in facts.layers for place in layer.states}
     others = [_other_row(state) for name, state in states.items() if name not in started]
     return [*others, *(_layer_row(layer, states) for layer in facts.layers)]
 
 
-def _other_row(state: "State") -> _Row:
+def _other_row(state: "State") -> _PictureRow:
     shape = " x ".join(map(str, state.shape))
-    return _Row((state.input, shape), (KINDS.get(state.kind, state.kind),), (state.output, shape))
+    return _PictureRow((state.input, shape), (KINDS.get(state.kind, state.kind),), (state.output, shape))
 
 
-def _layer_row(layer: "RecurrentLayer", states: "dict[str, State]") -> _Row:
+def _layer_row(layer: "RecurrentLayer", states: "dict[str, State]") -> _PictureRow:
     cell = layer.cell if layer.direction == "forward" else f"{layer.cell}, {layer.direction}"
     products = "" if layer.multiply_adds is None else f", {layer.multiply_adds:,} products a step"
     features = "?" if layer.features is None else str(layer.features)
     text = (layer.name, f"{cell} {features} to {layer.hidden}, {_bits(layer)}", f"{size(layer.bytes)}{products}")
     known = [(place, states.get(place.partition("[")[0])) for place in layer.states]
     if not any(state for _, state in known):
-        return _Row(("zeros at each push:", "no state is carried"), text, ())
+        return _PictureRow(("zeros at each push:", "no state is carried"), text, ())
     named = [(letter, place, state) for letter, (place, state) in zip("hc", known, strict=False) if state]
     starts = tuple(f"{letter}: {place}" for letter, place, _ in named)
     leaves = tuple(f"{letter}: {state.output}{place.removeprefix(state.input)}" for letter, place, state in named)
-    return _Row(starts, text, leaves)
+    return _PictureRow(starts, text, leaves)
 
 
 def _bits(layer: "RecurrentLayer") -> str:
@@ -128,11 +137,11 @@ def _short(name: str, longest: int = LONGEST) -> str:
     return name if len(name) <= longest else f"...{name[3 - longest :]}"
 
 
-# ---- how it looks ----
+# ---- the drawing ----
 
 
 def _port_lines(facts: "Inspection", what: str) -> tuple[str, ...]:
-    """Return what stands in the box of the inputs or the outputs."""
+    """Return the lines of the box of the inputs or of the outputs."""
     if facts.contract is None:
         return (what, "no contract: lift or export the file")
     ports = facts.contract.inputs if what == "input" else facts.contract.outputs
@@ -142,8 +151,8 @@ def _port_lines(facts: "Inspection", what: str) -> tuple[str, ...]:
     return (f"{what} {names}{shape}{when}",)
 
 
-def _row(axes: "Axes", row: _Row, centre: float, above: float) -> float:
-    """Draw one row and its loop; return where the layer's box ends."""
+def _row(axes: "Axes", row: _PictureRow, centre: float, above: float) -> float:
+    """Draw a row and its loop; return the lower edge of the layer's box."""
     end = _box(axes, MIDDLE, centre, row.layer, width=BOX["layer"], bold=True, above=above)
     _box(axes, LEFT, centre, row.starts, width=BOX["state"], dashed=True)
     edge, state = BOX["layer"] / 2, BOX["state"] / 2
@@ -172,7 +181,18 @@ def _box(
     dashed: bool = False,
     above: float | None = None,
 ) -> float:
-    """Draw a box with lines of text, of a layer the first in bold, and the way to it from above; return its end."""
+    """Draw a box of text lines and return its lower edge.
+
+    Args:
+        axes: Where to draw.
+        x: The centre of the box.
+        y: The centre of the box.
+        lines: The lines of text.
+        width: The width of the box.
+        bold: Whether the frame is thick and the first line bold, as for layers.
+        dashed: Whether the frame is dashed and round, as for states.
+        above: The lower edge of the box above, from which an arrow is drawn; None draws no arrow.
+    """
     from matplotlib.patches import FancyBboxPatch
 
     height = 0.22 * len(lines) + 0.26

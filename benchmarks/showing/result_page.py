@@ -1,4 +1,4 @@
-"""Results as one HTML page, its pictures inside; and as PNG and SVG files."""
+"""Writes results as one HTML page with the pictures inside, and pictures as PNG and SVG files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def cases_of(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
-    """Return rows by case and frames a chunk, in their order, each with a name such as `A, T = 16`."""
+    """Return groups of consecutive rows with the same case and chunk size, each with a name such as `A, T = 16`."""
     groups = groupby(rows, key=lambda row: (row.case, row.steps))
     return [(f"{case}, T = {steps}", list(found)) for (case, steps), found in groups]
 
 
 def write_page(result: Result, path: Path) -> None:
-    """Write the page."""
+    """Write the page of a result: for each case its tables, the variants without figures, and its pictures."""
     parts = [f"<h1>tidegate bench</h1><p>{escaped(result.environment.summary())}</p>"]
     parts += [f"<p><strong>warning:</strong> {escaped(warning)}</p>" for warning in result.warnings]
     for name, rows in cases_of(result.rows):
@@ -32,13 +32,20 @@ def write_page(result: Result, path: Path) -> None:
 
 
 def write_findings(path: Path, machine: str, tables: Iterable[Table], figures: Iterable["Figure"]) -> None:
-    """Write the page of a suite whose result is tables."""
+    """Write the page of a suite whose result is tables.
+
+    Args:
+        path: The file to write.
+        machine: A sentence that names the machine.
+        tables: The tables.
+        figures: The pictures.
+    """
     parts = [f"<h1>tidegate bench</h1><p>{escaped(machine)}</p>", *map(table_html, tables), *map(figure_html, figures)]
     write_document(path, "tidegate bench", parts)
 
 
 def write_pictures(result: Result, folder: Path) -> list[Path]:
-    """Write each picture as PNG and SVG, named after its case: `A-T1-medians.png`."""
+    """Write each picture of a result as PNG and SVG, named after its case, and return the files: `A-T1-medians.png`."""
     written: list[Path] = []
     for _, rows in cases_of(result.rows):
         stem = f"{''.join(c if c.isalnum() else '_' for c in rows[0].case)}-T{rows[0].steps}"
@@ -47,7 +54,7 @@ def write_pictures(result: Result, folder: Path) -> list[Path]:
 
 
 def save_pictures(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
-    """Write pictures as PNG and SVG, by name."""
+    """Write pictures by name as PNG and SVG, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / f"{name}.{ending}" for name in figures for ending in ("png", "svg")]
     for path in written:

@@ -1,4 +1,4 @@
-"""A streaming graph in float64: what every contender's answers are held against."""
+"""The exact answers of a streaming graph, computed in float64. Every peer's answers are compared with them."""
 
 from typing import Any
 
@@ -17,17 +17,18 @@ WIDER: dict[int, int] = {TensorProto.FLOAT: TensorProto.DOUBLE}
 
 
 def exact_answers(graph: Graph, chunks: list[Array]) -> npt.NDArray[np.float64]:
-    """Stream chunks from the initial state by ONNX's own reference implementation, every float a double.
+    """Stream chunks from the zero state through ONNX's reference implementation, with all floats in float64.
 
     Args:
-        graph: A streaming graph; its first output counts.
-        chunks: float32 `[frames, features]` each.
+        graph: A streaming graph. Only its first output is returned.
+        chunks: The signal; each chunk is float32 `[frames, features]`.
 
     Returns:
-        The answers in order, a row each: one a frame, or for an output without a time axis one a chunk.
+        The answers in order, float64 `[answers, features]`: one per frame, or one per chunk if the output has no
+        time axis.
 
     Raises:
-        ModelError: The reference implementation does not run the graph.
+        ModelError: The reference implementation cannot run the graph.
     """
     from onnx.reference import ReferenceEvaluator
 
@@ -43,18 +44,18 @@ def exact_answers(graph: Graph, chunks: list[Array]) -> npt.NDArray[np.float64]:
             results: Any = evaluator.run(names, {port.name: with_batch(port, frames), **states})
             states = {state.input: value for state, value in zip(contract.states, results[1:], strict=True)}
             rows.append(np.asarray(results[0], np.float64).reshape(-1, results[0].shape[-1]))
-    except Exception as error:  # noqa: BLE001  it raises what NumPy does
+    except Exception as error:  # noqa: BLE001  the reference implementation raises any exception that NumPy has
         raise ModelError(f"no float64 run: {type(error).__name__}: {str(error).partition(chr(10))[0][:100]}") from None
     return np.concatenate(rows)
 
 
 def with_batch(port: Port, chunk: Array) -> Array:
-    """Return a chunk with the axis that counts streams, one of them."""
+    """Return a chunk with a batch axis of size 1, if the port has a batch axis."""
     return chunk if port.batch_axis is None else np.expand_dims(chunk, port.batch_axis)
 
 
 def _doubled(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a float model with every float a double."""
+    """Return a copy of a float model in which every float32 is a float64."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for tensor in copy.graph.initializer:

@@ -1,4 +1,4 @@
-"""Streams from a folder: .npy and .npz files, and recordings."""
+"""Reads the streams of a calibration folder: .npy and .npz files, and recordings."""
 
 import math
 import zipfile
@@ -15,22 +15,22 @@ SUFFIXES = (".npy", ".npz", *RECORDINGS)
 
 
 def read_streams(folder: Path, sample_rate: float | None) -> Iterator[Array]:
-    """Give the streams in a folder, files in the order of their names, one at a time.
+    """Give the streams in a folder, one at a time, in the order of the files' names.
 
-    A .npy file is one stream, a .npz file one for each array in it, `[frames, features]` or ids `[frames]`; a .wav or
-    .flac recording is one of `[samples, channels]`.
+    A .npy file is one stream; a .npz file has one stream per array. Both have the shape `[frames, features]`, or
+    `[frames]` for token ids. A .wav or .flac recording is one stream, float32 `[samples, channels]`.
 
     Args:
         folder: The folder.
-        sample_rate: That of the model's frames, which recordings must have; None: any.
+        sample_rate: Samples per second that recordings must have; None allows any.
 
     Raises:
-        ChunkError: A file is not what it should be, or there is none.
-        FileNotFoundError: There is no such folder.
+        ChunkError: A file cannot be read or has another sample rate, or the folder has no such files.
+        FileNotFoundError: The folder does not exist.
     """
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
-        raise ChunkError(f"{folder}: no streams in it, wanted files that end in {', '.join(SUFFIXES)}")
+        raise ChunkError(f"{folder}: has no streams, wanted files that end in {', '.join(SUFFIXES)}")
     for path in files:
         if path.suffix.lower() == ".npz":
             yield from _arrays(path)
@@ -41,7 +41,7 @@ def read_streams(folder: Path, sample_rate: float | None) -> Iterator[Array]:
 
 
 def _array(path: Path) -> Array:
-    """Read a .npy file; nothing in it is ever unpickled."""
+    """Read a .npy file. Pickled objects are refused."""
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, EOFError, TypeError):
@@ -49,7 +49,7 @@ def _array(path: Path) -> Array:
 
 
 def _arrays(path: Path) -> Iterator[Array]:
-    """Read the arrays of a .npz file in the order of their names."""
+    """Read the arrays of a .npz file in the order of their names. Pickled objects are refused."""
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
@@ -64,13 +64,13 @@ def _arrays(path: Path) -> Iterator[Array]:
 
 
 def _check_size(path: Path, entry: zipfile.ZipInfo, file: IO[bytes]) -> None:
-    """Refuse an array that says it is larger than what is there, before memory is taken for it."""
+    """Refuse an array whose header states more bytes than the archive holds, before memory is allocated for it."""
     old = np.lib.format.read_magic(file) == (1, 0)
     read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
     size = math.prod(shape) * dtype.itemsize
     if size > entry.file_size:
-        raise ChunkError(f"{path}: {entry.filename} says it has {size} bytes, {entry.file_size} are there")
+        raise ChunkError(f"{path}: {entry.filename} states {size} bytes, the archive holds {entry.file_size}")
 
 
 def _recording(path: Path, sample_rate: float | None) -> Array:
@@ -84,6 +84,6 @@ def _recording(path: Path, sample_rate: float | None) -> Array:
     except soundfile.LibsndfileError as error:
         raise ChunkError(f"{path}: not a recording that can be read ({error})") from None
     if sample_rate is not None and rate != sample_rate:
-        raise ChunkError(f"{path}: has {rate} samples a second, the model takes {sample_rate:g}; resample it")
+        raise ChunkError(f"{path}: has {rate} samples per second, the model takes {sample_rate:g}; resample it")
     found: Array = samples
     return found

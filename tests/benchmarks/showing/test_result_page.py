@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tidegate.benchmarks.measuring.environment import observe
 from tidegate.benchmarks.measuring.results import Result, Row, histogram_of, percentiles, series
-from tidegate.benchmarks.showing.page import cases_of, write_page, write_pictures
 from tidegate.benchmarks.showing.plots import streams_held
-from tidegate.benchmarks.suites.streams_per_core import ALONE, Held
+from tidegate.benchmarks.showing.result_page import cases_of, write_page, write_pictures
+from tidegate.benchmarks.suites.streams_per_core import ALONE, Capacity
 
 pytest.importorskip("matplotlib")
 
@@ -52,8 +52,8 @@ def test_pictures_come_as_png_and_svg(tmp_path: Path) -> None:
 
 
 def test_streams_are_drawn_by_rate_where_the_machine_holds_it() -> None:
-    alone = [Held(ALONE, "", rate, held, 60.0, 1, {1: 60.0 * held}) for rate, held in ((100.0, 1), (1000.0, 0))]
-    held = [Held(name, "A", 100.0, count, 60.0, 99, {}) for name, count in (("tidegate", 90), ("other", 0))]
+    alone = [Capacity(ALONE, "", rate, held, 60.0, 1, {1: 60.0 * held}) for rate, held in ((100.0, 1), (1000.0, 0))]
+    held = [Capacity(name, "A", 100.0, count, 60.0, 99, {}) for name, count in (("tidegate", 90), ("other", 0))]
 
     figure = streams_held([*alone, *held])
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tidegate.benchmarks.measuring.exact import exact_answers
+from tidegate.benchmarks.measuring.exact_answers import exact_answers
 from tidegate.benchmarks.nets import stacks
 from tidegate.runtime.errors import ModelError
 from tidegate.runtime.graph.graph import Graph

@@ -1,4 +1,4 @@
-"""Real models at the rates of their sources: speech detection, speaker verification, a smartwatch."""
+"""The suite of real models, each at the rate of its source: speech detection, speaker verification, a smartwatch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from ..peers.job import Job
 from ..tasks import speaker, vad, watch
 from ..tasks.task import Task
 
-FRAMES = 1000  # of a signal, which goes round
+FRAMES = 1000  # frames of a signal, which is used over and over
 
 
 @dataclass(frozen=True)
-class Source:
-    """A task and the source that its frames come from.
+class RealModel:
+    """A task and the rate of its frames.
 
     Attributes:
         task: Makes the task from the folder of weights and recordings.
-        sample_rate: Samples a second.
-        hop: Samples that a frame advances.
+        sample_rate: Samples per second of the signal.
+        hop: Samples from one frame to the next.
     """
 
     task: Callable[[Path], Task]
@@ -32,29 +32,30 @@ class Source:
     hop: int
 
 
-SOURCES = (Source(watch.task, 50, 1), Source(speaker.task, 16000, 160))
-VOICE = Source(vad.task, 16000, 512)
+REAL_MODELS = (RealModel(watch.task, 50, 1), RealModel(speaker.task, 16000, 160))
+VOICE = RealModel(vad.task, 16000, 512)
 
 
 def real_jobs(data: Path) -> Iterator[Callable[[Path], Sequence[Job]]]:
-    """Give what makes the jobs of the real models, one frame a chunk.
+    """Give, for each real model, a function that makes its job in a folder, with one frame per chunk.
 
-    Silero's net is whole, from samples, where its package is there; else its LSTM and what follows, from features.
+    If the package silero_vad is installed, the whole Silero net is run on samples. If not, its LSTM and the layers
+    after it are run on features.
 
     Args:
         data: The folder of weights and recordings.
 
     Raises:
-        FileNotFoundError: There is no such folder.
+        FileNotFoundError: The folder does not exist.
     """
     if not data.is_dir():
         raise FileNotFoundError(2, "there is no such folder of real models and recordings", str(data))
-    yield from (lambda folder, source=source: [_exported(folder, source, data)] for source in SOURCES)
+    yield from (lambda folder, source=source: [_exported(folder, source, data)] for source in REAL_MODELS)
     whole = find_spec("silero_vad") is not None
     yield lambda folder: [_silero(folder, data) if whole else _exported(folder, VOICE, data)]
 
 
-def _exported(folder: Path, source: Source, data: Path) -> Job:
+def _exported(folder: Path, source: RealModel, data: Path) -> Job:
     task = source.task(data)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
@@ -70,7 +71,7 @@ def _exported(folder: Path, source: Source, data: Path) -> Job:
 
 
 def _silero(folder: Path, data: Path) -> Job:
-    """Make the job of the whole net, from samples to the probability of speech, lifted from the package's own file."""
+    """Make the job of the whole Silero net, lifted from the ONNX file in its package: samples in, probability out."""
     import silero_vad
 
     folder.mkdir(parents=True, exist_ok=True)
