@@ -94,7 +94,7 @@ TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
 
 static int variant_supported(void) { return __builtin_cpu_supports("avx2") != 0; }
 
-#include "../src/step.inc"
+#include "packed/packed.inc"
 
 TIDE_TARGET_END
 #endif

@@ -148,7 +148,7 @@ static int variant_supported(void) {
          __builtin_cpu_supports("avx512vnni");
 }
 
-#include "../src/step.inc"
+#include "packed/packed.inc"
 
 TIDE_TARGET_END
 #endif

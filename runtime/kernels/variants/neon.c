@@ -75,6 +75,6 @@ TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
 
 static int variant_supported(void) { return 1; } /* part of AArch64 */
 
-#include "../src/step.inc"
+#include "packed/packed.inc"
 
 #endif

@@ -35,6 +35,6 @@ TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const 
 
 static int variant_supported(void) { return 1; }
 
-#include "../src/rows.inc"
+#include "in_place.inc"
 
 #endif

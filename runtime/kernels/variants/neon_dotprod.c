@@ -129,7 +129,7 @@ TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
   return (vi)(planes == 1 ? s->low[v] : vaddq_s32(s->low[v], vshlq_n_s32(s->high[v], 8)));
 }
 
-#include "../src/step.inc"
+#include "packed/packed.inc"
 
 TIDE_TARGET_END
 #endif

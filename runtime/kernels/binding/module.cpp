@@ -1,6 +1,6 @@
 // The Python face of the engine: checks arrays, releases the GIL, calls, turns a status into an exception.
-#include "binding/group.h"
-#include "binding/model.h"
+#include "group.h"
+#include "model.h"
 
 namespace {
 
