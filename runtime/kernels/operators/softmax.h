@@ -2,7 +2,8 @@
 #ifndef TIDE_SOFTMAX_H
 #define TIDE_SOFTMAX_H
 
-#include "../src/functions.h"
+#include "../src/loops.h"
+#include "../src/over_features.h"
 
 /* exp(in - most) to `out`; returns the sum. */
 static inline float exponentials(const float *in, size_t n, float most, float *out) {

@@ -61,6 +61,8 @@ void tide_derive(tide_stream *stream);
 /* Puts what late operations hold back where it is when the stream has consumed `frames`, nothing overwritten. */
 void tide_undo_late(tide_stream *stream, uint64_t frames);
 
+/* Runs frames of a batch, the last ones of the stream if `closing`, block after block; 0 when a result leaves 2^64. */
+int tide_run(const tide_batch *b, size_t count, int closing, float *const *outputs);
 /* What a stream says of frames before any state changes. */
 tide_status tide_admit(const tide_stream *stream, const float *frames, size_t count);
 /* Streams `count` frames of each stream of a batch; the status of each tells whether it took them all or none. */
@@ -70,6 +72,8 @@ tide_status tide_account(tide_stream *stream, size_t count);
 
 /* The HASH_BYTES that its plan is known by. */
 const uint8_t *tide_model_hash(const tide_model *model);
+/* A state vector and the operation that owns it. */
+op_vector tide_state_vector(const tide_model *model, uint32_t state, uint32_t *owner);
 /* Where a state vector stands, tide_state_width values. */
 float *tide_state_at(const tide_stream *stream, uint32_t state);
 /* Values that a model's streams hold back at most, and that one does which has consumed `frames`. */

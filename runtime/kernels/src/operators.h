@@ -2,6 +2,7 @@
 #ifndef TIDE_OPERATORS_H
 #define TIDE_OPERATORS_H
 
+#include "check.h"
 #include "kernels.h"
 
 enum { MOST_BLOCK = 16 }; /* the largest `block` of a variant */
@@ -91,7 +92,7 @@ struct tide_operator {
   plan_shape (*shape)(const plan_op *op, const plan_shape *in);
   /* The clock of its rows. NULL: that of its first input. */
   uint32_t (*clock)(const plan_op *op, const plan_shape *in, tide_clocks *clocks);
-  /* Checks the rest of the record; see plan.h. */
+  /* Checks the rest of the record; see check.h. */
   int (*check)(const plan_check *c);
   /* Packs matrices into the arena, which may only be counting. NULL: there is nothing to pack. */
   void (*prepare)(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op);

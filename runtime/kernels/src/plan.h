@@ -55,7 +55,14 @@ static inline uint32_t plan_groups(const plan_matrix *m) {
   return m->group ? (m->columns + m->group - 1) / m->group : 1;
 }
 /* A code of a matrix that is quantized. */
-int32_t plan_code(const plan_matrix *m, size_t row, uint32_t column);
+static inline int32_t plan_code(const plan_matrix *m, size_t row, uint32_t column) {
+  const size_t at = row * m->columns + column;
+  if (m->weight_bits == 16) return ((const int16_t *)m->codes)[at];
+  if (m->weight_bits == 8) return ((const int8_t *)m->codes)[at];
+  const uint8_t pair = ((const uint8_t *)m->codes)[row * ((m->columns + 1) / 2) + column / 2];
+  const int32_t half = column % 2 ? pair >> 4 : pair & 15;
+  return half < 8 ? half : half - 16;
+}
 
 /* Operation k reads earlier values and makes value k + 1; value 0 is the input of the model. */
 typedef struct plan_op {
@@ -84,8 +91,6 @@ uint32_t plan_read_output(const plan_header *header, uint32_t output);
 
 /* Whether arrays can be read where they lie: the machine is little-endian. Else its models hold a copy. */
 int plan_order_is_native(void);
-/* Writes a copy of a checked plan, its arrays in this machine's byte order. */
-void plan_to_native(const void *plan, uint8_t *native);
 
 /* What a value looks like: features of a row, whether there is a row for each frame or one a push, whether it is ids,
  * which only a lookup may read, and when its rows come. */
@@ -95,52 +100,5 @@ typedef struct plan_shape {
   int ids;
   uint32_t clock;
 } plan_shape;
-
-/* ---- checking an operation of a plan from a stranger ---- */
-
-/* What the operations so far ask for. Bounds on it bound the memory and the time that a small plan can cost. */
-typedef struct plan_totals {
-  uint64_t array_bytes, widths, tails;
-} plan_totals;
-
-/* One operation under scrutiny. The functions below return 1, or put down the fault and return 0. */
-typedef struct plan_check {
-  const uint8_t *plan, *record;
-  uint8_t *native; /* where arrays go in this machine's byte order, at their offsets; NULL: nowhere */
-  uint64_t bytes;
-  tide_fault *fault;
-  plan_totals *totals;
-  uint32_t index;
-  plan_op op;
-  plan_shape in[PLAN_INPUTS], out;
-  tide_clocks *clocks;
-} plan_check;
-
-int plan_refuse(const plan_check *c, const char *field, uint64_t seen, uint64_t wanted);
-int plan_equal(const plan_check *c, const char *field, uint64_t seen, uint64_t wanted);
-int plan_within(const plan_check *c, const char *field, uint64_t seen, uint64_t least, uint64_t most);
-/* The input has a row for each frame. */
-int plan_timed(const plan_check *c);
-/* Both inputs have a row for each frame, or neither, and their rows come together. */
-int plan_same_times(const plan_check *c);
-/* Room for `rows` held back, of `width` values each. */
-int plan_held_ok(const plan_check *c, uint64_t rows, uint32_t width);
-/* A matrix of these sizes, its codes, scales, and activation bits whose sums cannot overflow. */
-int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
-/* A checked matrix reads so, or by a constant. */
-int plan_reading_ok(const plan_check *c, uint32_t matrix, plan_reading reading);
-/* The same of an integer operator: int8 codes, one scale a row, read by a power of two. */
-int plan_fixed_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
-/* A count that is an exponent of codes. */
-int plan_exponent_ok(const plan_check *c, uint32_t index, const char *field);
-/* `count` int32 within bounds. */
-int plan_integers_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count, int32_t least,
-                     int32_t most);
-/* `count` floats, each of magnitude 2^-40 to 2^40. */
-int plan_scales_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count);
-/* `count` floats, each of magnitude 2^-60 to 2^60, or 0 where that is allowed. */
-int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count, int zero);
-/* A number of a magnitude up to 2^60, not subnormal. */
-int plan_number_ok(const plan_check *c, uint32_t index, const char *field);
 
 #endif
