@@ -1,10 +1,8 @@
 /* Cortex-M with the DSP extension (M4, M7, M33): SMLAD multiplies and adds two pairs of 16 bits. */
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #if TIDE_HAS_ARM_DSP
 #include <arm_acle.h>
-#include <string.h>
 
 #define VARIANT arm_dsp
 

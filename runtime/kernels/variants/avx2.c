@@ -1,9 +1,6 @@
 /* AVX2: weights widened to 16 bits, pairs multiplied and added by vpmaddwd, which cannot overflow here
  * (vpmaddubsw on 8-bit operands saturates at 16 bits and would). */
-#include <string.h>
-
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

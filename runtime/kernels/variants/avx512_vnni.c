@@ -1,10 +1,7 @@
 /* AVX-512 VNNI: vpdpbusd multiplies unsigned bytes with signed ones, four to an int32, without saturation. Weights are
  * stored unsigned; a 16-bit code is two signed bytes, each multiplied with the same loaded weights, an 8-bit code
  * one. */
-#include <string.h>
-
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

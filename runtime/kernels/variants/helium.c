@@ -1,6 +1,5 @@
 /* Cortex-M with vectors (M55, M85): eight products of 16 bits an instruction; what is left over is masked. */
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #if TIDE_HAS_HELIUM
 #include <arm_mve.h>

@@ -1,9 +1,6 @@
 /* AArch64 without dot products: weights widened to 16 bits and multiplied with 16-bit codes, two inputs of a row
  * side by side; their two sums meet at the end. */
-#include <string.h>
-
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>

@@ -1,7 +1,6 @@
 /* 32-bit Arm with NEON: integer products alone, for its vectors of floats flush what is subnormal and divide
  * inexactly. */
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #if TIDE_HAS_NEON32
 #include <arm_neon.h>

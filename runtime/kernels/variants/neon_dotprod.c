@@ -1,9 +1,6 @@
 /* AArch64 with dot products: sdot multiplies signed bytes, four to an int32. A 16-bit code is two signed bytes, an
  * 8-bit code one. */
-#include <string.h>
-
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #if TIDE_HAS_NEON_DOTPROD
 #include <arm_neon.h>

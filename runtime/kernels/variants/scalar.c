@@ -1,6 +1,5 @@
 /* Plain C: complete, always built, runs anywhere. */
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #define VARIANT scalar
 #define SWAPPED 0

@@ -1,0 +1,177 @@
+// Streams: one sequence in progress.
+#ifndef TIDE_BINDING_STREAM_H
+#define TIDE_BINDING_STREAM_H
+
+#include "model.h"
+
+class Stream : Owned {
+ public:
+  explicit Stream(nb::object model)
+      : Owned("stream"),
+        model_object_(model),
+        model_(nb::cast<Model *>(model)),
+        memory_(aligned(tide_stream_bytes(model_->get()))) {
+    stream_ = tide_stream_init(memory_.get(), model_->get());
+  }
+
+  // What one stream carried is not for the next owner of its memory.
+  ~Stream() { wipe(memory_.get(), tide_stream_bytes(model_->get())); }
+
+  nb::object push(nb::handle chunk, nb::handle out) {
+    const uint32_t ids = tide_input_ids(model_->get());
+    nb::object given = ids ? as_ids(chunk, 1, "(frames)") : as_float32(chunk),
+               frames = ids ? ids_as_float32(given) : given;
+    auto *array = reinterpret_cast<PyArrayObject *>(frames.ptr());
+    check_shape(array);
+    const size_t count = static_cast<size_t>(PyArray_DIM(array, 0));
+    Turn turn(*this);
+    if (tide_finished(stream_)) raise("ChunkError", FINISHED);
+    if (tide_output_count(model_->get()) != 1) return push_many(given, array, count, out);
+    nb::object result = out.is_none() ? fresh(0, count) : checked(out, 0, count);
+    float *outputs[1] = {data(result)};
+    run(given, array, count, outputs);
+    return result;
+  }
+
+  nb::object finish() {
+    const uint32_t count = tide_output_count(model_->get());
+    std::vector<nb::object> results;
+    std::vector<float *> outputs;
+    Turn turn(*this);
+    bool held = false;
+    for (uint32_t i = 0; i < count; i++) {
+      const size_t rows = tide_rest(stream_, i);
+      held |= rows > 0;
+      results.push_back(with_rows(i, rows));
+      outputs.push_back(data(results.back()));
+    }
+    tide_status status;
+    {
+      nb::gil_scoped_release release;
+      status = tide_finish(stream_, outputs.data());
+    }
+    if (status == TIDE_E_FINISHED) raise("ChunkError", FINISHED);
+    if (status != TIDE_OK) raise("ChunkError", "a value inside the model left 2^64 at the end; stream unchanged");
+    if (!held) return nb::none();
+    if (count == 1) return results[0];
+    nb::dict named;
+    for (uint32_t i = 0; i < count; i++) named[model_->output_names()[i].c_str()] = results[i];
+    return named;
+  }
+
+  bool finished() {
+    Turn turn(*this);
+    return tide_finished(stream_);
+  }
+
+  void reset() {
+    Turn turn(*this);
+    tide_reset(stream_);
+  }
+
+  nb::bytes snapshot() {
+    Turn turn(*this);
+    std::string bytes(tide_snapshot_bytes(model_->get()), '\0');
+    return nb::bytes(bytes.data(), tide_snapshot(stream_, bytes.data()));
+  }
+
+  void restore(nb::bytes snapshot) {
+    Turn turn(*this);
+    tide_fault fault;
+    if (tide_restore(stream_, snapshot.c_str(), snapshot.size(), &fault) != TIDE_OK)
+      raise("SnapshotError", describe_snapshot(fault));
+  }
+
+  uint64_t frames() {
+    Turn turn(*this);
+    return tide_frames(stream_);
+  }
+
+  uint64_t refused() {
+    Turn turn(*this);
+    return tide_refused(stream_);
+  }
+
+  nb::list states() {
+    Turn turn(*this);
+    nb::list all;
+    for (uint32_t i = 0; i < tide_state_count(model_->get()); i++) {
+      npy_intp size = tide_state_width(model_->get(), i);
+      nb::object values = new_array(1, &size);
+      tide_state_read(stream_, i, data(values));
+      all.append(values);
+    }
+    return all;
+  }
+
+ private:
+  void check_shape(PyArrayObject *array) const {
+    const npy_intp width = tide_input_width(model_->get());
+    if (PyArray_NDIM(array) == 2 && PyArray_DIM(array, 1) == width) return;
+    raise("ChunkError", "chunk has shape " + shape_of(array) + ", wanted (frames, " + std::to_string(width) + ")");
+  }
+
+  // Rows of an output for a push; of one without a time axis one row or none.
+  size_t rows(uint32_t output, size_t count) const {
+    if (!tide_output_timed(model_->get(), output) && count == 0) {
+      raise("ChunkError", "chunk has no frame, but " + model_->answer_name(output) +
+                              " is that of the chunk's last frame; push at least one");
+    }
+    return tide_rows(stream_, output, count);
+  }
+
+  // Room for an output: [rows, width] of a timed one; of another [width], or [0] where there is no row.
+  nb::object with_rows(uint32_t output, size_t rows) const {
+    npy_intp sizes[2] = {static_cast<npy_intp>(rows), tide_output_width(model_->get(), output)};
+    if (tide_output_timed(model_->get(), output)) return new_array(2, sizes);
+    return new_array(1, rows ? sizes + 1 : sizes);
+  }
+
+  nb::object fresh(uint32_t output, size_t count) const { return with_rows(output, rows(output, count)); }
+
+  nb::object checked(nb::handle out, uint32_t output, size_t count) const {
+    const size_t ready = rows(output, count);
+    const bool timed = tide_output_timed(model_->get(), output);
+    const npy_intp width = tide_output_width(model_->get(), output);
+    const npy_intp sizes[2] = {timed || !ready ? static_cast<npy_intp>(ready) : width, width};
+    return as_out(out, timed ? 2 : 1, sizes);
+  }
+
+  nb::object push_many(const nb::object &given, PyArrayObject *array, size_t count, nb::handle out) {
+    if (!out.is_none()) raise("ChunkError", "out is for models with one output; this one has several");
+    nb::dict results;
+    std::vector<float *> outputs;
+    for (uint32_t i = 0; i < tide_output_count(model_->get()); i++) {
+      nb::object result = fresh(i, count);
+      outputs.push_back(data(result));
+      results[model_->output_names()[i].c_str()] = result;
+    }
+    run(given, array, count, outputs.data());
+    return results;
+  }
+
+  void run(const nb::object &given, PyArrayObject *array, size_t count, float *const *outputs) {
+    const float *frames = static_cast<const float *>(PyArray_DATA(array));
+    tide_status status;
+    {
+      nb::gil_scoped_release release;
+      status = tide_push(stream_, frames, count, outputs);
+    }
+    if (status == TIDE_E_LIMIT) refuse_length(count);
+    if (status != TIDE_OK) raise("ChunkError", describe_refusal(model_->get(), status, given, 0, count));
+  }
+
+  [[noreturn]] void refuse_length(size_t count) const {
+    raise("ChunkError", "chunk of " + std::to_string(count) + " frames after " + std::to_string(tide_frames(stream_)) +
+                            ": the stream is one block, of at most " + std::to_string(tide_limit(model_->get())) +
+                            " frames; finish() it before, or export with limit= or block=; chunk refused, state "
+                            "unchanged");
+  }
+
+  nb::object model_object_;  // keeps the model alive
+  Model *model_;
+  Memory memory_;
+  tide_stream *stream_;
+};
+
+#endif

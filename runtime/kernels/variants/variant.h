@@ -1,0 +1,18 @@
+/* What every variant's file includes first. */
+#ifndef TIDE_VARIANT_H
+#define TIDE_VARIANT_H
+
+#include <string.h>
+
+#include "../src/kernels.h"
+#include "../src/target.h"
+
+/* From VARIANT, which the file defines afterwards: what its kernels are found by, tide_variant_NAME, and "NAME". */
+#define VARIANT_SYMBOL VARIANT_JOIN(tide_variant_, VARIANT)
+#define VARIANT_NAME VARIANT_TEXT(VARIANT)
+#define VARIANT_JOIN(a, b) VARIANT_JOIN_(a, b)
+#define VARIANT_JOIN_(a, b) a##b
+#define VARIANT_TEXT(a) VARIANT_TEXT_(a)
+#define VARIANT_TEXT_(a) #a
+
+#endif
