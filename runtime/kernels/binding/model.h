@@ -152,7 +152,9 @@ class Turn {
   std::atomic<bool> &busy_;
 };
 
-const char FINISHED[] = "the stream was finished; reset() starts a new one";
+inline std::string describe_finished() {
+  return nb::cast<std::string>(nb::module_::import_("tidegate.runtime.streams").attr("FINISHED"));
+}
 
 inline std::string describe_id(const npy_int64 *ids, size_t count, uint32_t rows) {
   size_t at = 0;
@@ -171,7 +173,7 @@ inline std::string describe_value(const float *frames, size_t count, size_t widt
 // Why a chunk of `count` frames was refused: the one at `place` of an array of ids or of features.
 inline std::string describe_refusal(const tide_model *model, tide_status status, const nb::object &given, size_t place,
                                     size_t count) {
-  if (status == TIDE_E_FINISHED) return FINISHED;
+  if (status == TIDE_E_FINISHED) return describe_finished();
   if (status == TIDE_E_ROW) return "the row left while it was pushed";
   if (status == TIDE_E_RANGE) return "a value inside the model left 2^64 on this chunk; chunk refused, state unchanged";
   const void *values = PyArray_DATA(reinterpret_cast<PyArrayObject *>(given.ptr()));

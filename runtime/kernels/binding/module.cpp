@@ -3,6 +3,18 @@
 #include "model.h"
 #include "stream.h"
 
+namespace {
+
+// What the protocol Stream of runtime/streams.py says of a member: documentation is written once, there. Empty under
+// `python -OO`, which strips it.
+std::string said_of(const char *member) {
+  const nb::object stream = nb::module_::import_("tidegate.runtime.streams").attr("Stream");
+  const nb::object text = nb::module_::import_("inspect").attr("getdoc")(stream.attr(member));
+  return text.is_none() ? "" : nb::cast<std::string>(text);
+}
+
+}  // namespace
+
 NB_MODULE(_kernels, m) {
   if (_import_array() < 0) throw nb::python_error();
   m.doc() = "The engine: compiled plans and their streams.";
@@ -16,19 +28,23 @@ NB_MODULE(_kernels, m) {
       .def_prop_ro("outputs", &Model::outputs)
       .def_prop_ro("state_widths", &Model::state_widths);
   nb::class_<Stream>(m, "Stream", "One sequence in progress.")
-      .def(nb::init<nb::object>(), nb::arg("model"))
-      .def("push", &Stream::push, nb::arg("chunk"), nb::kw_only(), nb::arg("out") = nb::none())
-      .def("finish", &Stream::finish)
-      .def_prop_ro("finished", &Stream::finished)
-      .def("reset", &Stream::reset)
-      .def("snapshot", &Stream::snapshot)
-      .def("restore", &Stream::restore, nb::arg("snapshot"))
-      .def_prop_ro("frames", &Stream::frames)
-      .def_prop_ro("refused", &Stream::refused)
-      .def("states", &Stream::states);
+      .def(nb::init<nb::object>(), nb::arg("model"), nb::sig("def __init__(self, model: Model) -> None"))
+      .def("push", &Stream::push, nb::arg("chunk"), nb::kw_only(), nb::arg("out") = nb::none(),
+           nb::sig("def push(self, chunk: Array, *, out: Array | None = None) -> Answer"), said_of("push").c_str())
+      .def("finish", &Stream::finish, nb::sig("def finish(self) -> Answer | None"), said_of("finish").c_str())
+      .def_prop_ro("finished", &Stream::finished, said_of("finished").c_str())
+      .def("reset", &Stream::reset, said_of("reset").c_str())
+      .def("snapshot", &Stream::snapshot, said_of("snapshot").c_str())
+      .def("restore", &Stream::restore, nb::arg("snapshot"), said_of("restore").c_str())
+      .def_prop_ro("frames", &Stream::frames, said_of("frames").c_str())
+      .def_prop_ro("refused", &Stream::refused, said_of("refused").c_str())
+      .def("states", &Stream::states, nb::sig("def states(self) -> list[Array]"),
+           "Return copies of the state vectors, in the order of the plan.");
   nb::class_<Group>(m, "Group", "Streams in rows, pushed together.")
-      .def(nb::init<nb::object, uint32_t>(), nb::arg("model"), nb::arg("rows"))
-      .def("push", &Group::push, nb::arg("chunks"), nb::arg("rows"), nb::arg("out") = nb::none())
+      .def(nb::init<nb::object, uint32_t>(), nb::arg("model"), nb::arg("rows"),
+           nb::sig("def __init__(self, model: Model, rows: int) -> None"))
+      .def("push", &Group::push, nb::arg("chunks"), nb::arg("rows"), nb::arg("out") = nb::none(),
+           nb::sig("def push(self, chunks: Array, rows: Sequence[int], out: Array | None = None) -> Answer"))
       .def("join", &Group::join, nb::arg("row"))
       .def("leave", &Group::leave, nb::arg("row"))
       .def("reset", &Group::reset, nb::arg("row"))
@@ -36,5 +52,5 @@ NB_MODULE(_kernels, m) {
       .def("restore", &Group::restore, nb::arg("row"), nb::arg("snapshot"))
       .def("frames", &Group::frames, nb::arg("row"))
       .def("refused", &Group::refused, nb::arg("row"))
-      .def("states", &Group::states, nb::arg("row"));
+      .def("states", &Group::states, nb::arg("row"), nb::sig("def states(self, row: int) -> list[Array]"));
 }

@@ -25,7 +25,7 @@ class Stream : Owned {
     check_shape(array);
     const size_t count = static_cast<size_t>(PyArray_DIM(array, 0));
     Turn turn(*this);
-    if (tide_finished(stream_)) raise("ChunkError", FINISHED);
+    if (tide_finished(stream_)) raise("ChunkError", describe_finished());
     if (tide_output_count(model_->get()) != 1) return push_many(given, array, count, out);
     nb::object result = out.is_none() ? fresh(0, count) : checked(out, 0, count);
     float *outputs[1] = {data(result)};
@@ -50,7 +50,7 @@ class Stream : Owned {
       nb::gil_scoped_release release;
       status = tide_finish(stream_, outputs.data());
     }
-    if (status == TIDE_E_FINISHED) raise("ChunkError", FINISHED);
+    if (status == TIDE_E_FINISHED) raise("ChunkError", describe_finished());
     if (status != TIDE_OK) raise("ChunkError", "a value inside the model left 2^64 at the end; stream unchanged");
     if (!held) return nb::none();
     if (count == 1) return results[0];
