@@ -28,7 +28,7 @@ static int scales_ok(const plan_check *c, const char *field, uint64_t offset, co
   return 1;
 }
 
-/* The int32 sum of what shares a scale must not overflow; those of 16-bit weights have 64 bits. */
+/* The int32 sum of the inputs that share a scale must not overflow. Sums of 16-bit weights have 64 bits. */
 static int activation_bits_ok(const plan_check *c, const char *field, const plan_matrix *m) {
   if (!plan_within(c, field, m->bits, 2, 16)) return 0;
   const uint64_t terms = m->group && m->group < m->columns ? m->group : m->columns;
@@ -65,7 +65,7 @@ static int group_ok(const plan_check *c, const char *field, const plan_matrix *m
   return m->group == 0 || m->group == 8 || m->group == 32 || plan_refuse(c, field, m->group, 32);
 }
 
-/* Of what computes in floats. */
+/* The reading of a float operator. */
 static int float_reading_ok(const plan_check *c, const char *field, plan_reading reading) {
   return reading == READ_CONSTANT || plan_within(c, field, reading, READ_FRAME, READ_HIDDEN);
 }
@@ -98,7 +98,7 @@ int plan_reading_ok(const plan_check *c, uint32_t matrix, plan_reading reading) 
   return own == READ_CONSTANT || plan_equal(c, MATRIX_FIELDS[matrix].reading, own, reading);
 }
 
-/* A row's sum stays within 32 bits, though all codes be the largest. */
+/* A row's sum stays within 32 bits even if every code is the largest. */
 static int fixed_reading_ok(const plan_check *c, const matrix_fields *f, const plan_matrix *m) {
   if (!plan_equal(c, f->reading, m->reading, READ_FIXED) || !plan_within(c, f->bits, m->bits, 2, 16)) return 0;
   const uint64_t most = (uint64_t)m->columns * 127 * ((1u << (m->bits - 1)) - 1);

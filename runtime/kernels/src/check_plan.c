@@ -15,7 +15,7 @@ static int hash_ok(const plan_check *c) {
   return 1;
 }
 
-/* Blocks of fixed frames with a lookahead, or a limit of the stream that is one block, or none of these. */
+/* Either blocks of a fixed length with a lookahead, or a limit on a stream that is one block, or neither. */
 static int grid_ok(const plan_check *c) {
   const uint32_t block = u32_at(c->plan + AT_BLOCK), most = PLAN_MAX_FRAMES;
   return plan_within(c, "block", block, 0, most) &&
@@ -25,7 +25,7 @@ static int grid_ok(const plan_check *c) {
 
 static int check_header(const plan_check *c) {
   const uint8_t *p = c->plan;
-  /* Arrays are read where they lie, so they start on cache lines. */
+  /* Arrays are read in place, so they start on cache lines. */
   if (!plan_equal(c, "address", (uintptr_t)c->plan % TIDE_ALIGNMENT, 0)) return 0;
   if (c->bytes < PLAN_HEADER_BYTES) return plan_refuse(c, "size", c->bytes, PLAN_HEADER_BYTES);
   if (memcmp(p, "TIDEGATE", 8) != 0) return plan_refuse(c, "magic", u64_at(p), 0x4554414745444954u);
@@ -41,7 +41,7 @@ static int check_header(const plan_check *c) {
          plan_array_ok(c, "text", u64_at(p + AT_TEXT), u64_at(p + AT_TEXT_SIZE)) && grid_ok(c);
 }
 
-/* When its rows come; the rest of its record is checked. */
+/* When the operation's rows come; the rest of its record is checked already. */
 static int clock_op(plan_check *c, const tide_operator *operator) {
   c->out.clock = operator->clock ? operator->clock(&c->op, c->in, c->clocks) : c->in[0].clock;
   if (!plan_within(c, "clocks", c->clocks->count, 1, MOST_CLOCKS)) return 0;
@@ -93,7 +93,7 @@ tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault) {
   return check_plan(&c) ? TIDE_OK : TIDE_E_PLAN;
 }
 
-/* The check reads every array once, and knows its type. */
+/* Runs the check again, because it visits every array once and knows its type. */
 void plan_to_native(const void *plan, uint8_t *native) {
   tide_fault fault;
   const uint64_t bytes = plan_read_header(plan).bytes;

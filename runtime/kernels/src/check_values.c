@@ -48,7 +48,7 @@ int plan_number_ok(const plan_check *c, uint32_t index, const char *field) {
   return plan_magnitude_ok(c, field, u32_at(c->record + AT_NUMBERS + 4 * index), 1, -60, 60);
 }
 
-/* Where a vector stands, 0 where its values do not fit. */
+/* The address of a vector, NULL if it does not fit into the plan. */
 static const void *vector(const plan_check *c, uint32_t vector, const char *field, uint64_t count) {
   const uint64_t offset = u64_at(c->record + AT_VECTORS + 8 * vector);
   return plan_array_ok(c, field, offset, count * sizeof(float)) ? c->op.vectors[vector] : NULL;
@@ -71,7 +71,7 @@ int plan_scales_ok(const plan_check *c, uint32_t index, const char *field, uint6
   return plan_floats_ok(c, vector(c, index, field, count), field, count, 0, 40);
 }
 
-/* What is below zero is told as a fault's 64 bits say it. */
+/* A fault has 64 unsigned bits: a negative value is given in two's complement. */
 static int integer_within(const plan_check *c, const char *field, int32_t value, int32_t least, int32_t most) {
   if (value >= least && value <= most) return 1;
   return plan_refuse(c, field, (uint64_t)value, (uint64_t)(value < least ? least : most));

@@ -1,7 +1,7 @@
 /* Functions of one float, every operation rounded: runtime/operators/functions.py in C, the same bits.
  *
- * Scalar and without branches where it can be, so that compilers vectorize the loops around them, in floats.inc for
- * each variant; the steps of recurrent layers have vectors of their own in packed.inc. */
+ * They are scalar and, if possible, without branches: so compilers vectorize the loops around them, in
+ * variants/floats.inc for each variant. The steps of recurrent layers have vectors of their own in variants/packed/. */
 #ifndef TIDE_FUNCTIONS_H
 #define TIDE_FUNCTIONS_H
 
@@ -13,12 +13,12 @@
 #include "tanh.h"
 #include "target.h"
 
-/* Where floats are computed as doubles the bits differ; gcc for s390x does so under -std=c11, not under gnu11. */
-#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0 && __FLT_EVAL_METHOD__ != 16 /* 16: halves alone */
+/* If floats are computed as doubles the bits differ. gcc for s390x does so with -std=c11, not with gnu11. */
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0 && __FLT_EVAL_METHOD__ != 16 /* 16: halves only */
 #error "tidegate: this compiler does not round floats to 32 bits after each operation"
 #endif
 
-/* Values below 2^-60 become +0 before and after a float operation; NaN stays, for the range check to find. */
+/* Values below 2^-60 become +0 before and after a float operation. NaN stays, so the range check finds it. */
 static inline float tide_flush(float x) { return fabsf(x) < 0x1p-60f ? 0.0f : x; }
 
 static inline float tide_clamp(float x, float least, float most) { return x > most ? most : x < least ? least : x; }
@@ -100,7 +100,8 @@ static inline float tide_gelu_tanh(float x) {
   return (0.5f * x) * (1.0f + tide_tanh((u + ((u * u) * u) * 0x1.6e4e26p-5f) * 0x1.988454p-1f));
 }
 
-/* The root to nearest of a normal float in integers alone; there is no tie, for the square of an odd number is odd. */
+/* The square root of a normal float, to nearest, in integers only. There is no tie, because the square of an odd number
+ * is odd. */
 static inline float tide_sqrt_of_bits(float x) {
   if (!(x > 0.0f)) return x == 0.0f ? x : NAN;
   if (x > 0x1.fffffep127f) return x;
@@ -117,7 +118,7 @@ static inline float tide_sqrt_of_bits(float x) {
   return x;
 }
 
-/* Without instructions for floats sqrtf would be a call of the C library. */
+/* Without float instructions sqrtf would be a call of the C library. */
 #if defined(__SOFTFP__)
 static inline float tide_sqrt(float x) { return tide_sqrt_of_bits(x); }
 #else

@@ -1,4 +1,4 @@
-/* Loops over floats, run by run: as many values at once as a vector of the variant has. */
+/* Loops over floats, run by run: a run is as many values as a vector of the variant has. */
 #ifndef TIDE_LOOPS_H
 #define TIDE_LOOPS_H
 
@@ -7,16 +7,17 @@
 
 #include "target.h"
 
-/* Values that loops take at once: a vector in variants that have some, and then the last ones padded with zeros, for
- * what compilers make of the rest of a loop is more code than the loop (72 KB for all operators in avx512_vnni, so 33).
- */
+/* Values that loops take at once: a vector if the variant has vectors. The last run is padded with zeros, because the
+ * code that compilers make for the rest of a loop is larger than the loop (72 KB for all operators in avx512_vnni, this
+ * way 33). */
 #ifdef LANES
 enum { RUN = LANES };
 #else
 enum { RUN = 1 };
 #endif
 
-/* The last values padded with zeros; with a step of 0 the first one again and again. Apart, or each loop has a copy. */
+/* The last values, padded with zeros; with a step of 0 the first value repeated. Not inlined, or each loop would have a
+ * copy. */
 static TIDE_APART void tide_load_part(float *run, const float *from, size_t step, size_t left) {
   for (size_t k = 0; k < RUN; k++) run[k] = k < left ? from[k * step] : 0.0f;
 }

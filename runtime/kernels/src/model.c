@@ -26,7 +26,7 @@ static void account_op(tide_model *model, const model_op *op) {
   }
 }
 
-/* When an operation's rows come, and what it must hold back for that. */
+/* When an operation's rows come, and how many rows it must hold back for that. */
 static void time_op(tide_clocks *clocks, const plan_op *source, const plan_shape *in, model_op *op) {
   const tide_operator *operator = op->operator;
   op->clock = operator->clock ? operator->clock(source, in, clocks) : in[0].clock;
@@ -50,7 +50,7 @@ static void shape_op(tide_model *model, const plan_op *source, model_op *ops, ui
   time_op(&model->clocks, source, in, &ops[index]);
 }
 
-/* Lays a model out in the arena; with a base of NULL it only counts. */
+/* Lays a model out in the arena; returns NULL if the arena only counts. */
 static tide_model *lay_model(tide_arena *arena, const void *plan, const tide_variant *variant) {
   plan_header header = plan_read_header(plan);
   if (!plan_order_is_native()) {

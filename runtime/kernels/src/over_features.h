@@ -4,8 +4,9 @@
 
 #include "functions.h"
 
-/* Sums go in 8 interleaved lanes, each ascending, then fold by halves: vectors of any machine can do the same. Two
- * vectors of four, because gcc 12 left to itself transposes for AVX-512: 50 ns for 192 values, so 25. */
+/* A sum is made in 8 interleaved lanes, each in ascending order; then the lanes are folded by halves. Vectors of any
+ * machine can do the same. Written as two vectors of four: gcc 12 by itself transposes for AVX-512 (192 values take 50
+ * ns, this way 25). */
 enum { SUM_LANES = 8, HALF = SUM_LANES / 2 };
 typedef float tide_half __attribute__((vector_size(HALF * sizeof(float))));
 
@@ -53,8 +54,8 @@ static TIDE_APART float tide_sum_square(const float *x, size_t count) {
   return tide_fold(lanes);
 }
 
-/* A float's bits as an integer of the same order, and back: compilers look for the largest of integers with vectors,
- * of floats one by one (118 ns for 192 values, so 13). No value is -0 once the tiny ones are +0, and none is NaN. */
+/* A float's bits as an integer of the same order, and back. Compilers find the largest of integers with vectors, of
+ * floats one by one (118 ns for 192 values, this way 13). No value is -0, because tiny ones become +0, or NaN. */
 static inline int32_t tide_in_order(int32_t bits) { return bits < 0 ? bits ^ INT32_MAX : bits; }
 
 static inline int32_t tide_rank(float x) {

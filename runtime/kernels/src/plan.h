@@ -5,7 +5,7 @@
 #include "clocks.h"
 #include "tidegate.h"
 
-/* A build for one model needs stack for its own operations alone. */
+/* A build for one model needs stack for its own operations only. */
 #ifndef TIDE_MAX_OPS
 #define TIDE_MAX_OPS 1024
 #endif
@@ -17,7 +17,7 @@ enum {
   PLAN_MAX_OPS = TIDE_MAX_OPS,
   PLAN_MAX_WIDTH = 16384,
   PLAN_MAX_WIDTHS = 1 << 20, /* of all values together */
-  PLAN_MAX_TAIL = 1 << 20,   /* values that all windows carry */
+  PLAN_MAX_TAIL = 1 << 20,   /* values that all windows carry together */
   PLAN_MAX_FRAMES = 1 << 20, /* of a block, of its lookahead, of a stream that is one block */
   PLAN_MAX_HELD = 1 << 27,   /* values that an operation holds back */
   PLAN_MAX_IDS = 1 << 24,    /* ids reach the engine as floats, which are exact below */
@@ -27,12 +27,12 @@ enum {
   PLAN_NUMBERS = 4,
 };
 
-/* How floats become integers: by each frame's own maximum, as hidden values in (-1, 1), by a power of two, or by a
- * range of their own. */
+/* How floats become integer codes: scaled by each frame's largest magnitude, as hidden values in (-1, 1), by a power of
+ * two, or by a constant range. */
 typedef enum plan_reading { READ_FRAME = 1, READ_HIDDEN = 2, READ_FIXED = 3, READ_CONSTANT = 4 } plan_reading;
 
 typedef struct plan_matrix {
-  const void *codes;   /* [rows, columns] of int8, int16 or float; of 4 bits two a byte, each row in whole bytes */
+  const void *codes;   /* [rows, columns] of int8, int16 or float; or 4 bits, two per byte, rows in whole bytes */
   const float *scales; /* [rows, groups] */
   uint32_t rows, columns;
   plan_reading reading;
@@ -40,12 +40,12 @@ typedef struct plan_matrix {
   uint32_t weight_bits;
   uint32_t group;   /* inputs that share a scale; 0: all of a row */
   int32_t exponent; /* of READ_FIXED: a code is worth 2^-exponent */
-  float range;      /* the largest magnitude that codes say; 1 but for READ_CONSTANT */
+  float range;      /* the magnitude of the largest code; 1 except with READ_CONSTANT */
 } plan_matrix;
 
 enum { WEIGHT_FLOAT = 32 }; /* the weight bits of a matrix that is not quantized */
 
-/* The most that the codes of activations may be; of 16 bits, what two signed bytes can say. */
+/* The largest code of activations; with 16 bits the largest that two signed bytes can hold. */
 static inline uint32_t plan_largest_code(uint32_t bits) {
   return bits == 16 ? 127 * 256 + 127 : (1u << (bits - 1)) - 1;
 }
@@ -54,7 +54,7 @@ static inline uint32_t plan_largest_code(uint32_t bits) {
 static inline uint32_t plan_groups(const plan_matrix *m) {
   return m->group ? (m->columns + m->group - 1) / m->group : 1;
 }
-/* A code of a matrix that is quantized. */
+/* One code of a quantized matrix. */
 static inline int32_t plan_code(const plan_matrix *m, size_t row, uint32_t column) {
   const size_t at = row * m->columns + column;
   if (m->weight_bits == 16) return ((const int16_t *)m->codes)[at];
@@ -76,24 +76,24 @@ typedef struct plan_op {
 
 typedef struct plan_header {
   uint32_t ops, outputs, input_width;
-  uint32_t input_ids; /* 1 where the input is ids, not floats */
+  uint32_t input_ids; /* 1: the input is ids; 0: features */
   uint64_t bytes;
   uint32_t block, lookahead, limit; /* the grid of the backward cells; see clocks.h */
   const uint8_t *hash;              /* HASH_BYTES of them */
   const uint8_t *op_records, *output_records;
-  const uint8_t *arrays; /* where their offsets count from: the plan, or its copy in this machine's byte order */
+  const uint8_t *arrays; /* what their offsets start at: the plan, or its copy in this machine's byte order */
 } plan_header;
 
 plan_header plan_read_header(const void *plan);
-/* In a plan that is not checked yet, pointers to what lies outside are NULL. */
+/* In a plan that is not checked yet, pointers outside of the plan are NULL. */
 plan_op plan_read_op(const plan_header *header, uint32_t op);
 uint32_t plan_read_output(const plan_header *header, uint32_t output);
 
-/* Whether arrays can be read where they lie: the machine is little-endian. Else its models hold a copy. */
+/* Whether arrays can be read in place: the machine is little-endian. Otherwise models hold a copy of the plan. */
 int plan_order_is_native(void);
 
-/* What a value looks like: features of a row, whether there is a row for each frame or one a push, whether it is ids,
- * which only a lookup may read, and when its rows come. */
+/* What a value looks like: features per row; whether it has a row for each frame or one per push; whether it is ids,
+ * which only a lookup may read; and when its rows come. */
 typedef struct plan_shape {
   uint32_t width;
   int timed;

@@ -1,13 +1,13 @@
-/* Where the fields of a plan stand: docs/plan.md in C. */
+/* The offsets of a plan's fields: docs/plan.md in C. */
 #ifndef TIDE_PLAN_FIELDS_H
 #define TIDE_PLAN_FIELDS_H
 
-/* Where the fields of the header stand. */
+/* Fields of the header. */
 enum {
   AT_VERSION = 8,
   AT_FLAGS = 12,
   AT_HASH = 16,
-  AT_SIZE = 48, /* the hash is that of all bytes from here on */
+  AT_SIZE = 48, /* the hash covers all bytes from here on */
   AT_OPERATIONS = 56,
   AT_OUTPUTS = 60,
   AT_INPUT_WIDTH = 64,
@@ -21,7 +21,7 @@ enum {
   AT_LIMIT = 112,
 };
 
-/* Where the fields of an operation's record stand. */
+/* Fields of an operation's record. */
 enum {
   AT_KIND = 0,
   AT_FUNCTION = 4,

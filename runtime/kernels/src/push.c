@@ -1,4 +1,4 @@
-/* Pushes: frames of one stream or of several, taken whole or refused. */
+/* Pushes: a stream takes all frames of a push, or refuses all. */
 #include <string.h>
 
 #include "engine.h"
@@ -24,14 +24,15 @@ static void batch_one(tide_batch *b, tide_stream *stream, const float *frames, s
   b->streams[0] = stream, b->frames[0] = frames, b->places[0] = place;
 }
 
-/* All or none of one stream's frames. */
+/* Takes all of one stream's frames or none. */
 static void run_one(const tide_batch *b, size_t count, int closing, float *const *outputs) {
   if (tide_run(b, count, closing, outputs)) return;
   roll_back(b->streams[0]);
   b->streams[0]->status = TIDE_E_RANGE;
 }
 
-/* Where a result of several streams leaves 2^64, all go back, and then one by one: a refusal is its own stream's. */
+/* If a result of several streams leaves 2^64, all are rolled back and run again one by one: so only the stream at fault
+ * is refused. */
 void tide_consume(const tide_batch *b, size_t count, float *const *outputs) {
   for (uint32_t i = 0; i < b->rows; i++) save(b->streams[i], b->streams[i]->frames + count, 0);
   if (b->rows == 1) {
@@ -47,7 +48,7 @@ void tide_consume(const tide_batch *b, size_t count, float *const *outputs) {
 }
 
 #ifndef TIDE_WITHOUT_embedding
-/* Whether every id is whole and in all tables. */
+/* Whether every id is a whole number and in all tables. */
 static int ids_ok(const float *ids, size_t count, uint32_t rows) {
   for (size_t i = 0; i < count; i++) {
     if (!(ids[i] >= 0.0f && ids[i] < (float)rows && ids[i] == (float)(uint32_t)ids[i])) return 0;
@@ -70,7 +71,7 @@ tide_status tide_admit(const tide_stream *stream, const float *frames, size_t co
   return input_ok(stream->model, frames, count) ? TIDE_OK : TIDE_E_INPUT;
 }
 
-/* A counter stays at its end: 600,000 years at a million frames a second, sooner in a snapshot that says so. */
+/* A counter stays at its maximum. It takes 600,000 years at a million frames per second, or a snapshot that says so. */
 static void count_up(uint64_t *counter, uint64_t more) {
   *counter = more < UINT64_MAX - *counter ? *counter + more : UINT64_MAX;
 }
@@ -83,7 +84,7 @@ tide_status tide_account(tide_stream *stream, size_t count) {
 
 /* ---- one stream ---- */
 
-/* Rows of an output when the stream has consumed `frames` and may go on. */
+/* Rows of an output when the stream has consumed `frames` and is not finished. */
 static uint64_t rows_at(const tide_stream *stream, uint32_t output, uint64_t frames) {
   return tide_clock_rows(&stream->model->clocks, tide_output_op(stream->model, output)->clock, frames);
 }

@@ -1,13 +1,13 @@
-/* Runs the frames of a batch through the operations, block after block. */
+/* Runs the frames of a batch through the operations, block by block. */
 #include <string.h>
 
 #include "engine.h"
 
-/* ---- one operation over a block; 0 when a result leaves 2^64 ---- */
+/* ---- one operation over a block; 0 if a result leaves 2^64 ---- */
 
 static int has_rows(const tide_model *model, uint32_t value) { return value == 0 || model->ops[value - 1].timed; }
 
-/* A cell whose streams share the reads of its weights; it cannot fail. */
+/* Runs a cell, whose streams share the reads of its weights; it cannot fail. */
 static int run_cell(const tide_batch *b, uint32_t index, const float *in, uint32_t rows, float *out) {
   const model_op *op = &b->model->ops[index];
   op_state *states[MOST_BLOCK];
@@ -16,7 +16,7 @@ static int run_cell(const tide_batch *b, uint32_t index, const float *in, uint32
   return 1;
 }
 
-/* Stream after stream. */
+/* Runs an operation stream by stream. */
 static int run_streams(const tide_batch *b, uint32_t index, const float *const *in, uint32_t rows, float *out) {
   const model_op *op = &b->model->ops[index];
   for (uint32_t i = 0; i < b->rows; i++) {
@@ -29,7 +29,7 @@ static int run_streams(const tide_batch *b, uint32_t index, const float *const *
   return 1;
 }
 
-/* What carries nothing takes the rows of all streams as those of one. */
+/* Runs an operation. One without a state takes the rows of all streams as if they were one stream's. */
 static int run_op(const tide_batch *b, uint32_t index, uint32_t rows) {
   const model_op *op = &b->model->ops[index];
   const float *in[PLAN_INPUTS] = {NULL};
@@ -41,7 +41,7 @@ static int run_op(const tide_batch *b, uint32_t index, uint32_t rows) {
   return op->operator->run(op, &b->room->scratch, NULL, in, b->rows * rows, out);
 }
 
-/* The rows of a late operation that are ready; `more` is set if others have no room. */
+/* Makes the rows of a late operation that are ready; sets `more` if there was no room for others. */
 static int run_late(const tide_batch *b, uint32_t index, int *more) {
   const model_op *op = &b->model->ops[index];
   tide_room *room = b->room;
@@ -59,7 +59,7 @@ static int run_late(const tide_batch *b, uint32_t index, int *more) {
   return 1;
 }
 
-/* An operation on the rows that there are of what it reads. */
+/* Runs an operation on all rows of its input that there are. */
 static int pass_op(const tide_batch *b, uint32_t index, int *more) {
   const model_op *op = &b->model->ops[index];
   if (op->late) return run_late(b, index, more);
@@ -68,9 +68,9 @@ static int pass_op(const tide_batch *b, uint32_t index, int *more) {
   return !rows || run_op(b, index, rows);
 }
 
-/* ---- a push ---- */
+/* ---- all operations over a batch ---- */
 
-/* The input of a block: where the caller has that of one stream; that of several side by side. */
+/* The input of a block: of one stream in the caller's memory, of several copied side by side. */
 static void gather(const tide_batch *b, size_t done, uint32_t frames) {
   const size_t width = b->model->header.input_width, count = frames * width;
   float *at = b->room->blocks[0];
@@ -80,7 +80,7 @@ static void gather(const tide_batch *b, size_t done, uint32_t frames) {
   }
 }
 
-/* Runs frames through all that reads rows. */
+/* Runs frames through all operations that read a row for each frame. */
 static int run_pass(const tide_batch *b, size_t done, uint32_t frames, int closing, int *more) {
   gather(b, done, frames);
   b->room->rows[0] = frames, b->room->closed[0] = (uint8_t)closing;
@@ -90,7 +90,7 @@ static int run_pass(const tide_batch *b, size_t done, uint32_t frames, int closi
   return 1;
 }
 
-/* What has one row a push is computed when all rows are there. */
+/* Runs the operations on values with one row per push, once all rows are there. */
 static int run_ends(const tide_batch *b) {
   size_t *totals = b->room->totals;
   for (uint32_t i = 0; i < b->model->header.ops; i++) {
@@ -102,7 +102,7 @@ static int run_ends(const tide_batch *b) {
   return 1;
 }
 
-/* The rows of timed outputs, or what has one row a push. Outputs hold `count` rows of each stream. */
+/* Copies the rows of timed outputs, or of those with one row per push. Outputs hold `count` rows of each stream. */
 static void copy_outputs(const tide_batch *b, size_t count, int timed, float *const *outputs) {
   for (uint32_t i = 0; i < b->model->header.outputs; i++) {
     const model_op *op = tide_output_op(b->model, i);

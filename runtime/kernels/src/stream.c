@@ -63,7 +63,7 @@ static tide_stream *lay_alone(tide_arena *arena, const tide_model *model) {
   return stream;
 }
 
-/* What is held back lies behind the rest. It may be much, so it is not touched before it is used. */
+/* Rows that are held back come last. They may take much memory, so it is not touched before it is used. */
 static void lay_held(tide_arena *arena, const tide_model *model, tide_stream *stream) {
   for (uint32_t i = 0; i < model->header.ops; i++) {
     tide_late_lay(arena, &model->clocks, &model->ops[i], stream ? &stream->states[i] : NULL);
@@ -128,7 +128,7 @@ const float *tide_held(const tide_stream *stream, uint32_t op, size_t *count) {
   return held->rows ? held->rows + held->first * width : NULL;
 }
 
-/* Puts what late operations hold back in place. */
+/* Loads the rows that late operations hold back. */
 static void load_held(tide_stream *stream, const uint8_t *values, uint64_t frames) {
   const tide_model *model = stream->model;
   for (uint32_t i = 0; i < model->header.ops; i++) {

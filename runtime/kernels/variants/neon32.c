@@ -1,4 +1,4 @@
-/* 32-bit Arm with NEON: integer products alone, for its vectors of floats flush what is subnormal and divide
+/* 32-bit Arm with NEON: used for integer products only, because its float vectors flush subnormals and divide
  * inexactly. */
 #include "variant.h"
 

@@ -1,4 +1,4 @@
-/* Plain C: complete, always built, runs anywhere. */
+/* Plain C: complete, always built, runs everywhere. */
 #include "variant.h"
 
 #define VARIANT scalar

@@ -1,4 +1,4 @@
-/* What every variant's file includes first. */
+/* Every variant's file includes this file first. */
 #ifndef TIDE_VARIANT_H
 #define TIDE_VARIANT_H
 
@@ -7,7 +7,8 @@
 #include "../src/kernels.h"
 #include "../src/target.h"
 
-/* From VARIANT, which the file defines afterwards: what its kernels are found by, tide_variant_NAME, and "NAME". */
+/* Made from VARIANT, which the file defines after this: the symbol of the variant's record, tide_variant_NAME, and
+ * "NAME". */
 #define VARIANT_SYMBOL VARIANT_JOIN(tide_variant_, VARIANT)
 #define VARIANT_NAME VARIANT_TEXT(VARIANT)
 #define VARIANT_JOIN(a, b) VARIANT_JOIN_(a, b)
