@@ -14,7 +14,7 @@ class Stream : Owned {
     stream_ = tide_stream_init(memory_.get(), model_->get());
   }
 
-  // What one stream carried is not for the next owner of its memory.
+  // The next owner of the memory must not see the stream's state.
   ~Stream() { wipe(memory_.get(), tide_stream_bytes(model_->get())); }
 
   nb::object push(nb::handle chunk, nb::handle out) {
@@ -111,7 +111,7 @@ class Stream : Owned {
     raise("ChunkError", "chunk has shape " + shape_of(array) + ", wanted (frames, " + std::to_string(width) + ")");
   }
 
-  // Rows of an output for a push; of one without a time axis one row or none.
+  // Rows of an output for a push; one or none for an output without a time axis.
   size_t rows(uint32_t output, size_t count) const {
     if (!tide_output_timed(model_->get(), output) && count == 0) {
       raise("ChunkError", "chunk has no frame, but " + model_->answer_name(output) +
@@ -120,7 +120,7 @@ class Stream : Owned {
     return tide_rows(stream_, output, count);
   }
 
-  // Room for an output: [rows, width] of a timed one; of another [width], or [0] where there is no row.
+  // An array for an output: [rows, width] if it has a time axis; else [width], or [0] if there is no row.
   nb::object with_rows(uint32_t output, size_t rows) const {
     npy_intp sizes[2] = {static_cast<npy_intp>(rows), tide_output_width(model_->get(), output)};
     if (tide_output_timed(model_->get(), output)) return new_array(2, sizes);
