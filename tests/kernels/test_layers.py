@@ -5,12 +5,10 @@ from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
 from kernels.building import KERNELS, require, run
 
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 FLOORS = ("include", "src", "operators", "variants", "binding")  # each includes itself and what is left of it
-MOST_LINES = 250
 
 Graph = dict[str, set[str]]
 
@@ -68,8 +66,3 @@ def test_objects_call_each_other_without_a_circle(native: Path) -> None:
     order = in_order(called(native.parent / "libtidegate.a"))
     wanted = ["check_values.c.o", "linear.c.o", "operators.c.o", "check_plan.c.o", "model.c.o", "push.c.o"]
     assert sorted(wanted, key=order.index) == wanted
-
-
-@pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
-def test_a_file_is_read_in_one_sitting(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MOST_LINES

@@ -12,56 +12,17 @@
 #include <string.h>
 
 #include "../src/engine.h"
+#include "group_world.h"
 #include "random_plan.h"
 #include "running.h"
 
-enum { RANDOM_PLANS = 20, MOST_FRAMES = 24, MOST_ROWS = 256 };
+enum { RANDOM_PLANS = 20 };
 
 static const float CANARY = 0.70718f;
-
-/* A group, and for each row the same stream on its own. */
-typedef struct world {
-  uint64_t seed;
-  const tide_model *model;
-  uint32_t rows;
-  uint8_t *memory;
-  size_t bytes;
-  tide_group *group;
-  tide_stream *alone[MOST_ROWS];
-  /* Of the current push. */
-  size_t floats; /* floats of all outputs of one row */
-  float *frames, *answers, *expected;
-  float **outputs;
-  uint8_t *snapshot;
-} world;
 
 static int fault(const world *w, const char *what, uint32_t row) {
   fprintf(stderr, "groups: %s, row %u, %s\n", what, row, tide_variant_name(tide_model_variant(w->model)));
   return 0;
-}
-
-/* ---- setting up ---- */
-
-static world new_world(const tide_model *model, uint32_t rows, uint64_t seed) {
-  world w = {.seed = seed, .model = model, .rows = rows, .bytes = tide_group_bytes(model, rows)};
-  w.memory = aligned_memory(w.bytes);
-  w.group = tide_group_init(w.memory, model, rows);
-  for (uint32_t i = 0; i < rows; i++) {
-    w.alone[i] = tide_stream_init(aligned_memory(tide_stream_bytes(model)), model);
-  }
-  for (uint32_t i = 0; i < tide_output_count(model); i++) w.floats += MOST_FRAMES * (size_t)tide_output_width(model, i);
-  w.frames = aligned_memory(rows * MOST_FRAMES * (size_t)tide_input_width(model) * sizeof(float));
-  w.answers = aligned_memory(rows * w.floats * sizeof(float));
-  w.expected = aligned_memory(w.floats * sizeof(float));
-  w.outputs = aligned_memory(tide_output_count(model) * sizeof *w.outputs);
-  w.snapshot = aligned_memory(tide_snapshot_bytes(model));
-  return w;
-}
-
-static void free_world(const world *w) {
-  void *all[] = {w->memory, w->frames, w->answers, w->expected, w->outputs, w->snapshot};
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
-  for (uint32_t i = 0; i < w->rows; i++) free(w->alone[i]);
 }
 
 /* ---- what may happen to a row ---- */
