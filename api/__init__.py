@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tidegate.runtime.errors import BackendError as BackendError
     from tidegate.runtime.errors import ChunkError as ChunkError
     from tidegate.runtime.errors import ContractError as ContractError
+    from tidegate.runtime.errors import DeviceError as DeviceError
     from tidegate.runtime.errors import ExportError as ExportError
     from tidegate.runtime.errors import ModelError as ModelError
     from tidegate.runtime.errors import PlanError as PlanError
@@ -46,6 +47,7 @@ _HOMES = {
         "BackendError",
         "ChunkError",
         "ContractError",
+        "DeviceError",
         "ExportError",
         "ModelError",
         "PlanError",

@@ -11,7 +11,8 @@ TidegateError
   │     └── RefusedRowsError  chunks of some rows of a group are refused; it carries the answers of the others
   ├── RowError            a row of a group is not there, has not joined, or none is free
   ├── SnapshotError       a snapshot is truncated, altered or of another model
-  └── BackendError        a backend, instruction set or optional package is not there
+  ├── BackendError        a backend, instruction set or optional package is not there
+  └── DeviceError         a model could not be built for a device
 
 Each message names the thing, the value seen, the value wanted and the way out.
 """

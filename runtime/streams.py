@@ -1,12 +1,14 @@
 """Streams, groups and models: what a user holds, on every backend."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .arrays import Answer, Array
 
 if TYPE_CHECKING:
     from .contract import Contract  # read when it is first asked for: its import takes 6 ms of a start
+
+Kind = TypeVar("Kind", bound=type)
 
 FINISHED = "the stream was finished; reset() starts a new one"
 
@@ -177,3 +179,19 @@ class Model(Protocol):
             RowError: `rows` is below 1.
             UnsupportedError: The model looks ahead: its rows would answer at different times.
         """
+
+
+def documented(protocol: type) -> Callable[[Kind], Kind]:
+    """Give the members of a class the documentation of the protocol's members of the same names.
+
+    So it is written once, here. The members of the engine's C++ class take theirs in runtime/kernels/binding.
+    """
+
+    def document(kind: Kind) -> Kind:
+        for name, member in vars(protocol).items():
+            own = vars(kind).get(name)
+            if not name.startswith("_") and own is not None:
+                own.__doc__ = member.__doc__
+        return kind
+
+    return document

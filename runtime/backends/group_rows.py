@@ -6,8 +6,10 @@ from operator import index
 
 from ..arrays import Answer, Array
 from ..errors import RowError
+from ..streams import Group, documented
 
 
+@documented(Group)
 class Rows(ABC):
     """Numbered rows, each with a stream or free.
 
@@ -26,20 +28,16 @@ class Rows(ABC):
 
     @property
     def rows(self) -> int:
-        """Rows, taken and free."""
         return self._count
 
     @property
     def joined(self) -> tuple[int, ...]:
-        """Rows with a stream, ascending: those that a push without `rows` takes."""
         return tuple(self._joined)
 
     def push(self, chunks: Array, rows: Sequence[int] | None = None, *, out: Array | None = None) -> Answer:
-        """Stream a chunk of each row; see `runtime.streams.Group.push`."""
         return self._push(chunks, list(self._joined) if rows is None else self._named(rows), out)
 
     def join(self, row: int | None = None) -> int:
-        """Start a stream in a free row, the first by default, and return the row; see `runtime.streams.Group.join`."""
         chosen = self._first_free() if row is None else self._there(row)
         if chosen in self._joined:
             raise RowError(f"row {chosen} has joined; leave it first, or reset it")
@@ -48,25 +46,21 @@ class Rows(ABC):
         return chosen
 
     def leave(self, row: int) -> None:
-        """End the stream in a row; see `runtime.streams.Group.leave`."""
         taken = self._taken(row)
         self._close(taken)
         del self._joined[taken]
 
     def fork(self, row: int) -> int:
-        """Start a stream in a free row that goes on from the state of another; see `runtime.streams.Group.fork`."""
         snapshot = self.snapshot(row)
         other = self.join()
         self.restore(other, snapshot)
         return other
 
     @abstractmethod
-    def snapshot(self, row: int) -> bytes:
-        """Return the stream in a row as bytes."""
+    def snapshot(self, row: int) -> bytes: ...
 
     @abstractmethod
-    def restore(self, row: int, snapshot: bytes) -> None:
-        """Go on in a row from where a snapshot was taken."""
+    def restore(self, row: int, snapshot: bytes) -> None: ...
 
     @abstractmethod
     def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .. import _kernels
 from ..arrays import Answer, Array
 from ..plan.magic import text_of
+from ..streams import Group, Model, Stream, documented
 from .group_rows import Rows
 
 if TYPE_CHECKING:  # half of what a start takes, and a device's program may never ask
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # half of what a start takes, and a device's program may neve
 ISA_VARIABLE = "TIDEGATE_ISA"
 
 
+@documented(Model)
 class NativeModel:
     """A plan, checked and packed for this processor.
 
@@ -51,7 +53,6 @@ class NativeModel:
 
     @property
     def contract(self) -> "Contract":
-        """What the plan says of its streaming."""
         return self.text.contract
 
     @property
@@ -61,15 +62,12 @@ class NativeModel:
 
     @property
     def backend(self) -> str:
-        """What executes the model."""
         return f"native ({self.isa})"
 
     def stream(self) -> "NativeStream":
-        """Start a stream from the initial state."""
         return NativeStream(self)
 
     def streams(self, rows: int) -> "NativeGroup":
-        """Start streams in a group of so many rows, all joined; see `runtime.streams.Model.streams`."""
         return NativeGroup(self, rows)
 
     def kernel_model(self) -> _kernels.Model:
@@ -77,8 +75,9 @@ class NativeModel:
         return self._model
 
 
+@documented(Stream)
 class NativeStream(_kernels.Stream):
-    """One sequence in progress on the engine, whose own most methods are.
+    """One sequence in progress on the engine; most methods are those of the C++ class.
 
     A stream belongs to one caller at a time: a second one at the same time gets a BackendError. The child of an
     `os.fork()` may go on with its streams, which are then its own.
@@ -89,16 +88,15 @@ class NativeStream(_kernels.Stream):
         self._model = model
 
     def fork(self) -> "NativeStream":
-        """Return another stream of the model, which goes on from the same state."""
         other = self._model.stream()
         other.restore(self.snapshot())
         return other
 
     def state(self) -> dict[str, Array]:
-        """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
         return self._model.text.state_of(self.states())
 
 
+@documented(Group)
 class NativeGroup(Rows):
     """Streams in rows on the engine; see `runtime.streams.Group`."""
 
@@ -108,27 +106,21 @@ class NativeGroup(Rows):
         self._group = _kernels.Group(model.kernel_model(), self.rows)
 
     def reset(self, row: int) -> None:
-        """Make the stream in a row as new."""
         self._group.reset(self._taken(row))
 
     def snapshot(self, row: int) -> bytes:
-        """Return the stream in a row as bytes."""
         return self._group.snapshot(self._taken(row))
 
     def restore(self, row: int, snapshot: bytes) -> None:
-        """Go on in a row from where a snapshot was taken."""
         self._group.restore(self._taken(row), snapshot)
 
     def frames(self, row: int) -> int:
-        """Frames that a row consumed since its stream was new."""
         return self._group.frames(self._taken(row))
 
     def refused(self, row: int) -> int:
-        """Frames of a row's chunks that were refused."""
         return self._group.refused(self._taken(row))
 
     def state(self, row: int) -> dict[str, Array]:
-        """Return a copy of a row's state by the contract's input names."""
         return self._model.text.state_of(self._group.states(self._taken(row)))
 
     def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:

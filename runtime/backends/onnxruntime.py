@@ -15,7 +15,7 @@ from ..errors import BackendError, ChunkError, ContractError, ModelError, Refuse
 from ..graph.graph import Graph
 from ..graph.nodes import label
 from ..lowering.quantized import floats, quantized
-from ..streams import FINISHED
+from ..streams import FINISHED, Group, Model, Stream, documented
 from . import onnxruntime_snapshot as snapshots
 from .group_rows import Rows
 from .onnxruntime_session import open_session, run_session
@@ -26,6 +26,7 @@ MOST_COUNTED = 2**64 - 1  # where a counter stays
 INPUT_TYPES: dict[str, type] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}  # ids; all else is float32
 
 
+@documented(Model)
 class OnnxruntimeModel:
     """A streaming graph in an onnxruntime session.
 
@@ -38,24 +39,25 @@ class OnnxruntimeModel:
     """
 
     def __init__(self, graph: Graph) -> None:
-        self.contract = graph.contract
+        self._contract = graph.contract
         folded = fold_weights(graph).model.SerializeToString(deterministic=True)
         self.hash = snapshots.hash_of(folded)
         self.session = open_session(folded)
-        _check_names(self.contract, self.session)
-        self._stages = StagedModel(fold_weights(graph)) if self.contract.looks_ahead else None
+        _check_names(self._contract, self.session)
+        self._stages = StagedModel(fold_weights(graph)) if self._contract.looks_ahead else None
+
+    @property
+    def contract(self) -> Contract:
+        return self._contract
 
     @property
     def backend(self) -> str:
-        """What executes the model."""
         return "onnxruntime"
 
     def stream(self) -> "OnnxruntimeStream":
-        """Start a stream from the initial state."""
-        return OnnxruntimeStream(self.session, self.contract, self.hash, self._stages)
+        return OnnxruntimeStream(self.session, self._contract, self.hash, self._stages)
 
     def streams(self, rows: int) -> "OnnxruntimeGroup":
-        """Start streams in a group of so many rows, all joined; see `runtime.streams.Model.streams`."""
         return OnnxruntimeGroup(self, rows)
 
 
@@ -63,6 +65,7 @@ class RefusedChunkError(ChunkError):
     """A chunk of the right shape and type is refused by its stream alone."""
 
 
+@documented(Stream)
 class OnnxruntimeStream:
     """One sequence in progress on onnxruntime.
 
@@ -71,11 +74,6 @@ class OnnxruntimeStream:
         contract: Its contract.
         model_hash: What snapshots know it by.
         stages: The parts of a model that looks ahead.
-
-    Attributes:
-        frames: Frames consumed since the stream was new.
-        refused: Frames of chunks that were refused for a value in them.
-        finished: Whether it was finished.
     """
 
     def __init__(
@@ -96,53 +94,58 @@ class OnnxruntimeStream:
         self._shape, self._dtype = found.shape, INPUT_TYPES.get(found.type, np.float32)
         self._names = [p.name for p in contract.outputs] + [s.output for s in contract.states]
         self._state: dict[str, Array] = {}
-        self.frames = self.refused = 0
-        self.finished = False
+        self._frames = self._refused = 0
+        self._finished = False
         self.reset()
 
+    @property
+    def frames(self) -> int:
+        return self._frames
+
+    @property
+    def refused(self) -> int:
+        return self._refused
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
     def reset(self) -> None:
-        """Make the stream as new."""
         self._put(Snapshot(self._initial(0, finished=False), 0, 0))
 
     def snapshot(self) -> bytes:
-        """Return the stream as bytes; see `runtime.streams.Stream.snapshot`."""
-        return snapshots.pack(Snapshot(self._state, self.frames, self.refused, self.finished), self._hash)
+        return snapshots.pack(Snapshot(self._state, self._frames, self._refused, self._finished), self._hash)
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on from where a snapshot was taken; see `runtime.streams.Stream.restore`."""
         self._put(snapshots.unpack(snapshot, self._hash, self._initial))
 
     def fork(self) -> "OnnxruntimeStream":
-        """Return another stream of the model, which goes on from the same state."""
         other = OnnxruntimeStream(self._session, self._contract, self._hash, self._stages)
         other.restore(self.snapshot())
         return other
 
     def state(self) -> dict[str, Array]:
-        """Return a copy of the state by the contract's input names."""
         return {state.input: self._state[state.input].copy() for state in self._contract.states}
 
     def push(self, chunk: Array, *, out: Array | None = None) -> Answer:
-        """Stream a chunk; see `runtime.streams.Stream.push`."""
         self._refuse_finished()
         frames = self._checked(chunk := np.asarray(chunk))
         answer, state = self._advance(frames, closing=False)
         if out is not None:
             answer = _written(out, answer)
         self._state = state
-        self.frames = min(self.frames + len(chunk), MOST_COUNTED)
+        self._frames = min(self._frames + len(chunk), MOST_COUNTED)
         return answer
 
     def finish(self) -> Answer | None:
-        """End the stream; see `runtime.streams.Stream.finish`."""
         self._refuse_finished()
         answer = None
-        if self._stages is not None and self.frames:
+        if self._stages is not None and self._frames:
             sizes = [size if isinstance(size, int) else 1 for size in self._shape]
             sizes[self._port.time_axis or 0] = 0
             answer, _ = self._advance(np.zeros(sizes, self._dtype), closing=True)
         held = answer if isinstance(answer, dict) else {"": answer}
-        self.finished = True
+        self._finished = True
         return answer if any(values is not None and len(values) for values in held.values()) else None
 
     def _initial(self, frames: int, *, finished: bool) -> dict[str, Array]:
@@ -162,20 +165,20 @@ class OnnxruntimeStream:
         return (answers if len(answers) > 1 else next(iter(answers.values()))), state
 
     def _refuse_finished(self) -> None:
-        if self.finished:
+        if self._finished:
             raise RefusedChunkError(FINISHED)
 
     def _refuse_length(self, count: int) -> None:
         limit = None if self._contract.blocks is None else self._contract.blocks.limit
-        if limit is not None and self.frames + count > limit:
+        if limit is not None and self._frames + count > limit:
             raise ChunkError(
-                f"chunk of {count} frames after {self.frames}: the stream is one block, of at most {limit} frames; "
+                f"chunk of {count} frames after {self._frames}: the stream is one block, of at most {limit} frames; "
                 "finish() it before, or export with limit= or block=; chunk refused, state unchanged"
             )
 
     def _put(self, snapshot: Snapshot) -> None:
         self._state = dict(snapshot.state)
-        self.frames, self.refused, self.finished = snapshot.frames, snapshot.refused, snapshot.finished
+        self._frames, self._refused, self._finished = snapshot.frames, snapshot.refused, snapshot.finished
 
     def _checked(self, chunk: Array) -> Array:
         """Return a chunk with the graph's axes, or refuse it before any state changes."""
@@ -192,13 +195,14 @@ class OnnxruntimeStream:
         try:
             refuse_unfinite(frames)
         except ChunkError:
-            self.refused = min(self.refused + len(frames), MOST_COUNTED)
+            self._refused = min(self._refused + len(frames), MOST_COUNTED)
             raise
         time, batch = self._port.time_axis or 0, self._port.batch_axis
         frames = np.moveaxis(frames, 0, time - (batch is not None and batch < time))
         return frames if batch is None else np.expand_dims(frames, batch)
 
 
+@documented(Group)
 class OnnxruntimeGroup(Rows):
     """Streams in rows, which onnxruntime runs one after the other; see `runtime.streams.Group`.
 
@@ -213,32 +217,26 @@ class OnnxruntimeGroup(Rows):
         self._busy = threading.Lock()
 
     def reset(self, row: int) -> None:
-        """Make the stream in a row as new."""
         with self._turn():
             self._streams[self._taken(row)].reset()
 
     def snapshot(self, row: int) -> bytes:
-        """Return the stream in a row as bytes."""
         with self._turn():
             return self._streams[self._taken(row)].snapshot()
 
     def restore(self, row: int, snapshot: bytes) -> None:
-        """Go on in a row from where a snapshot was taken."""
         with self._turn():
             self._streams[self._taken(row)].restore(snapshot)
 
     def frames(self, row: int) -> int:
-        """Frames that a row consumed since its stream was new."""
         with self._turn():
             return self._streams[self._taken(row)].frames
 
     def refused(self, row: int) -> int:
-        """Frames of a row's chunks that were refused."""
         with self._turn():
             return self._streams[self._taken(row)].refused
 
     def state(self, row: int) -> dict[str, Array]:
-        """Return a copy of a row's state by the contract's input names."""
         with self._turn():
             return self._streams[self._taken(row)].state()
 

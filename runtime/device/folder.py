@@ -27,6 +27,7 @@ STACK_BYTES = 3072  # what a microcontroller's program keeps; `make devices` mea
 MOST_CLOCKS, CLOCK_BYTES = 64, 16  # of src/clocks.h: a build for one model leaves out those that it cannot have
 # Operators that multiply by weights as a variant encodes and projects; the rest of these are the integer ones.
 PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward"}
+FOR_PRODUCTS = {"pack.c", "project.c"}  # of src/: what they call
 INTEGER = {"integer_lstm", "integer_gru", "integer_linear"}
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
@@ -112,7 +113,8 @@ def _files(plan: bytes, target: Target) -> Iterator[tuple[str, str]]:
     if target.board is not None:
         yield "memory.ld", _memory(target.board)
     yield from (build_file(name, plan, target) for name in ("Makefile", "CMakeLists.txt"))
-    omitted = OMITTED | (set() if ops.names & PRODUCTS else {"pack.c"}) | (set() if _has_integers(ops) else {"fixed.c"})
+    omitted = OMITTED | (set() if ops.names & PRODUCTS else FOR_PRODUCTS)
+    omitted |= set() if _has_integers(ops) else {"fixed.c"}
     sources = [path for path in (KERNELS / "src").glob("*.c") if path.name not in omitted]
     sources += [KERNELS / "operators" / f"{name}.c" for name in ops.names]
     sources += [KERNELS / "variants" / f"{name}.c" for name in target.variants]

@@ -13,6 +13,7 @@ NAMES = [
     "ChunkError",
     "Contract",
     "ContractError",
+    "DeviceError",
     "ExportError",
     "ExportReport",
     "Group",

@@ -60,7 +60,7 @@ def flags_of(source: Path) -> list[str]:
         return ["-O3"]
     if source.parent.name == "variants":  # with optimization one file takes two minutes to compile
         return [*SANITIZED, "-O0"]
-    if source.name in ("plan.c", "snapshot.c"):
+    if source.name.startswith(("check_", "plan", "snapshot")):
         return [*SANITIZED, *COVERED, "-O2"]
     return [*SANITIZED, *(COVERED_BRANCHES if source.parent.name == "operators" else []), "-O2"]
 

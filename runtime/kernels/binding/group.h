@@ -1,4 +1,4 @@
-// Groups: arrays of many rows, pushed together.
+// Groups: many streams in rows, pushed together.
 #ifndef TIDE_BINDING_GROUP_H
 #define TIDE_BINDING_GROUP_H
 
@@ -16,12 +16,12 @@ class Group : Owned {
     group_ = tide_group_init(memory_.get(), model_->get(), rows);
   }
 
-  // What the rows carried is not for the next owner of their memory.
+  // The next owner of the memory must not see the rows' states.
   ~Group() {
     if (group_) wipe(memory_.get(), tide_group_bytes(model_->get(), tide_group_rows(group_)));
   }
 
-  // Chunks [rows, frames, features], or ids [rows, frames], for the rows named, which the caller has checked.
+  // Pushes chunks [rows, frames, features], or ids [rows, frames], to the named rows, which the caller has checked.
   nb::object push(nb::handle chunks, const std::vector<uint32_t> &rows, nb::handle out) {
     const bool ids = tide_input_ids(model_->get()) != 0;
     const nb::object given = ids ? as_ids(chunks, 2, "(rows, frames)") : as_float32(chunks);
@@ -98,7 +98,7 @@ class Group : Owned {
 
   tide_stream *stream(uint32_t row) const { return tide_group_stream(group_, checked(row)); }
 
-  // Returns the frames of a row.
+  // Returns the number of frames of a row.
   size_t check_shape(PyArrayObject *chunks, size_t rows) const {
     const bool ids = tide_input_ids(model_->get()) != 0;
     const npy_intp width = tide_input_width(model_->get()), named = static_cast<npy_intp>(rows);
@@ -108,7 +108,7 @@ class Group : Owned {
     raise("ChunkError", "chunks has shape " + shape_of(chunks) + ", wanted " + wanted + ")");
   }
 
-  // Where one output goes: [rows, frames, width], or [rows, width] for one without a time axis.
+  // The array for one output: [rows, frames, width], or [rows, width] for an output without a time axis.
   nb::object answer(uint32_t output, size_t rows, size_t count, nb::handle out) const {
     const npy_intp width = tide_output_width(model_->get(), output);
     const bool timed = tide_output_timed(model_->get(), output);

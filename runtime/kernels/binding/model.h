@@ -1,4 +1,4 @@
-// Models, and what streams and groups share: memory, whose turn it is, why something is refused.
+// Models, and what streams and groups share: memory, one caller at a time, texts of refusals.
 #ifndef TIDE_BINDING_MODEL_H
 #define TIDE_BINDING_MODEL_H
 
@@ -29,7 +29,7 @@ inline Memory aligned(size_t bytes) {
   return memory;
 }
 
-// Clears memory; through a volatile pointer, so that no compiler leaves out what nobody reads.
+// Clears memory. Through a volatile pointer, so that no compiler leaves it out because nobody reads the zeros.
 inline void wipe(void *memory, size_t bytes) {
   static void *(*const volatile clear)(void *, int, size_t) = std::memset;
   clear(memory, 0, bytes);
@@ -67,8 +67,8 @@ inline std::string describe_plan(const tide_fault &fault) {
                                                 : "; the file is damaged, compile it again");
 }
 
-// Bytes of a model and of a stream, features, floats of each output and state vector; for a variant that packs weights
-// by lanes, depth and panel, or reads them in place (zeros). Nothing is run.
+// Bytes of a model and of a stream, features, floats of each output and of each state vector. The variant packs weights
+// by lanes, depth and panel, or with zeros reads them in place. Nothing is run.
 using Sizes = std::tuple<size_t, size_t, uint32_t, std::vector<uint32_t>, std::vector<uint32_t>>;
 inline Sizes sizes(nb::bytes bytes, uint32_t lanes, uint32_t depth, uint32_t panel) {
   tide_variant variant = *tide_variant_at(variants(false).size() - 1);  // plain C, in place
@@ -108,7 +108,7 @@ class Model {
   const tide_model *get() const { return model_; }
   uint32_t outputs() const { return tide_output_count(model_); }
   const std::vector<std::string> &output_names() const { return output_names_; }
-  // What errors call an output; where there is one alone, nobody named it.
+  // The name of an output in errors; a single output has no name.
   std::string answer_name(uint32_t output) const {
     return output_names_.empty() ? "the answer" : "output '" + output_names_[output] + "'";
   }
@@ -126,7 +126,7 @@ class Model {
   tide_model *model_;
 };
 
-// What belongs to one caller at a time.
+// An object that belongs to one caller at a time.
 class Owned {
  protected:
   explicit Owned(const char *name) : name_(name) {}
@@ -137,7 +137,7 @@ class Owned {
   std::atomic<bool> busy_{false};
 };
 
-// Holds it for one caller; a second one gets an error, never a wrong answer.
+// Holds the object for one caller; a second caller gets an error, never a wrong answer.
 class Turn {
  public:
   explicit Turn(Owned &owned) : busy_(owned.busy_) {
@@ -152,7 +152,9 @@ class Turn {
   std::atomic<bool> &busy_;
 };
 
-const char FINISHED[] = "the stream was finished; reset() starts a new one";
+inline std::string describe_finished() {
+  return nb::cast<std::string>(nb::module_::import_("tidegate.runtime.streams").attr("FINISHED"));
+}
 
 inline std::string describe_id(const npy_int64 *ids, size_t count, uint32_t rows) {
   size_t at = 0;
@@ -168,10 +170,10 @@ inline std::string describe_value(const float *frames, size_t count, size_t widt
          std::to_string(at % width) + "; wanted finite values up to 2^64; chunk refused, state unchanged";
 }
 
-// Why a chunk of `count` frames was refused: the one at `place` of an array of ids or of features.
+// Why a chunk of `count` frames was refused; it is the chunk at `place` in an array of ids or of features.
 inline std::string describe_refusal(const tide_model *model, tide_status status, const nb::object &given, size_t place,
                                     size_t count) {
-  if (status == TIDE_E_FINISHED) return FINISHED;
+  if (status == TIDE_E_FINISHED) return describe_finished();
   if (status == TIDE_E_ROW) return "the row left while it was pushed";
   if (status == TIDE_E_RANGE) return "a value inside the model left 2^64 on this chunk; chunk refused, state unchanged";
   const void *values = PyArray_DATA(reinterpret_cast<PyArrayObject *>(given.ptr()));

@@ -1,4 +1,4 @@
-/* Reads frames and prints answers, a line a frame. Change it to your liking: port.h is where frames come from. */
+/* Reads frames and prints answers, one line per frame. Change it as you like; frames come from port.h. */
 #include "model.h"
 #include "port.h"
 #include "tidegate.h"

@@ -4,7 +4,7 @@
 
 enum { PLACES = 6, MILLION = 1000000 };
 
-/* Writes digits, at least so many, before `end`; returns where they start. */
+/* Writes at least `least` digits so that they end before `end`; returns where they start. */
 static char *put_digits(char *end, uint64_t value, int least) {
   for (int i = 0; i < least || value; i++, value /= 10) *--end = (char)('0' + value % 10);
   return end;

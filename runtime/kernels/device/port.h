@@ -1,4 +1,4 @@
-/* What a program needs of its surroundings; without a heap and without printf. */
+/* What a program needs from its platform; there is no heap and no printf. */
 #ifndef PORT_H
 #define PORT_H
 
@@ -7,7 +7,7 @@
 /* Reads up to `count` bytes from standard input; returns how many came. Frames are float32 in the machine's order. */
 size_t port_read(void *bytes, size_t count);
 void port_text(const char *text);
-/* A blank, and the value with six digits behind the point. */
+/* Writes a space and the value with six decimals. */
 void port_number(float value);
 
 #endif

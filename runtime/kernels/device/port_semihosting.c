@@ -1,4 +1,4 @@
-/* Standard input and output over semihosting: a debugger's, or qemu's. A device puts its sensor here. */
+/* Standard input and output over semihosting, of a debugger or of qemu. On a real device the sensor is read here. */
 #include <stdint.h>
 
 #include "port.h"
@@ -13,7 +13,7 @@ static int call(int operation, const void *arguments) {
   return r0;
 }
 
-/* ":tt" stands for the terminal, its input or its output by the mode. */
+/* ":tt" is the terminal; the mode selects its input or its output. */
 static int terminal(uint32_t mode) {
   const struct {
     const char *name;

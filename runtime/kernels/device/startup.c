@@ -1,4 +1,4 @@
-/* Start of a Cortex-M: its vectors, its memory, its float unit; then main. */
+/* The start of a Cortex-M: vectors, memory, float unit; then main. */
 #include <stdint.h>
 #include <string.h>
 

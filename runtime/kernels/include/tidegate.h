@@ -21,20 +21,20 @@
  * one instruction set; a stream is one sequence in progress on a model. `cmake --install` puts the library where
  * CMake (`find_package(tidegate)`, target `tidegate::tidegate`) and pkg-config (`tidegate`) find it.
  *
- * Memory is the caller's, from anywhere, aligned to TIDE_ALIGNMENT: ask for the size, hand it over, free it when
- * nothing uses it. A model points into its plan and a stream into its model, so they end in the opposite order. Nothing
- * else is needed to end them; clear a stream's memory if others may read it later.
+ * Memory is the caller's, of any kind, aligned to TIDE_ALIGNMENT: ask for the size, pass the memory, free it when
+ * nothing uses it. A model points into its plan and a stream into its model, so free the stream first, then the model,
+ * then the plan. There is nothing else to end; clear a stream's memory if others may read it later.
  *
  * After init nothing is allocated, locked or printed, no system call is made, and no setting of the process is read or
- * changed: every call may stand in an audio callback or an interrupt. The processor's rounding and flush-to-zero modes
- * are left as they are; the bits are those of rounding to nearest, with or without flush to zero.
+ * changed: every call may be made in an audio callback or an interrupt. The processor's rounding and flush-to-zero
+ * modes are left as they are. The bits are those of rounding to nearest, with or without flush to zero.
  *
- * Threads: a model is read-only after init and serves any number of them. A stream belongs to one caller at a time,
- * whatever the call; which thread that is may change. The child of a fork may go on with its copies.
+ * Threads: a model is read-only after init and serves any number of threads. A stream belongs to one caller at a time,
+ * for every call; this may be another thread each time. The child of a fork may go on with its copies.
  *
  * Trust: a plan and a snapshot may come from a stranger. tide_plan_check and tide_restore check every field and refuse
- * by its name; what they accept runs within the memory that the size functions tell. Arguments of all other calls are
- * the caller's own and are not checked.
+ * by its name. What they accept runs within the memory that the size functions return. All other calls trust their
+ * arguments and do not check them.
  */
 #ifndef TIDEGATE_H
 #define TIDEGATE_H
@@ -46,10 +46,10 @@
 extern "C" {
 #endif
 
-/* Versions follow the meaning of semantic versioning: before 1.0 a program is compiled anew for each minor version, for
- * its functions, structs and enumerators may change; between patches of one they do not. The library is static and all
- * structs but tide_fault are opaque, so the header that a program saw is the library that it has: tide_version tells.
- * Plans and snapshots have versions of their own, and another one is refused. */
+/* Versions follow semantic versioning. Before 1.0 functions, structs and enumerators may change with a minor version,
+ * so programs are compiled again; with a patch they do not change. The library is static and all structs but tide_fault
+ * are opaque, so a program has the library of the header that it was compiled with; tide_version gives its version.
+ * Plans and snapshots have versions of their own: another version is refused. */
 #define TIDE_VERSION_MAJOR 0
 #define TIDE_VERSION_MINOR 1
 #define TIDE_VERSION_PATCH 0
@@ -62,20 +62,19 @@ const char *tide_version(void);
 
 typedef enum tide_status {
   TIDE_OK = 0,
-  TIDE_E_PLAN = -1,     /* the plan is truncated, altered, of another version, or says what cannot be */
+  TIDE_E_PLAN = -1,     /* the plan is truncated, altered, of another version, or not valid */
   TIDE_E_INPUT = -2,    /* a frame holds NaN, infinity, a magnitude above 2^64, or an id that is not in the table;
                          * the state is unchanged */
   TIDE_E_RANGE = -3,    /* a value inside the model left 2^64; the state is unchanged */
-  TIDE_E_SNAPSHOT = -4, /* the snapshot is truncated, altered, of another plan, or says what cannot be; the stream is
-                         * unchanged */
+  TIDE_E_SNAPSHOT = -4, /* the snapshot is truncated, altered, of another plan, or not valid; the stream is unchanged */
   TIDE_E_FINISHED = -5, /* the stream was finished; tide_reset makes it as new */
-  TIDE_E_LIMIT = -6,    /* the stream is one block, and would be longer than its limit; the state is unchanged */
-  TIDE_E_ROW = -7,      /* the group has no such row, nobody has joined it, or the push names it twice */
+  TIDE_E_LIMIT = -6,    /* the stream is one block and would become longer than its limit; the state is unchanged */
+  TIDE_E_ROW = -7,      /* the group has no such row, the row has not joined, or the push names it twice */
 } tide_status;
 
-/* Why a plan or a snapshot is refused: the field as docs/plan.md and docs/snapshot.md name it, the operation that it
- * belongs to (TIDE_NO_OP: none), the value seen and the value wanted (a limit where any of several would do). Floats
- * are told by their bits. `field` is a constant string. */
+/* Why a plan or a snapshot is refused: the field as docs/plan.md and docs/snapshot.md name it, its operation
+ * (TIDE_NO_OP: none), the value seen and the value wanted (a limit if several values would do). Floats are given by
+ * their bits. `field` is a constant string. */
 typedef struct tide_fault {
   const char *field;
   uint32_t op;
@@ -83,46 +82,46 @@ typedef struct tide_fault {
   uint64_t wanted;
 } tide_fault;
 
-/* ---- variants: the kernels, written for one instruction set each; all give the same bits ---- */
+/* ---- variants: the kernels for one instruction set each; all give the same bits ---- */
 
 typedef struct tide_variant tide_variant;
 
-/* Variants, best first; NULL beyond the end. The last, "scalar", is plain C and runs everywhere. */
+/* Variants, best first; NULL after the last. The last one, "scalar", is plain C and runs everywhere. */
 const tide_variant *tide_variant_at(size_t index);
 /* E.g. "avx512_vnni". */
 const char *tide_variant_name(const tide_variant *variant);
-/* 1 if this processor runs it, else 0. */
+/* 1 if this processor can run the variant, else 0. */
 int tide_variant_supported(const tide_variant *variant);
-/* The best that this processor runs. */
+/* The best variant that this processor can run. */
 const tide_variant *tide_variant_best(void);
 
 /* ---- plans ---- */
 
-/* Checks every field of a plan, its hash first: TIDE_OK, or TIDE_E_PLAN and the fault. `plan` is aligned to
- * TIDE_ALIGNMENT, or refused. It is read, never written; the time is linear in `bytes`. */
+/* Checks every field of a plan, its hash first. Returns TIDE_OK, or TIDE_E_PLAN and the fault. A plan that is not
+ * aligned to TIDE_ALIGNMENT is refused. The plan is only read; the time is linear in `bytes`. */
 tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault);
 
-/* ---- models: from a plan that tide_plan_check accepted, as long as its bytes stay as they are ---- */
+/* ---- models: made from a plan that tide_plan_check accepted and whose bytes do not change ---- */
 
 typedef struct tide_model tide_model;
 
-/* On a big-endian machine a model holds a copy of its plan. */
+/* On a big-endian machine a model also holds a copy of its plan. */
 size_t tide_model_bytes(const void *plan, const tide_variant *variant);
 tide_model *tide_model_init(void *memory, const void *plan, const tide_variant *variant);
 const tide_variant *tide_model_variant(const tide_model *model);
 
-/* How many ids a model takes, 0 and up, each a frame of one float; 0 for a model whose frames are features. */
+/* The number of ids that a model knows, which count from 0; a frame is one id, as a float. 0: frames are features. */
 uint32_t tide_input_ids(const tide_model *model);
 /* Features of a frame. */
 uint32_t tide_input_width(const tide_model *model);
-/* Outputs, their features, and whether they have one row a frame (1) or one a push (0: the last frame's). */
+/* Outputs, their features, and whether they have one row per frame (1) or one per push (0: that of the last frame). */
 uint32_t tide_output_count(const tide_model *model);
 uint32_t tide_output_width(const tide_model *model, uint32_t output);
 int tide_output_timed(const tide_model *model, uint32_t output);
-/* Most frames of a stream whose answers come at its end; 0: no limit. */
+/* The largest number of frames of a stream, if its answers come at its end; 0: no limit. */
 uint32_t tide_limit(const tide_model *model);
-/* State vectors and their lengths, in plan order: h of each layer, of an LSTM then c; the tail of a window, channel by
- * channel, the oldest frame first. */
+/* State vectors and their lengths, in the plan's order: of each layer h and, if it is an LSTM, c; of a window its tail,
+ * channel by channel, the oldest frame first. */
 uint32_t tide_state_count(const tide_model *model);
 uint32_t tide_state_width(const tide_model *model, uint32_t state);
 
@@ -135,19 +134,19 @@ tide_stream *tide_stream_init(void *memory, const tide_model *model);
 /* Makes the stream as new. */
 void tide_reset(tide_stream *stream);
 
-/* Rows that a push of `count` frames will write to an output, and that tide_finish will: a model that looks ahead
- * answers late. Where nothing looks ahead a push writes `count` rows to a timed output, one to another unless count is
- * 0, and tide_finish none. */
+/* Rows that a push of `count` frames will write to an output, and rows that tide_finish will write: the answers of a
+ * model that looks ahead come late. If nothing looks ahead, a push writes `count` rows to a timed output and one to
+ * another (none if count is 0), and tide_finish writes none. */
 size_t tide_rows(const tide_stream *stream, uint32_t output, size_t count);
 size_t tide_rest(const tide_stream *stream, uint32_t output);
 
-/* Consumes `count` frames [count, input width], row-major. outputs[i] receives [tide_rows, width]. Any cut of the same
- * frames into pushes gives the same bits. TIDE_OK, TIDE_E_INPUT, TIDE_E_RANGE, TIDE_E_FINISHED or
- * TIDE_E_LIMIT; refused, all frames of the push are, and outputs may have been written. */
+/* Consumes `count` frames [count, input width], row-major. outputs[i] receives [tide_rows, width]. However frames are
+ * cut into pushes, the bits are the same. Returns TIDE_OK; or TIDE_E_INPUT, TIDE_E_RANGE, TIDE_E_FINISHED or
+ * TIDE_E_LIMIT: then all frames of the push are refused, and outputs may have been written. */
 tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs);
 
-/* Ends the stream: outputs[i] receives [tide_rest, width], what a lookahead still holds back. TIDE_OK, TIDE_E_RANGE or
- * TIDE_E_FINISHED; refused, the stream is unchanged. */
+/* Ends the stream: outputs[i] receives [tide_rest, width], the rows that a lookahead still holds back. Returns TIDE_OK;
+ * or TIDE_E_RANGE or TIDE_E_FINISHED: then the stream is unchanged. */
 tide_status tide_finish(tide_stream *stream, float *const *outputs);
 /* 1 if the stream was finished, else 0. */
 int tide_finished(const tide_stream *stream);
@@ -155,49 +154,49 @@ int tide_finished(const tide_stream *stream);
 /* Copies state vector `state` (tide_state_width values). */
 void tide_state_read(const tide_stream *stream, uint32_t state, float *values);
 
-/* Frames that the stream has consumed since it was new, and frames of pushes that were refused. At 2^64 - 1 a counter
- * stays where it is. */
+/* Frames that the stream has consumed since it was new, and frames of refused pushes. A counter stays at 2^64 - 1. */
 uint64_t tide_frames(const tide_stream *stream);
 uint64_t tide_refused(const tide_stream *stream);
 
 /* ---- snapshots ---- */
 
 /* A snapshot is a stream as bytes: its state vectors, the frames that it holds back, its counters, the hash of its
- * plan, and a hash of all that; see docs/snapshot.md. A stream of the same plan goes on from it with the same bits: in
- * another process, on another processor, with another variant. The bytes need no alignment. tide_snapshot returns how
- * many it wrote: tide_snapshot_bytes, or fewer in a model that looks ahead. */
+ * plan, and a hash of all this; see docs/snapshot.md. A stream of the same plan goes on from it with the same bits: in
+ * another process, on another processor, with another variant. The bytes need no alignment. tide_snapshot returns the
+ * number of bytes that it wrote: tide_snapshot_bytes, or fewer if the model looks ahead. */
 size_t tide_snapshot_bytes(const tide_model *model);
 size_t tide_snapshot(const tide_stream *stream, void *bytes);
-/* TIDE_OK, or TIDE_E_SNAPSHOT and the fault. */
+/* Returns TIDE_OK, or TIDE_E_SNAPSHOT and the fault. */
 tide_status tide_restore(tide_stream *stream, const void *bytes, size_t size, tide_fault *fault);
 
 /* ---- groups: many streams in one step ---- */
 
-/* Rows, each a stream of its own; pushed together they share every read of the weights. A row gives the bits that its
- * stream gives alone, whatever the rows beside it hold. A group belongs to one caller at a time, with all its rows. */
+/* A group has rows, each of which is a stream. Rows that are pushed together share every read of the weights. A row
+ * gives the same bits as a stream on its own, whatever the other rows hold. A group with all its rows belongs to one
+ * caller at a time. */
 typedef struct tide_group tide_group;
 
-/* `rows` is 1 or more; all are joined, as new streams. Models that look ahead, whose rows would answer at different
- * times, have no groups: then the size is 0. */
+/* `rows` is 1 or more; all rows are joined, as new streams. Models that look ahead have no groups, because their rows
+ * would answer at different times: then the size is 0. */
 size_t tide_group_bytes(const tide_model *model, uint32_t rows);
 tide_group *tide_group_init(void *memory, const tide_model *model, uint32_t rows);
 uint32_t tide_group_rows(const tide_group *group);
 
-/* Ends the stream in a row: no byte of it stays in the group's memory, and the row is a new stream that has not joined.
- * Then it may join again. */
+/* tide_group_leave ends the stream in a row: no byte of it stays in the group's memory. The row may join again, as a
+ * new stream. */
 void tide_group_leave(tide_group *group, uint32_t row);
 void tide_group_join(tide_group *group, uint32_t row);
 int tide_group_joined(const tide_group *group, uint32_t row);
 
-/* The stream in a row, for every call that takes one: to reset it, to read it, to push it alone, for snapshots, which
- * go from any stream of the model to any other. Its memory is the group's. */
+/* The stream in a row, for every call that takes a stream: to reset it, to read it, to push it on its own, and for
+ * snapshots, which any stream of the model can restore. Its memory is the group's. */
 tide_stream *tide_group_stream(const tide_group *group, uint32_t row);
 
-/* Consumes `count` frames of each of the rows named, `row_count` of them in any order; rows not named rest. Frames are
- * [row_count, count, input width] in the order of `rows`; outputs[i] receives [row_count, count, width] for a timed
- * output, [row_count, width] for another. statuses[k] is what became of rows[k]: TIDE_OK, or why all its frames are
- * refused, its state unchanged and its answers NaN; the other rows go on. Returns the first status that is not
- * TIDE_OK, else TIDE_OK. */
+/* Consumes `count` frames of each of the `row_count` rows in `rows`, in any order; other rows do nothing. Frames are
+ * [row_count, count, input width] in the order of `rows`. outputs[i] receives [row_count, count, width] for a timed
+ * output, [row_count, width] for another. statuses[k] is TIDE_OK, or says why all frames of rows[k] are refused: its
+ * state is unchanged and its answers are NaN. The other rows go on. Returns the first status that is not TIDE_OK, else
+ * TIDE_OK. */
 tide_status tide_group_push(tide_group *group, const uint32_t *rows, size_t row_count, const float *frames,
                             size_t count, float *const *outputs, tide_status *statuses);
 

@@ -1,5 +1,5 @@
-/* Rows of the second input as many as there are of the first, which come later: what runs beside an operation that
- * looks ahead waits for it here. */
+/* Delays rows of the second input until the first input has as many: a branch next to one that looks ahead waits for it
+ * here. */
 #include <string.h>
 
 #include "../src/operators.h"

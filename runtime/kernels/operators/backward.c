@@ -1,6 +1,6 @@
-/* The backward direction of a recurrent layer. It starts anew for each block of the stream, at the end of its
- * lookahead, and answers for the frames of the block when all these are there; at the end of the stream, for what is
- * left. */
+/* The backward direction of a recurrent layer. It starts again for each block of the stream, at the end of the block's
+ * lookahead, and answers for the frames of the block. It does so when block and lookahead are complete, and at the end
+ * of the stream for the rest. */
 #include <string.h>
 
 #include "../src/operators.h"
@@ -9,7 +9,7 @@ extern const tide_operator tide_operator_lstm, tide_operator_gru, tide_operator_
 
 static const tide_operator *const CELLS[] = {&tide_operator_lstm, &tide_operator_gru, &tide_operator_rnn,
                                              &tide_operator_lstm_projected};
-enum { CELL, CELL_KINDS = 4 }; /* the count that says which, from 1 */
+enum { CELL, CELL_KINDS = 4 }; /* the count that names the cell, from 1 */
 
 static const tide_operator *cell_of(uint32_t kind) { return kind >= 1 && kind <= CELL_KINDS ? CELLS[kind - 1] : NULL; }
 
@@ -33,11 +33,11 @@ static void prepare(tide_arena *arena, const plan_op *source, const tide_variant
   cell_of(source->counts[CELL])->prepare(arena, source, variant, op);
 }
 
-/* ---- room for one block, in the bytes of the state: the cell's own state, and frames in its order ---- */
+/* ---- the bytes of the state: the cell's own state, and frames in the order in which it runs ---- */
 
 typedef struct room {
   op_state cell;
-  size_t floats; /* of that */
+  size_t floats; /* floats of the cell's state */
   float *in, *out;
 } room;
 
@@ -59,7 +59,7 @@ static op_size size(const model_op *op, const tide_variant *variant) {
 
 /* ---- a block ---- */
 
-/* Runs over `frames` held rows from the last to the first; answers for the first `count` of them. */
+/* Runs over the first `frames` held rows from the last to the first; keeps the answers of the first `count`. */
 static int run_block(const model_op *op, const op_scratch *scratch, op_state *state, uint32_t frames, uint32_t count) {
   const tide_operator *cell = cell_of(op->counts[CELL]);
   tide_arena arena = {.base = state->bytes};
@@ -85,7 +85,7 @@ static int run_block(const model_op *op, const op_scratch *scratch, op_state *st
   return 1;
 }
 
-/* Frames that the next block answers for; 0 when it is not complete. `frames`: those that it runs over. */
+/* Frames that the next block answers for; 0 if it is not complete. `frames` receives the frames that it runs over. */
 static uint32_t next_block(const model_op *op, const op_state *state, int closing, uint32_t *frames) {
   const uint32_t held = state->held.count, whole = op->block + op->lookahead;
   *frames = held < whole ? held : whole;

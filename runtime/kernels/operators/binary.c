@@ -1,4 +1,4 @@
-/* A function of two values of equal widths; one of width 1 serves every feature of the other. */
+/* A function of two values of equal widths. A value of width 1 is used for every feature of the other. */
 #include "binary.h"
 
 #include "../src/operators.h"

@@ -1,5 +1,5 @@
-/* For every row of a block its first row: of a backward cell the final h. Between pushes there is no block half done,
- * so nothing is carried. */
+/* Gives for every row of a block the block's first row: after a backward cell that is its final h. No block is half
+ * done between pushes, so there is no state. */
 #include <string.h>
 
 #include "../src/operators.h"

@@ -1,6 +1,6 @@
-/* What the recurrent cells share: matrices w and r, the first vector a bias of all gates, and h as the first state
- * vector, padded to whole vectors. The bytes of the state are the codes of h, two sets: one is read in a step, the
- * other written. */
+/* What the recurrent cells share: the matrices w and r; a bias of all gates as the first vector; h as the first state
+ * vector, padded to whole vectors. The bytes of the state are two sets of codes of h: a step reads one and writes the
+ * other. */
 #ifndef TIDE_CELL_H
 #define TIDE_CELL_H
 
@@ -20,7 +20,7 @@ static inline int cell_check(const plan_check *c, uint32_t gates, plan_reading o
          plan_vector_ok(c, 0, "bias", gates * hidden, 1);
 }
 
-/* `own` is the bias of r, NULL where there is none. */
+/* `own` is the bias of r; NULL: none. */
 static inline void cell_prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op,
                                 uint32_t gates, const float *own) {
   op->matrices[0] = tide_pack(arena, &source->matrices[0], source->vectors[0], gates, READS_INPUT, variant);
@@ -49,7 +49,7 @@ static inline op_vector cell_vector(const model_op *op, const tide_variant *vari
   return (op_vector){index * cell_units(op, variant), op->width};
 }
 
-/* One step after the other, each of all rows. */
+/* Runs step after step, each of them for all rows. */
 static inline void cell_run_rows(const model_op *op, const op_scratch *scratch, op_state *const *states, uint32_t rows,
                                  const float *in, uint32_t frames, float *out, tide_cell_step *step) {
   const size_t stride = tide_project(scratch, &op->matrices[0], in, rows * frames, scratch->rows);

@@ -1,4 +1,4 @@
-/* A row of a table for each id: codes times their scales, or floats as they are. */
+/* The row of a table for each id: codes times their scales, or floats. */
 #include <string.h>
 
 #include "../src/functions.h"
@@ -24,7 +24,7 @@ static int check(const plan_check *c) {
   return plan_vector_ok(c, 0, "table", (uint64_t)rows * columns, 1);
 }
 
-/* The table stays where the plan has it: a lookup reads one row. */
+/* The table stays in the plan, because a lookup reads only one row. */
 static void prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op) {
   (void)arena, (void)variant;
   op->table = source->matrices[0];

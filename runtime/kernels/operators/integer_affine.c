@@ -1,4 +1,4 @@
-/* x s + b feature by feature in integers: s is the first vector, b the second; the counts of its record are the
+/* x s + b for each feature, in integers. s is the first vector and b the second; the counts of the record are the
  * exponents of the answer and of x. */
 #include "../src/fixed.h"
 #include "../src/operators.h"

@@ -1,5 +1,5 @@
-/* What the recurrent cells of integers share. The state is floats, h and then c, exact values of codes; its bytes are
- * two sets of the codes of h: one is read in a step, the other written. */
+/* What the recurrent cells in integers share. The state is floats, h and then c, which are exact values of codes. Its
+ * bytes are two sets of codes of h: a step reads one and writes the other. */
 #ifndef TIDE_INTEGER_CELL_H
 #define TIDE_INTEGER_CELL_H
 
@@ -48,12 +48,12 @@ static inline op_vector integer_cell_vector(const model_op *op, const tide_varia
   return (op_vector){(size_t)index * op->width, op->width};
 }
 
-/* A vector of a plan's record. */
+/* A vector of the operation's record. */
 static inline const int32_t *integers_of(const model_op *op, int vector) {
   return (const int32_t *)(const void *)op->vectors[vector];
 }
 
-/* One unit of one step: x and h by codes; the code of the new h. */
+/* Computes one unit of one step from the codes of x and h; returns the code of the new h. */
 typedef int32_t integer_cell_unit(const model_op *op, const tide_variant *variant, op_state *state, uint32_t unit,
                                   const int16_t *x, const int16_t *h);
 

@@ -1,4 +1,4 @@
-/* A layer of an LSTM in integers. Its state is h, then c; the second vector of its record are the exponents of c. */
+/* A layer of an LSTM in integers. Its state is h, then c; the second vector of its record holds the exponents of c. */
 #include "integer_cell.h"
 
 static int check(const plan_check *c) {

@@ -1,4 +1,4 @@
-/* A function of one value in integers: relu by the bits, tanh and sigmoid as in a gate. */
+/* A function of one value in integers: relu on the bits of floats, tanh and sigmoid as in a gate. */
 #include "../src/fixed.h"
 #include "../src/operators.h"
 
@@ -6,7 +6,7 @@ enum { RELU = 1, TANH, SIGMOID };
 
 static int check(const plan_check *c) { return plan_within(c, "function", c->op.function, RELU, SIGMOID); }
 
-/* 0 below 2^-60, and so where the sign is set. */
+/* 0 below 2^-60, and so for negative values. */
 static void relu(const float *x, float *out) {
   int32_t bits;
   memcpy(&bits, x, sizeof bits);

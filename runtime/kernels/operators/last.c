@@ -1,4 +1,4 @@
-/* The last frame of each push; what follows has one row a push. */
+/* The last frame of each push; all that follows has one row per push. */
 #include <string.h>
 
 #include "../src/operators.h"

@@ -2,7 +2,8 @@
 #ifndef TIDE_LAYER_NORM_H
 #define TIDE_LAYER_NORM_H
 
-#include "../src/functions.h"
+#include "../src/loops.h"
+#include "../src/over_features.h"
 
 static inline void frame_layer_norm(const float *in, size_t n, const float *scale, const float *bias, float epsilon,
                                     float *out) {

@@ -1,7 +1,8 @@
 /* A layer of an LSTM whose h is projected: h = P (o * tanh(c)). Its state is h, then c.
  *
- * h has no bound, so r reads it by its largest magnitude. The gates need all of r's rows and P all of the units: both
- * are products like those of a linear layer, in the plan's order of rows, and what lies between them is plain C. */
+ * h has no bound, so its codes are scaled by its largest magnitude. The gates need all of r's rows and P needs all
+ * units. So both are products like those of a linear layer, with rows in the plan's order, and between them is plain
+ * C. */
 #include "lstm_projected.h"
 
 #include <string.h>
@@ -37,7 +38,7 @@ static op_vector vector(const model_op *op, const tide_variant *variant, uint32_
   return index == 0 ? (op_vector){0, op->width} : (op_vector){op->width, units_of(op)};
 }
 
-/* ---- room for one step, in the bytes of the state: codes, rows of r or p, o * tanh(c) ---- */
+/* ---- the bytes of the state: codes, rows of r or p, o * tanh(c); of one step ---- */
 
 typedef struct room {
   uint8_t *codes;

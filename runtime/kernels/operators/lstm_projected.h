@@ -4,7 +4,7 @@
 
 #include "../src/functions.h"
 
-/* The equations of the ONNX LSTM up to o * tanh(c), which goes to `outputs`; gate order i, o, f, c. */
+/* The equations of the ONNX LSTM up to o * tanh(c), which is written to `outputs`. Gate order: i, o, f, c. */
 static inline void update_units(const float *gates_x, const float *gates_h, size_t units, float *c, float *outputs) {
   for (size_t i = 0; i < units; i++) {
     const float input_gate = tide_sigmoid(gates_x[i] + gates_h[i]);

@@ -1,4 +1,4 @@
-/* All features of a frame to one. */
+/* Reduces all features of a frame to one. */
 #include "reduce.h"
 
 #include "../src/operators.h"

@@ -1,5 +1,5 @@
-/* A layer of a plain RNN, with tanh or relu. Its state is h, which under relu has no bound: then r reads it by each
- * step's largest magnitude. */
+/* A layer of a plain RNN, with tanh or relu. Its state is h. With relu h has no bound, so its codes are scaled by the
+ * largest magnitude of each step. */
 #include "cell.h"
 
 enum { RNN_TANH = 1, RNN_RELU = 2 };

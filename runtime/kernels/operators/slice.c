@@ -1,4 +1,4 @@
-/* Some features of a frame: counts are start, how many, stride. */
+/* Some features of a frame. The counts are start, number and stride. */
 #include "../src/operators.h"
 
 enum { START, COUNT, STRIDE };

@@ -2,9 +2,10 @@
 #ifndef TIDE_SOFTMAX_H
 #define TIDE_SOFTMAX_H
 
-#include "../src/functions.h"
+#include "../src/loops.h"
+#include "../src/over_features.h"
 
-/* exp(in - most) to `out`; returns the sum. */
+/* Writes exp(in - most) to `out`; returns the sum. */
 static inline float exponentials(const float *in, size_t n, float most, float *out) {
   TIDE_EACH(out, n, x, in, tide_flush(tide_exp(tide_flush(x) - most)))
   return tide_sum(out, n);

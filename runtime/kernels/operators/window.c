@@ -1,6 +1,6 @@
-/* Taps of a convolution along time: of each channel the values of the frame `lookahead` frames ahead and of those
- * `dilation`, 2 * dilation, ... frames before that, the oldest first. The state is the tail, the last frames that it
- * read: [channels, frames]. Before and behind a stream there are zeros. */
+/* The taps of a convolution along time. For each channel: its values at the frame `lookahead` frames ahead and at
+ * `dilation`, 2 * dilation, ... frames before it, the oldest first. The state is the tail: the last frames that were
+ * read, [channels, frames]. Before and after a stream there are zeros. */
 #include <string.h>
 
 #include "../src/operators.h"
@@ -10,7 +10,7 @@ enum { KERNEL, DILATION, LOOKAHEAD };
 /* Frames of the tail. */
 static uint64_t reach(const uint32_t *counts) { return (uint64_t)(counts[KERNEL] - 1) * counts[DILATION]; }
 
-/* A result that is too wide for 32 bits is too wide for a plan as well. */
+/* A width that does not fit into 32 bits becomes one that is too large for a plan. */
 static plan_shape shape(const plan_op *op, const plan_shape *in) {
   const uint64_t width = (uint64_t)op->counts[KERNEL] * in[0].width;
   return (plan_shape){.width = width <= PLAN_MAX_WIDTH ? (uint32_t)width : PLAN_MAX_WIDTH + 1, .timed = 1};
@@ -42,8 +42,8 @@ static op_size size(const model_op *op, const tide_variant *variant) {
   return (op_size){vector(op, variant, 0).count, 0};
 }
 
-/* Values of a channel from frame `from` on, counted from the start of the tail, `step` frames apart: first those of the
- * tail, then of the block's frames `x`; NULL: zeros. */
+/* Takes `count` values of a channel, `step` frames apart. Frames are counted from the start of the tail: first the
+ * tail's, then the block's `x`; NULL: zeros. */
 static void take(const model_op *op, const float *tail, const float *x, size_t channel, size_t from, size_t step,
                  size_t count, float *out) {
   const size_t carried = (size_t)reach(op->counts), channels = op->in_widths[0];
@@ -52,7 +52,7 @@ static void take(const model_op *op, const float *tail, const float *x, size_t c
   for (size_t k = past; k < count; k++) out[k] = x ? x[(from + k * step - carried) * channels + channel] : 0.0f;
 }
 
-/* The tail moves on by so many frames. */
+/* Moves the tail on by `frames` frames. */
 static void advance(const model_op *op, float *tail, const float *x, size_t frames) {
   const size_t carried = (size_t)reach(op->counts);
   for (size_t i = 0; i < op->in_widths[0]; i++) take(op, tail, x, i, frames, 1, carried, tail + i * carried);
@@ -71,14 +71,14 @@ static int run(const model_op *op, const op_scratch *scratch, op_state *state, c
   return 1;
 }
 
-/* Frames that it has read, with the zeros behind the stream: those up to its first answer at once, then one for each
- * later answer. */
+/* Frames read so far, zeros after the stream included: at the end of a stream, all up to the first answer at once, then
+ * one for each answer. */
 static uint64_t position(const model_op *op, const op_state *state) {
   const uint64_t answered = state->made ? state->made + op->counts[LOOKAHEAD] : 0;
   return answered > state->read ? answered : state->read;
 }
 
-/* Reads frames, or a frame of zeros; keeps the answers but for those from before the stream. */
+/* Reads frames, or a frame of zeros; drops answers for frames before the stream. */
 static void read_frames(const model_op *op, const op_scratch *scratch, op_state *state, const float *x, uint32_t count,
                         uint64_t before, op_flow *flow) {
   const uint64_t missing = op->counts[LOOKAHEAD] > before ? op->counts[LOOKAHEAD] - before : 0;
@@ -97,7 +97,7 @@ static int flow(const model_op *op, const op_scratch *scratch, op_state *state, 
   for (uint64_t at = before + flow->rows[0]; flow->made < scratch->variant->block && state->made + flow->made < all;
        at++) {
     const uint64_t unanswered = op->counts[LOOKAHEAD] > at ? op->counts[LOOKAHEAD] - at : 0;
-    if (unanswered) advance(op, state->floats, NULL, (size_t)unanswered); /* at once: there may be a million */
+    if (unanswered) advance(op, state->floats, NULL, (size_t)unanswered); /* at once, because there may be a million */
     at += unanswered;
     read_frames(op, scratch, state, NULL, 1, at, flow);
   }

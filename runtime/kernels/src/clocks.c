@@ -38,7 +38,7 @@ int tide_clock_leads(const tide_clocks *clocks, uint32_t clock, uint32_t other) 
   return own->delay <= of->delay;
 }
 
-/* Rows in the blocks that are complete with `rows` rows. */
+/* Rows in all complete blocks once there are `rows` rows. */
 static uint64_t in_blocks(const tide_clocks *clocks, uint64_t rows) {
   if (!clocks->block || rows < clocks->lookahead) return 0;
   return (rows - clocks->lookahead) / clocks->block * clocks->block;

@@ -1,15 +1,15 @@
 /* When the rows of a value come.
  *
- * A causal operation makes a row for each that it reads. One that looks `delay` frames ahead makes its rows so many
- * later, and a backward cell makes those of a block when the block and its lookahead are complete. Rows made so give
- * the value another clock. Values of one clock have as many rows as each other at every moment of a stream; how many
- * follows from the frames that the stream has consumed. */
+ * A causal operation makes a row for each row that it reads. An operation that looks `delay` frames ahead makes its
+ * rows `delay` frames later. A backward cell makes the rows of a block when the block and its lookahead are complete.
+ * Such a value has a clock of its own. At every moment of a stream all values of one clock have the same number of
+ * rows, and this number follows from the frames that the stream has consumed. */
 #ifndef TIDE_CLOCKS_H
 #define TIDE_CLOCKS_H
 
 #include <stdint.h>
 
-/* A build for one model needs RAM for its own clocks alone. */
+/* A build for one model needs RAM for its own clocks only. */
 #ifndef TIDE_MAX_CLOCKS
 #define TIDE_MAX_CLOCKS 64
 #endif
@@ -17,28 +17,28 @@
 enum { MOST_CLOCKS = TIDE_MAX_CLOCKS, NO_CLOCK = UINT32_MAX };
 
 typedef struct tide_clock {
-  uint32_t parent; /* whose rows are put into blocks; NO_CLOCK: this one follows the input frame by frame */
-  uint32_t delay;  /* rows behind that */
+  uint32_t parent; /* the clock whose rows are put into blocks; NO_CLOCK: the input's, frame by frame */
+  uint32_t delay;  /* rows that it is behind the parent */
   uint64_t lag;    /* the most rows that it is behind the input */
 } tide_clock;
 
 /* The clocks of a model; clock 0 is that of the input. */
 typedef struct tide_clocks {
   uint32_t block;     /* frames; 0: the whole stream is one block */
-  uint32_t lookahead; /* frames behind a block that must be there too */
-  uint32_t limit;     /* most frames of a stream that is one block; else 0 */
-  uint32_t count;     /* MOST_CLOCKS + 1: there were too many */
+  uint32_t lookahead; /* frames after a block that must be there too */
+  uint32_t limit;     /* maximal frames of a stream that is one block; else 0 */
+  uint32_t count;     /* clocks in use; MOST_CLOCKS + 1: there were too many */
   tide_clock at[MOST_CLOCKS];
 } tide_clocks;
 
 tide_clocks tide_clocks_of(uint32_t block, uint32_t lookahead, uint32_t limit);
 /* The clock `delay` rows behind another. */
 uint32_t tide_clock_behind(tide_clocks *clocks, uint32_t clock, uint32_t delay);
-/* The clock of blocks of another's rows. */
+/* The clock of rows that come in blocks of another clock's rows. */
 uint32_t tide_clock_in_blocks(tide_clocks *clocks, uint32_t clock);
 /* Whether a clock never has fewer rows than another. */
 int tide_clock_leads(const tide_clocks *clocks, uint32_t clock, uint32_t other);
-/* Rows that it has when the stream has consumed `frames` and may go on. */
+/* Rows of a clock when the stream has consumed `frames` and is not finished. */
 uint64_t tide_clock_rows(const tide_clocks *clocks, uint32_t clock, uint64_t frames);
 
 #endif

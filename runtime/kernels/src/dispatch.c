@@ -16,7 +16,7 @@ int tide_variant_supported(const tide_variant *variant) { return variant->suppor
 
 const tide_variant *tide_variant_best(void) {
   size_t i = 0;
-  while (!VARIANTS[i]->supported()) i++; /* the last, scalar, always is */
+  while (!VARIANTS[i]->supported()) i++; /* the last one, scalar, always is */
   return VARIANTS[i];
 }
 

@@ -1,9 +1,9 @@
-/* What the integer operators share. */
+/* Functions that the integer operators share. */
 #include "fixed.h"
 
 #include "kernels.h"
 
-/* floor(2^15 tanh(i / 2^7) + 1/2): tests/runtime/operators/test_integer.py makes it anew. */
+/* floor(2^15 tanh(i / 2^7) + 1/2); tests/kernels/test_fixed.py computes it again. */
 const uint16_t tide_tanh_table[TABLE_PLACES + 1] = {
     0,     256,   512,   768,   1024,  1279,  1535,  1790,  2045,  2300,  2555,  2809,  3063,  3317,  3570,  3823,
     4075,  4327,  4578,  4829,  5079,  5328,  5577,  5825,  6073,  6320,  6566,  6811,  7056,  7300,  7542,  7784,

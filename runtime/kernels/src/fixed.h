@@ -1,6 +1,6 @@
-/* Numbers of the integer operators, runtime/operators/fixed.py in C, the same bits: fixed point, every rounding
- * floor(v + 1/2). No float is computed with here: integers alone read and write the bits of those that go from
- * operator to operator. */
+/* Fixed-point arithmetic of the integer operators: runtime/operators/fixed.py in C, the same bits. Every rounding is
+ * floor(v + 1/2). There is no float arithmetic here: the floats that go from operator to operator are read and written
+ * as bits. */
 #ifndef TIDE_FIXED_H
 #define TIDE_FIXED_H
 
@@ -15,7 +15,7 @@ enum {
   GATE = 16,                  /* exponent of what enters a gate */
   UNIT = 15,                  /* exponent of what comes out of one */
   MOST_SUM = 1 << 28,
-  TABLE_STEP = 7, /* tanh stands at every 2^-7 */
+  TABLE_STEP = 7, /* tanh is tabulated at every 2^-7 */
   TABLE_PLACES = 6 << TABLE_STEP,
 };
 
@@ -48,8 +48,8 @@ static inline void tide_value(int32_t code, int32_t exponent, float *value) {
   memcpy(value, &bits, sizeof bits);
 }
 
-/* A sum times a float's mantissa and 2^exponent, within MOST_SUM; the float is not subnormal. The mantissa has 31 bits,
- * so that what is left of most products lies in the upper half alone. */
+/* A sum times a float times 2^exponent, clipped to MOST_SUM; the float is not subnormal. The mantissa has 31 bits, so
+ * most results need only the upper half of the product. */
 static inline int32_t tide_scaled(int32_t sum, const float *scale, int32_t exponent) {
   uint32_t bits;
   memcpy(&bits, scale, sizeof bits);
@@ -61,12 +61,12 @@ static inline int32_t tide_scaled(int32_t sum, const float *scale, int32_t expon
     const int32_t upper = (int32_t)(product >> 32);
     return tide_clipped((upper + (1 << (shift - 33))) >> (shift - 32), MOST_SUM);
   }
-  const int32_t down = shift > 1 ? shift : 1; /* |product| >= 2^30 unless it is 0: halved it is beyond MOST_SUM */
+  const int32_t down = shift > 1 ? shift : 1; /* |product| >= 2^30 or 0: half of it is larger than MOST_SUM */
   const int64_t found = (product + ((int64_t)1 << (down - 1))) >> down;
   return found > MOST_SUM ? MOST_SUM : found < -MOST_SUM ? -MOST_SUM : (int32_t)found;
 }
 
-/* The function of the table at x, its places 2^bits apart, between them on a line; odd. */
+/* The table's function at x: odd, places 2^bits apart, linear between them. */
 static inline int32_t tide_between(int32_t x, int bits) {
   const int32_t end = (TABLE_PLACES << bits) - 1, magnitude = x < 0 ? -x : x;
   const int32_t place = magnitude < end ? magnitude : end, at = place >> bits, rest = place & ((1 << bits) - 1);
@@ -75,7 +75,7 @@ static inline int32_t tide_between(int32_t x, int bits) {
   return x < 0 ? -y : y;
 }
 
-/* Gates: from exponent GATE to exponent UNIT. */
+/* Functions of gates, from exponent GATE to exponent UNIT. */
 static inline int32_t tide_fixed_tanh(int32_t x) { return tide_between(x, GATE - TABLE_STEP); }
 
 static inline int32_t tide_fixed_sigmoid(int32_t x) {

@@ -7,7 +7,7 @@
 typedef struct group_row {
   tide_stream *stream;
   int joined;
-  int pushed; /* in the push at hand: nobody steps twice */
+  int pushed; /* in the current push: no row is pushed twice */
 } group_row;
 
 struct tide_group {
@@ -30,7 +30,7 @@ static size_t stream_bytes(const tide_model *model) {
   return arena.used;
 }
 
-/* Clears memory and lays it out anew; the padding of codes is read. */
+/* Clear memory and lay it out again. All is cleared because the padding of codes is read. */
 static tide_room *new_room(void *memory, size_t bytes, const tide_model *model, uint32_t rows) {
   tide_arena arena = {.base = memset(memory, 0, bytes)};
   return tide_lay_room(&arena, model, rows);
@@ -73,7 +73,7 @@ int tide_group_joined(const tide_group *group, uint32_t row) { return group->row
 
 void tide_group_join(tide_group *group, uint32_t row) { group->row[row].joined = 1; }
 
-/* The room may hold what the last push left in it, so it is cleared as well. */
+/* The room may still hold values of the last push, so it is cleared as well. */
 void tide_group_leave(tide_group *group, uint32_t row) {
   new_room(group->room, group->room_bytes, group->model, group->rows);
   new_stream(group->row[row].stream, group->stream_bytes, group->model, group->room);
@@ -82,7 +82,7 @@ void tide_group_leave(tide_group *group, uint32_t row) {
 
 /* ---- push ---- */
 
-/* A refused row has no answer, and what stands there must not be taken for one. */
+/* A refused row has no answer: NaN, so that what was there is not taken for one. */
 static void blank(const tide_model *model, size_t place, size_t count, float *const *outputs) {
   for (uint32_t i = 0; i < model->header.outputs; i++) {
     const model_op *op = tide_output_op(model, i);
@@ -91,12 +91,12 @@ static void blank(const tide_model *model, size_t place, size_t count, float *co
   }
 }
 
-/* Whether a row may take part in the push at hand: it is there, has joined, and is not named twice. */
+/* Whether a row may take part in the current push: it exists, has joined, and is not named twice. */
 static int may_step(const tide_group *group, uint32_t row) {
   return row < group->rows && group->row[row].joined && !group->row[row].pushed;
 }
 
-/* Streams a batch and puts down each row's status. */
+/* Runs a batch and writes each row's status. */
 static void settle(tide_batch *batch, size_t count, float *const *outputs, tide_status *statuses) {
   if (batch->rows == 0) return;
   tide_consume(batch, count, outputs);

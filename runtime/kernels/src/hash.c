@@ -26,7 +26,7 @@ static inline void mix(uint64_t *v, int a, int b, int c, int d, uint64_t x, uint
   v[c] += v[d], v[b] = turned(v[b] ^ v[c], 63);
 }
 
-/* `end` is the bytes of the message up to the end of this block. */
+/* `end`: bytes of the message up to the end of this block. */
 static void compress(uint64_t *h, const uint8_t *block, uint64_t end, int last) {
   uint64_t m[16], v[16];
   for (int i = 0; i < 16; i++) m[i] = u64_at(block + 8 * i);
@@ -34,7 +34,7 @@ static void compress(uint64_t *h, const uint8_t *block, uint64_t end, int last) 
   memcpy(v + 8, START, sizeof START);
   v[12] ^= end;
   if (last) v[14] = ~v[14];
-#if UINTPTR_MAX > UINT32_MAX /* with the order known, two thirds of the time and three times the code */
+#if UINTPTR_MAX > UINT32_MAX /* with the order known to the compiler: two thirds of the time, three times the code */
 #pragma GCC unroll 12
 #endif
   for (int round = 0; round < ROUNDS; round++) {

@@ -1,4 +1,4 @@
-/* What plans and snapshots are known by: BLAKE2b (RFC 7693) of 32 bytes, without a key. */
+/* The hash of plans and snapshots: BLAKE2b (RFC 7693) of 32 bytes, without a key. */
 #ifndef TIDE_HASH_H
 #define TIDE_HASH_H
 

@@ -13,7 +13,7 @@ void tide_hold(const model_op *op, op_held *held, uint32_t width, const float *r
 }
 
 uint64_t tide_late_room(const tide_clocks *clocks, uint32_t holds, uint32_t in, uint32_t out) {
-  const uint64_t ahead = holds == 1 ? clocks->at[in].lag : 0; /* another input may be in time at any moment */
+  const uint64_t ahead = holds == 1 ? clocks->at[in].lag : 0; /* a second input may come without its lag */
   const uint64_t rows = clocks->at[out].lag - ahead + MOST_BLOCK;
   return clocks->limit && rows > clocks->limit ? clocks->limit : rows;
 }

@@ -4,23 +4,24 @@
 
 #include "operators.h"
 
-/* Rows that an operation which holds input `holds` may have to hold, between clocks `in` and `out`. */
+/* Rows that an operation may have to hold back of its input `holds`, which has clock `in`; its own clock is `out`. */
 uint64_t tide_late_room(const tide_clocks *clocks, uint32_t holds, uint32_t in, uint32_t out);
-/* Whether rows that were held stay in place to the end of the stream, so that nothing needs to be saved. */
+/* Whether held rows stay in place until the end of the stream, so that nothing has to be saved. */
 int tide_late_stays(const tide_clocks *clocks, const model_op *op);
-/* Takes room for what an operation holds and makes; it need not be zero. */
+/* Takes memory for the rows that an operation holds and makes; it need not be cleared. */
 void tide_late_lay(tide_arena *arena, const tide_clocks *clocks, const model_op *op, op_state *state);
-/* Puts the counts of a late operation where they are when the stream has consumed `frames`. */
+/* Sets the counts of a late operation to what they are after `frames` consumed frames. */
 void tide_late_count(const tide_clocks *clocks, const model_op *ops, const model_op *op, uint64_t frames,
                      op_state *state);
-/* Rows that an operation holds when the stream has consumed `frames`. */
+/* Rows that an operation holds after `frames` consumed frames. */
 uint32_t tide_late_held(const tide_clocks *clocks, const model_op *ops, const model_op *op, uint64_t frames);
-/* Saves what running from `frames` on to `next`, or to the end, will overwrite; and puts it back. */
+/* Save what the run up to frame `next`, or to the end with `closing`, will overwrite; and restore it, as it was after
+ * `frames`. */
 void tide_late_save(const tide_clocks *clocks, const model_op *op, uint64_t next, int closing, op_state *state);
 void tide_late_undo(const tide_clocks *clocks, const model_op *ops, const model_op *op, uint64_t frames,
                     op_state *state);
 
-/* Width of the rows that it holds. */
+/* Width of the rows that an operation holds. */
 static inline uint32_t tide_held_width(const model_op *op) { return op->in_widths[op->operator->holds - 1];
 }
 

@@ -1,7 +1,8 @@
-/* What an operation is: how a plan's record of it is checked, prepared and run. */
+/* What an operator is: how its record in a plan is checked, prepared and run. */
 #ifndef TIDE_OPERATORS_H
 #define TIDE_OPERATORS_H
 
+#include "check.h"
 #include "kernels.h"
 
 enum { MOST_BLOCK = 16 }; /* the largest `block` of a variant */
@@ -17,16 +18,16 @@ typedef struct model_op {
   float numbers[PLAN_NUMBERS];
   const float *vectors[PLAN_VECTORS];
   tide_matrix matrices[PLAN_MATRICES];
-  plan_matrix table; /* the first matrix as the plan has it, for one that is not packed */
-  uint32_t width;    /* of the value it makes */
+  plan_matrix table; /* the first matrix as it is in the plan, for operators that do not pack it */
+  uint32_t width;    /* of the value that it makes */
   uint32_t in_widths[PLAN_INPUTS];
-  int timed;      /* whether that has a row for each frame */
+  int timed;      /* whether this value has a row for each frame */
   uint32_t clock; /* when its rows come */
-  int late;       /* whether they are other rows than those of its input */
+  int late;       /* whether its rows come at other times than its input's */
   uint32_t room;  /* rows that it may have to hold back */
-  uint32_t block; /* most rows that it makes together, of a backward cell */
+  uint32_t block; /* maximal rows that a backward cell makes together */
   uint32_t lookahead;
-  int whole; /* that block is the whole stream */
+  int whole; /* whether this block is the whole stream */
 } model_op;
 
 /* Rows of an input that wait for later ones, the first at `rows + first * width`. */
@@ -35,44 +36,43 @@ typedef struct op_held {
   uint32_t first, count;
 } op_held;
 
-/* What an operation carries from push to push: floats, which are the state, and bytes that follow from them. */
+/* What an operation carries from push to push: floats, which are the state, and bytes that are computed from them. */
 typedef struct op_state {
   float *floats;
   uint8_t *bytes;
-  /* No part of the state: which half of the bytes is current, and the value of one of its codes where that is not
-   * constant, else 1. */
+  /* Not part of the state: which half of the bytes is current, and the scale of its codes (1 if it is constant). */
   int turn;
   float scale;
-  /* Of an operation whose answers come late. */
-  uint64_t read, made; /* rows of its input, and its own, since the stream was new */
+  /* For an operation whose answers come late only. */
+  uint64_t read, made; /* rows read and rows made since the stream was new */
   op_held held;
-  float *before;        /* what was held before the push; NULL where it stays in place */
-  int saved;            /* whether it is there */
-  float *block;         /* the rows that it made together, */
-  uint32_t done, given; /* how many, and how many of them are out */
+  float *before;        /* a copy of the held rows from before the push; NULL if they stay in place */
+  int saved;            /* whether the copy was made */
+  float *block;         /* the rows that it made together: */
+  uint32_t done, given; /* how many, and how many of these were given out */
 } op_state;
 
 /* Rows on their way through an operation whose answers come late. */
 typedef struct op_flow {
   const float *in[PLAN_INPUTS];
   uint32_t rows[PLAN_INPUTS]; /* at most the variant's `block` each */
-  int closing;                /* they are the last */
-  float *out;                 /* room for so many rows */
-  uint32_t made;              /* rows written there */
-  int more;                   /* others are ready, which had no room */
+  int closing;                /* whether these rows are the last */
+  float *out;                 /* room for `block` rows */
+  uint32_t made;              /* rows written to `out` */
+  int more;                   /* whether more rows are ready, which had no room */
 } op_flow;
 
 typedef struct op_size {
   size_t floats, bytes;
 } op_size;
 
-/* Where a state vector that callers see stands in the floats. */
+/* The place of a state vector that callers see, within the floats. */
 typedef struct op_vector {
   size_t first;
   uint32_t count;
 } op_vector;
 
-/* Room that operations share, for the frames of one block; so many as the variant's `block`. */
+/* Scratch memory that operations share, for the frames of one block of the variant. */
 typedef struct op_scratch {
   const tide_variant *variant;
   uint8_t *codes; /* [block, code bytes of the widest matrix] */
@@ -84,49 +84,50 @@ struct tide_operator {
   const char *name;
   uint32_t inputs;  /* values it reads */
   uint32_t vectors; /* state vectors that callers see */
-  int ids;          /* it reads ids */
-  int bounded;      /* its results cannot leave 2^64 */
-  uint32_t holds;   /* which input it may have to hold back, from 1; 0: none */
-  /* The shape of the value it makes, from those it reads. */
+  int ids;          /* whether it reads ids */
+  int bounded;      /* whether its results cannot leave 2^64 */
+  uint32_t holds;   /* the input that it may have to hold back, from 1; 0: none */
+  /* The shape of the value that it makes, from the shapes of its inputs. */
   plan_shape (*shape)(const plan_op *op, const plan_shape *in);
-  /* The clock of its rows. NULL: that of its first input. */
+  /* The clock of its rows. NULL: its first input's. */
   uint32_t (*clock)(const plan_op *op, const plan_shape *in, tide_clocks *clocks);
-  /* Checks the rest of the record; see plan.h. */
+  /* Checks the rest of the record; see check.h. */
   int (*check)(const plan_check *c);
-  /* Packs matrices into the arena, which may only be counting. NULL: there is nothing to pack. */
+  /* Packs matrices into the arena, or only counts their bytes. NULL: there is nothing to pack. */
   void (*prepare)(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op);
   /* Size of the state. NULL: it carries nothing. */
   op_size (*size)(const model_op *op, const tide_variant *variant);
-  /* Makes the bytes of a state from its floats. NULL: there are none. */
+  /* Computes the bytes of a state from its floats. NULL: there are no bytes. */
   void (*derive)(const model_op *op, const tide_variant *variant, op_state *state);
   /* State vector `index`. NULL: there are none. */
   op_vector (*vector)(const model_op *op, const tide_variant *variant, uint32_t index);
-  /* Runs over `frames` rows of its inputs; returns 0 when a result leaves 2^64. */
+  /* Runs over `frames` rows of its inputs; returns 0 if a result leaves 2^64. */
   int (*run)(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
              float *out);
-  /* Runs over `frames` rows of each of several streams, [rows, frames, width], for a bounded operator of one input.
-   * NULL: streams go one after the other. */
+  /* Runs over `frames` rows of each of several streams, [rows, frames, width]; for bounded operators with one input.
+   * NULL: streams run one after the other. */
   void (*run_rows)(const model_op *op, const op_scratch *scratch, op_state *const *states, uint32_t rows,
                    const float *in, uint32_t frames, float *out);
-  /* The same where it is late, which takes what rows there are and makes those that are ready. */
+  /* As `run`, for an operation whose answers come late: takes the rows that there are and makes the rows that are
+   * ready. */
   int (*flow)(const model_op *op, const op_scratch *scratch, op_state *state, op_flow *flow);
 };
 
-/* The operator of a plan's kind, counted from 1 in the order of operators.inc; NULL beyond, and where it was left out.
- */
+/* The operator of a plan's kind, counted from 1 in the order of operators.inc. NULL: there is none, or this build
+ * leaves it out. */
 const tide_operator *tide_operator_of(uint32_t kind);
 uint32_t tide_operator_count(void);
 
-/* The shape of an operation that keeps that of its input. */
+/* The `shape` of an operator whose value has its input's shape. */
 static inline plan_shape tide_same_shape(const plan_op *op, const plan_shape *in) {
   (void)op;
   return in[0];
 }
 
-/* Rows of a matrix for the frames of a block, to `rows`; returns the stride. */
+/* Writes W x of each frame of a block to `rows`; returns the stride from frame to frame. */
 size_t tide_project(const op_scratch *scratch, const tide_matrix *w, const float *x, uint32_t frames, float *rows);
 
-/* Puts rows behind those that are held. Room is there: see `room`. */
+/* Appends rows to the held ones. There is room for them: see `room`. */
 void tide_hold(const model_op *op, op_held *held, uint32_t width, const float *rows, uint32_t count);
 
 #endif

@@ -21,14 +21,14 @@ static tide_format format_of(const plan_matrix *m) {
 
 static int is_nibbles(tide_format format) { return format == FORMAT_INT4 || format == FORMAT_INT4_GROUPS; }
 
-/* Inputs of a step. */
+/* Inputs per step. */
 static uint32_t depth_of(tide_format format, const tide_variant *variant) {
   return format <= FORMAT_INT4_GROUPS ? variant->depth : format == FORMAT_FLOAT ? 1 : 2;
 }
 
 /* ---- codes ---- */
 
-/* The row of the plan's matrix that lies at a vector and lane of a panel, or -1 for padding. */
+/* The row of the plan's matrix for a vector and lane of a panel, or -1 for padding. */
 static int64_t source_row(const packing *p, uint32_t first, uint32_t width, uint32_t vector, uint32_t lane) {
   const uint32_t lanes = p->variant->lanes, gates = p->packed->gates, units = p->m->rows / gates;
   const uint32_t vectors_a_gate = width / gates; /* of this panel */
@@ -41,13 +41,13 @@ static int32_t code_at(const plan_matrix *m, int64_t row, uint32_t column) {
   return row < 0 || column >= m->columns ? 0 : plan_code(m, (size_t)row, column);
 }
 
-/* Bytes of a row in a step; of 4-bit weights two steps share theirs. */
+/* Bytes of a row in a step; two steps of 4-bit weights share their bytes. */
 static uint32_t step_bytes(const packing *p) {
   const uint32_t depth = depth_of(p->packed->format, p->variant);
   return is_nibbles(p->packed->format) ? depth : depth * p->m->weight_bits / 8;
 }
 
-/* The inputs of 4 bits of two steps: codes 8 too large, the later step's in the high half. */
+/* The 4-bit weights of two steps: stored 8 too large, the later step's in the high halves. */
 static void pack_nibbles(const packing *p, int64_t row, uint32_t step, int8_t *out) {
   const uint32_t depth = p->variant->depth;
   for (uint32_t column = step * depth; column < (step + 1) * depth; column++) {
@@ -55,7 +55,7 @@ static void pack_nibbles(const packing *p, int64_t row, uint32_t step, int8_t *o
   }
 }
 
-/* Steps of so many bytes each go to places `stride` apart. */
+/* Copies `steps` steps of `bytes` bytes each to places `stride` bytes apart. */
 static inline void spread(const int8_t *codes, uint32_t steps, uint32_t bytes, int8_t centre, int8_t *out,
                           size_t stride) {
   for (; steps > 0; steps--, codes += bytes, out += stride) {
@@ -63,7 +63,7 @@ static inline void spread(const int8_t *codes, uint32_t steps, uint32_t bytes, i
   }
 }
 
-/* The inputs of one row in steps of whole bytes; behind the row's end they are 0. */
+/* The weights of one row in steps of whole bytes; after the row's end they are 0. */
 static void pack_bytes(const packing *p, int64_t row, uint32_t step, uint32_t steps, int8_t *out, size_t stride) {
   const uint32_t bytes = step_bytes(p);
   const int8_t centre = (int8_t)p->packed->centre, *codes = p->m->codes;
@@ -71,14 +71,14 @@ static void pack_bytes(const packing *p, int64_t row, uint32_t step, uint32_t st
   const size_t there = row < 0 || from >= row_bytes ? 0 : row_bytes - from;
   const uint32_t whole = there / bytes < steps ? (uint32_t)(there / bytes) : steps;
   if (there) codes += (size_t)row * row_bytes + from;
-  if (bytes == 4) spread(codes, whole, 4, centre, out, stride); /* a third of the time where the compiler knows it */
+  if (bytes == 4) spread(codes, whole, 4, centre, out, stride); /* a third of the time with a known size */
   else spread(codes, whole, bytes, centre, out, stride);
   if (whole == steps) return;
   for (uint32_t i = whole; i < steps; i++) memset(out + i * stride, centre, bytes);
   spread(codes + (size_t)whole * bytes, 1, (uint32_t)(there - (size_t)whole * bytes), centre, out + whole * stride, 0);
 }
 
-/* Row `i` of a panel of so many rows. */
+/* Row `i` of a panel of `rows` rows. */
 static void pack_row(const packing *p, int64_t row, uint32_t i, size_t rows, int8_t *panel) {
   const tide_matrix *packed = p->packed;
   const uint32_t bytes = step_bytes(p), together = is_nibbles(packed->format) ? 2 : 1;
@@ -99,13 +99,13 @@ static void pack_row(const packing *p, int64_t row, uint32_t i, size_t rows, int
 
 /* ---- what belongs to rows ---- */
 
-/* The bias of a row; that of a recurrent matrix covers the last gate alone. */
+/* The bias of a row. A recurrent matrix has one for the last gate only. */
 static float bias_of(const packing *p, const float *bias, int64_t row) {
   const int64_t from = p->role == READS_OWN_H ? p->m->rows - p->m->rows / p->packed->gates : 0;
   return row < from || row < 0 || !bias ? 0.0f : bias[row - from];
 }
 
-/* Other scales come with the codes. */
+/* 1 if the scale comes with the codes. */
 static float code_scale_of(const tide_matrix *packed, tide_role role) {
   const int fixed = role == READS_OWN_H && packed->reading != READ_FRAME && packed->format != FORMAT_FLOAT;
   return fixed ? packed->range / packed->q : 1.0f;
@@ -131,7 +131,7 @@ static void pack_rows(const packing *p, const float *bias) {
 
 /* ---- sizes ---- */
 
-/* The codes' planes or values, and behind them what sums start from. */
+/* The codes' planes or values, then the values that sums start from. */
 static void lay_codes(tide_matrix *packed, const tide_variant *variant, uint32_t depth) {
   const size_t values = tide_round_up((size_t)packed->steps * depth, variant->lanes);
   const size_t size = packed->format == FORMAT_FLOAT ? sizeof(float) : 2; /* two planes, or int16 */
@@ -151,7 +151,7 @@ static void lay_steps(tide_matrix *packed, const plan_matrix *m, const tide_vari
   lay_codes(packed, variant, depth);
 }
 
-/* The plan's rows as they lie, each in whole bytes. */
+/* The plan's rows in place, each in whole bytes. */
 static tide_matrix in_place(tide_matrix rows, const plan_matrix *m, const float *bias) {
   rows.vectors = m->rows, rows.group_steps = m->group;
   rows.vector_bytes = ((size_t)m->columns * m->weight_bits + 7) / 8;

@@ -5,7 +5,7 @@
 #include "clocks.h"
 #include "tidegate.h"
 
-/* A build for one model needs stack for its own operations alone. */
+/* A build for one model needs stack for its own operations only. */
 #ifndef TIDE_MAX_OPS
 #define TIDE_MAX_OPS 1024
 #endif
@@ -17,7 +17,7 @@ enum {
   PLAN_MAX_OPS = TIDE_MAX_OPS,
   PLAN_MAX_WIDTH = 16384,
   PLAN_MAX_WIDTHS = 1 << 20, /* of all values together */
-  PLAN_MAX_TAIL = 1 << 20,   /* values that all windows carry */
+  PLAN_MAX_TAIL = 1 << 20,   /* values that all windows carry together */
   PLAN_MAX_FRAMES = 1 << 20, /* of a block, of its lookahead, of a stream that is one block */
   PLAN_MAX_HELD = 1 << 27,   /* values that an operation holds back */
   PLAN_MAX_IDS = 1 << 24,    /* ids reach the engine as floats, which are exact below */
@@ -27,12 +27,12 @@ enum {
   PLAN_NUMBERS = 4,
 };
 
-/* How floats become integers: by each frame's own maximum, as hidden values in (-1, 1), by a power of two, or by a
- * range of their own. */
+/* How floats become integer codes: scaled by each frame's largest magnitude, as hidden values in (-1, 1), by a power of
+ * two, or by a constant range. */
 typedef enum plan_reading { READ_FRAME = 1, READ_HIDDEN = 2, READ_FIXED = 3, READ_CONSTANT = 4 } plan_reading;
 
 typedef struct plan_matrix {
-  const void *codes;   /* [rows, columns] of int8, int16 or float; of 4 bits two a byte, each row in whole bytes */
+  const void *codes;   /* [rows, columns] of int8, int16 or float; or 4 bits, two per byte, rows in whole bytes */
   const float *scales; /* [rows, groups] */
   uint32_t rows, columns;
   plan_reading reading;
@@ -40,12 +40,12 @@ typedef struct plan_matrix {
   uint32_t weight_bits;
   uint32_t group;   /* inputs that share a scale; 0: all of a row */
   int32_t exponent; /* of READ_FIXED: a code is worth 2^-exponent */
-  float range;      /* the largest magnitude that codes say; 1 but for READ_CONSTANT */
+  float range;      /* the magnitude of the largest code; 1 except with READ_CONSTANT */
 } plan_matrix;
 
 enum { WEIGHT_FLOAT = 32 }; /* the weight bits of a matrix that is not quantized */
 
-/* The most that the codes of activations may be; of 16 bits, what two signed bytes can say. */
+/* The largest code of activations; with 16 bits the largest that two signed bytes can hold. */
 static inline uint32_t plan_largest_code(uint32_t bits) {
   return bits == 16 ? 127 * 256 + 127 : (1u << (bits - 1)) - 1;
 }
@@ -54,8 +54,15 @@ static inline uint32_t plan_largest_code(uint32_t bits) {
 static inline uint32_t plan_groups(const plan_matrix *m) {
   return m->group ? (m->columns + m->group - 1) / m->group : 1;
 }
-/* A code of a matrix that is quantized. */
-int32_t plan_code(const plan_matrix *m, size_t row, uint32_t column);
+/* One code of a quantized matrix. */
+static inline int32_t plan_code(const plan_matrix *m, size_t row, uint32_t column) {
+  const size_t at = row * m->columns + column;
+  if (m->weight_bits == 16) return ((const int16_t *)m->codes)[at];
+  if (m->weight_bits == 8) return ((const int8_t *)m->codes)[at];
+  const uint8_t pair = ((const uint8_t *)m->codes)[row * ((m->columns + 1) / 2) + column / 2];
+  const int32_t half = column % 2 ? pair >> 4 : pair & 15;
+  return half < 8 ? half : half - 16;
+}
 
 /* Operation k reads earlier values and makes value k + 1; value 0 is the input of the model. */
 typedef struct plan_op {
@@ -69,78 +76,29 @@ typedef struct plan_op {
 
 typedef struct plan_header {
   uint32_t ops, outputs, input_width;
-  uint32_t input_ids; /* 1 where the input is ids, not floats */
+  uint32_t input_ids; /* 1: the input is ids; 0: features */
   uint64_t bytes;
   uint32_t block, lookahead, limit; /* the grid of the backward cells; see clocks.h */
   const uint8_t *hash;              /* HASH_BYTES of them */
   const uint8_t *op_records, *output_records;
-  const uint8_t *arrays; /* where their offsets count from: the plan, or its copy in this machine's byte order */
+  const uint8_t *arrays; /* what their offsets start at: the plan, or its copy in this machine's byte order */
 } plan_header;
 
 plan_header plan_read_header(const void *plan);
-/* In a plan that is not checked yet, pointers to what lies outside are NULL. */
+/* In a plan that is not checked yet, pointers outside of the plan are NULL. */
 plan_op plan_read_op(const plan_header *header, uint32_t op);
 uint32_t plan_read_output(const plan_header *header, uint32_t output);
 
-/* Whether arrays can be read where they lie: the machine is little-endian. Else its models hold a copy. */
+/* Whether arrays can be read in place: the machine is little-endian. Otherwise models hold a copy of the plan. */
 int plan_order_is_native(void);
-/* Writes a copy of a checked plan, its arrays in this machine's byte order. */
-void plan_to_native(const void *plan, uint8_t *native);
 
-/* What a value looks like: features of a row, whether there is a row for each frame or one a push, whether it is ids,
- * which only a lookup may read, and when its rows come. */
+/* What a value looks like: features per row; whether it has a row for each frame or one per push; whether it is ids,
+ * which only a lookup may read; and when its rows come. */
 typedef struct plan_shape {
   uint32_t width;
   int timed;
   int ids;
   uint32_t clock;
 } plan_shape;
-
-/* ---- checking an operation of a plan from a stranger ---- */
-
-/* What the operations so far ask for. Bounds on it bound the memory and the time that a small plan can cost. */
-typedef struct plan_totals {
-  uint64_t array_bytes, widths, tails;
-} plan_totals;
-
-/* One operation under scrutiny. The functions below return 1, or put down the fault and return 0. */
-typedef struct plan_check {
-  const uint8_t *plan, *record;
-  uint8_t *native; /* where arrays go in this machine's byte order, at their offsets; NULL: nowhere */
-  uint64_t bytes;
-  tide_fault *fault;
-  plan_totals *totals;
-  uint32_t index;
-  plan_op op;
-  plan_shape in[PLAN_INPUTS], out;
-  tide_clocks *clocks;
-} plan_check;
-
-int plan_refuse(const plan_check *c, const char *field, uint64_t seen, uint64_t wanted);
-int plan_equal(const plan_check *c, const char *field, uint64_t seen, uint64_t wanted);
-int plan_within(const plan_check *c, const char *field, uint64_t seen, uint64_t least, uint64_t most);
-/* The input has a row for each frame. */
-int plan_timed(const plan_check *c);
-/* Both inputs have a row for each frame, or neither, and their rows come together. */
-int plan_same_times(const plan_check *c);
-/* Room for `rows` held back, of `width` values each. */
-int plan_held_ok(const plan_check *c, uint64_t rows, uint32_t width);
-/* A matrix of these sizes, its codes, scales, and activation bits whose sums cannot overflow. */
-int plan_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
-/* A checked matrix reads so, or by a constant. */
-int plan_reading_ok(const plan_check *c, uint32_t matrix, plan_reading reading);
-/* The same of an integer operator: int8 codes, one scale a row, read by a power of two. */
-int plan_fixed_matrix_ok(const plan_check *c, uint32_t matrix, uint32_t rows, uint32_t columns);
-/* A count that is an exponent of codes. */
-int plan_exponent_ok(const plan_check *c, uint32_t index, const char *field);
-/* `count` int32 within bounds. */
-int plan_integers_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count, int32_t least,
-                     int32_t most);
-/* `count` floats, each of magnitude 2^-40 to 2^40. */
-int plan_scales_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count);
-/* `count` floats, each of magnitude 2^-60 to 2^60, or 0 where that is allowed. */
-int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint64_t count, int zero);
-/* A number of a magnitude up to 2^60, not subnormal. */
-int plan_number_ok(const plan_check *c, uint32_t index, const char *field);
 
 #endif

@@ -10,7 +10,7 @@ enum {
   AT_VERSION = 8,
   AT_BACKEND = 12,
   AT_HASH = 16,
-  AT_SIZE = 48, /* the hash is that of all bytes from here on */
+  AT_SIZE = 48, /* the hash covers all bytes from here on */
   AT_MODEL = 56,
   AT_FRAMES = 88,
   AT_REFUSED = 96,
@@ -22,7 +22,7 @@ enum { SNAPSHOT_VERSION = 2, THIS_ENGINE = 1 };
 
 static const char MAGIC[8] = {'T', 'I', 'D', 'E', 'S', 'N', 'A', 'P'};
 
-/* Bytes with so many values held back. */
+/* Bytes of a snapshot with `held` values held back. */
 static size_t bytes_with(const tide_model *model, size_t held) {
   size_t floats = held;
   for (uint32_t i = 0; i < tide_state_count(model); i++) floats += tide_state_width(model, i);
@@ -31,7 +31,7 @@ static size_t bytes_with(const tide_model *model, size_t held) {
 
 size_t tide_snapshot_bytes(const tide_model *model) { return bytes_with(model, tide_held_most(model)); }
 
-/* Those of a stream that has consumed `frames`; a finished one holds nothing back. */
+/* Bytes after `frames` consumed frames; a finished stream holds nothing back. */
 static size_t bytes_at(const tide_model *model, uint64_t frames, uint64_t finished) {
   return bytes_with(model, finished ? 0 : tide_held_at(model, frames));
 }

@@ -1,7 +1,7 @@
 /* Coefficients of tanh, for scalars and vectors alike.
  *
- * tanh(x) = u P(u^2) / Q(u^2) for u = TANH_UNIT x, both polynomials monic of degree 4: nine multiplications
- * where the plain form of the same ratio takes ten, and they share their pipes with the integer products. */
+ * tanh(x) = u P(u^2) / Q(u^2) with u = TANH_UNIT x; both polynomials are monic of degree 4. This takes nine
+ * multiplications, the plain form of the same ratio ten; they use the same execution units as the integer products. */
 #ifndef TIDE_TANH_H
 #define TIDE_TANH_H
 

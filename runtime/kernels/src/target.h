@@ -1,4 +1,4 @@
-/* Switches an instruction set on inside a file, so that any build system can compile every file alike. */
+/* Switches an instruction set on within a file, so that all files are compiled with the same flags. */
 #ifndef TIDE_TARGET_H
 #define TIDE_TARGET_H
 
@@ -15,8 +15,8 @@
 #define TIDE_INLINE static inline __attribute__((always_inline))
 #define TIDE_APART __attribute__((noinline, unused))
 
-/* What a compiler may be too old for. A variant without its instruction set is left out of the list too.
- * avxvnni: known to __builtin_cpu_supports from GCC 12 and Clang 18 on; Apple counts otherwise, and sells none. */
+/* What a compiler may be too old for; such a variant is left out of the list too. avxvnni: __builtin_cpu_supports knows
+ * it from GCC 12 and Clang 18 on. Apple numbers its Clang differently, and sells no such processor. */
 #if !defined(__x86_64__) || defined(__apple_build_version__)
 #define TIDE_HAS_AVX_VNNI 0
 #elif defined(__clang__)
@@ -25,7 +25,7 @@
 #define TIDE_HAS_AVX_VNNI (__GNUC__ >= 12)
 #endif
 
-/* Dot products inside a file for plain AArch64: Clang's arm_neon.h hides them from such files up to version 15. */
+/* Dot products in a file that is compiled for plain AArch64: Clang's arm_neon.h hides them up to version 15. */
 #if !defined(__aarch64__)
 #define TIDE_HAS_NEON_DOTPROD 0
 #elif defined(__clang__) && !defined(__ARM_FEATURE_DOTPROD)
@@ -34,7 +34,7 @@
 #define TIDE_HAS_NEON_DOTPROD 1
 #endif
 
-/* Those of 32-bit Arm are switched on by the compiler's flags alone (-mcpu=cortex-m4, -mfpu=neon). */
+/* Instruction sets of 32-bit Arm are switched on by compiler flags only (-mcpu=cortex-m4, -mfpu=neon). */
 #if defined(__ARM_FEATURE_MVE)
 #define TIDE_HAS_HELIUM 1
 #else

@@ -17,14 +17,14 @@ static int by_place(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* The last of the list. */
+/* Plain C is the last of the list. */
 static const tide_variant *plain_c(void) {
   size_t i = 0;
   while (tide_variant_at(i + 1)) i++;
   return tide_variant_at(i);
 }
 
-/* One plan and stream: whole through plain C, in pieces through every variant. */
+/* Runs one plan and stream: whole through plain C, cut into pieces through every variant. */
 static int check_one(uint64_t seed) {
   size_t bytes, cuts[MOST_CUTS];
   void *plan = random_plan(&seed, &bytes);

@@ -1,9 +1,9 @@
-/* Every truncation and every flipped bit of plans: refused by the name of a field. The flips again under a repaired
- * hash: refused by name, or run within bounds.
+/* Every truncation and every flipped bit of a plan is refused by the name of a field. With a repaired hash a flipped
+ * plan is refused by name, or runs within bounds.
  *
  *     damage STRIDE VECTOR...
  *
- * reads VECTOR.tide and tries one flip of STRIDE, and every truncation.
+ * reads VECTOR.tide and tries every truncation and every STRIDE-th bit.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ static int refuse(const char *stem, const char *how, size_t place) {
 static int truncate_all(const char *stem, const file_bytes *plan) {
   tide_fault fault;
   for (size_t bytes = 0; bytes < plan->count; bytes++) {
-    void *cut = memcpy(aligned_memory(bytes), plan->data, bytes); /* the sanitizer sees what lies behind */
+    void *cut = memcpy(aligned_memory(bytes), plan->data, bytes); /* a read after its end is seen by the sanitizer */
     const int accepted = try_plan(cut, bytes, &fault);
     free(cut);
     if (accepted) return refuse(stem, "truncated to", bytes);
@@ -43,7 +43,7 @@ static int flip_all(const char *stem, const file_bytes *plan, size_t stride, siz
   return 1;
 }
 
-/* Other versions are told apart from damage, before the hash. */
+/* Another version is refused as such, not as damage: it is checked before the hash. */
 static int other_versions(const char *stem, const file_bytes *plan) {
   uint8_t *copy = memcpy(aligned_memory(plan->count), plan->data, plan->count);
   for (uint32_t version = 0; version < 100; version++) {

@@ -1,4 +1,4 @@
-/* A fuzz target: any bytes as a plan. Built by tests/fuzzing.py with clang's libFuzzer and sanitizers. */
+/* A fuzz target: any bytes as a plan. Built by tests/fuzzing/fuzz.py with clang's libFuzzer and sanitizers. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   return 0;
 }
 
-/* One number of the header or of an operation: they are few among the bytes of weights. */
+/* Changes one number of the header or of an operation: among all the bytes of weights these are few. */
 static void mutate_field(uint8_t *plan, size_t size, uint64_t *seed) {
   const size_t records = (size - PLAN_HEADER_BYTES) / PLAN_OP_BYTES;
   const uint32_t op = random_below(seed, 1 + (uint32_t)(records < 8 ? records : 8));
@@ -29,7 +29,7 @@ static void mutate_field(uint8_t *plan, size_t size, uint64_t *seed) {
   else LLVMFuzzerMutate(field, 4, 4);
 }
 
-/* Most mutants are given the hash that they should have: else none would come further than it. */
+/* Most mutants get a correct hash, or none would pass this first check. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed_bits) {
   uint64_t seed = seed_bits;
   if (size >= PLAN_HEADER_BYTES && random_below(&seed, 2)) mutate_field(data, size, &seed);

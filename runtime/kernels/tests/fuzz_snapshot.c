@@ -1,5 +1,5 @@
-/* A fuzz target: any bytes as a snapshot of a stream that is under way, of the plan that TIDEGATE_PLAN names. Built as
- * fuzz_plan.c is. */
+/* A fuzz target: any bytes as a snapshot, restored into a stream in progress of the plan file TIDEGATE_PLAN. Built like
+ * fuzz_plan.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +36,7 @@ static void require(int holds) {
   if (!holds) abort();
 }
 
-/* Room for exactly the rows that a call writes. */
+/* Takes memory for exactly the rows that a call writes. */
 static void take_room(size_t count) {
   for (uint32_t i = 0; i < tide_output_count(model); i++) {
     outputs[i] = aligned_memory(tide_rows(stream, i, count) * tide_output_width(model, i) * sizeof(float));
@@ -47,7 +47,8 @@ static void give_room(void) {
   for (uint32_t i = 0; i < tide_output_count(model); i++) free(outputs[i]);
 }
 
-/* Refused, the stream is what it was; accepted, it is what the snapshot says, byte for byte, and goes on from it. */
+/* If the snapshot is refused the stream is as before. If it is accepted the stream equals it byte for byte, and goes on
+ * from it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   tide_fault fault = {0};
   const size_t had = tide_snapshot(stream, before);
@@ -64,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   return 0;
 }
 
-/* Most mutants are of this model and have the size and the hash that they should have. */
+/* Most mutants are of this model and have a correct size and hash. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed_bits) {
   uint64_t seed = seed_bits;
   size = LLVMFuzzerMutate(data, size, max_size);

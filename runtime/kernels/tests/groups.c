@@ -1,9 +1,9 @@
-/* Rows of a group are pushed, left, joined, reset and restored at random; each gives the bits of a stream of its own,
- * and what leaves leaves nothing behind.
+/* Rows of a group are pushed, left, joined, reset and restored at random. Each row gives the bits of a stream of its
+ * own, and a row that leaves leaves no byte in memory.
  *
  *     groups STEPS ROWS [VECTOR...]
  *
- * takes the plans VECTOR.tide, else random ones, each on every variant of this processor.
+ * takes the plans VECTOR.tide, or random ones if none is named, and runs each on every variant of this processor.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -12,56 +12,17 @@
 #include <string.h>
 
 #include "../src/engine.h"
+#include "group_world.h"
 #include "random_plan.h"
 #include "running.h"
 
-enum { RANDOM_PLANS = 20, MOST_FRAMES = 24, MOST_ROWS = 256 };
+enum { RANDOM_PLANS = 20 };
 
 static const float CANARY = 0.70718f;
-
-/* A group, and beside it each row's stream alone. */
-typedef struct world {
-  uint64_t seed;
-  const tide_model *model;
-  uint32_t rows;
-  uint8_t *memory;
-  size_t bytes;
-  tide_group *group;
-  tide_stream *alone[MOST_ROWS];
-  /* Of the push at hand. */
-  size_t floats; /* of all outputs of one row */
-  float *frames, *answers, *expected;
-  float **outputs;
-  uint8_t *snapshot;
-} world;
 
 static int fault(const world *w, const char *what, uint32_t row) {
   fprintf(stderr, "groups: %s, row %u, %s\n", what, row, tide_variant_name(tide_model_variant(w->model)));
   return 0;
-}
-
-/* ---- setting up ---- */
-
-static world new_world(const tide_model *model, uint32_t rows, uint64_t seed) {
-  world w = {.seed = seed, .model = model, .rows = rows, .bytes = tide_group_bytes(model, rows)};
-  w.memory = aligned_memory(w.bytes);
-  w.group = tide_group_init(w.memory, model, rows);
-  for (uint32_t i = 0; i < rows; i++) {
-    w.alone[i] = tide_stream_init(aligned_memory(tide_stream_bytes(model)), model);
-  }
-  for (uint32_t i = 0; i < tide_output_count(model); i++) w.floats += MOST_FRAMES * (size_t)tide_output_width(model, i);
-  w.frames = aligned_memory(rows * MOST_FRAMES * (size_t)tide_input_width(model) * sizeof(float));
-  w.answers = aligned_memory(rows * w.floats * sizeof(float));
-  w.expected = aligned_memory(w.floats * sizeof(float));
-  w.outputs = aligned_memory(tide_output_count(model) * sizeof *w.outputs);
-  w.snapshot = aligned_memory(tide_snapshot_bytes(model));
-  return w;
-}
-
-static void free_world(const world *w) {
-  void *all[] = {w->memory, w->frames, w->answers, w->expected, w->outputs, w->snapshot};
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
-  for (uint32_t i = 0; i < w->rows; i++) free(w->alone[i]);
 }
 
 /* ---- what may happen to a row ---- */
@@ -76,17 +37,17 @@ static int same_state(const world *w, uint32_t row) {
   return same || fault(w, "another state than alone", row);
 }
 
-/* How often the group's memory holds the canary, at any byte. */
+/* How often the canary is in the group's memory, at any byte. */
 static size_t canaries(const world *w) {
   size_t found = 0;
   for (size_t i = 0; i + sizeof CANARY <= w->bytes; i++) found += memcmp(w->memory + i, &CANARY, sizeof CANARY) == 0;
   return found;
 }
 
-/* A row full of canaries is there, and when it has left it is not. */
+/* Fills a row's state with canaries: they are in the memory, and after the row has left they are not. */
 static int leave(world *w, uint32_t row) {
   tide_stream *stream = tide_group_stream(w->group, row);
-  const size_t before = canaries(w); /* other streams may hold that value as well */
+  const size_t before = canaries(w); /* other streams may hold the same value */
   uint32_t floats = 0;
   for (uint32_t i = 0; i < tide_state_count(w->model); i++) {
     float *state = tide_state_at(stream, i);
@@ -111,7 +72,7 @@ static int restore_other(world *w, uint32_t row) {
 
 /* ---- a push of some rows ---- */
 
-/* Some rows are silent, some ten times louder, some hold what is refused. */
+/* Some rows are silent, some are ten times louder, some hold a value that is refused. */
 static void fill(world *w, float *frames, size_t count) {
   const size_t width = tide_input_width(w->model), values = count * width;
   const uint32_t ids = tide_input_ids(w->model), sort = random_below(&w->seed, 8);
@@ -123,7 +84,7 @@ static void fill(world *w, float *frames, size_t count) {
   free(noise);
 }
 
-/* Where outputs of `count` frames for `rows` rows stand one after the other. */
+/* Lays the outputs of `count` frames for `rows` rows out one after another. */
 static void aim(const world *w, float *at, size_t rows, size_t count) {
   for (uint32_t i = 0; i < tide_output_count(w->model); i++) {
     w->outputs[i] = at;
@@ -131,7 +92,7 @@ static void aim(const world *w, float *at, size_t rows, size_t count) {
   }
 }
 
-/* The answers of the row named at `place` are those of its stream alone, or NaN. */
+/* The answers of the row named at `place` are those of its stream on its own, or NaN. */
 static int same_answers(const world *w, size_t place, size_t rows, size_t count, int refused) {
   const float *at = w->answers, *wanted = w->expected;
   for (uint32_t i = 0; i < tide_output_count(w->model); i++) {
@@ -186,7 +147,7 @@ static int step(world *w) {
   return push_some(w);
 }
 
-/* A row that is not there or named twice is refused, and what it says of itself is true. */
+/* A row that does not exist or is named twice is refused; the other row is pushed. */
 static int refuses_rows(const world *w) {
   const uint32_t rows[] = {0, w->rows, 0};
   tide_status statuses[3];
@@ -196,7 +157,7 @@ static int refuses_rows(const world *w) {
   return w->rows <= 2 || (statuses[0] == TIDE_OK && statuses[1] == TIDE_E_ROW && statuses[2] == TIDE_E_ROW);
 }
 
-/* When all have left, the memory is what it was before any came. */
+/* When all rows have left, the memory is as it was in the beginning. */
 static int leaves_nothing(const world *w, const uint8_t *empty) {
   for (uint32_t i = 0; i < w->rows; i++) tide_group_leave(w->group, i);
   return memcmp(w->memory, empty, w->bytes) == 0 || fault(w, "memory of streams that left", 0);
@@ -226,7 +187,7 @@ static int try_plan(const void *plan, size_t bytes, uint32_t rows, uint64_t step
     if (!tide_variant_supported(variant)) continue;
     void *memory = aligned_memory(tide_model_bytes(plan, variant));
     const tide_model *model = tide_model_init(memory, plan, variant);
-    if (tide_group_bytes(model, rows)) good = run_world(model, rows, steps, seed + i); /* else it looks ahead */
+    if (tide_group_bytes(model, rows)) good = run_world(model, rows, steps, seed + i); /* 0 if the model looks ahead */
     free(memory);
   }
   return good;

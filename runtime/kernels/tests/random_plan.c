@@ -25,7 +25,7 @@ uint32_t random_below(uint64_t *seed, uint32_t limit) { return random_bits(seed)
 /* Uniform in [-1, 1). */
 static float random_unit(uint64_t *seed) { return (float)(random_bits(seed) >> 8) * 0x1p-23f - 1.0f; }
 
-/* ---- a plan, written as docs/plan.md says ---- */
+/* ---- a plan, written as in docs/plan.md ---- */
 
 typedef struct writer {
   uint8_t *data;
@@ -36,7 +36,7 @@ typedef struct writer {
 static void put32(const writer *w, uint64_t at, uint32_t value) { put_u32(w->data + at, value); }
 static void put64(const writer *w, uint64_t at, uint64_t value) { put_u64(w->data + at, value); }
 
-/* Room on the next cache line; returns its offset. */
+/* Takes bytes on the next cache line; returns their offset. */
 static uint64_t append(writer *w, uint64_t bytes) {
   const uint64_t at = w->used;
   w->used = (at + bytes + TIDE_ALIGNMENT - 1) / TIDE_ALIGNMENT * TIDE_ALIGNMENT;
@@ -45,7 +45,7 @@ static uint64_t append(writer *w, uint64_t bytes) {
   return at;
 }
 
-/* Some rows hold the extremes alone, some nothing: the sums reach their bounds. */
+/* Some rows hold only extremes, some only zeros: so sums reach their bounds. */
 static uint64_t append_codes(writer *w, uint32_t rows, uint32_t columns) {
   const uint64_t at = append(w, (uint64_t)rows * columns);
   for (uint32_t row = 0; row < rows; row++) {
@@ -95,7 +95,7 @@ static void write_layer(writer *w, uint32_t op, plan_kind kind, uint32_t columns
   const uint64_t record = PLAN_HEADER_BYTES + (uint64_t)op * PLAN_OP_BYTES;
   const uint32_t rows = kind == OP_LSTM ? 4 * width : width;
   put32(w, record, kind);
-  put32(w, record + 8, op); /* its input */
+  put32(w, record + 8, op); /* the operation's input */
   write_matrix(w, record + 48, rows, columns, reading, bits);
   if (kind == OP_LSTM) write_matrix(w, record + 96, rows, width, READ_HIDDEN, bits);
   put64(w, record + 192, append_bias(w, rows));

@@ -1,9 +1,9 @@
-/* After init the engine asks nothing of the system: every call runs in a process that the kernel kills at its first
- * system call, and leaves the floating-point control register as it was, whatever it was.
+/* After init the engine makes no system call: every call runs in a process that the kernel would kill at its first one.
+ * And each call leaves the floating-point control register as it was.
  *
  *     realtime VECTOR...
  *
- * reads VECTOR.tide. That nothing is allocated or locked follows from the symbols that the library asks for, see
+ * reads VECTOR.tide. That nothing is allocated or locked follows from the symbols that the library needs: see
  * tests/kernels/test_realtime.py.
  */
 #define _GNU_SOURCE
@@ -26,7 +26,7 @@ enum { FRAMES = 40, GROUP_ROWS = 2 };
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <xmmintrin.h>
-enum { FLUSHING = 0x8040, STICKY = 0x3f }; /* flush to zero, denormals are zero; flags of what happened */
+enum { FLUSHING = 0x8040, STICKY = 0x3f }; /* flush to zero, denormals are zero; status flags */
 static uint64_t control(void) { return _mm_getcsr() & ~(unsigned)STICKY; }
 static void set_control(uint64_t value) { _mm_setcsr((unsigned)value); }
 #elif defined(__aarch64__)
@@ -43,7 +43,7 @@ static uint64_t control(void) { return 0; }
 static void set_control(uint64_t value) { (void)value; }
 #endif
 
-/* ---- every call there is after init ---- */
+/* ---- every call that may follow init ---- */
 
 typedef struct room {
   tide_stream *stream;
@@ -57,7 +57,7 @@ typedef struct room {
 } room;
 
 static int every_call_of_groups(const room *r) {
-  if (!r->group) return 0; /* it looks ahead */
+  if (!r->group) return 0; /* the model looks ahead */
   const uint32_t both[GROUP_ROWS] = {1, 0}, one[GROUP_ROWS] = {0, 1};
   tide_status statuses[GROUP_ROWS];
   for (uint32_t i = 0; i < tide_group_rows(r->group); i++) tide_group_leave(r->group, i);
@@ -90,7 +90,7 @@ static int every_call(const room *r) {
   return tide_frames(r->stream) == 1 && tide_refused(r->stream) == 0 ? 0 : 7;
 }
 
-/* 0, the number of what went wrong, or 100 and more where a call left the register changed. */
+/* 0; the number of the call that failed; 100 and more if a call left the register changed. */
 static int every_call_under(const room *r, uint64_t modes) {
   const uint64_t before = control();
   set_control(before | modes);
@@ -101,7 +101,7 @@ static int every_call_under(const room *r, uint64_t modes) {
   return kept ? wrong : 100 + wrong;
 }
 
-/* The same with and without flush to zero: no answer has another bit. */
+/* Runs with and without flush to zero: all answers have the same bits. */
 static int every_call_twice(const room *r) {
   uint8_t plain[HASH_BYTES], flushing[HASH_BYTES];
   int wrong = every_call_under(r, 0);
@@ -111,7 +111,7 @@ static int every_call_twice(const room *r) {
   return !wrong && memcmp(plain, flushing, HASH_BYTES) != 0 ? 8 : wrong;
 }
 
-/* In a child that may read, write and exit; nothing else. -1: this system has no such mode. */
+/* Runs in a child that may only read, write and exit. -1: this system has no such mode. */
 static int without_the_system(const room *r) {
   const pid_t child = fork();
   if (child == 0) {
@@ -126,7 +126,7 @@ static int without_the_system(const room *r) {
 
 /* ---- over plans and variants ---- */
 
-enum { ROWS = 2 * FRAMES }; /* of an answer: of a model that looks ahead some are from before */
+enum { ROWS = 2 * FRAMES }; /* rows of an answer: if a model looks ahead, some are for earlier frames */
 
 static size_t answer_floats(const tide_model *model) {
   size_t most = 0;

@@ -1,4 +1,4 @@
-/* Every variant that this processor runs gives the bits that the NumPy specification wrote down.
+/* Every variant that this processor runs gives the bits that the NumPy specification gave.
  *
  *     replay VECTOR...
  *
@@ -10,7 +10,7 @@
 #include "../src/plan.h"
 #include "running.h"
 
-static const size_t PIECES[] = {1000000, 1, 7, 16, 17}; /* frames a push */
+static const size_t PIECES[] = {1000000, 1, 7, 16, 17}; /* frames per push */
 
 static int replay_in_pieces(const void *plan, const tide_variant *variant, const float *frames, size_t count,
                             const answer *wanted, size_t piece) {

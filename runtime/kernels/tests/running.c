@@ -7,7 +7,7 @@
 #include "../src/bytes.h"
 
 void *aligned_memory(size_t bytes) {
-  void *memory = NULL; /* not aligned_alloc: that may round the size up, and hide an access beyond it */
+  void *memory = NULL; /* not aligned_alloc, which may round the size up and so hide an access after the end */
   if (posix_memalign(&memory, TIDE_ALIGNMENT, bytes ? bytes : 1) != 0) abort();
   return memset(memory, 0xA5, bytes);
 }
@@ -33,7 +33,7 @@ file_bytes read_floats(const char *stem, const char *ending) {
   return b;
 }
 
-/* Frames that an output has for a stream of `count`. */
+/* Rows of an output for a stream of `count` frames. */
 static size_t rows_of(const tide_model *model, uint32_t output, size_t count) {
   return tide_output_timed(model, output) ? count : 1;
 }
@@ -47,7 +47,7 @@ static answer room_for(const tide_model *model, size_t count) {
   return a;
 }
 
-/* Where each output starts; returns the place of the first state. */
+/* Finds where each output starts; returns the place of the first state. */
 static float *aim(const tide_model *model, const answer *a, size_t count, float **outputs) {
   float *at = a->values;
   for (uint32_t i = 0; i < tide_output_count(model); i++) {
@@ -57,7 +57,7 @@ static float *aim(const tide_model *model, const answer *a, size_t count, float 
   return at;
 }
 
-/* Moves behind the rows that were written. */
+/* Moves past the rows that were written. */
 static void go_on(const tide_model *model, const size_t *rows, float **outputs) {
   for (uint32_t i = 0; i < tide_output_count(model); i++) {
     if (tide_output_timed(model, i)) outputs[i] += rows[i] * tide_output_width(model, i);

@@ -4,20 +4,20 @@
 
 #include "tidegate.h"
 
-/* So many bytes and no more, filled with 0xA5: what is read before it is written shows. The caller frees it. */
+/* Exactly `bytes` bytes, filled with 0xA5, so that a read before the first write shows. The caller frees them. */
 void *aligned_memory(size_t bytes);
 
-/* A file of a path in two parts; without one the program ends. The caller frees it. */
+/* The file at a path in two parts; if there is none the program ends. The caller frees it. */
 typedef struct file_bytes {
   void *data;
   size_t count;
 } file_bytes;
 
 file_bytes read_file(const char *stem, const char *ending);
-/* The same for a file of little-endian floats. */
+/* A file of little-endian floats, read in the same way. */
 file_bytes read_floats(const char *stem, const char *ending);
 
-/* Every output, then every state vector, one after the other. */
+/* Every output, then every state vector, one after another. */
 typedef struct answer {
   float *values; /* the caller frees it */
   size_t count;
@@ -28,10 +28,10 @@ typedef struct answer {
 answer run_plan(const void *plan, const tide_variant *variant, const float *frames, size_t count, const size_t *cuts,
                 size_t cut_count);
 
-/* The same on a model that is there. */
+/* As run_plan, on a model that was made before. */
 answer run_model(const tide_model *model, const float *frames, size_t count, const size_t *cuts, size_t cut_count);
 
-/* Whether both are the same bits; says on stderr where they first differ. */
+/* Whether both have the same bits; prints to stderr where they differ first. */
 int same_bits(const answer *seen, const answer *wanted, const char *variant);
 
 #endif

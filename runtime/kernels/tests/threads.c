@@ -1,4 +1,4 @@
-/* One model serves many threads, each with streams of its own: every answer is that of the stream alone.
+/* One model serves many threads, each with streams of its own: every answer is that of the stream on its own.
  *
  *     threads [PLANS]
  */
@@ -18,7 +18,7 @@ typedef struct job {
   int good;
 } job;
 
-/* Streams of one thread: cut into pushes, each against the same frames in one. */
+/* Runs the streams of one thread: each is cut into pushes, and compared with the same frames in one push. */
 static void *run_job(void *argument) {
   job *j = argument;
   static const size_t CUTS[] = {1, 2, 17, 18, 30};

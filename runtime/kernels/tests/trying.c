@@ -13,8 +13,8 @@
 enum {
   SOME = 7,                 /* frames before a snapshot */
   COUNT = 18,               /* frames: more than a block of the engine */
-  MOST_RUN_BYTES = 1 << 19, /* of models and streams that are run too; larger ones take long to clear */
-  MODEL_TIMES = 64,         /* bounds that docs/plan.md states */
+  MOST_RUN_BYTES = 1 << 19, /* of models and streams that are run; clearing larger ones takes long */
+  MODEL_TIMES = 64,         /* bounds of docs/plan.md */
   MODEL_BYTES = 1 << 20,
   STREAM_BYTES = 96 << 20,
 };
@@ -36,7 +36,7 @@ void repair_plan(void *plan, size_t bytes) {
   tide_hash(p + 48, bytes - 48, p + 16);
 }
 
-/* Pushes some frames, so that state is carried and rows are held back; their answers go nowhere. */
+/* Pushes some frames, so that there is a state and rows are held back. The answers are not used. */
 static void go_on(tide_stream *stream, const tide_model *model, const float *frames) {
   const uint32_t count = tide_output_count(model);
   float **outputs = aligned_memory(count * sizeof *outputs);
@@ -48,7 +48,7 @@ static void go_on(tide_stream *stream, const tide_model *model, const float *fra
   free(outputs);
 }
 
-/* A snapshot goes back into the stream, whose bytes it then has again; one of them altered, it is refused. */
+/* A restored snapshot gives the same bytes again; with one byte altered it is refused. */
 static void go_round(tide_stream *stream, const tide_model *model, const float *frames) {
   const size_t most = tide_snapshot_bytes(model);
   uint8_t *saved = aligned_memory(most), *again = aligned_memory(most);
@@ -72,7 +72,7 @@ static float *frames_for(const tide_model *model, uint64_t seed) {
   return frames;
 }
 
-/* The answers; none where the frames were refused, or where there is too `much` to run. */
+/* The answers; none if the frames were refused, or if model or stream are too large to run: then `much` is set. */
 static answer run_on(const void *plan, size_t bytes, const tide_variant *variant, int *much) {
   static const size_t CUTS[] = {1, 1};
   const size_t model_bytes = tide_model_bytes(plan, variant);
@@ -81,7 +81,7 @@ static answer run_on(const void *plan, size_t bytes, const tide_variant *variant
   void *memory = aligned_memory(model_bytes);
   const tide_model *model = tide_model_init(memory, plan, variant);
   const size_t stream_bytes = tide_stream_bytes(model);
-  const size_t held = 2 * sizeof(float) * tide_held_most(model); /* twice: a push that is refused is taken back */
+  const size_t held = 2 * sizeof(float) * tide_held_most(model); /* twice, because a refused push is undone */
   require(stream_bytes <= bytes * MODEL_TIMES + STREAM_BYTES + held, "its stream is too large");
   answer a = {0};
   if (stream_bytes > MOST_RUN_BYTES) {
@@ -110,7 +110,7 @@ int try_plan(const void *plan, size_t bytes, tide_fault *fault) {
     require(fault->field != NULL, "refused, but no field is named");
     return 0;
   }
-  int much = 0; /* for one of them at least: variants take memory of their own sizes */
+  int much = 0; /* too much for at least one of them: variants differ in size */
   answer best = run_on(plan, bytes, tide_variant_best(), &much), plain = run_on(plan, bytes, plain_c(), &much);
   require(much || !best.values == !plain.values, "refused on one variant alone");
   require(much || !best.values || same_bits(&best, &plain, "the best variant"), "other bits on another variant");

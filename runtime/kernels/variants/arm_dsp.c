@@ -1,10 +1,8 @@
 /* Cortex-M with the DSP extension (M4, M7, M33): SMLAD multiplies and adds two pairs of 16 bits. */
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #if TIDE_HAS_ARM_DSP
 #include <arm_acle.h>
-#include <string.h>
 
 #define VARIANT arm_dsp
 
@@ -17,7 +15,7 @@ TIDE_INLINE uint32_t word_at(const void *p) {
   return word;
 }
 
-/* Bytes 1 and 3; gcc 12 would turn the word first. */
+/* Takes bytes 1 and 3. In assembly, because gcc 12 would rotate the word first. */
 TIDE_INLINE int16x2_t odd_bytes(uint32_t word) {
   int16x2_t pair;
   __asm__("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
@@ -30,7 +28,7 @@ TIDE_INLINE int32_t add_four(int32_t sum, const int8_t *w, int16x2_t even, int16
   return __smlad(odd_bytes(four), odd, sum);
 }
 
-/* Sums have names of their own: in an array gcc 12 would store them at each step. */
+/* Each sum is a variable: gcc 12 would store an array of sums at each step. */
 TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const int rows, const int16_t *x,
                            uint32_t count) {
   int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
@@ -55,6 +53,6 @@ TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const 
 
 static int variant_supported(void) { return 1; }
 
-#include "../src/rows.inc"
+#include "in_place.inc"
 
 #endif

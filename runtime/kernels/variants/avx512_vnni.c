@@ -1,10 +1,7 @@
-/* AVX-512 VNNI: vpdpbusd multiplies unsigned bytes with signed ones, four to an int32, without saturation. Weights are
- * stored unsigned; a 16-bit code is two signed bytes, each multiplied with the same loaded weights, an 8-bit code
- * one. */
-#include <string.h>
-
-#include "../src/kernels.h"
-#include "../src/target.h"
+/* AVX-512 VNNI: vpdpbusd multiplies unsigned with signed bytes and adds four products to an int32, without saturation.
+ * Weights are stored unsigned. A 16-bit code is two signed bytes, each multiplied with the same loaded weights; an
+ * 8-bit code is one byte. */
+#include "variant.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -27,7 +24,8 @@ TIDE_INLINE vf vabs(vf a) { return _mm512_abs_ps(a); }
 /* vrangeps with operation 2: the smaller magnitude, with the sign of a. */
 TIDE_INLINE vf vclamp(vf a, float limit) { return _mm512_range_ps(a, _mm512_set1_ps(limit), 2); }
 
-/* Put together in memory, as elsewhere, the load waits for two stores: 30 ns a frame of 40 features. */
+/* A masked load. The other variants copy to memory first, and the load waits for two stores: 30 ns per frame of 40
+ * features. */
 #define LOAD_PART
 TIDE_INLINE vf load_part(const float *p, uint32_t count) {
   return _mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
@@ -43,10 +41,9 @@ TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, 
   if (m->planes == 2) memcpy(codes + plane_bytes(m) + at, &high, sizeof high);
 }
 
-/* In assembly, because gcc 12 otherwise folds the weight load into both products and copies accumulators:
- * 20 % slower. */
+/* In assembly: with the intrinsic gcc 12 folds the weight load into both products and copies accumulators (20 %). */
 #define DPBUSD(sum, w, x) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x))
-/* Else it loads a vector of weights again for its second product. */
+/* Keeps gcc 12 from loading a vector of weights again for its second product. */
 #define KEEP(w) __asm__("" : "+v"(w))
 
 TIDE_INLINE __m512i broadcast4(const uint8_t *p) {
@@ -77,7 +74,7 @@ TIDE_INLINE void start_sums(sums *s, const int32_t *starts, const int width, con
   }
 }
 
-/* Each loaded vector of weights meets one or two planes of codes, of one frame or of two. */
+/* Each loaded vector of weights is multiplied with one or two planes of codes: of one frame, or one of each of two. */
 TIDE_INLINE void add_byte_planes(__m512i *sum, __m512i *sum2, const int8_t *weights, const uint8_t *codes,
                                  const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
   for (size_t k = 0; k < steps; k++) {
@@ -93,7 +90,7 @@ TIDE_INLINE void add_byte_planes(__m512i *sum, __m512i *sum2, const int8_t *weig
   }
 }
 
-/* The low halves of the bytes are one step's weights, the high halves the next one's. */
+/* The low halves of the bytes are one step's weights, the high halves the next step's. */
 TIDE_INLINE void add_nibble_planes(__m512i *sum, __m512i *sum2, const int8_t *weights, const uint8_t *codes,
                                    const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
   const __m512i half = _mm512_set1_epi8(15);
@@ -148,7 +145,7 @@ static int variant_supported(void) {
          __builtin_cpu_supports("avx512vnni");
 }
 
-#include "../src/step.inc"
+#include "packed/packed.inc"
 
 TIDE_TARGET_END
 #endif

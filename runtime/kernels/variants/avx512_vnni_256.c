@@ -1,9 +1,6 @@
-/* The text of AVX-VNNI in the 256-bit form that AVX-512 VL gives it: shows on a processor with AVX-512 what
- * avx_vnni computes and about what it costs. */
-#include <string.h>
-
-#include "../src/kernels.h"
-#include "../src/target.h"
+/* avx_vnni in the encoding of AVX-512 VL: shows on a processor with AVX-512 what avx_vnni computes and about what it
+ * costs. */
+#include "variant.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

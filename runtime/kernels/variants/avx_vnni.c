@@ -1,8 +1,5 @@
 /* AVX-VNNI: the 256-bit vpdpbusd of processors without AVX-512. */
-#include <string.h>
-
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #if TIDE_HAS_AVX_VNNI
 #include <immintrin.h>

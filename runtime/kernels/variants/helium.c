@@ -1,6 +1,5 @@
-/* Cortex-M with vectors (M55, M85): eight products of 16 bits an instruction; what is left over is masked. */
-#include "../src/kernels.h"
-#include "../src/target.h"
+/* Cortex-M with vectors (M55, M85): eight 16-bit products per instruction; the rest is masked. */
+#include "variant.h"
 
 #if TIDE_HAS_HELIUM
 #include <arm_mve.h>
@@ -8,7 +7,7 @@
 #define VARIANT helium
 #define SWAPPED 0
 
-/* Sums have names of their own: in an array gcc 12 would store them at each step. */
+/* Each sum is a variable: gcc 12 would store an array of sums at each step. */
 TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const int rows, const int16_t *x,
                            uint32_t count) {
   int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
@@ -25,6 +24,6 @@ TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const 
 
 static int variant_supported(void) { return 1; }
 
-#include "../src/rows.inc"
+#include "in_place.inc"
 
 #endif

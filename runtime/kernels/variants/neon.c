@@ -1,9 +1,6 @@
-/* AArch64 without dot products: weights widened to 16 bits and multiplied with 16-bit codes, two inputs of a row
- * side by side; their two sums meet at the end. */
-#include <string.h>
-
-#include "../src/kernels.h"
-#include "../src/target.h"
+/* AArch64 without dot products: weights are widened to 16 bits and multiplied with 16-bit codes. Two inputs of a row
+ * are side by side; their two sums are added at the end. */
+#include "variant.h"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -73,8 +70,8 @@ TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
   return (vi)vpaddq_s32(s->low[v], s->high[v]);
 }
 
-static int variant_supported(void) { return 1; } /* part of AArch64 */
+static int variant_supported(void) { return 1; } /* every AArch64 has NEON */
 
-#include "../src/step.inc"
+#include "packed/packed.inc"
 
 #endif

@@ -1,7 +1,6 @@
-/* 32-bit Arm with NEON: integer products alone, for its vectors of floats flush what is subnormal and divide
+/* 32-bit Arm with NEON: used for integer products only, because its float vectors flush subnormals and divide
  * inexactly. */
-#include "../src/kernels.h"
-#include "../src/target.h"
+#include "variant.h"
 
 #if TIDE_HAS_NEON32
 #include <arm_neon.h>
@@ -35,6 +34,6 @@ TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const 
 
 static int variant_supported(void) { return 1; }
 
-#include "../src/rows.inc"
+#include "in_place.inc"
 
 #endif

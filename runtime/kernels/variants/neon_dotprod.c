@@ -1,9 +1,6 @@
-/* AArch64 with dot products: sdot multiplies signed bytes, four to an int32. A 16-bit code is two signed bytes, an
- * 8-bit code one. */
-#include <string.h>
-
-#include "../src/kernels.h"
-#include "../src/target.h"
+/* AArch64 with dot products: sdot multiplies signed bytes and adds four products to an int32. A 16-bit code is two
+ * signed bytes, an 8-bit code is one. */
+#include "variant.h"
 
 #if TIDE_HAS_NEON_DOTPROD
 #include <arm_neon.h>
@@ -73,7 +70,7 @@ TIDE_INLINE void start_sums(sums *s, const int32_t *starts, const int width, con
   }
 }
 
-/* Each loaded vector of weights meets one or two planes of codes, of one frame or of two. */
+/* Each loaded vector of weights is multiplied with one or two planes of codes: of one frame, or one of each of two. */
 TIDE_INLINE void add_byte_planes(int32x4_t *sum, int32x4_t *sum2, const int8_t *weights, const uint8_t *codes,
                                  const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
   for (size_t k = 0; k < steps; k++) {
@@ -87,7 +84,7 @@ TIDE_INLINE void add_byte_planes(int32x4_t *sum, int32x4_t *sum2, const int8_t *
   }
 }
 
-/* The low halves of the bytes are one step's weights, the high halves the next one's; left 8 too large. */
+/* The low halves of the bytes are one step's weights, the high halves the next step's; they stay 8 too large. */
 TIDE_INLINE void add_nibble_planes(int32x4_t *sum, int32x4_t *sum2, const int8_t *weights, const uint8_t *codes,
                                    const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
   for (size_t k = 0; k < steps; k += 2) {
@@ -129,7 +126,7 @@ TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
   return (vi)(planes == 1 ? s->low[v] : vaddq_s32(s->low[v], vshlq_n_s32(s->high[v], 8)));
 }
 
-#include "../src/step.inc"
+#include "packed/packed.inc"
 
 TIDE_TARGET_END
 #endif

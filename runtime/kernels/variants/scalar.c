@@ -1,6 +1,5 @@
-/* Plain C: complete, always built, runs anywhere. */
-#include "../src/kernels.h"
-#include "../src/target.h"
+/* Plain C: complete, always built, runs everywhere. */
+#include "variant.h"
 
 #define VARIANT scalar
 #define SWAPPED 0
@@ -16,4 +15,4 @@ TIDE_INLINE void add_bytes(int32_t *sums, const int8_t *w, size_t stride, const 
 
 static int variant_supported(void) { return 1; }
 
-#include "../src/rows.inc"
+#include "in_place.inc"

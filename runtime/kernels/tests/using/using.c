@@ -1,5 +1,5 @@
-/* Streams float32 frames from standard input to standard output, one a push, through a plan that is part of the
- * program. All memory is static: there is room for models and streams up to these sizes. */
+/* Streams float32 frames from standard input to standard output, one per push, through a plan that is part of the
+ * program. All memory is static, for models and streams up to these sizes. */
 #include <stdio.h>
 #include <tidegate.h>
 

@@ -1,8 +1,8 @@
-// The Python face of the engine: checks arrays, releases the GIL, calls, turns a status into an exception.
-#include "binding/group.h"
-#include "binding/model.h"
+// Streams: one sequence in progress.
+#ifndef TIDE_BINDING_STREAM_H
+#define TIDE_BINDING_STREAM_H
 
-namespace {
+#include "model.h"
 
 class Stream : Owned {
  public:
@@ -14,7 +14,7 @@ class Stream : Owned {
     stream_ = tide_stream_init(memory_.get(), model_->get());
   }
 
-  // What one stream carried is not for the next owner of its memory.
+  // The next owner of the memory must not see the stream's state.
   ~Stream() { wipe(memory_.get(), tide_stream_bytes(model_->get())); }
 
   nb::object push(nb::handle chunk, nb::handle out) {
@@ -25,7 +25,7 @@ class Stream : Owned {
     check_shape(array);
     const size_t count = static_cast<size_t>(PyArray_DIM(array, 0));
     Turn turn(*this);
-    if (tide_finished(stream_)) raise("ChunkError", FINISHED);
+    if (tide_finished(stream_)) raise("ChunkError", describe_finished());
     if (tide_output_count(model_->get()) != 1) return push_many(given, array, count, out);
     nb::object result = out.is_none() ? fresh(0, count) : checked(out, 0, count);
     float *outputs[1] = {data(result)};
@@ -50,7 +50,7 @@ class Stream : Owned {
       nb::gil_scoped_release release;
       status = tide_finish(stream_, outputs.data());
     }
-    if (status == TIDE_E_FINISHED) raise("ChunkError", FINISHED);
+    if (status == TIDE_E_FINISHED) raise("ChunkError", describe_finished());
     if (status != TIDE_OK) raise("ChunkError", "a value inside the model left 2^64 at the end; stream unchanged");
     if (!held) return nb::none();
     if (count == 1) return results[0];
@@ -111,7 +111,7 @@ class Stream : Owned {
     raise("ChunkError", "chunk has shape " + shape_of(array) + ", wanted (frames, " + std::to_string(width) + ")");
   }
 
-  // Rows of an output for a push; of one without a time axis one row or none.
+  // Rows of an output for a push; one or none for an output without a time axis.
   size_t rows(uint32_t output, size_t count) const {
     if (!tide_output_timed(model_->get(), output) && count == 0) {
       raise("ChunkError", "chunk has no frame, but " + model_->answer_name(output) +
@@ -120,7 +120,7 @@ class Stream : Owned {
     return tide_rows(stream_, output, count);
   }
 
-  // Room for an output: [rows, width] of a timed one; of another [width], or [0] where there is no row.
+  // An array for an output: [rows, width] if it has a time axis; else [width], or [0] if there is no row.
   nb::object with_rows(uint32_t output, size_t rows) const {
     npy_intp sizes[2] = {static_cast<npy_intp>(rows), tide_output_width(model_->get(), output)};
     if (tide_output_timed(model_->get(), output)) return new_array(2, sizes);
@@ -174,40 +174,4 @@ class Stream : Owned {
   tide_stream *stream_;
 };
 
-}  // namespace
-
-NB_MODULE(_kernels, m) {
-  if (_import_array() < 0) throw nb::python_error();
-  m.doc() = "The engine: compiled plans and their streams.";
-  m.def("sizes", &sizes, nb::arg("plan"), nb::arg("lanes"), nb::arg("depth"), nb::arg("panel"),
-        "Bytes of a model and a stream on a variant, features, floats of each output and state vector.");
-  m.def("variants", &variants, nb::arg("supported_only") = true, "Names of the instruction-set variants, best first.");
-  nb::class_<Model>(m, "Model", "A checked plan, packed for one instruction set.")
-      .def(nb::init<nb::bytes, const std::string &>(), nb::arg("plan"), nb::arg("variant"))
-      .def("name_outputs", &Model::name_outputs, nb::arg("names"))
-      .def_prop_ro("variant", &Model::variant)
-      .def_prop_ro("outputs", &Model::outputs)
-      .def_prop_ro("state_widths", &Model::state_widths);
-  nb::class_<Stream>(m, "Stream", "One sequence in progress.")
-      .def(nb::init<nb::object>(), nb::arg("model"))
-      .def("push", &Stream::push, nb::arg("chunk"), nb::kw_only(), nb::arg("out") = nb::none())
-      .def("finish", &Stream::finish)
-      .def_prop_ro("finished", &Stream::finished)
-      .def("reset", &Stream::reset)
-      .def("snapshot", &Stream::snapshot)
-      .def("restore", &Stream::restore, nb::arg("snapshot"))
-      .def_prop_ro("frames", &Stream::frames)
-      .def_prop_ro("refused", &Stream::refused)
-      .def("states", &Stream::states);
-  nb::class_<Group>(m, "Group", "Streams in rows, pushed together.")
-      .def(nb::init<nb::object, uint32_t>(), nb::arg("model"), nb::arg("rows"))
-      .def("push", &Group::push, nb::arg("chunks"), nb::arg("rows"), nb::arg("out") = nb::none())
-      .def("join", &Group::join, nb::arg("row"))
-      .def("leave", &Group::leave, nb::arg("row"))
-      .def("reset", &Group::reset, nb::arg("row"))
-      .def("snapshot", &Group::snapshot, nb::arg("row"))
-      .def("restore", &Group::restore, nb::arg("row"), nb::arg("snapshot"))
-      .def("frames", &Group::frames, nb::arg("row"))
-      .def("refused", &Group::refused, nb::arg("row"))
-      .def("states", &Group::states, nb::arg("row"));
-}
+#endif

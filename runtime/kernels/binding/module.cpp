@@ -1,0 +1,56 @@
+// The Python face of the engine: checks arrays, releases the GIL, calls, turns a status into an exception.
+#include "group.h"
+#include "model.h"
+#include "stream.h"
+
+namespace {
+
+// What the protocol Stream of runtime/streams.py says of a member: documentation is written once, there. Empty under
+// `python -OO`, which strips it.
+std::string said_of(const char *member) {
+  const nb::object stream = nb::module_::import_("tidegate.runtime.streams").attr("Stream");
+  const nb::object text = nb::module_::import_("inspect").attr("getdoc")(stream.attr(member));
+  return text.is_none() ? "" : nb::cast<std::string>(text);
+}
+
+}  // namespace
+
+NB_MODULE(_kernels, m) {
+  if (_import_array() < 0) throw nb::python_error();
+  m.doc() = "The engine: compiled plans and their streams.";
+  m.def("sizes", &sizes, nb::arg("plan"), nb::arg("lanes"), nb::arg("depth"), nb::arg("panel"),
+        "Bytes of a model and a stream on a variant, features, floats of each output and state vector.");
+  m.def("variants", &variants, nb::arg("supported_only") = true, "Names of the instruction-set variants, best first.");
+  nb::class_<Model>(m, "Model", "A checked plan, packed for one instruction set.")
+      .def(nb::init<nb::bytes, const std::string &>(), nb::arg("plan"), nb::arg("variant"))
+      .def("name_outputs", &Model::name_outputs, nb::arg("names"))
+      .def_prop_ro("variant", &Model::variant)
+      .def_prop_ro("outputs", &Model::outputs)
+      .def_prop_ro("state_widths", &Model::state_widths);
+  nb::class_<Stream>(m, "Stream", "One sequence in progress.")
+      .def(nb::init<nb::object>(), nb::arg("model"), nb::sig("def __init__(self, model: Model) -> None"))
+      .def("push", &Stream::push, nb::arg("chunk"), nb::kw_only(), nb::arg("out") = nb::none(),
+           nb::sig("def push(self, chunk: Array, *, out: Array | None = None) -> Answer"), said_of("push").c_str())
+      .def("finish", &Stream::finish, nb::sig("def finish(self) -> Answer | None"), said_of("finish").c_str())
+      .def_prop_ro("finished", &Stream::finished, said_of("finished").c_str())
+      .def("reset", &Stream::reset, said_of("reset").c_str())
+      .def("snapshot", &Stream::snapshot, said_of("snapshot").c_str())
+      .def("restore", &Stream::restore, nb::arg("snapshot"), said_of("restore").c_str())
+      .def_prop_ro("frames", &Stream::frames, said_of("frames").c_str())
+      .def_prop_ro("refused", &Stream::refused, said_of("refused").c_str())
+      .def("states", &Stream::states, nb::sig("def states(self) -> list[Array]"),
+           "Return copies of the state vectors, in the order of the plan.");
+  nb::class_<Group>(m, "Group", "Streams in rows, pushed together.")
+      .def(nb::init<nb::object, uint32_t>(), nb::arg("model"), nb::arg("rows"),
+           nb::sig("def __init__(self, model: Model, rows: int) -> None"))
+      .def("push", &Group::push, nb::arg("chunks"), nb::arg("rows"), nb::arg("out") = nb::none(),
+           nb::sig("def push(self, chunks: Array, rows: Sequence[int], out: Array | None = None) -> Answer"))
+      .def("join", &Group::join, nb::arg("row"))
+      .def("leave", &Group::leave, nb::arg("row"))
+      .def("reset", &Group::reset, nb::arg("row"))
+      .def("snapshot", &Group::snapshot, nb::arg("row"))
+      .def("restore", &Group::restore, nb::arg("row"), nb::arg("snapshot"))
+      .def("frames", &Group::frames, nb::arg("row"))
+      .def("refused", &Group::refused, nb::arg("row"))
+      .def("states", &Group::states, nb::arg("row"), nb::sig("def states(self, row: int) -> list[Array]"));
+}
