@@ -1,5 +1,6 @@
 # make demo    the main job on real recordings: export, quantize, stream; prints accuracy and latency
-# make quick   before each commit, under two minutes: format, lint, types, and the tests that are not marked slow
+# make quick   before each commit, under two minutes: format, lint, types, and three tests of each file, none marked slow;
+#              run the tests of what you changed as well
 # make test    everything that must hold: format, lint, types, all tests, the built wheel
 # make check   only format, lint and types
 # make soak    100,000 random models and streams, the engine against its specification; 10,000 files in every precision
@@ -27,13 +28,17 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard tests/devices/*.c examples/*/*.c benchmarks/*.c) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: demo quick test check help support soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
+.PHONY: demo quick sample test check help support soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
 
-quick: check
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+# At the same time, because the checks use only one core.
+quick: setup
+	$(MAKE) --jobs=2 --output-sync=target check sample
+
+sample: setup
+	TIDEGATE_CASES=20 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" --sample 3 -q
 
 test: check
 	$(BIN)/python -m pytest -n auto --dist loadfile

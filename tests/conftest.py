@@ -1,7 +1,28 @@
-"""Settings for all tests."""
+"""Settings for all tests, and the sample of them that `make quick` runs."""
 
+from collections import defaultdict
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # No test may depend on the speed or the load of the machine.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option --sample."""
+    parser.addoption("--sample", type=int, default=0, metavar="N", help="run at most N tests of each file")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the sample: N functions of each file, evenly spread, each with its first parameters."""
+    if not (most := config.getoption("sample")):
+        return
+    functions: dict[object, dict[str, pytest.Item]] = defaultdict(dict)
+    for item in items:
+        functions[item.path].setdefault(item.nodeid.partition("[")[0], item)
+    kept = {item for found in functions.values() for item in list(found.values())[:: -(-len(found) // most)]}
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]

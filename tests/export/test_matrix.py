@@ -7,8 +7,6 @@ from tidegate.export import export_model
 from tools import matrix, support
 
 CASES = matrix.cases()
-QUICK = range(0, len(CASES), 25)  # the cases that `make quick` tries
-PARAMETERS = [pytest.param(c, marks=() if n in QUICK else pytest.mark.slow, id=c.name) for n, c in enumerate(CASES)]
 
 
 def test_the_matrix_has_at_least_two_hundred_shapes() -> None:
@@ -16,7 +14,7 @@ def test_the_matrix_has_at_least_two_hundred_shapes() -> None:
     assert len({case.name for case in CASES}) == len(CASES) >= 200
 
 
-@pytest.mark.parametrize("case", PARAMETERS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_case_streams_on_both_backends_what_pytorch_computes(case: matrix.Case, tmp_path: Path) -> None:
     module = case.module()
     report = export_model(module, case.example(9, 2), tmp_path / "m.onnx")

@@ -27,6 +27,7 @@ def symbols(nm: str, library: Path) -> tuple[set[str], set[str]]:
     return defined, {words[1] for words in lines if words[0] == "U"} - defined
 
 
+@pytest.mark.slow
 def test_row_36_library_needs_no_memory_no_lock_and_no_system_call(native: Path) -> None:
     defined, wanted = symbols("nm", native.parent / "libtidegate.a")
     assert wanted <= ALLOWED | COMPILERS
@@ -38,6 +39,7 @@ def test_row_36_library_for_aarch64_needs_none_either(aarch64: Path) -> None:
     assert symbols("aarch64-linux-gnu-nm", aarch64.parent / "libtidegate.a")[1] <= ALLOWED | COMPILERS
 
 
+@pytest.mark.slow
 def test_every_call_runs_in_a_process_that_a_system_call_would_end(native: Path) -> None:
     """In seccomp's strict mode Linux ends the process at any system call except read, write and exit."""
     assert run(native / "realtime", *float_vectors()) == f"{len(float_vectors())} plans without a system call\n"

@@ -15,6 +15,8 @@ from tidegate.benchmarks.tasks.task import Goal, Task
 from tidegate.quant import QuantizationReport, quantize
 from tools.shared import DATA, shared_folder
 
+pytestmark = pytest.mark.slow  # trained nets on real recordings
+
 FOLDERS = {"speaker": "speaker_encoder", "vad": "silero_vad", "watch": "watch_imu"}
 TYPES = {4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8, 16: onnx.TensorProto.INT16}
 

@@ -141,6 +141,7 @@ def test_causal_convolution_carries_its_tail(name: str, tmp_path: Path) -> None:
     assert error <= 3e-4
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.integers(1, 5), st.integers(1, 6), st.booleans())
 def test_any_kernel_and_dilation(kernel: int, dilation: int, cut: bool) -> None:
