@@ -27,14 +27,14 @@ from .graph.recurrent_nodes import checked_nodes
 from .optional import need
 from .proof.proof import Check, Proof, Runner
 from .proof.whole_sequence import WholeSequenceError, reads_other_frames, refuse_lost_frames, whole_refused
-from .rewrites.arguments import Unit, fill_arguments, fill_lengths, refuse_read, started_by, unpack_sequences
+from .rewrites.arguments import StateKey, fill_arguments, fill_lengths, refuse_read, started_by, unpack_sequences
 from .rewrites.branches import open_branches
 from .rewrites.directions import split_directions
 from .rewrites.loops import roll_loops
 from .rewrites.projections import write_projections
 from .states.block_grid import asked_blocks, used_blocks
-from .states.convolution_tails import Causal, ahead_of, causal_convolutions, lift_tails
-from .states.recurrent_states import lift_states, same_values
+from .states.convolution_tails import TimeConvolution, ahead_of, lift_tails, time_convolutions
+from .states.recurrent_states import lift_states, repeated_states
 
 if TYPE_CHECKING:
     import torch
@@ -193,8 +193,8 @@ class _Traced:
     model: onnx.ModelProto
     dims: dict[str, Dims]
     axes: Axes
-    convolutions: list[Causal]
-    starts: dict[Unit, str]
+    convolutions: list[TimeConvolution]
+    starts: dict[StateKey, str]
 
 
 def _trace(subject: "Subject") -> _Traced:
@@ -230,7 +230,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     fold_constants(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
-    convolutions = causal_convolutions(model, dims)
+    convolutions = time_convolutions(model, dims)
     try:
         axes = find_axes(model, dims)
     except ContractError:
@@ -315,7 +315,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     return _Draft(model, contract, _original(subject, contract, names | folded), own, folded)
 
 
-def _handed(model: onnx.ModelProto, states: Sequence[State], starts: Mapping[Unit, str]) -> dict[str, str]:
+def _handed(model: onnx.ModelProto, states: Sequence[State], starts: Mapping[StateKey, str]) -> dict[str, str]:
     """Return the state output that stands for what the module returns for each of its state arguments."""
     outputs = {state.input: state.output for state in states}
     lifted = started_by(model, outputs)
@@ -324,7 +324,7 @@ def _handed(model: onnx.ModelProto, states: Sequence[State], starts: Mapping[Uni
 
 def drop_repeats(model: onnx.ModelProto, states: Sequence[State], *, handed: bool = False) -> dict[str, str]:
     """Drop outputs that repeat a final state, unless the module returns nothing else."""
-    folded = same_values(model, states, handed=handed)
+    folded = repeated_states(model, states, handed_out=handed)
     kept = [item for item in model.graph.output if item.name not in folded]
     if len(kept) == len(states):
         return {}

@@ -21,13 +21,13 @@ from ..states.convolution_tails import END
 _BETWEEN = [1, 0, 2]  # of X [1, rows, features]: [rows, 1, features]
 
 
-def reads_rows(model: onnx.ModelProto, dims: dict[str, Dims]) -> bool:
+def batch_holds_frames(model: onnx.ModelProto, dims: dict[str, Dims]) -> bool:
     """Return whether every recurrent node runs over one frame, and along its batch follow the rows of the input."""
     read = [dims.get(node.input[0], ()) for node in recurrent_nodes(Graph(model)) if node.op_type != "Scan"]
     return bool(read) and all(len(d) == 3 and d[0] == 1 and d[1] == "axis0" for d in read)
 
 
-def run_along_rows(model: onnx.ModelProto) -> None:
+def run_along_batch(model: onnx.ModelProto) -> None:
     """Turn recurrent nodes, which start from zeros, to take the rows of their batch as frames, in place.
 
     Raises:

@@ -10,8 +10,8 @@ from ...runtime.arrays import Array
 from ...runtime.contract import State
 from ...runtime.errors import ContractError, UnsupportedError
 from ...runtime.graph.nodes import label
-from ..graph.axes import Dims, shape_of, text
-from ..states.recurrent_states import Held
+from ..graph.axes import Dims, shape_of, shape_text
+from ..states.recurrent_states import ForeignState
 from ..states.routes import Source, arrivals, number_inputs, sources
 from .state_names import check_pairs, listed, pair_by_name
 
@@ -22,11 +22,11 @@ class Roles:
 
     Attributes:
         signal: The name of its signal.
-        held: Its states.
+        states: Its states.
     """
 
     signal: str
-    held: tuple[Held, ...]
+    states: tuple[ForeignState, ...]
 
 
 def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None) -> str:
@@ -50,7 +50,7 @@ def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None) -> st
     return left[0]
 
 
-def hold_states(model: onnx.ModelProto, given: Mapping[str, str] | None) -> Roles:
+def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None) -> Roles:
     """Return the signal and the states of a file.
 
     Args:
@@ -63,23 +63,23 @@ def hold_states(model: onnx.ModelProto, given: Mapping[str, str] | None) -> Role
     """
     numbers = number_inputs(model)
     found = sources(model, numbers)
-    ends = _Ends(numbers, arrivals(model, found))
+    routes = _Routes(numbers, arrivals(model, found))
     started: dict[str, list[Source]] = {}
     for source in found:
         started.setdefault(source.name, []).append(source)
     pairs = _named_pairs(model) if given is None else given
-    held = []
-    for name, units in started.items():
-        what = f"state input {name!r}, which starts {label(units[0].node)},"
+    states = []
+    for name, layers in started.items():
+        what = f"state input {name!r}, which starts {label(layers[0].node)},"
         output = (
-            ends.check(name, pairs[name], what) if name in pairs else ends.find(name, what, named=given is not None)
+            routes.check(name, pairs[name], what) if name in pairs else routes.find(name, what, named=given is not None)
         )
-        held.append(_held(model, State(name, output, "state", ()), units, numbers[name]))
-    return Roles(_signal(model, started, pairs), tuple(held))
+        states.append(_foreign_state(model, State(name, output, "state", ()), layers, numbers[name]))
+    return Roles(_signal(model, started, pairs), tuple(states))
 
 
 @dataclass(frozen=True)
-class _Ends:
+class _Routes:
     """The way of states through a graph, as `plumbing` follows it.
 
     Attributes:
@@ -150,26 +150,26 @@ def _alike(first: onnx.ValueInfoProto, second: onnx.ValueInfoProto) -> bool:
     return len(kinds) == 1 and fits and all(x == y for x, y in sizes if isinstance(x, int) and isinstance(y, int))
 
 
-def _held(model: onnx.ModelProto, pair: State, units: Sequence[Source], numbers: Array) -> Held:
-    """Return a state with the units of its rows; tangled where its rows are not those of layers."""
+def _foreign_state(model: onnx.ModelProto, pair: State, layers: Sequence[Source], numbers: Array) -> ForeignState:
+    """Return a state with the layers of its rows; tangled where its rows are not those of layers."""
     dims = next(shape_of(item) for item in model.graph.input if item.name == pair.input)
-    own = {source.numbers: source for source in units}
+    own = {source.numbers: source for source in layers}
     rows = [tuple(map(int, row)) for row in numbers.reshape(len(numbers), -1)] if numbers.ndim == 3 else []
     in_order = [own[row] for row in rows if row in own]
-    kinds = {source.slot.kind for source in units}
+    kinds = {source.slot.kind for source in layers}
     kind = kinds.pop() if len(kinds) == 1 else "state"
-    if rows and len(in_order) == len(rows) == len(units) and numbers.shape[1] == 1:
+    if rows and len(in_order) == len(rows) == len(layers) and numbers.shape[1] == 1:
         state = replace(pair, kind=kind, shape=(len(rows), "batch", numbers.shape[2]))
-        return Held(state, tuple((source.node.name, source.slot) for source in in_order), dims)
+        return ForeignState(state, tuple((source.node.name, source.slot) for source in in_order), dims)
     state = replace(pair, kind=kind, shape=_tangled_shape(pair.input, dims))
-    return Held(state, tuple((source.node.name, source.slot) for source in units), dims, tangled=True)
+    return ForeignState(state, tuple((source.node.name, source.slot) for source in layers), dims, tangled=True)
 
 
 def _tangled_shape(name: str, dims: Dims) -> tuple[int | str, ...]:
     shape = as_shape(dims)
     if shape.count("batch") > 1:
         raise ContractError(
-            f"state input {name!r} has shape {text(dims)}, wanted at most one free size, that of streams"
+            f"state input {name!r} has shape {shape_text(dims)}, wanted at most one free size, that of streams"
         )
     return shape
 

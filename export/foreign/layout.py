@@ -9,7 +9,7 @@ from ...runtime.contract import Port
 from ...runtime.errors import ContractError
 from ..graph.axes import Axes, Dims, find_axes, output_ports, set_dims, shape_of, signal_input, trace_dims
 from ..proof.whole_sequence import reads_other_frames, refuse_lost_frames
-from .frames_as_batch import reads_rows
+from .frames_as_batch import batch_holds_frames
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def find_layout(model: onnx.ModelProto, *, free_batch: bool = True) -> Layout | 
         )
         set_dims(signal_input(sized), dims)
         traced = trace_dims(sized, free)
-        rows = rows or (free == (0,) and reads_rows(sized, traced))
+        rows = rows or (free == (0,) and batch_holds_frames(sized, traced))
         try:
             axes = find_axes(sized, traced)
         except ContractError as error:

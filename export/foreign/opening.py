@@ -7,19 +7,19 @@ import onnx
 
 from ...runtime.arrays import Array
 from ...runtime.errors import ContractError
-from ..graph.axes import Dims, set_dims, settled_values, shape_of, text
+from ..graph.axes import Dims, set_dims, settled_values, shape_of, shape_text
 from ..graph.constants import fold_constants, fold_neutral
 from ..graph.editing import drop_identities, remove_dead
 from ..graph.recurrent_nodes import name_nodes
 from ..rewrites.branches import bind_inputs, open_branches
 from .dequantized import replace_integers
-from .input_roles import Roles, hold_states, likely_signal
+from .input_roles import Roles, find_roles, likely_signal
 from .opsets import modernize
 from .squeezes import name_dropped_axes
 
 
 @dataclass(frozen=True)
-class Frame:
+class FrameSize:
     """What the caller says of a frame: its new values, and those of the frame before that stand in front."""
 
     new: int | None
@@ -37,7 +37,7 @@ class Opened:
         feeds: The inputs that became constants.
         model: The graph, without branches.
         roles: What its inputs are for.
-        context: As in `Frame`.
+        context: As in `FrameSize`.
         done: What was changed, a sentence each.
     """
 
@@ -52,7 +52,7 @@ class Opened:
 
 
 def open_file(
-    model: onnx.ModelProto, values: Mapping[str, float], states: Mapping[str, str] | None, frame: Frame
+    model: onnx.ModelProto, values: Mapping[str, float], states: Mapping[str, str] | None, frame: FrameSize
 ) -> Opened:
     """Settle what a file leaves to its caller: options, constant inputs, the size of a frame, what each input is for.
 
@@ -82,7 +82,7 @@ def open_file(
     drop_identities(model)
     remove_dead(model)
     name_nodes(model)
-    roles = hold_states(model, states)
+    roles = find_roles(model, states)
     _fix_frame(model, roles.signal, frame)
     done = [f"Input {name} is constant: {value:g}." for name, value in values.items()]
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
@@ -100,7 +100,7 @@ def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
     model.graph.input.extend(kept)
 
 
-def _fix_frame(model: onnx.ModelProto, name: str, frame: Frame) -> None:
+def _fix_frame(model: onnx.ModelProto, name: str, frame: FrameSize) -> None:
     """Write the size of a frame into the signal's last axis, where the caller says it."""
     item = next(item for item in model.graph.input if item.name == name)
     dims = shape_of(item)
@@ -117,7 +117,7 @@ def _fix_frame(model: onnx.ModelProto, name: str, frame: Frame) -> None:
         set_dims(item, (*dims[:-1], wanted))
     elif known is None and not any(isinstance(size, int) and size > 1 for size in dims):
         raise ContractError(
-            f"input {name!r} has shape {text(dims)}, wanted to know how many new values a frame has: --frame N; where "
-            "its caller repeats values of the frame before in front, --context M too (Silero VAD at 16 kHz: --frame "
-            "512 --context 64; at 8 kHz: --frame 256 --context 32)"
+            f"input {name!r} has shape {shape_text(dims)}, wanted the number of new values per frame: --frame N; if "
+            "its caller repeats values of the frame before, --context M too (Silero VAD at 16 kHz: --frame 512 "
+            "--context 64; at 8 kHz: --frame 256 --context 32)"
         )

@@ -12,7 +12,7 @@ from ..proof.signals import cut, time_axis
 
 
 @dataclass(frozen=True)
-class Vendor:
+class ForeignFile:
     """A file of others and what its author knows of running it.
 
     Attributes:

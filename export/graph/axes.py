@@ -207,12 +207,12 @@ def _axes_of(node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
     time, batch = (_number(size) for size in (*read, None, None)[:2])
     if time is None:
         raise ContractError(
-            f"{label(node)} reads {text(read)} as [time, batch, features]: its frames are not those of "
+            f"{label(node)} reads {shape_text(read)} as [time, batch, features]: its frames are not those of "
             "the input, wanted one for each; the forward may fix the length, skip frames or fold time into the batch"
         )
     if batch is None and read[1] != 1:
         raise ContractError(
-            f"{label(node)} reads {text(read)} as [time, batch, features]: its batch is not that of the "
+            f"{label(node)} reads {shape_text(read)} as [time, batch, features]: its batch is not that of the "
             "input, wanted one row for each stream; keep the batch axis apart"
         )
     return Axes(time, batch)
@@ -222,7 +222,7 @@ def _number(size: int | str | None) -> int | None:
     return int(size.removeprefix("axis")) if isinstance(size, str) else None
 
 
-def text(dims: Dims) -> str:
+def shape_text(dims: Dims) -> str:
     """Return a shape as messages show it."""
     return f"[{', '.join('?' if size is None else str(size) for size in dims)}]"
 
@@ -232,7 +232,7 @@ def _port(name: str, dims: Dims, axes: Axes) -> Port:
     if None in dims or times > 1 or batches != int(axes.batch is not None):
         wanted = "fixed sizes" + (", time at most once" if axes.batch is None else ", batch once and time at most once")
         raise ContractError(
-            f"output {name!r} has shape {text(dims)}, wanted {wanted}; "
+            f"output {name!r} has shape {shape_text(dims)}, wanted {wanted}; "
             "return a row for each frame or for the last one, and keep the batch apart: squeeze() may drop it"
         )
     position = {size: i for i, size in enumerate(dims) if isinstance(size, str)}

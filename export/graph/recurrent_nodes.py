@@ -15,7 +15,7 @@ from ...runtime.graph.projected_lstm import with_weights
 
 
 @dataclass(frozen=True)
-class Slot:
+class StateSlot:
     """A state that a recurrent node carries.
 
     Attributes:
@@ -39,17 +39,17 @@ class Cell:
         signal: Position of its frames among the node's inputs.
     """
 
-    slots: tuple[Slot, ...]
+    slots: tuple[StateSlot, ...]
     activations: tuple[tuple[str, ...], ...]
     signal: int = 0
 
 
-_H = Slot("h", 5, 1)
+_H = StateSlot("h", 5, 1)
 CELLS = {
-    "LSTM": Cell((_H, Slot("c", 6, 2)), (("Sigmoid", "Tanh", "Tanh"),)),
+    "LSTM": Cell((_H, StateSlot("c", 6, 2)), (("Sigmoid", "Tanh", "Tanh"),)),
     "GRU": Cell((_H,), (("Sigmoid", "Tanh"),)),
     "RNN": Cell((_H,), (("Tanh",), ("Relu",))),
-    "Scan": Cell((Slot("h", 0, 0), Slot("c", 1, 1)), ((),), signal=2),  # an LSTM with projection
+    "Scan": Cell((StateSlot("h", 0, 0), StateSlot("c", 1, 1)), ((),), signal=2),  # an LSTM with projection
 }
 REFUSED_CELLS = ("Scan", "Loop", "DynamicQuantizeLSTM")
 
@@ -110,12 +110,12 @@ def name_nodes(model: onnx.ModelProto) -> None:
             taken.add(node.name)
 
 
-def checked_nodes(graph: Graph, held: Collection[tuple[str, str]] = ()) -> list[onnx.NodeProto]:
+def checked_nodes(graph: Graph, started: Collection[tuple[str, str]] = ()) -> list[onnx.NodeProto]:
     """Return the recurrent nodes in file order, having refused those whose stream would differ from the model.
 
     Args:
         graph: The graph.
-        held: States, by the node's name and their kind, that start from inputs of the file; all others must from zeros.
+        started: States, by the node's name and their kind, that start from inputs of the file; others from zeros.
 
     Raises:
         UnsupportedError: One has another layout or activation, clips, reads sequence lengths
@@ -126,7 +126,7 @@ def checked_nodes(graph: Graph, held: Collection[tuple[str, str]] = ()) -> list[
     for node in nodes:
         _check_options(node)
         for slot in CELLS[node.op_type].slots:
-            if (node.name, slot.kind) not in held:
+            if (node.name, slot.kind) not in started:
                 _check_initial(graph, node, slot)
     return nodes
 
@@ -202,7 +202,7 @@ def _check_activations(node: onnx.NodeProto, values: dict[str, Any]) -> None:
         )
 
 
-def _check_initial(graph: Graph, node: onnx.NodeProto, slot: Slot) -> None:
+def _check_initial(graph: Graph, node: onnx.NodeProto, slot: StateSlot) -> None:
     odd = nonzero_source(graph, operand(node, slot.input))
     if odd is not None:
         raise UnsupportedError(

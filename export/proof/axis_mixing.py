@@ -79,7 +79,7 @@ def _one(name: str, default: int) -> Axes:
     return lambda node: [int(node.given.get(name, default))]  # type: ignore[call-overload] # an integer by the standard
 
 
-def _told(position: int) -> Axes:
+def _given_axis(position: int) -> Axes:
     return lambda node: node.numbers("axis", position) or ()
 
 
@@ -176,7 +176,7 @@ _KINDS: tuple[tuple[Iterable[str], Axes, tuple[str, str]], ...] = (
     (("Softmax", "LogSoftmax", "Hardmax"), _one("axis", -1), _WEIGH),
     (("ArgMax", "ArgMin"), _one("axis", 0), _POOL),
     (("TopK",), _one("axis", -1), _SORT),
-    (("CumSum",), _told(1), _SUM),
+    (("CumSum",), _given_axis(1), _SUM),
     (("DFT",), lambda node: node.numbers("axis", 2) or (), _TRANSFORM),
     (("STFT",), lambda _: (1,), _TRANSFORM),
     (("Resize", "Upsample"), _resized, _SKIP),

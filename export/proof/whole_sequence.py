@@ -18,12 +18,12 @@ from ...runtime.contract import Port
 from ...runtime.errors import ContractError, ExportError, UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
-from ..graph.axes import Axes, Dims, signal_input, text
+from ..graph.axes import Axes, Dims, shape_text, signal_input
 from ..graph.constants import RANDOM
 from ..graph.editing import remove_dead
 from ..graph.names import module_path
 from ..graph.recurrent_nodes import CELLS, signal_of
-from ..states.convolution_tails import Causal
+from ..states.convolution_tails import TimeConvolution
 from .axis_mixing import OUTSIDE, mixings
 from .proof import quiet_session
 from .signals import FreshData, cut
@@ -63,7 +63,7 @@ def whole_refused(
     model: onnx.ModelProto,
     dims: Mapping[str, Dims],
     axes: Axes,
-    convolutions: Sequence[Causal],
+    convolutions: Sequence[TimeConvolution],
     example: Array,
     *,
     inside: Callable[[], str] = str,
@@ -89,7 +89,7 @@ def whole_refused(
         remove_dead(before)
         named = {name: axes.named(shape) for name, shape in dims.items()}
         port = Port(signal_input(before).name, axes.time, axes.batch)
-        suspect = _by_axes(before, named) or _by_values(_Cut(before, named, convolutions), port, example)
+        suspect = _by_axes(before, named) or _by_values(_Stateless(before, named, convolutions), port, example)
         suspect = suspect or _by_lost_frames(before, named, [item.name for item in before.graph.output])
         if suspect is not None:
             raise suspect.error() from error
@@ -160,7 +160,7 @@ def _by_lost_frames(model: onnx.ModelProto, dims: Mapping[str, Dims], names: Seq
             found = None if node.op_type == "If" else node  # torch's way to squeeze an axis that may be 1
             name = next((read for read in node.input if graph.producer(read) and None in dims.get(read, (None,))), "")
         if found is not None:
-            before, after = (text(dims.get(value, (None,))) for value in (found.input[0], found.output[0]))
+            before, after = (shape_text(dims.get(value, (None,))) for value in (found.input[0], found.output[0]))
             return _Suspect(
                 found,
                 f"makes {after} of {before}, no row for each frame",
@@ -173,7 +173,7 @@ def _by_lost_frames(model: onnx.ModelProto, dims: Mapping[str, Dims], names: Seq
 
 
 @dataclass(frozen=True)
-class _Cut:
+class _Stateless:
     """A graph without what carries a state: the values that this makes are inputs.
 
     So a chunk of those inputs gives a chunk of every other value, unless a node needs more than its own frames.
@@ -186,7 +186,7 @@ class _Cut:
 
     model: onnx.ModelProto
     dims: Mapping[str, Dims]
-    convolutions: Sequence[Causal]
+    convolutions: Sequence[TimeConvolution]
 
     @property
     def carried(self) -> list[str]:
@@ -206,7 +206,7 @@ class _Cut:
     def without_states(self) -> onnx.ModelProto:
         """Return the graph with the carried values as inputs."""
         carried = self.carried
-        model = _giving(self.model, [name for name in self.timed if name not in carried])
+        model = _with_outputs(self.model, [name for name in self.timed if name not in carried])
         kept = [node for node in model.graph.node if not set(node.output).intersection(carried)]
         del model.graph.node[:]
         model.graph.node.extend(kept)
@@ -215,44 +215,44 @@ class _Cut:
         return model
 
 
-def _by_values(cut_: _Cut, port: Port, example: Array) -> _Suspect | None:
+def _by_values(stateless: _Stateless, port: Port, example: Array) -> _Suspect | None:
     """Return the first node whose values in chunks are not those of the whole signal; None if there is none."""
     frames = FreshData(example, port)
     x = frames(FRAMES, frames.batch)
     name = None
     with suppress(Exception):  # onnxruntime has no class of its own, and what it refuses here it refuses by the proof
-        name = _first_different(cut_, port, x)
-    node = None if name is None else Graph(cut_.model).producer(name)
+        name = _first_different(stateless, port, x)
+    node = None if name is None else Graph(stateless.model).producer(name)
     if name is None or node is None or node.op_type in RANDOM:
         return None
     before = onnx.ModelProto()
-    before.CopyFrom(cut_.model)
+    before.CopyFrom(stateless.model)
     del before.graph.output[:]
     before.graph.output.append(onnx.ValueInfoProto(name=name))
     remove_dead(before)
-    folded = _by_axes(before, cut_.dims, folded=True)
+    folded = _by_axes(before, stateless.dims, folded=True)
     way_out = "take positions and the like from the frames themselves, an input of the model"
     return folded or _Suspect(node, "gives frames in a chunk other values than in the whole signal", way_out)
 
 
-def _first_different(cut_: _Cut, port: Port, x: Array) -> str | None:
-    time, timed = int(port.time_axis or 0), cut_.timed
-    inner = cut_.without_states()
+def _first_different(stateless: _Stateless, port: Port, x: Array) -> str | None:
+    time, timed = int(port.time_axis or 0), stateless.timed
+    inner = stateless.without_states()
     compared = [item.name for item in inner.graph.output]
     taken = [item.name for item in inner.graph.input if item.name != port.name]
-    whole = _run(_giving(cut_.model, [*compared, *taken]), {port.name: x})
+    whole = _run(_with_outputs(stateless.model, [*compared, *taken]), {port.name: x})
     pieces: dict[str, list[Array]] = {name: [] for name in compared}
     for start, end in ((0, FRAMES // 2), (FRAMES // 2, FRAMES - 1), (FRAMES - 1, FRAMES)):
         feeds = {port.name: cut(x, time, start, end)}
         for name in taken:
             feeds[name] = (
-                whole[name] if name not in timed else cut(whole[name], cut_.dims[name].index("time"), start, end)
+                whole[name] if name not in timed else cut(whole[name], stateless.dims[name].index("time"), start, end)
             )
         answers = _run(inner, feeds)
         for name in compared:
             pieces[name].append(answers[name])
     for name in compared:
-        seen = np.concatenate(pieces[name], cut_.dims[name].index("time"))
+        seen = np.concatenate(pieces[name], stateless.dims[name].index("time"))
         if seen.shape != whole[name].shape or _differ(seen, whole[name]):
             return name
     return None
@@ -266,7 +266,7 @@ def _differ(seen: Array, wanted: Array) -> bool:
     return not gap <= DIFFERENT * max(float(np.abs(wanted).max(initial=0.0)), 1e-30)
 
 
-def _giving(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
     """Return a copy that gives some values, and nothing else."""
     made = onnx.ModelProto()
     made.CopyFrom(model)

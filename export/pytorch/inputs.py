@@ -41,7 +41,9 @@ class OtherInputs:
         """Names of the states."""
         return [name for name, tensor in self._tensors.items() if tensor.is_floating_point()]
 
-    def arguments(self, sizes: "Sizes | None" = None, states: Mapping[str, Array] | None = None) -> tuple[Any, ...]:
+    def arguments(
+        self, sizes: "SignalSizes | None" = None, states: Mapping[str, Array] | None = None
+    ) -> tuple[Any, ...]:
         """Return the arguments.
 
         Args:
@@ -51,11 +53,13 @@ class OtherInputs:
         found = iter(self.tensors(sizes, states).values())
         return tuple(_mapped(value, lambda _: next(found)) for value in self._values)
 
-    def tensors(self, sizes: "Sizes | None" = None, states: Mapping[str, Array] | None = None) -> dict[str, Tensor]:
+    def tensors(
+        self, sizes: "SignalSizes | None" = None, states: Mapping[str, Array] | None = None
+    ) -> dict[str, Tensor]:
         """Return the tensors among the arguments by name."""
         return {name: self._tensor(name, sizes, states or {}) for name in self.names}
 
-    def _tensor(self, name: str, sizes: "Sizes | None", states: Mapping[str, Array]) -> Tensor:
+    def _tensor(self, name: str, sizes: "SignalSizes | None", states: Mapping[str, Array]) -> Tensor:
         tensor = self._tensors[name]
         if name in states:
             return torch.from_numpy(states[name].copy())
@@ -67,7 +71,7 @@ class OtherInputs:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class SignalSizes:
     """Sizes of a signal: its frames, its streams (None: it has no such axis) and those of the example."""
 
     frames: int
@@ -98,7 +102,7 @@ def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN
     return tuple(_mapped(item, change) for item in value)
 
 
-def _zeros(state: Tensor, sizes: Sizes | None) -> Tensor:
+def _zeros(state: Tensor, sizes: SignalSizes | None) -> Tensor:
     """Return zeros for a state of the example: [layers, streams, hidden] or, of a cell, [streams, hidden]."""
     if sizes is None or sizes.streams is None:
         return torch.zeros_like(state)

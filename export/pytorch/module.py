@@ -23,7 +23,7 @@ from ...runtime.errors import ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
 from .cell_markers import marking_cells
 from .culprit import place_of, sees_later_frames
-from .inputs import OtherInputs, Sizes, split_example
+from .inputs import OtherInputs, SignalSizes, split_example
 from .packing import without_packing
 from .projection_markers import marking_projections
 from .scripted import in_shell, strip_shell
@@ -108,11 +108,11 @@ class Subject:
             raise ExportError(f"the module's own forward fails: {_first_line(error)}{left}") from error
         return {name: tensor.cpu().numpy() for name, tensor in _name_outputs(returned).items()}
 
-    def _sizes(self, x: Array) -> Sizes | None:
+    def _sizes(self, x: Array) -> SignalSizes | None:
         if self.axes is None:
             return None
         frames, batch = x.shape[self.axes.time], self.axes.batch
-        return Sizes(frames) if batch is None else Sizes(frames, x.shape[batch], self.example.shape[batch])
+        return SignalSizes(frames) if batch is None else SignalSizes(frames, x.shape[batch], self.example.shape[batch])
 
     def _left_out(self) -> str:
         """Say which arguments were None, for want of an example."""

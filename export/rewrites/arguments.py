@@ -16,11 +16,11 @@ from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import Dims, sized_model
 from ..graph.constants import fold_constants
 from ..graph.recurrent_nodes import CELLS, MOVES, SEQUENCE_LENS, operand, signal_of
-from ..states.routes import ends
+from ..states.routes import moved_from
 
 _PERMUTING = ("TopK", "ScatterElements")  # what sorting sequences by their lengths becomes, and back
 
-Unit = tuple[str, str]
+StateKey = tuple[str, str]
 """A recurrent node, by its name, and the kind of one of its states."""
 
 
@@ -59,13 +59,13 @@ def fill_lengths(model: onnx.ModelProto, values: Mapping[str, Array], source: st
     model.graph.node.extend(nodes)
 
 
-def started_by(model: onnx.ModelProto, inputs: Collection[str]) -> dict[Unit, str]:
+def started_by(model: onnx.ModelProto, inputs: Collection[str]) -> dict[StateKey, str]:
     """Return which of some inputs of the graph each state of a recurrent node starts from."""
     graph = Graph(model)
-    found: dict[Unit, str] = {}
+    found: dict[StateKey, str] = {}
     for node in graph.nodes:
         for slot in CELLS[node.op_type].slots if node.op_type in CELLS else ():
-            given = [name for name in ends(graph, operand(node, slot.input)) if name in inputs]
+            given = [name for name in moved_from(graph, operand(node, slot.input)) if name in inputs]
             if len(given) == 1:
                 found[node.name, slot.kind] = given[0]
     return found

@@ -47,7 +47,7 @@ def split_directions(model: onnx.ModelProto, starts: Collection[tuple[str, str]]
     model.graph.initializer.append(numpy_helper.from_array(np.array([1]), _AXIS))
     _replace_nodes(model, nodes)
     _join_features(model)
-    _take_rows(model)
+    _take_final_states(model)
     remove_dead(model)
 
 
@@ -126,15 +126,15 @@ def _joins_directions(graph: Graph, node: onnx.NodeProto) -> bool:
     return node.op_type == "Concat" and attributes(node)["axis"] == 1 and seen == list(_DIRECTIONS)
 
 
-def _take_rows(model: onnx.ModelProto) -> None:
+def _take_final_states(model: onnx.ModelProto) -> None:
     """Take a single final state from the node that makes it."""
-    _rewritten(model, _taken_row)
+    _rewritten(model, _taken_final_state)
 
 
-def _taken_row(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+def _taken_final_state(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
     if node.op_type != "Gather" or attributes(node).get("axis", 0) != 0:
         return None
-    index, rows = graph.constant(operand(node, 1)), _rows(graph, node.input[0])
+    index, rows = graph.constant(operand(node, 1)), _joined_finals(graph, node.input[0])
     if index is None or index.ndim or rows is None or not -len(rows) <= int(index) < len(rows):
         return None
     name, row = node.output[0], rows[int(index)]
@@ -153,7 +153,7 @@ def _taken_row(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto] | Non
     return made
 
 
-def _rows(graph: Graph, name: str) -> list[str] | None:
+def _joined_finals(graph: Graph, name: str) -> list[str] | None:
     """Return the final states, one each, that a value joins; None where it is not made so."""
     node = graph.producer(name)
     if node is None:
@@ -162,5 +162,5 @@ def _rows(graph: Graph, name: str) -> list[str] | None:
         return [name]
     if node.op_type != "Concat" or attributes(node)["axis"] != 0:
         return None
-    parts = [_rows(graph, part) for part in node.input]
+    parts = [_joined_finals(graph, part) for part in node.input]
     return None if None in parts else [row for part in parts for row in part or ()]

@@ -62,7 +62,7 @@ def _each_once(count: int) -> list[frozenset[int]]:
     return [frozenset((i,)) for i in range(count)]
 
 
-def is_stack(node: onnx.NodeProto, near: Mapping[str, frozenset[int]], chains: Iterable[Chain]) -> bool:
+def joins_steps(node: onnx.NodeProto, near: Mapping[str, frozenset[int]], chains: Iterable[Chain]) -> bool:
     """Return whether a node joins a value of each step of a loop, in their order."""
     lengths = {len(chain.steps) for chain in chains}
     steps = [near.get(name) for name in node.input]

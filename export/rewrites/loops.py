@@ -21,7 +21,7 @@ from ..graph.editing import remove_dead, sort_nodes
 from ..graph.markers import CELLS, DOMAIN, in_onnx_order, is_marker
 from ..graph.recurrent_nodes import nonzero_source, operand
 from .loop_body import FRAMES, rolled_node
-from .loop_cells import Chain, check_chain, find_chains, is_stack, nearest_steps
+from .loop_cells import Chain, check_chain, find_chains, joins_steps, nearest_steps
 
 _BY_FRAME = "let the loop read x[:, t] with t from 0, and do the rest for all frames before or after it"
 
@@ -40,7 +40,7 @@ def roll_loops(model: onnx.ModelProto) -> None:
     near = nearest_steps(graph, chains)
     for chain in chains:
         check_chain(graph, chain, near)
-    stacks = [node for node in graph.nodes if is_stack(node, near, chains)]
+    stacks = [node for node in graph.nodes if joins_steps(node, near, chains)]
     rolling = _Rolling(graph, _dims(model, chains), chains, stacks)
     made = [node for stack in stacks for node in rolling.joined(stack)]
     made += [node for chain in chains for node in rolling.finals(chain)]

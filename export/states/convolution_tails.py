@@ -21,7 +21,7 @@ _TIME = 2  # axis of the frames that a convolution of one axis reads
 
 
 @dataclass(frozen=True)
-class Causal:
+class TimeConvolution:
     """A convolution along time that has an answer for each frame.
 
     Attributes:
@@ -41,7 +41,7 @@ class Causal:
     ahead: int = 0
 
 
-def causal_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[Causal]:
+def time_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[TimeConvolution]:
     """Return the convolutions along time that read more than one frame, in file order.
 
     Args:
@@ -52,11 +52,11 @@ def causal_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[C
         UnsupportedError: One skips frames or spans time beside another axis, or its padding is not of zeros.
     """
     graph = Graph(model)
-    found = (_causal(graph, dims, node) for node in graph.nodes if node.op_type == "Conv")
+    found = (_along_time(graph, dims, node) for node in graph.nodes if node.op_type == "Conv")
     return [convolution for convolution in found if convolution is not None]
 
 
-def lift_tails(model: onnx.ModelProto, convolutions: Sequence[Causal], batch: int | str) -> tuple[State, ...]:
+def lift_tails(model: onnx.ModelProto, convolutions: Sequence[TimeConvolution], batch: int | str) -> tuple[State, ...]:
     """Make the frames that causal convolutions read again inputs and outputs of the graph, in place of paddings.
 
     Each gets `<module path>.tail_in` and `<module path>.tail_out`, [batch, channels, frames]. One that looks ahead pads
@@ -73,12 +73,12 @@ def lift_tails(model: onnx.ModelProto, convolutions: Sequence[Causal], batch: in
     return tuple(_lift_tail(model, convolution, taken, batch) for convolution in causal)
 
 
-def ahead_of(convolutions: Sequence[Causal]) -> tuple[Ahead, ...]:
+def ahead_of(convolutions: Sequence[TimeConvolution]) -> tuple[Ahead, ...]:
     """Return what a contract says of the convolutions that look ahead."""
     return tuple(Ahead(convolution.node.name, convolution.ahead) for convolution in convolutions if convolution.ahead)
 
 
-def _causal(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> Causal | None:
+def _along_time(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> TimeConvolution | None:
     signal, padded = _before_padding(graph, node)
     axes = dims.get(signal, ())[2:]
     if not any(_varies(size) for size in axes) or _is_pointwise(node, padded, axes):
@@ -102,7 +102,7 @@ def _causal(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> Causal
             "padding='same'"
         )
     channels = weights.shape[1] * given.get("group", 1)
-    return Causal(node, signal, answer, channels, reach, reach - padded)
+    return TimeConvolution(node, signal, answer, channels, reach, reach - padded)
 
 
 def _varies(size: int | str | None) -> bool:
@@ -166,7 +166,7 @@ def _after_cut(graph: Graph, node: onnx.NodeProto, dims: dict[str, Dims], time: 
     )
 
 
-def _lift_tail(model: onnx.ModelProto, convolution: Causal, taken: set[str], batch: int | str) -> State:
+def _lift_tail(model: onnx.ModelProto, convolution: TimeConvolution, taken: set[str], batch: int | str) -> State:
     node = convolution.node
     name = unused(module_path(node) or "conv", taken)
     taken.add(name)
@@ -181,7 +181,7 @@ def _lift_tail(model: onnx.ModelProto, convolution: Causal, taken: set[str], bat
     return State(source, target, "tail", shape)
 
 
-def _carry(model: onnx.ModelProto, convolution: Causal, source: str, target: str) -> None:
+def _carry(model: onnx.ModelProto, convolution: TimeConvolution, source: str, target: str) -> None:
     """Put the tail before the frames, keep the last frames, and drop the padding and what it cut off."""
     joined = f"{source}/Concat_output"
     bounds = {f"{target}.starts": -convolution.frames, f"{target}.ends": END, f"{target}.axes": _TIME}
@@ -198,7 +198,7 @@ def _carry(model: onnx.ModelProto, convolution: Causal, source: str, target: str
     model.graph.node.extend(nodes)
 
 
-def _pad_itself(model: onnx.ModelProto, convolution: Causal) -> None:
+def _pad_itself(model: onnx.ModelProto, convolution: TimeConvolution) -> None:
     """Let a convolution pad what it looks ahead and back, in place of what did that before."""
     node, ahead = convolution.node, convolution.ahead
     padded = _unpadded(node, convolution.signal, convolution.answer, [convolution.frames - ahead, ahead])

@@ -16,24 +16,24 @@ from ...runtime.graph.nodes import attributes, is_backward, label
 from ..graph.axes import Dims, set_dims
 from ..graph.editing import remove_dead, rename, rename_all, unused, value_names
 from ..graph.names import known_path
-from ..graph.recurrent_nodes import CELLS, Slot, checked_nodes, state_sizes
+from ..graph.recurrent_nodes import CELLS, StateSlot, checked_nodes, state_sizes
 
 MIN_OPSET = 13  # since then Split takes its sizes as an input, in every version alike
 
 
 @dataclass(frozen=True)
-class Held:
+class ForeignState:
     """A state that a file of others has as an input and an output already.
 
     Attributes:
         state: The pair, by the file's own names.
-        units: The recurrent node, by its name, and the slot that each row of the state is for.
+        starts: The recurrent node, by its name, and the slot that each row of the state is for.
         declared: The shape of the input as the file declares it.
         tangled: The rows of the state are not those of layers: the file's own nodes take it apart, and they stay.
     """
 
     state: State
-    units: tuple[tuple[str, Slot], ...]
+    starts: tuple[tuple[str, StateSlot], ...]
     declared: Dims
     tangled: bool = False
 
@@ -52,7 +52,7 @@ def lift_states(
     *,
     batch: int | str = "batch",
     modules: Sequence[str] = (),
-    held: Sequence[Held] = (),
+    foreign: Sequence[ForeignState] = (),
 ) -> tuple[State, ...]:
     """Make the states of all recurrent nodes inputs and outputs of the graph, in place.
 
@@ -64,7 +64,7 @@ def lift_states(
         batch: Streams: a number, or the name of the free axis.
         modules: Paths of the recurrent modules where they are known; a node whose name holds only the
             end of one path takes that path.
-        held: States that the file had already: `unplug` took them out, and they come back under their own names.
+        foreign: States that the file had already: `unplug` took them out, and they come back under their own names.
 
     Returns:
         The state pairs: those of the file, then the modules in the order in which they run.
@@ -77,32 +77,34 @@ def lift_states(
     graph = Graph(model)
     if graph.opset() < MIN_OPSET:
         raise UnsupportedError(f"opset {graph.opset()}, wanted at least {MIN_OPSET}; use onnx.version_converter")
-    own = {(name, slot.kind) for state in held for name, slot in state.units}
-    checked = checked_nodes(graph, {(name, slot.kind) for state in held if state.tangled for name, slot in state.units})
+    own = {(name, slot.kind) for state in foreign for name, slot in state.starts}
+    checked = checked_nodes(
+        graph, {(name, slot.kind) for state in foreign if state.tangled for name, slot in state.starts}
+    )
     nodes = [node for node in checked if not is_backward(node)]  # others start anew with each block
     by_name = {node.name: node for node in nodes}
-    for known in held:
+    for known in foreign:
         if not known.tangled:
-            _plug(model, [(by_name[name], slot) for name, slot in known.units], known.state)
+            _plug(model, [(by_name[name], slot) for name, slot in known.starts], known.state)
     states = [
         _lift_state(model, stack, slot, batch, size, own)
         for stack in _stacks(graph, nodes, modules)
         for slot, size in zip(CELLS[stack.layers[0].op_type].slots, stack.sizes, strict=True)
     ]
     remove_dead(model)
-    return (*(known.state for known in held), *(state for state in states if state is not None))
+    return (*(known.state for known in foreign), *(state for state in states if state is not None))
 
 
-def unplug(model: onnx.ModelProto, held: Sequence[Held]) -> None:
+def unplug(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> None:
     """Take states out of a file, so that its recurrent nodes start from zeros, in place; those that are tangled stay.
 
     The graph holds nothing dead afterwards.
     """
-    loose = [known for known in held if not known.tangled]
-    units = {(name, slot.kind) for known in loose for name, slot in known.units}
+    loose = [known for known in foreign if not known.tangled]
+    started = _keys(loose)
     for node in model.graph.node:
         for slot in CELLS[node.op_type].slots if node.op_type in CELLS else ():
-            if (node.name, slot.kind) in units:
+            if (node.name, slot.kind) in started:
                 node.input[slot.input] = ""
     taken = value_names(model)
     renamed = {known.state.output: unused(f"{known.state.output}/was", taken) for known in loose}
@@ -115,7 +117,12 @@ def unplug(model: onnx.ModelProto, held: Sequence[Held]) -> None:
     remove_dead(model)
 
 
-def same_values(model: onnx.ModelProto, states: Sequence[State], *, handed: bool = False) -> dict[str, str]:
+def _keys(foreign: Sequence[ForeignState]) -> set[tuple[str, str]]:
+    """Return the layers that some states start, by the node's name and the kind of its state."""
+    return {(name, slot.kind) for known in foreign for name, slot in known.starts}
+
+
+def repeated_states(model: onnx.ModelProto, states: Sequence[State], *, handed_out: bool = False) -> dict[str, str]:
     """Return the graph outputs that repeat a state output, with that state's name.
 
     `return lstm(x)` gives `y, (h, c)`, where h and c do. Without a batch, torch squeezes its axis away.
@@ -123,10 +130,10 @@ def same_values(model: onnx.ModelProto, states: Sequence[State], *, handed: bool
     Args:
         model: A lifted model.
         states: Its states.
-        handed: Whether the model was one that hands its states out, those of cells without an axis of layers.
+        handed_out: Whether the model was one that hands its states out, those of cells without an axis of layers.
     """
     graph = Graph(model)
-    squeezed = handed or not any("batch" in state.shape for state in states)
+    squeezed = handed_out or not any("batch" in state.shape for state in states)
     passing = {"Identity", "Squeeze"} if squeezed else {"Identity"}
     by_origin = {_origin(graph, state.output, passing): state.output for state in states}
     names = (item.name for item in model.graph.output)
@@ -160,7 +167,7 @@ def _stacks(graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str
 def _lift_state(  # noqa: PLR0917  one caller
     model: onnx.ModelProto,
     stack: _Stack,
-    slot: Slot,
+    slot: StateSlot,
     batch: int | str,
     size: int,
     own: AbstractSet[tuple[str, str]],
@@ -175,24 +182,24 @@ def _lift_state(  # noqa: PLR0917  one caller
     return state
 
 
-def _plug(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, Slot]], state: State) -> None:
-    """Let units start from the rows of a new input and give them to a new output."""
+def _plug(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateSlot]], state: State) -> None:
+    """Let layers start from the rows of a new input and give them to a new output."""
     source, target = state.input, state.output
     for name in sorted({source, target} & value_names(model)):
-        raise UnsupportedError(f"{label(units[0][0])}: the graph already has a value {name!r}; rename it")
-    finals = [_final(node, slot, f"{target}.{i}") for i, (node, slot) in enumerate(units)]
-    if len(units) == 1:
-        _connect(*units[0], source)
+        raise UnsupportedError(f"{label(layers[0][0])}: the graph already has a value {name!r}; rename it")
+    finals = [_final(node, slot, f"{target}.{i}") for i, (node, slot) in enumerate(layers)]
+    if len(layers) == 1:
+        _connect(*layers[0], source)
         _expose(model, finals[0], target)
     else:
-        _split(model, units, source)
+        _split(model, layers, source)
         model.graph.node.append(helper.make_node("Concat", finals, [target], name=f"{target}/Concat", axis=0))
     for name, items in ((source, model.graph.input), (target, model.graph.output)):
         items.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
         set_dims(items[-1], state.shape)
 
 
-def _final(node: onnx.NodeProto, slot: Slot, name: str) -> str:
+def _final(node: onnx.NodeProto, slot: StateSlot, name: str) -> str:
     """Return the name of a node's final state, which it gets if nothing has read it so far."""
     node.output.extend([""] * (slot.output + 1 - len(node.output)))
     final: str = node.output[slot.output] or name
@@ -200,7 +207,7 @@ def _final(node: onnx.NodeProto, slot: Slot, name: str) -> str:
     return final
 
 
-def _connect(node: onnx.NodeProto, slot: Slot, source: str) -> None:
+def _connect(node: onnx.NodeProto, slot: StateSlot, source: str) -> None:
     node.input.extend([""] * (slot.input + 1 - len(node.input)))
     node.input[slot.input] = source
 
@@ -214,11 +221,11 @@ def _expose(model: onnx.ModelProto, final: str, target: str) -> None:
             model.graph.node.append(helper.make_node("Identity", [target], [final], name=f"{target}/Identity"))
 
 
-def _split(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, Slot]], source: str) -> None:
-    sizes = numpy_helper.from_array(np.ones(len(units), np.int64), f"{source}.sizes")
+def _split(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateSlot]], source: str) -> None:
+    sizes = numpy_helper.from_array(np.ones(len(layers), np.int64), f"{source}.sizes")
     model.graph.initializer.append(sizes)
-    parts = [f"{source}.{i}" for i in range(len(units))]
+    parts = [f"{source}.{i}" for i in range(len(layers))]
     node = helper.make_node("Split", [source, sizes.name], parts, name=f"{source}/Split", axis=0)
     model.graph.node.insert(0, node)
-    for (layer, slot), part in zip(units, parts, strict=True):
+    for (layer, slot), part in zip(layers, parts, strict=True):
         _connect(layer, slot, part)

@@ -18,7 +18,7 @@ from ...runtime.errors import ContractError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
 from ..graph.axes import shape_of
-from ..graph.recurrent_nodes import CELLS, MOVES, Slot, operand, recurrent_nodes, state_sizes
+from ..graph.recurrent_nodes import CELLS, MOVES, StateSlot, operand, recurrent_nodes, state_sizes
 
 MAX_VALUES = 2**24  # of all states; float32 counts so far
 
@@ -36,7 +36,7 @@ class Source:
     """
 
     node: onnx.NodeProto
-    slot: Slot
+    slot: StateSlot
     size: int
     name: str
     numbers: tuple[int, ...]
@@ -84,7 +84,7 @@ def arrivals(model: onnx.ModelProto, states: Sequence[Source]) -> dict[str, Arra
     return found
 
 
-def ends(graph: Graph, name: str, known: Collection[str] = ()) -> list[str]:
+def moved_from(graph: Graph, name: str, known: Collection[str] = ()) -> list[str]:
     """Return what a value is moved and joined from, past what only does that, and not past some known values."""
     waiting, seen, found = [name], set[str](), []
     while waiting:
@@ -102,12 +102,12 @@ def ends(graph: Graph, name: str, known: Collection[str] = ()) -> list[str]:
 
 def origins(graph: Graph, name: str, known: Collection[str]) -> list[str]:
     """Return which of some values a value is moved from; none if it is made from anything else too."""
-    found = ends(graph, name, known)
+    found = moved_from(graph, name, known)
     return found if all(end in known for end in found) else []
 
 
 def _source(
-    model: onnx.ModelProto, node: onnx.NodeProto, slot: Slot, size: int, numbers: Mapping[str, Array]
+    model: onnx.ModelProto, node: onnx.NodeProto, slot: StateSlot, size: int, numbers: Mapping[str, Array]
 ) -> Source:
     what = f"{label(node)}: initial_{slot.kind}"
     if len(numbers) > 1:

@@ -236,7 +236,7 @@ def test_an_input_that_is_not_there_cannot_be_set(lifted: Lift, tmp_path: Path) 
 def test_a_frame_of_unknown_size_is_refused(lifted: Lift, tmp_path: Path) -> None:
     model = foreign_files.one_frame()
     model.graph.input[0].type.tensor_type.shape.dim[1].Clear()
-    message = r"input 'frame' has shape \[N, \?\], wanted to know how many new values a frame has: --frame N"
+    message = r"input 'frame' has shape \[N, \?\], wanted the number of new values per frame: --frame N"
     _refused(tmp_path, ContractError, message, lambda: lifted(model))
     assert lifted(model, frame=5).contract.states
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 from tidegate.export.graph.axes import shape_of
-from tidegate.export.states.recurrent_states import lift_states, same_values
+from tidegate.export.states.recurrent_states import lift_states, repeated_states
 from tidegate.runtime.contract import State
 from tidegate.runtime.errors import UnsupportedError
 
@@ -118,7 +118,7 @@ def test_a_final_state_that_was_an_output_keeps_its_name_too(make_graph: MakeGra
     model.graph.output.append(helper.make_tensor_value_info("Yh0", 1, None))
     states = lift_states(model)
     assert _names(model.graph.output) == ["y", "Yh0", "lstm.h_out", "lstm.c_out"]
-    assert same_values(model, states) == {"Yh0": "lstm.h_out"}
+    assert repeated_states(model, states) == {"Yh0": "lstm.h_out"}
 
 
 def test_an_old_operator_set_is_refused(make_graph: MakeGraph) -> None:
