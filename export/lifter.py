@@ -1,4 +1,4 @@
-"""From an ONNX file of others to a streaming one that has proved itself, without its source."""
+"""Lift: from a foreign ONNX file, without its source, to a streaming file that proved equal to it."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,20 +34,20 @@ from .proof.whole_sequence import whole_refused
 from .states.convolution_tails import ahead_of, lift_tails, time_convolutions
 from .states.recurrent_states import ForeignState, lift_states, unplug
 
-FRAMES, STREAMS = 20, 2  # of the proof's data, where the file leaves them open
-ACTIVATION_ERROR = 0.1  # 8-bit activations with one scale a run, as onnxruntime has them; seen: 0.013
+FRAMES, STREAMS = 20, 2  # of the proof's data, if the file leaves them open
+ACTIVATION_ERROR = 0.1  # from 8-bit activations with one scale per run, as in onnxruntime; seen: 0.013
 
 
-# What a graph that is not valid may raise anywhere, here or in onnx.
+# Errors that an invalid graph may raise anywhere, here or in onnx.
 _INVALID = (AttributeError, IndexError, KeyError, RuntimeError, StopIteration, TypeError, ValueError, ZeroDivisionError)
 
 
 @dataclass(frozen=True)
 class LiftReport(ExportReport):
-    """What a lift made, told as an export tells it.
+    """The result of a lift, like that of an export.
 
     Attributes:
-        done: What was changed, a sentence each.
+        done: What was changed, one sentence per change.
     """
 
     done: tuple[str, ...] = ()
@@ -65,33 +65,33 @@ def lift(
     hop: int | None = None,
     tolerance: float = 1e-5,
 ) -> LiftReport:
-    """Turn an ONNX file of others into a streaming one: its states become inputs and outputs, paired by a contract.
+    """Turn a foreign ONNX file into a streaming file: its states become inputs and outputs, paired by a contract.
 
-    The file may hide its states (zeros inside the graph), have them as inputs and outputs already, take one frame a
-    run, ask for options in an `If`, or be quantized by onnxruntime. What is written has proved, in onnxruntime, to
-    give what the file itself gives: whole, in chunks with carried state, at other lengths and batches where the file
-    takes them; and that each state matters.
+    The states may be hidden (zeros inside the graph), or inputs and outputs already. The file may take one frame per
+    run, have an `If` on an option, or be quantized by onnxruntime. The new file is written only after a proof in
+    onnxruntime: its answers equal those of the old file for a whole signal, in chunks with carried state, and at other
+    lengths and batches if the old file takes them; and each state matters.
 
     Args:
-        source: The ONNX file.
-        target: Where to write. An older file is replaced only when everything succeeded.
-        states: Which output feeds which state input, e.g. `{"h": "hn"}`. Without it names and the graph decide.
+        source: The foreign file.
+        target: The file to write. An older file is replaced only if everything succeeded.
+        states: The output that feeds each state input, e.g. `{"h": "hn"}`. None: found by names and the graph.
         values: Inputs that stay the same for a whole stream, e.g. `{"sr": 16000}`; they become constants.
-        frame: New values of a frame, where the file does not say: the samples of a chunk for Silero VAD, 512.
-        context: Values of the frame before that the file wants in front of each: 64 for Silero VAD at 16 kHz. They
-            become a state.
-        sample_rate: Samples a second of the signal, for the contract.
-        hop: Samples that a frame advances, for the contract.
+        frame: New values per frame, if the file does not say it: 512 for Silero VAD at 16 kHz.
+        context: Values of the frame before that come first in each frame: 64 for Silero VAD at 16 kHz. They become a
+            state.
+        sample_rate: Samples per second of the signal, for the contract.
+        hop: Samples from one frame to the next, for the contract.
         tolerance: Largest error allowed, relative to the largest value of an output.
 
     Returns:
-        The report, with the contract, every measured error, and what was changed.
+        The report, with the contract, all measured errors and a list of changes.
 
     Raises:
-        ModelError: The file is not one that can be lifted; the message names the node or input, and the way out.
+        ModelError: The file cannot be lifted; the message names the node or input, and the way out.
         ContractError: A state, the time axis or the frame is ambiguous.
         UnsupportedError: A node cannot be streamed.
-        ExportError: The lifted file did not prove equal; nothing was written.
+        ExportError: The proof failed; nothing was written.
         BackendError: onnxruntime is not installed.
     """
     path = writable(target)
@@ -115,7 +115,7 @@ def lift(
 
 @contextmanager
 def _naming(source: str | os.PathLike[str]) -> Iterator[None]:
-    """Let an error name the file that it came from."""
+    """Add the name of the foreign file to errors; turn errors of an invalid graph into a ModelError."""
     with naming(source):
         try:
             yield
@@ -137,11 +137,11 @@ class _Draft:
     Attributes:
         model: The model.
         contract: Its contract.
-        layout: Which axis of its signal is what.
-        rows: Whether the original takes one frame a run.
-        folded: Outputs that repeat a state, with the state output that stands for each.
-        done: What was changed, a sentence each.
-        single: Outputs that got an axis of features, behind the others.
+        layout: The axes of its signal.
+        one_frame: Whether the foreign file takes one frame per run.
+        folded: Outputs that repeat a state; for each, the name of the state output.
+        done: What was changed, one sentence per change.
+        single: Outputs that got a last axis of features, of size 1.
     """
 
     model: onnx.ModelProto
@@ -154,7 +154,11 @@ class _Draft:
 
 
 def _layout(bare: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout | None:
-    """Return how a file without its states lays out its frames; None if it takes one a run."""
+    """Return the layout of a file without its states; None if the file takes one frame per run.
+
+    Raises:
+        UnsupportedError: A recurrent node has a backward direction.
+    """
     for node in checked_nodes(Graph(bare)):
         direction = attributes(node).get("direction", "forward")
         if direction != "forward":
@@ -166,7 +170,7 @@ def _layout(bare: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout | 
 
 
 def _whole_refused(bare: onnx.ModelProto, layout: Layout | None) -> AbstractContextManager[None]:
-    """Name the operator that needs the whole sequence, where what happens inside fails for it."""
+    """Name the operator that needs the whole sequence, if it is the cause of an error in this context."""
     if layout is None:
         return nullcontext()
     source = Port(signal_input(bare).name, layout.axes.time, layout.axes.batch)
@@ -203,7 +207,7 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draf
 
 
 def _bare(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> onnx.ModelProto:
-    """Return a copy without states, whose only input is its signal."""
+    """Return a copy without states: its only input is the signal."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     unplug(bare, [replace(known, tangled=False) for known in foreign])
@@ -211,7 +215,7 @@ def _bare(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> onnx.Model
 
 
 def _run_along_batch(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout:
-    """Make a file that takes one frame a run take many, in place."""
+    """Let a file that takes one frame per run take many, in place; return its layout."""
     for known in foreign:
         if known.tangled:
             raise UnsupportedError(
@@ -221,12 +225,15 @@ def _run_along_batch(model: onnx.ModelProto, foreign: Sequence[ForeignState]) ->
     run_along_batch(model)
     layout = find_layout(model)
     if layout is None:
-        raise UnsupportedError("the recurrent layers still run over one frame after their batch became time; report it")
+        raise UnsupportedError(
+            "the recurrent layers still run over one frame after their batch became time; report this "
+            "as a fault of tidegate"
+        )
     return layout
 
 
 def _with_batch(known: ForeignState, batch: int | str) -> ForeignState:
-    """Give the rows of layers the streams that the lifted file takes."""
+    """Return a state [layers, batch, hidden] with the batch of the lifted file; a tangled state as it is."""
     if known.tangled:
         return known
     layers, _, size = known.state.shape
@@ -234,7 +241,7 @@ def _with_batch(known: ForeignState, batch: int | str) -> ForeignState:
 
 
 def _give_features(model: onnx.ModelProto, ports: Mapping[str, Port]) -> tuple[str, ...]:
-    """Let outputs of one value a frame have an axis for it, as answers have on every backend; return their names."""
+    """Give outputs of one value per frame a feature axis, as all backends have it, in place; return their names."""
     found = []
     for item in model.graph.output:
         dims, port = shape_of(item), ports.get(item.name)
@@ -266,13 +273,13 @@ def _keep_context(model: onnx.ModelProto, name: str, layout: Layout, context: in
 def _state_notes(
     foreign: Sequence[ForeignState], states: Sequence[State], one_frame: bool, context: int
 ) -> tuple[str, ...]:
-    """Say what was done about states."""
+    """Return sentences on the changes to states."""
     own = [known.state.input for known in foreign]
     new = [state.input for state in states if state.input not in own and not state.input.endswith(".context_in")]
     notes = [f"States of the file: {', '.join(own)}."] if own else []
     notes += [f"States that were hidden: {', '.join(new)}."] if new else []
     notes += (
-        ["It takes one frame a run; frames are now the rows of its batch, so a push may have many."]
+        ["It takes one frame per run; now its batch holds the frames of a push, so a push may have many."]
         if one_frame
         else []
     )
@@ -283,7 +290,7 @@ def _state_notes(
 def _prove(
     opened: Opened, draft: _Draft, runner: Runner, tolerance: float
 ) -> tuple[tuple[Check, ...], tuple[str, ...]]:
-    """Prove that a lifted file equals the file that it came from; return the checks, and what else was measured."""
+    """Prove that a lifted file equals the foreign file; return the checks and what else was measured."""
     file = _foreign_file(opened.original, opened, draft)
 
     def original(x: Array) -> dict[str, Array]:
@@ -300,7 +307,11 @@ def _prove(
 
 
 def _beside_activations(file: ForeignFile, quantized: ForeignFile, example: Array) -> str:
-    """Compare a file of float activations with the same of 8-bit ones: their error, and no more; say how much."""
+    """Compare the answers of float activations with those of 8-bit ones; return a sentence with the difference.
+
+    Raises:
+        ExportError: The difference is above ACTIVATION_ERROR.
+    """
     wanted, seen = quantized.answers(example), file.answers(example)
     error = max(peak_error(seen[port.name], wanted[port.name]) for port in file.contract.outputs)
     said = f"its own 8-bit activations change the answers by {error:.1%} of the largest value"
@@ -310,7 +321,7 @@ def _beside_activations(file: ForeignFile, quantized: ForeignFile, example: Arra
 
 
 def _foreign_file(data: bytes, opened: Opened, draft: _Draft) -> ForeignFile:
-    """Return a file of others with what is known of running it."""
+    """Return a foreign file with its states and sizes, ready to run."""
     layout, declared = draft.layout, opened.declared
     states = tuple(replace(known.state, shape=as_shape(known.declared)) for known in opened.roles.states)
     runner = Runner(data, replace(draft.contract, states=states))

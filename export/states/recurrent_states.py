@@ -1,4 +1,4 @@
-"""Lifting: hidden initial and final states of recurrent nodes become inputs and outputs of the graph."""
+"""Lifting of recurrent states: the initial and final states of nodes become inputs and outputs of the graph."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ from ..graph.editing import remove_dead, rename, rename_all, unused, value_names
 from ..graph.names import known_path
 from ..graph.recurrent_nodes import CELLS, StateSlot, checked_nodes, state_sizes
 
-MIN_OPSET = 13  # since then Split takes its sizes as an input, in every version alike
+MIN_OPSET = 13  # from 13 on, Split takes its sizes as an input
 
 
 @dataclass(frozen=True)
 class ForeignState:
-    """A state that a file of others has as an input and an output already.
+    """A state that a foreign file already has as an input and an output.
 
     Attributes:
         state: The pair, by the file's own names.
-        starts: The recurrent node, by its name, and the slot that each row of the state is for.
+        starts: What the state starts: the name of a recurrent node and which of its states, one entry per layer.
         declared: The shape of the input as the file declares it.
-        tangled: The rows of the state are not those of layers: the file's own nodes take it apart, and they stay.
+        tangled: The state is not [layers, batch, hidden]: nodes of the file take it apart, and these nodes stay.
     """
 
     state: State
@@ -56,22 +56,22 @@ def lift_states(
 ) -> tuple[State, ...]:
     """Make the states of all recurrent nodes inputs and outputs of the graph, in place.
 
-    Each module gets one pair of tensors a state, `<module path>.h_in` and `<module path>.h_out` and the
-    same for `c`, of PyTorch's shape [layers, batch, hidden]. The graph holds nothing dead afterwards.
+    Each module gets `<module path>.h_in` and `<module path>.h_out`, and the same for `c`: float32, in PyTorch's shape
+    [layers, batch, hidden]. Afterwards the graph has no dead nodes.
 
     Args:
         model: An ONNX model whose recurrent nodes start from zeros.
-        batch: Streams: a number, or the name of the free axis.
-        modules: Paths of the recurrent modules where they are known; a node whose name holds only the
-            end of one path takes that path.
-        foreign: States that the file had already: `unplug` took them out, and they come back under their own names.
+        batch: The number of streams, or the name of the free axis.
+        modules: Paths of the recurrent modules, if known. If the name of a node is the end of exactly
+            one path, the node belongs to that path.
+        foreign: States that the file had before `unplug` took them out. They come back under their own names.
 
     Returns:
-        The state pairs: those of the file, then the modules in the order in which they run.
+        The state pairs: first those of the file, then those of the modules in the order in which they run.
 
     Raises:
-        UnsupportedError: A node has an option that cannot be streamed, does not start from zeros, or
-            the file's operator set is too old.
+        UnsupportedError: A node has an option that cannot be streamed or does not start from zeros, a name is taken,
+            or the file's operator set is too old.
         ModelError: The graph has no recurrent node.
     """
     graph = Graph(model)
@@ -81,7 +81,7 @@ def lift_states(
     checked = checked_nodes(
         graph, {(name, slot.kind) for state in foreign if state.tangled for name, slot in state.starts}
     )
-    nodes = [node for node in checked if not is_backward(node)]  # others start anew with each block
+    nodes = [node for node in checked if not is_backward(node)]  # a backward direction starts from zeros in each block
     by_name = {node.name: node for node in nodes}
     for known in foreign:
         if not known.tangled:
@@ -96,9 +96,9 @@ def lift_states(
 
 
 def unplug(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> None:
-    """Take states out of a file, so that its recurrent nodes start from zeros, in place; those that are tangled stay.
+    """Take states out of a file, so that its recurrent nodes start from zeros, in place; tangled states stay.
 
-    The graph holds nothing dead afterwards.
+    Afterwards the graph has no dead nodes.
     """
     loose = [known for known in foreign if not known.tangled]
     started = _keys(loose)
@@ -118,19 +118,19 @@ def unplug(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> None:
 
 
 def _keys(foreign: Sequence[ForeignState]) -> set[tuple[str, str]]:
-    """Return the layers that some states start, by the node's name and the kind of its state."""
+    """Return what some states start: names of nodes and kinds of their states."""
     return {(name, slot.kind) for known in foreign for name, slot in known.starts}
 
 
 def repeated_states(model: onnx.ModelProto, states: Sequence[State], *, handed_out: bool = False) -> dict[str, str]:
     """Return the graph outputs that repeat a state output, with that state's name.
 
-    `return lstm(x)` gives `y, (h, c)`, where h and c do. Without a batch, torch squeezes its axis away.
+    `return lstm(x)` gives `y, (h, c)`: here h and c repeat states. Without a batch, torch removes its axis by Squeeze.
 
     Args:
         model: A lifted model.
         states: Its states.
-        handed_out: Whether the model was one that hands its states out, those of cells without an axis of layers.
+        handed_out: Whether the module returns the states that its caller passes in. Those of cells have no layer axis.
     """
     graph = Graph(model)
     squeezed = handed_out or not any("batch" in state.shape for state in states)
@@ -142,7 +142,7 @@ def repeated_states(model: onnx.ModelProto, states: Sequence[State], *, handed_o
 
 
 def _origin(graph: Graph, name: str, passing: AbstractSet[str]) -> tuple[str, ...]:
-    """Trace a value to the final states that it holds unchanged, bottom layer first."""
+    """Return the names of the final states that a value holds unchanged, bottom layer first."""
     node = graph.producer(name)
     while node is not None and node.op_type in passing:
         name = node.input[0]
@@ -172,7 +172,7 @@ def _lift_state(  # noqa: PLR0917  one caller
     size: int,
     own: AbstractSet[tuple[str, str]],
 ) -> State | None:
-    """Lift a state of a module; None when the file has it already."""
+    """Lift one state of a module; return None if the file already has it as an input."""
     layers = [(layer, slot) for layer in stack.layers if (layer.name, slot.kind) not in own]
     if not layers:
         return None
@@ -183,7 +183,7 @@ def _lift_state(  # noqa: PLR0917  one caller
 
 
 def _plug(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateSlot]], state: State) -> None:
-    """Let layers start from the rows of a new input and give them to a new output."""
+    """Let layers start from a new input and write their final states to a new output, both [layers, ...]."""
     source, target = state.input, state.output
     for name in sorted({source, target} & value_names(model)):
         raise UnsupportedError(f"{label(layers[0][0])}: the graph already has a value {name!r}; rename it")
@@ -200,7 +200,7 @@ def _plug(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateSl
 
 
 def _final(node: onnx.NodeProto, slot: StateSlot, name: str) -> str:
-    """Return the name of a node's final state, which it gets if nothing has read it so far."""
+    """Return the name of a node's final state; if the node has no such output yet, add it under `name`."""
     node.output.extend([""] * (slot.output + 1 - len(node.output)))
     final: str = node.output[slot.output] or name
     node.output[slot.output] = final
@@ -213,7 +213,7 @@ def _connect(node: onnx.NodeProto, slot: StateSlot, source: str) -> None:
 
 
 def _expose(model: onnx.ModelProto, final: str, target: str) -> None:
-    """Give a final state its name; where it was already an output, that one keeps its own."""
+    """Rename a final state to `target`; if it was a graph output already, that output stays under its old name."""
     rename(model, final, target)
     for item in model.graph.output:
         if item.name == target:

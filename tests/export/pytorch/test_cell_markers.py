@@ -1,4 +1,4 @@
-"""nn.LSTMCell, nn.GRUCell and nn.RNNCell in Python loops over time, as people write them."""
+"""nn.LSTMCell, nn.GRUCell and nn.RNNCell in Python loops over time, as users write them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -26,12 +26,12 @@ CELLS: dict[str, Callable[..., nn.RNNCellBase]] = {
 
 
 def first(state: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-    """Return h of a cell's answer."""
+    """Return h from a cell's answer."""
     return state[0] if isinstance(state, tuple) else state
 
 
 class EachFrame(nn.Module):
-    """An answer for each frame; layers around the cell inside the loop."""
+    """One answer per frame; further layers inside the loop."""
 
     def __init__(self, kind: str, *, bias: bool = True) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class EachFrame(nn.Module):
 
 
 class LastFrame(nn.Module):
-    """Zeros made by hand, an answer for the last frame, time first."""
+    """Initial zeros made by hand, time first; answers for the last frame."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class LastFrame(nn.Module):
 
 
 class Stacked(nn.Module):
-    """Two cells, one above the other, in one loop."""
+    """Two cells, one after the other, in one loop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class LayerByLayer(nn.Module):
 
 
 class SineWaves(nn.Module):
-    """The example of PyTorch's own repository: samples, split(), cat(), `future` by default 0."""
+    """The example of PyTorch's own repository: samples, split(), cat(), and `future`, which is 0 by default."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class SineWaves(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Ids, a lookup inside the loop; the final state is returned too."""
+    """Token ids with a lookup inside the loop; the final state is returned too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class Tokens(nn.Module):
 
 
 class Unbatched(nn.Module):
-    """A sequence without a batch, behind a causal convolution."""
+    """A sequence without a batch, after a causal convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,11 +158,11 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "tokens": (Tokens, ()),
     "a single frame": (partial(EachFrame, "gru"), (1, 1, 6)),
 }
-ONNXRUNTIME_ONLY = ("sine waves",)  # the engine wants an axis of features
+ONNXRUNTIME_ONLY = ("sine waves",)  # the engine needs an axis of features
 
 
 def by_name(answer: Answer) -> dict[str, Array]:
-    """Return answers by name, the only one too."""
+    """Return answers by name, also if there is only one."""
     return answer if isinstance(answer, dict) else {"output": answer}
 
 
@@ -242,7 +242,7 @@ class Feedback(EachFrame):
 
 
 class Backwards(EachFrame):
-    """The loop runs from the end."""
+    """The loop runs backward in time."""
 
     def forward(self, x: Tensor) -> Tensor:
         h, answers = None, []
@@ -263,7 +263,7 @@ class Shared(EachFrame):
 
 
 class EveryOther(EachFrame):
-    """Steps that differ: what was recognized as a loop is not one."""
+    """The steps differ, so the loop is not one recurrence."""
 
     def forward(self, x: Tensor) -> Tensor:
         h, answers = None, []
@@ -274,7 +274,7 @@ class EveryOther(EachFrame):
 
 
 class Attending(EachFrame):
-    """A step sorts its features, which is not known to act on each frame alone."""
+    """A step sorts its features, and TopK is not known to act on each frame by itself."""
 
     def forward(self, x: Tensor) -> Tensor:
         h, answers = None, []
@@ -288,11 +288,11 @@ class Attending(EachFrame):
     ("module", "error", "message"),
     [
         (Damped, UnsupportedError, "GRUCell '/cell/GRUCell': its h at step 1 comes from Mul '/Mul', wanted its own"),
-        (Feedback, UnsupportedError, "'/cell/GRUCell': what it reads at step 1 follows from another step"),
+        (Feedback, UnsupportedError, "'/cell/GRUCell': its input at step 1 depends on another step"),
         (Backwards, UnsupportedError, "'/cell/GRUCell': it reads no frame of a sequence at its first step; let the"),
         (Shared, UnsupportedError, "'/cell/GRUCell': its h at step 1 comes from .*; use one cell for one sequence"),
         (EveryOther, ExportError, "whole, at the example: output 'output' at .*frame 1: seen"),
-        (Attending, UnsupportedError, "TopK '/TopK': stands in the loop over time and is not known to act on each"),
+        (Attending, UnsupportedError, "TopK '/TopK': is in the loop over time and not known to act on each"),
     ],
 )
 def test_what_cannot_stream_is_refused_by_name(

@@ -1,4 +1,4 @@
-"""Lifting of hand-made graphs: names, wiring, separation of what the exporter shares."""
+"""Lifting of graphs made by hand: names, connections, and zeros that the exporter shares between layers."""
 
 from collections.abc import Callable, Sequence
 
@@ -78,7 +78,7 @@ def test_nodes_without_a_module_are_named_after_their_operator(make_graph: MakeG
 
 def test_unlike_layers_of_one_name_are_kept_apart(make_graph: MakeGraph) -> None:
     model = make_graph(("LSTM_0", "LSTM_1"), hidden=[4, 6])
-    model.graph.node[-2].input[5] = model.graph.node[-2].input[6] = ""  # an absent input is zeros too
+    model.graph.node[-2].input[5] = model.graph.node[-2].input[6] = ""  # an absent input means zeros too
     assert [(s.input, s.shape[2]) for s in lift_states(model)][::2] == [("lstm.h_in", 4), ("lstm_1.h_in", 6)]
 
 
