@@ -23,7 +23,7 @@ from .foreign.frames_as_batch import keep_context, run_along_batch
 from .foreign.input_roles import as_shape
 from .foreign.layout import Layout, find_layout
 from .foreign.opening import FrameSize, Opened, open_file
-from .foreign.original import ForeignFile
+from .foreign.original import OriginalFile
 from .graph.axes import set_dims, shape_of, shape_text, signal_input
 from .graph.editing import remove_dead, rename
 from .graph.names import name_weights
@@ -291,7 +291,7 @@ def _prove(
     opened: Opened, draft: _Draft, runner: Runner, tolerance: float
 ) -> tuple[tuple[Check, ...], tuple[str, ...]]:
     """Prove that a lifted file equals the foreign file; return the checks and what else was measured."""
-    file = _foreign_file(opened.original, opened, draft)
+    file = _original_file(opened.original, opened, draft)
 
     def original(x: Array) -> dict[str, Array]:
         found = {draft.folded.get(name, name): value for name, value in file.answers(x).items()}
@@ -303,10 +303,10 @@ def _prove(
     checks = Proof(runner, original, example, tolerance, lengths=any_length, batches=any_batch).run()
     if opened.quantized is None:
         return checks, ()
-    return checks, (_beside_activations(file, _foreign_file(opened.quantized, opened, draft), example),)
+    return checks, (_beside_activations(file, _original_file(opened.quantized, opened, draft), example),)
 
 
-def _beside_activations(file: ForeignFile, quantized: ForeignFile, example: Array) -> str:
+def _beside_activations(file: OriginalFile, quantized: OriginalFile, example: Array) -> str:
     """Compare the answers of float activations with those of 8-bit ones; return a sentence with the difference.
 
     Raises:
@@ -320,7 +320,7 @@ def _beside_activations(file: ForeignFile, quantized: ForeignFile, example: Arra
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _foreign_file(data: bytes, opened: Opened, draft: _Draft) -> ForeignFile:
+def _original_file(data: bytes, opened: Opened, draft: _Draft) -> OriginalFile:
     """Return a foreign file with its states and sizes, ready to run."""
     layout, declared = draft.layout, opened.declared
     states = tuple(replace(known.state, shape=as_shape(known.declared)) for known in opened.roles.states)
@@ -328,7 +328,7 @@ def _foreign_file(data: bytes, opened: Opened, draft: _Draft) -> ForeignFile:
     single = draft.one_frame or bool(opened.context)
     frames = _fixed(declared[layout.axes.time])
     streams = None if layout.streams is None else _fixed(declared[layout.streams])
-    return ForeignFile(runner, opened.feeds, 1 if single else frames, streams, opened.context)
+    return OriginalFile(runner, opened.feeds, 1 if single else frames, streams, opened.context)
 
 
 def _fixed(size: int | str | None) -> int | None:

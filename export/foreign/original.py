@@ -12,7 +12,7 @@ from ..proof.signals import cut, time_axis
 
 
 @dataclass(frozen=True)
-class ForeignFile:
+class OriginalFile:
     """A foreign file, and how its author runs it.
 
     Attributes:

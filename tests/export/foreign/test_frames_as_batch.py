@@ -10,7 +10,7 @@ from tidegate.export.graph.axes import shape_of, trace_dims
 from tidegate.export.states.recurrent_states import unplug
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import UnsupportedError
-from tools import vendors
+from tools import foreign_files
 from tools.graphs import floats, model_of, run
 
 
@@ -23,15 +23,15 @@ def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def test_a_file_is_recognized_by_the_batch_of_its_layers() -> None:
-    alone = _bare(vendors.one_frame())
+    alone = _bare(foreign_files.one_frame())
     assert batch_holds_frames(alone, trace_dims(alone, (0,)))
-    along_time = _bare(vendors.with_states())
+    along_time = _bare(foreign_files.with_states())
     assert not batch_holds_frames(along_time, trace_dims(along_time, (0, 1)))
 
 
 @pytest.mark.parametrize("op", ["LSTM", "GRU"])
 def test_one_run_of_many_frames_equals_many_runs_of_one(op: str) -> None:
-    model = vendors.one_frame(op)
+    model = foreign_files.one_frame(op)
     x = floats(6, 5)
     states = {f"{kind}_prev": np.zeros((1, 1, 6), np.float32) for kind in ("hc" if op == "LSTM" else "h")}
     wanted = []
@@ -46,7 +46,7 @@ def test_one_run_of_many_frames_equals_many_runs_of_one(op: str) -> None:
 
 
 def test_a_cell_state_in_an_answer_is_refused() -> None:
-    model = vendors.one_frame()
+    model = foreign_files.one_frame()
     node = next(node for node in model.graph.node if node.op_type == "LSTM")
     model.graph.node.append(helper.make_node("Relu", [node.output[2]], ["extra"]))
     with pytest.raises(UnsupportedError, match="its final state is part of an answer, wanted only its outputs"):

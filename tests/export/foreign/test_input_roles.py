@@ -8,7 +8,7 @@ import pytest
 from tidegate.export.foreign.input_roles import as_shape, find_roles, likely_signal
 from tidegate.export.graph.recurrent_nodes import name_nodes
 from tidegate.runtime.errors import ContractError, UnsupportedError
-from tools import vendors
+from tools import foreign_files
 
 PAIRS = [("h0", "hn"), ("c0", "cn")]
 
@@ -24,7 +24,7 @@ def _ordered(model: onnx.ModelProto, order: tuple[int, ...]) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
 def test_roles_do_not_depend_on_the_order_of_inputs(order: tuple[int, ...]) -> None:
-    model = _ordered(vendors.with_states(PAIRS), order)
+    model = _ordered(foreign_files.with_states(PAIRS), order)
     roles = find_roles(model, None)
     assert (likely_signal(model, None), roles.signal) == ("x", "x")
     assert {(known.state.input, known.state.output, known.state.kind) for known in roles.states} == {
@@ -34,7 +34,7 @@ def test_roles_do_not_depend_on_the_order_of_inputs(order: tuple[int, ...]) -> N
 
 
 def test_a_state_of_layers_knows_what_each_layer_starts() -> None:
-    model = vendors.with_states(PAIRS)
+    model = foreign_files.with_states(PAIRS)
     names = [node.name for node in model.graph.node if node.op_type == "LSTM"]
     for known in find_roles(model, None).states:
         assert known.state.shape == (2, "batch", 6)
@@ -44,7 +44,7 @@ def test_a_state_of_layers_knows_what_each_layer_starts() -> None:
 
 
 def test_a_state_that_the_file_takes_apart_is_tangled() -> None:
-    model = vendors.dtln()
+    model = foreign_files.dtln()
     name_nodes(model)
     (known,) = find_roles(model, None).states
     assert known.tangled
@@ -52,7 +52,7 @@ def test_a_state_that_the_file_takes_apart_is_tangled() -> None:
 
 
 def test_pairs_of_the_caller_are_checked_in_the_graph() -> None:
-    model = vendors.with_states([("a", "u"), ("b", "v")])
+    model = foreign_files.with_states([("a", "u"), ("b", "v")])
     assert len(find_roles(model, {"a": "u", "b": "v"}).states) == 2
     with pytest.raises(
         ContractError, match=r"'a', which starts LSTM .* is paired with output 'v', which holds the final "
@@ -65,7 +65,7 @@ def test_pairs_of_the_caller_are_checked_in_the_graph() -> None:
 
 
 def test_a_file_whose_inputs_may_all_be_states_is_refused() -> None:
-    model = vendors.with_states(PAIRS)
+    model = foreign_files.with_states(PAIRS)
     model.graph.input.remove(next(item for item in model.graph.input if item.name == "x"))
     with pytest.raises(ContractError, match=r"every input \('h0', 'c0'\) may be a state .*: --state h0=hn"):
         likely_signal(model, None)
@@ -75,7 +75,7 @@ def test_a_file_whose_inputs_may_all_be_states_is_refused() -> None:
 
 
 def test_an_input_with_the_name_of_a_state_that_starts_no_layer_is_refused() -> None:
-    model = vendors.with_states(PAIRS)
+    model = foreign_files.with_states(PAIRS)
     for items, name in ((model.graph.input, "cache"), (model.graph.output, "cache_out")):
         items.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]))
     model.graph.node.append(onnx.helper.make_node("Identity", ["cache"], ["cache_out"]))

@@ -11,7 +11,7 @@ from tidegate.export.proof.whole_sequence import WholeSequenceError
 from tidegate.export.states.recurrent_states import unplug
 from tidegate.runtime.contract import Port
 from tidegate.runtime.errors import ContractError
-from tools import vendors
+from tools import foreign_files
 from tools.graphs import floats, model_of
 
 
@@ -24,12 +24,12 @@ def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
 @pytest.mark.parametrize(
     ("model", "axes", "streams", "batch", "port"),
     [
-        (vendors.with_states(), Axes(0, 1), 1, "batch", Port("y", 0, 1)),
-        (vendors.torch_zeros(), Axes(1, 0), 0, "batch", Port("output", 1, 0)),
-        (vendors.torch_zeros(batch=1), Axes(1, 0), 0, "batch", Port("output", 1, 0)),
-        (vendors.keras(), Axes(1, 0), 0, "batch", Port("dense", 1, 0)),
-        (vendors.keras(batch=1, sequences=False), Axes(1, 0), 0, "batch", Port("dense", None, 0)),
-        (vendors.tagger(), Axes(1, 0), 0, "batch", Port("tags", 2, 0)),
+        (foreign_files.with_states(), Axes(0, 1), 1, "batch", Port("y", 0, 1)),
+        (foreign_files.torch_zeros(), Axes(1, 0), 0, "batch", Port("output", 1, 0)),
+        (foreign_files.torch_zeros(batch=1), Axes(1, 0), 0, "batch", Port("output", 1, 0)),
+        (foreign_files.keras(), Axes(1, 0), 0, "batch", Port("dense", 1, 0)),
+        (foreign_files.keras(batch=1, sequences=False), Axes(1, 0), 0, "batch", Port("dense", None, 0)),
+        (foreign_files.tagger(), Axes(1, 0), 0, "batch", Port("tags", 2, 0)),
     ],
     ids=["time first", "batch first", "zeros of one stream", "keras", "keras, last frame", "ids"],
 )
@@ -43,14 +43,14 @@ def test_time_and_streams_are_found(
 
 
 def test_a_batch_that_must_not_be_free_is_one_stream() -> None:
-    layout = find_layout(_bare(vendors.with_states()), free_batch=False)
+    layout = find_layout(_bare(foreign_files.with_states()), free_batch=False)
     assert layout is not None
     assert (layout.axes, layout.streams, layout.batch) == (Axes(0, None), 1, 1)
 
 
 @pytest.mark.parametrize("batch", ["N", 1])
 def test_a_file_of_one_frame_per_run_has_no_layout(batch: int | str) -> None:
-    assert find_layout(_bare(vendors.one_frame(batch=batch))) is None
+    assert find_layout(_bare(foreign_files.one_frame(batch=batch))) is None
 
 
 def _gru(*nodes: onnx.NodeProto) -> onnx.ModelProto:

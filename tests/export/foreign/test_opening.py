@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 from tidegate.export.foreign.opening import FrameSize, Opened, open_file
 from tidegate.runtime.errors import ContractError, ModelError
-from tools import vendors
+from tools import foreign_files
 
 
 def _open(model: onnx.ModelProto, frame: int | None = None, context: int = 0, **values: float) -> Opened:
@@ -15,7 +15,7 @@ def _open(model: onnx.ModelProto, frame: int | None = None, context: int = 0, **
 
 def _with_rate() -> onnx.ModelProto:
     """Return a file that doubles its signal if the input `rate` is 16000."""
-    model = vendors.with_states()
+    model = foreign_files.with_states()
     for node in model.graph.node:
         node.input[:] = ["chosen" if name == "x" else name for name in node.input]
     branches = [
@@ -57,7 +57,7 @@ def test_the_original_is_kept_as_it_was() -> None:
 
 
 def test_weights_among_the_inputs_are_no_inputs() -> None:
-    model = vendors.with_states()
+    model = foreign_files.with_states()
     for tensor in list(model.graph.initializer):
         model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     opened = _open(model)
@@ -66,7 +66,7 @@ def test_weights_among_the_inputs_are_no_inputs() -> None:
 
 
 def test_the_caller_gives_the_size_of_a_frame_that_the_file_leaves_open() -> None:
-    model = vendors.one_frame()
+    model = foreign_files.one_frame()
     model.graph.input[0].type.tensor_type.shape.dim[1].Clear()
     opened = _open(model, frame=3, context=2)
     assert opened.model.graph.input[0].type.tensor_type.shape.dim[1].dim_value == 5
@@ -75,9 +75,9 @@ def test_the_caller_gives_the_size_of_a_frame_that_the_file_leaves_open() -> Non
 
 def test_a_size_that_the_file_does_not_have_is_refused() -> None:
     with pytest.raises(ContractError, match="takes 5 values per frame, but frame 4 and context 3 make 7"):
-        _open(vendors.one_frame(), frame=4, context=3)
+        _open(foreign_files.one_frame(), frame=4, context=3)
 
 
 def test_a_value_for_no_input_is_refused() -> None:
     with pytest.raises(ModelError, match="there is no input 'sr' to set; the file has x, h0, c0"):
-        _open(vendors.with_states(), sr=16000)
+        _open(foreign_files.with_states(), sr=16000)

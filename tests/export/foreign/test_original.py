@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate.export.foreign.original import ForeignFile
+from tidegate.export.foreign.original import OriginalFile
 from tidegate.export.proof.proof import Runner
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import Contract, Port, State
@@ -31,8 +31,8 @@ class Sums:
         return {state.input: answers[state.output] for state in self.contract.states}
 
 
-def _file(sums: Sums, **sizes: int) -> ForeignFile:
-    return ForeignFile(cast("Runner", sums), {"gain": np.float32(2)}, **sizes)  # type: ignore[dict-item]
+def _file(sums: Sums, **sizes: int) -> OriginalFile:
+    return OriginalFile(cast("Runner", sums), {"gain": np.float32(2)}, **sizes)  # type: ignore[dict-item]
 
 
 @given(frames=st.integers(1, 5), streams=st.sampled_from([None, 1]), runs=st.integers(1, 4))

@@ -7,12 +7,12 @@ from onnx import helper
 from tidegate.export.states.routes import MAX_VALUES, arrivals, moved_from, number_inputs, origins, sources
 from tidegate.runtime.errors import ContractError
 from tidegate.runtime.graph.graph import Graph
-from tools import vendors
+from tools import foreign_files
 from tools.graphs import floats, model_of
 
 
 def test_each_input_value_has_its_own_number() -> None:
-    numbers = number_inputs(vendors.with_states())
+    numbers = number_inputs(foreign_files.with_states())
     assert {name: values.shape for name, values in numbers.items()} == {
         "x": (1, 1, 5),
         "h0": (2, 1, 6),
@@ -28,7 +28,7 @@ def test_an_input_too_large_gets_no_numbers() -> None:
 
 
 def test_the_origin_of_each_state_is_found_behind_slices() -> None:
-    model = vendors.with_states()
+    model = foreign_files.with_states()
     numbers = number_inputs(model)
     found = [(source.slot.kind, source.name, source.numbers) for source in sources(model, numbers)]
     rows = {name: [tuple(values[i, 0]) for i in range(2)] for name, values in numbers.items() if name != "x"}
@@ -38,10 +38,10 @@ def test_the_origin_of_each_state_is_found_behind_slices() -> None:
 @pytest.mark.parametrize(
     ("model", "pairs"),
     [
-        (vendors.with_states([("a", "u"), ("b", "v")]), {"u": "a", "v": "b"}),
-        (vendors.with_states([("h", "cn"), ("c", "hn")]), {"cn": "h", "hn": "c"}),
-        (vendors.dtln(), {"tf_op_layer_stack_2": "input_3"}),
-        (vendors.one_frame("GRU"), {"h_next": "h_prev"}),
+        (foreign_files.with_states([("a", "u"), ("b", "v")]), {"u": "a", "v": "b"}),
+        (foreign_files.with_states([("h", "cn"), ("c", "hn")]), {"cn": "h", "hn": "c"}),
+        (foreign_files.dtln(), {"tf_op_layer_stack_2": "input_3"}),
+        (foreign_files.one_frame("GRU"), {"h_next": "h_prev"}),
     ],
     ids=["names that say nothing", "names that lie", "one tensor taken apart", "one frame"],
 )
