@@ -1,6 +1,6 @@
-"""Export: a torch.nn.Module or an ONNX file of others in, a streaming ONNX file out that has proved equal to it.
+"""Export: turn a torch.nn.Module or a foreign ONNX file into a streaming ONNX file that proved equal to it.
 
-torch and onnxruntime are imported when an export runs, not with this package.
+torch and onnxruntime are imported only when an export runs, not with this package.
 """
 
 from .exporter import ExportReport, export_model

@@ -1,4 +1,4 @@
-"""From a PyTorch module to a streaming ONNX file that has proved itself."""
+"""Export: from a PyTorch module to a streaming ONNX file that proved equal to it."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,14 +27,14 @@ from .graph.recurrent_nodes import checked_nodes
 from .optional import need
 from .proof.proof import Check, Proof, Runner
 from .proof.whole_sequence import WholeSequenceError, reads_other_frames, refuse_lost_frames, whole_refused
-from .rewrites.arguments import Unit, fill_arguments, fill_lengths, refuse_read, started_by, unpack_sequences
+from .rewrites.arguments import StateKey, fill_arguments, fill_lengths, refuse_read, started_by, unpack_sequences
 from .rewrites.branches import open_branches
 from .rewrites.directions import split_directions
 from .rewrites.loops import roll_loops
 from .rewrites.projections import write_projections
 from .states.block_grid import asked_blocks, used_blocks
-from .states.convolution_tails import Causal, ahead_of, causal_convolutions, lift_tails
-from .states.recurrent_states import lift_states, same_values
+from .states.convolution_tails import TimeConvolution, ahead_of, lift_tails, time_convolutions
+from .states.recurrent_states import lift_states, repeated_states
 
 if TYPE_CHECKING:
     import torch
@@ -47,15 +47,15 @@ InChunks = Callable[[Sequence[Array]], Iterator[dict[str, Array]]]
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export made and how well it proved equal to the module.
+    """The result of an export, with the errors measured in its proof.
 
     Attributes:
         path: The file.
-        bytes: Its size.
-        contract: Its streaming contract.
+        bytes: The size of the file.
+        contract: The streaming contract of the file.
         checks: The comparisons of the proof, with measured errors and their limits.
-        exporter: What translated the module.
-        folded: Outputs of the module that repeat a state, with the state output that stands for each.
+        exporter: The name and version of the tracer.
+        folded: Outputs of the module that repeat a state; for each, the name of the state output in the file.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class ExportReport:
 
     @property
     def error(self) -> float:
-        """The largest relative error of all comparisons of equal things."""
+        """The largest relative error of all checks, without those that must differ."""
         return max(check.error for check in self.checks if not check.must_differ)
 
 
@@ -85,35 +85,34 @@ def export_model(
 ) -> ExportReport:
     """Export a module as streaming ONNX: states are graph inputs and outputs, time and batch are free.
 
-    The file is written only after it has proved, in onnxruntime, to give what the module gives: whole, in
-    chunks with carried state, at other lengths and batches; and that each state matters. The module is run
-    in eval mode and is afterwards as it was.
+    The file is written only after a proof in onnxruntime: its answers equal the module's for a whole signal, in chunks
+    with carried state, and at other lengths and batches; and each state matters. The module runs in eval mode and is
+    afterwards as it was before.
 
     Args:
-        model: A module in float32, or a ScriptModule, whose recurrent layers are `nn.LSTM`, `nn.GRU` or `nn.RNN`, or
-            cells of them in a loop over time, starting from zeros, and whose convolutions along time answer for each
-            frame.
-        example: One signal, a tensor or array as the forward takes it, e.g. `[1, 20, 6]`. Its length
-            and batch do not matter; its values set the scale of the proof's data. For a forward that takes
-            more, a tuple as torch.onnx.export takes it: `(x, (h, c))`, `(x, lengths)`. States are carried by the
-            stream from then on, lengths are those of whole chunks; both are left out where None does.
-        path: Where to write. An older file is replaced only when everything succeeded.
-        sample_rate: Samples a second of the signal, for the contract.
-        hop: Samples that a frame advances, for the contract.
-        block: Frames of a block, for bidirectional layers: their backward directions start anew for each block of the
-            stream, `lookahead` frames behind it, and a push returns the frames whose blocks are complete. None: the
-            whole stream is one block, and its answers come at `finish()`, as offline; see docs/contract.md.
-        lookahead: Frames behind a block that its backward directions see.
+        model: A module or ScriptModule in float32. Its recurrent layers are `nn.LSTM`, `nn.GRU` or `nn.RNN`, or their
+            cells in a loop over time, and start from zeros. Its convolutions along time have an answer per frame.
+        example: One signal, a tensor or array as the forward takes it, e.g. `[1, 20, 6]`. Its length and batch do not
+            matter; its values set the scale of the proof's data. If the forward takes more arguments, a tuple as for
+            torch.onnx.export: `(x, (h, c))` or `(x, lengths)`. In the file, the stream carries such states, and the
+            lengths are those of whole chunks. Arguments that may be None can be left out.
+        path: The file to write. An older file is replaced only if everything succeeded.
+        sample_rate: Samples per second of the signal, for the contract.
+        hop: Samples from one frame to the next, for the contract.
+        block: Frames per block, for bidirectional layers. Their backward directions start from zeros for each block,
+            `lookahead` frames after its end, and a push returns the frames whose blocks are complete. None: the whole
+            stream is one block, and its answers come at `finish()`, as offline; see docs/contract.md.
+        lookahead: Frames after a block that its backward directions see.
         limit: Most frames of a stream that is one block; None: 4096.
         tolerance: Largest error allowed, relative to the largest value of an output.
 
     Returns:
-        The report, with the contract and every measured error.
+        The report, with the contract and all measured errors.
 
     Raises:
-        ExportError: The module cannot be traced, or its file did not prove equal; nothing was written.
-        UnsupportedError: A recurrent layer or a convolution has an option that cannot be streamed.
-        ContractError: The time or batch axis cannot be told, or a rate is not positive.
+        ExportError: The module cannot be traced, or the proof failed; nothing was written.
+        UnsupportedError: A recurrent layer, a convolution or another operator cannot be streamed.
+        ContractError: The time or batch axis is ambiguous, a rate is not positive, or the block options do not fit.
         ModelError: The module has no recurrent layer.
         BackendError: torch or onnxruntime is not installed.
     """
@@ -137,7 +136,15 @@ def export_model(
 
 @dataclass(frozen=True)
 class _Draft:
-    """A lifted model before its proof."""
+    """A lifted model before its proof.
+
+    Attributes:
+        model: The model.
+        contract: Its contract.
+        original: Returns the module's answers to a whole signal.
+        own: Returns the module's answers to chunks, with its own state; None if the module returns no states.
+        folded: As in `ExportReport`.
+    """
 
     model: onnx.ModelProto
     contract: Contract
@@ -147,10 +154,10 @@ class _Draft:
 
 
 def writable(path: str | os.PathLike[str]) -> Path:
-    """Return where a file is to be written.
+    """Return the path of a file to write.
 
     Raises:
-        ExportError: There is no folder for it, or a folder in its place.
+        ExportError: Its folder does not exist, or the path is a folder.
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -169,7 +176,7 @@ def _subject(model: object, example: object) -> "Subject":
 
 @contextmanager
 def _remarks_of(subject: "Subject") -> Iterator[None]:
-    """Add to an error what torch remarked on the module's own lines: often the cause stands there."""
+    """Add torch's warnings about the module's own lines to an error: they often name the cause."""
     try:
         yield
     except (ExportError, ContractError, WholeSequenceError) as error:
@@ -186,19 +193,19 @@ class _Traced:
         model: The graph.
         dims: The shapes of its values.
         axes: The axes of its signal.
-        convolutions: What convolves along time.
-        starts: Which argument of the forward each state of a recurrent node starts from.
+        convolutions: Its convolutions along time.
+        starts: The argument of the forward that each recurrent state starts from.
     """
 
     model: onnx.ModelProto
     dims: dict[str, Dims]
     axes: Axes
-    convolutions: list[Causal]
-    starts: dict[Unit, str]
+    convolutions: list[TimeConvolution]
+    starts: dict[StateKey, str]
 
 
 def _trace(subject: "Subject") -> _Traced:
-    """Translate the module with its time and batch axes free, trying layouts until its cells run along one."""
+    """Translate the module with free time and batch axes; try layouts until its recurrent layers run along time."""
     usual, *others = _layouts(subject.example)
     refusals: list[TidegateError] = []
     try:
@@ -210,7 +217,7 @@ def _trace(subject: "Subject") -> _Traced:
             return _translated(subject, free)
         except TidegateError as error:
             refusals.append(error)
-    # One that names an operator, or that of the usual layout.
+    # The first refusal that names an operator; else that of the usual layout.
     raise next((error for error in refusals if isinstance(error, WholeSequenceError)), refusals[0])
 
 
@@ -230,11 +237,11 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     fold_constants(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
-    convolutions = causal_convolutions(model, dims)
+    convolutions = time_convolutions(model, dims)
     try:
         axes = find_axes(model, dims)
     except ContractError:
-        # In a layout that is a guess, an operator over features would look like one over time.
+        # If this layout is only a guess, an operator over features would look like one over time.
         if free == _layouts(subject.example)[0] or reads_other_frames(model, dims):
             refuse_lost_frames(model, dims)
         raise
@@ -243,12 +250,12 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
 
 
 def _sorts(model: onnx.ModelProto) -> bool:
-    """Return whether a graph sorts sequences by lengths of its own."""
+    """Return whether a graph sorts sequences by lengths that it computes itself."""
     return any(node.op_type == "TopK" for node in model.graph.node)
 
 
 def _open_squeezes(model: onnx.ModelProto, source: str, free: Sequence[int]) -> None:
-    """Open the Ifs by which torch squeezes an axis whose size it does not know, as far as it follows, in place."""
+    """Open the Ifs that torch writes to squeeze an axis of unknown size, if the condition is known, in place."""
 
     def settled(part: onnx.ModelProto, names: Sequence[str]) -> dict[str, Array]:
         alone = Graph(sized_model(part, source, dict.fromkeys(free, 1))[0])  # one stream, one frame
@@ -256,12 +263,12 @@ def _open_squeezes(model: onnx.ModelProto, source: str, free: Sequence[int]) -> 
         ones = {name: alone.constant(name) for name in known}
         return {name: v for name, v in known.items() if (one := ones[name]) is not None and np.array_equal(v, one)}
 
-    with suppress(UnsupportedError):  # that of batch or time stays, and is told by the shape of the output
+    with suppress(UnsupportedError):  # an If on batch or time stays; the shape of the output shows it later
         open_branches(model, settled)
 
 
 def _write_markers(model: onnx.ModelProto) -> None:
-    """Put standard operators in the place of what tracing only marked."""
+    """Replace the markers of the trace by standard operators."""
     fold_constants(model)
     roll_loops(model)
     write_projections(model)
@@ -271,7 +278,7 @@ def _write_markers(model: onnx.ModelProto) -> None:
 def _layouts(example: Array) -> list[tuple[int, ...]]:
     """Return sets of axes that may be time and batch, the usual one first.
 
-    A feature axis must not be free: its size would no longer be known in the graph.
+    The feature axis is never free: the graph needs its size.
     """
     features = example.dtype.kind == "f"  # ids have no feature axis
     usual = (0, 1) if example.ndim - features > 1 else (0,)
@@ -288,7 +295,7 @@ def _check_batch(subject: "Subject", axes: Axes) -> None:
 
 
 def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: int | None, blocks: Blocks) -> _Draft:
-    """Lift a translated model and write its contract."""
+    """Lift the states of a translated model and write its contract."""
     model, dims, axes = traced.model, traced.dims, traced.axes
     ports = {port.name: port for port in output_ports(model, dims, axes)}
     batch = 1 if axes.batch is None else "batch"
@@ -315,16 +322,25 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     return _Draft(model, contract, _original(subject, contract, names | folded), own, folded)
 
 
-def _handed(model: onnx.ModelProto, states: Sequence[State], starts: Mapping[Unit, str]) -> dict[str, str]:
-    """Return the state output that stands for what the module returns for each of its state arguments."""
+def _handed(model: onnx.ModelProto, states: Sequence[State], starts: Mapping[StateKey, str]) -> dict[str, str]:
+    """Return for each state argument of the module the state output with its next value."""
     outputs = {state.input: state.output for state in states}
     lifted = started_by(model, outputs)
     return {argument: outputs[lifted[unit]] for unit, argument in starts.items()}
 
 
 def drop_repeats(model: onnx.ModelProto, states: Sequence[State], *, handed: bool = False) -> dict[str, str]:
-    """Drop outputs that repeat a final state, unless the module returns nothing else."""
-    folded = same_values(model, states, handed=handed)
+    """Drop outputs that repeat a final state, in place, unless there is no other output.
+
+    Args:
+        model: A lifted model.
+        states: Its states.
+        handed: Whether its states come from arguments of the module.
+
+    Returns:
+        The dropped outputs, and the state output that each repeats.
+    """
+    folded = repeated_states(model, states, handed_out=handed)
     kept = [item for item in model.graph.output if item.name not in folded]
     if len(kept) == len(states):
         return {}
@@ -334,13 +350,13 @@ def drop_repeats(model: onnx.ModelProto, states: Sequence[State], *, handed: boo
 
 
 def _final_names(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, str]:
-    """Return the outputs' names in the file: a single one without a name of its own is `output`."""
+    """Return the outputs' names in the file: a single output without its own name becomes `output`."""
     single = len(names) == 1 and names[0].startswith("output_") and "output" not in value_names(model)
     return {name: "output" if single else name for name in names}
 
 
 def _finish(model: onnx.ModelProto, dims: dict[str, Dims], names: dict[str, str]) -> None:
-    """Write shapes and names, and remove what nobody needs."""
+    """Write shapes and names of inputs and outputs, and remove dead nodes."""
     for item in (*model.graph.input, *model.graph.output):
         if item.name in dims:
             set_dims(item, dims[item.name])
@@ -350,20 +366,22 @@ def _finish(model: onnx.ModelProto, dims: dict[str, Dims], names: dict[str, str]
 
 
 def check_model(model: onnx.ModelProto) -> None:
-    """Hold a finished model against the ONNX checker.
+    """Check a finished model by the ONNX checker.
 
     Raises:
-        ExportError: The checker refuses it.
+        ExportError: The checker refuses the model.
     """
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         first = str(error).partition("\n")[0][:300]
-        raise ExportError(f"the ONNX checker refuses the lifted file: {first}; report this as a fault") from error
+        raise ExportError(
+            f"the ONNX checker refuses the lifted file: {first}; report this as a fault of tidegate"
+        ) from error
 
 
 def _original(subject: "Subject", contract: Contract, names: dict[str, str]) -> Original:
-    """Return the module's answers by the names, and for states in the shapes, of the file."""
+    """Return a function that gives the module's answers, with the names and state shapes of the file."""
     shapes = {state.output: state for state in contract.states}
     axis = contract.inputs[0].batch_axis
 
@@ -379,12 +397,12 @@ def _original(subject: "Subject", contract: Contract, names: dict[str, str]) -> 
 
 
 def _in_chunks(subject: "Subject", names: Mapping[str, str], feeds: Mapping[str, str]) -> InChunks:
-    """Return the module's answers to chunk after chunk, with the states that it hands out handed in again.
+    """Return a function that gives the module's answers to chunks; it passes the returned states in again.
 
     Args:
         subject: The module.
-        names: Its outputs that are no states, and their names in the file.
-        feeds: The output that each of its state arguments takes its next value from.
+        names: The module's outputs that are not states, and their names in the file.
+        feeds: For each state argument, the output with its next value.
     """
 
     def answers(chunks: Sequence[Array]) -> Iterator[dict[str, Array]]:

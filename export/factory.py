@@ -1,4 +1,4 @@
-"""What a command line names, made into objects: a module factory or TorchScript file, its weights, an example."""
+"""Objects from the text of a command line: a module from a factory or a TorchScript file, its weights, an example."""
 
 import importlib
 import io
@@ -19,25 +19,28 @@ from .optional import need
 if TYPE_CHECKING:
     import torch
 
-MAX_WEIGHT_BYTES = 2**31 - 1  # what an ONNX file can hold
+MAX_WEIGHT_BYTES = 2**31 - 1  # the largest size of an ONNX file
 MAX_EXAMPLE_VALUES = 10**8  # 400 MB
 SCRIPTS = (".pt", ".pth", ".ts")  # suffixes of TorchScript files
-LISTED = 5  # keys that a message lists before it only counts them
+LISTED = 5  # keys listed in a message; more are only counted
 
 
 def load_module(name: str, weights: Path | None = None) -> "torch.nn.Module":
     """Make a module from the name of its factory, as `tidegate export` does.
 
     Args:
-        name: `package.module:factory`; a function or class that gives an `nn.Module` when called without
-            arguments, or a module itself. The current working directory is searched first. Or a TorchScript
-            file, `.pt`, `.pth` or `.ts`: torch.jit.load unpickles no Python objects, but the file is a program, as
-            a factory is, which its operators may let read and write files: load it from whom you trust.
+        name: `package.module:factory`: a function or class that returns an `nn.Module` when called without arguments,
+            or a module itself. The current folder is searched first. Or a TorchScript file, `.pt`, `.pth` or `.ts`.
+            torch.jit.load unpickles no Python objects, but the file is a program, like a factory, and its operators may
+            read and write files. So load only files that you trust.
         weights: A state_dict, `.safetensors`, or `.pt`, `.pth`, `.bin` saved by torch; nothing else is ever
-            unpickled. Its keys and shapes must be the module's.
+            unpickled. Its keys and shapes must be those of the module.
+
+    Returns:
+        The module, with the weights if there are any.
 
     Raises:
-        ExportError: The name or the weights do not fit; the message says what was found.
+        ExportError: The name or the weights do not fit; the message says what they are.
         FileNotFoundError: There is no such weight file.
         BackendError: torch is not installed.
     """
@@ -58,10 +61,13 @@ def example_from_shape(text: str, ids: int | None = None) -> "torch.Tensor":
 
     Args:
         text: The shape.
-        ids: Where the data are token ids, how many there are; default: standard normal values.
+        ids: The number of token ids, if the data are ids; None: standard normal values.
+
+    Returns:
+        A tensor, float32, or int64 for ids.
 
     Raises:
-        ExportError: The text is not positive sizes with an x between them, or asks for too many values.
+        ExportError: The text is not positive sizes with an x between them, or the shape has too many values.
         BackendError: torch is not installed.
     """
     library = need("torch")
@@ -73,7 +79,7 @@ def example_from_shape(text: str, ids: int | None = None) -> "torch.Tensor":
         count *= size
     if count > MAX_EXAMPLE_VALUES:
         raise ExportError(f"example {text!r}: {count} values, at most {MAX_EXAMPLE_VALUES} are made")
-    random = library.Generator().manual_seed(0)  # its own, so that the process's random state stays
+    random = library.Generator().manual_seed(0)  # a new one, so that the random state of the process does not change
     if ids is not None:
         return cast("torch.Tensor", library.randint(ids, sizes, generator=random))
     return cast("torch.Tensor", library.randn(sizes, generator=random))
@@ -81,10 +87,10 @@ def example_from_shape(text: str, ids: int | None = None) -> "torch.Tensor":
 
 def _load_script(path: Path, weights: Path | None) -> "torch.nn.Module":
     if weights is not None:
-        raise ExportError(f"{path}: a TorchScript file holds its weights, wanted none beside it")
+        raise ExportError(f"{path}: a TorchScript file has its own weights, wanted no other weights")
     data = io.BytesIO(read_bytes(path, MAX_WEIGHT_BYTES))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of TorchScript as a whole
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns that all of TorchScript is deprecated
         try:
             return cast("torch.nn.Module", need("torch").jit.load(data, map_location="cpu"))
         except Exception as error:
@@ -96,7 +102,7 @@ def _load_script(path: Path, weights: Path | None) -> "torch.nn.Module":
 
 @contextmanager
 def _importing_from(folder: Path) -> Iterator[None]:
-    """Search a folder first, for as long as the factory is imported and runs."""
+    """Search a folder first for modules, inside this context."""
     entry = os.fspath(folder)
     sys.path.insert(0, entry)
     try:
@@ -178,7 +184,7 @@ def _read_safetensors(data: bytes) -> object:
 
 
 def _read_torch(data: bytes) -> object:
-    # weights_only: torch's own reader of a closed list of types, instead of the unpickler, which runs code.
+    # weights_only: torch reads a fixed list of types; the plain unpickler would run code.
     return need("torch").load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
@@ -189,7 +195,7 @@ def _contents(found: object) -> str:
 
 
 def _listed(names: Iterable[object]) -> str:
-    """Return the first names of a list, and how many more there are."""
+    """Return the first LISTED names as text, and the number of the others."""
     texts = sorted(map(str, names))
     more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
     return (", ".join(texts[:LISTED]) or "none") + more

@@ -1,4 +1,4 @@
-"""From an ONNX file of others to a streaming one that has proved itself, without its source."""
+"""Lift: from a foreign ONNX file, without its source, to a streaming file that proved equal to it."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,35 +19,35 @@ from ..runtime.graph.nodes import attributes, label
 from ..runtime.graph.stages import looking_ahead
 from ..runtime.load import naming
 from .exporter import ExportReport, check_model, drop_repeats, writable
-from .foreign.frames_as_batch import keep_context, run_along_rows
+from .foreign.frames_as_batch import keep_context, run_along_batch
 from .foreign.input_roles import as_shape
 from .foreign.layout import Layout, find_layout
-from .foreign.opening import Frame, Opened, open_file
-from .foreign.original import Vendor
-from .graph.axes import set_dims, shape_of, signal_input, text
+from .foreign.opening import FrameSize, Opened, open_file
+from .foreign.original import OriginalFile
+from .graph.axes import set_dims, shape_of, shape_text, signal_input
 from .graph.editing import remove_dead, rename
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
 from .proof.proof import Check, Proof, Runner, peak_error
 from .proof.signals import noise
 from .proof.whole_sequence import whole_refused
-from .states.convolution_tails import ahead_of, causal_convolutions, lift_tails
-from .states.recurrent_states import Held, lift_states, unplug
+from .states.convolution_tails import ahead_of, lift_tails, time_convolutions
+from .states.recurrent_states import ForeignState, lift_states, unplug
 
-FRAMES, STREAMS = 20, 2  # of the proof's data, where the file leaves them open
-ACTIVATION_ERROR = 0.1  # 8-bit activations with one scale a run, as onnxruntime has them; seen: 0.013
+FRAMES, STREAMS = 20, 2  # of the proof's data, if the file leaves them open
+ACTIVATION_ERROR = 0.1  # from 8-bit activations with one scale per run, as in onnxruntime; seen: 0.013
 
 
-# What a graph that is not valid may raise anywhere, here or in onnx.
-_ODD = (AttributeError, IndexError, KeyError, RuntimeError, StopIteration, TypeError, ValueError, ZeroDivisionError)
+# Errors that an invalid graph may raise anywhere, here or in onnx.
+_INVALID = (AttributeError, IndexError, KeyError, RuntimeError, StopIteration, TypeError, ValueError, ZeroDivisionError)
 
 
 @dataclass(frozen=True)
 class LiftReport(ExportReport):
-    """What a lift made, told as an export tells it.
+    """The result of a lift, like that of an export.
 
     Attributes:
-        done: What was changed, a sentence each.
+        done: What was changed, one sentence per change.
     """
 
     done: tuple[str, ...] = ()
@@ -65,40 +65,40 @@ def lift(
     hop: int | None = None,
     tolerance: float = 1e-5,
 ) -> LiftReport:
-    """Turn an ONNX file of others into a streaming one: its states become inputs and outputs, paired by a contract.
+    """Turn a foreign ONNX file into a streaming file: its states become inputs and outputs, paired by a contract.
 
-    The file may hide its states (zeros inside the graph), have them as inputs and outputs already, take one frame a
-    run, ask for options in an `If`, or be quantized by onnxruntime. What is written has proved, in onnxruntime, to
-    give what the file itself gives: whole, in chunks with carried state, at other lengths and batches where the file
-    takes them; and that each state matters.
+    The states may be hidden (zeros inside the graph), or inputs and outputs already. The file may take one frame per
+    run, have an `If` on an option, or be quantized by onnxruntime. The new file is written only after a proof in
+    onnxruntime: its answers equal those of the old file for a whole signal, in chunks with carried state, and at other
+    lengths and batches if the old file takes them; and each state matters.
 
     Args:
-        source: The ONNX file.
-        target: Where to write. An older file is replaced only when everything succeeded.
-        states: Which output feeds which state input, e.g. `{"h": "hn"}`. Without it names and the graph decide.
+        source: The foreign file.
+        target: The file to write. An older file is replaced only if everything succeeded.
+        states: The output that feeds each state input, e.g. `{"h": "hn"}`. None: found by names and the graph.
         values: Inputs that stay the same for a whole stream, e.g. `{"sr": 16000}`; they become constants.
-        frame: New values of a frame, where the file does not say: the samples of a chunk for Silero VAD, 512.
-        context: Values of the frame before that the file wants in front of each: 64 for Silero VAD at 16 kHz. They
-            become a state.
-        sample_rate: Samples a second of the signal, for the contract.
-        hop: Samples that a frame advances, for the contract.
+        frame: New values per frame, if the file does not say it: 512 for Silero VAD at 16 kHz.
+        context: Values of the frame before that come first in each frame: 64 for Silero VAD at 16 kHz. They become a
+            state.
+        sample_rate: Samples per second of the signal, for the contract.
+        hop: Samples from one frame to the next, for the contract.
         tolerance: Largest error allowed, relative to the largest value of an output.
 
     Returns:
-        The report, with the contract, every measured error, and what was changed.
+        The report, with the contract, all measured errors and a list of changes.
 
     Raises:
-        ModelError: The file is not one that can be lifted; the message names the node or input, and the way out.
+        ModelError: The file cannot be lifted; the message names the node or input, and the way out.
         ContractError: A state, the time axis or the frame is ambiguous.
         UnsupportedError: A node cannot be streamed.
-        ExportError: The lifted file did not prove equal; nothing was written.
+        ExportError: The proof failed; nothing was written.
         BackendError: onnxruntime is not installed.
     """
     path = writable(target)
     with _naming(source):
-        opened = open_file(Graph.load(source).model, values or {}, states, Frame(frame, context))
-        bare = _bare(opened.model, opened.roles.held)
-        layout = _layout(bare, opened.roles.held)
+        opened = open_file(Graph.load(source).model, values or {}, states, FrameSize(frame, context))
+        bare = _bare(opened.model, opened.roles.states)
+        layout = _layout(bare, opened.roles.states)
         with _whole_refused(bare, layout):
             draft = _lift(opened, bare, layout)
             rate = None if sample_rate is None else float(sample_rate)
@@ -115,7 +115,7 @@ def lift(
 
 @contextmanager
 def _naming(source: str | os.PathLike[str]) -> Iterator[None]:
-    """Let an error name the file that it came from."""
+    """Add the name of the foreign file to errors; turn errors of an invalid graph into a ModelError."""
     with naming(source):
         try:
             yield
@@ -123,7 +123,7 @@ def _naming(source: str | os.PathLike[str]) -> Iterator[None]:
             raise ExportError(f"{os.fspath(source)}: {error}") from error
         except TidegateError:
             raise
-        except _ODD as error:
+        except _INVALID as error:
             first = str(error).partition("\n")[0][:200]
             raise ModelError(
                 f"the graph is not valid ONNX ({type(error).__name__}: {first}); export it again"
@@ -137,24 +137,28 @@ class _Draft:
     Attributes:
         model: The model.
         contract: Its contract.
-        layout: Which axis of its signal is what.
-        rows: Whether the original takes one frame a run.
-        folded: Outputs that repeat a state, with the state output that stands for each.
-        done: What was changed, a sentence each.
-        single: Outputs that got an axis of features, behind the others.
+        layout: The axes of its signal.
+        one_frame: Whether the foreign file takes one frame per run.
+        folded: Outputs that repeat a state; for each, the name of the state output.
+        done: What was changed, one sentence per change.
+        single: Outputs that got a last axis of features, of size 1.
     """
 
     model: onnx.ModelProto
     contract: Contract
     layout: Layout
-    rows: bool
+    one_frame: bool
     folded: dict[str, str]
     done: tuple[str, ...]
     single: tuple[str, ...]
 
 
-def _layout(bare: onnx.ModelProto, held: Sequence[Held]) -> Layout | None:
-    """Return how a file without its states lays out its frames; None if it takes one a run."""
+def _layout(bare: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout | None:
+    """Return the layout of a file without its states; None if the file takes one frame per run.
+
+    Raises:
+        UnsupportedError: A recurrent node has a backward direction.
+    """
     for node in checked_nodes(Graph(bare)):
         direction = attributes(node).get("direction", "forward")
         if direction != "forward":
@@ -162,71 +166,74 @@ def _layout(bare: onnx.ModelProto, held: Sequence[Held]) -> Layout | None:
                 f"{label(node)}: direction = {direction!r}, wanted 'forward'; export the module itself, "
                 "`tidegate export` streams both directions"
             )
-    return find_layout(bare, free_batch=all("batch" in known.state.shape for known in held))
+    return find_layout(bare, free_batch=all("batch" in known.state.shape for known in foreign))
 
 
 def _whole_refused(bare: onnx.ModelProto, layout: Layout | None) -> AbstractContextManager[None]:
-    """Name the operator that needs the whole sequence, where what happens inside fails for it."""
+    """Name the operator that needs the whole sequence, if it is the cause of an error in this context."""
     if layout is None:
         return nullcontext()
     source = Port(signal_input(bare).name, layout.axes.time, layout.axes.batch)
     example = noise(bare, source, FRAMES, STREAMS)
-    return whole_refused(bare, layout.dims, layout.axes, causal_convolutions(bare, layout.dims), example)
+    return whole_refused(bare, layout.dims, layout.axes, time_convolutions(bare, layout.dims), example)
 
 
 def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draft:
     """Lift the states of an opened file and write its contract."""
-    model, name, held = opened.model, opened.roles.signal, opened.roles.held
-    unplug(model, held)
-    rows = layout is None
+    model, name, foreign = opened.model, opened.roles.signal, opened.roles.states
+    unplug(model, foreign)
+    one_frame = layout is None
     if layout is None:
-        layout = _run_along_rows(model, held)
+        layout = _run_along_batch(model, foreign)
     ports = {port.name: port for port in layout.outputs(bare)}
-    held = tuple(_with_batch(known, layout.batch) for known in held)
+    foreign = tuple(_with_batch(known, layout.batch) for known in foreign)
     for item in (*model.graph.input, *model.graph.output):
         if item.name in ports or item.name == name:
             set_dims(item, layout.axes.named(layout.dims[item.name]))
     single = _give_features(model, ports)
     before = _keep_context(model, name, layout, opened.context)
-    convolutions = causal_convolutions(model, layout.dims)
+    convolutions = time_convolutions(model, layout.dims)
     tails = lift_tails(model, convolutions, layout.batch)
-    states = (*before, *tails, *lift_states(model, batch=layout.batch, held=held))
+    states = (*before, *tails, *lift_states(model, batch=layout.batch, foreign=foreign))
     folded = drop_repeats(model, states)
     signal = Port(name, layout.axes.time, layout.streams)
     outputs = tuple(port for name, port in ports.items() if name not in folded)
     remove_dead(model)
     name_weights(model)
-    done = _told(held, states, rows, opened.context)
+    done = _state_notes(foreign, states, one_frame, opened.context)
     done += tuple(f"Output {name} has an axis of features now, of one." for name in single)
     contract = looking_ahead(model, Contract((signal,), outputs, states), None, ahead_of(convolutions))
-    return _Draft(model, contract, layout, rows, folded, done, single)
+    return _Draft(model, contract, layout, one_frame, folded, done, single)
 
 
-def _bare(model: onnx.ModelProto, held: Sequence[Held]) -> onnx.ModelProto:
-    """Return a copy without states, whose only input is its signal."""
+def _bare(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> onnx.ModelProto:
+    """Return a copy without states: its only input is the signal."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
-    unplug(bare, [replace(known, tangled=False) for known in held])
+    unplug(bare, [replace(known, tangled=False) for known in foreign])
     return bare
 
 
-def _run_along_rows(model: onnx.ModelProto, held: Sequence[Held]) -> Layout:
-    """Make a file that takes one frame a run take many, in place."""
-    for known in held:
+def _run_along_batch(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout:
+    """Let a file that takes one frame per run take many, in place; return its layout."""
+    for known in foreign:
         if known.tangled:
             raise UnsupportedError(
-                f"state {known.state.input!r} of shape {text(known.state.shape)} in a file that takes one frame a "
-                "run; wanted [layers, batch, hidden]; export the model with a time axis, or with such states"
+                f"state {known.state.input!r} of shape {shape_text(known.state.shape)} in a file that takes one frame "
+                "a run; wanted [layers, batch, hidden]; export the model with a time axis, or with such states"
             )
-    run_along_rows(model)
+    run_along_batch(model)
     layout = find_layout(model)
     if layout is None:
-        raise UnsupportedError("the recurrent layers still run over one frame after their batch became time; report it")
+        raise UnsupportedError(
+            "the recurrent layers still run over one frame after their batch became time; report this "
+            "as a fault of tidegate"
+        )
     return layout
 
 
-def _with_batch(known: Held, batch: int | str) -> Held:
-    """Give the rows of layers the streams that the lifted file takes."""
+def _with_batch(known: ForeignState, batch: int | str) -> ForeignState:
+    """Return a state [layers, batch, hidden] with the batch of the lifted file; a tangled state as it is."""
     if known.tangled:
         return known
     layers, _, size = known.state.shape
@@ -234,7 +241,7 @@ def _with_batch(known: Held, batch: int | str) -> Held:
 
 
 def _give_features(model: onnx.ModelProto, ports: Mapping[str, Port]) -> tuple[str, ...]:
-    """Let outputs of one value a frame have an axis for it, as answers have on every backend; return their names."""
+    """Give outputs of one value per frame a feature axis, as all backends have it, in place; return their names."""
     found = []
     for item in model.graph.output:
         dims, port = shape_of(item), ports.get(item.name)
@@ -257,61 +264,71 @@ def _keep_context(model: onnx.ModelProto, name: str, layout: Layout, context: in
     source = next(item for item in model.graph.input if item.name == name)
     if (layout.axes.time, len(shape_of(source)), layout.streams) != (0, 2, None):
         raise UnsupportedError(
-            f"input {name!r} of shape {text(shape_of(source))} with a context of {context}, wanted frames of one "
+            f"input {name!r} of shape {shape_text(shape_of(source))} with a context of {context}, wanted frames of one "
             "stream, [frames, values]"
         )
     return (keep_context(model, source, context),)
 
 
-def _told(held: Sequence[Held], states: Sequence[State], rows: bool, context: int) -> tuple[str, ...]:
-    """Say what was done about states."""
-    own = [known.state.input for known in held]
+def _state_notes(
+    foreign: Sequence[ForeignState], states: Sequence[State], one_frame: bool, context: int
+) -> tuple[str, ...]:
+    """Return sentences on the changes to states."""
+    own = [known.state.input for known in foreign]
     new = [state.input for state in states if state.input not in own and not state.input.endswith(".context_in")]
-    told = [f"States of the file: {', '.join(own)}."] if own else []
-    told += [f"States that were hidden: {', '.join(new)}."] if new else []
-    told += ["It takes one frame a run; frames are now the rows of its batch, so a push may have many."] if rows else []
-    told += [f"The last {context} values of each frame are kept for the next."] if context else []
-    return tuple(told)
+    notes = [f"States of the file: {', '.join(own)}."] if own else []
+    notes += [f"States that were hidden: {', '.join(new)}."] if new else []
+    notes += (
+        ["It takes one frame per run; now its batch holds the frames of a push, so a push may have many."]
+        if one_frame
+        else []
+    )
+    notes += [f"The last {context} values of each frame are kept for the next."] if context else []
+    return tuple(notes)
 
 
 def _prove(
     opened: Opened, draft: _Draft, runner: Runner, tolerance: float
 ) -> tuple[tuple[Check, ...], tuple[str, ...]]:
-    """Prove that a lifted file equals the file that it came from; return the checks, and what else was measured."""
-    vendor = _vendor(opened.original, opened, draft)
+    """Prove that a lifted file equals the foreign file; return the checks and what else was measured."""
+    file = _original_file(opened.original, opened, draft)
 
     def original(x: Array) -> dict[str, Array]:
-        found = {draft.folded.get(name, name): value for name, value in vendor.answers(x).items()}
+        found = {draft.folded.get(name, name): value for name, value in file.answers(x).items()}
         return {name: value[..., None] if name in draft.single else value for name, value in found.items()}
 
-    any_length, any_batch = vendor.takes_any_length(), draft.layout.batch == "batch"
-    frames = FRAMES if any_length or vendor.frames is None else vendor.frames
+    any_length, any_batch = file.takes_any_length(), draft.layout.batch == "batch"
+    frames = FRAMES if any_length or file.frames is None else file.frames
     example = noise(draft.model, draft.contract.inputs[0], frames, STREAMS if any_batch else 1)
     checks = Proof(runner, original, example, tolerance, lengths=any_length, batches=any_batch).run()
     if opened.quantized is None:
         return checks, ()
-    return checks, (_beside_activations(vendor, _vendor(opened.quantized, opened, draft), example),)
+    return checks, (_beside_activations(file, _original_file(opened.quantized, opened, draft), example),)
 
 
-def _beside_activations(vendor: Vendor, quantized: Vendor, example: Array) -> str:
-    """Compare a file of float activations with the same of 8-bit ones: their error, and no more; say how much."""
-    wanted, seen = quantized.answers(example), vendor.answers(example)
-    error = max(peak_error(seen[port.name], wanted[port.name]) for port in vendor.contract.outputs)
+def _beside_activations(file: OriginalFile, quantized: OriginalFile, example: Array) -> str:
+    """Compare the answers of float activations with those of 8-bit ones; return a sentence with the difference.
+
+    Raises:
+        ExportError: The difference is above ACTIVATION_ERROR.
+    """
+    wanted, seen = quantized.answers(example), file.answers(example)
+    error = max(peak_error(seen[port.name], wanted[port.name]) for port in file.contract.outputs)
     said = f"its own 8-bit activations change the answers by {error:.1%} of the largest value"
     if error > ACTIVATION_ERROR:
         raise ExportError(f"{said}, at most {ACTIVATION_ERROR:.0%} allowed; report this as a fault of tidegate")
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _vendor(data: bytes, opened: Opened, draft: _Draft) -> Vendor:
-    """Return a file of others with what is known of running it."""
+def _original_file(data: bytes, opened: Opened, draft: _Draft) -> OriginalFile:
+    """Return a foreign file with its states and sizes, ready to run."""
     layout, declared = draft.layout, opened.declared
-    states = tuple(replace(known.state, shape=as_shape(known.declared)) for known in opened.roles.held)
+    states = tuple(replace(known.state, shape=as_shape(known.declared)) for known in opened.roles.states)
     runner = Runner(data, replace(draft.contract, states=states))
-    single = draft.rows or bool(opened.context)
+    single = draft.one_frame or bool(opened.context)
     frames = _fixed(declared[layout.axes.time])
     streams = None if layout.streams is None else _fixed(declared[layout.streams])
-    return Vendor(runner, opened.feeds, 1 if single else frames, streams, opened.context)
+    return OriginalFile(runner, opened.feeds, 1 if single else frames, streams, opened.context)
 
 
 def _fixed(size: int | str | None) -> int | None:

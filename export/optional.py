@@ -1,4 +1,4 @@
-"""Packages that only an export needs, imported at first use: `import tidegate.export` works without."""
+"""Packages that only an export needs: imported at first use, so `import tidegate.export` works without them."""
 
 import importlib
 from types import ModuleType
@@ -10,15 +10,15 @@ def need(name: str) -> ModuleType:
     """Import an optional package.
 
     Args:
-        name: Its import name, e.g. `torch`.
+        name: The import name, e.g. `torch`.
 
     Raises:
-        BackendError: It is not installed.
+        BackendError: The package is not installed.
     """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         package = name.partition(".")[0]
         if error.name != package:
-            raise  # installed, but broken: hiding which part is missing would mislead
+            raise  # the package is installed, but another one that it needs is missing
         raise BackendError(f"{package} is not installed; exporting needs it: pip install 'tidegate[export]'") from None

@@ -1,4 +1,4 @@
-"""Verification: the proof of an export repeated on any file, and two files compared over a user's own data."""
+"""Verify: repeat the proof of an export for any file, or compare two files on a user's own data."""
 
 import os
 from collections import defaultdict
@@ -31,21 +31,21 @@ Answers = dict[str, Array]
 Chunks = int | Literal["all"]
 
 CHUNKS: tuple[Chunks, ...] = (1, 3, 17, "all")
-FRAMES = 50  # of noise, where there is no data
-SPANS = 10  # of a signal, in which the error is told over time
+FRAMES = 50  # of noise, if there is no data
+SPANS = 10  # parts of a signal, for the error over time
 FLOAT_LIMIT, QUANTIZED_LIMIT = 1e-5, 0.05
 
 
 @dataclass(frozen=True)
 class FrameSpan:
-    """The error within some frames of a signal.
+    """The error of one output in a part of a signal.
 
     Attributes:
-        output: The output.
+        output: The name of the output.
         start: The first frame.
-        end: The frame behind the last.
-        largest: max|seen - wanted| in the span over max|wanted| in the whole signal.
-        mean: The root of the mean square of the difference, over that of what was wanted, both in the span.
+        end: The frame after the last.
+        largest: max|seen - wanted| in the span / max|wanted| in the whole signal.
+        mean: rms(seen - wanted) / rms(wanted), both in the span.
     """
 
     output: str
@@ -57,15 +57,15 @@ class FrameSpan:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a file proved.
+    """The result of a verification.
 
     Attributes:
         path: The file.
-        against: What it was held against.
-        backends: The backends that ran it, as they name themselves.
-        refused: Why other backends did not run it, by their names.
-        checks: Every comparison, with its error and limit.
-        over_time: The error in parts of the signal, one after the other.
+        against: The name of the module or file that it was compared with.
+        backends: The names of the backends that ran the file.
+        refused: The reasons of the other backends, by their names.
+        checks: All comparisons, with their errors and limits.
+        over_time: The errors in parts of the signal, in order.
     """
 
     path: str
@@ -91,28 +91,28 @@ def verify(
     chunks: Sequence[Chunks] = CHUNKS,
     limit: float | None = None,
 ) -> Verification:
-    """Hold a streaming file against the module that it came from, or against another file.
+    """Compare a streaming file with the module that it was exported from, or with another file.
 
-    Both backends stream the signal in chunks of each size, as far as they run the file: what they answer must be that
-    of the other within the limit, and the engine's must be the same bits for all sizes. Against a module, the whole
-    proof of an export is run too: other lengths and batches, random chunkings, spoilt states.
+    Each backend that runs the file streams the signal in chunks of each size. Its answers must equal those of the other
+    side within the limit, and the engine's answers must have the same bits for all sizes. Against a module, the whole
+    proof of an export runs too: other lengths and batches, random chunkings, spoilt states.
 
     Args:
         path: A streaming ONNX file, float or quantized, or a compiled plan.
         against: A module, `package.module:factory`, a TorchScript file, or a streaming ONNX file or plan.
-        weights: For a factory: its state_dict.
-        data: A signal, float32 `[frames, features]` or ids `[frames]`; noise where there is none.
-        ids: Where the model reads ids and there is no data: how many there are.
-        chunks: Frames a push; "all" for the whole signal at once.
-        limit: Largest error allowed, relative to the largest value of an output; default: 1e-5, and 0.05 where one of
-            the files is quantized.
+        weights: The state_dict for a factory.
+        data: A signal, float32 `[frames, features]` or ids `[frames]`; None: noise.
+        ids: The number of ids, if the model takes ids and there is no data.
+        chunks: Frames per push; "all" for the whole signal at once.
+        limit: Largest error allowed, relative to the largest value of an output; None: 1e-5, or 0.05 if one of the
+            files is quantized.
 
     Returns:
-        The errors of the streams, passed or not.
+        The errors of all comparisons, passed or not.
 
     Raises:
-        ExportError: A check of the proof against a module failed, the file does not fit what it is held against, or no
-            backend runs it.
+        ExportError: A check of the proof against a module failed, the file does not fit the module or other file, or
+            no backend runs it.
         ModelError: A file is not a streaming model.
         FileNotFoundError: There is no such file.
     """
@@ -137,8 +137,8 @@ class _File:
 
     Attributes:
         path: The file.
-        models: The models by backend, the engine first.
-        refused: Why a backend does not run it.
+        models: The loaded models by backend, the engine first.
+        refused: The reasons of the backends that do not run the file.
     """
 
     def __init__(self, path: object) -> None:
@@ -155,39 +155,39 @@ class _File:
 
     @property
     def contract(self) -> Contract:
-        """What the file says of its streaming."""
+        """The contract of the file."""
         return next(iter(self.models.values())).contract
 
     @property
     def quantized(self) -> bool:
-        """Whether its metadata say that it was quantized."""
+        """Whether the metadata of the file say that it is quantized."""
         return not is_plan(self.path) and Graph.load(self.path).metadata(QUANTIZATION_KEY) is not None
 
     def noise(self, ids: int | None) -> Array:
-        """Return a signal of noise."""
+        """Return a signal of noise, float32 `[FRAMES, features]`, or of random ids, int64 `[FRAMES]`."""
         random = np.random.default_rng(0)
         if ids is not None:
             return random.integers(0, ids, FRAMES)
         if is_plan(self.path):
-            raise ExportError(f"{self.path}: a plan is compared over data alone: give some")
+            raise ExportError(f"{self.path}: a plan can be compared only on data: give some")
         port = self.contract.inputs[0]
         item = next(item for item in Graph.load(self.path).model.graph.input if item.name == port.name)
         if item.type.tensor_type.elem_type != 1:
-            raise ExportError(f"input {port.name!r} is ids: give data, or how many ids there are")
+            raise ExportError(f"input {port.name!r} takes ids: give data, or the number of ids")
         sizes = [dim.dim_value for dim in item.type.tensor_type.shape.dim]
         features = [size for axis, size in enumerate(sizes) if axis not in (port.time_axis, port.batch_axis)]
         return random.standard_normal((FRAMES, *features), np.float32)
 
     def whole(self, signal: Array) -> Answers:
-        """Return answers by name to a signal pushed at once, on the most exact backend."""
+        """Return the answers by name to a signal in one push, on the more exact backend."""
         return _streamed(self.models.get("onnxruntime") or self.models["native"], signal, "all")
 
 
 class _Module:
-    """A module that a file came from.
+    """The module that a file is compared with.
 
     Attributes:
-        name: What it is called.
+        name: Its name in the report.
     """
 
     def __init__(self, file: _File, module: Any, name: str, signal: Array) -> None:  # noqa: ANN401  checked below
@@ -201,7 +201,7 @@ class _Module:
         self._names: dict[str, str] = {}
 
     def whole(self, signal: Array) -> Answers:
-        """Return the module's answers to a signal, by the names of the file."""
+        """Return the module's answers to a signal of one stream, by the names of the file."""
         with self.subject.evaluating():
             self.subject.try_example()
             answers = self.answers(_batched(signal, self._port))
@@ -209,13 +209,17 @@ class _Module:
         return {name: _one_stream(values, ports[name]) for name, values in answers.items()}
 
     def answers(self, x: Array) -> Answers:
-        """Return the module's answers to streams, by the names of the file."""
+        """Return the module's answers to a batch of streams, by the names of the file."""
         found = self.subject.answers(x)
         self._names = self._names or self._matched(found, x)
         return {new: found[old] for old, new in self._names.items()}
 
     def proof(self, signal: Array, limit: float) -> list[Check]:
-        """Return the checks of an export's proof; what stops it is one that failed."""
+        """Return the checks of an export's proof; none for a plan.
+
+        Raises:
+            ExportError: A check failed.
+        """
         if is_plan(self._file.path):
             return []
         runner = Runner(Path(self._file.path).read_bytes(), self._file.contract)
@@ -223,7 +227,7 @@ class _Module:
             return list(Proof(runner, self.answers, _batched(signal, self._port), limit).run())
 
     def _matched(self, found: Answers, x: Array) -> dict[str, str]:
-        """Return which output of the module is which of the file: by name, else by what they give."""
+        """Return the file's output for each output of the module: by name, else the one with the closest answers."""
         names = [port.name for port in self._file.contract.outputs]
         if set(names) <= found.keys():
             return {name: name for name in names}
@@ -252,7 +256,7 @@ def _original(file: _File, against: Any, weights: Any, signal: Array) -> _Module
 
 
 def _as_signal(data: Array) -> Array:
-    """Return a signal as models take it: ids as they are, features in float32."""
+    """Return a signal as models take it: ids unchanged, features as float32."""
     values = np.asarray(data)
     return values if values.ndim == 1 and values.dtype.kind in "iu" else values.astype(np.float32)
 
@@ -269,7 +273,7 @@ def _quantized(*files: _File | None) -> bool:
 def _chunked(
     file: _File, backend: str, signal: Array, chunks: Sequence[Chunks], *, wanted: Answers, limit: float
 ) -> list[Check]:
-    """Return the checks of one backend: against what is wanted, then of its chunkings against each other."""
+    """Return the checks of one backend: against the wanted answers, then between its chunk sizes."""
     answers = {size: _streamed(file.models[backend], signal, size) for size in chunks}
     checks = [Check(f"{backend}, in chunks of {size}", _error(seen, wanted), limit) for size, seen in answers.items()]
     first, *others = answers.values()
@@ -292,13 +296,13 @@ def _error(seen: Answers, wanted: Answers) -> float:
 
 
 def _streamed(model: Model, signal: Array, size: Chunks, *, every: bool = False) -> Answers:
-    """Return the answers to a signal in chunks: every frame's, or the last of an output that has one a chunk.
+    """Return the answers to a signal in chunks, time first; of an output without a time axis the last answer.
 
     Args:
         model: The model.
         signal: `[frames, ...]`.
-        size: Frames a push.
-        every: Keep the answer of each push of an output that has one a chunk.
+        size: Frames per push.
+        every: Whether to keep the answers of all pushes for outputs without a time axis.
     """
     step, stream = (len(signal) if size == "all" else size), model.stream()
     pushes = [stream.push(signal[start : start + step]) for start in range(0, len(signal), step)]
@@ -310,14 +314,13 @@ def _streamed(model: Model, signal: Array, size: Chunks, *, every: bool = False)
             pieces[name].append(np.array(values))
     timed = {port.name for port in model.contract.outputs if port.time_axis is not None}
     join: Callable[[list[Array]], Array] = np.stack if every else lambda parts: parts[-1]
-    given = {
-        name: [part for part in parts if part.size] or parts for name, parts in pieces.items()
-    }  # not those that wait
+    # A push whose answer is not complete yet gives an empty one.
+    given = {name: [part for part in parts if part.size] or parts for name, parts in pieces.items()}
     return {name: np.concatenate(pieces[name]) if name in timed else join(parts) for name, parts in given.items()}
 
 
 def _over_time(file: _File, signal: Array, other: _File | None, wanted: Mapping[str, Array]) -> list[FrameSpan]:
-    """Return the error of each output in parts of the signal, frame by frame."""
+    """Return the error of each output in parts of the signal, from pushes of one frame."""
     model = next(iter(file.models.values()))
     seen = _streamed(model, signal, 1, every=True)
     if other is not None:
@@ -325,7 +328,7 @@ def _over_time(file: _File, signal: Array, other: _File | None, wanted: Mapping[
     spans = []
     for name, values in wanted.items():
         if seen[name].shape != values.shape or len(values) != len(signal):
-            continue  # a module's answer to the last frame alone
+            continue  # only an answer to the last frame
         largest = float(np.abs(values).max()) or 1.0
         for part in np.array_split(np.arange(len(values)), min(SPANS, len(values))):
             gap, own = (a[part].astype(np.float64) for a in (seen[name] - values, values))
@@ -335,12 +338,12 @@ def _over_time(file: _File, signal: Array, other: _File | None, wanted: Mapping[
 
 
 def _batched(signal: Array, port: Port) -> Array:
-    """Return a signal `[frames, ...]` with the axes of a graph input, one stream."""
+    """Return a signal `[frames, ...]` as one stream with the axes of a graph input."""
     frames = np.moveaxis(signal, 0, time_axis_of_one(port))
     return frames if port.batch_axis is None else np.expand_dims(frames, port.batch_axis)
 
 
 def _one_stream(values: Array, port: Port) -> Array:
-    """Return an answer for one stream as a stream gives it: frames first."""
+    """Return the first stream of an answer, frames first."""
     one = values if port.batch_axis is None else np.take(values, 0, port.batch_axis)
     return one if port.time_axis is None else np.moveaxis(one, time_axis_of_one(port), 0)

@@ -1,1 +1,1 @@
-"""ONNX files that another tool made: opened, their inputs and states identified, their operators converted."""
+"""Foreign files, made by another tool: opening them, finding their signal and states, converting operators."""

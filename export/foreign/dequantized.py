@@ -1,8 +1,8 @@
-"""Files that onnxruntime quantized: its integer operators, given back as float ones on the weights' codes.
+"""Files that onnxruntime quantized: their integer operators are replaced by float ones that keep the weights' codes.
 
-`quantize_dynamic` turns activations into 8-bit integers by one scale for all that a run holds, chunk and batch, so its
-answers depend on how a stream is cut. The weights' codes are kept as they are, behind a `DequantizeLinear`; what
-becomes of activations is then the backend's to choose.
+`quantize_dynamic` rounds activations to 8 bits with one scale per run, over chunk and batch. So its answers depend on
+how a stream is cut. Here the codes of the weights stay, followed by a `DequantizeLinear`, and each backend chooses its
+own arithmetic for activations.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from ...runtime.graph.nodes import label
 from ..graph.editing import remove_dead, unused, value_names
 from ..graph.recurrent_nodes import MOVES, operand
 
-LARGEST = 127  # code of a weight, either sign
+LARGEST = 127  # magnitude of a weight's code
 INTEGER_OPERATORS = frozenset(
     (
         *("ConvInteger", "DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "MatMulInteger"),
@@ -32,13 +32,13 @@ Replacement = list[onnx.NodeProto] | None
 
 
 def replace_integers(model: onnx.ModelProto) -> list[str]:
-    """Replace what `quantize_dynamic` wrote by float operators, in place.
+    """Replace the integer operators of `quantize_dynamic` by float operators, in place.
 
     Returns:
-        The nodes that were replaced, as messages name them.
+        The labels of the replaced nodes.
 
     Raises:
-        UnsupportedError: An integer operator is left that this cannot read, or its weights or scales are not constant.
+        UnsupportedError: An integer operator cannot be replaced, or its weights or scales are not constant.
     """
     replaced: list[str] = []
     makers: dict[str, Callable[[onnx.ModelProto, Graph, onnx.NodeProto], Replacement]] = {
@@ -58,8 +58,8 @@ def replace_integers(model: onnx.ModelProto) -> list[str]:
     for node in model.graph.node:
         if node.op_type in INTEGER_OPERATORS:
             raise UnsupportedError(
-                f"{label(node)}: it turns activations into integers, wanted float operators, or those that "
-                "onnxruntime's quantize_dynamic writes for LSTM, MatMul, Conv and Gather; lift the float file and "
+                f"{label(node)}: it turns activations into integers, wanted float operators, or those of "
+                "onnxruntime's quantize_dynamic for LSTM, MatMul, Conv and Gather; lift the float file and "
                 "quantize it with `tidegate quantize`"
             )
     _forget_unused_domains(model)
@@ -67,7 +67,7 @@ def replace_integers(model: onnx.ModelProto) -> list[str]:
 
 
 def _lstm(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto) -> Replacement:
-    """Return the standard LSTM; its W and R are stored turned, [directions, inputs, rows]."""
+    """Return the standard LSTM; the integer one stores W and R transposed, [directions, inputs, output channels]."""
     weights = []
     for position, letter in ((_W, "W"), (_R, "R")):
         scale = _SCALES + 2 * (position - _W)
@@ -83,7 +83,7 @@ def _lstm(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto) -> Replace
 
 
 def _product(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto) -> Replacement:
-    """Return the product of floats whose integers, cast and scaled, this one is the first part of."""
+    """Return the float MatMul or Conv that replaces this integer node, its Cast and its Mul; None if they differ."""
     quantizer = graph.producer(node.input[0])
     cast = _only_reader(graph, node.output[0], "Cast")
     scaled = None if cast is None else _only_reader(graph, cast.output[0], "Mul")
@@ -107,7 +107,7 @@ def _product(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto) -> Repl
 
 
 def _table(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto) -> Replacement:
-    """Look rows up in a table of floats where rows of codes were looked up, moved, and turned to floats at the end."""
+    """Let a Gather look up floats instead of codes; the DequantizeLinear after it becomes an Identity."""
     gather = graph.producer(node.input[0])
     while gather is not None and gather.op_type in MOVES and gather.op_type != "Gather":
         gather = graph.producer(gather.input[0])
@@ -117,13 +117,22 @@ def _table(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto) -> Replac
     scales = _constant(graph, node, 1)
     zeros = _constant(graph, node, 2) if operand(node, 2) else np.zeros(1, np.int8)
     if scales.size != 1:
-        raise UnsupportedError(f"{label(node)}: {scales.size} scales of looked-up rows, wanted one for the table")
+        raise UnsupportedError(f"{label(node)}: {scales.size} scales of a lookup table, wanted one for the whole table")
     gather.input[0] = _weight(model, f"{_place(gather)}.table", codes, scales.ravel(), zeros.ravel())
     return [helper.make_node("Identity", [node.input[0]], node.output, node.name)]
 
 
 def _weight(model: onnx.ModelProto, name: str, codes: Array, scales: Array, zeros: Array, *, axis: int = 0) -> str:
-    """Add a weight of codes and scales, one for all or one along an axis; floats where a zero point is not zero."""
+    """Add a weight to the model and return its name: codes and scales, or floats if a centred code is beyond 8 bits.
+
+    Args:
+        model: The model.
+        name: The wanted name.
+        codes: The stored integers.
+        scales: One for the whole weight, or one per entry along `axis`.
+        zeros: Zero points, like `scales`.
+        axis: The axis of the scales.
+    """
     name = unused(name, value_names(model))
     shape = [1] * codes.ndim
     if scales.size > 1:
@@ -143,7 +152,7 @@ def _weight(model: onnx.ModelProto, name: str, codes: Array, scales: Array, zero
 
 
 def _place(node: onnx.NodeProto) -> str:
-    """Return what the names of a node's weights begin with, e.g. `rnn.LSTM_1`."""
+    """Return the prefix for the names of a node's weights, e.g. `rnn.LSTM_1`."""
     name: str = node.name or node.output[0]
     return name.strip("/").replace("/", ".")
 
@@ -162,7 +171,7 @@ def _only_reader(graph: Graph, name: str, operator: str) -> onnx.NodeProto | Non
 
 
 def _put(model: onnx.ModelProto, made: list[onnx.NodeProto]) -> None:
-    """Put nodes in the place of the one that makes what the last of them makes."""
+    """Put nodes in the place of the node that has the same outputs as the last of them."""
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         nodes += made if list(node.output) == list(made[-1].output) else [node]

@@ -1,8 +1,8 @@
-"""Files that take one frame a run: their batch becomes time, so that a chunk of any length is one run.
+"""Files that take one frame per run: their batch becomes time, so that a chunk of any length is one run.
 
-Where each frame passes through the graph as a row of its own and only recurrent layers link one with the next, the
-rows may as well be the frames of one stream: the recurrent nodes are turned to run along them. Some files also want
-samples of the frame before in front of each; their callers had to keep them, here they are a state.
+In such a graph the entries of a batch do not depend on each other, except through recurrent layers. So the batch can
+hold the frames of one stream, if the recurrent nodes run along it. Some files also want the last samples of the frame
+before at the start of each frame. Their callers had to keep these samples; here the samples are a state.
 """
 
 import numpy as np
@@ -18,41 +18,44 @@ from ..graph.editing import rename, unused, value_names
 from ..graph.recurrent_nodes import recurrent_nodes
 from ..states.convolution_tails import END
 
-_BETWEEN = [1, 0, 2]  # of X [1, rows, features]: [rows, 1, features]
+_BETWEEN = [1, 0, 2]  # from X [1, frames, features] to [frames, 1, features]
 
 
-def reads_rows(model: onnx.ModelProto, dims: dict[str, Dims]) -> bool:
-    """Return whether every recurrent node runs over one frame, and along its batch follow the rows of the input."""
+def batch_holds_frames(model: onnx.ModelProto, dims: dict[str, Dims]) -> bool:
+    """Return whether every recurrent node takes one frame, and its batch axis is axis 0 of the input."""
     read = [dims.get(node.input[0], ()) for node in recurrent_nodes(Graph(model)) if node.op_type != "Scan"]
     return bool(read) and all(len(d) == 3 and d[0] == 1 and d[1] == "axis0" for d in read)
 
 
-def run_along_rows(model: onnx.ModelProto) -> None:
-    """Turn recurrent nodes, which start from zeros, to take the rows of their batch as frames, in place.
+def run_along_batch(model: onnx.ModelProto) -> None:
+    """Let recurrent nodes, which start from zeros, run along their batch as along time, in place.
 
     Raises:
-        UnsupportedError: A node gives its cell state to an answer, or is an LSTM with projection.
+        UnsupportedError: The cell state of a node is part of an answer, or a node is an LSTM with projection.
     """
     for node in recurrent_nodes(Graph(model)):
         if node.op_type == "Scan" or (len(node.output) > 2 and Graph(model).consumers(node.output[2])):
             raise UnsupportedError(
-                f"{label(node)}: its final state is part of an answer, wanted its outputs alone; the file takes one "
-                "frame a run, and frames of one run have only one final state"
+                f"{label(node)}: its final state is part of an answer, wanted only its outputs; the file takes one "
+                "frame per run, and the frames of one run have only one final state"
             )
     for name in [node.name for node in recurrent_nodes(Graph(model))]:
         _turn(model, next(node for node in model.graph.node if node.name == name))
 
 
 def keep_context(model: onnx.ModelProto, source: onnx.ValueInfoProto, samples: int) -> State:
-    """Let the graph keep the last samples of each frame and put them in front of the next, in place.
+    """Let the graph keep the last samples of each frame and put them before the next frame, in place.
 
     Args:
-        model: A model whose frames are the rows of its signal.
-        source: The signal input, `[rows, samples and what is new]`; it becomes `[rows, what is new]`.
-        samples: How many.
+        model: A model whose signal is [frames, values].
+        source: The signal input, `[frames, samples + new values]`; it becomes `[frames, new values]`.
+        samples: How many samples to keep.
 
     Returns:
-        The state: `[1, samples]`, named after the input.
+        The state: float32 `[1, samples]`, named after the input.
+
+    Raises:
+        UnsupportedError: The context is longer than the new values of a frame.
     """
     name, (rows, width) = source.name, shape_of(source)
     if not isinstance(width, int) or width < 2 * samples:
@@ -83,21 +86,23 @@ def keep_context(model: onnx.ModelProto, source: onnx.ValueInfoProto, samples: i
 
 
 def _turn(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
-    """Let one node run along its batch; what reads its answers gets them as before, a row a frame."""
+    """Let one node run along its batch; the readers of its outputs get the same shapes as before."""
     taken = value_names(model)
-    names = {key: unused(f"{node.name}/{key}", taken) for key in ("frames", "Y", "Y_rows", "Y_h", "axis")}
+    names = {key: unused(f"{node.name}/{key}", taken) for key in ("frames", "Y", "Y_frames", "Y_h", "axis")}
     before = helper.make_node("Transpose", [node.input[0]], [names["frames"]], names["frames"], perm=_BETWEEN)
     node.input[0] = names["frames"]
     y, final, *_ = (*node.output, "", "")
     node.output[0] = names["Y"]
     after = []
-    if y:  # [1, 1, rows, hidden]
+    if y:  # [1, 1, frames, hidden]
         after.append(helper.make_node("Transpose", [names["Y"]], [y], f"{y}/Transpose", perm=[2, 1, 0, 3]))
-    if final:  # [1, rows, hidden]: of one frame it is the same as Y
+    if final:  # [1, frames, hidden]: after one frame, the final h is Y
         node.output[1] = ""
         model.graph.initializer.append(numpy_helper.from_array(np.array([2], np.int64), names["axis"]))
-        after.append(helper.make_node("Transpose", [names["Y"]], [names["Y_rows"]], names["Y_rows"], perm=[1, 0, 2, 3]))
-        after.append(helper.make_node("Squeeze", [names["Y_rows"], names["axis"]], [final], f"{final}/Squeeze"))
+        after.append(
+            helper.make_node("Transpose", [names["Y"]], [names["Y_frames"]], names["Y_frames"], perm=[1, 0, 2, 3])
+        )
+        after.append(helper.make_node("Squeeze", [names["Y_frames"], names["axis"]], [final], f"{final}/Squeeze"))
     nodes = []
     for other in model.graph.node:
         nodes += [before, other, *after] if other.name == node.name else [other]

@@ -1,4 +1,4 @@
-"""The states that a file of others has as inputs and outputs already: told by name, held against its graph."""
+"""Roles of a foreign file's inputs: which one is the signal and which are states, by name and checked in the graph."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,30 +10,30 @@ from ...runtime.arrays import Array
 from ...runtime.contract import State
 from ...runtime.errors import ContractError, UnsupportedError
 from ...runtime.graph.nodes import label
-from ..graph.axes import Dims, shape_of, text
-from ..states.recurrent_states import Held
+from ..graph.axes import Dims, shape_of, shape_text
+from ..states.recurrent_states import ForeignState
 from ..states.routes import Source, arrivals, number_inputs, sources
 from .state_names import check_pairs, listed, pair_by_name
 
 
 @dataclass(frozen=True)
 class Roles:
-    """What each input of a file is for.
+    """The role of each input of a foreign file.
 
     Attributes:
-        signal: The name of its signal.
-        held: Its states.
+        signal: The name of its signal input.
+        states: The states that it has as inputs and outputs.
     """
 
     signal: str
-    held: tuple[Held, ...]
+    states: tuple[ForeignState, ...]
 
 
 def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None) -> str:
-    """Return the input that is most likely the signal, by names alone: the first that no output feeds.
+    """Return the input that is most likely the signal, only by names: the first input that no output feeds.
 
     Raises:
-        ContractError: The caller's pairs are not of this file, or every input is a state by its name.
+        ContractError: The caller's pairs have names that the file has not, or every input may be a state.
     """
     inputs, outputs = ([item.name for item in items] for items in (model.graph.input, model.graph.output))
     if given is not None:
@@ -50,62 +50,71 @@ def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None) -> st
     return left[0]
 
 
-def hold_states(model: onnx.ModelProto, given: Mapping[str, str] | None) -> Roles:
+def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None) -> Roles:
     """Return the signal and the states of a file.
 
     Args:
-        model: A graph without branches, whose recurrent nodes have names of their own.
-        given: The outputs that feed state inputs, if the caller says so.
+        model: A graph without branches; its recurrent nodes have unique names.
+        given: The output that feeds each state input, as the caller says; None: find them.
 
     Raises:
-        ContractError: A state is ambiguous, has no output to feed it, or the wrong one; or there is not one signal.
-        UnsupportedError: A state does not start a recurrent layer.
+        ContractError: A state is ambiguous, no output feeds it, or the named output does not; or there is no single
+            signal.
+        UnsupportedError: An input has the name of a state but starts no recurrent layer.
     """
     numbers = number_inputs(model)
     found = sources(model, numbers)
-    ends = _Ends(numbers, arrivals(model, found))
+    routes = _Routes(numbers, arrivals(model, found))
     started: dict[str, list[Source]] = {}
     for source in found:
         started.setdefault(source.name, []).append(source)
     pairs = _named_pairs(model) if given is None else given
-    held = []
-    for name, units in started.items():
-        what = f"state input {name!r}, which starts {label(units[0].node)},"
+    states = []
+    for name, layers in started.items():
+        what = f"state input {name!r}, which starts {label(layers[0].node)},"
         output = (
-            ends.check(name, pairs[name], what) if name in pairs else ends.find(name, what, named=given is not None)
+            routes.check(name, pairs[name], what) if name in pairs else routes.find(name, what, named=given is not None)
         )
-        held.append(_held(model, State(name, output, "state", ()), units, numbers[name]))
-    return Roles(_signal(model, started, pairs), tuple(held))
+        states.append(_foreign_state(model, State(name, output, "state", ()), layers, numbers[name]))
+    return Roles(_signal(model, started, pairs), tuple(states))
 
 
 @dataclass(frozen=True)
-class _Ends:
-    """The way of states through a graph, as `plumbing` follows it.
+class _Routes:
+    """The routes of states through a graph, as `states.routes` follows them.
 
     Attributes:
         numbers: The numbers of each input's values.
-        arrivals: Of each output that holds final states alone, the numbers of what they started from.
+        arrivals: For each output that holds only final states, the numbers of the values that they started from.
     """
 
     numbers: Mapping[str, Array]
     arrivals: Mapping[str, Array]
 
     def feeding(self, name: str) -> list[str]:
-        """Return the outputs that hold the successor of an input, value by value."""
+        """Return the outputs that hold an input's next state, value by value in the same place."""
         return [output for output, values in self.arrivals.items() if np.array_equal(values, self.numbers[name])]
 
     def check(self, name: str, output: str, what: str) -> str:
-        """Return the output that is named for an input, having seen that it feeds it."""
+        """Return the output named for an input, if it holds the next state.
+
+        Raises:
+            ContractError: It does not.
+        """
         fed = self.feeding(name)
         if output in fed:
             return output
-        way = f"it is {listed(fed)} that does: --state {name}={fed[0]}" if fed else "no output does; export it again"
+        way = f"{listed(fed)} does: --state {name}={fed[0]}" if fed else "no output does; export it again"
         raise ContractError(
-            f"{what} is paired with output {output!r}, which holds {self.seen(output)}, not its successor; {way}"
+            f"{what} is paired with output {output!r}, which holds {self.seen(output)}, not its next state; {way}"
         )
 
     def find(self, name: str, what: str, *, named: bool) -> str:
-        """Return the only output that feeds an input."""
+        """Return the only output that feeds an input.
+
+        Raises:
+            ContractError: There is none or more than one, or the caller named states and left this one out.
+        """
         fed = self.feeding(name)
         way = f"--state {name}={fed[0] if fed else 'OUTPUT'}"
         if named:
@@ -116,15 +125,15 @@ class _Ends:
             raise ContractError(f"{what} may be fed by any of the outputs {listed(fed)}; say which: {way}")
         others = ", ".join(f"{output!r} ({self.seen(output)})" for output in self.arrivals) or "none"
         raise ContractError(
-            f"{what} is fed by no output, wanted one that gives its final state back; outputs that hold final states: "
+            f"{what} is fed by no output, wanted one that returns its final state; outputs that hold final states: "
             f"{others}; export the model with its final states as outputs"
         )
 
     def seen(self, output: str) -> str:
-        """Return what an output holds, in words."""
+        """Return what an output holds, as text for messages."""
         values = self.arrivals.get(output)
         if values is None:
-            return "no final state alone"
+            return "not only a final state"
         whole = set(values.ravel().tolist())
         for name, own in self.numbers.items():
             if set(own.ravel().astype(int).tolist()) == whole:
@@ -136,7 +145,7 @@ class _Ends:
 
 
 def _named_pairs(model: onnx.ModelProto) -> dict[str, str]:
-    """Return the pairs that names tell, of inputs and outputs of one type and fitting shapes."""
+    """Return the pairs given by names, if the input and the output have the same type and shapes that fit."""
     inputs, outputs = ({item.name: item for item in items} for items in (model.graph.input, model.graph.output))
     pairs = pair_by_name(list(inputs), list(outputs))
     return {name: output for name, output in pairs.items() if _alike(inputs[name], outputs[output])}
@@ -150,50 +159,50 @@ def _alike(first: onnx.ValueInfoProto, second: onnx.ValueInfoProto) -> bool:
     return len(kinds) == 1 and fits and all(x == y for x, y in sizes if isinstance(x, int) and isinstance(y, int))
 
 
-def _held(model: onnx.ModelProto, pair: State, units: Sequence[Source], numbers: Array) -> Held:
-    """Return a state with the units of its rows; tangled where its rows are not those of layers."""
+def _foreign_state(model: onnx.ModelProto, pair: State, layers: Sequence[Source], numbers: Array) -> ForeignState:
+    """Return a state and what it starts; it is tangled unless its shape is [layers, 1, hidden]."""
     dims = next(shape_of(item) for item in model.graph.input if item.name == pair.input)
-    own = {source.numbers: source for source in units}
+    own = {source.numbers: source for source in layers}
     rows = [tuple(map(int, row)) for row in numbers.reshape(len(numbers), -1)] if numbers.ndim == 3 else []
     in_order = [own[row] for row in rows if row in own]
-    kinds = {source.slot.kind for source in units}
+    kinds = {source.slot.kind for source in layers}
     kind = kinds.pop() if len(kinds) == 1 else "state"
-    if rows and len(in_order) == len(rows) == len(units) and numbers.shape[1] == 1:
+    if rows and len(in_order) == len(rows) == len(layers) and numbers.shape[1] == 1:
         state = replace(pair, kind=kind, shape=(len(rows), "batch", numbers.shape[2]))
-        return Held(state, tuple((source.node.name, source.slot) for source in in_order), dims)
+        return ForeignState(state, tuple((source.node.name, source.slot) for source in in_order), dims)
     state = replace(pair, kind=kind, shape=_tangled_shape(pair.input, dims))
-    return Held(state, tuple((source.node.name, source.slot) for source in units), dims, tangled=True)
+    return ForeignState(state, tuple((source.node.name, source.slot) for source in layers), dims, tangled=True)
 
 
 def _tangled_shape(name: str, dims: Dims) -> tuple[int | str, ...]:
     shape = as_shape(dims)
     if shape.count("batch") > 1:
         raise ContractError(
-            f"state input {name!r} has shape {text(dims)}, wanted at most one free size, that of streams"
+            f"state input {name!r} has shape {shape_text(dims)}, wanted at most one free size, the number of streams"
         )
     return shape
 
 
 def as_shape(dims: Dims) -> tuple[int | str, ...]:
-    """Return the shape of a state as a contract has it: what a file leaves open counts streams."""
+    """Return the shape of a state as in a contract: a size that the file leaves open is the batch."""
     return tuple(size if isinstance(size, int) else "batch" for size in dims)
 
 
 def _signal(model: onnx.ModelProto, started: Mapping[str, object], pairs: Mapping[str, str]) -> str:
-    """Return the one input that is left for the signal."""
+    """Return the only input that is not a state."""
     left = [item.name for item in model.graph.input if item.name not in started]
     signals = [name for name in left if name not in pairs]
     if len(signals) == len(left) == 1:
         return signals[0]
     if not left:
-        raise ContractError("every input starts a recurrent layer, wanted one signal beside them")
+        raise ContractError("every input starts a recurrent layer, wanted one signal input too")
     if len(signals) > 1 or not signals:
         raise ContractError(
-            f"the inputs {listed(left)} start no recurrent layer, wanted one signal; set those that stay the same for "
-            f"a stream (--set {left[-1]}=VALUE)"
+            f"the inputs {listed(left)} start no recurrent layer, wanted one signal; set the inputs that stay the "
+            f"same for a stream (--set {left[-1]}=VALUE)"
         )
     state = next(name for name in left if name in pairs)
     raise UnsupportedError(
-        f"state input {state!r} (fed by {pairs[state]!r}) starts no LSTM, GRU or RNN, wanted states of those alone; "
+        f"state input {state!r} (fed by {pairs[state]!r}) starts no LSTM, GRU or RNN, wanted states of layers; "
         f"if it stays the same for a stream, set it: --set {state}=VALUE"
     )

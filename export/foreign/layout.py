@@ -1,4 +1,4 @@
-"""How a file of others lays out its frames: which axis of its signal is time, which counts streams."""
+"""The layout of a foreign file's signal: which axis is time and which one counts streams."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from ...runtime.contract import Port
 from ...runtime.errors import ContractError
 from ..graph.axes import Axes, Dims, find_axes, output_ports, set_dims, shape_of, signal_input, trace_dims
 from ..proof.whole_sequence import reads_other_frames, refuse_lost_frames
-from .frames_as_batch import reads_rows
+from .frames_as_batch import batch_holds_frames
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Layout:
     """The axes of a signal.
 
     Attributes:
-        axes: Time and, where the graph leaves it free, batch.
-        dims: The shapes of all values, as `axes.trace_dims` gives them.
-        streams: The axis that counts streams, free or not; None when there is none.
+        axes: The axis of time, and that of the batch if its size is free.
+        dims: The shapes of all values, from `axes.trace_dims`.
+        streams: The axis that counts streams, of free or fixed size; None if there is none.
     """
 
     axes: Axes
@@ -28,20 +28,20 @@ class Layout:
 
     @property
     def batch(self) -> int | str:
-        """The streams of a run: a number, or the name of the free axis."""
+        """The streams per run: 1, or `batch` if their number is free."""
         return 1 if self.axes.batch is None else "batch"
 
     def outputs(self, model: onnx.ModelProto) -> tuple[Port, ...]:
         """Return the ports of the outputs.
 
         Raises:
-            ContractError: A size follows neither axis.
+            ContractError: A size is not known, or an output has no batch axis.
         """
         ports = output_ports(model, self.dims, self.axes)
         return tuple(self._with_streams(port) for port in ports)
 
     def _with_streams(self, port: Port) -> Port:
-        """Give the output of a file that takes one stream the axis of size 1 that counts it."""
+        """Return a port with a batch axis: in a file for one stream, an axis of size 1."""
         if port.batch_axis is not None or self.streams is None:
             return port
         ones = [axis for axis, size in enumerate(self.dims[port.name]) if size == 1]
@@ -50,15 +50,15 @@ class Layout:
 
 
 def find_layout(model: onnx.ModelProto, *, free_batch: bool = True) -> Layout | None:
-    """Return the layout of a model whose only input is its signal; None if it takes one frame a run, as a row.
+    """Return the layout of a model whose only input is its signal; None if it takes one frame per run.
 
     Args:
         model: The model.
-        free_batch: Whether it may take any number of streams.
+        free_batch: Whether the number of streams may be free.
 
     Raises:
         ContractError: The recurrent layers run along no axis of the signal.
-        WholeSequenceError: An operator before them is the cause.
+        WholeSequenceError: An operator before them mixes or drops frames.
     """
     source = signal_input(model)
     declared = shape_of(source)
@@ -74,25 +74,25 @@ def find_layout(model: onnx.ModelProto, *, free_batch: bool = True) -> Layout | 
         )
         set_dims(signal_input(sized), dims)
         traced = trace_dims(sized, free)
-        rows = rows or (free == (0,) and reads_rows(sized, traced))
+        rows = rows or (free == (0,) and batch_holds_frames(sized, traced))
         try:
             axes = find_axes(sized, traced)
         except ContractError as error:
             refusals.append((error, sized, traced))
             continue
         if axes.batch is None and len(free) > 1:
-            continue  # the graph fixes its batch: what follows from a free one is not to be trusted
+            continue  # the graph fixes its batch, so shapes traced with a free batch are wrong
         return Layout(axes, traced, _streams(axes, free, dims))
     if rows:
         return None
     for i, (_, sized, traced) in enumerate(refusals):
         if i == 0 or reads_other_frames(sized, traced):
             refuse_lost_frames(sized, traced)
-    raise refusals[0][0]  # of the usual layout
+    raise refusals[0][0]  # that of the usual layout
 
 
 def _candidates(rank: int, *, ids: bool) -> Iterator[tuple[int, ...]]:
-    """Yield sets of axes that may be time and batch, the usual one first; a feature axis must not be among them."""
+    """Yield sets of axes that may be time and batch, the usual set first; the feature axis is never in one."""
     if rank - (not ids) > 1:
         yield (0, 1)
     yield from ((0, i) for i in range(2, rank))

@@ -1,4 +1,4 @@
-"""Opening an ONNX file of others: its options settled, its branches taken, its inputs told apart."""
+"""Opening a foreign file: its options become constants, its branches are resolved, its inputs get their roles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,20 +7,25 @@ import onnx
 
 from ...runtime.arrays import Array
 from ...runtime.errors import ContractError
-from ..graph.axes import Dims, set_dims, settled_values, shape_of, text
+from ..graph.axes import Dims, set_dims, settled_values, shape_of, shape_text
 from ..graph.constants import fold_constants, fold_neutral
 from ..graph.editing import drop_identities, remove_dead
 from ..graph.recurrent_nodes import name_nodes
 from ..rewrites.branches import bind_inputs, open_branches
 from .dequantized import replace_integers
-from .input_roles import Roles, hold_states, likely_signal
+from .input_roles import Roles, find_roles, likely_signal
 from .opsets import modernize
 from .squeezes import name_dropped_axes
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What the caller says of a frame: its new values, and those of the frame before that stand in front."""
+class FrameSize:
+    """The caller's size of a frame.
+
+    Attributes:
+        new: New values per frame; None: the file says it.
+        context: Values of the frame before that come first in each frame.
+    """
 
     new: int | None
     context: int
@@ -28,17 +33,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class Opened:
-    """A file whose options are settled.
+    """A foreign file without options and branches.
 
     Attributes:
-        original: The file as it came, its integer operators replaced.
-        quantized: The file as it came, where it had any; else None.
-        declared: The shape of its signal as it came; sizes that it holds alone, whatever it says, are numbers.
-        feeds: The inputs that became constants.
+        original: The file as it was, but with float operators instead of integer ones.
+        quantized: The file as it was, if it had integer operators; else None.
+        declared: The declared shape of its signal; a size that its Reshapes fix is a number.
+        feeds: The inputs that became constants, and their values.
         model: The graph, without branches.
-        roles: What its inputs are for.
-        context: As in `Frame`.
-        done: What was changed, a sentence each.
+        roles: The roles of its inputs.
+        context: As in `FrameSize`.
+        done: What was changed, one sentence per change.
     """
 
     original: bytes
@@ -52,19 +57,20 @@ class Opened:
 
 
 def open_file(
-    model: onnx.ModelProto, values: Mapping[str, float], states: Mapping[str, str] | None, frame: Frame
+    model: onnx.ModelProto, values: Mapping[str, float], states: Mapping[str, str] | None, frame: FrameSize
 ) -> Opened:
-    """Settle what a file leaves to its caller: options, constant inputs, the size of a frame, what each input is for.
+    """Open a file: fix its options and the size of a frame, resolve its branches, and find the roles of its inputs.
 
     Args:
-        model: The file; changed.
+        model: The file; it is changed.
         values: Inputs that stay the same for a whole stream.
-        states: Which output feeds which state input; None: names and the graph decide.
-        frame: What the caller says of a frame.
+        states: The output that feeds each state input; None: found by names and the graph.
+        frame: The caller's size of a frame.
 
     Raises:
         ContractError: A state or the frame is ambiguous.
-        ModelError: A value is none of the file's inputs, or a condition does not settle.
+        ModelError: A value is for no input of the file.
+        UnsupportedError: A condition depends on the stream, or an operator cannot be converted.
     """
     came = model.SerializeToString()
     replaced = replace_integers(model)
@@ -82,26 +88,30 @@ def open_file(
     drop_identities(model)
     remove_dead(model)
     name_nodes(model)
-    roles = hold_states(model, states)
+    roles = find_roles(model, states)
     _fix_frame(model, roles.signal, frame)
     done = [f"Input {name} is constant: {value:g}." for name, value in values.items()]
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
-    done += [f"Weights of {len(replaced)} integer operators stand behind DequantizeLinear."] if replaced else []
-    done += [f"Its Reshapes held {size} places of axis {axis} alone, any number now." for axis, size in frozen.items()]
+    done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
+    done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
     return Opened(original, came if replaced else None, shape, feeds, model, roles, frame.context, tuple(done))
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
-    """Let weights be constants that a caller cannot replace: files of the first years list them as inputs too."""
+    """Remove weights from the inputs, in place: files of early ONNX versions list them there too."""
     weights = {tensor.name for tensor in model.graph.initializer}
     kept = [item for item in model.graph.input if item.name not in weights]
     del model.graph.input[:]
     model.graph.input.extend(kept)
 
 
-def _fix_frame(model: onnx.ModelProto, name: str, frame: Frame) -> None:
-    """Write the size of a frame into the signal's last axis, where the caller says it."""
+def _fix_frame(model: onnx.ModelProto, name: str, frame: FrameSize) -> None:
+    """Write the caller's size of a frame into the last axis of the signal.
+
+    Raises:
+        ContractError: The file has another size, or neither the file nor the caller gives one.
+    """
     item = next(item for item in model.graph.input if item.name == name)
     dims = shape_of(item)
     known = dims[-1] if dims and isinstance(dims[-1], int) else None
@@ -110,14 +120,14 @@ def _fix_frame(model: onnx.ModelProto, name: str, frame: Frame) -> None:
     wanted = None if frame.new is None else frame.new + frame.context
     if wanted is not None and known not in (None, wanted):
         raise ContractError(
-            f"input {name!r} takes {known} values a frame, wanted {wanted} by frame {frame.new} and context "
-            f"{frame.context}; the file says it: leave the frame out"
+            f"input {name!r} takes {known} values per frame, but frame {frame.new} and context {frame.context} "
+            f"make {wanted}; the file says the size: leave the frame out"
         )
     if wanted is not None:
         set_dims(item, (*dims[:-1], wanted))
     elif known is None and not any(isinstance(size, int) and size > 1 for size in dims):
         raise ContractError(
-            f"input {name!r} has shape {text(dims)}, wanted to know how many new values a frame has: --frame N; where "
-            "its caller repeats values of the frame before in front, --context M too (Silero VAD at 16 kHz: --frame "
-            "512 --context 64; at 8 kHz: --frame 256 --context 32)"
+            f"input {name!r} has shape {shape_text(dims)}, wanted the number of new values per frame: --frame N; if "
+            "its caller repeats values of the frame before, --context M too (Silero VAD at 16 kHz: --frame 512 "
+            "--context 64; at 8 kHz: --frame 256 --context 32)"
         )

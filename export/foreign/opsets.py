@@ -1,4 +1,4 @@
-"""Files of older operator sets, brought to one that lifting knows."""
+"""Files of older operator sets, converted to one that can be lifted."""
 
 import onnx
 from onnx import version_converter
@@ -11,17 +11,17 @@ MODERN = 17
 
 
 def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model of an operator set that can be lifted: itself, or converted by onnx.
+    """Return the model if its operator set can be lifted, else a model converted by onnx.
 
     Raises:
-        UnsupportedError: onnx cannot convert it.
+        UnsupportedError: onnx cannot convert the model.
     """
     version = Graph(model).opset()
     if version >= MIN_OPSET:
         return model
     try:
         return version_converter.convert_version(model, MODERN)
-    except Exception as error:  # onnx raises several classes, none of its own
+    except Exception as error:  # onnx raises several classes and has none of its own
         reason = str(error).partition("\n")[0][:200]
         raise UnsupportedError(
             f"operator set {version}, wanted at least {MIN_OPSET}, and onnx.version_converter refuses it ({reason}); "

@@ -1,4 +1,4 @@
-"""A file of others as its author runs it, in onnxruntime: what a lifted file is held against."""
+"""A foreign file as its author runs it, in onnxruntime: the lifted file is compared with it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from ..proof.signals import cut, time_axis
 
 
 @dataclass(frozen=True)
-class Vendor:
-    """A file of others and what its author knows of running it.
+class OriginalFile:
+    """A foreign file, and how its author runs it.
 
     Attributes:
-        runner: The file; its contract pairs the states that it has as inputs and outputs.
-        feeds: Values of the inputs that stay the same.
-        frames: How many frames it takes in a run; None: any number.
-        streams: How many streams it takes in a run; None: any number.
-        context: Samples of the frame before that it wants in front of each.
+        runner: The file; its contract pairs its state inputs and outputs.
+        feeds: Inputs that stay the same, and their values.
+        frames: Frames per run; None: any number.
+        streams: Streams per run; None: any number.
+        context: Samples of the frame before that come first in each frame.
     """
 
     runner: Runner
@@ -31,18 +31,18 @@ class Vendor:
 
     @property
     def contract(self) -> Contract:
-        """Its ports and the pairs of its states."""
+        """The ports of the file and the pairs of its states."""
         return self.runner.contract
 
     def takes_any_length(self) -> bool:
-        """Return whether it can answer a signal of any length, in one run or frame by frame."""
+        """Return whether the file can answer a signal of any length, in one run or frame by frame."""
         return self.frames is None or (self.frames == 1 and bool(self.contract.states))
 
     def answers(self, x: Array) -> dict[str, Array]:
-        """Return its answers to a whole signal, of the frames that are new.
+        """Return the answers to a whole signal; `x` has only the new values of each frame.
 
-        Frames that it cannot take in one run go in several, its states fed back; streams that it cannot take in one
-        run go one by one.
+        If the file cannot take all frames in one run, there are several runs, and the states are fed back. If it cannot
+        take all streams in one run, they run one by one.
         """
         batch = self.contract.inputs[0].batch_axis
         if batch is None or self.streams is None or x.shape[batch] == self.streams:
@@ -52,7 +52,7 @@ class Vendor:
         return {name: np.concatenate([part[name] for part in parts], axis) for name, axis in axes.items()}
 
     def _stream(self, x: Array) -> dict[str, Array]:
-        """Answer a signal that has as many streams as the file takes."""
+        """Return the answers to a signal that has as many streams as the file takes."""
         states: dict[str, Array] = {}
         answers: list[dict[str, Array]] = []
         for frames in self._runs(x):
@@ -65,7 +65,7 @@ class Vendor:
         return joined
 
     def _runs(self, x: Array) -> Iterator[Array]:
-        """Yield what goes into each run."""
+        """Yield the signal of each run, with the context before each frame."""
         axis = time_axis(self.contract.inputs[0])
         length, step = x.shape[axis], self.frames or x.shape[axis]
         before = np.zeros((1, self.context), x.dtype)

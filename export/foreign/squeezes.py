@@ -1,8 +1,8 @@
 """Reshapes that only drop axes of size 1: torch's dynamo exporter writes them with sizes of the example.
 
-Behind an LSTM it turns [time, directions, batch, hidden] to [time, batch, directions, hidden] and reshapes that to
-three axes: by sizes that it computes from the graph, or, with time first, by the example's number of frames, although
-the file says that any number may come.
+After an LSTM it transposes [time, directions, batch, hidden] to [time, batch, directions, hidden] and reshapes that to
+three axes. The target has sizes computed in the graph or, with time first, the number of frames in the example. In the
+second case the file works for that number only, although it declares any number.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ _OPEN = (1009, 1021, 1033, 1049, 1061, 1069, 1087, 1091)  # primes: no product o
 
 
 def name_dropped_axes(model: onnx.ModelProto, source: str) -> dict[int, int]:
-    """Write Reshapes that drop axes of size 1, and do nothing else, as Squeeze, in place.
+    """Replace each Reshape that only drops axes of size 1 by a Squeeze, in place.
 
     Args:
         model: An ONNX model.
         source: Its signal input.
 
     Returns:
-        The sizes of the example that stood in them, by the axis of the signal that they are for.
+        The sizes of the example that Reshapes had as targets, by the axis of the signal.
     """
     item = next(item for item in model.graph.input if item.name == source)
     open_axes = [i for i, size in enumerate(shape_of(item)) if not isinstance(size, int)]
@@ -49,7 +49,7 @@ def name_dropped_axes(model: onnx.ModelProto, source: str) -> dict[int, int]:
 
 
 def _dropped(before: Dims, after: Dims) -> list[int]:
-    """Return the axes of size 1 without which one shape is the other; none where it is not so."""
+    """Return the axes of size 1 that must be dropped from one shape to get the other; none if that is not enough."""
     axes, rest = [], list(after)
     for axis, size in enumerate(before):
         if rest and rest[0] == size and (size != 1 or len(before) - axis == len(rest)):
@@ -62,9 +62,9 @@ def _dropped(before: Dims, after: Dims) -> list[int]:
 
 
 def _frozen(before: Dims, target: Sequence[int] | np.ndarray | None) -> tuple[list[int], dict[int, int]]:
-    """Return what a Reshape drops whose target has sizes of the example, and these by the open size in their place.
+    """Return the axes that a Reshape drops if its target has sizes of the example, and these by the open size.
 
-    [time, batch, 1, hidden] to [9, -1, hidden] is one: only at 9 frames has it a meaning, that of leaving out the 1.
+    [time, batch, 1, hidden] to [9, -1, hidden] is such a Reshape: it only makes sense for 9 frames, and drops the 1.
     """
     axes = [axis for axis, size in enumerate(before) if size == 1]
     rest = [size for size in before if size != 1]

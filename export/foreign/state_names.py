@@ -1,13 +1,13 @@
-"""Which output of a file feeds which of its inputs: by name, or as the caller says; never by position.
+"""Pairs of state outputs and state inputs, by their names or as the caller says; never by position.
 
-What the names say is held against the graph by `plumbing`, as far as recurrent layers carry the states.
+`states.routes` then checks in the graph that an output holds the next state of its input.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...runtime.errors import ContractError
 
-# What stands before and behind the common part of the names of an input and its output, in any case.
+# Prefix and suffix of an input's name, then those of its output's name, around the same stem; case does not matter.
 _RULES: tuple[tuple[str, str, str, str], ...] = (
     ("", "_in", "", "_out"),  # h_in, h_out
     ("in_", "", "out_", ""),
@@ -33,7 +33,7 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
 
 
 def pair_by_name(inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str]:
-    """Return the outputs that feed inputs, by the input's name, as far as their names say so.
+    """Return the outputs that feed inputs, by the input's name, for the names that fit a rule.
 
     Raises:
         ContractError: An input fits several outputs or an output several inputs.
@@ -57,10 +57,10 @@ def pair_by_name(inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str
 
 
 def check_pairs(pairs: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Refuse pairs of the caller that the file does not have.
+    """Check that the file has the names in the caller's pairs.
 
     Raises:
-        ContractError: A name is not one of the file, or an output is named twice.
+        ContractError: The file does not have a name, or an output occurs twice.
     """
     for names, known, what in ((pairs, inputs, "input"), (pairs.values(), outputs, "output")):
         for name in names:
@@ -72,7 +72,7 @@ def check_pairs(pairs: Mapping[str, str], inputs: Sequence[str], outputs: Sequen
 
 
 def _fitting(name: str, outputs: Sequence[str]) -> list[str]:
-    """Return the outputs whose name fits that of an input by any rule."""
+    """Return the outputs whose name fits an input's name by any rule."""
     lower = name.lower()
     wanted = set()
     for before, behind, new_before, new_behind in _RULES:
@@ -83,5 +83,5 @@ def _fitting(name: str, outputs: Sequence[str]) -> list[str]:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names as messages list them."""
+    """Return names as a list for messages."""
     return ", ".join(map(repr, names)) or "none"

@@ -1,1 +1,1 @@
-"""The ground floor: looking at an ONNX graph and editing it."""
+"""Tools of all other rooms: reading an ONNX graph and editing it."""

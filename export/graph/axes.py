@@ -1,8 +1,8 @@
-"""Axes of an ONNX graph: which one counts frames, which one streams, told from what its recurrent layer reads.
+"""Axes of an ONNX graph: which one counts frames and which one streams, found from the input of a recurrent layer.
 
-The shapes are inferred twice, with different sizes for the free axes of the input, and compared: a size
-that follows one free axis both times is that axis. Inference with names instead of sizes would be shorter,
-but gives up at every convolution and at most reshapes.
+Shapes are inferred twice, each time with other sizes for the free axes of the input. A size that equals a free axis
+both times follows that axis. Inference with names instead of sizes would be shorter, but it fails at every
+convolution and at most reshapes.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from .constants import fold_constants
 from .recurrent_nodes import recurrent_nodes, signal_of
 
 Dims = tuple[int | str | None, ...]
-"""A shape: sizes, names of axes that a size follows, None where neither is known."""
+"""A shape. Each entry is a size, the name of the axis that the size follows, or None if neither is known."""
 
-# Primes, so that no product or sum of small constants equals one of them in both rounds.
+# Primes: no product or sum of small constants equals one of them in both rounds.
 _SIZES = ((1009, 1021, 1033, 1049, 1061), (1013, 1031, 1039, 1051, 1063))
 
-# What sizes are computed with; none of them makes much of little.
+# Operators that compute sizes; none of them makes a large tensor from a small one.
 _OF_SIZES = frozenset(
     (
         *("Add", "Cast", "Concat", "Div", "Equal", "Gather", "Mul"),
@@ -41,14 +41,14 @@ class Axes:
 
     Attributes:
         time: The axis that counts frames.
-        batch: The axis that counts streams; None when the model takes one sequence without a batch.
+        batch: The axis that counts streams; None if the model takes one sequence without a batch.
     """
 
     time: int
     batch: int | None
 
     def named(self, dims: Dims) -> Dims:
-        """Return a shape with `time` and `batch` for the input's axes."""
+        """Return a shape in which the input's axes are named `time` and `batch`."""
         names = {_follows(self.time): "time"}
         if self.batch is not None:
             names[_follows(self.batch)] = "batch"
@@ -59,7 +59,7 @@ def signal_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     """Return the graph's only input that is not a weight.
 
     Raises:
-        ContractError: There is none or more than one.
+        ContractError: There is no such input, or more than one.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
     found: list[onnx.ValueInfoProto] = [item for item in model.graph.input if item.name not in weights]
@@ -70,7 +70,7 @@ def signal_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
 
 
 def trace_dims(model: onnx.ModelProto, free: Sequence[int]) -> dict[str, Dims]:
-    """Return the shape of every value whose rank is known, with `axis<i>` for sizes that follow axis i of the input.
+    """Return the shapes of all values of known rank; a size that follows axis i of the input is `axis<i>`.
 
     Args:
         model: An ONNX model with one signal input.
@@ -83,13 +83,13 @@ def trace_dims(model: onnx.ModelProto, free: Sequence[int]) -> dict[str, Dims]:
 
 
 def settled_values(model: onnx.ModelProto, source: str, free: Sequence[int], names: Sequence[str]) -> dict[str, Array]:
-    """Return, of some values, those that are computed from sizes and are the same whatever the free ones are.
+    """Return the values that are computed from sizes and do not depend on the free sizes.
 
     Args:
         model: An ONNX model.
-        source: Its signal input; what other inputs leave open is counted as the first free axis.
+        source: Its signal input. A size that another input leaves open is set to that of the first free axis.
         free: The axes of the signal whose sizes may vary.
-        names: The values.
+        names: The values to look at.
     """
     first, second = (Graph(sized_model(model, source, dict(zip(free, s, strict=False)))[0]) for s in _SIZES)
     pairs = {name: (first.constant(name), second.constant(name)) for name in names}
@@ -97,10 +97,10 @@ def settled_values(model: onnx.ModelProto, source: str, free: Sequence[int], nam
 
 
 def find_axes(model: onnx.ModelProto, dims: dict[str, Dims]) -> Axes:
-    """Tell time from batch by the recurrent node's X, which ONNX wants as [time, batch, features].
+    """Return time and batch, found from the X of each recurrent node, which is [time, batch, features] in ONNX.
 
     Raises:
-        ContractError: A recurrent node runs along no free axis of the input, or two of them disagree.
+        ContractError: A recurrent node runs along no free axis of the input, or two nodes disagree.
     """
     graph = Graph(model)
     found = {label(node): _axes_of(node, dims) for node in recurrent_nodes(graph)}
@@ -118,13 +118,13 @@ def output_ports(model: onnx.ModelProto, dims: dict[str, Dims], axes: Axes) -> t
     """Return the ports of the graph outputs.
 
     Raises:
-        ContractError: A size follows neither axis, or an output lost the batch axis.
+        ContractError: A size is not known, time occurs twice, or an output has no batch axis.
     """
     return tuple(_port(item.name, axes.named(dims.get(item.name, (None,))), axes) for item in model.graph.output)
 
 
 def set_dims(item: onnx.ValueInfoProto, dims: Dims) -> None:
-    """Write a shape into an input or output: numbers as sizes, strings as names."""
+    """Write a shape into an input or output: numbers as sizes, strings as axis names."""
     shape = item.type.tensor_type.shape
     del shape.dim[:]
     for size in dims:
@@ -136,18 +136,18 @@ def set_dims(item: onnx.ValueInfoProto, dims: Dims) -> None:
 
 
 def shape_of(item: onnx.ValueInfoProto) -> Dims:
-    """Return the shape that stands in a value's type."""
+    """Return the shape in the type of an input or output."""
     dims = item.type.tensor_type.shape.dim
     return tuple(d.dim_param or (d.dim_value if d.HasField("dim_value") else None) for d in dims)
 
 
 def sized_model(model: onnx.ModelProto, source: str, sizes: dict[int, int]) -> tuple[onnx.ModelProto, dict[str, Dims]]:
-    """Return a copy in which the signal's axes have sizes and all that follows from them stands, and all shapes.
+    """Return a copy in which the signal's axes have sizes and computed sizes are constants, and its shapes.
 
     Args:
         model: An ONNX model.
         source: Its signal input.
-        sizes: A size for each axis of the signal that has none.
+        sizes: Sizes for axes of the signal.
     """
     sized = onnx.ModelProto()
     sized.CopyFrom(model)
@@ -159,7 +159,7 @@ def sized_model(model: onnx.ModelProto, source: str, sizes: dict[int, int]) -> t
         else:
             set_dims(item, tuple(size if isinstance(size, int) else first for size in dims))
     del sized.graph.value_info[:]
-    for output in sized.graph.output:  # the exporter's own guess would be merged in
+    for output in sized.graph.output:  # or the exporter's own guess would be merged in
         output.type.tensor_type.ClearField("shape")
     shapes = _infer(sized)
     while _settle_sizes(sized, shapes):
@@ -174,9 +174,9 @@ def _infer(model: onnx.ModelProto) -> dict[str, Dims]:
 
 
 def _settle_sizes(model: onnx.ModelProto, shapes: dict[str, Dims]) -> bool:
-    """Write the sizes that the graph asks for as constants, as far as they are known; return whether there were any.
+    """Replace each Shape node whose result is known by a constant; return whether there was one.
 
-    Inference follows sizes by itself, but not into the bounds of a Slice (`y[..., : x.size(-1)]`).
+    Shape inference follows sizes by itself, but not into the bounds of a Slice (`y[..., : x.size(-1)]`).
     """
     asking = [node for node in model.graph.node if node.op_type == "Shape" and _is_known(shapes.get(node.input[0]))]
     for node in asking:
@@ -207,13 +207,13 @@ def _axes_of(node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
     time, batch = (_number(size) for size in (*read, None, None)[:2])
     if time is None:
         raise ContractError(
-            f"{label(node)} reads {text(read)} as [time, batch, features]: its frames are not those of "
+            f"{label(node)} reads {shape_text(read)} as [time, batch, features]: its frames are not those of "
             "the input, wanted one for each; the forward may fix the length, skip frames or fold time into the batch"
         )
     if batch is None and read[1] != 1:
         raise ContractError(
-            f"{label(node)} reads {text(read)} as [time, batch, features]: its batch is not that of the "
-            "input, wanted one row for each stream; keep the batch axis apart"
+            f"{label(node)} reads {shape_text(read)} as [time, batch, features]: its batch is not that of the "
+            "input, wanted one entry per stream; do not mix the batch axis with others"
         )
     return Axes(time, batch)
 
@@ -222,8 +222,8 @@ def _number(size: int | str | None) -> int | None:
     return int(size.removeprefix("axis")) if isinstance(size, str) else None
 
 
-def text(dims: Dims) -> str:
-    """Return a shape as messages show it."""
+def shape_text(dims: Dims) -> str:
+    """Return a shape as text for messages."""
     return f"[{', '.join('?' if size is None else str(size) for size in dims)}]"
 
 
@@ -232,8 +232,8 @@ def _port(name: str, dims: Dims, axes: Axes) -> Port:
     if None in dims or times > 1 or batches != int(axes.batch is not None):
         wanted = "fixed sizes" + (", time at most once" if axes.batch is None else ", batch once and time at most once")
         raise ContractError(
-            f"output {name!r} has shape {text(dims)}, wanted {wanted}; "
-            "return a row for each frame or for the last one, and keep the batch apart: squeeze() may drop it"
+            f"output {name!r} has shape {shape_text(dims)}, wanted {wanted}; "
+            "return one entry per frame or that of the last frame, and keep the batch axis: squeeze() may drop it"
         )
     position = {size: i for i, size in enumerate(dims) if isinstance(size, str)}
     return Port(name, position.get("time"), position.get("batch"))

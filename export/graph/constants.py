@@ -1,4 +1,4 @@
-"""Constants that a graph computes: torch writes paddings and normalized weights as chains of nodes."""
+"""Folding of constants that a graph computes: torch writes paddings and normalized weights as chains of nodes."""
 
 from collections.abc import Set as AbstractSet
 
@@ -9,12 +9,17 @@ from onnx.reference import ReferenceEvaluator
 from ...runtime.graph.graph import Graph
 
 _NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
-CODES = "DequantizeLinear"  # weights that are stored as codes stay so
+CODES = "DequantizeLinear"  # weights stored as codes stay codes
 RANDOM = frozenset(("Bernoulli", "Dropout", "Multinomial", "RandomNormalLike", "RandomUniformLike"))
 
 
 def fold_constants(model: onnx.ModelProto, operators: AbstractSet[str] | None = None) -> None:
-    """Replace what follows from constants alone by its value, in place; by these operators, or by any."""
+    """Replace values that follow only from constants by initializers, in place.
+
+    Args:
+        model: The model.
+        operators: The operators to fold; None: all.
+    """
     graph = model.graph
     known = {tensor.name for tensor in graph.initializer}
     chains: list[onnx.NodeProto] = []
@@ -35,9 +40,9 @@ def fold_constants(model: onnx.ModelProto, operators: AbstractSet[str] | None = 
 
 
 def fold_neutral(model: onnx.ModelProto) -> None:
-    """Turn the addition of a single constant 0 and the multiplication by 1 into an Identity, in place.
+    """Turn each addition of a constant scalar 0 and each multiplication by 1 into an Identity, in place.
 
-    Silero VAD adds 0 times the sample rate to its state, so that its tracer would not drop that input.
+    Silero VAD adds 0 times the sample rate to its state, so that torch's tracer keeps that input.
     """
     graph = Graph(model)
     for node in model.graph.node:
@@ -52,7 +57,7 @@ def fold_neutral(model: onnx.ModelProto) -> None:
 
 
 def _plain(node: onnx.NodeProto) -> bool:
-    """Return whether a node gives the same at each run, holds no other graph, and does not unfold stored codes."""
+    """Return whether a node may be folded: not random, without inner graphs, and no DequantizeLinear."""
     inner = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
     return node.domain in ("", "ai.onnx") and node.op_type not in RANDOM | {CODES} and not inner
 
@@ -62,7 +67,7 @@ def _reads(nodes: list[onnx.NodeProto]) -> set[str]:
 
 
 def _evaluate(model: onnx.ModelProto, nodes: list[onnx.NodeProto], names: list[str]) -> list[onnx.TensorProto]:
-    """Return the values of some names as initializers."""
+    """Run constant nodes and return the named values as initializers."""
     outputs = [onnx.ValueInfoProto(name=name) for name in names]
     read = _reads(nodes)
     tensors = [tensor for tensor in model.graph.initializer if tensor.name in read]

@@ -1,4 +1,4 @@
-"""Small edits of an ONNX graph: rename a value, sort nodes, remove what is dead, forget where it was made."""
+"""Small edits of an ONNX graph: rename values, sort nodes, remove dead nodes, remove traces of the exporter."""
 
 from collections.abc import Collection, Iterator, Mapping
 from graphlib import TopologicalSorter
@@ -7,7 +7,7 @@ import onnx
 
 
 def rename(model: onnx.ModelProto, old: str, new: str) -> None:
-    """Rename a value wherever it stands: nodes, subgraphs, initializers, inputs and outputs."""
+    """Rename a value everywhere: in nodes, subgraphs, initializers, inputs and outputs."""
     rename_all(model, {old: new})
 
 
@@ -29,12 +29,12 @@ def value_names(model: onnx.ModelProto) -> set[str]:
 
 
 def unused(name: str, taken: Collection[str]) -> str:
-    """Return a name that is not taken: this one, or with a number behind it."""
+    """Return a name that is not taken: this name, or this name with a number at its end."""
     return next(n for n in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if n not in taken)
 
 
 def remove_dead(model: onnx.ModelProto) -> None:
-    """Remove nodes, initializers and shape notes that no graph output needs."""
+    """Remove nodes, initializers and shape entries that no graph output needs."""
     graph = model.graph
     needed = {output.name for output in graph.output}
     kept: list[onnx.NodeProto] = []
@@ -49,7 +49,7 @@ def remove_dead(model: onnx.ModelProto) -> None:
 
 
 def sort_nodes(model: onnx.ModelProto) -> None:
-    """Put nodes behind those whose values they read, as ONNX requires."""
+    """Sort nodes so that each comes after the nodes whose values it reads, as ONNX requires."""
     nodes = dict(enumerate(model.graph.node))
     makers = {name: i for i, node in nodes.items() for name in node.output if name}
     order = TopologicalSorter(
@@ -61,7 +61,7 @@ def sort_nodes(model: onnx.ModelProto) -> None:
 
 
 def forget_origin(model: onnx.ModelProto) -> None:
-    """Remove documentation strings and notes: torch writes source paths of the exporting machine there."""
+    """Remove documentation strings and metadata: torch writes source paths of the exporting machine there."""
     model.doc_string = ""
     del model.metadata_props[:]
     for graph in _graphs(model.graph):
@@ -73,7 +73,7 @@ def forget_origin(model: onnx.ModelProto) -> None:
 
 
 def inner_graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """Return the graphs in a node's attributes: branches of an If, the body of a Loop or Scan."""
+    """Return the graphs in a node's attributes: the branches of an If, the body of a Loop or Scan."""
     found: list[onnx.GraphProto] = []
     for attribute in node.attribute:
         found += [attribute.g] if attribute.HasField("g") else []
@@ -82,7 +82,7 @@ def inner_graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
 
 
 def drop_identities(model: onnx.ModelProto) -> None:
-    """Let the readers of an Identity read what it repeats; those that name a graph output stay."""
+    """Remove Identity nodes: their readers read the input instead; an Identity that makes a graph output stays."""
     outputs = {item.name for item in model.graph.output}
     kept, origins = [], dict[str, str]()
     for node in model.graph.node:
@@ -104,12 +104,12 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def _named(graph: onnx.GraphProto) -> list[onnx.TensorProto | onnx.ValueInfoProto]:
-    """Return what a graph says of its values."""
+    """Return a graph's entries that carry the name of a value."""
     return [*graph.initializer, *graph.input, *graph.output, *graph.value_info]
 
 
 def reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield what a node reads, and what its subgraphs read from outside."""
+    """Yield the names that a node and its subgraphs read, absent inputs as empty names."""
     yield from node.input
     for inner in inner_graphs(node):
         for graph in _graphs(inner):

@@ -1,6 +1,6 @@
-"""Markers: nodes of a domain of our own that stand in a trace for what torch's exporter has no rule for.
+"""Markers: nodes of tidegate's own domain. A trace has them for layers that torch's exporter has no rule for.
 
-None is left in a file: `projection` and `loops` put standard operators in their place.
+No file contains one: `rewrites.projections` and `rewrites.loops` replace them by standard operators.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ _GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}  # places of torc
 
 
 def is_marker(node: onnx.NodeProto, *names: str) -> bool:
-    """Return whether a node is one of these markers."""
+    """Return whether a node is one of the named markers."""
     return node.domain == DOMAIN and f"{DOMAIN}::{node.op_type}" in names
 
 

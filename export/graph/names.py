@@ -1,4 +1,4 @@
-"""Names: which module a node belongs to, and what PyTorch calls the weights that it reads."""
+"""Names: which module a node belongs to, and the PyTorch names of its weights."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,8 +24,8 @@ _PROJECTED_OPERANDS = ("X", "W", "R", "P", "B")
 def module_path(node: onnx.NodeProto) -> str:
     """Return the dotted module path that torch's exporter wrote into a node's name.
 
-    `/encoder/lstm/LSTM_1` gives `encoder.lstm`. A container repeats its own name in that of its child
-    (`/enc/enc.1/lstm/LSTM` gives `enc.1.lstm`). A module at the root gives the empty string.
+    `/encoder/lstm/LSTM_1` gives `encoder.lstm`. The name of a container is repeated in the name of its child:
+    `/enc/enc.1/lstm/LSTM` gives `enc.1.lstm`. A module at the root gives the empty string.
     """
     parts: list[str] = []
     for part in node.name.strip("/").split("/")[:-1]:
@@ -36,14 +36,14 @@ def module_path(node: onnx.NodeProto) -> str:
 
 
 def known_path(node: onnx.NodeProto, modules: Sequence[str]) -> str:
-    """Return a node's module path, completed.
+    """Return a node's module path, completed by the known paths.
 
-    A module that is called past its parent's forward is named without the parent. One that was scripted has no path
-    at all; where there is one recurrent module alone, it is that one.
+    If a module is not called by its parent's forward, torch leaves the parent out of the name. A scripted module has no
+    path in its name; if there is only one known module, it is that one.
 
     Args:
         node: The node.
-        modules: Paths of modules, as far as they are known.
+        modules: Paths of modules, if known.
     """
     path = module_path(node)
     if not path and len(modules) == 1:
@@ -53,15 +53,15 @@ def known_path(node: onnx.NodeProto, modules: Sequence[str]) -> str:
 
 
 def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
-    """Give the weights that torch only numbers (`onnx::LSTM_193`), or computes, the names that they have in PyTorch.
+    """Give weights that have only a number (`onnx::LSTM_193`), or were computed, their names in PyTorch, in place.
 
-    The recurrent weights of the second layer of `lstm` become `lstm.weight_ih_l1` and `lstm.weight_hh_l1`; the file
-    holds both biases in one tensor, `lstm.bias_l1`. What PyTorch has no name for gets that of its node and operand:
+    The recurrent weights of the second layer of `lstm` become `lstm.weight_ih_l1` and `lstm.weight_hh_l1`. The file
+    has both biases in one tensor, `lstm.bias_l1`. A weight without a PyTorch name is named by its node and operand:
     `MatMul_3.B`. Weights with several readers keep their number.
 
     Args:
-        model: The model; its initializers are renamed in place.
-        modules: Paths of the recurrent modules, as far as they are known.
+        model: The model.
+        modules: Paths of the recurrent modules, if known.
     """
     _keep_as_initializers(model)
     nodes = [with_weights(node) or node for node in model.graph.node if node.domain in ("", "ai.onnx")]
@@ -82,7 +82,7 @@ def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
 
 
 def _keep_as_initializers(model: onnx.ModelProto) -> None:
-    """Make weights initializers that TorchScript keeps as Constant nodes, in place."""
+    """Turn recurrent weights that TorchScript writes as Constant nodes into initializers, in place."""
     graph, read = (
         Graph(model),
         {name for node in model.graph.node if node.op_type in _CELLS for name in node.input[1:4]},
@@ -96,7 +96,7 @@ def _keep_as_initializers(model: onnx.ModelProto) -> None:
 
 
 def _operands(node: onnx.NodeProto, version: int) -> Iterator[str]:
-    """Yield what the ONNX standard calls the inputs of a node."""
+    """Yield the names of a node's inputs in the ONNX standard."""
     if node.op_type == PROJECTED:
         return iter(_PROJECTED_OPERANDS)
     return (operand.name for operand in onnx.defs.get_schema(node.op_type, version, node.domain).inputs)

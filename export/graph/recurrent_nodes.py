@@ -1,4 +1,4 @@
-"""Recurrent nodes of an ONNX graph: what they carry, which options are refused, where their state starts."""
+"""Recurrent nodes of an ONNX graph: their states, the options that are refused, and where their states start."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from ...runtime.graph.projected_lstm import with_weights
 
 
 @dataclass(frozen=True)
-class Slot:
-    """A state that a recurrent node carries.
+class StateSlot:
+    """One state of a recurrent node.
 
     Attributes:
         kind: `h` or `c`, as in the contract.
@@ -39,24 +39,24 @@ class Cell:
         signal: Position of its frames among the node's inputs.
     """
 
-    slots: tuple[Slot, ...]
+    slots: tuple[StateSlot, ...]
     activations: tuple[tuple[str, ...], ...]
     signal: int = 0
 
 
-_H = Slot("h", 5, 1)
+_H = StateSlot("h", 5, 1)
 CELLS = {
-    "LSTM": Cell((_H, Slot("c", 6, 2)), (("Sigmoid", "Tanh", "Tanh"),)),
+    "LSTM": Cell((_H, StateSlot("c", 6, 2)), (("Sigmoid", "Tanh", "Tanh"),)),
     "GRU": Cell((_H,), (("Sigmoid", "Tanh"),)),
     "RNN": Cell((_H,), (("Tanh",), ("Relu",))),
-    "Scan": Cell((Slot("h", 0, 0), Slot("c", 1, 1)), ((),), signal=2),  # an LSTM with projection
+    "Scan": Cell((StateSlot("h", 0, 0), StateSlot("c", 1, 1)), ((),), signal=2),  # an LSTM with projection
 }
 REFUSED_CELLS = ("Scan", "Loop", "DynamicQuantizeLSTM")
 
 _MODULES = "nn.LSTM, nn.GRU or nn.RNN"
-SEQUENCE_LENS, _PEEPHOLES = 4, 7  # positions among the inputs; only an LSTM has the last
+SEQUENCE_LENS, _PEEPHOLES = 4, 7  # positions among the inputs; only an LSTM has peepholes
 
-# Operators whose output holds nothing but values of their first input.
+# Operators whose output consists only of values of their first input.
 MOVES = frozenset(
     (
         *("Cast", "CastLike", "Expand", "Flatten", "Gather", "Identity", "Reshape"),
@@ -75,8 +75,8 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
     """Return the recurrent nodes in file order.
 
     Raises:
-        UnsupportedError: A recurrent operator stands in the graph that cannot be exported.
-        ModelError: There is none.
+        UnsupportedError: The graph has a recurrent operator that cannot be exported.
+        ModelError: There is no recurrent node.
     """
     for node in graph.nodes:
         if node.op_type in REFUSED_CELLS and with_weights(node) is None:
@@ -84,24 +84,24 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
     found = [node for node in graph.nodes if node.op_type in CELLS]
     if not found:
         raise ModelError(
-            f"no recurrent layer found, wanted at least one {_MODULES}, or a cell of them in a loop{_unrolled(graph)}"
+            f"no recurrent layer found, wanted at least one {_MODULES}, or such a cell in a loop{_unrolled(graph)}"
         )
     return found
 
 
 def _unrolled(graph: Graph) -> str:
-    """Say where a layer may be that was written out step by step: torch's dynamo exporter does so with nn.RNN."""
+    """Return a hint if a layer may be unrolled into steps: torch's dynamo exporter does so with nn.RNN."""
     steps = sum(node.op_type in ("Tanh", "Relu", "Sigmoid") for node in graph.nodes)
     if graph.model.producer_name != "pytorch" or steps < 2:
         return ""
     return (
-        f"; {steps} nodes of Tanh, Relu or Sigmoid may be one that was unrolled: export the module itself "
+        f"; {steps} nodes of Tanh, Relu or Sigmoid may be an unrolled layer: export the module itself "
         "(`tidegate export`), or with torch.onnx.export(..., dynamo=False)"
     )
 
 
 def name_nodes(model: onnx.ModelProto) -> None:
-    """Give recurrent nodes without a name, or with that of another, one of their own, in place."""
+    """Give each recurrent node that has no name, or a name used before, its own name, in place."""
     taken: set[str] = set()
     for node in model.graph.node:
         if node.op_type in CELLS:
@@ -110,23 +110,23 @@ def name_nodes(model: onnx.ModelProto) -> None:
             taken.add(node.name)
 
 
-def checked_nodes(graph: Graph, held: Collection[tuple[str, str]] = ()) -> list[onnx.NodeProto]:
-    """Return the recurrent nodes in file order, having refused those whose stream would differ from the model.
+def checked_nodes(graph: Graph, started: Collection[tuple[str, str]] = ()) -> list[onnx.NodeProto]:
+    """Return the recurrent nodes in file order; refuse a node whose stream would differ from the model.
 
     Args:
         graph: The graph.
-        held: States, by the node's name and their kind, that start from inputs of the file; all others must from zeros.
+        started: States that start from inputs of the file: names of nodes and kinds. All others must start from zeros.
 
     Raises:
-        UnsupportedError: One has another layout or activation, clips, reads sequence lengths
-            or peepholes, or does not start from zeros; or is of a kind that cannot be exported.
-        ModelError: There is none.
+        UnsupportedError: A node has another layout or activation, clips, has sequence lengths or peepholes, does not
+            start from zeros, or is of a kind that cannot be exported.
+        ModelError: There is no recurrent node.
     """
     nodes = recurrent_nodes(graph)
     for node in nodes:
         _check_options(node)
         for slot in CELLS[node.op_type].slots:
-            if (node.name, slot.kind) not in held:
+            if (node.name, slot.kind) not in started:
                 _check_initial(graph, node, slot)
     return nodes
 
@@ -151,20 +151,20 @@ def _check_options(node: onnx.NodeProto) -> None:
 
 
 def operand(node: onnx.NodeProto, position: int) -> str:
-    """Return the name at a position of a node's inputs; empty when there is none."""
+    """Return the name at a position of a node's inputs; empty if it has no such input."""
     return node.input[position] if position < len(node.input) else ""
 
 
 def signal_of(node: onnx.NodeProto) -> str:
-    """Return the name of the frames that a recurrent node reads."""
+    """Return the name of a recurrent node's signal input, [time, batch, features]."""
     return operand(node, CELLS[node.op_type].signal)
 
 
 def state_sizes(graph: Graph, node: onnx.NodeProto) -> tuple[int, ...]:
-    """Return the length of each state of a recurrent node.
+    """Return the number of values in each state of a recurrent node.
 
     Raises:
-        UnsupportedError: It does not follow from constants.
+        UnsupportedError: A size does not follow from constants.
     """
     scan = with_weights(node)
     if scan is None:
@@ -177,10 +177,10 @@ def state_sizes(graph: Graph, node: onnx.NodeProto) -> tuple[int, ...]:
 
 
 def _hidden_size(graph: Graph, node: onnx.NodeProto) -> int:
-    """Return the length of the hidden state of an LSTM, GRU or RNN.
+    """Return the number of values in the hidden state of an LSTM, GRU or RNN.
 
     Raises:
-        UnsupportedError: Neither the attribute nor a constant R tells it.
+        UnsupportedError: There is neither the attribute nor a constant R.
     """
     size = attributes(node).get("hidden_size")
     if size is not None:
@@ -202,7 +202,7 @@ def _check_activations(node: onnx.NodeProto, values: dict[str, Any]) -> None:
         )
 
 
-def _check_initial(graph: Graph, node: onnx.NodeProto, slot: Slot) -> None:
+def _check_initial(graph: Graph, node: onnx.NodeProto, slot: StateSlot) -> None:
     odd = nonzero_source(graph, operand(node, slot.input))
     if odd is not None:
         raise UnsupportedError(
@@ -212,11 +212,11 @@ def _check_initial(graph: Graph, node: onnx.NodeProto, slot: Slot) -> None:
 
 
 def nonzero_source(graph: Graph, name: str) -> str | None:
-    """Trace a value to its sources and return the first that is not constant zero, or None.
+    """Trace a value to its sources; return the first source that is not constant zero, as text, or None.
 
     Args:
-        graph: Where it stands.
-        name: The value; the empty string is an absent input, which ONNX reads as zeros.
+        graph: The graph of the value.
+        name: The value; the empty string is an absent input, which means zeros in ONNX.
     """
     waiting, seen = [name], {""}
     while waiting and len(seen) <= MAX_NODES:
@@ -232,7 +232,7 @@ def nonzero_source(graph: Graph, name: str) -> str | None:
 
 
 def _look(graph: Graph, name: str) -> tuple[str | None, list[str]]:
-    """Return what is not zero about a value, or else the values that it is made of."""
+    """Return the source of a value if it is not zero; else the values that it is made of."""
     constant = graph.constant(name)
     if constant is not None:
         return (f"the constant {name!r}" if constant.any() else None), []

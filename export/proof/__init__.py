@@ -1,1 +1,1 @@
-"""Does the file stream what the original computes? If not, which part is at fault."""
+"""Does the file stream what the original computes? If not, which operator is at fault?"""

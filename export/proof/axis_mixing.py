@@ -1,4 +1,4 @@
-"""What each operator does along the axes of what it reads: those that it mixes, an answer needs whole."""
+"""Which axes each operator mixes: along such an axis, one entry of its output needs other entries of its input."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ OUTSIDE = "leave it out, and do it to what the stream returns"
 
 @dataclass(frozen=True)
 class Mixing:
-    """What an operator does along axes of the value that it reads.
+    """The axes of one input that an operator mixes.
 
     Attributes:
-        axes: Of that value, those along which an answer needs more than its own place.
-        does: What it does there, a verb in the third person.
+        axes: The axes, counted from 0.
+        does: What the operator does along them, a verb in the third person.
         way_out: What to do instead.
-        operand: The position of that value among the inputs.
+        operand: The position of the input.
     """
 
     axes: tuple[int, ...]
@@ -33,13 +33,13 @@ class Mixing:
 
 @dataclass(frozen=True)
 class _Node:
-    """A node with what is known of it.
+    """A node and its shapes.
 
     Attributes:
-        graph: Where it stands.
+        graph: The graph of the node.
         node: The node itself.
-        shapes: The shapes of its inputs, as far as their ranks are known.
-        answer: That of its first output.
+        shapes: The shapes of its inputs; None if the rank is not known.
+        answer: The shape of its first output; None if the rank is not known.
     """
 
     graph: Graph
@@ -49,7 +49,7 @@ class _Node:
 
     @property
     def rank(self) -> int:
-        """Axes of what it reads first."""
+        """The number of axes of its first input."""
         return len(self.shapes[0] or ())
 
     @property
@@ -58,7 +58,7 @@ class _Node:
         return attributes(self.node)
 
     def numbers(self, name: str, position: int) -> list[int] | None:
-        """Return numbers that are an attribute in older operator sets and an input in newer ones; None if not known."""
+        """Return integers that are an attribute in older operator sets and an input in newer ones; None if unknown."""
         own = self.given.get(name)
         constant = self.graph.constant(operand(self.node, position)) if own is None else None
         known = own if own is not None else constant
@@ -79,7 +79,7 @@ def _one(name: str, default: int) -> Axes:
     return lambda node: [int(node.given.get(name, default))]  # type: ignore[call-overload] # an integer by the standard
 
 
-def _told(position: int) -> Axes:
+def _given_axis(position: int) -> Axes:
     return lambda node: node.numbers("axis", position) or ()
 
 
@@ -92,7 +92,7 @@ def _normalized(node: _Node) -> Iterable[int]:
 
 
 def _windows(node: _Node) -> Iterable[int]:
-    """Return the axes along which a pooling or a transposed convolution reaches over more than one place, or skips."""
+    """Return the axes along which a pooling or transposed convolution has a kernel or a stride above 1."""
     weights = node.shapes[1] if len(node.shapes) > 1 else None
     kernel = node.given.get("kernel_shape") or (weights or ())[2:]
     strides = node.given.get("strides") or [1] * (node.rank - 2)
@@ -117,13 +117,13 @@ def _steps(node: _Node, wanted: Callable[[int], bool]) -> Iterable[int]:
 
 
 def _picked(node: _Node) -> Iterable[int]:
-    """Return the axis from which a Gather takes places counted from the start, or before the last."""
+    """Return the axis of a Gather, if it takes any place but the last."""
     places = node.graph.constant(operand(node.node, 1))
     return [int(node.given.get("axis", 0))] if places is not None and np.any(places != -1) else ()  # type: ignore[call-overload]
 
 
 def _contracted(position: int) -> Axes:
-    """Return what a MatMul sums over in one of its operands."""
+    """Return a function that gives the axis over which a MatMul sums in one of its operands."""
 
     def axes(node: _Node) -> Iterable[int]:
         rank = len((node.shapes[position] if len(node.shapes) > position else None) or ())
@@ -133,7 +133,7 @@ def _contracted(position: int) -> Axes:
 
 
 def _summed(position: int) -> Axes:
-    """Return what an Einsum sums over in one of its operands."""
+    """Return a function that gives the axes over which an Einsum sums in one of its operands."""
 
     def axes(node: _Node) -> Iterable[int]:
         equation = str(node.given.get("equation", "")).replace(" ", "")
@@ -176,11 +176,11 @@ _KINDS: tuple[tuple[Iterable[str], Axes, tuple[str, str]], ...] = (
     (("Softmax", "LogSoftmax", "Hardmax"), _one("axis", -1), _WEIGH),
     (("ArgMax", "ArgMin"), _one("axis", 0), _POOL),
     (("TopK",), _one("axis", -1), _SORT),
-    (("CumSum",), _told(1), _SUM),
+    (("CumSum",), _given_axis(1), _SUM),
     (("DFT",), lambda node: node.numbers("axis", 2) or (), _TRANSFORM),
     (("STFT",), lambda _: (1,), _TRANSFORM),
     (("Resize", "Upsample"), _resized, _SKIP),
-    (("ConvTranspose",), _windows, ("answers a frame by several of them, along", _SKIP[1])),
+    (("ConvTranspose",), _windows, ("adds up several frames per answer, along", _SKIP[1])),
     (("Slice",), lambda node: _steps(node, lambda step: step < 0), _TURN),
     (("Slice",), lambda node: _steps(node, lambda step: step > 1), _SKIP),
     (("ReverseSequence",), _one("time_axis", 0), _TURN),
@@ -190,7 +190,7 @@ _OF_TWO: Mapping[str, Callable[[int], Axes]] = {"MatMul": _contracted, "Gemm": _
 
 
 def mixings(graph: Graph, node: onnx.NodeProto, dims: Mapping[str, Dims]) -> list[Mixing]:
-    """Return along which axes a node mixes what it reads, as far as its operator is known here."""
+    """Return the axes of its inputs that a node mixes; an unknown operator mixes none."""
     shapes = [dims.get(name) for name in node.input]
     known = _Node(graph, node, shapes, dims.get(node.output[0]))
     found = []
@@ -200,13 +200,13 @@ def mixings(graph: Graph, node: onnx.NodeProto, dims: Mapping[str, Dims]) -> lis
                 found.append(Mixing(_counted(axes(known), known.rank), does, way_out))
     for position in range(2) if node.op_type in _OF_TWO else ():
         rank = len((shapes[position] if len(shapes) > position else None) or ())
-        if graph.constant(operand(node, 1 - position)) is None:  # else it is a linear layer
+        if graph.constant(operand(node, 1 - position)) is None:  # with a constant operand it is a linear layer
             found.append(Mixing(_counted(_OF_TWO[node.op_type](position)(known), rank), *_ATTEND, position))
     return [mixing for mixing in found if mixing.axes] or _crossed(shapes, known.answer)
 
 
 def _crossed(shapes: Sequence[Dims | None], answer: Dims | None) -> list[Mixing]:
-    """Return what holds each place of an axis of the signal against every other: the scores of an attention."""
+    """Return the axis of the signal that occurs more often in the output than in an input: the scores of attention."""
     for position, shape in enumerate(shapes):
         for axis, size in enumerate(shape or ()):
             if isinstance(size, str) and (answer or ()).count(size) > (shape or ()).count(size):
@@ -215,5 +215,5 @@ def _crossed(shapes: Sequence[Dims | None], answer: Dims | None) -> list[Mixing]
 
 
 def _counted(axes: Iterable[int], rank: int) -> tuple[int, ...]:
-    """Return axes counted from the first."""
+    """Return the valid axes, counted from 0, sorted."""
     return tuple(sorted({axis % rank for axis in axes if -rank <= axis < rank}))

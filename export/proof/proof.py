@@ -1,6 +1,6 @@
 """The proof that an exported file streams what the original computes, in onnxruntime on one thread.
 
-It knows nothing of torch: the original is a function from a signal to named answers.
+This module does not know torch: the original is a function from a signal to named answers.
 """
 
 from collections import defaultdict
@@ -24,9 +24,9 @@ from .signals import FreshData, chunkings, cut, time_axis, time_axis_of_one
 
 Answers = Mapping[str, Array]
 
-CHUNKED_FRAMES = (12, 48)  # fewest and most frames of a chunked signal; each answer is compared at each cut
-SPOILT_STREAMS = 8  # streams that may show a change: behind a ReLU one alone may stay silent
-LISTED = 5  # chunk sizes in a check's name
+CHUNKED_FRAMES = (12, 48)  # fewest and most frames of a chunked signal; answers are compared at each cut
+SPOILT_STREAMS = 8  # a spoilt state must change one of them: a ReLU may hide the change in a single stream
+LISTED = 5  # chunk sizes listed in a check's name
 
 _FAULT = "the module may answer at random or keep data between calls; else report this as a fault of tidegate"
 _SIZES = "the forward may turn a size into a Python number: use x.shape as it is, no int(), len() or item()"
@@ -34,7 +34,7 @@ _CHUNKS = (
     "an answer may need more frames than its chunk has (mean, pooling, norm or attention over time); "
     "such a layer cannot be streamed"
 )
-_STATES = "the answer depends on this state not at all or too little to prove it; check that it is used"
+_STATES = "the answer does not depend on this state, or too little to prove it; check that the state is used"
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Check:
     Attributes:
         name: What was compared.
         error: Largest absolute difference over the largest absolute value wanted.
-        tolerance: The limit for `error`.
-        must_differ: The state was spoilt on purpose, and `error` must exceed the limit.
+        tolerance: The limit of `error`.
+        must_differ: Whether `error` must exceed the limit, because a state was spoilt on purpose.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the error lies on the right side of its limit."""
+        """Whether the error is on the right side of its limit."""
         return self.error > self.tolerance if self.must_differ else self.error <= self.tolerance
 
 
 def quiet_session(data: bytes) -> Any:  # noqa: ANN401  onnxruntime has no types
-    """Open a session that prints nothing: what fails is told by its exception."""
+    """Open an onnxruntime session that prints nothing; failures raise exceptions."""
     runtime = need("onnxruntime")
     options = session_options(runtime)
     options.log_severity_level = 4
@@ -77,7 +77,7 @@ class Runner:
     def __init__(self, data: bytes, contract: Contract) -> None:
         self.contract = contract
         self._data = data
-        need("onnxruntime")  # its absence is no fault of the file
+        need("onnxruntime")  # a missing package is no fault of the file
         try:
             self._session = quiet_session(data)
         except Exception as error:  # onnxruntime has no common class of its own
@@ -88,8 +88,8 @@ class Runner:
         """Run one chunk.
 
         Args:
-            x: The signal.
-            states: State inputs by name; without them the chunk starts from zeros.
+            x: The chunk, with the axes of the file's signal.
+            states: State inputs by name; a state that is not given is zeros.
 
         Returns:
             All outputs by name, state outputs among them.
@@ -107,7 +107,7 @@ class Runner:
         return dict(zip(self._outputs, answers, strict=True))
 
     def stream(self, x: Array, chunks: Sequence[int], *, finished: bool = True) -> dict[str, Array]:
-        """Return the outputs, time first, of one stream that is pushed in chunks, and finished or not yet."""
+        """Return the outputs, time first, of one stream pushed in chunks, with or without its finish()."""
         port = self.contract.inputs[0]
         one = x if port.batch_axis is None else np.take(x, 0, port.batch_axis)
         frames = np.moveaxis(one, time_axis_of_one(port), 0)
@@ -134,16 +134,17 @@ class Runner:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a file has to prove.
+    """The proof of one file against its original.
 
     Attributes:
         runner: The file.
-        original: The original's answers to a whole signal, by the names and in the shapes of the file.
-        example: A signal like those of later use.
-        tolerance: Largest relative error.
+        original: Returns the original's answers to a whole signal, by the names and in the shapes of the file.
+        example: A signal; its values set the scale of the proof's data.
+        tolerance: The largest relative error allowed.
         lengths: Whether the original takes signals of other lengths than the example's.
-        batches: Whether it takes other numbers of streams.
-        own: The original's answers to chunk after chunk, where it hands its state out and in by itself.
+        batches: Whether the original takes other numbers of streams.
+        own: Returns the original's answers to chunks, with its own state passed from chunk to chunk; None if it
+            cannot.
     """
 
     runner: Runner
@@ -161,7 +162,7 @@ class Proof:
             The checks with their measured errors, all passed.
 
         Raises:
-            ExportError: One failed; the message says which, where, what was seen and what was wanted.
+            ExportError: A check failed; the message says which one, where, the value seen and the value wanted.
         """
         fresh = FreshData(self.example, self._port)
         checks = [self._whole("whole, at the example", self.example, _FAULT)]
@@ -170,7 +171,7 @@ class Proof:
         compare = self._streamed if self.runner.contract.looks_ahead else self._chunked
         chunked = [compare(signal, chunks) for chunks in chunkings(signal.shape[self._time])]
         chunked += self._own(signal)
-        # A spoilt state must change more than chunking does; else the checks above could not have seen it.
+        # A spoilt state must change the answers more than chunking does; else the checks above could not see it.
         floor = max(10 * max(check.error for check in chunked), 1e-7)
         streams = None if fresh.batch is None else max(fresh.batch, SPOILT_STREAMS) if self.batches else fresh.batch
         shown = fresh(CHUNKED_FRAMES[1], streams)
@@ -186,7 +187,7 @@ class Proof:
         return time_axis(self._port)
 
     def _other_sizes(self, fresh: FreshData) -> Iterator[tuple[str, Array]]:
-        """Yield signals of other lengths and batches than the example's, named."""
+        """Yield names and signals, of other lengths and batches than the example's."""
         length, batch = fresh.length, fresh.batch
         for frames, streams in (
             *((n, batch) for n in (1, length // 2 + 1, length + 7) if n != length and self.lengths),
@@ -206,9 +207,9 @@ class Proof:
         return Check(name, max(errors), self.tolerance)
 
     def _chunked(self, x: Array, chunks: Sequence[int]) -> Check:
-        """Compare chunks with carried state with the whole signal, both by the file.
+        """Compare the file in chunks, with carried state, with the file on the whole signal.
 
-        An output with a time axis is compared as a whole. One without is compared at the end of each chunk
+        An output with a time axis is compared as a whole. An output without one is compared at the end of each chunk,
         with the answer to the signal up to there. The final states are compared too.
         """
         name = f"in chunks of {_runs(chunks)}"
@@ -226,7 +227,7 @@ class Proof:
         return Check(name, max(errors), self.tolerance)
 
     def _own(self, x: Array) -> Iterator[Check]:
-        """Compare with the original in the same chunks, each with the state that it carries itself."""
+        """Compare the file with the original in the same chunks, each with its own carried state."""
         if self.own is None:
             return
         length, time = x.shape[self._time], self._time
@@ -241,7 +242,7 @@ class Proof:
         yield Check(name, max(errors), self.tolerance)
 
     def _streamed(self, x: Array, chunks: Sequence[int]) -> Check:
-        """Compare a stream in chunks, finished, with the whole signal; blocks of fixed frames with one push of them."""
+        """Compare a stream in chunks with the whole signal; for blocks of fixed size, with one push of the signal."""
         name, blocks = f"streamed in chunks of {_runs(chunks)}", self.runner.contract.blocks
         batch = self._port.batch_axis
         x = x if batch is None else cut(x, batch, 0, 1)
@@ -250,20 +251,20 @@ class Proof:
             gridded = blocks is not None and blocks.frames is not None
             wanted = self.runner.stream(x, [sum(chunks)]) if gridded else self.runner.first_stream(self.runner.run(x))
             errors = [self._compare(key, value, wanted[key]) for key, value in seen.items()]
-            if gridded:  # an answer that needs more than the last frame shows it where a push completes several blocks
+            if gridded:  # an answer that needs other blocks than its own differs if one push completes several blocks
                 seen, wanted = (self.runner.stream(x, cuts, finished=False) for cuts in (chunks, [sum(chunks)]))
                 errors += [self._compare(key, value, wanted[key]) for key, value in seen.items()]
         return Check(name, max(errors), self.tolerance)
 
     def _compare_end(self, pieces: Mapping[str, Sequence[Array]], wanted: Answers, end: int) -> Iterator[float]:
-        """Compare what chunks gave with the whole up to there."""
+        """Yield the errors of the chunks so far against the whole signal up to frame `end`."""
         for key, value in wanted.items():
             axis = self._time_axes().get(key)
             seen = pieces[key][-1] if axis is None else np.concatenate(pieces[key], axis)
             yield self._compare(key, seen, value, end)
 
     def _spoilt(self, signals: Sequence[Array], floor: float) -> Iterator[Check]:
-        """Spoil each state in the middle of a signal: the answer must change, in one signal at least."""
+        """Spoil each state in the middle of each signal: the answer must change in at least one signal."""
         found = [self._changes(x) for x in signals if x.shape[self._time] > 1]
         for name in found[0]:
             check = Check(name, max(changes[name] for changes in found), floor, must_differ=True)
@@ -277,7 +278,7 @@ class Proof:
         length = x.shape[self._time]
         half = length // 2
         states = self.runner.carried(self.runner.run(cut(x, self._time, 0, half)))
-        # One frame shows the most in an answer to the last frame only; the rest shows it in more frames.
+        # An answer to the last frame changes most after one frame; other answers change in more frames later.
         parts = [cut(x, self._time, half, half + 1), cut(x, self._time, half, length)]
         good = [self.runner.run(part, states) for part in parts]
         changes = {}
@@ -294,7 +295,11 @@ class Proof:
         return {port.name: port.time_axis for port in self.runner.contract.outputs}
 
     def _compare(self, key: str, seen: Array, wanted: Array, end: int | None = None) -> float:
-        """Return the relative error of one output; refuse it above the tolerance."""
+        """Return the relative error of one output.
+
+        Raises:
+            ExportError: The shapes differ, or the error is above the tolerance.
+        """
         if seen.shape != wanted.shape:
             raise ExportError(f"output {key!r} has shape {list(seen.shape)}, wanted {list(wanted.shape)}")
         error = peak_error(seen, wanted)
@@ -311,7 +316,7 @@ class Proof:
 
 
 def peak_error(seen: Array, wanted: Array) -> float:
-    """Return max|seen - wanted| / max|wanted|; infinite where a value is not finite or all wanted are 0."""
+    """Return max|seen - wanted| / max|wanted|; infinite if a difference is not finite or all wanted are 0."""
     difference, largest = _difference(seen, wanted).max(initial=0.0), np.abs(wanted).max(initial=0.0)
     if difference == 0:
         return 0.0
@@ -325,7 +330,7 @@ def _difference(seen: Array, wanted: Array) -> Array:
 
 
 def _first_bad(seen: Array, wanted: Array, axis: int | None, tolerance: float) -> tuple[int, ...]:
-    """Return where the difference is largest, within the first frame that is wrong."""
+    """Return the index of the largest difference in the first frame that is wrong."""
     gap = _difference(seen, wanted)
     if axis is not None:
         gap = np.moveaxis(gap, axis, 0)
@@ -338,7 +343,7 @@ def _first_bad(seen: Array, wanted: Array, axis: int | None, tolerance: float) -
 
 @contextmanager
 def _located(name: str, hint: str) -> Iterator[None]:
-    """Say in an error which check failed and what may be the cause."""
+    """Add the failed check and a likely cause to an ExportError."""
     try:
         yield
     except ExportError as error:
@@ -350,7 +355,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _runs(chunks: Sequence[int]) -> str:
-    """Return chunk sizes as text: equal ones once, the first of many."""
+    """Return chunk sizes as text: one number if all are equal, else the first LISTED."""
     if len(set(chunks)) == 1:
         return f"{chunks[0]} ({len(chunks)} chunks)"
     more = f", ... ({len(chunks)} chunks)" if len(chunks) > LISTED else ""
@@ -358,7 +363,7 @@ def _runs(chunks: Sequence[int]) -> str:
 
 
 def _spoil(states: Sequence[State], values: Answers) -> Iterator[tuple[str, dict[str, Array]]]:
-    """Yield spoilt states: each layer of each state and each tail set to zeros, h and c of each module swapped."""
+    """Yield names and spoilt states: each layer and each tail set to zeros, and h and c of each module swapped."""
     for state in states:
         if state.kind == "tail":
             yield f"{state.input} zeroed", {state.input: np.zeros_like(values[state.input])}

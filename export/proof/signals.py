@@ -1,4 +1,4 @@
-"""Signals for a proof: fresh data like an example, and ways to cut it into chunks."""
+"""Signals for a proof: new data like an example, and the chunks to cut it into."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,8 +10,8 @@ from ...runtime.contract import Port
 from ...runtime.errors import ExportError
 from ...runtime.graph.graph import Graph
 
-SEED = 20  # of the data and the random chunkings: a proof is the same at every run
-CUT_SHARES = (0.1, 0.3, 0.5, 0.7)  # share of the frames after which a random chunking cuts
+SEED = 20  # of data and random chunkings: a proof is the same in every run
+CUT_SHARES = (0.1, 0.3, 0.5, 0.7)  # for each random chunking, the share of frames after which it cuts
 
 
 class FreshData:
@@ -19,7 +19,7 @@ class FreshData:
 
     Attributes:
         length: Frames of the example.
-        batch: Streams of the example, or None.
+        batch: Streams of the example; None if it has no batch axis.
     """
 
     def __init__(self, example: Array, port: Port) -> None:
@@ -29,7 +29,7 @@ class FreshData:
         self.batch = None if port.batch_axis is None else example.shape[port.batch_axis]
 
     def __call__(self, length: int, batch: int | None) -> Array:
-        """Return a new signal of `length` frames and `batch` streams."""
+        """Return a new signal of `length` frames and `batch` streams, with the example's axes and dtype."""
         shape = list(self._example.shape)
         shape[time_axis(self._port)] = length
         if self._port.batch_axis is not None and batch is not None:
@@ -40,7 +40,7 @@ class FreshData:
         return self._noise(shape)
 
     def _noise(self, shape: Sequence[int]) -> Array:
-        """Return noise with each feature's mean and deviation, within the example's range."""
+        """Return noise with the mean and deviation of each feature, clipped to the example's range."""
         axes = tuple(a for a in (self._port.time_axis, self._port.batch_axis) if a is not None)
         mean = self._example.mean(axes, keepdims=True)
         deviation = self._example.std(axes, keepdims=True)
@@ -52,7 +52,7 @@ class FreshData:
 
 
 def noise(model: onnx.ModelProto, port: Port, frames: int, streams: int) -> Array:
-    """Return a signal for a model: noise of variance 1, or ids that all its tables have."""
+    """Return a signal for a model: float32 noise of variance 1, or ids that all its tables have."""
     item = next(item for item in model.graph.input if item.name == port.name)
     sizes = {port.time_axis: frames, port.batch_axis: streams}
     shape = [sizes.get(axis, dim.dim_value) for axis, dim in enumerate(item.type.tensor_type.shape.dim)]
@@ -63,31 +63,35 @@ def noise(model: onnx.ModelProto, port: Port, frames: int, streams: int) -> Arra
 
 
 def _ids(graph: Graph) -> int:
-    """Return how many ids every table of a graph has."""
+    """Return the number of ids that all tables of a graph have; 2 if it has no table."""
     tables = [graph.constant(node.input[0]) for node in graph.nodes if node.op_type == "Gather"]
     return min((len(table) for table in tables if table is not None and table.ndim == 2), default=2)
 
 
 def time_axis(port: Port) -> int:
-    """Return the time axis of a signal input, which always has one."""
+    """Return the time axis of a signal input.
+
+    Raises:
+        ExportError: The input has none.
+    """
     if port.time_axis is None:
         raise ExportError(f"input {port.name!r} has no time axis, wanted one")
     return port.time_axis
 
 
 def time_axis_of_one(port: Port) -> int:
-    """Return the time axis of a signal of one stream, whose batch axis is left out."""
+    """Return the time axis of one stream of a signal, without the batch axis."""
     time = time_axis(port)
     return time - (port.batch_axis is not None and port.batch_axis < time)
 
 
 def cut(x: Array, axis: int, start: int, end: int) -> Array:
-    """Return the frames from `start` up to `end`."""
+    """Return a copy of the frames from `start` up to `end`, without `end`, along an axis."""
     return np.ascontiguousarray(np.take(x, range(start, end), axis))
 
 
 def chunkings(length: int) -> Iterator[list[int]]:
-    """Yield ways to cut a signal: frame by frame, then at random places."""
+    """Yield chunk sizes for a signal: frame by frame, then cuts at random places."""
     yield [1] * length
     random = np.random.default_rng(SEED)
     for share in CUT_SHARES:

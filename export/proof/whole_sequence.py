@@ -1,8 +1,8 @@
-"""Refusing by name what needs the whole sequence: which operator makes an answer depend on more than the past.
+"""Operators that need the whole sequence: found after a failed proof and refused by name.
 
-The proof is the judge: a graph is searched only once it failed, or had lost its frames before it came so far. First by
-what operators do along the axes of time; what is left by their values, those of a signal at once beside those of its
-chunks.
+The proof decides whether a file streams. Only if it fails, or if the frames are lost before it can run, the graph is
+searched for the cause: first by the axes that each operator mixes (`axis_mixing`), then by values. For the latter the
+graph runs on a whole signal and on its chunks, and the first value that differs shows the operator.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,20 +18,20 @@ from ...runtime.contract import Port
 from ...runtime.errors import ContractError, ExportError, UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
-from ..graph.axes import Axes, Dims, signal_input, text
+from ..graph.axes import Axes, Dims, shape_text, signal_input
 from ..graph.constants import RANDOM
 from ..graph.editing import remove_dead
 from ..graph.names import module_path
 from ..graph.recurrent_nodes import CELLS, signal_of
-from ..states.convolution_tails import Causal
+from ..states.convolution_tails import TimeConvolution
 from .axis_mixing import OUTSIDE, mixings
 from .proof import quiet_session
 from .signals import FreshData, cut
 
-FRAMES = 12  # of the signal whose values are compared
-DIFFERENT = 1e-4  # of the largest value: rounding gives 1e-6 at most, another frame much more
+FRAMES = 12  # of the signal for the comparison of values
+DIFFERENT = 1e-4  # relative to the largest value: rounding gives at most 1e-6, a wrong frame much more
 
-_WANTED = "wanted each frame by itself: recurrent layers and convolutions alone carry anything from frame to frame"
+_WANTED = "wanted each frame by itself: only recurrent layers and convolutions carry anything from frame to frame"
 
 
 class WholeSequenceError(UnsupportedError):
@@ -40,11 +40,11 @@ class WholeSequenceError(UnsupportedError):
 
 @dataclass(frozen=True)
 class _Suspect:
-    """A node that may be the cause.
+    """A node that is likely the cause.
 
     Attributes:
         node: The node.
-        seen: What it does, as a message says it.
+        seen: What the node does, as text for messages.
         way_out: What to do instead.
     """
 
@@ -53,6 +53,7 @@ class _Suspect:
     way_out: str
 
     def error(self) -> WholeSequenceError:
+        """Return the error that names the node and its module."""
         path, name = module_path(self.node), label(self.node)
         named = f"module {path!r} ({name})" if path else name
         return WholeSequenceError(f"{named} {self.seen}, {_WANTED}; {self.way_out}")
@@ -63,23 +64,24 @@ def whole_refused(
     model: onnx.ModelProto,
     dims: Mapping[str, Dims],
     axes: Axes,
-    convolutions: Sequence[Causal],
+    convolutions: Sequence[TimeConvolution],
     example: Array,
     *,
     inside: Callable[[], str] = str,
 ) -> Iterator[None]:
-    """Name the operator that needs the whole sequence, where what happens inside fails for it.
+    """Name the operator that needs the whole sequence, if a ContractError or ExportError is raised in this context.
 
     Args:
-        model: A translated model, its states still inside.
-        dims: The shapes of its values, as `axes.trace_dims` gives them.
+        model: A translated model, before its states are lifted.
+        dims: The shapes of its values, from `axes.trace_dims`.
         axes: The axes of its signal.
-        convolutions: What convolves along time.
+        convolutions: Its convolutions along time.
         example: A signal.
-        inside: Names what of the original answers by later frames, where the graph does not show it; or nothing.
+        inside: Returns the part of the original that needs later frames, as text, if the graph does not show it; or
+            ''.
 
     Raises:
-        WholeSequenceError: It was an operator that needs the whole sequence.
+        WholeSequenceError: The cause is an operator that needs the whole sequence.
     """
     before = onnx.ModelProto()
     before.CopyFrom(model)
@@ -89,26 +91,26 @@ def whole_refused(
         remove_dead(before)
         named = {name: axes.named(shape) for name, shape in dims.items()}
         port = Port(signal_input(before).name, axes.time, axes.batch)
-        suspect = _by_axes(before, named) or _by_values(_Cut(before, named, convolutions), port, example)
+        suspect = _by_axes(before, named) or _by_values(_Stateless(before, named, convolutions), port, example)
         suspect = suspect or _by_lost_frames(before, named, [item.name for item in before.graph.output])
         if suspect is not None:
             raise suspect.error() from error
         if name := inside():
-            raise WholeSequenceError(f"{name} answers by later frames, {_WANTED}; {OUTSIDE}") from error
+            raise WholeSequenceError(f"{name} needs later frames, {_WANTED}; {OUTSIDE}") from error
         raise
 
 
 def reads_other_frames(model: onnx.ModelProto, dims: Mapping[str, Dims]) -> bool:
-    """Return whether a recurrent layer reads frames that follow from those of the input, and are others."""
+    """Return whether the frames of a recurrent layer are not those of the input: their number is not known."""
     read = (dims.get(signal_of(node)) for node in model.graph.node if node.op_type in CELLS)
     return any(shape is not None and shape[0] is None for shape in read)
 
 
 def refuse_lost_frames(model: onnx.ModelProto, dims: Mapping[str, Dims]) -> None:
-    """Name the operator before a recurrent layer by which the frames that it reads are no longer those of the input.
+    """Name the operator that changes the frames before a recurrent layer, so that they are not those of the input.
 
     Raises:
-        WholeSequenceError: There is one.
+        WholeSequenceError: There is such an operator.
     """
     live = onnx.ModelProto()
     live.CopyFrom(model)
@@ -130,7 +132,7 @@ def _by_axes(model: onnx.ModelProto, dims: Mapping[str, Dims], *, folded: bool =
     Args:
         model: The model.
         dims: The shapes of its values.
-        folded: Whether to look for axes whose size is not known instead: time may be folded into them.
+        folded: Whether to look for axes of unknown size instead: time may be folded into them.
     """
     graph = Graph(model)
     for node in graph.nodes:
@@ -152,19 +154,19 @@ def _called(size: int | str | None) -> str:
 
 
 def _by_lost_frames(model: onnx.ModelProto, dims: Mapping[str, Dims], names: Sequence[str]) -> _Suspect | None:
-    """Return the node behind which one of some values has no longer a row for each frame."""
+    """Return the first node after which a value no longer has one entry per frame."""
     graph = Graph(model)
     for last in names:
         name, found = last, None
         while None in dims.get(name, (None,)) and (node := graph.producer(name)) is not None:
-            found = None if node.op_type == "If" else node  # torch's way to squeeze an axis that may be 1
+            found = None if node.op_type == "If" else node  # torch squeezes an axis that may be 1 by an If
             name = next((read for read in node.input if graph.producer(read) and None in dims.get(read, (None,))), "")
         if found is not None:
-            before, after = (text(dims.get(value, (None,))) for value in (found.input[0], found.output[0]))
+            before, after = (shape_text(dims.get(value, (None,))) for value in (found.input[0], found.output[0]))
             return _Suspect(
                 found,
-                f"makes {after} of {before}, no row for each frame",
-                "keep the axis of time as it is, or fold it away and back by its size, x.shape[1]",
+                f"makes {after} of {before}, not one entry per frame",
+                "keep the axis of time as it is, or fold and unfold it by its size, x.shape[1]",
             )
     return None
 
@@ -173,24 +175,24 @@ def _by_lost_frames(model: onnx.ModelProto, dims: Mapping[str, Dims], names: Seq
 
 
 @dataclass(frozen=True)
-class _Cut:
-    """A graph without what carries a state: the values that this makes are inputs.
+class _Stateless:
+    """A graph without the nodes that carry a state: the outputs of these nodes become inputs.
 
-    So a chunk of those inputs gives a chunk of every other value, unless a node needs more than its own frames.
+    Then a chunk of the inputs gives the same chunk of every other value, unless a node needs further frames.
 
     Attributes:
-        model: The graph, whole.
-        dims: The shapes of its values, `time` and `batch` named.
-        convolutions: What convolves along time.
+        model: The whole graph.
+        dims: The shapes of its values, with `time` and `batch` as names.
+        convolutions: Its convolutions along time.
     """
 
     model: onnx.ModelProto
     dims: Mapping[str, Dims]
-    convolutions: Sequence[Causal]
+    convolutions: Sequence[TimeConvolution]
 
     @property
     def carried(self) -> list[str]:
-        """The values that recurrent nodes and convolutions along time make."""
+        """The outputs of recurrent nodes and convolutions along time."""
         cells = [node.output for node in self.model.graph.node if node.op_type in CELLS]
         return [
             *(name for names in cells for name in names if name),
@@ -199,14 +201,14 @@ class _Cut:
 
     @property
     def timed(self) -> list[str]:
-        """The values that have one row for each frame, in the order of the nodes."""
+        """The values that have one entry per frame, in the order of the nodes."""
         made = (name for node in self.model.graph.node for name in node.output)
         return [name for name in made if self.dims.get(name, ()).count("time") == 1 and None not in self.dims[name]]
 
     def without_states(self) -> onnx.ModelProto:
-        """Return the graph with the carried values as inputs."""
+        """Return the graph with the carried values as inputs and all other timed values as outputs."""
         carried = self.carried
-        model = _giving(self.model, [name for name in self.timed if name not in carried])
+        model = _with_outputs(self.model, [name for name in self.timed if name not in carried])
         kept = [node for node in model.graph.node if not set(node.output).intersection(carried)]
         del model.graph.node[:]
         model.graph.node.extend(kept)
@@ -215,44 +217,44 @@ class _Cut:
         return model
 
 
-def _by_values(cut_: _Cut, port: Port, example: Array) -> _Suspect | None:
-    """Return the first node whose values in chunks are not those of the whole signal; None if there is none."""
+def _by_values(stateless: _Stateless, port: Port, example: Array) -> _Suspect | None:
+    """Return the first node whose values in chunks differ from those of the whole signal; None if there is none."""
     frames = FreshData(example, port)
     x = frames(FRAMES, frames.batch)
     name = None
-    with suppress(Exception):  # onnxruntime has no class of its own, and what it refuses here it refuses by the proof
-        name = _first_different(cut_, port, x)
-    node = None if name is None else Graph(cut_.model).producer(name)
+    with suppress(Exception):  # onnxruntime has no own class; if it fails here, the proof failed for the same reason
+        name = _first_different(stateless, port, x)
+    node = None if name is None else Graph(stateless.model).producer(name)
     if name is None or node is None or node.op_type in RANDOM:
         return None
     before = onnx.ModelProto()
-    before.CopyFrom(cut_.model)
+    before.CopyFrom(stateless.model)
     del before.graph.output[:]
     before.graph.output.append(onnx.ValueInfoProto(name=name))
     remove_dead(before)
-    folded = _by_axes(before, cut_.dims, folded=True)
-    way_out = "take positions and the like from the frames themselves, an input of the model"
-    return folded or _Suspect(node, "gives frames in a chunk other values than in the whole signal", way_out)
+    folded = _by_axes(before, stateless.dims, folded=True)
+    way_out = "take positions and the like from the frames themselves, as features of the input"
+    return folded or _Suspect(node, "gives other values for the frames of a chunk than for the whole signal", way_out)
 
 
-def _first_different(cut_: _Cut, port: Port, x: Array) -> str | None:
-    time, timed = int(port.time_axis or 0), cut_.timed
-    inner = cut_.without_states()
+def _first_different(stateless: _Stateless, port: Port, x: Array) -> str | None:
+    time, timed = int(port.time_axis or 0), stateless.timed
+    inner = stateless.without_states()
     compared = [item.name for item in inner.graph.output]
     taken = [item.name for item in inner.graph.input if item.name != port.name]
-    whole = _run(_giving(cut_.model, [*compared, *taken]), {port.name: x})
+    whole = _run(_with_outputs(stateless.model, [*compared, *taken]), {port.name: x})
     pieces: dict[str, list[Array]] = {name: [] for name in compared}
     for start, end in ((0, FRAMES // 2), (FRAMES // 2, FRAMES - 1), (FRAMES - 1, FRAMES)):
         feeds = {port.name: cut(x, time, start, end)}
         for name in taken:
             feeds[name] = (
-                whole[name] if name not in timed else cut(whole[name], cut_.dims[name].index("time"), start, end)
+                whole[name] if name not in timed else cut(whole[name], stateless.dims[name].index("time"), start, end)
             )
         answers = _run(inner, feeds)
         for name in compared:
             pieces[name].append(answers[name])
     for name in compared:
-        seen = np.concatenate(pieces[name], cut_.dims[name].index("time"))
+        seen = np.concatenate(pieces[name], stateless.dims[name].index("time"))
         if seen.shape != whole[name].shape or _differ(seen, whole[name]):
             return name
     return None
@@ -266,8 +268,8 @@ def _differ(seen: Array, wanted: Array) -> bool:
     return not gap <= DIFFERENT * max(float(np.abs(wanted).max(initial=0.0)), 1e-30)
 
 
-def _giving(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """Return a copy that gives some values, and nothing else."""
+def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """Return a copy of a model whose outputs are the named values."""
     made = onnx.ModelProto()
     made.CopyFrom(model)
     del made.graph.output[:]
@@ -276,7 +278,7 @@ def _giving(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
 
 
 def _run(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Run a graph, on the inputs that it reads."""
+    """Run a model on those of the feeds that are its inputs; return its outputs by name."""
     session = quiet_session(model.SerializeToString())
     names = [output.name for output in session.get_outputs()]
     read = {item.name for item in session.get_inputs()}

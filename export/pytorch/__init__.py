@@ -1,1 +1,1 @@
-"""All that imports torch: a module as an export needs it."""
+"""All code that imports torch: running a module, tracing it, finding the line at fault."""

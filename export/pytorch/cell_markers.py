@@ -1,4 +1,4 @@
-"""nn.LSTMCell, nn.GRUCell and nn.RNNCell under torch's exporter: each call is traced as a marker of one step."""
+"""nn.LSTMCell, nn.GRUCell and nn.RNNCell in torch's exporter: each call is traced as a marker of one step."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..graph.markers import CELLS
 
 _STEPS: dict[str, Any] = {
-    "LSTM": torch._VF.lstm_cell,  # noqa: SLF001  torch's own steps, as its modules call them
+    "LSTM": torch._VF.lstm_cell,  # noqa: SLF001  the functions that torch's cells call
     "GRU": torch._VF.gru_cell,  # noqa: SLF001
     "Tanh": torch._VF.rnn_tanh_cell,  # noqa: SLF001
     "Relu": torch._VF.rnn_relu_cell,  # noqa: SLF001
@@ -19,7 +19,7 @@ _STEPS: dict[str, Any] = {
 
 
 class _Step(torch.autograd.Function):
-    """One step: x `[batch, features]`, the states `[batch, hidden]`, two weights, two biases or none -> the states."""
+    """One step: x `[batch, features]`, states `[batch, hidden]`, two weights, two biases or none -> next states."""
 
     @staticmethod
     def forward(_: object, kind: str, x: Tensor, *rest: Tensor) -> Any:  # noqa: ANN401  one tensor or two
@@ -33,13 +33,13 @@ class _Step(torch.autograd.Function):
         count = 2 if kind == "LSTM" else 1
         made = graph.op(CELLS[kind], *inputs, outputs=count)
         for value, state in zip([made] if count == 1 else made, inputs[1:], strict=False):
-            value.setType(state.type())  # or torch prints that it does not know it
+            value.setType(state.type())  # else torch prints that it does not know the type
         return made
 
 
 @contextmanager
 def marking_cells() -> Iterator[None]:
-    """Let every call of a cell trace as a marker."""
+    """Trace each call of a cell as a marker, inside this context."""
     with ExitStack() as stack:
         for kind in (nn.LSTMCell, nn.GRUCell, nn.RNNCell):
             stack.enter_context(patch.object(kind, "forward", _forward))
@@ -47,7 +47,7 @@ def marking_cells() -> Iterator[None]:
 
 
 def _forward(cell: nn.RNNCellBase, x: Tensor, hx: Any = None) -> Any:  # noqa: ANN401  a state or a pair of them
-    """Do what a cell does."""
+    """Compute a cell's step, as its own forward does."""
     kind = cell.nonlinearity.title() if isinstance(cell, nn.RNNCell) else type(cell).__name__.removesuffix("Cell")
     batch = x if x.dim() == 2 else x.unsqueeze(0)
     if hx is None:

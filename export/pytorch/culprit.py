@@ -1,4 +1,4 @@
-"""Where in a module an export stops: the submodule and the line that call what cannot be exported."""
+"""The place in a module that stops an export: the submodule and the line that call an operator without ONNX form."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 
-def place_of(module: nn.Module, arguments: Any, error: Exception) -> str:  # noqa: ANN401  what the forward takes
-    """Return where an operator that an error of torch's exporter names is called, as messages say it; or nothing."""
+def place_of(module: nn.Module, arguments: Any, error: Exception) -> str:  # noqa: ANN401  as the forward takes them
+    """Return the place of the operator named in an error of torch's exporter, as text for messages; or ''."""
     kind = re.search(r"aten::\w+", str(error))
     if kind is None:
         return _without_statistics(module) if "batch_size" in str(error) else ""
-    with suppress(Exception):  # a second trace may fail in its own way; then the first error says what there is
+    with suppress(Exception):  # if this second trace fails too, the first error says enough
         graph = torch.jit.trace(module, arguments, check_trace=False, strict=False).inlined_graph  # type: ignore[no-untyped-call]
         for node in graph.findAllNodes(kind.group()):
             path = node.scopeName().rpartition("/")[2].removeprefix("__module").lstrip(".")
@@ -26,38 +26,38 @@ def place_of(module: nn.Module, arguments: Any, error: Exception) -> str:  # noq
 
 
 def _without_statistics(module: nn.Module) -> str:
-    """Name a batch norm that has none of its own."""
+    """Return a text that names a batch norm without running statistics; or ''."""
     for path, child in module.named_modules():
         if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) and child.running_mean is None:
             return (
-                f"; module {path!r} ({type(child).__name__}) has no running statistics and normalizes over all frames "
-                "and streams that it is given, wanted them: train it with track_running_stats=True"
+                f"; module {path!r} ({type(child).__name__}) has no running statistics, so it normalizes over all "
+                "frames and streams of a call; train it with track_running_stats=True"
             )
     return ""
 
 
 def _line(source: str) -> str:
-    """Return the innermost line of the user's own code."""
+    """Return the innermost line of code outside torch, as text for messages; or ''."""
     for file, line in re.findall(r"^(.+)\((\d+)\): ", source, re.MULTILINE):
         if Path(torch.__file__).parent not in Path(file).parents:
             return f" at {Path(file).name}:{line}"
     return ""
 
 
-# ---- the module that sees later frames ----
+# ---- the submodule that sees later frames ----
 
 
 def sees_later_frames(module: nn.Module, run: Callable[[Tensor], object], x: Tensor, time: int) -> str | None:
-    """Return the innermost submodule by which an answer first depends on later frames, by its path and class.
+    """Return the first submodule whose output depends on later frames, by its path and class; None if there is none.
 
-    The module is run on a signal, and on one whose second half is another: of what each submodule gives, the first half
-    of the frames must not change, as long as that of what it reads does not. Backward directions may.
+    The module runs on two signals that differ only in their second half. If the first half of a submodule's inputs is
+    the same in both runs, the first half of its outputs must be the same too. Backward directions are exempt.
 
     Args:
         module: The module.
-        run: Runs it on a signal.
+        run: Runs the module on a signal.
         x: A signal.
-        time: Its axis of frames.
+        time: The signal's axis of frames.
     """
     frames = x.size(time)
     first, second = x, x.clone()
@@ -76,7 +76,7 @@ _Call = tuple[str, nn.Module, list[Tensor], list[Tensor]]
 
 
 def _calls(module: nn.Module, run: Callable[[Tensor], object], x: Tensor) -> Iterator[_Call]:
-    """Yield the calls of submodules, the inner before the outer: path, module, what it reads, what it gives."""
+    """Yield the calls of submodules, inner ones first: path, module, input tensors, output tensors."""
     found: list[_Call] = []
 
     def note(path: str) -> Any:  # noqa: ANN401  torch's type of a hook is a protocol of many forms
@@ -102,7 +102,7 @@ def _tensors(value: object) -> Iterator[Tensor]:
 
 
 def _same(first: Sequence[Tensor], second: Sequence[Tensor], frames: int) -> bool:
-    """Return whether the first half of the frames is the same, of those tensors that have an axis of frames."""
+    """Return whether the first half of the frames is the same in all tensors that have an axis of frames."""
     for a, b in zip(first, second, strict=True):
         if a.shape == b.shape and frames in a.shape:
             time = list(a.shape).index(frames)

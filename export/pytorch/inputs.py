@@ -1,4 +1,4 @@
-"""What a forward takes beside its signal: states that it hands in and out, and lengths of sequences to pack."""
+"""Further arguments of a forward, after its signal: initial states, and lengths of sequences to pack."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from ...runtime.errors import ExportError
 
 
 def split_example(example: object) -> tuple[object, tuple[Any, ...]]:
-    """Return the signal of an example and what stands behind it, as torch.onnx.export takes both: `(x, (h, c))`."""
+    """Return the signal of an example and its further arguments, e.g. `(x, (h, c))` as for torch.onnx.export."""
     if isinstance(example, tuple) and example and isinstance(example[0], Tensor | np.ndarray):
         return example[0], tuple(map(_as_tensors, example[1:]))
     return example, ()
 
 
 class OtherInputs:
-    """Arguments of a forward behind its signal: floats are states, integers are lengths, None is left to the forward.
+    """Arguments of a forward after its signal: floats are states, integers are lengths, None is passed on as None.
 
     Args:
-        parameters: Names of the forward's parameters.
-        values: Tensors, None, or tuples of them, as the forward takes them.
+        parameters: The names of the forward's parameters after the signal.
+        values: The arguments in the example: tensors, None, or tuples of them.
 
     Attributes:
-        names: Names of the tensors, in the order in which torch flattens them.
+        names: The names of the tensors, in the order in which torch flattens them.
     """
 
     def __init__(self, parameters: Sequence[str], values: tuple[Any, ...]) -> None:
@@ -38,24 +38,29 @@ class OtherInputs:
 
     @property
     def states(self) -> list[str]:
-        """Names of the states."""
+        """The names of the states."""
         return [name for name, tensor in self._tensors.items() if tensor.is_floating_point()]
 
-    def arguments(self, sizes: "Sizes | None" = None, states: Mapping[str, Array] | None = None) -> tuple[Any, ...]:
+    def arguments(
+        self, sizes: "SignalSizes | None" = None, states: Mapping[str, Array] | None = None
+    ) -> tuple[Any, ...]:
         """Return the arguments.
 
         Args:
-            sizes: Those of the signal; None for those of the example.
-            states: States by name; zeros where they are not given. Lengths are always those of whole sequences.
+            sizes: The sizes of the signal; None: those of the example.
+            states: Float32 states by name; a state that is not given is zeros. Lengths are always those of whole
+                sequences.
         """
         found = iter(self.tensors(sizes, states).values())
         return tuple(_mapped(value, lambda _: next(found)) for value in self._values)
 
-    def tensors(self, sizes: "Sizes | None" = None, states: Mapping[str, Array] | None = None) -> dict[str, Tensor]:
-        """Return the tensors among the arguments by name."""
+    def tensors(
+        self, sizes: "SignalSizes | None" = None, states: Mapping[str, Array] | None = None
+    ) -> dict[str, Tensor]:
+        """Return all tensors in the arguments by name; see `arguments`."""
         return {name: self._tensor(name, sizes, states or {}) for name in self.names}
 
-    def _tensor(self, name: str, sizes: "Sizes | None", states: Mapping[str, Array]) -> Tensor:
+    def _tensor(self, name: str, sizes: "SignalSizes | None", states: Mapping[str, Array]) -> Tensor:
         tensor = self._tensors[name]
         if name in states:
             return torch.from_numpy(states[name].copy())
@@ -67,8 +72,14 @@ class OtherInputs:
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """Sizes of a signal: its frames, its streams (None: it has no such axis) and those of the example."""
+class SignalSizes:
+    """Sizes of a signal.
+
+    Attributes:
+        frames: Its frames.
+        streams: Its streams; None: it has no batch axis.
+        example_streams: The streams of the example.
+    """
 
     frames: int
     streams: int | None = None
@@ -98,8 +109,8 @@ def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN
     return tuple(_mapped(item, change) for item in value)
 
 
-def _zeros(state: Tensor, sizes: Sizes | None) -> Tensor:
-    """Return zeros for a state of the example: [layers, streams, hidden] or, of a cell, [streams, hidden]."""
+def _zeros(state: Tensor, sizes: SignalSizes | None) -> Tensor:
+    """Return zeros like a state of the example, for other sizes: [layers, streams, hidden] or [streams, hidden]."""
     if sizes is None or sizes.streams is None:
         return torch.zeros_like(state)
     usual, shape = (1 if state.dim() > 2 else 0), list(state.shape)

@@ -1,7 +1,7 @@
-"""A PyTorch module as an export needs it: in eval mode, answering NumPy arrays, traced to ONNX.
+"""A PyTorch module under export: run in eval mode on NumPy arrays, and traced to ONNX.
 
-The only module of this folder that imports torch at its top. What a user sees of the module (training
-flags, hooks, parameters) and of the process (random state, warning filters) is as before afterwards.
+Afterwards the module (training flags, hooks, parameters) and the process (random state, warning filters) are as they
+were before.
 """
 
 import inspect
@@ -23,29 +23,28 @@ from ...runtime.errors import ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
 from .cell_markers import marking_cells
 from .culprit import place_of, sees_later_frames
-from .inputs import OtherInputs, Sizes, split_example
+from .inputs import OtherInputs, SignalSizes, split_example
 from .packing import without_packing
 from .projection_markers import marking_projections
 from .scripted import in_shell, strip_shell
 
 OPSET = 20
-"""The newest operator set that the TorchScript exporter has rules for; GELU is one node since then."""
+"""The newest operator set of the TorchScript exporter. From 20 on, GELU is one node."""
 
 
-LOOP_FRAMES = 4  # of a trace of cells in a loop: a first step, a last one and some between
+LOOP_FRAMES = 4  # traced for cells in a loop: a first step, a last step and two between
 
 
 class Subject:
     """A module under export, with its example.
 
     Attributes:
-        module: The module itself; use it inside `evaluating()`.
-        example: The example on the CPU.
-        exporter: What translates it.
-        remarks: What torch remarked on the module's own lines while tracing, e.g. that a size became a
-            constant.
-        others: What the forward takes beside its signal.
-        axes: The axes of the signal, once they are known; until then all sizes are those of the example.
+        module: The module itself; use it only inside `evaluating()`.
+        example: The example's signal, float32 or int64.
+        exporter: The name and version of the tracer.
+        remarks: Torch's warnings about lines of the module while tracing, e.g. that a size became a constant.
+        others: The arguments of the forward after its signal.
+        axes: The axes of the signal; None until they are known, and all sizes are then those of the example.
     """
 
     def __init__(self, module: object, example: object) -> None:
@@ -65,18 +64,18 @@ class Subject:
 
     @property
     def recurrent_paths(self) -> list[str]:
-        """Paths of the recurrent modules."""
+        """The paths of the recurrent modules."""
         return [name for name, child in self.module.named_modules() if _is_recurrent(child)]
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Hold the module in eval mode; each submodule gets its own training flag back.
+        """Keep the module in eval mode inside this context; afterwards each submodule has its own training flag back.
 
-        Layers that are tuned for quantization are meanwhile the float layers that they are exported as.
+        Layers that are tuned for quantization are float layers inside this context, as they are exported.
         """
         flags = {child: child.training for child in self.module.modules()}
         tuned: dict[Any, Any] = {child: type(child) for child in flags if hasattr(child, "exported_as")}
-        # no_grad and not inference_mode: a module that keeps a tensor of its forward could not be trained on.
+        # no_grad, not inference_mode: a module that keeps a tensor of its forward could not be trained afterwards.
         try:
             self.module.eval()
             for child in tuned:
@@ -94,10 +93,10 @@ class Subject:
 
         Args:
             x: A signal like the example, of any length and batch.
-            states: States that it takes as arguments, by the names in `others`; zeros where they are not given.
+            states: Float32 states for its arguments, by the names in `others`; a state that is not given is zeros.
 
         Raises:
-            ExportError: The forward fails, or returns something else than tensors.
+            ExportError: The forward fails, or returns anything but tensors.
         """
         device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
         try:
@@ -108,23 +107,23 @@ class Subject:
             raise ExportError(f"the module's own forward fails: {_first_line(error)}{left}") from error
         return {name: tensor.cpu().numpy() for name, tensor in _name_outputs(returned).items()}
 
-    def _sizes(self, x: Array) -> Sizes | None:
+    def _sizes(self, x: Array) -> SignalSizes | None:
         if self.axes is None:
             return None
         frames, batch = x.shape[self.axes.time], self.axes.batch
-        return Sizes(frames) if batch is None else Sizes(frames, x.shape[batch], self.example.shape[batch])
+        return SignalSizes(frames) if batch is None else SignalSizes(frames, x.shape[batch], self.example.shape[batch])
 
     def _left_out(self) -> str:
-        """Say which arguments were None, for want of an example."""
+        """Return a text that names the arguments that were None because the example has none; or ''."""
         count = len(self.others.arguments())
         names = ", ".join(_parameters(self.module, 1 + count)[1:])
         return f"; {names} was None: give it in the example, (x, (h, c)) or (x, lengths)" if count else ""
 
     def try_example(self) -> None:
-        """Run the example once to learn the outputs and see that every recurrent module is called once.
+        """Run the example once: learn the outputs, and check that each recurrent module is called only once.
 
         Raises:
-            ExportError: The forward fails, or its answer is not finite.
+            ExportError: The forward fails, its answer is not finite, or an output has the name of the input.
             UnsupportedError: A recurrent module is called more than once.
         """
         with _counting(self.module) as calls:
@@ -133,11 +132,11 @@ class Subject:
             if count > 1:
                 raise UnsupportedError(
                     f"module {path!r} is called {count} times in one forward, wanted once: each call would need "
-                    "a state of its own; use one module a call, their weights may be copies"
+                    "a state of its own; use one module per call, their weights may be copies"
                 )
         for name, answer in answers.items():
             if name == self.input_name:
-                raise ExportError(f"output {name!r} has the name of the input; return it under another")
+                raise ExportError(f"output {name!r} has the name of the input; return it under another name")
             if not np.isfinite(answer).all():
                 raise ExportError(f"output {name!r} of the example is not finite; check example and weights")
         self._output_names = list(answers)
@@ -146,10 +145,10 @@ class Subject:
         """Return the module as ONNX.
 
         Args:
-            free: Axes of the input whose size a caller may choose.
+            free: The axes of the input whose sizes are free.
 
         Raises:
-            ExportError: torch cannot trace or translate it.
+            ExportError: torch cannot trace or translate the module.
         """
         buffer = io.BytesIO()
         with _listening() as heard, _quiet_translator(), _in_parts():
@@ -166,8 +165,8 @@ class Subject:
         return model
 
     def _export(self, buffer: io.BytesIO, free: Sequence[int]) -> None:
-        # dynamo=False: measured on torch 2.13, 0.03-0.2 s a model against 10 s, and the newer exporter fixed
-        # the time axis at the example's length when batch_first=False.
+        # dynamo=False, measured on torch 2.13: 0.03-0.2 s per model against 10 s. And the newer exporter fixed the
+        # time axis at the example's length if batch_first=False.
         module, arguments = self.module, self._arguments(free)
         scripted = isinstance(module, torch.jit.ScriptModule)
         if scripted and len(_signature(module)) > 1 and not self.others.names:
@@ -175,7 +174,7 @@ class Subject:
         torch.onnx.export(
             module,
             arguments,
-            buffer,  # type: ignore[arg-type] # typed as a path, but any file object is written
+            buffer,  # type: ignore[arg-type] # its type is a path, but torch writes to any file object
             dynamo=False,
             opset_version=OPSET,
             input_names=[self.input_name, *self.others.names],
@@ -184,36 +183,36 @@ class Subject:
         )
 
     def _arguments(self, free: Sequence[int]) -> tuple[Any, ...]:
-        """Return what is traced."""
+        """Return the arguments for the trace."""
         device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
         return (self._shown(free).to(device), *_on(device, self.others.arguments()))
 
     def _place(self, free: Sequence[int], error: Exception) -> str:
-        """Return where torch's exporter stopped."""
+        """Return the place where torch's exporter stopped, as text for messages; or ''."""
         place = place_of(self.module, self._arguments(free), error)
         later = "" if place else self.sees_later_frames(1 if self._batch_first() else 0)
-        return place or (later and f"; {later} answers by later frames, which no stream has yet")
+        return place or (later and f"; {later} needs later frames, which a stream does not have yet")
 
     def _batch_first(self) -> bool:
         layers = [child for child in self.module.modules() if isinstance(child, nn.RNNBase)]
         return self.example.ndim > 1 and any(layer.batch_first for layer in layers)
 
     def sees_later_frames(self, time: int) -> str:
-        """Return the submodule by which answers depend on later frames, as messages name it; or nothing."""
-        with suppress(Exception):  # whatever a module does: the error that led here says what there is
+        """Return the submodule whose answers depend on later frames, as text for messages; or ''."""
+        with suppress(Exception):  # whatever the module raises: the error that led here says enough
             return sees_later_frames(self.module, lambda x: self.answers(x.numpy()), self._tensor, time) or ""
         return ""
 
     def _hint(self, free: Sequence[int]) -> str:
-        """Return what may be the cause of a failure of torch's."""
+        """Return a likely cause of a failure in torch, as text for messages; or ''."""
         if self._shown(free).shape != self._tensor.shape:
             return f" on the first {LOOP_FRAMES} frames; let a loop over time run over x.size(1)"
         if isinstance(self.module, torch.jit.ScriptModule) and self.others.names:
-            return f"; leave {', '.join(self.others.names)} out of the example where the scripted forward does without"
+            return f"; leave {', '.join(self.others.names)} out of the example if the scripted forward works without"
         return ""
 
     def _shown(self, free: Sequence[int]) -> torch.Tensor:
-        """Return the example that is traced: its first frames, where a loop over all would be unrolled."""
+        """Return the part of the example to trace: only the first frames if a loop over time would be unrolled."""
         shown = self._tensor
         loops = not self.others.names and any(isinstance(child, nn.RNNCellBase) for child in self.module.modules())
         for axis in free if loops else ():
@@ -222,7 +221,7 @@ class Subject:
 
 
 def _is_recurrent(module: nn.Module) -> bool:
-    """Return whether a module is recurrent; one that was scripted says by its name what it was."""
+    """Return whether a module is recurrent; a scripted module keeps the name of its class."""
     scripted = getattr(module, "original_name", "") in ("LSTM", "GRU", "RNN")
     return scripted or isinstance(module, nn.RNNBase | nn.RNNCellBase)
 
@@ -234,13 +233,13 @@ def _check_parameters(module: nn.Module) -> None:
     for name, child in module.named_modules():
         if isinstance(child, nn.LSTM) and child.proj_size and child.bidirectional:
             raise UnsupportedError(
-                f"module {name or 'LSTM'!r}: bidirectional, wanted one direction; a backward direction needs the whole "
-                "sequence; use bidirectional=False"
+                f"module {name or 'LSTM'!r}: bidirectional with proj_size, wanted one direction; use "
+                "bidirectional=False, or no proj_size"
             )
 
 
 def _as_tensor(example: object) -> torch.Tensor:
-    """Return one example signal as a float32 or int64 tensor on the CPU, sharing no memory with it."""
+    """Return a copy of an example signal as a float32 or int64 tensor on the CPU."""
     if isinstance(example, tuple) and len(example) == 1:
         example = example[0]  # as torch.onnx.export takes it
     try:
@@ -259,17 +258,19 @@ def _as_tensor(example: object) -> torch.Tensor:
 
 
 def _parameters(module: nn.Module, given: int) -> list[str]:
-    """Return the names of the forward's parameters that an example gives and of those that it must have."""
+    """Return the names of the forward's first parameters: those that the example gives or the forward needs."""
     named = _signature(module)
     needed = sum(named.values())
     if given > len(named) > 0:
         taken = ", ".join(named)
-        raise ExportError(f"the example has {given} parts, the forward takes {len(named)}: {taken}; give one for each")
+        raise ExportError(
+            f"the example has {given} parts, the forward takes {len(named)}: {taken}; give one part per parameter"
+        )
     return list(named)[: max(given, needed)] or ["input"]
 
 
 def _signature(module: nn.Module) -> dict[str, bool]:
-    """Return the forward's parameters, and of each whether it must be given."""
+    """Return the forward's positional parameters by name, and whether each is required."""
     schema = getattr(module.forward, "schema", None)  # of a ScriptModule, which has no Python signature
     if schema is not None:
         return {a.name: not a.has_default_value() for a in schema.arguments[1:]}
@@ -279,14 +280,14 @@ def _signature(module: nn.Module) -> dict[str, bool]:
 
 
 def _on(device: torch.device, arguments: object) -> Any:  # noqa: ANN401  tensors, nested
-    """Return tensors on a device, nested as they were."""
+    """Return the arguments with all tensors on a device, nested as before."""
     if isinstance(arguments, tuple):
         return tuple(_on(device, item) for item in arguments)
     return arguments.to(device) if isinstance(arguments, torch.Tensor) else arguments
 
 
 def _name_outputs(returned: object) -> dict[str, torch.Tensor]:
-    """Flatten what a forward returned; a dict names its tensors, anything else numbers them."""
+    """Flatten the result of a forward: by name if it is a dict of tensors, else numbered, `output_0` and so on."""
     if isinstance(returned, Mapping) and all(isinstance(v, torch.Tensor) for v in returned.values()):
         return {str(key): tensor for key, tensor in returned.items()}
     return {f"output_{i}": tensor for i, tensor in enumerate(_flatten(returned))}
@@ -298,7 +299,7 @@ def _flatten(value: object) -> Iterator[torch.Tensor]:
     elif isinstance(value, tuple | list):
         for item in value:
             yield from _flatten(item)
-    elif value is not None:  # the tracer leaves None out
+    elif value is not None:  # the tracer skips None
         raise ExportError(f"the forward returns {type(value).__name__}, wanted tensors, tuples or a dict of tensors")
 
 
@@ -328,8 +329,8 @@ def _counting(module: nn.Module) -> Iterator[dict[str, int]]:
 def _listening() -> Iterator[list[warnings.WarningMessage]]:
     """Collect warnings instead of showing them.
 
-    torch warns at every use of this exporter that it is deprecated, and that a batch other than 1 fixes the
-    batch, which lifting undoes. Its remarks on the user's own lines go into the message of a failed proof.
+    At every use of this exporter torch warns that it is deprecated, and that a batch other than 1 fixes the batch.
+    Lifting undoes the latter. Warnings about the user's own lines go into the message of a failed proof.
     """
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
@@ -338,14 +339,14 @@ def _listening() -> Iterator[list[warnings.WarningMessage]]:
 
 @contextmanager
 def _in_parts() -> Iterator[None]:
-    """Let what torch's exporter has no rule for, or one that fails, trace as something that it has."""
+    """Trace layers for which torch's exporter has no rule, or a wrong one, as markers or as their parts."""
     with _attention_in_parts(), marking_projections(), marking_cells(), without_packing():
         yield
 
 
 @contextmanager
 def _attention_in_parts() -> Iterator[None]:
-    """Let nn.MultiheadAttention and nn.TransformerEncoderLayer run their parts: their fast path has no ONNX form."""
+    """Switch off the fast path of nn.MultiheadAttention and nn.TransformerEncoderLayer, which has no ONNX form."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -358,8 +359,8 @@ def _attention_in_parts() -> Iterator[None]:
 def _quiet_translator() -> Iterator[None]:
     """Keep torch from printing its graph to standard output when it cannot translate an operator.
 
-    torch 2.13 switches this log on for each export, whatever it was, and leaves it on. There is no public
-    switch; what is replaced here for the time of one export is put back.
+    torch 2.13 switches this log on in each export and leaves it on. There is no public switch, so a private function
+    is replaced during the export and restored afterwards.
     """
     log, enabled = torch._C._jit_onnx_log, torch._C._jit_is_onnx_log_enabled()  # noqa: SLF001
     torch._C._jit_onnx_log = lambda *_: None  # noqa: SLF001
@@ -371,7 +372,7 @@ def _quiet_translator() -> Iterator[None]:
 
 
 def _own_line(warning: warnings.WarningMessage) -> str | None:
-    """Return a tracer's remark on the user's own code, or None for another warning."""
+    """Return a tracer's warning about the user's own code as text; None for any other warning."""
     inside = Path(torch.__file__).parent in Path(warning.filename).parents
     if inside or not issubclass(warning.category, TracerWarning):
         return None

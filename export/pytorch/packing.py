@@ -1,6 +1,6 @@
-"""Packed sequences under torch's exporter: those of a stream are whole, so nothing is packed and nothing is left out.
+"""Packed sequences in torch's exporter: the sequences of a stream are whole, so they are traced without packing.
 
-torch has rules for them, which fail where only a final state is read and warn on standard error at each use.
+torch has its own rules for packing. They fail if only a final state is used, and warn on standard error at each use.
 """
 
 import warnings
@@ -17,20 +17,20 @@ from ...runtime.errors import UnsupportedError
 
 
 class _Whole:
-    """torch's own functions for packing, over whole sequences: the data of one is `[time, batch, features]`."""
+    """A replacement for torch's packing functions: whole sequences only, with data `[time, batch, features]`."""
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever else torch has there
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  any other function of torch
         return getattr(torch._VF, name)  # noqa: SLF001
 
     @staticmethod
     def _pack_padded_sequence(x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
         frames = x.size(1 if batch_first else 0)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that their values are read, which is on purpose
+            warnings.simplefilter("ignore")  # torch warns that values of a traced tensor are read, which is on purpose
             if any(length != frames for length in lengths.tolist()):
                 raise UnsupportedError(
-                    f"pack_padded_sequence by lengths {lengths.tolist()} of {int(frames)} frames, wanted those of "
-                    "whole sequences: a stream has no padding; pack x.size(1) frames of each"
+                    f"pack_padded_sequence by lengths {lengths.tolist()} of {int(frames)} frames, wanted whole "
+                    "sequences: a stream has no padding; pack x.size(1) frames of each"
                 )
         data = x.transpose(0, 1) if batch_first else x
         return data, torch.zeros(data.size(0), dtype=torch.int64) + data.size(1)
@@ -43,7 +43,7 @@ class _Whole:
 
 @contextmanager
 def without_packing() -> Iterator[None]:
-    """Let packed sequences trace as the whole ones that they are."""
+    """Trace packed sequences as whole sequences, inside this context."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(rnn, "_VF", _Whole()))
         for kind in (nn.LSTM, nn.GRU, nn.RNN):
@@ -51,8 +51,8 @@ def without_packing() -> Iterator[None]:
         yield
 
 
-def _reading_packed(plain: Any) -> Any:  # noqa: ANN401  the forward of a module
-    """Return a forward that runs over a packed sequence as over any other."""
+def _reading_packed(plain: Any) -> Any:  # noqa: ANN401  a forward
+    """Return a forward of a recurrent module that takes packed sequences as whole ones."""
 
     def forward(module: Any, x: Any, hx: Any = None) -> Any:  # noqa: ANN401  as torch's own
         if not isinstance(x, rnn.PackedSequence):

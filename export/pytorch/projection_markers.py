@@ -1,4 +1,4 @@
-"""nn.LSTM with proj_size under torch's exporter, which has no rule for it: each layer is traced as a marker."""
+"""nn.LSTM with proj_size in torch's exporter, which has no rule for it: each layer is traced as a marker."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class _Layer(torch.autograd.Function):
     def forward(
         _: object, sizes: tuple[int, int], x: Tensor, h: Tensor, c: Tensor, *weights: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        del sizes  # for the other one
+        del sizes  # only symbolic() needs them
         biased = len(weights) == 5
         y, last_h, last_c = torch._VF.lstm(x, (h, c), weights, biased, 1, 0.0, False, False, False)  # noqa: SLF001
         return y.unsqueeze(1), last_h, last_c
@@ -30,13 +30,13 @@ class _Layer(torch.autograd.Function):
         shapes = [None, 1, None, projected], [1, None, projected], [1, None, hidden]
         made = graph.op(PROJECTION, *inputs, outputs=len(shapes))
         for value, shape in zip(made, shapes, strict=True):
-            value.setType(inputs[0].type().with_sizes(shape))  # or torch prints that it does not know it
+            value.setType(inputs[0].type().with_sizes(shape))  # else torch prints that it does not know the type
         return made
 
 
 @contextmanager
 def marking_projections() -> Iterator[None]:
-    """Let every nn.LSTM with projection trace as markers, one a layer."""
+    """Trace each nn.LSTM with projection as markers, one per layer, inside this context."""
     plain = nn.LSTM.forward
 
     def forward(self: nn.LSTM, x: Tensor, hx: State | None = None) -> tuple[Tensor, State]:
@@ -50,7 +50,7 @@ def marking_projections() -> Iterator[None]:
 
 
 def _forward(module: nn.LSTM, x: Tensor, hx: State | None) -> tuple[Tensor, State]:
-    """Do what nn.LSTM does in eval mode, in one direction."""
+    """Compute what nn.LSTM computes in eval mode, in one direction."""
     if x.dim() == 2:
         y, (h, c) = _forward_batch(module, x.unsqueeze(1), hx and (hx[0].unsqueeze(1), hx[1].unsqueeze(1)))
         return y[:, 0], (h[:, 0], c[:, 0])

@@ -1,4 +1,4 @@
-"""ScriptModules whose optional arguments are left out: torch's exporter takes no None for them."""
+"""ScriptModules without their optional arguments: torch's exporter does not accept None for them."""
 
 from typing import Any
 
@@ -12,24 +12,24 @@ _INSIDE = "scripted"
 
 
 class _Shell(nn.Module):
-    """A module whose forward takes the signal, and leaves the rest to the defaults of its own."""
+    """A module around a module: its forward takes only the signal, other arguments keep their defaults."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         setattr(self, _INSIDE, module)
 
-    def forward(self, x: Tensor) -> Any:  # noqa: ANN401  whatever it returns
+    def forward(self, x: Tensor) -> Any:  # noqa: ANN401  any result
         return getattr(self, _INSIDE)(x)
 
 
 def in_shell(module: nn.Module, x: Tensor) -> nn.Module:
-    """Return a module that can be exported with its signal alone."""
+    """Return a traced module that takes only the signal `x`."""
     made: nn.Module = torch.jit.trace(_Shell(module), (x,), check_trace=False)  # type: ignore[no-untyped-call]
     return made
 
 
 def strip_shell(model: onnx.ModelProto) -> None:
-    """Let nodes and weights have the names that they have without a shell around the module, in place."""
+    """Remove the shell's prefix from the names of nodes and weights, in place."""
     for node in model.graph.node:
         node.name = node.name.removeprefix(f"/{_INSIDE}")
     prefix = f"{_INSIDE}."

@@ -1,1 +1,1 @@
-"""Rewrites of a traced graph, one file each: what torch unrolled or hid becomes standard recurrent nodes."""
+"""Rewrites of a traced graph, one per file: what torch unrolled or hid becomes standard recurrent nodes."""

@@ -1,6 +1,7 @@
-"""Arguments of a forward behind its signal, in the graph: states that it hands in, and lengths to pack sequences by.
+"""Further arguments of a forward, in the graph: initial states, and the lengths of packed sequences.
 
-A stream starts from zeros and every frame of it counts: so both become constants, and the states are lifted anew.
+A stream starts from zeros and has no padding. So both kinds of arguments become constants, and the states are lifted
+like those of any other module.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,16 +17,19 @@ from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import Dims, sized_model
 from ..graph.constants import fold_constants
 from ..graph.recurrent_nodes import CELLS, MOVES, SEQUENCE_LENS, operand, signal_of
-from ..states.routes import ends
+from ..states.routes import moved_from
 
-_PERMUTING = ("TopK", "ScatterElements")  # what sorting sequences by their lengths becomes, and back
+_PERMUTING = (
+    "TopK",
+    "ScatterElements",
+)  # torch sorts sequences by length with TopK, and undoes it with ScatterElements
 
-Unit = tuple[str, str]
-"""A recurrent node, by its name, and the kind of one of its states."""
+StateKey = tuple[str, str]
+"""The name of a recurrent node and the kind of one of its states."""
 
 
 def fill_arguments(model: onnx.ModelProto, values: Mapping[str, Array]) -> None:
-    """Make inputs of the graph constants, in place."""
+    """Turn inputs of the graph into constants, in place."""
     kept = [item for item in model.graph.input if item.name not in values]
     del model.graph.input[:]
     model.graph.input.extend(kept)
@@ -33,11 +37,11 @@ def fill_arguments(model: onnx.ModelProto, values: Mapping[str, Array]) -> None:
 
 
 def fill_lengths(model: onnx.ModelProto, values: Mapping[str, Array], source: str, shape: Sequence[int]) -> None:
-    """Make inputs that are lengths follow from the signal: sequences are whole. Others become constants, in place.
+    """Compute inputs that are lengths of whole sequences from the signal's shape; make others constants, in place.
 
     Args:
         model: A translated model.
-        values: The lengths at the example, by the name of the input.
+        values: The lengths in the example, by the name of the input.
         source: Its signal input.
         shape: The shape of the example.
     """
@@ -59,23 +63,23 @@ def fill_lengths(model: onnx.ModelProto, values: Mapping[str, Array], source: st
     model.graph.node.extend(nodes)
 
 
-def started_by(model: onnx.ModelProto, inputs: Collection[str]) -> dict[Unit, str]:
-    """Return which of some inputs of the graph each state of a recurrent node starts from."""
+def started_by(model: onnx.ModelProto, inputs: Collection[str]) -> dict[StateKey, str]:
+    """Return the graph input, of those named, that each recurrent state starts from."""
     graph = Graph(model)
-    found: dict[Unit, str] = {}
+    found: dict[StateKey, str] = {}
     for node in graph.nodes:
         for slot in CELLS[node.op_type].slots if node.op_type in CELLS else ():
-            given = [name for name in ends(graph, operand(node, slot.input)) if name in inputs]
+            given = [name for name in moved_from(graph, operand(node, slot.input)) if name in inputs]
             if len(given) == 1:
                 found[node.name, slot.kind] = given[0]
     return found
 
 
 def refuse_read(model: onnx.ModelProto, names: Iterable[str]) -> None:
-    """Refuse states that are read anywhere else than where a recurrent node starts.
+    """Refuse state arguments that are used for anything but the initial state of a recurrent node.
 
     Raises:
-        UnsupportedError: One is.
+        UnsupportedError: A state argument has another use.
     """
     graph = Graph(model)
     for name in names:
@@ -87,8 +91,8 @@ def refuse_read(model: onnx.ModelProto, names: Iterable[str]) -> None:
                     waiting.extend(reader.output)
                 elif value not in _initials(reader):
                     raise UnsupportedError(
-                        f"argument {name!r}: {label(reader)} reads it, wanted as the initial state of nn.LSTM, nn.GRU, "
-                        "nn.RNN or a cell of them alone"
+                        f"argument {name!r}: {label(reader)} reads it, wanted only as the initial state of nn.LSTM, "
+                        "nn.GRU, nn.RNN or one of their cells"
                     )
 
 
@@ -98,16 +102,17 @@ def _initials(node: onnx.NodeProto) -> list[str]:
 
 
 def unpack_sequences(model: onnx.ModelProto, source: str, shape: Sequence[int], *, lengths: bool = True) -> None:
-    """Let nodes read whole sequences where they read lengths that are those of whole ones, in place.
+    """Remove lengths from the graph if all sequences are whole, in place.
 
-    With `enforce_sorted=False` they come with a permutation of the batch; the last frame is taken by them. What is
-    taken as whole at the sizes of the example is held against the module at others by the proof.
+    Three kinds of nodes are rewritten: a recurrent node with sequence_lens, a Gather that permutes the batch (torch
+    sorts it if `enforce_sorted=False`), and a Gather that takes the last frame of each sequence. Lengths are judged at
+    the sizes of the example; the proof compares with the module at other sizes.
 
     Args:
         model: A translated model.
         source: Its signal input.
         shape: The shape of the example.
-        lengths: Whether lengths came in, or were made of sizes.
+        lengths: Whether lengths are arguments, or computed from sizes.
     """
     cells = [node for node in model.graph.node if node.op_type in CELLS and node.op_type != "Scan"]
     packed = [node for node in cells if operand(node, SEQUENCE_LENS)]
@@ -135,7 +140,7 @@ def _repeat(node: onnx.NodeProto) -> None:
 
 
 def _take_last(model: onnx.ModelProto, node: onnx.NodeProto, source: str, axis: int, *, kept: bool) -> None:
-    """Make a node take the last place along an axis, of which one place is kept or none."""
+    """Turn a node into a Gather of the last place along an axis; `kept`: the axis stays, with size 1."""
     answer, place = node.output[0], list(model.graph.node).index(node)
     last, index = (f"{answer}/last" if kept else answer), f"{answer}/index"
     model.graph.initializer.append(numpy_helper.from_array(np.array(-1, np.int64), index))
@@ -147,7 +152,7 @@ def _take_last(model: onnx.ModelProto, node: onnx.NodeProto, source: str, axis: 
 
 
 def _drop_reshapes(graph: Graph, name: str, dims: Mapping[str, Dims]) -> None:
-    """Let Reshapes behind a value that leave it as it is repeat it: torch writes them by sizes that it computes."""
+    """Turn Reshapes after a value that keep its shape into Identity: torch writes them with computed sizes."""
     for reader in graph.consumers(name):
         if reader.op_type == "Reshape" and dims.get(reader.output[0]) == dims.get(name) is not None:
             _repeat(reader)
@@ -155,10 +160,10 @@ def _drop_reshapes(graph: Graph, name: str, dims: Mapping[str, Dims]) -> None:
 
 
 def _last_of(graph: Graph, values: Graph, node: onnx.NodeProto, dims: Mapping[str, Dims]) -> tuple[str, int] | None:
-    """Return source and axis of a Gather that takes what a node does by lengths: the last frame of each stream.
+    """Return the source and the axis if a node picks the last frame of each stream by lengths; else None.
 
-    `out[torch.arange(batch), lengths - 1]` gathers from [batch * frames, features] by numbers of rows, `out.gather(1,
-    ...)` in each feature.
+    `out[torch.arange(batch), lengths - 1]` is a Gather from [batch * frames, features], `out.gather(1, ...)` a
+    GatherElements.
     """
     places = values.constant(operand(node, 1))
     if places is None or places.size == 0:
@@ -181,7 +186,7 @@ def _last_of(graph: Graph, values: Graph, node: onnx.NodeProto, dims: Mapping[st
 
 
 def _keeps_order(graph: Graph, values: Graph, node: onnx.NodeProto, dims: Mapping[str, Dims]) -> bool:
-    """Return whether a Gather by a permutation that sorts lengths leaves all at its place."""
+    """Return whether a Gather permutes by sorted lengths, and the permutation leaves everything in its place."""
     order, shape = values.constant(node.input[1]), dims.get(node.input[0])
     axis = attributes(node).get("axis", 0)
     if order is None or shape is None or order.shape != (shape[axis],) or not np.all(order == np.arange(len(order))):

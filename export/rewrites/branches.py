@@ -1,7 +1,7 @@
-"""Branches of a graph that are settled before it streams: inputs that stay constant, and the Ifs that ask for them.
+"""Branches of a graph that are known before it streams: constant inputs, and the If nodes that depend on them.
 
-Silero VAD asks for the sample rate at its top, and inside for the rank of values that it made itself. An If is opened
-when its condition follows from constants and from sizes that no chunk changes; any other is refused by name.
+Silero VAD has an If on the sample rate at its top, and inside it Ifs on the rank of its own values. An If is opened if
+its condition follows from constants and from sizes that no chunk changes. Any other If is refused by name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,18 +22,18 @@ MAX_OPENED = 64  # Ifs; Silero VAD has 6
 MAX_VALUES = 65_536  # of an input that becomes a constant
 
 Conditions = Callable[[onnx.ModelProto, Sequence[str]], Mapping[str, Array]]
-"""Of some values of a model, those that are the same whatever the sizes of a chunk are."""
+"""Returns those of the named values of a model that do not depend on the sizes of a chunk."""
 
 
 def bind_inputs(model: onnx.ModelProto, values: Mapping[str, float]) -> dict[str, Array]:
-    """Turn graph inputs into constants, in place, and return these.
+    """Turn graph inputs into constants, in place, and return the constants by name.
 
     Args:
         model: The model.
-        values: The value of each input by its name; it fills an input of any fixed shape.
+        values: One value per input, by the input's name; it fills the whole input.
 
     Raises:
-        ModelError: There is no input of that name, or its shape is not fixed.
+        ModelError: There is no input of that name, its shape is not fixed, or it is larger than MAX_VALUES.
     """
     inputs, bound = {item.name: item for item in model.graph.input}, {}
     for name, value in values.items():
@@ -53,8 +53,8 @@ def open_branches(model: onnx.ModelProto, conditions: Conditions) -> list[str]:
     """Replace each If by the branch that it takes, in place.
 
     Args:
-        model: A model that came through the gate, which bounds how deep its graphs go.
-        conditions: What tells the conditions that depend on sizes.
+        model: A model that passed the gate (runtime.graph.gate), which limits how deep its graphs are nested.
+        conditions: Returns the values of conditions that depend only on fixed sizes.
 
     Returns:
         The Ifs by name, in the order in which they were opened.
@@ -79,7 +79,7 @@ def open_branches(model: onnx.ModelProto, conditions: Conditions) -> list[str]:
 def _settled(
     model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], conditions: Conditions
 ) -> tuple[onnx.NodeProto, bool]:
-    """Return an If whose condition is known, and the condition."""
+    """Return an If whose condition is known, and the value of its condition."""
     graph = Graph(model)
     for node in nodes:
         value = graph.constant(node.input[0])
@@ -91,12 +91,12 @@ def _settled(
             return node, bool(known[node.input[0]].item())
     raise UnsupportedError(
         f"{label(nodes[0])}: its condition {nodes[0].input[0]!r} depends on what is streamed, wanted one that follows "
-        "from constants; if it asks for an option such as the sample rate, set that input (--set sr=16000)"
+        "from constants; if it depends on an option such as the sample rate, set that input (--set sr=16000)"
     )
 
 
 def _inline(model: onnx.ModelProto, node: onnx.NodeProto, taken: bool) -> None:
-    """Put a branch of an If in its place."""
+    """Replace an If by one of its branches, in place."""
     branch = onnx.GraphProto()
     branch.CopyFrom(attributes(node)["then_branch" if taken else "else_branch"])
     if len(branch.output) < len(node.output):
@@ -115,9 +115,9 @@ def _inline(model: onnx.ModelProto, node: onnx.NodeProto, taken: bool) -> None:
 
 
 def _name_apart(branch: onnx.GraphProto, taken: set[str]) -> None:
-    """Drop what an inliner put before all names of a branch, and rename what the graph around it has a name for.
+    """Remove the prefix that all names of a branch share, and rename values whose name is taken in the graph around.
 
-    Values of two Ifs may share a name, since each branch is a scope of its own.
+    Values in two Ifs may have the same name, because each branch is a scope of its own.
     """
     alone = onnx.ModelProto(graph=branch)
     own = [name for node in branch.node for name in node.output if name]

@@ -1,4 +1,4 @@
-"""Both directions of a recurrent layer as two nodes: the forward one carries its state, the other starts anew."""
+"""A bidirectional layer as two nodes: the forward one carries its state, the backward one restarts in each block."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -13,24 +13,24 @@ from ...runtime.graph.nodes import attributes, label
 from ..graph.editing import remove_dead
 from ..graph.recurrent_nodes import operand
 
-REVERSE = "_reverse"  # behind the names of what is backward, as PyTorch writes it
+REVERSE = "_reverse"  # ends the names of backward nodes and weights, as in PyTorch
 _DIRECTIONS = ("forward", "reverse")
 _FEATURES_LAST = (0, 2, 1, 3)  # from [time, directions, batch, hidden]
-_AXIS = "direction_axis"  # of Y, as an initializer
+_AXIS = "direction_axis"  # an initializer: the axis of directions in Y
 
 
 def split_directions(model: onnx.ModelProto, starts: Collection[tuple[str, str]] = ()) -> None:
-    """Write each bidirectional node as one of each direction, in place; both start from zeros.
+    """Replace each bidirectional node by a forward and a backward node, in place; both start from zeros.
 
-    Their answers are joined along the features where the file did that, and final states that the file takes one by one
-    are taken from their node, so that none waits for another that nobody reads.
+    If the file joins both answers along the features, this is done by one Concat. A single final state is read from
+    the node that makes it, so that it does not wait for a state that nobody reads.
 
     Args:
         model: The model.
-        starts: States that the file's own arguments start: a node and their kind.
+        starts: States that start from arguments of the forward: names of nodes and kinds.
 
     Raises:
-        UnsupportedError: The weights of such a node are not constant, or it starts from an argument.
+        UnsupportedError: A bidirectional node has weights that are not constant, or starts from an argument.
     """
     graph = Graph(model)
     nodes: list[onnx.NodeProto] = []
@@ -38,7 +38,7 @@ def split_directions(model: onnx.ModelProto, starts: Collection[tuple[str, str]]
         both = attributes(node).get("direction") == "bidirectional"
         if both and any(name == node.name for name, _ in starts):
             raise UnsupportedError(
-                f"{label(node)}: its initial state comes from an argument, but its backward direction starts anew in "
+                f"{label(node)}: its initial state comes from an argument, but its backward direction restarts in "
                 "each block; call the module without an initial state"
             )
         nodes += _both(model, graph, node) if both else [node]
@@ -47,12 +47,12 @@ def split_directions(model: onnx.ModelProto, starts: Collection[tuple[str, str]]
     model.graph.initializer.append(numpy_helper.from_array(np.array([1]), _AXIS))
     _replace_nodes(model, nodes)
     _join_features(model)
-    _take_rows(model)
+    _take_final_states(model)
     remove_dead(model)
 
 
 def _both(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Return a node of each direction, and their answers joined as the bidirectional node had them."""
+    """Return a node for each direction, and Concat nodes that join their outputs as the bidirectional node did."""
     made = [_one(model, graph, node, direction) for direction in range(2)]
     joined = [
         helper.make_node(
@@ -100,7 +100,7 @@ def _rewritten(model: onnx.ModelProto, rule: Callable[[Graph, onnx.NodeProto], l
 
 
 def _join_features(model: onnx.ModelProto) -> None:
-    """Join both directions' answers along the features, where the file moves the directions there and merges them."""
+    """Join both answers along the features by one Concat, if the file does it by Transpose and Reshape."""
     _rewritten(model, _joined_features)
 
 
@@ -126,15 +126,15 @@ def _joins_directions(graph: Graph, node: onnx.NodeProto) -> bool:
     return node.op_type == "Concat" and attributes(node)["axis"] == 1 and seen == list(_DIRECTIONS)
 
 
-def _take_rows(model: onnx.ModelProto) -> None:
-    """Take a single final state from the node that makes it."""
-    _rewritten(model, _taken_row)
+def _take_final_states(model: onnx.ModelProto) -> None:
+    """Read single final states directly from the nodes that make them."""
+    _rewritten(model, _taken_final_state)
 
 
-def _taken_row(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+def _taken_final_state(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
     if node.op_type != "Gather" or attributes(node).get("axis", 0) != 0:
         return None
-    index, rows = graph.constant(operand(node, 1)), _rows(graph, node.input[0])
+    index, rows = graph.constant(operand(node, 1)), _joined_finals(graph, node.input[0])
     if index is None or index.ndim or rows is None or not -len(rows) <= int(index) < len(rows):
         return None
     name, row = node.output[0], rows[int(index)]
@@ -144,7 +144,7 @@ def _taken_row(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto] | Non
     )
     made = [zero, last, helper.make_node("Gather", [row, zero.output[0]], [name], name=node.name, axis=0)]
     if maker is not None and attributes(maker)["direction"] == "forward" and row == maker.output[1] and maker.output[0]:
-        # The last of its answers, which can wait for those of the other direction.
+        # h of the last frame is the last answer; unlike the final state, it can wait for the other direction.
         frame = helper.make_node(
             "Gather", [maker.output[0], last.output[0]], [f"{name}/frame"], name=f"{name}/Gather", axis=0
         )
@@ -153,8 +153,8 @@ def _taken_row(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto] | Non
     return made
 
 
-def _rows(graph: Graph, name: str) -> list[str] | None:
-    """Return the final states, one each, that a value joins; None where it is not made so."""
+def _joined_finals(graph: Graph, name: str) -> list[str] | None:
+    """Return the single final states that a value joins along axis 0; None if it holds anything else."""
     node = graph.producer(name)
     if node is None:
         return None
@@ -162,5 +162,5 @@ def _rows(graph: Graph, name: str) -> list[str] | None:
         return [name]
     if node.op_type != "Concat" or attributes(node)["axis"] != 0:
         return None
-    parts = [_rows(graph, part) for part in node.input]
+    parts = [_joined_finals(graph, part) for part in node.input]
     return None if None in parts else [row for part in parts for row in part or ()]

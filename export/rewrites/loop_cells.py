@@ -1,4 +1,4 @@
-"""Cells in a loop over time: their calls, step by step, and what each value of the loop's body follows from."""
+"""Cells in a loop over time: the calls of each cell, in order, and which steps each value depends on."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,29 +14,34 @@ from ..graph.markers import CELLS, is_marker
 
 @dataclass(frozen=True)
 class Chain:
-    """The calls of one cell, in the order in which its state passes through them."""
+    """The calls of one cell, in the order of the steps.
+
+    Attributes:
+        kind: `LSTM`, `GRU`, or `Tanh` or `Relu` for an RNN.
+        steps: The markers, one per step.
+    """
 
     kind: str
     steps: tuple[onnx.NodeProto, ...]
 
     @property
     def operator(self) -> str:
-        """The ONNX operator that does all steps."""
+        """The ONNX operator that replaces all steps."""
         return "RNN" if self.kind in ("Tanh", "Relu") else self.kind
 
     @property
     def states(self) -> int:
-        """How many states it carries."""
+        """The number of its states."""
         return 2 if self.kind == "LSTM" else 1
 
     @property
     def weights(self) -> list[str]:
-        """Names of w_ih, w_hh and, with biases, b_ih and b_hh."""
+        """The names of w_ih, w_hh and, if it has biases, b_ih and b_hh."""
         return list(self.steps[0].input[1 + self.states :])
 
 
 def find_chains(graph: Graph) -> list[Chain]:
-    """Return the cells with their calls, those of equal weights together."""
+    """Return one chain per cell: all calls with the same weights."""
     found: dict[tuple[str, ...], list[onnx.NodeProto]] = defaultdict(list)
     for node in graph.nodes:
         if is_marker(node, *CELLS.values()):
@@ -47,7 +52,7 @@ def find_chains(graph: Graph) -> list[Chain]:
 
 
 def nearest_steps(graph: Graph, chains: Iterable[Chain]) -> dict[str, frozenset[int]]:
-    """Return for each value the steps of the cells that it follows from without another cell between."""
+    """Return for each value the steps whose answers it depends on without another cell in between."""
     steps = {step.output[0]: i for chain in chains for i, step in enumerate(chain.steps)}
     near: dict[str, frozenset[int]] = {}
     for node in graph.nodes:
@@ -62,8 +67,8 @@ def _each_once(count: int) -> list[frozenset[int]]:
     return [frozenset((i,)) for i in range(count)]
 
 
-def is_stack(node: onnx.NodeProto, near: Mapping[str, frozenset[int]], chains: Iterable[Chain]) -> bool:
-    """Return whether a node joins a value of each step of a loop, in their order."""
+def joins_steps(node: onnx.NodeProto, near: Mapping[str, frozenset[int]], chains: Iterable[Chain]) -> bool:
+    """Return whether a node is a Concat of one value per step of a loop, in the order of the steps."""
     lengths = {len(chain.steps) for chain in chains}
     steps = [near.get(name) for name in node.input]
     return node.op_type == "Concat" and len(steps) in lengths and steps == _each_once(len(steps))
@@ -73,7 +78,7 @@ def check_chain(graph: Graph, chain: Chain, near: Mapping[str, frozenset[int]]) 
     """Refuse a chain that is not one recurrence over the frames.
 
     Raises:
-        UnsupportedError: Its state is changed between two steps, or a step reads what another one gave.
+        UnsupportedError: The state is changed between two steps, or a step reads the answer of another step.
     """
     first, states = chain.steps[0], range(chain.states)
     for place, (before, step) in enumerate(zip(chain.steps, chain.steps[1:], strict=False)):
@@ -84,17 +89,17 @@ def check_chain(graph: Graph, chain: Chain, near: Mapping[str, frozenset[int]]) 
                 what = f"{label(maker)}" if maker is not None else f"{seen!r}"
                 raise UnsupportedError(
                     f"{label(first)}: its {'hc'[i]} at step {place + 1} comes from {what}, wanted its own of the step "
-                    "before, as it is; use one cell for one sequence, and change no state between two steps"
+                    "before, unchanged; use one cell for one sequence, and change no state between two steps"
                 )
         if near.get(step.input[0], frozenset()) - {place + 1}:
             raise UnsupportedError(
-                f"{label(first)}: what it reads at step {place + 1} follows from another step, wanted from the same "
-                "frame alone; a model that reads its own answers cannot be streamed"
+                f"{label(first)}: its input at step {place + 1} depends on another step, wanted only the same "
+                "frame; a model that reads its own answers cannot be streamed"
             )
 
 
 def _unwrapped(graph: Graph, name: str) -> str:
-    """Return where a value comes from: past Identity, Squeeze and Unsqueeze, which are those of an axis of size 1."""
+    """Return the origin of a value before Identity, Squeeze and Unsqueeze, which add or drop axes of size 1."""
     node = graph.producer(name)
     while node is not None and node.op_type in ("Identity", "Squeeze", "Unsqueeze"):
         name = node.input[0]

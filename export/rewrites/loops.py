@@ -1,9 +1,9 @@
 """Python loops over time: the steps that tracing unrolled become one recurrent node over all frames.
 
-A trace of T frames holds T copies of the loop's body. The first copy is taken and *rolled*: each of its values gets
-a leading axis of time, `[batch, features]` becomes `[time, batch, features]`. A frame that it takes from a sequence
-becomes the sequence, the step of a cell becomes an LSTM, GRU or RNN node, and all else must act on each frame alone.
-Whether the other copies did the same shows in the proof, which runs other lengths.
+A trace of T frames has T copies of the loop's body. The first copy is *rolled*: each of its values gets a leading axis
+of time, so `[batch, features]` becomes `[time, batch, features]`. A frame taken from a sequence becomes the sequence,
+the step of a cell becomes an LSTM, GRU or RNN node, and every other node must act on each frame by itself. The proof
+runs other lengths, so it shows whether the other copies do the same.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,17 +21,17 @@ from ..graph.editing import remove_dead, sort_nodes
 from ..graph.markers import CELLS, DOMAIN, in_onnx_order, is_marker
 from ..graph.recurrent_nodes import nonzero_source, operand
 from .loop_body import FRAMES, rolled_node
-from .loop_cells import Chain, check_chain, find_chains, is_stack, nearest_steps
+from .loop_cells import Chain, check_chain, find_chains, joins_steps, nearest_steps
 
-_BY_FRAME = "let the loop read x[:, t] with t from 0, and do the rest for all frames before or after it"
+_BY_FRAME = "let the loop read x[:, t] with t from 0, and do everything else for all frames before or after it"
 
 
 def roll_loops(model: onnx.ModelProto) -> None:
-    """Replace loops over time by recurrent nodes, in place; a model without the marker of a cell stays as it is.
+    """Replace loops over time by recurrent nodes, in place; a model without markers of cells does not change.
 
     Raises:
-        UnsupportedError: A cell does not pass its state from step to step as it is, or a step holds what
-            cannot act on all frames at once.
+        UnsupportedError: A cell's state changes between two steps, or a node in a step cannot act on all frames at
+            once.
     """
     graph = Graph(model)
     chains = find_chains(graph)
@@ -40,7 +40,7 @@ def roll_loops(model: onnx.ModelProto) -> None:
     near = nearest_steps(graph, chains)
     for chain in chains:
         check_chain(graph, chain, near)
-    stacks = [node for node in graph.nodes if is_stack(node, near, chains)]
+    stacks = [node for node in graph.nodes if joins_steps(node, near, chains)]
     rolling = _Rolling(graph, _dims(model, chains), chains, stacks)
     made = [node for stack in stacks for node in rolling.joined(stack)]
     made += [node for chain in chains for node in rolling.finals(chain)]
@@ -54,13 +54,13 @@ def roll_loops(model: onnx.ModelProto) -> None:
 
 
 def _common(graph: Graph, chain: Chain, ends: AbstractSet[str]) -> set[str]:
-    """Return the values that two steps of a chain both follow from: they stand before the loop."""
+    """Return the values that the first two steps of a chain both depend on: they are made before the loop."""
     found = [_sources(graph, step.input[0], ends) for step in chain.steps[:2]]
     return set.intersection(*found) if len(found) == 2 else set()
 
 
 def _sources(graph: Graph, name: str, ends: AbstractSet[str]) -> set[str]:
-    """Return the values that a value follows from, up to some."""
+    """Return the values that a value depends on; the search stops at `ends`."""
     waiting, seen = [name], set[str]()
     while waiting:
         name = waiting.pop()
@@ -72,7 +72,7 @@ def _sources(graph: Graph, name: str, ends: AbstractSet[str]) -> set[str]:
 
 
 def _dims(model: onnx.ModelProto, chains: Iterable[Chain]) -> dict[str, list[int | str]]:
-    """Return the shapes of values, as far as ONNX can tell them."""
+    """Return the shapes of values, if ONNX can infer them; a size that is not known is 0."""
     shaped = onnx.ModelProto()
     shaped.CopyFrom(model)
     for chain in chains:
@@ -87,10 +87,10 @@ def _dims(model: onnx.ModelProto, chains: Iterable[Chain]) -> dict[str, list[int
 
 
 class _Rolling:
-    """The first copy of each loop's body, with time in front.
+    """The first copy of each loop's body, rolled: with time in front.
 
     Attributes:
-        nodes: Nodes that were made for it.
+        nodes: The nodes made so far.
     """
 
     def __init__(
@@ -109,12 +109,12 @@ class _Rolling:
         self._rolled: dict[str, str | None] = dict.fromkeys(whole)
 
     def joined(self, stack: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """Yield what makes the output of a node that joins the steps, of the first step's value."""
+        """Yield nodes that make the output of a Concat over the steps from the rolled value of the first step."""
         first, axis = stack.input[0], attributes(stack)["axis"]
         frames, shape = self.rolled(first), self._dims.get(first)
         if frames is None or shape is None or shape[axis] != 1:
             raise UnsupportedError(
-                f"{label(stack)}: joins the answers of the steps along axis {axis}, wanted one row for each step; "
+                f"{label(stack)}: joins the answers of the steps along axis {axis}, wanted one entry per step; "
                 "use torch.stack(answers, dim=1)"
             )
         axis %= len(shape)
@@ -124,22 +124,20 @@ class _Rolling:
         yield helper.make_node("Transpose", [flat], stack.output, stack.name, perm=order)
 
     def finals(self, chain: Chain) -> Iterator[onnx.NodeProto]:
-        """Yield what makes the states after the last step."""
+        """Yield nodes that make the states after the last step."""
         self.rolled(chain.steps[0].output[0])
         for i, name in enumerate(chain.steps[-1].output):
             if name:
                 yield self._node("Squeeze", [f"{chain.steps[0].output[i]}/final", self._axes(0)], [name])
 
     def rolled(self, name: str) -> str | None:
-        """Return a value of the first step for all frames; None if it is the same at each."""
+        """Return the name of a value of the first step, rolled; None if the value is the same for each frame."""
         if name not in self._rolled:
             node = self._graph.producer(name)
             constant = node is None or self._graph.constant(name) is not None
             self._rolled.update({name: None} if constant or node is None else self._roll(node))
         if name not in self._rolled:
-            raise UnsupportedError(
-                f"the first step of the loop reads {name!r}, which is not its own frame; {_BY_FRAME}"
-            )
+            raise UnsupportedError(f"the first step of the loop reads {name!r}, which is not its frame; {_BY_FRAME}")
         return self._rolled[name]
 
     def _roll(self, node: onnx.NodeProto) -> dict[str, str | None]:
@@ -170,18 +168,18 @@ class _Rolling:
         return {node.output[0]: frames}
 
     def _start(self, initial: str, name: str) -> str:
-        """Return an initial state as a recurrent node reads it, with layers in front; nothing for zeros."""
+        """Return the name of an initial state [layers, batch, hidden]; an empty name, which means zeros, for zeros."""
         if nonzero_source(self._graph, initial) is None:
-            return ""  # their size may follow from a step, which will be gone
+            return ""  # the zeros' size may depend on a step, which will be removed
         self._add("Unsqueeze", [initial, self._axes(0)], f"{name}/start")
         return f"{name}/start"
 
     def _source(self, node: onnx.NodeProto) -> str | None:
-        """Return the sequence, time first, of which a node takes the first frame; None if it does something else."""
+        """Return the sequence, time first, if a node takes its first frame; else None."""
         taken = _first_frame(self._graph, node)
         shape = self._dims.get(node.input[0]) if node.input else None
         if taken is None or shape is None or (len(shape) < 2 and self._graph.producer(node.input[0]) is not None):
-            return None  # a size, picked from a shape
+            return None  # a size taken from a shape, not a frame
         axis, keeps = taken[0] % len(shape), taken[1]
         frames = f"{node.output[0]}{FRAMES}"
         order = [axis, *(place for place in range(len(shape)) if place != axis)]
@@ -207,7 +205,7 @@ class _Rolling:
 
 
 def _first_frame(graph: Graph, node: onnx.NodeProto) -> tuple[int, bool] | None:
-    """Return along which axis a node takes what stands first, and whether it keeps that axis; None if it does not."""
+    """Return the axis along which a node takes the first entry, and whether it keeps the axis; None if it does not."""
     given = attributes(node)
     if node.op_type == "Gather":
         index = graph.constant(node.input[1])
@@ -221,7 +219,14 @@ def _first_frame(graph: Graph, node: onnx.NodeProto) -> tuple[int, bool] | None:
 
 
 def _recurrent(graph: Graph, chain: Chain, inputs: list[str], outputs: list[str]) -> onnx.NodeProto:
-    """Return the node that does all steps of a cell, reading X and the initial states."""
+    """Return the recurrent node that replaces all steps of a cell.
+
+    Args:
+        graph: The graph.
+        chain: The cell.
+        inputs: X and the initial states.
+        outputs: Y and the final states.
+    """
     operator, first = chain.operator, chain.steps[0]
     listed = [graph.constant(name) for name in chain.weights]
     known = [values for values in listed if values is not None]
@@ -238,7 +243,7 @@ def _recurrent(graph: Graph, chain: Chain, inputs: list[str], outputs: list[str]
 
 
 def _check_gone(model: onnx.ModelProto) -> None:
-    """Refuse a graph in which a step of a cell is still read."""
+    """Refuse a graph that still has a marker of a cell."""
     for node in model.graph.node:
         if is_marker(node, *CELLS.values()):
             raise UnsupportedError(

@@ -1,4 +1,4 @@
-"""LSTMs with projection: from what the tracer writes for one to what ONNX can say of it."""
+"""LSTMs with projection: from a marker in the trace to a Scan, since ONNX has no operator for them."""
 
 import numpy as np
 import onnx
@@ -28,7 +28,7 @@ def _scan(model: onnx.ModelProto, graph: Graph, marker: onnx.NodeProto) -> onnx.
 
 
 def _weights(listed: list[Array]) -> dict[str, Array]:
-    """Return W, R, P and B of torch's w_ih, w_hh, then b_ih and b_hh where there are biases, and w_hr."""
+    """Return W, R, P and B from torch's list: w_ih, w_hh, b_ih and b_hh if there are biases, w_hr."""
     w, r, *biases, p = listed
     bias = sum(biases, np.zeros(len(w), np.float32))
     parts = {

@@ -1,4 +1,4 @@
-"""The grid of blocks on which backward directions start anew, as an export is asked for it."""
+"""The options block, lookahead and limit of an export: the blocks in which backward directions run."""
 
 from operator import index
 
@@ -8,14 +8,19 @@ from ...runtime.contract import MOST_LOOKAHEAD, Blocks
 from ...runtime.errors import ContractError
 from ...runtime.graph.nodes import is_backward
 
-LIMIT = 4096  # frames of a stream that is one block, if nothing else is asked for
+LIMIT = 4096  # most frames of a stream that is one block, by default
 
 
 def asked_blocks(block: int | None, lookahead: int, limit: int | None) -> Blocks:
-    """Return the grid that was asked for.
+    """Return the blocks that a caller asks for.
+
+    Args:
+        block: Frames per block; None: the whole stream is one block.
+        lookahead: Frames after a block that its backward directions see.
+        limit: Most frames of a stream that is one block; None: LIMIT.
 
     Raises:
-        ContractError: It cannot be.
+        ContractError: The three options contradict each other, or a size is out of range.
     """
     frames = None if block is None else index(block)
     most = LIMIT if frames is None and limit is None else limit
@@ -25,7 +30,7 @@ def asked_blocks(block: int | None, lookahead: int, limit: int | None) -> Blocks
             f"lookahead is {lookahead} without a block; wanted block=, or 0: the block is the whole stream"
         )
     if frames is not None and asked.limit is not None:
-        raise ContractError(f"limit is {limit} beside block {block}; wanted one of them: blocks have no limit")
+        raise ContractError(f"limit is {limit} and block is {block}; wanted only one of them: blocks have no limit")
     if not all(size is None or 0 < size <= MOST_LOOKAHEAD for size in (frames, asked.limit)) or (
         not 0 <= asked.lookahead <= MOST_LOOKAHEAD
     ):
@@ -36,10 +41,10 @@ def asked_blocks(block: int | None, lookahead: int, limit: int | None) -> Blocks
 
 
 def used_blocks(model: onnx.ModelProto, asked: Blocks) -> Blocks | None:
-    """Return the grid for a model with a backward direction; None for others.
+    """Return the blocks for a model with a backward direction; None for a model without one.
 
     Raises:
-        ContractError: One was asked for that has nothing to serve.
+        ContractError: The caller asks for blocks, but the model has no backward direction.
     """
     if any(is_backward(node) for node in model.graph.node):
         return asked

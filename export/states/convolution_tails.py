@@ -1,4 +1,4 @@
-"""Convolutions along time: causal ones carry the frames that they read again, others look ahead."""
+"""Convolutions along time: a causal one keeps its last input frames as a state, any other looks ahead."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from ..graph.editing import unused, value_names
 from ..graph.names import module_path
 from ..graph.recurrent_nodes import operand
 
-END = 2**63 - 1  # a bound that means the end
-_TIME = 2  # axis of the frames that a convolution of one axis reads
+END = 2**63 - 1  # as the bound of a Slice: up to the end
+_TIME = 2  # axis of frames in the input of a Conv1d, [batch, channels, frames]
 
 
 @dataclass(frozen=True)
-class Causal:
+class TimeConvolution:
     """A convolution along time that has an answer for each frame.
 
     Attributes:
         node: The node.
-        signal: What it reads, before any padding.
-        answer: Its answer, of as many frames.
-        channels: Those of the signal.
-        frames: How many frames it reaches over, beside the first.
-        ahead: How many of them lie ahead of the frame that it answers for; 0: it is causal.
+        signal: The name of its input, before any padding.
+        answer: The name of its output, with one frame for each frame of the signal.
+        channels: Channels of the signal.
+        frames: Frames that one answer needs, minus one.
+        ahead: How many of these frames come after the frame of the answer; 0: the convolution is causal.
     """
 
     node: onnx.NodeProto
@@ -41,7 +41,7 @@ class Causal:
     ahead: int = 0
 
 
-def causal_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[Causal]:
+def time_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[TimeConvolution]:
     """Return the convolutions along time that read more than one frame, in file order.
 
     Args:
@@ -49,18 +49,21 @@ def causal_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[C
         dims: The shapes of its values, as `axes.trace_dims` gives them.
 
     Raises:
-        UnsupportedError: One skips frames or spans time beside another axis, or its padding is not of zeros.
+        UnsupportedError: A convolution skips frames, spans time and another axis, or pads with other values than zeros.
     """
     graph = Graph(model)
-    found = (_causal(graph, dims, node) for node in graph.nodes if node.op_type == "Conv")
+    found = (_along_time(graph, dims, node) for node in graph.nodes if node.op_type == "Conv")
     return [convolution for convolution in found if convolution is not None]
 
 
-def lift_tails(model: onnx.ModelProto, convolutions: Sequence[Causal], batch: int | str) -> tuple[State, ...]:
-    """Make the frames that causal convolutions read again inputs and outputs of the graph, in place of paddings.
+def lift_tails(model: onnx.ModelProto, convolutions: Sequence[TimeConvolution], batch: int | str) -> tuple[State, ...]:
+    """Replace the zeros before causal convolutions by states: the last input frames of the chunk before, in place.
 
-    Each gets `<module path>.tail_in` and `<module path>.tail_out`, [batch, channels, frames]. One that looks ahead pads
-    both sides by itself: what runs it knows of it from `ahead_of`.
+    Each convolution gets `<module path>.tail_in` and `<module path>.tail_out`, float32 [batch, channels, frames]. A
+    convolution that looks ahead pads both sides itself; a backend finds it by the contract (`ahead_of`).
+
+    Returns:
+        The states, in the order of the convolutions.
 
     Raises:
         UnsupportedError: The graph already has a value of that name.
@@ -73,12 +76,12 @@ def lift_tails(model: onnx.ModelProto, convolutions: Sequence[Causal], batch: in
     return tuple(_lift_tail(model, convolution, taken, batch) for convolution in causal)
 
 
-def ahead_of(convolutions: Sequence[Causal]) -> tuple[Ahead, ...]:
-    """Return what a contract says of the convolutions that look ahead."""
+def ahead_of(convolutions: Sequence[TimeConvolution]) -> tuple[Ahead, ...]:
+    """Return the contract's entries for the convolutions that look ahead."""
     return tuple(Ahead(convolution.node.name, convolution.ahead) for convolution in convolutions if convolution.ahead)
 
 
-def _causal(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> Causal | None:
+def _along_time(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> TimeConvolution | None:
     signal, padded = _before_padding(graph, node)
     axes = dims.get(signal, ())[2:]
     if not any(_varies(size) for size in axes) or _is_pointwise(node, padded, axes):
@@ -86,7 +89,7 @@ def _causal(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> Causal
     given, weights = attributes(node), graph.constant(node.input[1])
     if len(axes) != 1 or weights is None:
         raise UnsupportedError(
-            f"{label(node)}: it spans time beside another axis, or its weights vary; wanted one frame of time, or "
+            f"{label(node)}: it spans time and another axis, or its weights vary; wanted a kernel of one frame, or "
             "nn.Conv1d along time with constant weights"
         )
     taps, dilation = weights.shape[-1], given.get("dilations", [1])[0]
@@ -97,21 +100,21 @@ def _causal(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> Causal
         raise UnsupportedError(
             f"{label(node)}: {taps} taps {dilation} apart, stride {stride}, {seen} frames of zeros before the signal, "
             f"and {'more or fewer answers than' if answer is None else 'an answer for each of the'} frames; wanted "
-            f"stride 1, up to {reach} frames of zeros before and an answer for each frame: pad on the left alone "
+            f"stride 1, up to {reach} frames of zeros before and an answer for each frame: pad only on the left "
             f"(nn.ConstantPad1d(({reach}, 0), 0.0)), cut the last {reach} answers of padding={reach}, or look ahead by "
             "padding='same'"
         )
     channels = weights.shape[1] * given.get("group", 1)
-    return Causal(node, signal, answer, channels, reach, reach - padded)
+    return TimeConvolution(node, signal, answer, channels, reach, reach - padded)
 
 
 def _varies(size: int | str | None) -> bool:
-    """Return whether a size depends on those of the input."""
+    """Return whether a size depends on the sizes of the input."""
     return not isinstance(size, int)
 
 
 def _is_pointwise(node: onnx.NodeProto, padded: int | None, axes: Dims) -> bool:
-    """Return whether a convolution reads one frame for each answer."""
+    """Return whether each answer of a convolution needs one frame only."""
     given, rank = attributes(node), len(axes)
     kernel = given.get("kernel_shape", [0] * rank)
     strides, pads = given.get("strides", [1] * rank), given.get("pads", [0] * 2 * rank)
@@ -121,7 +124,7 @@ def _is_pointwise(node: onnx.NodeProto, padded: int | None, axes: Dims) -> bool:
 
 
 def _before_padding(graph: Graph, node: onnx.NodeProto) -> tuple[str, int | None]:
-    """Return the signal that a convolution reads and the zeros in front of it; None where they are not known."""
+    """Return the signal of a convolution and the number of zeros before it; None if the number is not known."""
     own = _own_padding(graph, node)
     pad = graph.producer(node.input[0])
     if pad is None or pad.op_type != "Pad":
@@ -131,17 +134,17 @@ def _before_padding(graph: Graph, node: onnx.NodeProto) -> tuple[str, int | None
 
 
 def _own_padding(graph: Graph, node: onnx.NodeProto) -> int | None:
-    """Return the zeros that a convolution itself puts before its frames; None where they are not known."""
+    """Return how many zeros a convolution itself puts before its frames; None if the number is not known."""
     given, weights = attributes(node), graph.constant(node.input[1])
     way = given.get("auto_pad", "NOTSET")
     if way in ("NOTSET", "VALID") or weights is None:
         return int(given.get("pads", [0])[0]) if way in ("NOTSET", "VALID") else None
-    both = (weights.shape[-1] - 1) * given.get("dilations", [1])[0]  # with a stride of 1; others are refused
+    both = (weights.shape[-1] - 1) * given.get("dilations", [1])[0]  # for stride 1; other strides are refused
     return int(both // 2 if way == "SAME_UPPER" else both - both // 2)
 
 
 def _zeros_before(graph: Graph, pad: onnx.NodeProto) -> int | None:
-    """Return the zeros that a Pad puts before the frames of a convolution; None where it does anything else."""
+    """Return how many zeros a Pad puts before the frames of a convolution; None if it pads in any other way."""
     sizes, value = graph.constant(operand(pad, 1)), graph.constant(operand(pad, 2))
     silent = not operand(pad, 2) or (value is not None and not np.any(value))
     if sizes is None or not silent or operand(pad, 3) or attributes(pad).get("mode", "constant") != "constant":
@@ -151,7 +154,7 @@ def _zeros_before(graph: Graph, pad: onnx.NodeProto) -> int | None:
 
 
 def _after_cut(graph: Graph, node: onnx.NodeProto, dims: dict[str, Dims], time: int | str | None) -> str | None:
-    """Return the answer that has a row for each frame of the signal: the node's own or, cut at its end, a Slice's."""
+    """Return the value with one answer per frame: the node's output, or that of a Slice that cuts its end off."""
     answer = node.output[0]
     shape, readers = dims.get(answer, ()), graph.consumers(answer)
     wanted = (*shape[:_TIME], time)
@@ -166,7 +169,7 @@ def _after_cut(graph: Graph, node: onnx.NodeProto, dims: dict[str, Dims], time: 
     )
 
 
-def _lift_tail(model: onnx.ModelProto, convolution: Causal, taken: set[str], batch: int | str) -> State:
+def _lift_tail(model: onnx.ModelProto, convolution: TimeConvolution, taken: set[str], batch: int | str) -> State:
     node = convolution.node
     name = unused(module_path(node) or "conv", taken)
     taken.add(name)
@@ -181,8 +184,8 @@ def _lift_tail(model: onnx.ModelProto, convolution: Causal, taken: set[str], bat
     return State(source, target, "tail", shape)
 
 
-def _carry(model: onnx.ModelProto, convolution: Causal, source: str, target: str) -> None:
-    """Put the tail before the frames, keep the last frames, and drop the padding and what it cut off."""
+def _carry(model: onnx.ModelProto, convolution: TimeConvolution, source: str, target: str) -> None:
+    """Put the tail before the frames, keep the last frames as the next tail, and drop the padding and its cut."""
     joined = f"{source}/Concat_output"
     bounds = {f"{target}.starts": -convolution.frames, f"{target}.ends": END, f"{target}.axes": _TIME}
     model.graph.initializer.extend(numpy_helper.from_array(np.array([v]), name) for name, v in bounds.items())
@@ -198,8 +201,8 @@ def _carry(model: onnx.ModelProto, convolution: Causal, source: str, target: str
     model.graph.node.extend(nodes)
 
 
-def _pad_itself(model: onnx.ModelProto, convolution: Causal) -> None:
-    """Let a convolution pad what it looks ahead and back, in place of what did that before."""
+def _pad_itself(model: onnx.ModelProto, convolution: TimeConvolution) -> None:
+    """Let a convolution pad both sides itself, and drop the nodes that padded for it."""
     node, ahead = convolution.node, convolution.ahead
     padded = _unpadded(node, convolution.signal, convolution.answer, [convolution.frames - ahead, ahead])
     kept = [n for n in model.graph.node if convolution.answer not in n.output or n.output[0] == node.output[0]]
@@ -209,7 +212,7 @@ def _pad_itself(model: onnx.ModelProto, convolution: Causal) -> None:
 
 
 def _unpadded(node: onnx.NodeProto, signal: str, answer: str, pads: Sequence[int] = (0, 0)) -> onnx.NodeProto:
-    """Return a convolution of a signal that has its past before it, or pads it so."""
+    """Return a copy of a convolution that reads a signal and pads it by `pads` only."""
     made = onnx.NodeProto()
     made.CopyFrom(node)
     made.input[0], made.output[0] = signal, answer

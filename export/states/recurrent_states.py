@@ -1,4 +1,4 @@
-"""Lifting: hidden initial and final states of recurrent nodes become inputs and outputs of the graph."""
+"""Lifting of recurrent states: the initial and final states of nodes become inputs and outputs of the graph."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,24 +16,24 @@ from ...runtime.graph.nodes import attributes, is_backward, label
 from ..graph.axes import Dims, set_dims
 from ..graph.editing import remove_dead, rename, rename_all, unused, value_names
 from ..graph.names import known_path
-from ..graph.recurrent_nodes import CELLS, Slot, checked_nodes, state_sizes
+from ..graph.recurrent_nodes import CELLS, StateSlot, checked_nodes, state_sizes
 
-MIN_OPSET = 13  # since then Split takes its sizes as an input, in every version alike
+MIN_OPSET = 13  # from 13 on, Split takes its sizes as an input
 
 
 @dataclass(frozen=True)
-class Held:
-    """A state that a file of others has as an input and an output already.
+class ForeignState:
+    """A state that a foreign file already has as an input and an output.
 
     Attributes:
         state: The pair, by the file's own names.
-        units: The recurrent node, by its name, and the slot that each row of the state is for.
+        starts: What the state starts: the name of a recurrent node and which of its states, one entry per layer.
         declared: The shape of the input as the file declares it.
-        tangled: The rows of the state are not those of layers: the file's own nodes take it apart, and they stay.
+        tangled: The state is not [layers, batch, hidden]: nodes of the file take it apart, and these nodes stay.
     """
 
     state: State
-    units: tuple[tuple[str, Slot], ...]
+    starts: tuple[tuple[str, StateSlot], ...]
     declared: Dims
     tangled: bool = False
 
@@ -52,57 +52,59 @@ def lift_states(
     *,
     batch: int | str = "batch",
     modules: Sequence[str] = (),
-    held: Sequence[Held] = (),
+    foreign: Sequence[ForeignState] = (),
 ) -> tuple[State, ...]:
     """Make the states of all recurrent nodes inputs and outputs of the graph, in place.
 
-    Each module gets one pair of tensors a state, `<module path>.h_in` and `<module path>.h_out` and the
-    same for `c`, of PyTorch's shape [layers, batch, hidden]. The graph holds nothing dead afterwards.
+    Each module gets `<module path>.h_in` and `<module path>.h_out`, and the same for `c`: float32, in PyTorch's shape
+    [layers, batch, hidden]. Afterwards the graph has no dead nodes.
 
     Args:
         model: An ONNX model whose recurrent nodes start from zeros.
-        batch: Streams: a number, or the name of the free axis.
-        modules: Paths of the recurrent modules where they are known; a node whose name holds only the
-            end of one path takes that path.
-        held: States that the file had already: `unplug` took them out, and they come back under their own names.
+        batch: The number of streams, or the name of the free axis.
+        modules: Paths of the recurrent modules, if known. If the name of a node is the end of exactly
+            one path, the node belongs to that path.
+        foreign: States that the file had before `unplug` took them out. They come back under their own names.
 
     Returns:
-        The state pairs: those of the file, then the modules in the order in which they run.
+        The state pairs: first those of the file, then those of the modules in the order in which they run.
 
     Raises:
-        UnsupportedError: A node has an option that cannot be streamed, does not start from zeros, or
-            the file's operator set is too old.
+        UnsupportedError: A node has an option that cannot be streamed or does not start from zeros, a name is taken,
+            or the file's operator set is too old.
         ModelError: The graph has no recurrent node.
     """
     graph = Graph(model)
     if graph.opset() < MIN_OPSET:
         raise UnsupportedError(f"opset {graph.opset()}, wanted at least {MIN_OPSET}; use onnx.version_converter")
-    own = {(name, slot.kind) for state in held for name, slot in state.units}
-    checked = checked_nodes(graph, {(name, slot.kind) for state in held if state.tangled for name, slot in state.units})
-    nodes = [node for node in checked if not is_backward(node)]  # others start anew with each block
+    own = {(name, slot.kind) for state in foreign for name, slot in state.starts}
+    checked = checked_nodes(
+        graph, {(name, slot.kind) for state in foreign if state.tangled for name, slot in state.starts}
+    )
+    nodes = [node for node in checked if not is_backward(node)]  # a backward direction starts from zeros in each block
     by_name = {node.name: node for node in nodes}
-    for known in held:
+    for known in foreign:
         if not known.tangled:
-            _plug(model, [(by_name[name], slot) for name, slot in known.units], known.state)
+            _plug(model, [(by_name[name], slot) for name, slot in known.starts], known.state)
     states = [
         _lift_state(model, stack, slot, batch, size, own)
         for stack in _stacks(graph, nodes, modules)
         for slot, size in zip(CELLS[stack.layers[0].op_type].slots, stack.sizes, strict=True)
     ]
     remove_dead(model)
-    return (*(known.state for known in held), *(state for state in states if state is not None))
+    return (*(known.state for known in foreign), *(state for state in states if state is not None))
 
 
-def unplug(model: onnx.ModelProto, held: Sequence[Held]) -> None:
-    """Take states out of a file, so that its recurrent nodes start from zeros, in place; those that are tangled stay.
+def unplug(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> None:
+    """Take states out of a file, so that its recurrent nodes start from zeros, in place; tangled states stay.
 
-    The graph holds nothing dead afterwards.
+    Afterwards the graph has no dead nodes.
     """
-    loose = [known for known in held if not known.tangled]
-    units = {(name, slot.kind) for known in loose for name, slot in known.units}
+    loose = [known for known in foreign if not known.tangled]
+    started = _keys(loose)
     for node in model.graph.node:
         for slot in CELLS[node.op_type].slots if node.op_type in CELLS else ():
-            if (node.name, slot.kind) in units:
+            if (node.name, slot.kind) in started:
                 node.input[slot.input] = ""
     taken = value_names(model)
     renamed = {known.state.output: unused(f"{known.state.output}/was", taken) for known in loose}
@@ -115,18 +117,23 @@ def unplug(model: onnx.ModelProto, held: Sequence[Held]) -> None:
     remove_dead(model)
 
 
-def same_values(model: onnx.ModelProto, states: Sequence[State], *, handed: bool = False) -> dict[str, str]:
+def _keys(foreign: Sequence[ForeignState]) -> set[tuple[str, str]]:
+    """Return what some states start: names of nodes and kinds of their states."""
+    return {(name, slot.kind) for known in foreign for name, slot in known.starts}
+
+
+def repeated_states(model: onnx.ModelProto, states: Sequence[State], *, handed_out: bool = False) -> dict[str, str]:
     """Return the graph outputs that repeat a state output, with that state's name.
 
-    `return lstm(x)` gives `y, (h, c)`, where h and c do. Without a batch, torch squeezes its axis away.
+    `return lstm(x)` gives `y, (h, c)`: here h and c repeat states. Without a batch, torch removes its axis by Squeeze.
 
     Args:
         model: A lifted model.
         states: Its states.
-        handed: Whether the model was one that hands its states out, those of cells without an axis of layers.
+        handed_out: Whether the module returns the states that its caller passes in. Those of cells have no layer axis.
     """
     graph = Graph(model)
-    squeezed = handed or not any("batch" in state.shape for state in states)
+    squeezed = handed_out or not any("batch" in state.shape for state in states)
     passing = {"Identity", "Squeeze"} if squeezed else {"Identity"}
     by_origin = {_origin(graph, state.output, passing): state.output for state in states}
     names = (item.name for item in model.graph.output)
@@ -135,7 +142,7 @@ def same_values(model: onnx.ModelProto, states: Sequence[State], *, handed: bool
 
 
 def _origin(graph: Graph, name: str, passing: AbstractSet[str]) -> tuple[str, ...]:
-    """Trace a value to the final states that it holds unchanged, bottom layer first."""
+    """Return the names of the final states that a value holds unchanged, bottom layer first."""
     node = graph.producer(name)
     while node is not None and node.op_type in passing:
         name = node.input[0]
@@ -160,12 +167,12 @@ def _stacks(graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str
 def _lift_state(  # noqa: PLR0917  one caller
     model: onnx.ModelProto,
     stack: _Stack,
-    slot: Slot,
+    slot: StateSlot,
     batch: int | str,
     size: int,
     own: AbstractSet[tuple[str, str]],
 ) -> State | None:
-    """Lift a state of a module; None when the file has it already."""
+    """Lift one state of a module; return None if the file already has it as an input."""
     layers = [(layer, slot) for layer in stack.layers if (layer.name, slot.kind) not in own]
     if not layers:
         return None
@@ -175,38 +182,38 @@ def _lift_state(  # noqa: PLR0917  one caller
     return state
 
 
-def _plug(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, Slot]], state: State) -> None:
-    """Let units start from the rows of a new input and give them to a new output."""
+def _plug(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateSlot]], state: State) -> None:
+    """Let layers start from a new input and write their final states to a new output, both [layers, ...]."""
     source, target = state.input, state.output
     for name in sorted({source, target} & value_names(model)):
-        raise UnsupportedError(f"{label(units[0][0])}: the graph already has a value {name!r}; rename it")
-    finals = [_final(node, slot, f"{target}.{i}") for i, (node, slot) in enumerate(units)]
-    if len(units) == 1:
-        _connect(*units[0], source)
+        raise UnsupportedError(f"{label(layers[0][0])}: the graph already has a value {name!r}; rename it")
+    finals = [_final(node, slot, f"{target}.{i}") for i, (node, slot) in enumerate(layers)]
+    if len(layers) == 1:
+        _connect(*layers[0], source)
         _expose(model, finals[0], target)
     else:
-        _split(model, units, source)
+        _split(model, layers, source)
         model.graph.node.append(helper.make_node("Concat", finals, [target], name=f"{target}/Concat", axis=0))
     for name, items in ((source, model.graph.input), (target, model.graph.output)):
         items.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
         set_dims(items[-1], state.shape)
 
 
-def _final(node: onnx.NodeProto, slot: Slot, name: str) -> str:
-    """Return the name of a node's final state, which it gets if nothing has read it so far."""
+def _final(node: onnx.NodeProto, slot: StateSlot, name: str) -> str:
+    """Return the name of a node's final state; if the node has no such output yet, add it under `name`."""
     node.output.extend([""] * (slot.output + 1 - len(node.output)))
     final: str = node.output[slot.output] or name
     node.output[slot.output] = final
     return final
 
 
-def _connect(node: onnx.NodeProto, slot: Slot, source: str) -> None:
+def _connect(node: onnx.NodeProto, slot: StateSlot, source: str) -> None:
     node.input.extend([""] * (slot.input + 1 - len(node.input)))
     node.input[slot.input] = source
 
 
 def _expose(model: onnx.ModelProto, final: str, target: str) -> None:
-    """Give a final state its name; where it was already an output, that one keeps its own."""
+    """Rename a final state to `target`; if it was a graph output already, that output stays under its old name."""
     rename(model, final, target)
     for item in model.graph.output:
         if item.name == target:
@@ -214,11 +221,11 @@ def _expose(model: onnx.ModelProto, final: str, target: str) -> None:
             model.graph.node.append(helper.make_node("Identity", [target], [final], name=f"{target}/Identity"))
 
 
-def _split(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, Slot]], source: str) -> None:
-    sizes = numpy_helper.from_array(np.ones(len(units), np.int64), f"{source}.sizes")
+def _split(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateSlot]], source: str) -> None:
+    sizes = numpy_helper.from_array(np.ones(len(layers), np.int64), f"{source}.sizes")
     model.graph.initializer.append(sizes)
-    parts = [f"{source}.{i}" for i in range(len(units))]
+    parts = [f"{source}.{i}" for i in range(len(layers))]
     node = helper.make_node("Split", [source, sizes.name], parts, name=f"{source}/Split", axis=0)
     model.graph.node.insert(0, node)
-    for (layer, slot), part in zip(units, parts, strict=True):
+    for (layer, slot), part in zip(layers, parts, strict=True):
         _connect(layer, slot, part)

@@ -1,8 +1,9 @@
-"""The way of states through a graph that has them as inputs and outputs: which value starts which unit of which layer.
+"""Routes of states through a foreign graph: which value of a state input starts which value of which layer.
 
-Between a state input and a recurrent node stand only operators that move values (Gather, Split, Squeeze, Transpose).
-So the way is followed by running that part alone on numbered values: what arrives at a node says where it came from.
-That one output feeds one input is then no guess from names or shapes: each number must come back to its place.
+Between a state input and a recurrent node there are only operators that move values (Gather, Split, Squeeze,
+Transpose). So every input value gets a number, and only this part of the graph is run on the numbers. The numbers that
+arrive at a node show where its state comes from. An output feeds an input if every number comes back to its place;
+nothing is guessed from names or shapes.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,32 +19,32 @@ from ...runtime.errors import ContractError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
 from ..graph.axes import shape_of
-from ..graph.recurrent_nodes import CELLS, MOVES, Slot, operand, recurrent_nodes, state_sizes
+from ..graph.recurrent_nodes import CELLS, MOVES, StateSlot, operand, recurrent_nodes, state_sizes
 
-MAX_VALUES = 2**24  # of all states; float32 counts so far
+MAX_VALUES = 2**24  # of all states; float32 holds integers exactly up to here
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a layer's state comes from.
+    """The origin of one state of one recurrent node.
 
     Attributes:
         node: The recurrent node.
         slot: Which of its states.
-        size: Its length.
-        name: The graph input that it comes from.
-        numbers: Of each unit the number of the value that it starts from, as `number_inputs` numbered them.
+        size: The number of values in the state.
+        name: The graph input that the state comes from.
+        numbers: For each value of the state, the number (by `number_inputs`) of the input value that starts it.
     """
 
     node: onnx.NodeProto
-    slot: Slot
+    slot: StateSlot
     size: int
     name: str
     numbers: tuple[int, ...]
 
 
 def number_inputs(model: onnx.ModelProto) -> dict[str, Array]:
-    """Return a number of its own for each value of the graph inputs, for one stream; the largest inputs get none."""
+    """Return unique numbers, float64, for the values of each graph input, for one stream; inputs too large get none."""
     numbers: dict[str, Array] = {}
     first = 0
     for item in model.graph.input:
@@ -56,10 +57,10 @@ def number_inputs(model: onnx.ModelProto) -> dict[str, Array]:
 
 
 def sources(model: onnx.ModelProto, numbers: Mapping[str, Array]) -> list[Source]:
-    """Return, of each state of a recurrent node that starts from graph inputs, from which of their values.
+    """Return the origin of each recurrent state that starts from a graph input.
 
     Raises:
-        ContractError: A state is made of several inputs, or of other values than one for each unit.
+        ContractError: A state is made of several inputs, or of a wrong number of input values.
     """
     graph = Graph(model)
     found = []
@@ -72,7 +73,7 @@ def sources(model: onnx.ModelProto, numbers: Mapping[str, Array]) -> list[Source
 
 
 def arrivals(model: onnx.ModelProto, states: Sequence[Source]) -> dict[str, Array]:
-    """Return the graph outputs that hold final states alone, with the number of what each value started from."""
+    """Return the graph outputs that hold only final states, each with the numbers of the values it started from."""
     graph = Graph(model)
     finals = dict(_finals(states))
     found = {}
@@ -84,8 +85,8 @@ def arrivals(model: onnx.ModelProto, states: Sequence[Source]) -> dict[str, Arra
     return found
 
 
-def ends(graph: Graph, name: str, known: Collection[str] = ()) -> list[str]:
-    """Return what a value is moved and joined from, past what only does that, and not past some known values."""
+def moved_from(graph: Graph, name: str, known: Collection[str] = ()) -> list[str]:
+    """Return the values that a value is moved or joined from; the search stops at the known values."""
     waiting, seen, found = [name], set[str](), []
     while waiting:
         name = waiting.pop()
@@ -101,17 +102,19 @@ def ends(graph: Graph, name: str, known: Collection[str] = ()) -> list[str]:
 
 
 def origins(graph: Graph, name: str, known: Collection[str]) -> list[str]:
-    """Return which of some values a value is moved from; none if it is made from anything else too."""
-    found = ends(graph, name, known)
+    """Return the known values that a value is moved from; none if anything else takes part."""
+    found = moved_from(graph, name, known)
     return found if all(end in known for end in found) else []
 
 
 def _source(
-    model: onnx.ModelProto, node: onnx.NodeProto, slot: Slot, size: int, numbers: Mapping[str, Array]
+    model: onnx.ModelProto, node: onnx.NodeProto, slot: StateSlot, size: int, numbers: Mapping[str, Array]
 ) -> Source:
     what = f"{label(node)}: initial_{slot.kind}"
     if len(numbers) > 1:
-        raise ContractError(f"{what} is made of the inputs {', '.join(numbers)}, wanted one; keep each state apart")
+        raise ContractError(
+            f"{what} is made of the inputs {', '.join(numbers)}, wanted one input; give each state its own"
+        )
     (name,) = numbers
     moved = _moved(model, operand(node, slot.input), numbers)
     if moved is None or moved.size != size:
@@ -121,7 +124,7 @@ def _source(
 
 
 def _finals(states: Sequence[Source]) -> Iterator[tuple[str, Array]]:
-    """Yield the final states of nodes, and the answers of a single frame, numbered as what they started from."""
+    """Yield final states, and the answers to a single frame, each with the numbers of its initial state."""
     for state in states:
         numbers = np.array(state.numbers, np.float64).reshape(1, 1, -1)
         if final := _made(state.node, state.slot.output):
@@ -135,7 +138,7 @@ def _made(node: onnx.NodeProto, position: int) -> str:
 
 
 def _moved(model: onnx.ModelProto, name: str, values: Mapping[str, Array]) -> Array | None:
-    """Run what moves some values to a name; None where sizes of a chunk take part."""
+    """Run the nodes that move some values to a name; return None if anything else takes part, e.g. a chunk's size."""
     graph = Graph(model)
     nodes: list[onnx.NodeProto] = []
     waiting = [name]

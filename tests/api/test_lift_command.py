@@ -23,7 +23,7 @@ def test_it_prints_proof_contract_and_what_was_done(tmp_path: Path, capsys: pyte
     text = " ".join(capsys.readouterr().out.split())
     assert "whole, at the example" in text
     assert "h_prev <- h_next" in text
-    assert "It takes one frame a run; frames are now the rows of its batch" in text
+    assert "It takes one frame per run; now its batch holds the frames of a push" in text
     assert "a frame every 10 ms" in text
 
 

@@ -1,4 +1,4 @@
-"""ONNX graphs made by hand, so that lifting is tested without torch."""
+"""ONNX graphs made by hand, so that tests of lifting need no torch."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ MakeGraph = Callable[..., onnx.ModelProto]
 
 @pytest.fixture(scope="session")
 def make_graph() -> MakeGraph:
-    """Return a maker of chains of recurrent nodes from zeros: x [time, batch, 3] -> y [time, batch, hidden]."""
+    """Return a maker of graphs: recurrent nodes in a row, from zeros, x [time, batch, 3] -> y [time, batch, hidden]."""
 
     def make(
         names: Sequence[str] = ("/lstm/LSTM",),
@@ -48,7 +48,7 @@ def make_graph() -> MakeGraph:
 
 
 def _zeros(hidden: int) -> list[onnx.NodeProto]:
-    """Return nodes that make `zero` [1, batch, hidden], as torch's exporter does, shared by all."""
+    """Return nodes that make `zero` [1, batch, hidden], as torch's exporter does; all layers share it."""
     sizes = {"layers": [1], "hidden": [hidden]}
     constants = [
         helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(size, np.int64)))

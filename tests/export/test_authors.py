@@ -1,4 +1,4 @@
-"""Models as their authors write them, at their own sizes: exported, then streamed on both backends."""
+"""Models as their authors write them, in full size: exported, then streamed on both backends."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class LSTMModel(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Ids in, the final h, a linear layer."""
+    """Token ids, then a linear layer on the final h."""
 
     def __init__(self, cell: type[nn.RNNBase]) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Classifier(nn.Module):
 
 
 class CRNN(nn.Module):
-    """Convolutions, recurrent layers of two kinds and at two depths, norms and linear layers between them."""
+    """Convolutions, two kinds of recurrent layers at two depths, norms and linear layers between them."""
 
     def __init__(self, padding: str | int, *, both: bool) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def test_final_h_classifier_of_ids_streams(tmp_path: Path, cell: type[nn.RNNBase
 
 
 def assert_streams(path: Path, frames: np.ndarray, wanted: np.ndarray) -> None:
-    """Push frames in chunks on both backends; the last answer is the module's."""
+    """Push frames in chunks on both backends; the last answer equals the module's."""
     for backend in BACKENDS:
         stream = tidegate.load(path, backend).stream()  # type: ignore[arg-type]
         for chunk in np.split(frames, [1, 4, 11]):

@@ -1,4 +1,4 @@
-"""Bidirectional layers, written as their authors write them: streamed in blocks, and at finish() equal to offline."""
+"""Bidirectional layers as their authors write them: streamed in blocks, and equal to offline at finish()."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ FRAMES = np.random.default_rng(1).normal(0, 1, (40, 6)).astype(np.float32)
 
 
 class BiLSTMClassifier(nn.Module):
-    """Token ids `[batch, frames]` to three scores, from the last h of both directions."""
+    """Map token ids `[batch, frames]` to three scores, from the last h of both directions."""
 
     def __init__(self, vocabulary: int = 10000, size: int = 128, hidden: int = 256) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class BiLSTMClassifier(nn.Module):
 
 
 class Tagger(nn.Module):
-    """Frames `[batch, frames, 6]` to three scores a frame."""
+    """Map frames `[batch, frames, 6]` to three scores per frame."""
 
     def __init__(self, cell: Callable[..., nn.RNNBase], layers: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Tagger(nn.Module):
 
 
 class Deep(nn.Module):
-    """Two layers, time first; scores from the last h of the upper one, and h of both directions a frame."""
+    """Two layers, time first: scores from the last h of the upper layer, and h of both directions per frame."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ def relu(*args: Any, **kwargs: Any) -> nn.RNN:  # noqa: ANN401  those of nn.RNN
 
 
 def streamed(stream: Stream, frames: Array, at: Sequence[int]) -> list[Array]:
-    """Return what pushes of pieces and the end gave."""
+    """Return the answers of the pushes and of finish()."""
     answers = [stream.push(frames[a:b]) for a, b in pairwise(at) if b > a]
     rest = stream.finish()
     return [np.asarray(answer) for answer in (*answers, *([] if rest is None else [rest]))]
@@ -138,7 +138,7 @@ def tagger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def with_blocks(path: Path, block: int, lookahead: int, layers: int) -> Graph:
-    """Return the file with another grid, as its export would have written it."""
+    """Return the file with other blocks, as its export would have written it."""
     graph = Graph.load(path)
     lag = layers * (block - 1 + lookahead)
     contract = replace(graph.contract, blocks=Blocks(block, lookahead), lookahead=lag)
@@ -159,7 +159,7 @@ def test_tagger_answers_at_its_end_as_offline(tagger: tuple[Path, nn.Module], ba
 def test_blocks_are_the_same_on_both_backends_however_cut(
     tagger: tuple[Path, nn.Module], tmp_path_factory: pytest.TempPathFactory, block: int, lookahead: int, at: list[int]
 ) -> None:
-    """The engine equals the specification with ==, onnxruntime within 1e-5; a push gives what it should."""
+    """The engine equals the specification with ==, onnxruntime is within 1e-5, and each push has the right frames."""
     layers = sum(node.op_type in ("LSTM", "GRU", "RNN") for node in Graph.load(tagger[0]).nodes) // 2
     graph = with_blocks(tagger[0], block, lookahead, layers)
     path = tmp_path_factory.mktemp("grid") / "m.onnx"
@@ -198,7 +198,7 @@ def test_push_returns_the_frames_whose_blocks_are_complete(tmp_path: Path, backe
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_final_h_of_the_backward_direction_is_that_of_the_block(tmp_path: Path, backend: Backend) -> None:
-    """An answer of both last h comes with each block: forward at its last frame, backward at its first."""
+    """Each block has one answer from both last h: forward h at its last frame, backward h at its first frame."""
     torch.manual_seed(0)
     module = BiLSTMClassifier(20, 6, 5).eval()
     export_model(module, torch.randint(0, 20, (1, 20)), tmp_path / "m.onnx", block=8)
@@ -348,20 +348,20 @@ def test_run_writes_the_answers_as_they_become_ready(tmp_path: Path) -> None:
 
 
 class Handed(nn.Module):
-    """A state that is handed to both directions."""
+    """Both directions start from a state argument."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lstm = nn.LSTM(6, 4, batch_first=True, bidirectional=True)
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map `[batch, frames, 6]` and a state to answers and the next."""
+        """Map `[batch, frames, 6]` and a state to answers and the next state."""
         y, (h, c) = self.lstm(x, (h, c))
         return y, h, c
 
 
 class Branches(nn.Module):
-    """Two branches that look ahead, each its own way."""
+    """Two branches with different lookahead."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -376,7 +376,7 @@ class Branches(nn.Module):
 
 def test_state_that_is_handed_to_both_directions_is_refused(tmp_path: Path) -> None:
     state = torch.zeros(2, 1, 4)
-    message = "LSTM '/lstm/LSTM': its initial state comes from an argument, but its backward direction starts anew"
+    message = "LSTM '/lstm/LSTM': its initial state comes from an argument, but its backward direction restarts in"
     with pytest.raises(UnsupportedError, match=message):
         export_model(Handed(), (torch.randn(1, 20, 6), state, state.clone()), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -28,14 +28,14 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def _unheard() -> Iterator[None]:
-    """Torch tells every step of this exporter at DEBUG, and pytest listens."""
+    """Silence torch, which logs each step of this exporter at DEBUG, and pytest records it."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
 def written(case: matrix.Case, path: Path) -> torch.nn.Module:
-    """Write a case by the dynamo exporter; return its module."""
+    """Export a case by the dynamo exporter; return its module."""
     module, example = case.module(), case.example(9, 2)
     given = example if isinstance(example, tuple) else (example,)
     batch, time = torch.export.Dim("batch"), torch.export.Dim("time")
@@ -44,7 +44,7 @@ def written(case: matrix.Case, path: Path) -> torch.nn.Module:
     kinds = ["h", "c"] if "LSTM" in case.kind else ["h"]
     states = kinds if case.extra else []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own deprecations
+        warnings.simplefilter("ignore")  # torch's own deprecations
         torch.onnx.export(
             module,
             given,

@@ -1,4 +1,4 @@
-"""Exports of modules as newcomers write them."""
+"""Exports of modules as beginners write them."""
 
 import warnings
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 
 class LastAnswer(nn.Module):
-    """The recognizer of a thousand tutorials: last output, dropout, linear."""
+    """The classifier of many tutorials: last output, dropout, linear layer."""
 
     def __init__(self, layers: int = 2, *, batch_first: bool = True, bias: bool = True) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class LastAnswer(nn.Module):
 
 
 class EachFrame(nn.Module):
-    """Linear and ReLU before and after the LSTM, an answer for each frame."""
+    """Linear and ReLU before and after the LSTM, one answer per frame."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class EachFrame(nn.Module):
 
 
 class Encoder(nn.Module):
-    """An LSTM one level down."""
+    """An LSTM inside a submodule."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class TwoDepths(nn.Module):
 
 
 class OwnZeros(LastAnswer):
-    """States made by hand, as many tutorials do."""
+    """Initial states made by hand, as in many tutorials."""
 
     def forward(self, x: Tensor) -> Tensor:
         h0 = torch.zeros(2, x.size(0), 8)
@@ -99,7 +99,7 @@ class Reshaped(LastAnswer):
 
 
 class Features(LastAnswer):
-    """Features before time, as convolutions have them."""
+    """Features before time, as for convolutions."""
 
     def forward(self, x: Tensor) -> Tensor:
         out, _ = self.lstm(x.transpose(1, 2))
@@ -133,7 +133,7 @@ class Ids(nn.Module):
 
 
 class Named(LastAnswer):
-    """Answers in a dict."""
+    """Two answers in a dict."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override] # another answer on purpose
         out, (h, _) = self.lstm(x)
@@ -150,7 +150,7 @@ def _export(factory: Callable[[], nn.Module], example: object, folder: Path) -> 
 
 
 def _name(value: object) -> str | None:
-    """Return how pytest names a parameter."""
+    """Return the name of a parameter for pytest."""
     return getattr(value, "__name__", None)
 
 
@@ -266,7 +266,7 @@ def test_final_states_that_a_module_returns_are_its_state_outputs(tmp_path: Path
 
 
 class Optional(LastAnswer):
-    """An answer and a None, as modules with optional answers return."""
+    """An answer and a None, as from modules with optional answers."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:  # type: ignore[override] # another answer on purpose
         return super().forward(x), None
@@ -277,7 +277,7 @@ def test_an_answer_that_is_none_is_left_out(tmp_path: Path) -> None:
 
 
 class OnlyState(LastAnswer):
-    """Nothing but the final state is returned."""
+    """Returns only the final state."""
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.lstm(x)[1][0]
@@ -319,7 +319,7 @@ class FixedLength(LastAnswer):
 
 
 class FixedBatch(LastAnswer):
-    """A state for one stream only."""
+    """An initial state for one stream only."""
 
     def forward(self, x: Tensor) -> Tensor:
         answer: Tensor = self.lstm(x, (torch.zeros(2, 1, 8), torch.zeros(2, 1, 8)))[0]
@@ -335,7 +335,7 @@ class Average(LastAnswer):
 
 
 class Stateless(LastAnswer):
-    """An LSTM whose answer nobody uses."""
+    """An LSTM with an unused answer."""
 
     def forward(self, x: Tensor) -> Tensor:
         out, _ = self.lstm(x)
@@ -352,7 +352,7 @@ class Squeezed(LastAnswer):
 
 
 class FirstOnly(LastAnswer):
-    """The first stream of a batch alone."""
+    """Only the first stream of a batch."""
 
     def forward(self, x: Tensor) -> Tensor:
         answer: Tensor = self.lstm(x[0])[0]
@@ -482,7 +482,7 @@ def test_any_cell_streams_like_pytorch(
     seed: int,
 ) -> None:
     if kind == "relu":
-        hidden += 10  # two or three units with relu may all be dead: a state that changes nothing is refused
+        hidden += 10  # two or three ReLU units may all be dead, and a state that changes nothing is refused
     torch.manual_seed(seed)
     module = CELLS[kind](3, hidden, layers, bias=bias, batch_first=batch_first).eval()
     path = tmp_path_factory.mktemp("any") / "m.onnx"
@@ -512,7 +512,7 @@ def test_any_cell_streams_like_pytorch(
 def test_other_cells_stream_on_both_backends(
     tmp_path: Path, *, kind: str, batch_first: bool, layers: int, bias: bool
 ) -> None:
-    """From PyTorch through the quantizer: only the rounding of activations to 16 bits differs."""
+    """From PyTorch through the quantizer: only activations differ, which are rounded to 16 bits."""
     example = _example(*((1, 20, 6) if batch_first else (20, 1, 6)))
     report = _export(lambda: CELLS[kind](6, 8, layers, batch_first=batch_first, bias=bias), example, tmp_path)
     assert all(check.passed for check in report.checks)

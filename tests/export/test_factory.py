@@ -1,4 +1,4 @@
-"""Modules, weights and examples named on a command line."""
+"""Modules, weights and examples from the text of a command line."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ size = 3
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Work in a folder with a module of its own name, so that no test sees another's."""
+    """Work in a folder whose module has a unique name, so that no test imports the module of another."""
     (tmp_path / "factories.py").write_text(SOURCE)
     (tmp_path / "broken.py").write_text("import no_such_package\n")
     (tmp_path / "wrong.py").write_text("1 / 0\n")
@@ -194,7 +194,7 @@ class Tagger(nn.Module):
 
 
 class Stateful(Tagger):
-    """It may be told its state."""
+    """A state is an optional argument."""
 
     def forward(self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         answer: torch.Tensor = self.fc(self.lstm(x, state)[0])
@@ -202,7 +202,7 @@ class Stateful(Tagger):
 
 
 class Returning(Tagger):
-    """It may be told its state, and returns the next."""
+    """A state is an optional argument, and the next state is returned."""
 
     def forward(  # type: ignore[override]
         self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -263,7 +263,7 @@ assert not seen, seen
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
-    """Failure 16: neither of a TorchScript file nor of a state_dict."""
+    """Nothing is unpickled, neither from a TorchScript file nor from a state_dict (failure 16)."""
     torch.jit.save(torch.jit.script(Tagger()), tmp_path / "net.pt")
     torch.save(nn.LSTM(3, 4).state_dict(), tmp_path / "weights.pt")
     subprocess.run([sys.executable, "-c", AUDITED], cwd=tmp_path, check=True)
@@ -273,7 +273,7 @@ def test_what_is_not_torchscript_is_refused(tmp_path: Path) -> None:
     torch.save(nn.LSTM(3, 4), tmp_path / "pickled.pt")
     with pytest.raises(ExportError, match=r"pickled.pt: not TorchScript, wanted a file of torch.jit.save"):
         load_module(str(tmp_path / "pickled.pt"))
-    with pytest.raises(ExportError, match="holds its weights, wanted none beside it"):
+    with pytest.raises(ExportError, match="has its own weights, wanted no other weights"):
         load_module("net.ts", tmp_path / "weights.safetensors")
     with pytest.raises(FileNotFoundError):
         load_module("none.pt")

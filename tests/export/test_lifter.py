@@ -1,4 +1,4 @@
-"""Files of others: each kind is lifted, proved and streamed; what is ambiguous is refused, and no file is left."""
+"""Foreign files: each kind is lifted, proved and streamed; an ambiguous file is refused, and no file is left."""
 
 import copy
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from tidegate.runtime.load import load
 from tools import foreign_files
 
 Lift = Callable[..., LiftReport]
-NATIVE = 2e-6  # float weights on the engine against onnxruntime, on answers of order 1; seen: 6e-7
+NATIVE = 2e-6  # the engine with float weights against onnxruntime, for answers of about 1; seen: 6e-7
 
 
 @pytest.fixture
 def lifted(tmp_path: Path) -> Lift:
-    """Lift a model that was made by hand to `out.onnx`."""
+    """Lift a model made by hand; write `out.onnx`."""
 
     def run(model: onnx.ModelProto, **options: object) -> LiftReport:
-        onnx.save(model, tmp_path / "vendor.onnx")
-        return lift(tmp_path / "vendor.onnx", tmp_path / "out.onnx", **options)  # type: ignore[arg-type]
+        onnx.save(model, tmp_path / "foreign.onnx")
+        return lift(tmp_path / "foreign.onnx", tmp_path / "out.onnx", **options)  # type: ignore[arg-type]
 
     return run
 
@@ -51,7 +51,7 @@ def _states(report: LiftReport) -> list[tuple[str, str, str]]:
 
 
 def _assert_streams_alike(path: Path) -> None:
-    """Stream on both backends, in chunks that differ."""
+    """Stream on both backends, in different chunks."""
     x = _signal(path)
     wanted = _streamed(path, "onnxruntime", x)
     seen = _streamed(path, "native", x, 3 if wanted.shape[0] != len(x) else 7)
@@ -59,7 +59,7 @@ def _assert_streams_alike(path: Path) -> None:
     np.testing.assert_allclose(seen, wanted, atol=NATIVE)
 
 
-# ---- states that are hidden ----
+# ---- hidden states ----
 
 
 @pytest.mark.parametrize("sequences", [True, False], ids=["every frame", "last frame"])
@@ -155,13 +155,13 @@ def test_one_frame_a_run(lifted: Lift, tmp_path: Path, op: str, batch: int | str
 
 
 def test_h_and_c_in_the_last_axis_of_one_tensor(lifted: Lift, tmp_path: Path) -> None:
-    """As DTLN keeps them; its names say nothing, so the graph does. The file's own nodes take the tensor apart."""
+    """DTLN keeps all states in one tensor, and its own nodes split it. The names say nothing, so the graph is used."""
     report = lifted(foreign_files.dtln())
     assert _states(report) == [("input_3", "tf_op_layer_stack_2", "state")]
     assert report.contract.states[0].shape == (1, 2, 8, 2)
     x = _signal(tmp_path / "out.onnx")
     seen = _streamed(tmp_path / "out.onnx", "onnxruntime", x)
-    session = onnxruntime.InferenceSession(tmp_path / "vendor.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(tmp_path / "foreign.onnx", providers=["CPUExecutionProvider"])
     state, wanted = np.zeros((1, 2, 8, 2), np.float32), []
     for frame in x:
         names = ["activation_2", "tf_op_layer_stack_2"]
@@ -178,7 +178,7 @@ def test_h_and_c_in_the_last_axis_of_one_tensor(lifted: Lift, tmp_path: Path) ->
 def _refused(tmp_path: Path, kind: type[TidegateError], message: str, run: Callable[[], object]) -> None:
     with pytest.raises(kind, match=message) as caught:
         run()
-    assert str(tmp_path / "vendor.onnx") in str(caught.value)
+    assert str(tmp_path / "foreign.onnx") in str(caught.value)
     assert not (tmp_path / "out.onnx").exists()
 
 
@@ -186,7 +186,7 @@ def test_swapped_states_are_refused(lifted: Lift, tmp_path: Path) -> None:
     model = foreign_files.with_states([("h", "cn"), ("c", "hn")])
     message = (
         r"state input 'h', which starts LSTM '.*', is paired with output 'hn', which holds the final state of 'c', not "
-        r"its successor; it is 'cn' that does: --state h=cn"
+        r"its next state; 'cn' does: --state h=cn"
     )
     _refused(tmp_path, ContractError, message, lambda: lifted(model))
 
@@ -223,7 +223,9 @@ def test_pairs_that_the_file_does_not_have_are_refused(lifted: Lift, tmp_path: P
 def test_two_signals_are_refused(lifted: Lift, tmp_path: Path) -> None:
     model = foreign_files.with_states()
     model.graph.input.append(helper.make_tensor_value_info("rate", TensorProto.FLOAT, []))
-    message = r"the inputs 'x', 'rate' start no recurrent layer, wanted one signal; set those .*\(--set rate=VALUE\)"
+    message = (
+        r"the inputs 'x', 'rate' start no recurrent layer, wanted one signal; set the inputs .*\(--set rate=VALUE\)"
+    )
     _refused(tmp_path, ContractError, message, lambda: lifted(model))
     assert lifted(model, values={"rate": 16000}).done[0] == "Input rate is constant: 16000."
 
@@ -236,13 +238,13 @@ def test_an_input_that_is_not_there_cannot_be_set(lifted: Lift, tmp_path: Path) 
 def test_a_frame_of_unknown_size_is_refused(lifted: Lift, tmp_path: Path) -> None:
     model = foreign_files.one_frame()
     model.graph.input[0].type.tensor_type.shape.dim[1].Clear()
-    message = r"input 'frame' has shape \[N, \?\], wanted to know how many new values a frame has: --frame N"
+    message = r"input 'frame' has shape \[N, \?\], wanted the number of new values per frame: --frame N"
     _refused(tmp_path, ContractError, message, lambda: lifted(model))
     assert lifted(model, frame=5).contract.states
 
 
 def test_a_frame_of_another_size_is_refused(lifted: Lift, tmp_path: Path) -> None:
-    message = r"input 'frame' takes 5 values a frame, wanted 7 by frame 4 and context 3; the file says it"
+    message = r"input 'frame' takes 5 values per frame, but frame 4 and context 3 make 7; the file says the size"
     _refused(tmp_path, ContractError, message, lambda: lifted(foreign_files.one_frame(), frame=4, context=3))
 
 
@@ -252,7 +254,7 @@ def test_a_context_longer_than_a_frame_is_refused(lifted: Lift, tmp_path: Path) 
 
 
 def test_a_file_that_normalizes_over_the_signal_is_refused(lifted: Lift, tmp_path: Path) -> None:
-    """Its answer is normalized over the whole signal, which no chunk has."""
+    """The answer is normalized over the whole signal, but a chunk is only a part of it."""
     model = foreign_files.torch_zeros()
     mean = helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1], keepdims=1)
     model.graph.node.insert(0, helper.make_node("Sub", ["input", "mean"], ["centred"]))

@@ -1,4 +1,4 @@
-"""Every case of the matrix, from PyTorch to both backends: whole, in chunks, at other lengths and batches."""
+"""All cases of the matrix, from PyTorch to both backends: whole, in chunks, at other lengths and batches."""
 
 from pathlib import Path
 

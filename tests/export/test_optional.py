@@ -1,4 +1,4 @@
-"""Heavy packages are imported when an export runs, not before."""
+"""Large packages are imported when an export runs, not earlier."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Silero VAD's file as PyPI has it: an LSTM inside Ifs, a state of its own, and samples that its caller had to keep."""
+"""Silero VAD's file from PyPI: an LSTM inside If nodes, a state input, and samples that its caller had to keep."""
 
 import json
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ AUC = {"clean": 0.98837, "noisy": 0.95657}  # of the fp32 model, in the data's R
 
 
 def silero(name: str = "silero_vad") -> Path:
-    """Return a file of the package, which is not imported: it would want torchaudio."""
+    """Return a file of the package without importing it, because the import needs torchaudio."""
     spec = find_spec("silero_vad")
     assert spec is not None, "pip install --no-deps silero-vad"
     assert spec.submodule_search_locations is not None
@@ -31,7 +31,7 @@ def silero(name: str = "silero_vad") -> Path:
 
 @pytest.fixture(scope="module")
 def lifted(tmp_path_factory: pytest.TempPathFactory) -> LiftReport:
-    """The lifted file, for 16 kHz."""
+    """Return the lifted file, for 16 kHz."""
     target = tmp_path_factory.mktemp("silero") / "vad.onnx"
     return lift(silero(), target, values={"sr": RATE}, frame=FRAME, context=CONTEXT, sample_rate=RATE, hop=FRAME)
 
@@ -51,7 +51,7 @@ def test_its_state_and_its_context_are_carried(lifted: LiftReport) -> None:
 
 
 def test_it_streams_what_its_own_caller_gets(lifted: LiftReport) -> None:
-    """The caller's loop as silero-vad's utils_vad.OnnxWrapper has it: state and context kept outside."""
+    """The lifted file equals the loop of silero-vad's utils_vad.OnnxWrapper, which keeps state and context itself."""
     x = np.random.default_rng(0).uniform(-0.3, 0.3, (40, FRAME)).astype(np.float32)
     session = onnxruntime.InferenceSession(silero(), providers=["CPUExecutionProvider"])
     state, context, wanted = np.zeros((2, 1, 128), np.float32), np.zeros((1, CONTEXT), np.float32), []
@@ -70,7 +70,7 @@ def test_it_streams_what_its_own_caller_gets(lifted: LiftReport) -> None:
 def test_auc_on_recordings_is_that_of_the_model(lifted: LiftReport, tmp_path: Path, sound: str) -> None:
     signals, labels = _recordings(sound)
     tidegate.quantize(lifted.path, tmp_path / "vad.int8.onnx")
-    # The int8 file differs where the clean mixes are digitally silent: the noise of its codes is all there is.
+    # The int8 file differs in digital silence in the clean mixes, because there it has only the noise of its codes.
     for path, backend, tolerance in (
         (lifted.path, "onnxruntime", 1e-5),
         (lifted.path, "native", 1e-5),
@@ -91,7 +91,7 @@ def test_at_8_khz_the_other_branch_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["silero_vad_16k_op15", "silero_vad_openvino_16k", "silero_vad_16k_sequence"])
 def test_its_other_files(tmp_path: Path, name: str) -> None:
-    """With Ifs on the rate inside, without any and of fixed sizes, and over many frames with h and c apart."""
+    """Other files: with If nodes on the rate, without If and of fixed sizes, with many frames and separate h and c."""
     options = {"values": {"sr": RATE}, "frame": FRAME} if name.endswith("op15") else {}
     report = lift(silero(name), tmp_path / "vad.onnx", context=CONTEXT, **options)  # type: ignore[arg-type]
     states = [(state.input, state.output) for state in report.contract.states[1:]]
@@ -117,7 +117,7 @@ def _streamed(path: Path, backend: Backend, x: Array, chunk: int = 7) -> Array:
 
 
 def _recordings(sound: str) -> tuple[list[Array], Array]:
-    """Return the frames of each test mix, and the label of each frame: that of the 10 ms at its centre."""
+    """Return the frames of each test mix, and the labels: each frame has the label of the 10 ms at its centre."""
     folder = shared_folder("vad")
     names = [mix["file"] for mix in json.loads((folder / "mixes.json").read_text()) if mix["split"] == "test"]
     every_10_ms = np.load(folder / "labels_10ms.npz")
@@ -133,7 +133,7 @@ def _recordings(sound: str) -> tuple[list[Array], Array]:
 
 
 def _auc(scores: Array, labels: Array) -> float:
-    """Return the area under the ROC curve: how often speech scores above silence, ties counting half."""
+    """Return the area under the ROC curve: the share of pairs in which speech scores above silence; ties count half."""
     _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
     speech = int(labels.sum())

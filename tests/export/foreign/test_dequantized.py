@@ -1,4 +1,4 @@
-"""Files that onnxruntime's quantize_dynamic wrote: their codes are kept, their activations become floats."""
+"""Files of onnxruntime's quantize_dynamic: their codes are kept, their activations become floats."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from tools import foreign_files
 
 
 def _lift(folder: Path, model: onnx.ModelProto) -> LiftReport:
-    onnx.save(model, folder / "vendor.onnx")
-    return lift(folder / "vendor.onnx", folder / "out.onnx")
+    onnx.save(model, folder / "foreign.onnx")
+    return lift(folder / "foreign.onnx", folder / "out.onnx")
 
 
 def _difference(path: Path, x: Array) -> float:

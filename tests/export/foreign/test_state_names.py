@@ -1,4 +1,4 @@
-"""Names of states: which output feeds which input, by rule, and which names say too much or too little."""
+"""Pairs of state inputs and outputs by their names: what the rules pair, and what is ambiguous."""
 
 import pytest
 from tidegate.export.foreign.state_names import check_pairs, pair_by_name

@@ -1,4 +1,4 @@
-"""Telling time from batch."""
+"""Finding the axes of time and batch."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ MakeGraph = Callable[..., onnx.ModelProto]
 
 
 def _before(model: onnx.ModelProto, *nodes: onnx.NodeProto) -> onnx.ModelProto:
-    """Put nodes between x and the LSTM; the last one gives `signal`."""
+    """Put nodes between x and the LSTM; the last node makes `signal`."""
     lstm = next(node for node in model.graph.node if node.op_type == "LSTM")
     lstm.input[0] = "signal"
     place = list(model.graph.node).index(lstm)

@@ -1,4 +1,4 @@
-"""What follows from constants alone becomes a constant; all else stays."""
+"""Values that follow only from constants become constants; all other values stay."""
 
 import numpy as np
 import onnx
@@ -8,7 +8,7 @@ from tidegate.runtime.graph.graph import Graph
 
 
 def made(*nodes: onnx.NodeProto, **constants: object) -> onnx.ModelProto:
-    """Return a model of x [2] -> y with constants by name."""
+    """Return a model x [2] -> y with named constants."""
     value = helper.make_tensor_value_info
     tensors = [numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in constants.items()]
     ends = [value("x", TensorProto.FLOAT, [2])], [value("y", TensorProto.FLOAT, None)]
@@ -30,7 +30,7 @@ def test_chain_becomes_one_constant() -> None:
     graph = Graph(model)
     assert [node.op_type for node in graph.nodes] == ["Constant", "Mul"]
     np.testing.assert_array_equal(np.asarray(graph.constant("sum")), [5, 10])
-    assert graph.constant("square") is None  # nobody reads it any more
+    assert graph.constant("square") is None  # nothing reads it any more
 
 
 def test_only_chosen_operators_fold() -> None:

@@ -10,7 +10,7 @@ MakeGraph = Callable[..., onnx.ModelProto]
 
 
 def _with_branch() -> onnx.ModelProto:
-    """Return a model whose If reads `outer` from inside a branch only."""
+    """Return a model in which only a branch of an If reads `outer`."""
     result = helper.make_tensor_value_info("inner", TensorProto.FLOAT, [1])
     branch = helper.make_graph([helper.make_node("Identity", ["outer"], ["inner"])], "branch", [], [result])
     nodes = [

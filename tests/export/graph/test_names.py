@@ -88,7 +88,7 @@ def test_operators_of_others_are_left_alone(make_graph: MakeGraph) -> None:
 
 
 class Net(nn.Module):
-    """Weights of every kind that torch only numbers: computed, transposed, normalized."""
+    """Weights of all kinds that get only a number from torch: computed, transposed, normalized."""
 
     def __init__(self) -> None:
         super().__init__()

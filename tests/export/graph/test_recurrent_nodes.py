@@ -1,4 +1,4 @@
-"""What a recurrent node may and may not be."""
+"""Recurrent nodes: which ones are found, and which options are refused."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A proof must fail where a file is wrong: every fault here is put into a good file on purpose."""
+"""A proof must fail if a file is wrong: each test puts a fault into a good file on purpose."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -76,12 +76,12 @@ def test_a_state_that_is_not_connected_fails(make_graph: MakeGraph) -> None:
 
 
 def test_a_state_that_only_looks_connected_fails(make_graph: MakeGraph) -> None:
-    """With a forget gate shut for good, c is carried but cannot matter."""
+    """If the forget gate is always shut, c is carried but has no effect."""
     graphs = [make_graph(), make_graph()]
     for graph in graphs:
         bias = next(tensor for tensor in graph.graph.initializer if tensor.name == "onnx::B0")
         values = numpy_helper.to_array(bias).copy()
-        values[0, 8:12] = -200  # gates stand as i, o, f, c
+        values[0, 8:12] = -200  # the order of gates is i, o, f, c
         bias.CopyFrom(numpy_helper.from_array(values, bias.name))
     states = lift_states(graphs[0])
     with pytest.raises(ExportError, match=r"lstm.c_in zeroed in layer 0: the answer changes by .*, wanted more than"):

@@ -31,7 +31,7 @@ def test_fresh_ids_are_ids_of_the_example() -> None:
 
 
 def test_data_that_cannot_be_negative_stays_so() -> None:
-    """A forward may take a logarithm or a root."""
+    """Noise stays in the example's range, because a forward may take a logarithm or a root."""
     example = np.abs(np.random.default_rng(1).standard_normal((1, 9, 3))).astype(np.float32)
     assert FreshData(example, Port("x", 1, 0))(100, 4).min() > 0
 

@@ -1,4 +1,4 @@
-"""Operators that need the whole sequence: refused by the name of the module or node, no file left."""
+"""Operators that need the whole sequence: refused by the name of the module or node, and no file is left."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ UNITS = 8
 
 
 class Net(nn.Module):
-    """An LSTM with a step before it or behind it, and the layers that such steps may use."""
+    """An LSTM with a step before or after it, and layers for such steps."""
 
     def __init__(self, before: Step | None = None, behind: Step | None = None, *, bidirectional: bool = False) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Net(nn.Module):
         self.fc = nn.Linear(UNITS, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[batch, frames, UNITS]` to an answer for each frame, or one."""
+        """Map `[batch, frames, UNITS]` to one answer per frame, or to one answer."""
         y, _ = self.lstm(self.before(self, x) if self.before else x)
         answer: Tensor = self.fc(self.behind(self, y) if self.behind else y)
         return answer
@@ -68,14 +68,14 @@ def _before(step: Callable[[Tensor], Tensor]) -> Callable[[], nn.Module]:
 
 
 class Attention(nn.Module):
-    """nn.MultiheadAttention of a signal with itself."""
+    """nn.MultiheadAttention of a signal to itself."""
 
     def __init__(self) -> None:
         super().__init__()
         self.heads = nn.MultiheadAttention(UNITS, 2, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[batch, frames, UNITS]` to the same."""
+        """Map `[batch, frames, UNITS]` to the same shape."""
         y: Tensor = self.heads(x, x, x)[0]
         return y
 
@@ -105,10 +105,10 @@ MODULES: dict[str, tuple[nn.Module, str]] = {
         Along(nn.GroupNorm(2, UNITS)),
         r"'pool.layer' \(Inst.*\) normalizes over an axis that time is folded",
     ),
-    "attention": (Attention(), r"'pool.heads' \(MultiheadAttention\) answers by later frames"),
+    "attention": (Attention(), r"'pool.heads' \(MultiheadAttention\) needs later frames"),
     "transformer": (
         nn.TransformerEncoderLayer(UNITS, 2, 16, batch_first=True),
-        r"'pool.self_attn' \(MultiheadAttention\) answers by later frames",
+        r"'pool.self_attn' \(MultiheadAttention\) needs later frames",
     ),
     "transposed convolution": (Along(nn.ConvTranspose1d(UNITS, UNITS, 3, padding=1)), r"'pool.layer' \(ConvTranspose "),
 }
@@ -140,13 +140,13 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "MaxPool .* pools over axis 1 of the input",
     ),
     "frames left out before": (_before(lambda x: x[:, ::2]), "Slice .* changes the number of places along axis 1"),
-    "frames stacked before": (_before(lambda x: x.reshape(x.size(0), -1, 2, UNITS).mean(2)), "Reshape .* no row"),
+    "frames stacked before": (_before(lambda x: x.reshape(x.size(0), -1, 2, UNITS).mean(2)), "Reshape .* not one"),
     "norm of the signal": (_before(lambda x: x / x.abs().amax((1, 2), keepdim=True)), "ReduceMax .* pools over time"),
-    # What no rule of an operator tells, told by its values:
-    "positions": (_behind(lambda y: y + POSITIONS[: y.size(1)]), "Add .* gives frames in a chunk other values"),
-    "counted positions": (_behind(lambda y: y + torch.arange(y.size(1))[:, None]), "Range .* gives frames in a chunk"),
-    "last frame to all": (_behind(lambda y: y + y[:, -1:]), "Add .* gives frames in a chunk other values"),
-    "rolled": (_behind(lambda y: y.roll(1, 1)), "Concat .* gives frames in a chunk other values"),
+    # No rule of an operator finds these; their values do:
+    "positions": (_behind(lambda y: y + POSITIONS[: y.size(1)]), "Add .* gives other values for the frames"),
+    "counted positions": (_behind(lambda y: y + torch.arange(y.size(1))[:, None]), "Range .* gives other values for"),
+    "last frame to all": (_behind(lambda y: y + y[:, -1:]), "Add .* gives other values for the frames"),
+    "rolled": (_behind(lambda y: y.roll(1, 1)), "Concat .* gives other values for the frames"),
 }  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def test_attention_runs_as_before_after_an_export(tmp_path: Path) -> None:
     assert torch.backends.mha.get_fastpath_enabled()
 
 
-# ---- behind a backward direction ----
+# ---- after a backward direction ----
 
 
 def test_a_mean_behind_both_directions_of_a_whole_stream_is_that_of_offline(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_mean_before_both_directions_is_refused(tmp_path: Path) -> None:
     _refused(module, tmp_path, "ReduceMean .* pools over time")
 
 
-# ---- files of others ----
+# ---- foreign files ----
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_mean_before_both_directions_is_refused(tmp_path: Path) -> None:
     [
         ([("ReduceMean", ["y"], {"axes": [0], "keepdims": 1})], "ReduceMean 'n0' pools over time"),
         ([("Softmax", ["y"], {"axis": 0})], "Softmax 'n0' takes a softmax over time"),
-        ([("Identity", ["y"], {}), ("Add", ["v0", "last"], {})], "Add 'n1' gives frames in a chunk other values"),
+        ([("Identity", ["y"], {}), ("Add", ["v0", "last"], {})], "Add 'n1' gives other values for the frames"),
     ],
 )
 def test_a_file_that_needs_the_whole_sequence_is_refused_by_its_node(

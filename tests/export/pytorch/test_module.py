@@ -1,4 +1,4 @@
-"""A module is the same after an export as before, and so is the process."""
+"""Modules under export: unchanged afterwards, and refused with clear messages."""
 
 import warnings
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Net(nn.Module):
-    """An LSTM whose parts a test changes."""
+    """An LSTM for tests to change."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ EXAMPLE = torch.linspace(-1, 1, 27).reshape(1, 9, 3)
 
 @contextmanager
 def _unchanged(module: nn.Module) -> Iterator[None]:
-    """Compare everything that a user can see of a module and of the process."""
+    """Check that everything visible in the module and the process is unchanged afterwards."""
 
     def seen() -> list[object]:
         return [
@@ -89,7 +89,7 @@ def test_an_export_is_quiet(
 
 
 class Untranslatable(Net):
-    """An operator that ONNX does not have."""
+    """An operator without ONNX form."""
 
     def forward(self, x: Tensor) -> Tensor:
         answer: Tensor = torch.special.airy_ai(super().forward(x))
@@ -185,21 +185,21 @@ def test_a_loop_of_a_fixed_length_is_refused(tmp_path: Path) -> None:
 
 
 class TwoSignals(Net):
-    """A forward that wants lengths too."""
+    """A forward that needs lengths too."""
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override] # on purpose
         return super().forward(x) * lengths
 
 
 class Pair(Net):
-    """A forward that returns something else than tensors."""
+    """A forward that returns no tensors."""
 
     def forward(self, x: Tensor) -> object:  # type: ignore[override] # on purpose
         return super().forward(x), "done"
 
 
 class Echo(Net):
-    """An output named like the input."""
+    """An output with the name of the input."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override] # on purpose
         return {"x": super().forward(x)}

@@ -1,4 +1,4 @@
-"""Forwards that take more than a signal: states handed in and out, lengths of packed sequences."""
+"""Forwards with further arguments: states in and out, lengths of packed sequences."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 class Tagger(nn.Module):
-    """An LSTM that is told its state and tells it."""
+    """An LSTM that takes its state as an argument and returns it."""
 
     def __init__(self, layers: int = 2) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Optional(Tagger):
 
 
 class Apart(Tagger):
-    """h and c are arguments of their own, and come back in another order."""
+    """h and c are separate arguments, and are returned in another order."""
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
         y, (h, c) = self.lstm(x, (h, c))
@@ -44,7 +44,7 @@ class Apart(Tagger):
 
 
 class Gru(nn.Module):
-    """One tensor of state, time first."""
+    """One state tensor, time first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Gru(nn.Module):
 
 
 class CellLoop(nn.Module):
-    """A cell in a loop whose state is handed in and out."""
+    """A cell in a loop that takes its state and returns it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class CellLoop(nn.Module):
 
 
 class TwoStates(nn.Module):
-    """Two modules, their states in one nested tuple, the second first."""
+    """Two modules with their states in one nested tuple, the second module's first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ def test_a_state_may_be_left_out_of_the_example(factory: Callable[[], nn.Module]
 
 
 class Mixed(Tagger):
-    """The state is read beside the layer that starts from it."""
+    """The state has a second use besides starting a layer."""
 
     def forward(self, x: Tensor, state: Pair) -> tuple[Tensor, Pair]:
         y, new = self.lstm(x, state)
@@ -191,7 +191,7 @@ def test_what_cannot_be_lifted_is_refused_by_name(
 
 
 class Packed(Tagger):
-    """Sequences packed by lengths that the caller gives."""
+    """Sequences packed by lengths from the caller."""
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
         packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
@@ -201,7 +201,7 @@ class Packed(Tagger):
 
 
 class Full(Tagger):
-    """Sequences packed whole; the answer is that of the final h."""
+    """Whole sequences are packed; the answer comes from the final h."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         packed = pack_padded_sequence(x, torch.full((x.size(0),), x.size(1)), batch_first=True)
@@ -251,13 +251,13 @@ class LastOfEach(Tagger):
 
 
 class LastOfEachPacked(LastOfEach):
-    """The same, packed before."""
+    """The same with packed sequences."""
 
     packs = True
 
 
 class Gathered(Tagger):
-    """The same by gather."""
+    """The same by gather()."""
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
         y, _ = self.lstm(x)
@@ -267,7 +267,7 @@ class Gathered(Tagger):
 
 
 class FinalOfPacked(Tagger):
-    """The final h of packed sequences, as classifiers of texts do."""
+    """The final h of packed sequences, as in text classifiers."""
 
     sort = False
 
@@ -285,7 +285,7 @@ class Sorted(FinalOfPacked):
 
 
 class TimeFirst(nn.Module):
-    """Time first, the last of each by its length."""
+    """Time first; the last frame of each sequence, by its length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -304,7 +304,7 @@ RAGGED = torch.tensor([20, 12, 7])
 def test_sequences_of_ragged_lengths_stream_each_to_its_end(
     factory: Callable[[], nn.Module], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A batch of the module is padded; a stream ends where its sequence does, so its last answer is that one."""
+    """The module's batch is padded. A stream has no padding: its last answer equals that of the sequence."""
     torch.manual_seed(1)
     module = factory().eval()
     time_first = isinstance(module, TimeFirst)
@@ -323,7 +323,7 @@ def test_sequences_of_ragged_lengths_stream_each_to_its_end(
 
 
 class Averaged(Tagger):
-    """A mean over the frames that a sequence has."""
+    """A mean over the frames of a sequence."""
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
         y, _ = self.lstm(x)

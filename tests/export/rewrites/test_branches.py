@@ -1,4 +1,4 @@
-"""Branches are opened where their condition is settled, and refused where they are not, or too deep."""
+"""A branch is opened if its condition is known; else, or if there are too many, it is refused."""
 
 import numpy as np
 import onnx
@@ -15,7 +15,7 @@ def _branch(name: str, nodes: list[onnx.NodeProto]) -> onnx.GraphProto:
 
 
 def _nested(depth: int) -> onnx.ModelProto:
-    """Return `If` in `If`, the condition a constant; the innermost doubles x."""
+    """Return nested If nodes with a constant condition; the innermost branch doubles x."""
     inner = [helper.make_node("Add", ["x", "x"], ["y0"])]
     for level in range(1, depth + 1):
         other = _branch(f"else{level}", [helper.make_node("Neg", ["x"], [f"n{level}"])])
@@ -60,7 +60,7 @@ def test_a_condition_may_follow_from_sizes() -> None:
 
 
 def test_branches_with_equal_names_are_kept_apart() -> None:
-    """Each branch has a scope of its own, so two Ifs may use one name for different values."""
+    """Each branch is a scope, so two If nodes may use one name for different values."""
     model = _nested(1)
     second = onnx.NodeProto()
     second.CopyFrom(model.graph.node[1])

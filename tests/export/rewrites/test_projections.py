@@ -1,4 +1,4 @@
-"""LSTMs with proj_size, which neither torch's exporter nor an ONNX operator knows, stream like others."""
+"""LSTMs with proj_size stream like others, although neither torch's exporter nor an ONNX operator has them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,7 +33,7 @@ class Projected(nn.Module):
 
 
 class Finals(Projected):
-    """The last h beside every frame, the states made by hand."""
+    """All frames and the last h as answers; initial states made by hand."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override] # another answer on purpose
         sizes = (PROJECTED, HIDDEN)
@@ -43,7 +43,7 @@ class Finals(Projected):
 
 
 class Own(nn.LSTM):
-    """A subclass with a forward of its own."""
+    """A subclass with its own forward."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override] # another answer on purpose
         return torch.relu(super().forward(x)[0])

@@ -1,4 +1,4 @@
-"""Convolutions along time as people write them: causal ones stream with their tail, others are refused by name."""
+"""Convolutions along time as users write them: most stream, with a tail or lookahead; others are refused by name."""
 
 import tempfile
 import warnings
@@ -25,7 +25,7 @@ FEATURES, CHANNELS = 6, 5
 
 
 class Convolved(nn.Module):
-    """Something over `[batch, channels, time]` before an LSTM."""
+    """A layer over `[batch, channels, time]` before an LSTM."""
 
     def __init__(self, front: nn.Module) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Convolved(nn.Module):
 
 
 class Cut(nn.Module):
-    """Padding on both sides, the last answers cut off."""
+    """Padding on both sides; the last answers are cut off."""
 
     def __init__(self, kernel: int = 3, dilation: int = 1, groups: int = 1) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Cut(nn.Module):
 
 
 class CutToLength(Cut):
-    """Cut to as many answers as there are frames."""
+    """Cut to one answer per frame."""
 
     def forward(self, x: Tensor) -> Tensor:
         answer: Tensor = self.mix(self.conv(x)[:, :, : x.size(-1)].contiguous())
@@ -60,14 +60,14 @@ class CutToLength(Cut):
 
 
 class PaddedInForward(nn.Conv1d):
-    """A subclass that pads in its forward, as TTS models have it."""
+    """A subclass that pads in its forward, as in TTS models."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(functional.pad(x, ((self.kernel_size[0] - 1) * self.dilation[0], 0)))
 
 
 class Residual(nn.Module):
-    """A block of a temporal convolution network: normalized weights, dropout, a skip."""
+    """A block of a temporal convolution network: normalized weights, dropout, a skip connection."""
 
     def __init__(self, inputs: int, dilation: int) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def export(front: nn.Module, path: Path, *shape: int) -> ExportReport:
 
 @pytest.mark.parametrize("name", CAUSAL)
 def test_causal_convolution_carries_its_tail(name: str, tmp_path: Path) -> None:
-    """The proof compares chunks with the whole; the engine then with onnxruntime."""
+    """The proof compares chunks with the whole signal; then this test compares the engine with onnxruntime."""
     factory, paths = CAUSAL[name]
     torch.manual_seed(1)
     report = export(factory(), tmp_path / "m.onnx")
@@ -157,7 +157,7 @@ def test_any_kernel_and_dilation(kernel: int, dilation: int, cut: bool) -> None:
 
 
 def test_features_before_time_and_no_batch(tmp_path: Path) -> None:
-    """An input [channels, time] of one stream: the tail has a batch of one."""
+    """An input [channels, time] of one stream: the tail has batch 1."""
 
     class OneStream(Convolved):
         def forward(self, x: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ class Looking(nn.Module):
 
 
 class Turned(nn.Module):
-    """Frames padded before the axes are turned, where the zeros are not found."""
+    """Frames are padded before a transpose, so the zeros are not found."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -231,7 +231,7 @@ def test_convolution_over_features_alone_needs_no_tail(tmp_path: Path) -> None:
 
 
 class Skipping(nn.Module):
-    """Two convolutions that look ahead, the signal added to each."""
+    """Two convolutions that look ahead, each added to its signal."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -256,7 +256,7 @@ class Skipping(nn.Module):
 def test_convolution_that_looks_ahead_answers_late(
     front: Callable[[], nn.Module], lookahead: int, backend: Backend, tmp_path: Path
 ) -> None:
-    """The first answers come when the frames ahead are there, the last at finish(), with zeros behind the stream."""
+    """The first answers come after the lookahead, the last ones at finish(), with zeros after the stream."""
     torch.manual_seed(1)
     model = Convolved(front()).eval()
     report = export_model(model, torch.randn(2, 20, FEATURES), tmp_path / "m.onnx")
@@ -310,7 +310,7 @@ def test_a_convolution_that_looks_ahead_in_a_file_of_others_is_lifted(tmp_path: 
     torch.manual_seed(0)
     module, x = Convolved(nn.Conv1d(FEATURES, CHANNELS, 5, padding="same")).eval(), torch.randn(1, 20, FEATURES)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of this exporter at every use
+        warnings.simplefilter("ignore")  # torch warns at each use of this exporter
         torch.onnx.export(
             module, (x,), tmp_path / "own.onnx", dynamo=False, dynamic_axes={"x": [0, 1]}, input_names=["x"]
         )

@@ -1,4 +1,4 @@
-"""Lifting of hand-made graphs: names, wiring, separation of what the exporter shares."""
+"""Lifting of graphs made by hand: names, connections, and zeros that the exporter shares between layers."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 from tidegate.export.graph.axes import shape_of
-from tidegate.export.states.recurrent_states import lift_states, same_values
+from tidegate.export.states.recurrent_states import lift_states, repeated_states
 from tidegate.runtime.contract import State
 from tidegate.runtime.errors import UnsupportedError
 
@@ -78,7 +78,7 @@ def test_nodes_without_a_module_are_named_after_their_operator(make_graph: MakeG
 
 def test_unlike_layers_of_one_name_are_kept_apart(make_graph: MakeGraph) -> None:
     model = make_graph(("LSTM_0", "LSTM_1"), hidden=[4, 6])
-    model.graph.node[-2].input[5] = model.graph.node[-2].input[6] = ""  # an absent input is zeros too
+    model.graph.node[-2].input[5] = model.graph.node[-2].input[6] = ""  # an absent input means zeros too
     assert [(s.input, s.shape[2]) for s in lift_states(model)][::2] == [("lstm.h_in", 4), ("lstm_1.h_in", 6)]
 
 
@@ -118,7 +118,7 @@ def test_a_final_state_that_was_an_output_keeps_its_name_too(make_graph: MakeGra
     model.graph.output.append(helper.make_tensor_value_info("Yh0", 1, None))
     states = lift_states(model)
     assert _names(model.graph.output) == ["y", "Yh0", "lstm.h_out", "lstm.c_out"]
-    assert same_values(model, states) == {"Yh0": "lstm.h_out"}
+    assert repeated_states(model, states) == {"Yh0": "lstm.h_out"}
 
 
 def test_an_old_operator_set_is_refused(make_graph: MakeGraph) -> None:

@@ -1,0 +1,80 @@
+"""A foreign file runs as its author runs it: in the sizes that it takes, with its states fed back."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tidegate.export.foreign.original import OriginalFile
+from tidegate.export.proof.proof import Runner
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.contract import Contract, Port, State
+from tools.graphs import floats
+
+
+class Sums:
+    """A file that adds up its frames [time, batch, features], times `gain`, and notes the shapes of its runs."""
+
+    def __init__(self, *, stateful: bool = True) -> None:
+        states = (State("sum_in", "sum_out", "state", ("batch", 2)),) if stateful else ()
+        self.contract = Contract((Port("x", 0, 1),), (Port("y", 0, 1), Port("last", None, 0)), states)
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, x: Array, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        self.shapes.append(x.shape)
+        y = feeds.get("sum_in", np.zeros((x.shape[1], 2), np.float32)) + feeds["gain"] * np.cumsum(x, 0)
+        return {"y": y, "last": y[-1], "sum_out": y[-1]}
+
+    def carried(self, answers: Mapping[str, Array]) -> dict[str, Array]:
+        return {state.input: answers[state.output] for state in self.contract.states}
+
+
+def _file(sums: Sums, **sizes: int) -> OriginalFile:
+    return OriginalFile(cast("Runner", sums), {"gain": np.float32(2)}, **sizes)  # type: ignore[dict-item]
+
+
+@given(frames=st.integers(1, 5), streams=st.sampled_from([None, 1]), runs=st.integers(1, 4))
+def test_answers_do_not_depend_on_the_frames_and_streams_per_run(frames: int, streams: int | None, runs: int) -> None:
+    x = floats(runs * frames, 3, 2)
+    sums = Sums()
+    sizes = {"frames": frames} | ({} if streams is None else {"streams": streams})
+    answers = _file(sums, **sizes).answers(x)
+    np.testing.assert_allclose(answers["y"], 2 * np.cumsum(x, 0), atol=1e-5)
+    np.testing.assert_allclose(answers["last"], 2 * x.sum(0), atol=1e-5)
+    assert all(shape[0] == frames and shape[1] == (streams or 3) for shape in sums.shapes)
+
+
+def test_a_file_without_limits_runs_once() -> None:
+    sums = Sums()
+    _file(sums).answers(floats(7, 3, 2))
+    assert sums.shapes == [(7, 3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "stateful", "any_length"), [(None, False, True), (1, True, True), (1, False, False), (5, True, False)]
+)
+def test_any_length_needs_a_free_length_or_a_state_and_single_frames(
+    frames: int | None, stateful: bool, any_length: bool
+) -> None:
+    sizes = {} if frames is None else {"frames": frames}
+    assert _file(Sums(stateful=stateful), **sizes).takes_any_length() == any_length
+
+
+class Echo(Sums):
+    """A file of one stream [frames, values] that repeats its input."""
+
+    def __init__(self) -> None:
+        super().__init__(stateful=False)
+        self.contract = Contract((Port("x", 0, None),), (Port("y", 0, None),), ())
+
+    def run(self, x: Array, feeds: Mapping[str, Array]) -> dict[str, Array]:  # noqa: ARG002  as Sums has it
+        return {"y": x}
+
+
+def test_the_context_comes_before_each_frame() -> None:
+    x = floats(4, 3)
+    seen = _file(Echo(), frames=1, context=2).answers(x)["y"]
+    before = np.concatenate([np.zeros((1, 2), np.float32), x[:-1, -2:]])
+    np.testing.assert_array_equal(seen, np.concatenate([before, x], 1))
