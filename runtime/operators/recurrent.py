@@ -10,8 +10,8 @@ import numpy as np
 from ..arrays import Floats
 from ..contract import Slot
 from .base import Operator, Record, State
-from .functions import check_range, sigmoid, tanh, without_tiny
 from .matrix import Matrix, affine, product
+from .numbers.functions import check_range, sigmoid, tanh, without_tiny
 
 
 class Cell(Operator):

@@ -44,12 +44,12 @@ from tidegate.runtime.operators import (
     Slot,
     Softmax,
     Window,
-    fixed,
     is_hidden,
 )
-from tidegate.runtime.operators.fixed import GATE, MOST_SUM, fixed_bits
 from tidegate.runtime.operators.integer import INTEGER_MAPS
 from tidegate.runtime.operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE
+from tidegate.runtime.operators.numbers import fixed
+from tidegate.runtime.operators.numbers.fixed import GATE, MOST_SUM, fixed_bits
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
 from tidegate.runtime.program import Matrix, Program, Reading, activation_bits

@@ -1,4 +1,4 @@
-/* Numbers of the integer operators, runtime/operators/fixed.py in C, the same bits: fixed point, every rounding
+/* Numbers of the integer operators, runtime/operators/numbers/fixed.py in C, the same bits: fixed point, every rounding
  * floor(v + 1/2). No float is computed with here: integers alone read and write the bits of those that go from
  * operator to operator. */
 #ifndef TIDE_FIXED_H

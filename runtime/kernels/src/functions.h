@@ -1,4 +1,4 @@
-/* Functions of one float, every operation rounded: runtime/operators/functions.py in C, the same bits.
+/* Functions of one float, every operation rounded: runtime/operators/numbers/functions.py in C, the same bits.
  *
  * Scalar and without branches where it can be, so that compilers vectorize the loops around them, in floats.inc for
  * each variant; the steps of recurrent layers have vectors of their own in step.inc. */
