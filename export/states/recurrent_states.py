@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ...runtime.cells import CELLS, StateOperand
 from ...runtime.contract import State
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
@@ -16,7 +17,7 @@ from ...runtime.graph.nodes import attributes, is_backward, label
 from ..graph.axes import Dims, set_dims
 from ..graph.editing import remove_dead, rename, rename_all, unused, value_names
 from ..graph.names import known_path
-from ..graph.recurrent_nodes import CELLS, Slot, checked_nodes, state_sizes
+from ..graph.recurrent_nodes import checked_nodes, state_sizes
 
 MIN_OPSET = 13  # since then Split takes its sizes as an input, in every version alike
 
@@ -33,7 +34,7 @@ class Held:
     """
 
     state: State
-    units: tuple[tuple[str, Slot], ...]
+    units: tuple[tuple[str, StateOperand], ...]
     declared: Dims
     tangled: bool = False
 
@@ -87,7 +88,7 @@ def lift_states(
     states = [
         _lift_state(model, stack, slot, batch, size, own)
         for stack in _stacks(graph, nodes, modules)
-        for slot, size in zip(CELLS[stack.layers[0].op_type].slots, stack.sizes, strict=True)
+        for slot, size in zip(CELLS[stack.layers[0].op_type].states, stack.sizes, strict=True)
     ]
     remove_dead(model)
     return (*(known.state for known in held), *(state for state in states if state is not None))
@@ -101,7 +102,7 @@ def unplug(model: onnx.ModelProto, held: Sequence[Held]) -> None:
     loose = [known for known in held if not known.tangled]
     units = {(name, slot.kind) for known in loose for name, slot in known.units}
     for node in model.graph.node:
-        for slot in CELLS[node.op_type].slots if node.op_type in CELLS else ():
+        for slot in CELLS[node.op_type].states if node.op_type in CELLS else ():
             if (node.name, slot.kind) in units:
                 node.input[slot.input] = ""
     taken = value_names(model)
@@ -160,7 +161,7 @@ def _stacks(graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str
 def _lift_state(  # noqa: PLR0917  one caller
     model: onnx.ModelProto,
     stack: _Stack,
-    slot: Slot,
+    slot: StateOperand,
     batch: int | str,
     size: int,
     own: AbstractSet[tuple[str, str]],
@@ -175,7 +176,7 @@ def _lift_state(  # noqa: PLR0917  one caller
     return state
 
 
-def _plug(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, Slot]], state: State) -> None:
+def _plug(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, StateOperand]], state: State) -> None:
     """Let units start from the rows of a new input and give them to a new output."""
     source, target = state.input, state.output
     for name in sorted({source, target} & value_names(model)):
@@ -192,7 +193,7 @@ def _plug(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, Slot]], 
         set_dims(items[-1], state.shape)
 
 
-def _final(node: onnx.NodeProto, slot: Slot, name: str) -> str:
+def _final(node: onnx.NodeProto, slot: StateOperand, name: str) -> str:
     """Return the name of a node's final state, which it gets if nothing has read it so far."""
     node.output.extend([""] * (slot.output + 1 - len(node.output)))
     final: str = node.output[slot.output] or name
@@ -200,7 +201,7 @@ def _final(node: onnx.NodeProto, slot: Slot, name: str) -> str:
     return final
 
 
-def _connect(node: onnx.NodeProto, slot: Slot, source: str) -> None:
+def _connect(node: onnx.NodeProto, slot: StateOperand, source: str) -> None:
     node.input.extend([""] * (slot.input + 1 - len(node.input)))
     node.input[slot.input] = source
 
@@ -214,7 +215,7 @@ def _expose(model: onnx.ModelProto, final: str, target: str) -> None:
             model.graph.node.append(helper.make_node("Identity", [target], [final], name=f"{target}/Identity"))
 
 
-def _split(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, Slot]], source: str) -> None:
+def _split(model: onnx.ModelProto, units: Sequence[tuple[onnx.NodeProto, StateOperand]], source: str) -> None:
     sizes = numpy_helper.from_array(np.ones(len(units), np.int64), f"{source}.sizes")
     model.graph.initializer.append(sizes)
     parts = [f"{source}.{i}" for i in range(len(units))]

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Array, Floats
+from ..cells import GRU, LSTM
 from ..contract import Slot
 from .base import Operator, Record, State
 from .matrix import Matrix
@@ -36,6 +37,7 @@ class IntegerLstm(Cell):
         exponents: Of the codes of c, for each unit, 0 to 15: some count up to hundreds while others stay below 1.
     """
 
+    kind = LSTM
     floats: ClassVar[bool] = False
 
     w: Matrix
@@ -78,6 +80,7 @@ class IntegerGru(Cell):
         candidate_bias: b_hh of n in the same way, `[hidden]`.
     """
 
+    kind = GRU
     floats: ClassVar[bool] = False
 
     w: Matrix
