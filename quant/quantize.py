@@ -16,6 +16,7 @@ import onnx
 from onnx import version_converter
 
 from ..runtime.arrays import Array
+from ..runtime.cells import BY_NAME, STANDARD
 from ..runtime.clocks import Clock
 from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
 from ..runtime.files import write_atomic
@@ -29,7 +30,7 @@ from ..runtime.streams import Model
 from .calibration import NEAREST, Budget, Calibrated, Calibration, Progress
 from .file.biases import add_to_bias
 from .file.weight_precisions import DEFAULT, choose, pinned
-from .file.weights import RECURRENT, Weight, replace_weight, weights_of
+from .file.weights import Weight, replace_weight, weights_of
 from .integer.metadata import with_integers
 from .observing.calibration_streams import read_streams
 from .observing.drift import drift_of
@@ -150,9 +151,9 @@ def _check_arithmetic(arithmetic: str, ranges: str | None, calibration: Iterable
 
 
 def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
-    if not any((with_weights(node) or node).op_type in RECURRENT for node in graph.nodes):
+    if not any((with_weights(node) or node).op_type in BY_NAME for node in graph.nodes):
         seen = ", ".join(sorted({node.op_type for node in graph.nodes})[:8])
-        raise ModelError(f"{source}: no recurrent node (LSTM, GRU, RNN) in the graph, only {seen}")
+        raise ModelError(f"{source}: no recurrent node ({', '.join(STANDARD)}) in the graph, only {seen}")
     if graph.metadata(QUANTIZATION_KEY) is not None:
         raise QuantizationError(f"{source}: already quantized; start from the float file")
     if graph.opset() < SMALLEST_OPSET:

@@ -9,38 +9,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .backends.native import NativeModel
+from .cells import BY_NAME, GRU, PROJECTED_LSTM, STANDARD, CellKind
 from .contract import Contract, Slot
 from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .load import compile_graph, naming
-from .operators import OPERATORS, Backward, IntegerGru, IntegerLstm, LstmProjected, Window
-from .operators.blocks import CELLS
+from .operators import OPERATORS, Backward, Cell, Window
+from .operators.blocks import BACKWARD_CELLS
 from .operators.matrix import FLOAT
 from .plan import writer as plans
 from .plan.magic import is_plan
-from .program import Gru, Lstm, Rnn
 
 if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
     import onnx
 
     from .graph.graph import Graph
 
-PROJECTED_LSTM = "ProjectedLSTM"  # as runtime.graph.projected_lstm names it, which needs onnx
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1, PROJECTED_LSTM: 4}
-CELL_KINDS = {
-    plans.KINDS[Lstm]: "LSTM",
-    plans.KINDS[Gru]: "GRU",
-    plans.KINDS[Rnn]: "RNN",
-    plans.KINDS[LstmProjected]: "LSTM",
-    plans.KINDS[IntegerLstm]: "LSTM",
-    plans.KINDS[IntegerGru]: "GRU",
-}
+CELL_KINDS = {plans.KINDS[op]: op.kind for op in OPERATORS if issubclass(op, Cell)}
 COUNTS = 3  # where an operation's counts stand among the fields behind its kind
 STATE_VECTORS = {
-    **dict.fromkeys(CELL_KINDS, 1),
-    plans.KINDS[Lstm]: 2,
-    plans.KINDS[LstmProjected]: 2,
-    plans.KINDS[IntegerLstm]: 2,
+    **{kind: len(cell.states) for kind, cell in CELL_KINDS.items()},
     plans.KINDS[Window]: 1,
 }  # of one operation
 
@@ -148,7 +136,7 @@ def _plan_layers(plan: bytes, slots: Sequence[Slot]) -> tuple[RecurrentLayer, ..
         kind, *record = plans.OP.unpack_from(plan, header.operations_at + plans.OP.size * n)
         own = list(islice(left, STATE_VECTORS.get(kind, 0)))
         if kind == plans.KINDS[Backward]:
-            cell = CELL_KINDS[plans.KINDS[CELLS[record[COUNTS] - 1]]]
+            cell = BACKWARD_CELLS[record[COUNTS] - 1].kind
             layers.append(replace(_plan_layer(f"operation {n}", cell, *record[11:14]), direction="reverse"))
         if kind in CELL_KINDS:
             places = tuple(f"{slot.name}[{slot.row}]" for slot in own)
@@ -158,15 +146,15 @@ def _plan_layers(plan: bytes, slots: Sequence[Slot]) -> tuple[RecurrentLayer, ..
     return tuple(layers)
 
 
-def _plan_layer(name: str, cell: str, w: bytes, r: bytes, p: bytes) -> RecurrentLayer:
+def _plan_layer(name: str, cell: CellKind, w: bytes, r: bytes, p: bytes) -> RecurrentLayer:
     own, projection = (_plan_matrix(w), _plan_matrix(r)), _plan_matrix(p)  # without rows where there is none
     (rows, features), (_, recurrent) = (matrix.shape for matrix in own)
-    biases = 4 * (rows + recurrent if cell == "GRU" else rows)  # with the candidate's recurrent bias
+    biases = 4 * (rows + recurrent if cell is GRU else rows)  # with the candidate's recurrent bias
     size = sum(matrix.bytes for matrix in (*own, projection)) + biases
     bits, groups, read = zip(*((m.bits, m.group, m.activation_bits) for m in own), strict=True)
     projected, units = projection.shape
     products = rows * (features + recurrent) + projected * units
-    return RecurrentLayer(name, cell, features, units or recurrent, "forward", bits, groups, read, size, products)
+    return RecurrentLayer(name, cell.torch, features, units or recurrent, "forward", bits, groups, read, size, products)
 
 
 def _plan_matrix(record: bytes) -> "_Weight":
@@ -184,11 +172,11 @@ def _inspect_graph(path: str, graph: "Graph") -> Inspection:
     from .graph.projected_lstm import with_weights
 
     nodes = [with_weights(node) or node for node in graph.nodes]
-    cells = [node for node in nodes if node.op_type in GATES]
+    cells = [node for node in nodes if node.op_type in BY_NAME]
     layers = tuple(replace(_graph_layer(graph, node), states=_states(graph, node)) for node in cells)
     if not layers:
         seen = ", ".join(sorted({node.op_type for node in graph.nodes})[:8])
-        raise ModelError(f"{path}: no recurrent node (LSTM, GRU, RNN) in the graph, only {seen}")
+        raise ModelError(f"{path}: no recurrent node ({', '.join(STANDARD)}) in the graph, only {seen}")
     size = Path(path).stat().st_size
     try:
         contract = graph.contract
@@ -223,12 +211,12 @@ def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
 
     given = attributes(node)
     direction = str(given.get("direction", "forward"))
-    if node.op_type == PROJECTED_LSTM:
+    if node.op_type == PROJECTED_LSTM.name:
         return _projected_layer(graph, node)
     w, r, bias = (_weight(graph, name) for name in [*node.input[1:4], "", "", ""][:3])
     hidden = int(given.get("hidden_size", 0))
     features = w.shape[2] if w and len(w.shape) == 3 else None
-    gates = GATES[node.op_type] * (2 if direction == "bidirectional" else 1)
+    gates = len(BY_NAME[node.op_type].gates) * (2 if direction == "bidirectional" else 1)
     return RecurrentLayer(
         name=node.name or node.output[0],
         cell=node.op_type,

@@ -1,17 +1,17 @@
 """The specification of a stream: plain NumPy, no tricks. The engine equals it bit for bit.
 
-What each operator computes stands in its `step`, or where it looks ahead in its `advance`, in `operators/`: int8
-matrices in `operators/matrix.py`, functions of floats in `operators/functions.py`. Frames, states and everything
-between are float32, each operation rounded, none fused. Activations become integers frame by frame, so no answer
-depends on how a stream is cut.
+Each operator's `step` says what it computes for one frame; `advance` says it for operators that look ahead. Both are in
+`operators/`, integer matrices in `operators/matrix.py`, functions of numbers in `operators/numbers/`. Frames, states
+and everything between are float32; each operation is rounded and none is fused. Activations become integers frame by
+frame, so an answer does not depend on how a stream is cut into chunks.
 """
 
 import numpy as np
 
 from .arrays import Floats
 from .operators.base import Rows
-from .operators.functions import check_range, sigmoid, tanh
 from .operators.matrix import encode
+from .operators.numbers.functions import check_range, sigmoid, tanh
 from .program import Program
 
 __all__ = ["ReferenceStream", "encode", "sigmoid", "tanh"]

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...runtime.cells import GRU, LSTM, RNN
 from ...runtime.contract import Contract, Port, State
 from ...runtime.plan.writer import compile_program
 from ...runtime.program import Cell, Gru, Lstm, Matrix, Program, Reading, Rnn, Slot, activation_bits
 
-GATES = {"LSTM": 4, "GRU": 3, "RNN tanh": 1, "RNN relu": 1}
+CELLS = {"LSTM": LSTM, "GRU": GRU, "RNN tanh": RNN, "RNN relu": RNN}
 SIZES = {"A": (40, 128), "B": (100, 256)}
 _SLOTS = Slot("h", 0), Slot("c", 0)
 
@@ -34,10 +35,10 @@ class CellCase:
     def macs(self) -> int:
         """The multiply-adds of one step."""
         features, hidden = SIZES[self.size]
-        return GATES[self.cell] * hidden * (features + hidden)
+        return len(CELLS[self.cell].gates) * hidden * (features + hidden)
 
 
-CASES = tuple(CellCase(cell, size) for size in SIZES for cell in GATES)
+CASES = tuple(CellCase(cell, size) for size in SIZES for cell in CELLS)
 
 
 def plan_of(case: CellCase, bits: int = 16) -> bytes:
@@ -60,7 +61,7 @@ def layer(cell: str, features: int, hidden: int, own: Reading = Reading.FRAME, *
         bits: The largest number of bits of an activation.
     """
     rng = np.random.default_rng(0)
-    rows = GATES[cell] * hidden
+    rows = len(CELLS[cell].gates) * hidden
 
     def matrix(columns: int, reading: Reading) -> Matrix:
         codes = rng.integers(-127, 128, (rows, columns)).astype(np.int8)

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ...runtime.arrays import Floats
+from ...runtime.cells import STANDARD
 from ...runtime.contract import METADATA_KEY, Contract, Port, State
 from ...runtime.files import write_atomic
 from ...runtime.graph.graph import Graph
@@ -27,7 +28,7 @@ class Case:
         features: Features of a frame.
         hidden: Units of a layer.
         layers: Number of layers.
-        cell: A key of GATES.
+        cell: LSTM, GRU or RNN.
     """
 
     name: str
@@ -40,9 +41,6 @@ class Case:
         stack = f" x{self.layers}" if self.layers > 1 else ""
         return f"{self.name} {self.features}->{self.hidden}{stack}"
 
-
-GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
-"""For each cell, the numbers of PyTorch's gates in ONNX's order: i, o, f, c of an LSTM; z, r, h of a GRU."""
 
 CASES = {
     case.name: case
@@ -59,7 +57,7 @@ class Layer:
         r: `weight_hh`, `[gates hidden, hidden]`.
         bias_w: `bias_ih`, `[gates hidden]`.
         bias_r: `bias_hh`, `[gates hidden]`.
-        cell: A key of GATES.
+        cell: LSTM, GRU or RNN.
     """
 
     w: Floats
@@ -71,7 +69,7 @@ class Layer:
     @property
     def slots(self) -> str:
         """The kinds of the layer's states: `hc` or `h`."""
-        return "hc" if self.cell == "LSTM" else "h"
+        return "".join(state.kind for state in STANDARD[self.cell].states)
 
     @property
     def hidden(self) -> int:
@@ -87,7 +85,7 @@ def random_layers(case: Case, seed: int = 0) -> list[Layer]:
     def draw(*shape: int) -> Floats:
         return random.uniform(-limit, limit, shape).astype(np.float32)
 
-    rows = len(GATES[case.cell]) * case.hidden
+    rows = len(STANDARD[case.cell].gates) * case.hidden
     widths = [case.features, *[case.hidden] * (case.layers - 1)]
     return [Layer(draw(rows, width), draw(rows, case.hidden), draw(rows), draw(rows), case.cell) for width in widths]
 
@@ -188,7 +186,7 @@ def _nodes(n: int, layers: Sequence[Layer]) -> list[onnx.NodeProto]:
     layer = layers[n]
     inputs = [source, f"w{n}", f"r{n}", f"b{n}", "", *(f"lstm{n}.{kind}_in" for kind in layer.slots)]
     outputs = [f"directions{n}", *(f"lstm{n}.{kind}_out" for kind in layer.slots)]
-    form: dict[str, Any] = {"linear_before_reset": 1} if layer.cell == "GRU" else {}
+    form: dict[str, Any] = {**STANDARD[layer.cell].attributes}
     return [
         helper.make_node(layer.cell, inputs, outputs, name=f"lstm{n}", hidden_size=layer.hidden, **form),
         helper.make_node("Squeeze", [f"directions{n}", "direction_axis"], [answer], name=f"squeeze{n}"),
@@ -207,6 +205,6 @@ def _initializers(layers: Sequence[Layer]) -> list[onnx.TensorProto]:
 
 def _onnx_order(rows: Floats, cell: str) -> Floats:
     """Return the gates of a matrix or bias in ONNX's order in place of PyTorch's."""
-    gates = GATES[cell]
+    gates = STANDARD[cell].torch_places
     parts = np.split(rows, len(gates))
     return np.concatenate([parts[gate] for gate in gates])

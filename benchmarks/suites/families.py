@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ...runtime.arrays import Array, Floats
 from ...runtime.backends.onnxruntime_session import open_session
+from ...runtime.cells import STANDARD
 from ..measuring.jobs import stack_job
 from ..measuring.turns import pinned
 from ..nets import stacks
@@ -140,7 +141,7 @@ def _makers() -> Iterator[tuple[str, Callable[[], Family]]]:
 
 
 def _parameters(cell: str, hidden: int) -> int:
-    gates, widths = len(stacks.GATES[cell]), [FEATURES] + [hidden] * (LAYERS - 1)
+    gates, widths = len(STANDARD[cell].gates), [FEATURES] + [hidden] * (LAYERS - 1)
     return sum(gates * hidden * (width + hidden + 2) for width in widths)
 
 
@@ -150,7 +151,7 @@ def _hidden(cell: str) -> int:
 
 
 def _state_bytes(case: stacks.Case) -> int:
-    return 4 * case.hidden * case.layers * (2 if case.cell == "LSTM" else 1)
+    return 4 * case.hidden * case.layers * len(STANDARD[case.cell].states)
 
 
 def _recurrent(case: stacks.Case, peer: ModuleType, variant: Variant, name: str) -> Family:

@@ -7,12 +7,11 @@ import numpy as np
 import onnx
 
 from ...runtime.arrays import Array
+from ...runtime.cells import BY_STEP, STANDARD
 
 DOMAIN = "tidegate"
 PROJECTION = f"{DOMAIN}::LSTM"  # reads X, h, c and the weights as torch lists them; gives Y, h, c
-CELLS = {kind: f"{DOMAIN}::{kind}Cell" for kind in ("LSTM", "GRU", "Tanh", "Relu")}  # x, states, weights -> states
-
-_GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}  # places of torch's gates, in the order of ONNX's
+STEP_MARKERS = {kind: f"{DOMAIN}::{kind}Cell" for kind in BY_STEP}  # x, states, weights -> states
 
 
 def is_marker(node: onnx.NodeProto, *names: str) -> bool:
@@ -22,8 +21,9 @@ def is_marker(node: onnx.NodeProto, *names: str) -> bool:
 
 def in_onnx_order(rows: Array, operator: str) -> Array:
     """Return the rows of a weight or bias of torch with their gates in the order of the ONNX operator."""
-    gates = np.split(rows, len(_GATES[operator]))
-    return np.concatenate([gates[place] for place in _GATES[operator]])
+    places = STANDARD[operator].torch_places
+    gates = np.split(rows, len(places))
+    return np.concatenate([gates[place] for place in places])
 
 
 def forget_markers(model: onnx.ModelProto) -> None:

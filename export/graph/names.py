@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 import onnx
 from onnx import numpy_helper
 
+from ...runtime.cells import BY_NAME, PROJECTED_LSTM
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import is_backward
-from ...runtime.graph.projected_lstm import PROJECTED, with_weights
+from ...runtime.graph.projected_lstm import with_weights
 from .editing import rename, unused, value_names
 
-_CELLS = ("LSTM", "GRU", "RNN", PROJECTED)
 _WEIGHTS: dict[str, dict[str, str]] = {
-    **{cell: {"W": "weight_ih_l{}", "R": "weight_hh_l{}", "B": "bias_l{}", "P": "weight_hr_l{}"} for cell in _CELLS},
+    **{cell: {"W": "weight_ih_l{}", "R": "weight_hh_l{}", "B": "bias_l{}", "P": "weight_hr_l{}"} for cell in BY_NAME},
     "MatMul": {"B": "weight"},
     "Gemm": {"B": "weight", "C": "bias"},
     "Conv": {"W": "weight", "B": "bias"},
@@ -85,7 +85,7 @@ def _keep_as_initializers(model: onnx.ModelProto) -> None:
     """Turn recurrent weights that TorchScript writes as Constant nodes into initializers, in place."""
     graph, read = (
         Graph(model),
-        {name for node in model.graph.node if node.op_type in _CELLS for name in node.input[1:4]},
+        {name for node in model.graph.node if node.op_type in BY_NAME for name in node.input[1:4]},
     )
     makers = [node for node in model.graph.node if node.op_type == "Constant" and node.output[0] in read]
     for node in makers:
@@ -97,7 +97,7 @@ def _keep_as_initializers(model: onnx.ModelProto) -> None:
 
 def _operands(node: onnx.NodeProto, version: int) -> Iterator[str]:
     """Yield the names of a node's inputs in the ONNX standard."""
-    if node.op_type == PROJECTED:
+    if node.op_type == PROJECTED_LSTM.name:
         return iter(_PROJECTED_OPERANDS)
     return (operand.name for operand in onnx.defs.get_schema(node.op_type, version, node.domain).inputs)
 
@@ -108,6 +108,6 @@ def _pytorch_name(node: onnx.NodeProto, path: str, operand: str, layer: int) -> 
         name = name.removesuffix("_l{}")  # nn.LSTMCell has no layers
     if name is not None and is_backward(node):
         name += "_reverse"
-    if name is not None and (path or node.op_type in _CELLS):
+    if name is not None and (path or node.op_type in BY_NAME):
         return ".".join(part for part in (path, name.format(layer)) if part)
     return ".".join(part for part in (path, node.name.rpartition("/")[2], operand) if part)

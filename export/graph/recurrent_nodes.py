@@ -1,56 +1,18 @@
 """Recurrent nodes of an ONNX graph: their states, the options that are refused, and where their states start."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
 import onnx
 from onnx import numpy_helper
 
+from ...runtime.cells import CELLS, STANDARD, StateOperand
 from ...runtime.errors import ModelError, UnsupportedError
 from ...runtime.graph.gate import MAX_NODES
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ...runtime.graph.projected_lstm import with_weights
 
-
-@dataclass(frozen=True)
-class StateSlot:
-    """One state of a recurrent node.
-
-    Attributes:
-        kind: `h` or `c`, as in the contract.
-        input: Position of the initial value among the node's inputs.
-        output: Position of the final value among its outputs.
-    """
-
-    kind: str
-    input: int
-    output: int
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What the ONNX standard says of one recurrent operator.
-
-    Attributes:
-        slots: The states it carries.
-        activations: The activation functions that it may have, those by default first.
-        signal: Position of its frames among the node's inputs.
-    """
-
-    slots: tuple[StateSlot, ...]
-    activations: tuple[tuple[str, ...], ...]
-    signal: int = 0
-
-
-_H = StateSlot("h", 5, 1)
-CELLS = {
-    "LSTM": Cell((_H, StateSlot("c", 6, 2)), (("Sigmoid", "Tanh", "Tanh"),)),
-    "GRU": Cell((_H,), (("Sigmoid", "Tanh"),)),
-    "RNN": Cell((_H,), (("Tanh",), ("Relu",))),
-    "Scan": Cell((StateSlot("h", 0, 0), StateSlot("c", 1, 1)), ((),), signal=2),  # an LSTM with projection
-}
 REFUSED_CELLS = ("Scan", "Loop", "DynamicQuantizeLSTM")
 
 _MODULES = "nn.LSTM, nn.GRU or nn.RNN"
@@ -80,7 +42,7 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
     """
     for node in graph.nodes:
         if node.op_type in REFUSED_CELLS and with_weights(node) is None:
-            raise UnsupportedError(f"{label(node)}: wanted one of LSTM, GRU, RNN; use {_MODULES}")
+            raise UnsupportedError(f"{label(node)}: wanted one of {', '.join(STANDARD)}; use {_MODULES}")
     found = [node for node in graph.nodes if node.op_type in CELLS]
     if not found:
         raise ModelError(
@@ -125,7 +87,7 @@ def checked_nodes(graph: Graph, started: Collection[tuple[str, str]] = ()) -> li
     nodes = recurrent_nodes(graph)
     for node in nodes:
         _check_options(node)
-        for slot in CELLS[node.op_type].slots:
+        for slot in CELLS[node.op_type].states:
             if (node.name, slot.kind) not in started:
                 _check_initial(graph, node, slot)
     return nodes
@@ -168,7 +130,7 @@ def state_sizes(graph: Graph, node: onnx.NodeProto) -> tuple[int, ...]:
     """
     scan = with_weights(node)
     if scan is None:
-        return (_hidden_size(graph, node),) * len(CELLS[node.op_type].slots)
+        return (_hidden_size(graph, node),) * len(CELLS[node.op_type].states)
     projection = graph.constant(scan.input[3])
     if projection is None:
         raise UnsupportedError(f"{label(node)}: its projection {scan.input[3]!r} is not constant, wanted a constant")
@@ -202,7 +164,7 @@ def _check_activations(node: onnx.NodeProto, values: dict[str, Any]) -> None:
         )
 
 
-def _check_initial(graph: Graph, node: onnx.NodeProto, slot: StateSlot) -> None:
+def _check_initial(graph: Graph, node: onnx.NodeProto, slot: StateOperand) -> None:
     odd = nonzero_source(graph, operand(node, slot.input))
     if odd is not None:
         raise UnsupportedError(

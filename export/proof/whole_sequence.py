@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from ...runtime.arrays import Array
+from ...runtime.cells import CELLS
 from ...runtime.contract import Port
 from ...runtime.errors import ContractError, ExportError, UnsupportedError
 from ...runtime.graph.graph import Graph
@@ -22,7 +23,7 @@ from ..graph.axes import Axes, Dims, shape_text, signal_input
 from ..graph.constants import RANDOM
 from ..graph.editing import remove_dead
 from ..graph.names import module_path
-from ..graph.recurrent_nodes import CELLS, signal_of
+from ..graph.recurrent_nodes import signal_of
 from ..states.convolution_tails import TimeConvolution
 from .axis_mixing import OUTSIDE, mixings
 from .proof import quiet_session

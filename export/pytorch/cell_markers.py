@@ -8,7 +8,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from ..graph.markers import CELLS
+from ...runtime.cells import BY_STEP, STANDARD
+from ..graph.markers import STEP_MARKERS
 
 _STEPS: dict[str, Any] = {
     "LSTM": torch._VF.lstm_cell,  # noqa: SLF001  the functions that torch's cells call
@@ -23,15 +24,15 @@ class _Step(torch.autograd.Function):
 
     @staticmethod
     def forward(_: object, kind: str, x: Tensor, *rest: Tensor) -> Any:  # noqa: ANN401  one tensor or two
-        count = 2 if kind == "LSTM" else 1
+        count = len(BY_STEP[kind].states)
         states, weights = rest[:count], rest[count:]
         biases = weights[2:] or (None, None)
         return _STEPS[kind](x, list(states) if kind == "LSTM" else states[0], *weights[:2], *biases)
 
     @staticmethod
     def symbolic(graph: Any, kind: str, *inputs: Any) -> Any:  # noqa: ANN401  torch's own values
-        count = 2 if kind == "LSTM" else 1
-        made = graph.op(CELLS[kind], *inputs, outputs=count)
+        count = len(BY_STEP[kind].states)
+        made = graph.op(STEP_MARKERS[kind], *inputs, outputs=count)
         for value, state in zip([made] if count == 1 else made, inputs[1:], strict=False):
             value.setType(state.type())  # else torch prints that it does not know the type
         return made
@@ -41,8 +42,8 @@ class _Step(torch.autograd.Function):
 def marking_cells() -> Iterator[None]:
     """Trace each call of a cell as a marker, inside this context."""
     with ExitStack() as stack:
-        for kind in (nn.LSTMCell, nn.GRUCell, nn.RNNCell):
-            stack.enter_context(patch.object(kind, "forward", _forward))
+        for cell in STANDARD.values():
+            stack.enter_context(patch.object(getattr(nn, f"{cell.torch}Cell"), "forward", _forward))
         yield
 
 

@@ -19,6 +19,7 @@ from torch import nn
 from torch.jit._trace import TracerWarning
 
 from ...runtime.arrays import Array
+from ...runtime.cells import STANDARD
 from ...runtime.errors import ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
 from .cell_markers import marking_cells
@@ -222,7 +223,7 @@ class Subject:
 
 def _is_recurrent(module: nn.Module) -> bool:
     """Return whether a module is recurrent; a scripted module keeps the name of its class."""
-    scripted = getattr(module, "original_name", "") in ("LSTM", "GRU", "RNN")
+    scripted = getattr(module, "original_name", "") in STANDARD
     return scripted or isinstance(module, nn.RNNBase | nn.RNNCellBase)
 
 

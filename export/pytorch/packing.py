@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import rnn
 
+from ...runtime.cells import STANDARD
 from ...runtime.errors import UnsupportedError
 
 
@@ -46,7 +47,7 @@ def without_packing() -> Iterator[None]:
     """Trace packed sequences as whole sequences, inside this context."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(rnn, "_VF", _Whole()))
-        for kind in (nn.LSTM, nn.GRU, nn.RNN):
+        for kind in (getattr(nn, cell.torch) for cell in STANDARD.values()):
             stack.enter_context(patch.object(kind, "forward", _reading_packed(kind.forward)))
         yield
 

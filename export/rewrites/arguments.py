@@ -11,12 +11,13 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...runtime.arrays import Array
+from ...runtime.cells import CELLS, STANDARD
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import Dims, sized_model
 from ..graph.constants import fold_constants
-from ..graph.recurrent_nodes import CELLS, MOVES, SEQUENCE_LENS, operand, signal_of
+from ..graph.recurrent_nodes import MOVES, SEQUENCE_LENS, operand, signal_of
 from ..states.routes import moved_from
 
 _PERMUTING = (
@@ -68,7 +69,7 @@ def started_by(model: onnx.ModelProto, inputs: Collection[str]) -> dict[StateKey
     graph = Graph(model)
     found: dict[StateKey, str] = {}
     for node in graph.nodes:
-        for slot in CELLS[node.op_type].slots if node.op_type in CELLS else ():
+        for slot in CELLS[node.op_type].states if node.op_type in CELLS else ():
             given = [name for name in moved_from(graph, operand(node, slot.input)) if name in inputs]
             if len(given) == 1:
                 found[node.name, slot.kind] = given[0]
@@ -97,7 +98,7 @@ def refuse_read(model: onnx.ModelProto, names: Iterable[str]) -> None:
 
 
 def _initials(node: onnx.NodeProto) -> list[str]:
-    slots = CELLS[node.op_type].slots if node.op_type in CELLS else ()
+    slots = CELLS[node.op_type].states if node.op_type in CELLS else ()
     return [operand(node, slot.input) for slot in slots]
 
 
@@ -114,7 +115,7 @@ def unpack_sequences(model: onnx.ModelProto, source: str, shape: Sequence[int], 
         shape: The shape of the example.
         lengths: Whether lengths are arguments, or computed from sizes.
     """
-    cells = [node for node in model.graph.node if node.op_type in CELLS and node.op_type != "Scan"]
+    cells = [node for node in model.graph.node if node.op_type in STANDARD]
     packed = [node for node in cells if operand(node, SEQUENCE_LENS)]
     picking = [node for node in model.graph.node if node.op_type in ("Gather", "GatherElements")]
     if not packed and not lengths:

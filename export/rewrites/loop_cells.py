@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import onnx
 
+from ...runtime.cells import BY_STEP
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
-from ..graph.markers import CELLS, is_marker
+from ..graph.markers import STEP_MARKERS, is_marker
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class Chain:
     @property
     def operator(self) -> str:
         """The ONNX operator that replaces all steps."""
-        return "RNN" if self.kind in ("Tanh", "Relu") else self.kind
+        return BY_STEP[self.kind].operator
 
     @property
     def states(self) -> int:
         """The number of its states."""
-        return 2 if self.kind == "LSTM" else 1
+        return len(BY_STEP[self.kind].states)
 
     @property
     def weights(self) -> list[str]:
@@ -44,9 +45,9 @@ def find_chains(graph: Graph) -> list[Chain]:
     """Return one chain per cell: all calls with the same weights."""
     found: dict[tuple[str, ...], list[onnx.NodeProto]] = defaultdict(list)
     for node in graph.nodes:
-        if is_marker(node, *CELLS.values()):
+        if is_marker(node, *STEP_MARKERS.values()):
             kind = node.op_type.removesuffix("Cell")
-            states = 2 if kind == "LSTM" else 1
+            states = len(BY_STEP[kind].states)
             found[(kind, *node.input[1 + states :])].append(node)
     return [Chain(kind, tuple(steps)) for (kind, *_), steps in found.items()]
 

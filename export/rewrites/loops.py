@@ -14,11 +14,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ...runtime.cells import BY_STEP
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.editing import remove_dead, sort_nodes
-from ..graph.markers import CELLS, DOMAIN, in_onnx_order, is_marker
+from ..graph.markers import DOMAIN, STEP_MARKERS, in_onnx_order, is_marker
 from ..graph.recurrent_nodes import nonzero_source, operand
 from .loop_body import FRAMES, rolled_node
 from .loop_cells import Chain, check_chain, find_chains, joins_steps, nearest_steps
@@ -237,15 +238,16 @@ def _recurrent(graph: Graph, chain: Chain, inputs: list[str], outputs: list[str]
     names = [f"/{first.name.strip('/')}/{key}" for key in weights]
     graph.model.graph.initializer.extend(map(numpy_helper.from_array, weights.values(), names))
     x, *states = inputs
-    own: dict[str, dict[str, Any]] = {"GRU": {"linear_before_reset": 1}, "RNN": {"activations": [chain.kind]}}
+    cell = BY_STEP[chain.kind]
+    own: dict[str, Any] = {**cell.attributes, **({"activations": [chain.kind]} if len(cell.activations) > 1 else {})}
     reads = [x, *names, *[""] * (4 - len(names)), *states]
-    return helper.make_node(operator, reads, outputs, first.name, hidden_size=r.shape[1], **own.get(operator, {}))
+    return helper.make_node(operator, reads, outputs, first.name, hidden_size=r.shape[1], **own)
 
 
 def _check_gone(model: onnx.ModelProto) -> None:
     """Refuse a graph that still has a marker of a cell."""
     for node in model.graph.node:
-        if is_marker(node, *CELLS.values()):
+        if is_marker(node, *STEP_MARKERS.values()):
             raise UnsupportedError(
                 f"{label(node)}: the answer of a single step is read outside the loop, wanted the last one's or "
                 "torch.stack() of all; " + _BY_FRAME

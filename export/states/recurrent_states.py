@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ...runtime.cells import CELLS, StateOperand
 from ...runtime.contract import State
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
@@ -16,7 +17,7 @@ from ...runtime.graph.nodes import attributes, is_backward, label
 from ..graph.axes import Dims, set_dims
 from ..graph.editing import remove_dead, rename, rename_all, unused, value_names
 from ..graph.names import known_path
-from ..graph.recurrent_nodes import CELLS, StateSlot, checked_nodes, state_sizes
+from ..graph.recurrent_nodes import checked_nodes, state_sizes
 
 MIN_OPSET = 13  # from 13 on, Split takes its sizes as an input
 
@@ -33,7 +34,7 @@ class ForeignState:
     """
 
     state: State
-    starts: tuple[tuple[str, StateSlot], ...]
+    starts: tuple[tuple[str, StateOperand], ...]
     declared: Dims
     tangled: bool = False
 
@@ -89,7 +90,7 @@ def lift_states(
     states = [
         _lift_state(model, stack, slot, batch, size, own)
         for stack in _stacks(graph, nodes, modules)
-        for slot, size in zip(CELLS[stack.layers[0].op_type].slots, stack.sizes, strict=True)
+        for slot, size in zip(CELLS[stack.layers[0].op_type].states, stack.sizes, strict=True)
     ]
     remove_dead(model)
     return (*(known.state for known in foreign), *(state for state in states if state is not None))
@@ -103,7 +104,7 @@ def unplug(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> None:
     loose = [known for known in foreign if not known.tangled]
     started = _keys(loose)
     for node in model.graph.node:
-        for slot in CELLS[node.op_type].slots if node.op_type in CELLS else ():
+        for slot in CELLS[node.op_type].states if node.op_type in CELLS else ():
             if (node.name, slot.kind) in started:
                 node.input[slot.input] = ""
     taken = value_names(model)
@@ -167,7 +168,7 @@ def _stacks(graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str
 def _lift_state(  # noqa: PLR0917  one caller
     model: onnx.ModelProto,
     stack: _Stack,
-    slot: StateSlot,
+    slot: StateOperand,
     batch: int | str,
     size: int,
     own: AbstractSet[tuple[str, str]],
@@ -182,7 +183,7 @@ def _lift_state(  # noqa: PLR0917  one caller
     return state
 
 
-def _plug(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateSlot]], state: State) -> None:
+def _plug(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateOperand]], state: State) -> None:
     """Let layers start from a new input and write their final states to a new output, both [layers, ...]."""
     source, target = state.input, state.output
     for name in sorted({source, target} & value_names(model)):
@@ -199,7 +200,7 @@ def _plug(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateSl
         set_dims(items[-1], state.shape)
 
 
-def _final(node: onnx.NodeProto, slot: StateSlot, name: str) -> str:
+def _final(node: onnx.NodeProto, slot: StateOperand, name: str) -> str:
     """Return the name of a node's final state; if the node has no such output yet, add it under `name`."""
     node.output.extend([""] * (slot.output + 1 - len(node.output)))
     final: str = node.output[slot.output] or name
@@ -207,7 +208,7 @@ def _final(node: onnx.NodeProto, slot: StateSlot, name: str) -> str:
     return final
 
 
-def _connect(node: onnx.NodeProto, slot: StateSlot, source: str) -> None:
+def _connect(node: onnx.NodeProto, slot: StateOperand, source: str) -> None:
     node.input.extend([""] * (slot.input + 1 - len(node.input)))
     node.input[slot.input] = source
 
@@ -221,7 +222,7 @@ def _expose(model: onnx.ModelProto, final: str, target: str) -> None:
             model.graph.node.append(helper.make_node("Identity", [target], [final], name=f"{target}/Identity"))
 
 
-def _split(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateSlot]], source: str) -> None:
+def _split(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateOperand]], source: str) -> None:
     sizes = numpy_helper.from_array(np.ones(len(layers), np.int64), f"{source}.sizes")
     model.graph.initializer.append(sizes)
     parts = [f"{source}.{i}" for i in range(len(layers))]

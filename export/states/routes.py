@@ -15,11 +15,12 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from ...runtime.arrays import Array
+from ...runtime.cells import CELLS, StateOperand
 from ...runtime.errors import ContractError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
 from ..graph.axes import shape_of
-from ..graph.recurrent_nodes import CELLS, MOVES, StateSlot, operand, recurrent_nodes, state_sizes
+from ..graph.recurrent_nodes import MOVES, operand, recurrent_nodes, state_sizes
 
 MAX_VALUES = 2**24  # of all states; float32 holds integers exactly up to here
 
@@ -37,7 +38,7 @@ class Source:
     """
 
     node: onnx.NodeProto
-    slot: StateSlot
+    slot: StateOperand
     size: int
     name: str
     numbers: tuple[int, ...]
@@ -65,7 +66,7 @@ def sources(model: onnx.ModelProto, numbers: Mapping[str, Array]) -> list[Source
     graph = Graph(model)
     found = []
     for node in recurrent_nodes(graph):
-        for slot, size in zip(CELLS[node.op_type].slots, state_sizes(graph, node), strict=True):
+        for slot, size in zip(CELLS[node.op_type].states, state_sizes(graph, node), strict=True):
             names = origins(graph, operand(node, slot.input), numbers)
             if names:
                 found.append(_source(model, node, slot, size, {name: numbers[name] for name in names}))
@@ -108,7 +109,7 @@ def origins(graph: Graph, name: str, known: Collection[str]) -> list[str]:
 
 
 def _source(
-    model: onnx.ModelProto, node: onnx.NodeProto, slot: StateSlot, size: int, numbers: Mapping[str, Array]
+    model: onnx.ModelProto, node: onnx.NodeProto, slot: StateOperand, size: int, numbers: Mapping[str, Array]
 ) -> Source:
     what = f"{label(node)}: initial_{slot.kind}"
     if len(numbers) > 1:

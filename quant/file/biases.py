@@ -5,12 +5,13 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...runtime.arrays import Array, Floats
+from ...runtime.cells import BY_NAME
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
-from ...runtime.graph.projected_lstm import PROJECTED, with_weights
+from ...runtime.graph.projected_lstm import with_weights
 
-POSITIONS = {"LSTM": 3, "GRU": 3, "RNN": 3, "Gemm": 2, "Conv": 2, PROJECTED: 4}  # of the bias among the inputs
-TWO_BIASES = ("LSTM", "GRU", "RNN")  # ONNX keeps what is added to W x apart from what is added to R h
+# The position of the bias among the inputs of a node.
+POSITIONS = {"Gemm": 2, "Conv": 2, **{name: cell.bias for name, cell in BY_NAME.items()}}
 
 
 def add_to_bias(graph: Graph, weight: str, added: Floats, to_hidden: Floats | None = None) -> None:
@@ -29,7 +30,7 @@ def add_to_bias(graph: Graph, weight: str, added: Floats, to_hidden: Floats | No
         return
     position = POSITIONS[seen.op_type]
     name = seen.input[position] if position < len(seen.input) else ""
-    if seen.op_type in TWO_BIASES:
+    if seen.op_type in BY_NAME and BY_NAME[seen.op_type].biases == 2:
         added = np.concatenate([added, np.zeros_like(added) if to_hidden is None else to_hidden])[None]
     before = graph.constant(name) if name else None
     _store(graph, node, position, name, added if before is None else before + added.reshape(before.shape))

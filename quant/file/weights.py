@@ -8,14 +8,13 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...runtime.arrays import Array, Floats
+from ...runtime.cells import BY_NAME, STANDARD
 from ...runtime.errors import QuantizationError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
-from ...runtime.graph.projected_lstm import PROJECTED, with_weights
+from ...runtime.graph.projected_lstm import with_weights
 from ...runtime.precision import Precision
 
-RECURRENT = {"LSTM": 2, "GRU": 2, "RNN": 2, PROJECTED: 3}  # cells, and how many weights each has
-GATES = {"LSTM": "iofc", "GRU": "zrh", PROJECTED: "iofc"}
 CODE_TYPES = {4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8, 16: onnx.TensorProto.INT16}
 
 
@@ -83,15 +82,21 @@ def weights_of(graph: Graph) -> list[Weight]:
         for position, axis in _inputs(graph, node):
             name = node.input[position]
             if name not in found:
-                gates = GATES.get(node.op_type, "") if position < 3 else ""  # the projection of an LSTM has none
+                gates = _gates(node) if position < 3 else ""  # the projection of an LSTM has none
                 found[name] = _weight(graph, node, name, axis, gates)
     return list(found.values())
 
 
+def _gates(node: onnx.NodeProto) -> str:
+    """Return the letters of the gates of a cell that has several, else nothing."""
+    letters = BY_NAME[node.op_type].gates if node.op_type in BY_NAME else ""
+    return letters if len(letters) > 1 else ""
+
+
 def _inputs(graph: Graph, node: onnx.NodeProto) -> list[tuple[int, int]]:
     """Return the inputs of a node that are weight matrices, and the axis of their rows."""
-    if node.op_type in RECURRENT:
-        return [(1 + place, 1) for place in range(RECURRENT[node.op_type])]
+    if node.op_type in BY_NAME:
+        return [(1 + place, 1) for place in range(BY_NAME[node.op_type].weights)]
     if node.op_type == "Gemm":
         return [(1, 0 if attributes(node).get("transB", 0) else 1)]
     if node.op_type == "Gather" and _is_table(graph, node):
@@ -108,7 +113,7 @@ def _is_table(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int, gates: str) -> Weight:
-    values, recurrent = graph.constant(name), node.op_type in RECURRENT
+    values, recurrent = graph.constant(name), node.op_type in BY_NAME
     reason = _why_not(values, node)
     if values is None or reason:
         values = np.zeros(() if values is None else values.shape, np.float32)
@@ -119,7 +124,7 @@ def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int, gates: str
 
 def _why_not(values: Array | None, node: onnx.NodeProto) -> str:
     """Return why a weight stays float, or nothing."""
-    directed = node.op_type in RECURRENT and node.op_type != PROJECTED
+    directed = node.op_type in STANDARD
     if values is None:
         return "not a constant of the graph"
     if values.dtype.kind != "f":

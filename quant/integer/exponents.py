@@ -8,8 +8,16 @@ import numpy as np
 from ...runtime.arrays import Floats
 from ...runtime.lowering.integer import NEEDS, Exponents, offset
 from ...runtime.operators import Elementwise, Linear, Lstm, Operator
-from ...runtime.operators.fixed import LEAST_EXPONENT, MOST_EXPONENT, STATE_BITS, UNIT, VALUE_BITS, fixed_bits, largest
 from ...runtime.operators.matrix import Reading
+from ...runtime.operators.numbers.fixed import (
+    LEAST_EXPONENT,
+    MOST_EXPONENT,
+    STATE_BITS,
+    UNIT,
+    VALUE_BITS,
+    fixed_bits,
+    largest,
+)
 from ...runtime.program import Program
 from ..moments.moments import stacked
 from ..moments.replay import lstm_cells

@@ -33,14 +33,14 @@ class Sum:
 def sums_of(op: Operator) -> tuple[Sum, ...]:
     """Return the sums of an operator, in the order in which its gradients come; none where there are no products."""
     if isinstance(op, Lstm | LstmProjected):
-        gates = tuple(_plain(gate, ("w", "r"), rows) for gate, rows in _gates("iofc", op.w))
+        gates = tuple(_plain(gate, ("w", "r"), rows) for gate, rows in _gates(op.kind.gates, op.w))
         return (
             (*gates, Sum("p", ("p",), slice(0, len(op.p.codes)), "", slice(0)))
             if isinstance(op, LstmProjected)
             else gates
         )
     if isinstance(op, Gru):
-        update, reset, candidate = _gates("zrh", op.w)
+        update, reset, candidate = _gates(op.kind.gates, op.w)
         own = Sum("h", ("r",), candidate[1], "candidate_bias", slice(0, op.hidden))
         return (
             _plain(update[0], ("w", "r"), update[1]),

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...runtime.operators import functions
 from ...runtime.operators.matrix import LARGEST_CODE, SILENT, Reading, largest_activation
+from ...runtime.operators.numbers import functions
 from ..rounding.nearest import LARGEST_SCALE, LEAST_OF_A_GROUP, LEAST_OF_A_ROW
 
 TINY = float(functions.TINY)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...export import export_model
 from ...runtime.arrays import Array
+from ...runtime.cells import STANDARD, CellKind
 from ...runtime.errors import QuantizationError
 from ...runtime.graph.graph import Graph
 from ...runtime.lowering.lower import lower
@@ -22,7 +23,7 @@ from .arithmetic import Format, without_tiny
 from .straight_through import Cell, Tensors, affine, gru, lstm, relu_rnn, rnn, straight
 
 _M = TypeVar("_M", bound=nn.Module)
-BLOCKS: dict[type, list[int]] = {nn.LSTM: [0, 3, 1, 2], nn.GRU: [1, 0, 2], nn.RNN: [0]}  # torch's gates, as in files
+CELLS: dict[type, CellKind] = {getattr(nn, cell.torch): cell for cell in STANDARD.values()}
 
 
 def tunable(model: _M, example: object, precision: str | Mapping[str, str] = DEFAULT) -> _M:
@@ -107,8 +108,8 @@ def _key(values: Array) -> Key:
 
 def _matrices(module: nn.Module) -> Iterator[Array]:
     """Give the weight matrices of a layer as they lie in files, `[rows, columns]`."""
-    if type(module) in BLOCKS:
-        order = BLOCKS[type(module)]
+    if type(module) in CELLS:
+        order = CELLS[type(module)].torch_places
         for name in _names(module, "weight_ih", "weight_hh"):
             gates = np.split(_values(getattr(module, name)), len(order))
             yield np.concatenate([gates[gate] for gate in order])
@@ -137,6 +138,7 @@ def _check_options(name: str, module: Any) -> None:  # noqa: ANN401  any layer
 class _Recurrent(nn.RNNBase):
     """What tunable recurrent layers share: one layer after the other, time first, dropout between."""
 
+    exported_as: type[nn.RNNBase]
     formats: tuple[Format, ...]
 
     def _run(self, x: Tensor, start: Tensors | None) -> tuple[Tensor, Tensors]:
@@ -175,7 +177,7 @@ class _Recurrent(nn.RNNBase):
     @property
     def states(self) -> int:
         """States of a layer."""
-        return 2 if self.mode == "LSTM" else 1
+        return len(CELLS[self.exported_as].states)
 
 
 class TunableLSTM(_Recurrent, nn.LSTM):

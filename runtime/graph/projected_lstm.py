@@ -11,9 +11,9 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
+from ..cells import PROJECTED_LSTM
 from .nodes import attributes
 
-PROJECTED = "ProjectedLSTM"  # what `with_weights` calls such a node
 WEIGHTS = ("W", "R", "P", "B")
 _INPUTS, _OUTPUTS = "h c x", "next_h next_c y"
 _STEP = (  # the body; W, R, P and B are those of the graph around it
@@ -69,7 +69,7 @@ def with_weights(node: onnx.NodeProto) -> onnx.NodeProto | None:
     if names is None or set(given) != {"body", "num_scan_inputs"}:
         return None
     h, c, x = node.input
-    return helper.make_node(PROJECTED, [x, *(names[key] for key in WEIGHTS), h, c], node.output, node.name)
+    return helper.make_node(PROJECTED_LSTM.name, [x, *(names[key] for key in WEIGHTS), h, c], node.output, node.name)
 
 
 def _matched(body: onnx.GraphProto) -> dict[str, str] | None:

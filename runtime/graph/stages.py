@@ -11,13 +11,12 @@ from graphlib import TopologicalSorter
 import onnx
 from onnx import helper
 
+from ..cells import CELLS
 from ..clocks import Clock
 from ..contract import Ahead, Blocks, Contract
 from ..errors import UnsupportedError
 from .graph import Graph
 from .nodes import is_backward, label
-
-RECURRENT = ("LSTM", "GRU", "RNN", "Scan")
 
 
 def lookaheads(contract: Contract) -> dict[str, int]:
@@ -183,7 +182,7 @@ def _with_sources(
     kept = []
     for node in reversed(every):
         own = any(node.output[:] == other.output[:] for other in nodes)
-        loose = node.op_type not in RECURRENT and all(name not in clocks or name in untimed for name in node.output)
+        loose = node.op_type not in CELLS and all(name not in clocks or name in untimed for name in node.output)
         if own or (wanted.intersection(node.output) and loose):
             kept.append(node)
             wanted.update(node.input)

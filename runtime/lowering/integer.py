@@ -26,9 +26,9 @@ from ..operators import (
     Map,
     Operator,
 )
-from ..operators.fixed import GATE, LEAST_EXPONENT, MOST_EXPONENT, MOST_SUM, UNIT, fixed_bits
 from ..operators.integer import INTEGER_MAPS
 from ..operators.matrix import Matrix, Reading
+from ..operators.numbers.fixed import GATE, LEAST_EXPONENT, MOST_EXPONENT, MOST_SUM, UNIT, fixed_bits
 from ..program import Program
 
 Exponents = Mapping[str, int | list[int]]  # input, output; state: one a unit; as far as an operation has them

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 
 from ..arrays import Floats
+from ..cells import CELLS
 from ..graph.nodes import attributes, is_backward
 from ..graph.projected_lstm import with_weights
 from ..operators import HIDDEN, Backward, Cell, Gru, Lstm, LstmProjected, Rnn, Slot
@@ -16,11 +17,10 @@ from .weights import bias_of, flushed, matrix_of, weights_of
 
 def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """An LSTM."""
-    value, activations = _sequence(trace, node), _activations(node, "sigmoid", "tanh", "tanh")
+    value = _sequence(trace, node)
     _check_options(node, input_forget=0)
-    if activations != ("sigmoid", "tanh", "tanh"):
-        raise unsupported(node, f"activations are {', '.join(activations)}, wanted sigmoid, tanh, tanh")
-    w, r, halves = _cell_weights(trace, node, value, Reading.HIDDEN, 4)
+    _activations(node)
+    w, r, halves = _cell_weights(trace, node, value, Reading.HIDDEN)
     h, c = (_start(trace, node, position, r.codes.shape[1]) for position in (5, 6))
     layer = Lstm((value,), w, r, flushed(node, halves[0] + halves[1]), h, c)
     return [*_answers(trace, node, layer), Final((None,), (c,), (ONE, BATCH, FEATURE))]
@@ -37,23 +37,23 @@ def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     w = matrix_of(lstm, weights[0], 1, trace.widths[value], trace.reading(value))
     r = matrix_of(lstm, weights[1], 1, projected, Reading.FRAME)
     p = matrix_of(lstm, weights[2], 1, hidden, Reading.HIDDEN)
-    if (rows := {w.codes.shape[0], r.codes.shape[0]}) != {4 * hidden}:
-        raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {4 * hidden} for {hidden} units")
+    wanted = len(LstmProjected.kind.gates) * hidden
+    if (rows := {w.codes.shape[0], r.codes.shape[0]}) != {wanted}:
+        raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {wanted} for {hidden} units")
     h, c = _start(trace, lstm, 5, projected), _start(trace, lstm, 6, hidden)
-    made = trace.emit(LstmProjected((value,), w, r, p, bias_of(trace, lstm, 4, 4 * hidden), h, c))
+    made = trace.emit(LstmProjected((value,), w, r, p, bias_of(trace, lstm, 4, wanted), h, c))
     y, last_h = _cell_answers(made, h)
     return [last_h, Final((None,), (c,), (ONE, BATCH, FEATURE)), y]
 
 
 def gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """A GRU with linear_before_reset."""
-    value, activations = _sequence(trace, node), _activations(node, "sigmoid", "tanh")
+    value = _sequence(trace, node)
     _check_options(node)
-    if activations != ("sigmoid", "tanh"):
-        raise unsupported(node, f"activations are {', '.join(activations)}, wanted sigmoid, tanh")
+    _activations(node)
     if attributes(node).get("linear_before_reset", 0) != 1:
         raise unsupported(node, "linear_before_reset is 0, wanted 1, the form of PyTorch and cuDNN")
-    w, r, (bias, own) = _cell_weights(trace, node, value, Reading.HIDDEN, 3)
+    w, r, (bias, own) = _cell_weights(trace, node, value, Reading.HIDDEN)
     h = _start(trace, node, 5, r.codes.shape[1])
     gates = 2 * r.codes.shape[1]  # those that add both biases: z and r
     joined = np.concatenate([bias[:gates] + own[:gates], bias[gates:]])
@@ -62,15 +62,14 @@ def gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 def rnn(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """A plain RNN."""
-    value, activations = _sequence(trace, node), _activations(node, "tanh")
+    value = _sequence(trace, node)
     _check_options(node)
-    if activations not in (("tanh",), ("relu",)):
-        raise unsupported(node, f"activations are {', '.join(activations)}, wanted tanh or relu")
-    reading = Reading.FRAME if activations == ("relu",) else Reading.HIDDEN
-    w, r, halves = _cell_weights(trace, node, value, reading, 1)
+    (function,) = _activations(node)
+    reading = Reading.FRAME if function == "relu" else Reading.HIDDEN
+    w, r, halves = _cell_weights(trace, node, value, reading)
     h = _start(trace, node, 5, r.codes.shape[1])
     bias = flushed(node, halves[0] + halves[1])
-    return _answers(trace, node, Rnn((value,), activations[0], w, r, bias, h))
+    return _answers(trace, node, Rnn((value,), function, w, r, bias, h))
 
 
 def _sequence(trace: Trace, node: onnx.NodeProto) -> int:
@@ -81,12 +80,10 @@ def _sequence(trace: Trace, node: onnx.NodeProto) -> int:
     return signal.value
 
 
-def _cell_weights(
-    trace: Trace, node: onnx.NodeProto, value: int, own: Reading, gates: int
-) -> tuple[Matrix, Matrix, Floats]:
+def _cell_weights(trace: Trace, node: onnx.NodeProto, value: int, own: Reading) -> tuple[Matrix, Matrix, Floats]:
     """Return W, R, which reads h by `own`, and the biases of both, `[2, rows]`."""
     weights, recurrent = (_first_direction(weights_of(trace, node, position)) for position in (1, 2))
-    hidden = recurrent.codes.shape[-1]
+    hidden, gates = recurrent.codes.shape[-1], len(CELLS[node.op_type].gates)
     if (rows := {weights.codes.shape[0], recurrent.codes.shape[0]}) != {gates * hidden}:
         raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {gates * hidden} for {hidden} units")
     w = matrix_of(node, weights, 0, trace.widths[value], trace.reading(value))
@@ -124,9 +121,14 @@ def _first_direction(weights: Weights) -> Weights:
     return replace(weights, codes=weights.codes[0], scales=weights.scales[0], axis=weights.axis - 1)
 
 
-def _activations(node: onnx.NodeProto, *default: str) -> tuple[str, ...]:
-    """Return the names of a node's activation functions in lower case."""
-    return tuple(_text(a).lower() for a in attributes(node).get("activations", ())) or default
+def _activations(node: onnx.NodeProto) -> tuple[str, ...]:
+    """Return the names of a node's activation functions in lower case; refuse those that the engine does not have."""
+    known = [tuple(map(str.lower, names)) for names in CELLS[node.op_type].activations]
+    seen = tuple(_text(name).lower() for name in attributes(node).get("activations", ())) or known[0]
+    if seen not in known:
+        wanted = " or ".join(", ".join(names) for names in known)
+        raise unsupported(node, f"activations are {', '.join(seen)}, wanted {wanted}")
+    return seen
 
 
 def _check_options(node: onnx.NodeProto, **more: object) -> None:

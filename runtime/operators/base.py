@@ -10,8 +10,8 @@ import numpy as np
 from ..arrays import Array, Floats
 from ..clocks import Clock
 from ..contract import Slot
-from .functions import check_range, without_tiny
 from .matrix import Matrix
+from .numbers.functions import check_range, without_tiny
 
 State = tuple[Array, ...]
 Rows = Sequence[Floats]

@@ -12,7 +12,7 @@ from ..contract import Blocks, Slot
 from .base import Operator, Record, Rows, State
 from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn
 
-CELLS: tuple[type[Cell], ...] = (Lstm, Gru, Rnn, LstmProjected)  # a plan numbers them from 1
+BACKWARD_CELLS: tuple[type[Cell], ...] = (Lstm, Gru, Rnn, LstmProjected)  # a plan numbers them from 1
 
 
 class Late(Operator):
@@ -82,7 +82,9 @@ class Backward(Late):
     def record(self) -> Record:
         """That of the layer, with which cell it is."""
         own = self.cell.record()
-        return Record(own.function, (CELLS.index(type(self.cell)) + 1,), own.numbers, own.matrices, own.vectors)
+        return Record(
+            own.function, (BACKWARD_CELLS.index(type(self.cell)) + 1,), own.numbers, own.matrices, own.vectors
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ..arrays import Array, Floats
 from ..errors import ChunkError
 from .base import Operator, Record, State
-from .functions import without_tiny
 from .matrix import Matrix, row
+from .numbers.functions import without_tiny
 
 MAX_ROWS = 2**24  # ids reach the engine as floats, which are exact up to here
 

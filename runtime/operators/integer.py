@@ -7,17 +7,23 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Array, Floats
+from ..cells import GRU, LSTM
 from ..contract import Slot
-from . import fixed
 from .base import Operator, Record, State
-from .fixed import GATE, STATE_BITS, UNIT, VALUE_BITS
-from .functions import without_tiny
 from .matrix import Matrix
+from .numbers import fixed
+from .numbers.fixed import GATE, STATE_BITS, UNIT, VALUE_BITS
+from .numbers.functions import without_tiny
 from .recurrent import Cell
 
 
 def _read(matrix: Matrix, x: Floats) -> Array:
     return fixed.codes(x, matrix.exponent, matrix.bits)
+
+
+def _product(matrix: Matrix, codes: Array, exponent: int) -> Array:
+    """Return W x for the codes of one frame, as codes of an exponent, `[output channels]`."""
+    return fixed.scaled(matrix.codes.astype(np.int64) @ codes, matrix.scales[:, 0], exponent - matrix.exponent)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +37,7 @@ class IntegerLstm(Cell):
         exponents: Of the codes of c, for each unit, 0 to 15: some count up to hundreds while others stay below 1.
     """
 
+    kind = LSTM
     floats: ClassVar[bool] = False
 
     w: Matrix
@@ -48,7 +55,7 @@ class IntegerLstm(Cell):
     def next_state(self, x: Floats, *state: Floats) -> State:
         """The equations of the ONNX LSTM."""
         h, c = _read(self.r, state[0]), fixed.codes(state[1], self.exponents, STATE_BITS)
-        sums = fixed.product(self.w, _read(self.w, x), GATE) + self.bias + fixed.product(self.r, h, GATE)
+        sums = _product(self.w, _read(self.w, x), GATE) + self.bias + _product(self.r, h, GATE)
         i, o, f, g = np.split(sums, 4)
         added = fixed.rounded(fixed.sigmoid(i) * fixed.tanh(g), UNIT - self.exponents)
         most = fixed.largest(STATE_BITS)
@@ -73,6 +80,7 @@ class IntegerGru(Cell):
         candidate_bias: b_hh of n in the same way, `[hidden]`.
     """
 
+    kind = GRU
     floats: ClassVar[bool] = False
 
     w: Matrix
@@ -84,8 +92,8 @@ class IntegerGru(Cell):
     def next_state(self, x: Floats, *state: Floats) -> State:
         """The equations of the ONNX GRU."""
         h = _read(self.r, state[0])
-        z_x, r_x, n_x = np.split(fixed.product(self.w, _read(self.w, x), GATE) + self.bias, 3)
-        z_h, r_h, n_h = np.split(fixed.product(self.r, h, GATE), 3)
+        z_x, r_x, n_x = np.split(_product(self.w, _read(self.w, x), GATE) + self.bias, 3)
+        z_h, r_h, n_h = np.split(_product(self.r, h, GATE), 3)
         update, reset = fixed.sigmoid(z_x + z_h), fixed.sigmoid(r_x + r_h)
         candidate = fixed.tanh(n_x + fixed.rounded(reset * (n_h + self.candidate_bias), UNIT))
         mixed = ((1 << UNIT) - update) * candidate + update * (h << (UNIT - self.r.exponent))
@@ -124,7 +132,7 @@ class IntegerLinear(Operator):
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
         """One frame."""
-        return _values(fixed.product(self.w, _read(self.w, x[0]), self.exponent) + self.bias, self.exponent), state
+        return _values(_product(self.w, _read(self.w, x[0]), self.exponent) + self.bias, self.exponent), state
 
     def record(self) -> Record:
         """The matrix, the bias, and the exponent of the answer."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ..arrays import Floats
 from .base import Operator, Record, State
-from .functions import check_range
 from .matrix import Matrix, affine
+from .numbers.functions import check_range
 
 
 @dataclass(frozen=True, eq=False)

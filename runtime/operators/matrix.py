@@ -11,7 +11,7 @@ from enum import Enum
 import numpy as np
 
 from ..arrays import Array, Floats
-from .functions import ONE, without_tiny
+from .numbers.functions import ONE, without_tiny
 
 LARGEST_CODE = {4: 7, 8: 127, 16: 32767}  # by weight bits; -8, -128 and -32768 are refused
 FLOAT = 32  # weight bits of a matrix that is not quantized

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..arrays import Floats
 from .base import FloatOperator, Record
-from .functions import exp, log, tree_sum, without_tiny
+from .numbers.functions import exp, log, tree_sum, without_tiny
 
 
 def _mean(x: Floats) -> np.float32:

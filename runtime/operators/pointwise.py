@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Floats
-from . import functions
 from .base import FloatOperator, Record
+from .numbers import functions
 
 ZERO, ONE = np.float32(0), np.float32(1)
 

@@ -8,14 +8,17 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Floats
+from ..cells import GRU, LSTM, PROJECTED_LSTM, RNN, CellKind
 from ..contract import Slot
 from .base import Operator, Record, State
-from .functions import check_range, sigmoid, tanh, without_tiny
 from .matrix import Matrix, affine, product
+from .numbers.functions import check_range, sigmoid, tanh, without_tiny
 
 
 class Cell(Operator):
     """A recurrent layer: its state is h, and c for an LSTM; its answer is h."""
+
+    kind: ClassVar[CellKind]
 
     w: Matrix
     r: Matrix
@@ -64,6 +67,8 @@ def _lstm_step(gates: Floats, c: Floats) -> tuple[Floats, Floats]:
 class Lstm(Cell):
     """An LSTM layer; gates in ONNX order i, o, f, c; `bias` is b_ih + b_hh, float32 `[4 hidden]`."""
 
+    kind = LSTM
+
     w: Matrix
     r: Matrix
     bias: Floats
@@ -94,6 +99,8 @@ class LstmProjected(Cell):
         p: `[projected, hidden]`; reads o * tanh(c), within (-1, 1).
         bias: b_ih + b_hh, float32 `[4 hidden]`.
     """
+
+    kind = PROJECTED_LSTM
 
     w: Matrix
     r: Matrix
@@ -134,6 +141,8 @@ class Gru(Cell):
         candidate_bias: b_hh of n, `[hidden]`: the reset gate scales it.
     """
 
+    kind = GRU
+
     w: Matrix
     r: Matrix
     bias: Floats
@@ -160,6 +169,7 @@ class Rnn(Cell):
     """A plain RNN layer, `function` tanh or relu; `bias` is b_ih + b_hh, float32 `[hidden]`."""
 
     FUNCTIONS: ClassVar[tuple[str, ...]] = ("tanh", "relu")
+    kind = RNN
 
     function: str
     w: Matrix

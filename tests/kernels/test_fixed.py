@@ -2,7 +2,7 @@
 
 import numpy as np
 from kernels.building import KERNELS
-from tidegate.runtime.operators import fixed
+from tidegate.runtime.operators.numbers import fixed
 
 
 def test_c_table_equals_the_table_of_the_specification() -> None:

@@ -1,203 +1,88 @@
-"""GRU and RNN files from ONNX through the quantizer to the engine, against onnxruntime."""
+"""The table of cells against what it describes: ONNX's schemas, PyTorch's layers, the engine's operators."""
 
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-import tidegate.runtime.load as models
-from onnx import helper, numpy_helper
-from tidegate.quant import quantize
-from tidegate.runtime.arrays import Floats
-from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
-from tidegate.runtime.errors import UnsupportedError
-from tidegate.runtime.inspection import inspect_file
-from tidegate.runtime.program import Elementwise, Gru, Last, Linear, Op, Reading, Rnn
+from tidegate.runtime.cells import BY_NAME, BY_STEP, CELLS, STANDARD, CellKind
+from tidegate.runtime.graph.projected_lstm import projected_lstm, with_weights
+from tidegate.runtime.operators import OPERATORS, Cell
+from tidegate.runtime.operators.blocks import BACKWARD_CELLS
 
-FEATURES, HIDDEN = 6, 20
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-GRU = {"linear_before_reset": 1}
-CASES: list[tuple[str, dict[str, Any]]] = [
-    ("GRU", GRU),
-    ("RNN", {}),
-    ("RNN", {"activations": ["Tanh"]}),
-    ("RNN", {"activations": ["Relu"]}),
-    ("LSTM", {}),
-]
+cells = pytest.mark.parametrize("cell", STANDARD.values(), ids=STANDARD)
 
 
-def write_stack(
-    path: Path,
-    cell: str,
-    options: dict[str, Any],
-    *,
-    layers: int = 2,
-    bias: bool = True,
-    operands: dict[int, str] | None = None,
-) -> Path:
-    """Write a float streaming file: a stack of a cell, all frames as `y`, the last h of the top as `last`."""
-    rng = np.random.default_rng(0)
-    tensors = [numpy_helper.from_array(np.array([1]), "one"), numpy_helper.from_array(np.array([0]), "zero")]
-    nodes, states, source, width = [], [], "x", FEATURES
-    for n in range(layers):
-        shapes: dict[str, tuple[int, ...]] = {"W": (GATES[cell] * HIDDEN, width), "R": (GATES[cell] * HIDDEN, HIDDEN)}
-        shapes |= {"B": (2 * GATES[cell] * HIDDEN,)} if bias else {}
-        for name, shape in shapes.items():
-            values = rng.normal(0, 0.2, (1, *shape)).astype(np.float32)
-            tensors.append(numpy_helper.from_array(values, f"{name}{n}"))
-        kinds = "hc" if cell == "LSTM" else "h"
-        inputs = [source, f"W{n}", f"R{n}", f"B{n}" if bias else "", "", *(f"l{n}.{k}_in" for k in kinds)]
-        for position, name in (operands or {}).items():
-            inputs[position] = name
-        outputs = [f"Y{n}", *(f"l{n}.{k}_out" for k in kinds)]
-        nodes.append(helper.make_node(cell, inputs, outputs, name=f"l{n}", hidden_size=HIDDEN, **options))
-        source, width = ("y" if n == layers - 1 else f"y{n}"), HIDDEN
-        nodes.append(helper.make_node("Squeeze", [f"Y{n}", "one"], [source]))
-        states += [State(f"l{n}.{k}_in", f"l{n}.{k}_out", k, (1, "batch", HIDDEN)) for k in kinds]
-    nodes.append(helper.make_node("Squeeze", [f"l{layers - 1}.h_out", "zero"], ["last"]))
-    contract = Contract((Port("x", 0, 1),), (Port("y", 0, 1), Port("last", None, 0)), tuple(states))
-    path.write_bytes(_model(nodes, contract, tensors).SerializeToString())
-    return path
+@cells
+def test_positions_are_those_of_the_onnx_standard(cell: CellKind) -> None:
+    schema = onnx.defs.get_schema(cell.operator, 18)
+    inputs, outputs = ([one.name for one in ends] for ends in (schema.inputs, schema.outputs))
+    assert inputs[cell.signal] == "X"
+    assert inputs[1 : 1 + cell.weights] == ["W", "R"]
+    assert inputs[cell.bias] == "B"
+    for state in cell.states:
+        assert inputs[state.input] == f"initial_{state.kind}"
+        assert outputs[state.output] == f"Y_{state.kind}"
+    assert set(cell.attributes) <= set(schema.attributes)
 
 
-def _model(nodes: list[onnx.NodeProto], contract: Contract, tensors: list[onnx.TensorProto]) -> onnx.ModelProto:
-    def value(name: str, shape: list[int | str]) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-
-    state: list[int | str] = [1, "batch", HIDDEN]
-    inputs = [value("x", ["time", "batch", FEATURES]), *(value(s.input, state) for s in contract.states)]
-    outputs = [value("y", ["time", "batch", HIDDEN]), value("last", ["batch", HIDDEN])]
-    outputs += [value(s.output, state) for s in contract.states]
-    graph = helper.make_graph(nodes, "stack", inputs, outputs, tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=contract.to_json()))
-    return model
+@cells
+def test_default_activations_are_those_of_the_onnx_standard(cell: CellKind) -> None:
+    """The schema gives the defaults in words only."""
+    words = onnx.defs.get_schema(cell.operator, 18).doc or ""
+    defaults = words[words.index("Equations") :].split(")")[0]  # e.g. (Default: f=Sigmoid, g=Tanh, h=Tanh
+    assert [part.partition("=")[2] for part in defaults.partition("Default:")[2].split(",")] == [*cell.activations[0]]
 
 
-def answers(path: Path, backend: models.Backend, frames: Floats, at: list[int]) -> tuple[Floats, Floats]:
-    """Push frames in pieces; return all frames of `y` and the final `last`."""
-    stream = models.load(path, backend).stream()
-    pieces = [stream.push(frames[a:b]) for a, b in pairwise(at)]
-    assert all(isinstance(piece, dict) for piece in pieces)
-    found = [piece for piece in pieces if isinstance(piece, dict)]
-    return np.concatenate([piece["y"] for piece in found]), found[-1]["last"]
+@cells
+def test_a_layer_of_pytorch_in_onnx_order_gives_the_onnx_answer(cell: CellKind) -> None:
+    """One step from zeros by onnx's own evaluator, with W and the bias of PyTorch's layer put in order."""
+    torch = pytest.importorskip("torch")
+    reference = pytest.importorskip("onnx.reference")
+    torch.manual_seed(0)
+    layer = getattr(torch.nn, cell.torch)(5, 3)
+    assert layer.weight_ih_l0.shape[0] == len(cell.gates) * 3
+
+    def ordered(rows: str) -> np.ndarray:
+        parts = np.split(getattr(layer, f"{rows}_l0").detach().numpy(), len(cell.gates))
+        return np.concatenate([parts[place] for place in cell.torch_places])[None]
+
+    x = torch.randn(1, 1, 5)
+    bias = np.concatenate([ordered("bias_ih"), ordered("bias_hh")], axis=1)
+    feeds = {"X": x.numpy(), "W": ordered("weight_ih"), "R": ordered("weight_hh"), "B": bias}
+    options: dict[str, Any] = {"hidden_size": 3, **cell.attributes}
+    node = onnx.helper.make_node(cell.operator, list(feeds), ["Y", "Y_h"], **options)
+    infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in (*feeds, "Y_h")]
+    graph = onnx.helper.make_graph([node], "one step", infos[:-1], infos[-1:])
+    found = reference.ReferenceEvaluator(onnx.helper.make_model(graph)).run(None, feeds)[0]
+    np.testing.assert_allclose(found.ravel(), layer(x)[0].detach().numpy().ravel(), atol=1e-6)
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("cell", "options"), CASES)
-def test_engine_agrees_with_onnxruntime(cell: str, options: dict[str, Any], bias: bool, tmp_path: Path) -> None:
-    """The same int8 weights: what differs is the rounding of activations to 16 bits."""
-    pytest.importorskip("onnxruntime")
-    source = write_stack(tmp_path / "m.onnx", cell, options, bias=bias)
-    report = quantize(source, tmp_path / "m.int8.onnx")
-    assert report.backend.startswith("native")
-    assert [row.bits for row in report.weights] == [8] * 4
-    frames = np.random.default_rng(1).normal(0, 1, (200, FEATURES)).astype(np.float32)
-    at = [0, 1, 2, 33, 200]
-    seen, wanted = (answers(tmp_path / "m.int8.onnx", backend, frames, at) for backend in ("native", "onnxruntime"))
-    error = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(seen, wanted, strict=True))
-    print(f"{cell} {options} bias {bias}: largest difference over largest value {error:.1e}, allowed 3e-4")
-    assert error <= 3e-4
-    whole = answers(tmp_path / "m.int8.onnx", "native", frames, [0, 200])
-    np.testing.assert_array_equal(seen[0], whole[0])
+def test_projected_cell_has_the_interface_of_its_scan() -> None:
+    cell = BY_NAME["ProjectedLSTM"]
+    names = {name: name for name in ("W", "R", "P", "B")}
+    scan = projected_lstm("lstm", ["h", "c", "x"], ["last_h", "last_c", "y"], names)
+    assert scan.op_type == cell.operator
+    assert scan.input[cell.signal] == "x"
+    assert [(scan.input[s.input], scan.output[s.output]) for s in cell.states] == [("h", "last_h"), ("c", "last_c")]
+    flat = with_weights(scan)
+    assert flat is not None
+    assert flat.op_type == cell.name
+    assert [*flat.input[1 : 2 + cell.weights]] == ["W", "R", "P", "B"]
+    assert flat.input[cell.bias] == "B"
 
 
-def ops_of(path: Path) -> tuple[Op, ...]:
-    from tidegate.runtime.graph.graph import Graph
-    from tidegate.runtime.lowering.lower import lower
-
-    return lower(Graph.load(path)).ops
+@pytest.mark.parametrize("operator", [op for op in OPERATORS if issubclass(op, Cell)], ids=lambda op: op.__name__)
+def test_every_cell_of_the_engine_has_a_kind_of_the_table(operator: type[Cell]) -> None:
+    assert operator.kind in CELLS.values()
 
 
-def test_gru_keeps_the_biases_of_the_candidate_apart(tmp_path: Path) -> None:
-    source = write_stack(tmp_path / "m.onnx", "GRU", GRU, layers=1)
-    quantize(source, tmp_path / "m.int8.onnx")
-    gru = ops_of(tmp_path / "m.int8.onnx")[0]
-    assert isinstance(gru, Gru)
-    given = {t.name: numpy_helper.to_array(t) for t in onnx.load(source).graph.initializer}["B0"][0]
-    w, r = np.split(given, 2)
-    np.testing.assert_array_equal(gru.bias, np.concatenate([w[:40] + r[:40], w[40:]]))
-    np.testing.assert_array_equal(gru.candidate_bias, r[40:])
+def test_every_kind_of_the_table_runs_in_the_engine_in_both_directions() -> None:
+    floats = {op for op in OPERATORS if issubclass(op, Cell) and op.floats}
+    assert {op.kind for op in floats} == set(CELLS.values())
+    assert floats == set(BACKWARD_CELLS)
 
 
-@pytest.mark.parametrize(("activation", "reading"), [("Tanh", Reading.HIDDEN), ("Relu", Reading.FRAME)])
-def test_rnn_reads_its_h_by_its_range(activation: str, reading: Reading, tmp_path: Path) -> None:
-    """The h of tanh lies in (-1, 1), that of relu has no bound, for its own R and for the layer above."""
-    source = write_stack(tmp_path / "m.onnx", "RNN", {"activations": [activation]})
-    quantize(source, tmp_path / "m.int8.onnx")
-    first, second, _ = ops_of(tmp_path / "m.int8.onnx")
-    assert isinstance(first, Rnn)
-    assert isinstance(second, Rnn)
-    assert first.function == second.function == activation.lower()
-    assert [first.w.reading, first.r.reading] == [Reading.FRAME, reading]
-    assert [second.w.reading, second.r.reading] == [reading, reading]
-
-
-@pytest.mark.parametrize(
-    ("cell", "options", "operands", "message"),
-    [
-        ("GRU", {}, {}, "linear_before_reset is 0, wanted 1"),
-        ("GRU", GRU | {"activations": ["HardSigmoid", "Tanh"]}, {}, "hardsigmoid, tanh, wanted sigmoid, tanh"),
-        ("GRU", GRU | {"clip": 2.0}, {}, "clip is 2.0, wanted 0.0"),
-        ("GRU", GRU, {4: "one"}, "it has sequence_lens"),
-        ("GRU", GRU, {5: ""}, "it does not start from a state input"),
-        ("RNN", {"activations": ["Softsign"]}, {}, "activations are softsign, wanted tanh or relu"),
-        ("RNN", {"clip": 1.0}, {}, "clip is 1.0, wanted 0.0"),
-    ],
-)
-def test_options_that_the_engine_lacks_are_refused_by_node(
-    cell: str, options: dict[str, Any], operands: dict[int, str], message: str, tmp_path: Path
-) -> None:
-    source = write_stack(tmp_path / "m.onnx", cell, options, layers=1, operands=operands)
-    with pytest.raises(UnsupportedError, match=f"{cell} 'l0': .*{message}.*; use backend='onnxruntime'"):
-        ops_of(source)
-
-
-@pytest.mark.parametrize(("cell", "options"), [("GRU", GRU), ("RNN", {})])
-def test_plan_and_onnx_file_are_inspected_alike(cell: str, options: dict[str, Any], tmp_path: Path) -> None:
-    quantize(write_stack(tmp_path / "m.onnx", cell, options), tmp_path / "m.int8.onnx")
-    models.compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
-    from_onnx, from_plan = (inspect_file(tmp_path / name).layers for name in ("m.int8.onnx", "m.tide"))
-    assert [layer.name for layer in from_plan] == ["l0.h_in[0]", "l1.h_in[0]"]
-    for a, b in zip(from_onnx, from_plan, strict=True):
-        assert (a.cell, a.features, a.hidden, a.multiply_adds) == (b.cell, b.features, b.hidden, b.multiply_adds)
-        assert a.activation_bits == b.activation_bits == (16, 16)
-    rows = GATES[cell] * HIDDEN
-    own = 4 * HIDDEN if cell == "GRU" else 0
-    assert from_plan[0].bytes == rows * (FEATURES + HIDDEN) + 12 * rows + own
-
-
-def test_states_come_by_name_from_mixed_cells(tmp_path: Path) -> None:
-    """A plan with cells of one and of two state vectors names each layer by its own h."""
-    from tidegate.runtime.plan.writer import compile_program
-    from tidegate.runtime.program import Program
-    from tools.random_layers import gru, lstm, rnn
-    from tools.streams import contract_of
-
-    rng = np.random.default_rng(0)
-    ops: tuple[Op, ...] = (
-        gru(rng, 0, (3, 4), Reading.FRAME, 16),
-        lstm(rng, 1, (4, 5), Reading.HIDDEN, 16),
-        Linear((2,), rnn(rng, 2, (5, 6), Reading.HIDDEN, 16, function="tanh").w, np.zeros(6, np.float32)),
-        rnn(rng, 3, (6, 7), Reading.FRAME, 16, function="relu"),
-        Elementwise((4,), "mul", np.ones(7, np.float32)),
-        Last((5,)),
-    )
-    program = Program(3, ops, (("y", 6),))
-    (tmp_path / "m.tide").write_bytes(compile_program(program, contract_of(program)))
-    layers = inspect_file(tmp_path / "m.tide").layers
-    assert [(layer.name, layer.cell) for layer in layers] == [
-        ("l0.h[0]", "GRU"),
-        ("l1.h[0]", "LSTM"),
-        ("l3.h[0]", "RNN"),
-    ]
-    stream = models.load(tmp_path / "m.tide").stream()
-    stream.push(np.ones((2, 3), np.float32))
-    assert {name: values.shape[-1] for name, values in stream.state().items()} == {
-        "l0.h": 4,
-        "l1.h": 5,
-        "l1.c": 5,
-        "l3.h": 7,
-    }
+def test_each_step_has_its_own_activations() -> None:
+    for cell in STANDARD.values():
+        assert [BY_STEP[step] for step in cell.steps] == [cell] * len(cell.activations)

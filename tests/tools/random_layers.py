@@ -17,10 +17,10 @@ from tidegate.runtime.operators import (
     Operator,
     Rnn,
     Slot,
-    fixed,
 )
-from tidegate.runtime.operators.fixed import GATE, MOST_SUM, fixed_bits
 from tidegate.runtime.operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE
+from tidegate.runtime.operators.numbers import fixed
+from tidegate.runtime.operators.numbers.fixed import GATE, MOST_SUM, fixed_bits
 from tidegate.runtime.program import Matrix, Program, Reading, activation_bits
 
 FORMATS = [(bits, group) for bits in LARGEST_CODE for group in (0, *GROUP_SIZES)] + [(FLOAT, 0)]

@@ -1,4 +1,4 @@
-/* Functions of one float, every operation rounded: runtime/operators/functions.py in C, the same bits.
+/* Functions of one float, every operation rounded: runtime/operators/numbers/functions.py in C, the same bits.
  *
  * They are scalar and, if possible, without branches: so compilers vectorize the loops around them, in
  * variants/floats.inc for each variant. The steps of recurrent layers have vectors of their own in variants/packed/. */

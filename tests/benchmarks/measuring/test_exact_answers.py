@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from tidegate.benchmarks.measuring.exact_answers import exact_answers
 from tidegate.benchmarks.nets import stacks
+from tidegate.runtime.cells import STANDARD
 from tidegate.runtime.errors import ModelError
 from tidegate.runtime.graph.graph import Graph
 
 
 @pytest.mark.parametrize("steps", [1, 7])
-@pytest.mark.parametrize("cell", list(stacks.GATES))
+@pytest.mark.parametrize("cell", STANDARD)
 def test_any_cut_gives_the_same(cell: str, steps: int) -> None:
     case = stacks.Case("small", 3, 5, 2, cell)
     layers, frames = stacks.random_layers(case), stacks.random_frames(case, 21)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
-from tidegate.export.graph.markers import CELLS, DOMAIN, PROJECTION, forget_markers, in_onnx_order, is_marker
+from tidegate.export.graph.markers import DOMAIN, PROJECTION, STEP_MARKERS, forget_markers, in_onnx_order, is_marker
 from tools.graphs import floats, model_of
 
 
@@ -25,8 +25,8 @@ def test_a_bias_is_ordered_like_a_weight() -> None:
 
 def test_only_a_node_of_the_own_domain_is_a_marker() -> None:
     marker = helper.make_node("GRUCell", ["x"], ["h"], domain=DOMAIN)
-    assert is_marker(marker, *CELLS.values())
-    assert not is_marker(marker, CELLS["LSTM"], PROJECTION)
+    assert is_marker(marker, *STEP_MARKERS.values())
+    assert not is_marker(marker, STEP_MARKERS["LSTM"], PROJECTION)
     assert not is_marker(helper.make_node("LSTM", ["x"], ["y"]), PROJECTION), "the standard LSTM is none"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from tidegate.export.graph.markers import CELLS, is_marker
+from tidegate.export.graph.markers import STEP_MARKERS, is_marker
 from tidegate.export.pytorch.cell_markers import marking_cells
 from tidegate.export.pytorch.module import LOOP_FRAMES, Subject
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ def test_a_trace_has_one_marker_per_step_of_the_first_frames(kind: str) -> None:
     with subject.evaluating():
         subject.try_example()
         model = subject.trace((0, 1))
-    assert sum(is_marker(node, CELLS[kind]) for node in model.graph.node) == LOOP_FRAMES
+    assert sum(is_marker(node, STEP_MARKERS[kind]) for node in model.graph.node) == LOOP_FRAMES
 
 
 def test_torch_is_as_before_afterwards_also_if_the_trace_fails() -> None:

@@ -15,8 +15,8 @@ import tidegate as tg  # noqa: E402  torch is an extra
 from tidegate.quant.rounding.nearest import dequantized, rounded  # noqa: E402
 from tidegate.quant.tuning import arithmetic  # noqa: E402
 from tidegate.quant.tuning.layers import tunable  # noqa: E402
-from tidegate.runtime.operators import functions  # noqa: E402
 from tidegate.runtime.operators.matrix import Matrix, Reading, product  # noqa: E402
+from tidegate.runtime.operators.numbers import functions  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 CELLS: dict[str, tuple[Any, dict[str, Any]]] = {

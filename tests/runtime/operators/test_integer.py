@@ -11,9 +11,10 @@ from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.backends.onnxruntime_snapshot import HASHED_FROM, hash_of
-from tidegate.runtime.operators import IntegerGru, IntegerLstm, Map, fixed
+from tidegate.runtime.operators import IntegerGru, IntegerLstm, Map
 from tidegate.runtime.operators.integer import INTEGER_MAPS, IntegerMap
 from tidegate.runtime.operators.matrix import LARGEST_CODE, Matrix
+from tidegate.runtime.operators.numbers import fixed
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
 from tidegate.runtime.reference import ReferenceStream

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from tidegate.runtime.arrays import Array, Floats
-from tidegate.runtime.operators import functions
+from tidegate.runtime.operators.numbers import functions
 
 erf64 = np.vectorize(math.erf, otypes=[np.float64])
 

@@ -1,12 +1,12 @@
 """Functions of float32 values, every operation rounded and none fused; the same in C in src/functions.h.
 
-Errors stated here are measured against float64 by tests/runtime/operators/test_functions.py.
+Errors stated here are measured against float64 by tests/runtime/operators/numbers/test_functions.py.
 """
 
 import numpy as np
 
-from ..arrays import Floats
-from ..errors import ChunkError
+from ...arrays import Floats
+from ...errors import ChunkError
 
 TINY = np.float32(2.0**-60)  # smaller magnitudes become +0: no subnormals in a decaying state
 LARGEST = np.float32(2.0**64)  # larger magnitudes are refused like infinities

@@ -9,8 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from ..arrays import Array, Floats
-from .matrix import LARGEST_CODE, Matrix
+from ...arrays import Array, Floats
 
 LEAST_EXPONENT, MOST_EXPONENT = -40, 60  # 24 bits stay below 2^64, and a code is no smaller than 2^-60
 VALUE_BITS = 25  # with the sign: codes that a float32 holds exactly
@@ -30,7 +29,7 @@ def largest(bits: int) -> int:
 def fixed_bits(columns: int) -> int:
     """Return the most bits of activations, up to 16, whose int32 sum with 8-bit weights cannot overflow."""
     bits = 16
-    while columns * LARGEST_CODE[8] * largest(bits) > 2**31 - 1:
+    while columns * largest(8) * largest(bits) > 2**31 - 1:
         bits -= 1
     return bits
 
@@ -63,11 +62,6 @@ def scaled(sums: Array, scales: Floats, exponent: int) -> Array:
     up = np.clip(products, -MOST_SUM, MOST_SUM) << np.clip(-shifts, 0, 30)
     found: Array = np.clip(np.where(shifts > 0, down, up), -MOST_SUM, MOST_SUM)
     return found
-
-
-def product(matrix: Matrix, codes: Array, exponent: int) -> Array:
-    """Return W x for codes of a frame, `[rows]` codes of an exponent."""
-    return scaled(matrix.codes.astype(np.int64) @ codes, matrix.scales[:, 0], exponent - matrix.exponent)
 
 
 # ---- gates ----

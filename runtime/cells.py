@@ -1,0 +1,125 @@
+"""The recurrent cells, each described once: what ONNX, PyTorch and the engine call its gates, states and weights.
+
+Export, quantization, lowering, inspection and benchmarks read this table; it imports nothing of theirs. A new form of a
+cell that is known (a GRU whose reset gate comes before the product, an LSTM with peepholes, coupled gates or a clip)
+is one more `CellKind`, distinguished by the attributes of its node.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class StateOperand:
+    """A state that a recurrent node carries.
+
+    Attributes:
+        kind: `h` or `c`, as in the contract.
+        input: Position of the initial value among the node's inputs.
+        output: Position of the final value among the node's outputs.
+    """
+
+    kind: str
+    input: int
+    output: int
+
+
+@dataclass(frozen=True)
+class CellKind:
+    """One kind of recurrent cell.
+
+    Attributes:
+        name: Its name in messages and reports.
+        operator: The ONNX operator of a layer.
+        torch: The class of a layer in `torch.nn`; the class of one step has `Cell` at its end.
+        gates: One letter for each gate, as ONNX calls and orders them; `y` for a cell without gates.
+        torch_gates: The same letters in the order of PyTorch's weights.
+        states: The states, h first.
+        activations: The sets of activation functions that the node may have, ONNX's default first.
+        attributes: Attributes without which the node computes something else than the layer of PyTorch.
+        steps: What export calls one step of it, one name for each set of activations.
+        signal: Position of the frames among the node's inputs.
+        weights: Number of weight matrices: W, R and for a projected cell P. They follow X, and the bias follows them
+            (of a projected cell in the form that `with_weights` gives).
+        biases: Parts of the bias: 2 where ONNX keeps what is added to W x and to R h apart, 1 for their sum.
+    """
+
+    name: str
+    operator: str
+    torch: str
+    gates: str
+    torch_gates: str
+    states: tuple[StateOperand, ...]
+    activations: tuple[tuple[str, ...], ...]
+    attributes: Mapping[str, object] = field(default_factory=dict, hash=False)
+    steps: tuple[str, ...] = ()
+    signal: int = 0
+    weights: int = 2
+    biases: int = 2
+
+    @property
+    def torch_places(self) -> tuple[int, ...]:
+        """For each gate in ONNX's order its place among PyTorch's gates: 0, 3, 1, 2 for an LSTM."""
+        return tuple(map(self.torch_gates.index, self.gates))
+
+    @property
+    def bias(self) -> int:
+        """Position of the bias among the node's inputs."""
+        return 1 + self.weights
+
+
+_H, _C = StateOperand("h", 5, 1), StateOperand("c", 6, 2)
+
+LSTM = CellKind(
+    name="LSTM",
+    operator="LSTM",
+    torch="LSTM",
+    gates="iofc",
+    torch_gates="ifco",
+    states=(_H, _C),
+    activations=(("Sigmoid", "Tanh", "Tanh"),),
+    steps=("LSTM",),
+)
+GRU = CellKind(
+    name="GRU",
+    operator="GRU",
+    torch="GRU",
+    gates="zrh",
+    torch_gates="rzh",
+    states=(_H,),
+    activations=(("Sigmoid", "Tanh"),),
+    attributes={"linear_before_reset": 1},
+    steps=("GRU",),
+)
+RNN = CellKind(
+    name="RNN",
+    operator="RNN",
+    torch="RNN",
+    gates="y",
+    torch_gates="y",
+    states=(_H,),
+    activations=(("Tanh",), ("Relu",)),
+    steps=("Tanh", "Relu"),
+)
+PROJECTED_LSTM = CellKind(
+    name="ProjectedLSTM",
+    operator="Scan",  # ONNX has no operator for it: see `runtime.graph.projected_lstm`
+    torch="LSTM",
+    gates="iofc",
+    torch_gates="ifco",
+    states=(StateOperand("h", 0, 0), StateOperand("c", 1, 1)),
+    activations=((),),
+    signal=2,
+    weights=3,
+    biases=1,
+)
+
+STANDARD = {cell.operator: cell for cell in (LSTM, GRU, RNN)}
+"""The cells that ONNX has an operator for, by its name, which is also the name of PyTorch's class."""
+
+CELLS = {**STANDARD, PROJECTED_LSTM.operator: PROJECTED_LSTM}
+"""All cells by the ONNX operator of their node."""
+
+BY_NAME = {cell.name: cell for cell in CELLS.values()}
+
+BY_STEP = {step: cell for cell in CELLS.values() for step in cell.steps}

@@ -1,0 +1,1 @@
+"""Numbers of the specification: functions of float32 values, and fixed point."""
