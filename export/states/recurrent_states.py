@@ -142,6 +142,26 @@ def repeated_states(model: onnx.ModelProto, states: Sequence[State], *, handed_o
     return {name: state for name, state in found.items() if name != state}
 
 
+def drop_repeats(model: onnx.ModelProto, states: Sequence[State], *, handed_out: bool = False) -> dict[str, str]:
+    """Drop outputs that repeat a final state, in place, unless there is no other output.
+
+    Args:
+        model: A lifted model.
+        states: Its states.
+        handed_out: As for `repeated_states`.
+
+    Returns:
+        The dropped outputs, and the state output that each repeats.
+    """
+    folded = repeated_states(model, states, handed_out=handed_out)
+    kept = [item for item in model.graph.output if item.name not in folded]
+    if len(kept) == len(states):
+        return {}
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    return folded
+
+
 def _origin(graph: Graph, name: str, passing: AbstractSet[str]) -> tuple[str, ...]:
     """Return the names of the final states that a value holds unchanged, bottom layer first."""
     node = graph.producer(name)
