@@ -292,7 +292,7 @@ def test_both_directions_are_quantized(tagger: tuple[Path, nn.Module], tmp_path:
     ("options", "message"),
     [
         ({"lookahead": 3}, "lookahead is 3 without a block; wanted block="),
-        ({"block": 3, "limit": 5}, "limit is 5 beside block 3; wanted one of them"),
+        ({"block": 3, "limit": 5}, "limit is 5 and block is 3; wanted only one of them"),
         ({"block": 0}, "block is 0, lookahead 0, limit None; wanted 1 to 1048576"),
         ({"limit": 0}, "limit 0; wanted 1 to"),
         ({"block": 3, "lookahead": -1}, "lookahead -1, limit None; wanted 1 to"),

@@ -100,7 +100,7 @@ def test_output_ports(make_graph: MakeGraph, dims: tuple[int | str, ...], port: 
     [
         (("axis0", None), r"'y' has shape \[time, \?\], wanted fixed sizes, batch once and time at most once"),
         (("axis1", "axis0", "axis0"), r"'y' has shape \[batch, time, time\]"),
-        (("axis0", 4), r"'y' has shape \[time, 4\], wanted .*keep the batch apart"),
+        (("axis0", 4), r"'y' has shape \[time, 4\], wanted .*keep the batch axis"),
     ],
 )
 def test_output_shapes_that_cannot_be_told_are_refused(

@@ -215,7 +215,7 @@ def padded(pad: nn.Module) -> Callable[[], nn.Module]:
         (padded(nn.ReflectionPad1d((2, 0))), "Conv '/front/front.1/Conv': .* no known frames of zeros"),
         (padded(nn.ConstantPad1d((2, 0), 0.5)), "Conv '/front/front.1/Conv': .* no known frames of zeros"),
         (Turned, "Conv '/front/conv/Conv': .* 0 frames of zeros before the signal"),
-        (partial(Looking, (1, 3)), "Conv '/front/conv/Conv': it spans time beside another axis"),
+        (partial(Looking, (1, 3)), "Conv '/front/conv/Conv': it spans time and another axis"),
     ],
 )
 def test_other_convolutions_are_refused_by_name(front: Callable[[], nn.Module], message: str, tmp_path: Path) -> None:
