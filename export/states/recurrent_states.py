@@ -63,8 +63,8 @@ def lift_states(
     Args:
         model: An ONNX model whose recurrent nodes start from zeros.
         batch: The number of streams, or the name of the free axis.
-        modules: Paths of the recurrent modules, if known. If the name of a node is the end of exactly
-            one path, the node belongs to that path.
+        modules: Paths of the recurrent modules, if known. If a node is named after the end of exactly one path, the
+            node belongs to that path.
         foreign: States that the file had before `unplug` took them out. They come back under their own names.
 
     Returns:

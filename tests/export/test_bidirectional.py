@@ -239,7 +239,7 @@ def test_layers_above_and_below_others_and_several_answers(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("grid", [{}, {"block": 5, "lookahead": 3}])
-def test_snapshot_holds_the_frames_that_wait(tmp_path: Path, backend: Backend, grid: dict[str, int]) -> None:
+def test_snapshot_has_the_frames_that_wait(tmp_path: Path, backend: Backend, grid: dict[str, int]) -> None:
     export_model(Tagger(nn.LSTM, 2), torch.randn(1, 20, 6), tmp_path / "m.onnx", **grid)
     model = load(tmp_path / "m.onnx", backend)
     first = model.stream()

@@ -139,7 +139,7 @@ def test_rates_that_are_not_positive_are_refused(tmp_path: Path, rate: float, ho
         export_model(LastAnswer(1), _example(1, 20, 6), tmp_path / "m.onnx", sample_rate=rate, hop=hop)
 
 
-def test_a_missing_folder_is_told_before_any_work(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"there is no folder .*create it first"):
         export_model(LastAnswer(), _example(1, 20, 6), tmp_path / "none" / "m.onnx")
     with pytest.raises(ExportError, match="is a folder"):

@@ -121,7 +121,7 @@ def test_the_last_answer_model(tmp_path: Path, layers: int, batch_first: bool, b
     assert report.error < 1e-6
 
 
-def test_the_file_holds_the_contract_and_named_axes(tmp_path: Path) -> None:
+def test_the_file_has_the_contract_and_named_axes(tmp_path: Path) -> None:
     report = export_model(LastAnswer(), _example(1, 20, 6), tmp_path / "m.onnx", sample_rate=50, hop=2)
     graph = Graph.load(report.path)
     assert graph.contract == report.contract
