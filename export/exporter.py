@@ -34,7 +34,7 @@ from .rewrites.loops import roll_loops
 from .rewrites.projections import write_projections
 from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import TimeConvolution, ahead_of, lift_tails, time_convolutions
-from .states.recurrent_states import lift_states, repeated_states
+from .states.recurrent_states import drop_repeats, lift_states
 
 if TYPE_CHECKING:
     import torch
@@ -302,7 +302,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     tails = lift_tails(model, traced.convolutions, batch)
     states = (*tails, *lift_states(model, batch=batch, modules=subject.recurrent_paths))
     handed = _handed(model, states, traced.starts)
-    folded = drop_repeats(model, states, handed=bool(handed))
+    folded = drop_repeats(model, states, handed_out=bool(handed))
     names = _final_names(model, [name for name in ports if name not in folded])
     _finish(model, {name: axes.named(dims[name]) for name in (subject.input_name, *names)}, names)
     name_weights(model, subject.recurrent_paths)
@@ -327,26 +327,6 @@ def _handed(model: onnx.ModelProto, states: Sequence[State], starts: Mapping[Sta
     outputs = {state.input: state.output for state in states}
     lifted = started_by(model, outputs)
     return {argument: outputs[lifted[unit]] for unit, argument in starts.items()}
-
-
-def drop_repeats(model: onnx.ModelProto, states: Sequence[State], *, handed: bool = False) -> dict[str, str]:
-    """Drop outputs that repeat a final state, in place, unless there is no other output.
-
-    Args:
-        model: A lifted model.
-        states: Its states.
-        handed: Whether its states come from arguments of the module.
-
-    Returns:
-        The dropped outputs, and the state output that each repeats.
-    """
-    folded = repeated_states(model, states, handed_out=handed)
-    kept = [item for item in model.graph.output if item.name not in folded]
-    if len(kept) == len(states):
-        return {}
-    del model.graph.output[:]
-    model.graph.output.extend(kept)
-    return folded
 
 
 def _final_names(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from ..runtime.graph.graph import Graph
 from ..runtime.graph.nodes import attributes, label
 from ..runtime.graph.stages import looking_ahead
 from ..runtime.load import naming
-from .exporter import ExportReport, check_model, drop_repeats, writable
+from .exporter import ExportReport, check_model, writable
 from .foreign.frames_as_batch import keep_context, run_along_batch
 from .foreign.input_roles import as_shape
 from .foreign.layout import Layout, find_layout
@@ -32,7 +32,7 @@ from .proof.proof import Check, Proof, Runner, peak_error
 from .proof.signals import noise
 from .proof.whole_sequence import whole_refused
 from .states.convolution_tails import ahead_of, lift_tails, time_convolutions
-from .states.recurrent_states import ForeignState, lift_states, unplug
+from .states.recurrent_states import ForeignState, drop_repeats, lift_states, unplug
 
 FRAMES, STREAMS = 20, 2  # of the proof's data, if the file leaves them open
 ACTIVATION_ERROR = 0.1  # from 8-bit activations with one scale per run, as in onnxruntime; seen: 0.013

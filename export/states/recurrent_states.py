@@ -63,8 +63,8 @@ def lift_states(
     Args:
         model: An ONNX model whose recurrent nodes start from zeros.
         batch: The number of streams, or the name of the free axis.
-        modules: Paths of the recurrent modules, if known. If the name of a node is the end of exactly
-            one path, the node belongs to that path.
+        modules: Paths of the recurrent modules, if known. If a node is named after the end of exactly one path, the
+            node belongs to that path.
         foreign: States that the file had before `unplug` took them out. They come back under their own names.
 
     Returns:
@@ -140,6 +140,26 @@ def repeated_states(model: onnx.ModelProto, states: Sequence[State], *, handed_o
     names = (item.name for item in model.graph.output)
     found = {name: by_origin.get(_origin(graph, name, passing), name) for name in names}
     return {name: state for name, state in found.items() if name != state}
+
+
+def drop_repeats(model: onnx.ModelProto, states: Sequence[State], *, handed_out: bool = False) -> dict[str, str]:
+    """Drop outputs that repeat a final state, in place, unless there is no other output.
+
+    Args:
+        model: A lifted model.
+        states: Its states.
+        handed_out: As for `repeated_states`.
+
+    Returns:
+        The dropped outputs, and the state output that each repeats.
+    """
+    folded = repeated_states(model, states, handed_out=handed_out)
+    kept = [item for item in model.graph.output if item.name not in folded]
+    if len(kept) == len(states):
+        return {}
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    return folded
 
 
 def _origin(graph: Graph, name: str, passing: AbstractSet[str]) -> tuple[str, ...]:

@@ -239,7 +239,7 @@ def test_layers_above_and_below_others_and_several_answers(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("grid", [{}, {"block": 5, "lookahead": 3}])
-def test_snapshot_holds_the_frames_that_wait(tmp_path: Path, backend: Backend, grid: dict[str, int]) -> None:
+def test_snapshot_has_the_frames_that_wait(tmp_path: Path, backend: Backend, grid: dict[str, int]) -> None:
     export_model(Tagger(nn.LSTM, 2), torch.randn(1, 20, 6), tmp_path / "m.onnx", **grid)
     model = load(tmp_path / "m.onnx", backend)
     first = model.stream()
@@ -292,7 +292,7 @@ def test_both_directions_are_quantized(tagger: tuple[Path, nn.Module], tmp_path:
     ("options", "message"),
     [
         ({"lookahead": 3}, "lookahead is 3 without a block; wanted block="),
-        ({"block": 3, "limit": 5}, "limit is 5 beside block 3; wanted one of them"),
+        ({"block": 3, "limit": 5}, "limit is 5 and block is 3; wanted only one of them"),
         ({"block": 0}, "block is 0, lookahead 0, limit None; wanted 1 to 1048576"),
         ({"limit": 0}, "limit 0; wanted 1 to"),
         ({"block": 3, "lookahead": -1}, "lookahead -1, limit None; wanted 1 to"),

@@ -85,7 +85,7 @@ def test_torch_exports_with_zeros_inside(lifted: Lift, tmp_path: Path, op: str, 
     _assert_streams_alike(tmp_path / "out.onnx")
 
 
-def test_a_file_of_one_batch_is_held_against_its_own_stream_by_stream(lifted: Lift) -> None:
+def test_a_file_of_one_stream_is_compared_stream_by_stream(lifted: Lift) -> None:
     checks = [check.name for check in lifted(foreign_files.torch_zeros(batch=1)).checks]
     assert "whole, at length 20, batch 3 (example: length 20, batch 2)" in checks
 
@@ -147,7 +147,7 @@ def test_a_state_that_is_there_and_one_that_is_hidden(lifted: Lift, tmp_path: Pa
 
 @pytest.mark.parametrize("batch", ["N", 1])
 @pytest.mark.parametrize("op", ["LSTM", "GRU"])
-def test_one_frame_a_run(lifted: Lift, tmp_path: Path, op: str, batch: int | str) -> None:
+def test_one_frame_per_run(lifted: Lift, tmp_path: Path, op: str, batch: int | str) -> None:
     report = lifted(foreign_files.one_frame(op, batch=batch))
     assert (report.contract.inputs[0].time_axis, report.contract.outputs[0].time_axis) == (0, 0)
     assert report.contract.states[0].shape == (1, 1, 6)

@@ -84,7 +84,7 @@ def test_two_files_are_compared_over_data_and_time(made: Made) -> None:
     assert not verify(made.int8, made.float32, data=made.data, limit=1e-6).passed
 
 
-def test_an_answer_a_chunk_is_told_over_time_too(tmp_path: Path) -> None:
+def test_an_answer_per_chunk_has_its_error_over_time_too(tmp_path: Path) -> None:
     torch.manual_seed(1)
     path = tmp_path / "m.onnx"
     export_model(nn.Sequential(Last(), nn.Linear(8, 3)), torch.randn(1, 20, 6), path)

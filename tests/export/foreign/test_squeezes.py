@@ -26,7 +26,7 @@ def _model(target: Sequence[int], shape: Sequence[int | str] = ("time", "batch",
         ((9, 6), ("time", 1, 6), {0: 9}),
     ],
 )
-def test_one_that_drops_an_axis_is_a_squeeze(
+def test_a_reshape_that_drops_an_axis_is_a_squeeze(
     target: Sequence[int], shape: Sequence[int | str], frozen: dict[int, int]
 ) -> None:
     model = _model(target, shape)
@@ -48,7 +48,7 @@ def test_one_that_drops_an_axis_is_a_squeeze(
         ((2, 3, 6), (6, 1, 6)),
     ],
 )
-def test_any_other_stays(target: Sequence[int], shape: Sequence[int | str]) -> None:
+def test_any_other_reshape_stays(target: Sequence[int], shape: Sequence[int | str]) -> None:
     model = _model(target, shape)
     assert name_dropped_axes(model, "x") == {}
     assert [node.op_type for node in model.graph.node] == ["Reshape"]

@@ -27,7 +27,7 @@ def _constant(name: str, values: list[int]) -> onnx.NodeProto:
     return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(values, np.int64)))
 
 
-def test_time_and_batch_are_told_by_what_the_lstm_reads(make_graph: MakeGraph) -> None:
+def test_time_and_batch_are_found_from_the_input_of_the_lstm(make_graph: MakeGraph) -> None:
     model = make_graph()
     assert find_axes(model, trace_dims(model, (0, 1))) == Axes(time=0, batch=1)
     turned = _before(make_graph(), helper.make_node("Transpose", ["x"], ["signal"], perm=[1, 0, 2]))
@@ -100,10 +100,10 @@ def test_output_ports(make_graph: MakeGraph, dims: tuple[int | str, ...], port: 
     [
         (("axis0", None), r"'y' has shape \[time, \?\], wanted fixed sizes, batch once and time at most once"),
         (("axis1", "axis0", "axis0"), r"'y' has shape \[batch, time, time\]"),
-        (("axis0", 4), r"'y' has shape \[time, 4\], wanted .*keep the batch apart"),
+        (("axis0", 4), r"'y' has shape \[time, 4\], wanted .*keep the batch axis"),
     ],
 )
-def test_output_shapes_that_cannot_be_told_are_refused(
+def test_output_shapes_that_are_not_known_are_refused(
     make_graph: MakeGraph, dims: tuple[int | str | None, ...], message: str
 ) -> None:
     with pytest.raises(ContractError, match=message):

@@ -80,7 +80,7 @@ def test_a_weight_with_two_readers_keeps_its_number(make_graph: MakeGraph) -> No
     assert layers[0].input[2] == layers[1].input[2] == "onnx::R0"
 
 
-def test_operators_of_others_are_left_alone(make_graph: MakeGraph) -> None:
+def test_operators_of_other_domains_keep_their_names(make_graph: MakeGraph) -> None:
     model = make_graph()
     model.graph.node[-1].domain = "com.example"
     name_weights(model)

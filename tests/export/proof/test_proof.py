@@ -99,7 +99,7 @@ def test_an_answer_of_another_shape_fails(make_graph: MakeGraph) -> None:
         _prove(model, states, make_graph())
 
 
-def test_a_file_that_onnxruntime_cannot_load_is_told(make_graph: MakeGraph) -> None:
+def test_a_file_that_onnxruntime_cannot_load_is_refused(make_graph: MakeGraph) -> None:
     with pytest.raises(ExportError, match="onnxruntime cannot load the file"):
         Runner(make_graph(op="NoSuchOperator").SerializeToString(), _contract(()))
 

@@ -186,7 +186,7 @@ def test_attention_runs_as_before_after_an_export(tmp_path: Path) -> None:
 # ---- after a backward direction ----
 
 
-def test_a_mean_behind_both_directions_of_a_whole_stream_is_that_of_offline(tmp_path: Path) -> None:
+def test_a_mean_after_both_directions_of_a_whole_stream_is_that_of_offline(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = Net(behind=lambda _, y: y.mean(1), bidirectional=True).eval()
     x = torch.randn(1, 20, UNITS)
@@ -201,7 +201,7 @@ def test_a_mean_behind_both_directions_of_a_whole_stream_is_that_of_offline(tmp_
     assert error < 1e-5
 
 
-def test_a_mean_behind_both_directions_in_blocks_is_refused(tmp_path: Path) -> None:
+def test_a_mean_after_both_directions_in_blocks_is_refused(tmp_path: Path) -> None:
     module = Net(behind=lambda _, y: y.mean(1), bidirectional=True)
     _refused(module, tmp_path, "ReduceMean .* pools over time", block=4, lookahead=2)
 

@@ -165,13 +165,13 @@ class Changed(Tagger):
             Mixed,
             (torch.randn(3, 20, 6), PAIR),
             UnsupportedError,
-            r"argument 'state_0': .* reads it, wanted as the init",
+            r"argument 'state_0': .* reads it, wanted only as the init",
         ),
         (
             Changed,
             (torch.randn(3, 20, 6), PAIR),
             UnsupportedError,
-            r"argument 'state_1': Mul .* reads it, wanted as the in",
+            r"argument 'state_1': Mul .* reads it, wanted only as the in",
         ),
         (Apart, torch.randn(1, 20, 6), ExportError, r"forward fails: .*h, c was None: give it in the example"),
         (
@@ -348,6 +348,6 @@ class Shorter(Tagger):
 
 
 def test_sequences_that_are_not_whole_are_refused(tmp_path: Path) -> None:
-    message = r"pack_padded_sequence by lengths \[19, 19, 19\] of 20 frames, wanted those of whole .*x.size\(1\) frames"
+    message = r"pack_padded_sequence by lengths \[19, 19, 19\] of 20 frames, wanted whole .*x.size\(1\) frames"
     with pytest.raises(UnsupportedError, match=message):
         export(Shorter, torch.randn(3, 20, 6), tmp_path)

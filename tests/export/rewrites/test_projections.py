@@ -143,7 +143,7 @@ def test_torch_is_as_before(tmp_path: Path) -> None:
         (Started, "Scan '/lstm/LSTM': initial_h comes from .*, wanted zeros"),
         (
             lambda: nn.Sequential(nn.LSTM(FEATURES, HIDDEN, proj_size=PROJECTED, bidirectional=True)),
-            "module '0': bidirectional, wanted one direction; .*use bidirectional=False",
+            "module '0': bidirectional with proj_size, wanted one direction; use bidirectional=False",
         ),
     ],
 )

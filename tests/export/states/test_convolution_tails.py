@@ -215,7 +215,7 @@ def padded(pad: nn.Module) -> Callable[[], nn.Module]:
         (padded(nn.ReflectionPad1d((2, 0))), "Conv '/front/front.1/Conv': .* no known frames of zeros"),
         (padded(nn.ConstantPad1d((2, 0), 0.5)), "Conv '/front/front.1/Conv': .* no known frames of zeros"),
         (Turned, "Conv '/front/conv/Conv': .* 0 frames of zeros before the signal"),
-        (partial(Looking, (1, 3)), "Conv '/front/conv/Conv': it spans time beside another axis"),
+        (partial(Looking, (1, 3)), "Conv '/front/conv/Conv': it spans time and another axis"),
     ],
 )
 def test_other_convolutions_are_refused_by_name(front: Callable[[], nn.Module], message: str, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_other_convolutions_are_refused_by_name(front: Callable[[], nn.Module], 
     assert not list(tmp_path.iterdir())
 
 
-def test_convolution_over_features_alone_needs_no_tail(tmp_path: Path) -> None:
+def test_convolution_over_features_only_needs_no_tail(tmp_path: Path) -> None:
     torch.manual_seed(1)
     report = export(Looking((3, 1)), tmp_path / "m.onnx")
     assert [state.kind for state in report.contract.states] == ["h", "c"]
@@ -306,7 +306,7 @@ def test_convolution_that_looks_ahead_has_the_bits_of_the_specification(tmp_path
 
 
 @pytest.mark.parametrize("backend", ["native", "onnxruntime"])
-def test_a_convolution_that_looks_ahead_in_a_file_of_others_is_lifted(tmp_path: Path, backend: Backend) -> None:
+def test_a_convolution_that_looks_ahead_in_a_foreign_file_is_lifted(tmp_path: Path, backend: Backend) -> None:
     torch.manual_seed(0)
     module, x = Convolved(nn.Conv1d(FEATURES, CHANNELS, 5, padding="same")).eval(), torch.randn(1, 20, FEATURES)
     with warnings.catch_warnings():

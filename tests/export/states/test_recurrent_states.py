@@ -42,7 +42,7 @@ def test_one_layer_is_connected_directly(make_graph: MakeGraph) -> None:
     onnx.checker.check_model(model, full_check=True)
 
 
-def test_stacked_layers_share_one_tensor_a_state(make_graph: MakeGraph) -> None:
+def test_stacked_layers_share_one_tensor_per_state(make_graph: MakeGraph) -> None:
     model = make_graph(("/encoder/lstm/LSTM", "/encoder/lstm/LSTM_1", "/encoder/lstm/LSTM_2"))
     states = lift_states(model)
     assert [(state.input, state.shape) for state in states] == [
@@ -92,7 +92,7 @@ def test_a_name_that_two_modules_could_bear_stays(make_graph: MakeGraph, modules
     assert lift_states(make_graph(("/lstm/LSTM",)), modules=modules)[0].input == "lstm.h_in"
 
 
-def test_a_fixed_batch_stands_in_the_shape(make_graph: MakeGraph) -> None:
+def test_a_fixed_batch_is_in_the_shape(make_graph: MakeGraph) -> None:
     model = make_graph()
     assert lift_states(model, batch=1)[0].shape == (1, 1, 4)
     assert shape_of(model.graph.input[1]) == (1, 1, 4)
@@ -105,7 +105,7 @@ def test_dead_makers_of_zeros_are_removed(make_graph: MakeGraph) -> None:
     assert not {"ConstantOfShape", "Shape", "Constant"} & {node.op_type for node in model.graph.node}
 
 
-def test_final_states_that_nobody_reads_are_added(make_graph: MakeGraph) -> None:
+def test_final_states_that_no_node_reads_are_added(make_graph: MakeGraph) -> None:
     model = make_graph()
     node = next(node for node in model.graph.node if node.op_type == "LSTM")
     del node.output[1:]

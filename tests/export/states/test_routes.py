@@ -27,7 +27,7 @@ def test_an_input_too_large_gets_no_numbers() -> None:
     assert list(number_inputs(model)) == ["small"]
 
 
-def test_the_origin_of_each_state_is_found_behind_slices() -> None:
+def test_the_origin_of_each_state_is_found_through_slices() -> None:
     model = foreign_files.with_states()
     numbers = number_inputs(model)
     found = [(source.slot.kind, source.name, source.numbers) for source in sources(model, numbers)]
