@@ -1,6 +1,6 @@
 # make demo    the main job on real recordings: export, quantize, stream; prints accuracy and latency
-# make quick   before each commit, under two minutes: format, lint, types, and three tests of each file, none marked slow;
-#              run the tests of what you changed as well
+# make quick   before each commit, under two minutes: format, lint, types, and a sample of the tests (three of each file,
+#              none marked slow); run the tests of what you changed as well
 # make test    everything that must hold: format, lint, types, all tests, the built wheel
 # make check   only format, lint and types
 # make soak    100,000 random models and streams, the engine against its specification; 10,000 files in every precision

@@ -1,6 +1,7 @@
 """Settings for all tests, and the sample of them that `make quick` runs."""
 
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,12 +18,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the sample: N functions of each file, evenly spread, each with its first parameters."""
+    """Keep the sample: N functions of each file, evenly spread, each with its first parameters.
+
+    The tests at the top of tests/ look at the whole checkout: all of them stay.
+    """
     if not (most := config.getoption("sample")):
         return
     functions: dict[object, dict[str, pytest.Item]] = defaultdict(dict)
     for item in items:
         functions[item.path].setdefault(item.nodeid.partition("[")[0], item)
     kept = {item for found in functions.values() for item in list(found.values())[:: -(-len(found) // most)]}
+    kept |= {item for item in items if item.path.parent == Path(__file__).parent}
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]

@@ -1,4 +1,4 @@
-"""Every link of a page leads somewhere, and every path that a page names exists."""
+"""Every link in a page leads somewhere, and every path that a page names exists."""
 
 import re
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_make_targets_exist(page: str) -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    """A page that no question leads to is not read."""
+    """A page without a question in the index would not be found."""
     index = {(ROOT / "docs" / name).resolve() for name in LINK.findall(text_of("docs/README.md"))}
     missing = [page for page in PAGES if page.startswith("docs/") and (ROOT / page).resolve() not in index]
     assert missing == ["docs/README.md"], "docs/README.md lists every page by its question"

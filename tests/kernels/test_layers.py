@@ -1,14 +1,21 @@
-"""The engine's files build on each other in one direction, by what they include and by what their objects call."""
+"""The engine's files depend on each other in one direction: by their includes and by the calls of their objects."""
 
 import re
 from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
 from kernels.building import KERNELS, require, run
 
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
-FLOORS = ("include", "src", "operators", "variants", "binding")  # each includes itself and what is left of it
+FLOORS = (
+    "include",
+    "src",
+    "operators",
+    "variants",
+    "binding",
+)  # a floor includes files only from itself and from the floors before it
 
 Graph = dict[str, set[str]]
 
@@ -19,7 +26,7 @@ def files() -> list[Path]:
 
 
 def included() -> Graph:
-    """Return which of the engine's files each of them includes, by their paths."""
+    """Return the files of the engine that each file includes, by their paths."""
     graph: Graph = {}
     for path in files():
         places = [(path.parent / name, KERNELS / "include" / name) for name in INCLUDE.findall(path.read_text())]
@@ -29,7 +36,7 @@ def included() -> Graph:
 
 
 def called(archive: Path) -> Graph:
-    """Return which objects of a library each of them needs a symbol of."""
+    """Return the objects of a library that each object calls or reads."""
     defined: dict[str, str] = {}
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for line in run(require("nm"), "--print-file-name", "--extern-only", archive).splitlines():
@@ -43,7 +50,7 @@ def called(archive: Path) -> Graph:
 
 
 def in_order(graph: Graph) -> list[str]:
-    """Return the names, each after those that it needs; a CycleError names a circle."""
+    """Return the names in an order in which each comes after all that it needs; a circle raises CycleError."""
     return list(TopologicalSorter(graph).static_order())
 
 
@@ -62,6 +69,7 @@ def test_floors_include_downwards_only() -> None:
     assert not up
 
 
+@pytest.mark.slow
 def test_objects_call_each_other_without_a_circle(native: Path) -> None:
     order = in_order(called(native.parent / "libtidegate.a"))
     wanted = ["check_values.c.o", "linear.c.o", "operators.c.o", "check_plan.c.o", "model.c.o", "push.c.o"]

@@ -66,6 +66,7 @@ def on_the_engine(module: nn.Module, x: Tensor, folder: Path, precision: str, cu
     return np.concatenate([stream.push(part) for part in (x[0].numpy()[:cut], x[0].numpy()[cut:]) if len(part)])
 
 
+@pytest.mark.slow
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     precision=st.sampled_from(["W8A16", "W8A8", "W4A16", "W4A8g8", "W4A16g8", "W16A16"]),
