@@ -6,7 +6,7 @@ enum { RELU = 1, TANH, SIGMOID };
 
 static int check(const plan_check *c) { return plan_within(c, "function", c->op.function, RELU, SIGMOID); }
 
-/* 0 below 2^-60, and so for negative values. */
+/* 0 below 2^-60 and for negative values. */
 static void relu(const float *x, float *out) {
   int32_t bits;
   memcpy(&bits, x, sizeof bits);

@@ -47,7 +47,7 @@ typedef struct tide_matrix {
   float q;                   /* largest code */
   float range;               /* the magnitude of the largest code; with READ_FRAME each frame has its own */
   float codes_per_one;       /* q / range */
-  float code_scale;          /* the worth of a code of the cell's own h, range / q; 1 if h has a scale per step */
+  float code_scale;          /* scale of the codes of the cell's own h, range / q; 1 if h has a scale per step */
   int32_t exponent, largest; /* of the int16 codes that an integer operator reads */
 } tide_matrix;
 

@@ -70,7 +70,7 @@ TIDE_INLINE void start_sums(sums *s, const int32_t *starts, const int width, con
   }
 }
 
-/* Each loaded vector of weights is multiplied with one or two planes of codes: of one frame, or one of each of two. */
+/* Multiplies each loaded vector of weights with one or two planes of codes. Two planes are of one frame or of two. */
 TIDE_INLINE void add_byte_planes(int32x4_t *sum, int32x4_t *sum2, const int8_t *weights, const uint8_t *codes,
                                  const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
   for (size_t k = 0; k < steps; k++) {
