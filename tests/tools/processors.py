@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 
 from kernels.building import require
-from tidegate.benchmarks.measuring.environment import observe
+from tidegate.benchmarks.measuring.environment import default_isa, observe
 from tidegate.runtime import _kernels
 from tidegate.runtime.backends.native import ISA_VARIABLE
 
@@ -28,7 +28,7 @@ def header() -> list[str]:
     forced, found = os.environ.get(ISA_VARIABLE, ""), _kernels.variants()
     said = f"forced by {ISA_VARIABLE}" if forced else f"{ISA_VARIABLE} is not set"
     return [
-        f"engine: {forced or found[0]} ({said}), of {', '.join(found)}",
+        f"engine: {default_isa()} ({said}), of {', '.join(found)}",
         f"processor: {observe((), None).processor}; 8-bit products of onnxruntime: {_products()}",
     ]
 
