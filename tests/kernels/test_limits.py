@@ -54,11 +54,13 @@ def test_every_variant_has_limits() -> None:
     assert sorted(found) == sorted(set(LISTED) - MICROCONTROLLERS)
 
 
+@pytest.mark.slow  # compiles the engine
 @pytest.mark.parametrize("variant", _kernels.variants())
 def test_limits_of_each_variant_of_this_processor(program: Path, variant: str) -> None:
     check(program, variant)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["neon_dotprod", "neon", "scalar"])
 def test_limits_on_aarch64(aarch64: Path, tmp_path: Path, variant: str) -> None:
     program = build_with("aarch64-linux-gnu-gcc", aarch64, tmp_path, "-static")

@@ -72,6 +72,7 @@ def test_products_saturate_with_avx2_and_without_vnni() -> None:
     assert onnxruntime.products_saturate() == ("avx2" in variants and not any("vnni" in name for name in variants))
 
 
+@pytest.mark.slow  # under an emulator
 @pytest.mark.parametrize(("cpu", "saturate"), [(WITHOUT_VNNI, True), (WITHOUT_AVX2, False)])
 def test_products_on_processors_that_are_shown(cpu: str, *, saturate: bool) -> None:
     code = "from tidegate.benchmarks.peers.onnxruntime import products_saturate as seen; print(seen())"

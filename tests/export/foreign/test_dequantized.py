@@ -56,6 +56,7 @@ def test_dynamic_quantize_lstm(tmp_path: Path, weights: QuantType, *, per_channe
     assert [layer.weight_bits for layer in facts.layers] == [(8, 8), (8, 8)]
 
 
+@pytest.mark.slow  # under an emulator
 def test_products_that_saturate_are_named_and_not_judged(tmp_path: Path) -> None:
     """With AVX2 and without VNNI the answers of the original are 25 % off; they do not judge the lifted file."""
     model = foreign_files.quantized(tmp_path, foreign_files.torch_zeros(), per_channel=True)
