@@ -2,6 +2,8 @@
 # make quick   before each commit, under two minutes: format, lint, types, and a sample of the tests (three of each file,
 #              none marked slow); run the tests of what you changed as well
 # make test    everything that must hold: format, lint, types, all tests, the built wheel
+# make variants  again, after make test, the tests that depend on the processor: with AVX2, with plain C, and under qemu
+#              without VNNI (about 4 minutes)
 # make check   only format, lint and types
 # make soak    100,000 random models and streams, the engine against its specification; 10,000 files in every precision
 #              against onnxruntime (about 15 minutes); 256 streams in one group for a million steps
@@ -26,9 +28,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format
-C_FILES := $(wildcard tests/devices/*.c examples/*/*.c benchmarks/*.c) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
+C_FILES := $(wildcard tests/devices/*.c examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: demo quick sample test check help support soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
+.PHONY: demo quick sample test variants check help support soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -43,6 +45,9 @@ sample: setup
 test: check
 	$(BIN)/python -m pytest -n auto --dist loadfile
 	bash tests/wheel.sh
+
+variants: setup
+	bash tests/variants.sh
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -107,7 +107,7 @@ def scores(task: Task, folder: Path, *, ranges: bool = False) -> Iterator[Score]
     }
     for name, answers in peers.items() if not ranges else ():
         try:
-            yield Score(task.name, name, 0, task.figures(answers(), exact))
+            yield Score(task.name, name, 0, task.figures(answers(), exact), remark=_saturating(name))
         except CannotRunError as error:
             yield Score(task.name, name, 0, {}, remark=str(error))
     for name, options, goals in _with_ranges(task) if ranges else _with_precisions(task):
@@ -117,6 +117,13 @@ def scores(task: Task, folder: Path, *, ranges: bool = False) -> Iterator[Score]
         figures = task.figures(streamed(folder / "q.onnx", task.streams), exact)
         moved = ", ".join(f"{w.name} {w.precision}" for w in report.moved)
         yield Score(task.name, name, report.bytes, figures, goals, moved, seconds)
+
+
+def _saturating(peer: str) -> str:
+    """Say which peer has weights of 7 bits on this processor."""
+    if peer.startswith("onnxruntime") and onnxruntime.products_saturate():
+        return "weights of 7 bits, because its products with 8 saturate on this processor"
+    return ""
 
 
 def _with_precisions(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Goal]]]:

@@ -1,20 +1,17 @@
 """How near the engine is to what the machine allows: `python -m tidegate.benchmarks.bounds`.
 
 The engine is timed in C beside two bounds taken in the same run: reading the weight bytes, and the integer
-multiply-adds at the processor's peak rate. Then what Python's `push` adds to the call in C. With `--cells`
-one layer of each recurrent cell instead, whose goal is the LSTM's own ratio of the same run; with `--whole`
-whole small nets beside the sum of their layers and the bytes of their other weights; with `--streams` groups
-beside the multiply-adds and beside as many streams pushed one by one. It compiles `benchmarks/engine.c` with the
-kernels, so it needs a checkout and a C compiler.
+multiply-adds at the peak rate, both with the variant's own instruction set. Then what Python's `push` adds to the
+call in C. With `--cells` one layer of each recurrent cell instead, whose goal is the LSTM's own ratio of the same run;
+with `--whole` whole small nets beside the sum of their layers and the bytes of their other weights; with `--streams`
+groups beside the multiply-adds and beside as many streams pushed one by one. It compiles `benchmarks/engine.c` with
+the kernels, so it needs a checkout and a C compiler.
 """
 
 import argparse
-import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,87 +21,27 @@ import numpy as np
 from ..quant import quantize
 from ..runtime.arrays import Floats
 from ..runtime.backends.native import NativeModel
-from ..runtime.errors import BackendError, TidegateError
+from ..runtime.errors import TidegateError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
 from ..runtime.load import compile_graph
+from .measuring.engine_times import CALLS, Row, build, mac_us, time_group, time_plan
 from .measuring.environment import observe
 from .measuring.turns import in_turns, pinned
 from .nets import single_cells, stacks, whole_nets
 from .showing.speed_tables import verdict
 from .tables import Table, micro, show
 
-HERE = Path(__file__).resolve().parent
-KERNELS = HERE.parent / "runtime" / "kernels"
-CALLS = {1: 20_000, 16: 2_000}
-PASSES = 3  # processes; the one with the lowest median counts: the others met a busier machine
-PLANES = {16: 2, 8: 1}  # passes over the weights that the activation bits take
-
+BITS = (16, 8)  # most bits of activations
+GOALS_OF = "avx512_vnni"  # the goals of times in C were set on this variant; others have none
 # Time over the larger bound: at most, stretch. `push` over the C call in us: a fresh array, `out=`.
 RATIO_GOALS = {"A": (1.6, 1.35), "B": (1.4, 1.22), "C": (1.4, 1.22), "D": (1.4, 1.22)}
 WHOLE_GOAL = (1.15, 1.0)  # of a whole net, over its layers and the bytes of its other weights
 STREAMS = (8, 16, 32, 64)  # in one step
-STREAMS_CALLS = 32_000  # stream-steps
 # A stream's part of a step over the multiply-adds of one, by case and activation bits; one by one over together.
 STREAMS_GOALS = {("A", 16): (1.6, 1.32), ("B", 16): (1.3, 1.14), ("A", 8): (2.1, 1.7), ("B", 8): (1.6, 1.3)}
 GAIN_GOAL = (1.3, 1.45)  # with 8-bit activations; with 16 the multiply-adds are the limit alone as well
 PUSH_GOALS = {"fresh array": (0.8, 0.2), "out=": (0.35, 0.12)}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One case in C; times in microseconds.
-
-    Attributes:
-        case: Name of the sizes.
-        bits: Most bits of activations.
-        steps: Frames of a push.
-        push_us: Median of a push of noise.
-        p999_us: Its 99.9th percentile.
-        silence_us: Median of a push of zeros.
-        read_us: Median time to read the weight bytes.
-        read_p999_us: Its 99.9th percentile: the tail that the machine gives to mere loads.
-        macs_us: Time of the multiply-adds at the peak rate.
-    """
-
-    case: str
-    bits: int
-    steps: int
-    push_us: float
-    p999_us: float
-    silence_us: float
-    read_us: float
-    read_p999_us: float
-    macs_us: float
-
-    @property
-    def ratio(self) -> float:
-        """Time over the larger bound."""
-        return self.push_us / max(self.read_us, self.macs_us)
-
-
-def build(folder: Path) -> Path:
-    """Compile the engine's timing program and return it.
-
-    Raises:
-        BackendError: There is no checkout or no C compiler.
-    """
-    compiler = shutil.which("cc")
-    if not KERNELS.is_dir() or compiler is None:
-        raise BackendError("bounds: wanted a checkout of tidegate and a C compiler `cc`; see the README")
-    folders = ("src", "operators", "variants")
-    sources = [HERE / "engine.c", *(file for name in folders for file in sorted((KERNELS / name).glob("*.c")))]
-    flags = [
-        "-std=gnu11",
-        "-O3",
-        "-ffp-contract=off",
-        "-fno-trapping-math",
-        "-fno-math-errno",
-        f"-I{KERNELS / 'include'}",
-    ]
-    target = folder / "engine"
-    subprocess.run([compiler, *flags, *map(str, sources), "-lm", "-o", str(target)], check=True)  # noqa: S603
-    return target
 
 
 def save_plan(case: stacks.Case, bits: int, folder: Path) -> Path:
@@ -128,21 +65,6 @@ def time_case(command: Sequence[str], case: stacks.Case, bits: int, steps: int) 
     return time_plan(command, (case.name, macs(case)), bits, steps)
 
 
-def time_plan(command: Sequence[str], case: tuple[str, int], bits: int, steps: int) -> Row:
-    """Time a plan in processes of its own and return the quietest; `case` is its name, its multiply-adds a step."""
-    name, work = case
-    command = [*command, str(steps), str(CALLS[steps])]
-    runs: list[dict[str, float]] = []
-    for _ in range(PASSES):
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-        runs.append(json.loads(done.stdout))
-    best = min(runs, key=lambda run: run["push_ns"])
-    peak = min(run["million_macs_ns"] for run in runs) * work * steps * PLANES[bits] / 1e6
-    read = min(run["read_ns"] for run in runs)
-    figures = (best["push_ns"], best["push_p999_ns"], best["silence_ns"], read, best["read_p999_ns"], peak)
-    return Row(name, bits, steps, *(value / 1e3 for value in figures))
-
-
 def python_overhead(plan: Path, isa: str, c_us: float) -> dict[str, float]:
     """Return what `push` of one frame adds to the call in C, in microseconds, by how it is called."""
     model = NativeModel(plan.read_bytes(), isa)
@@ -154,7 +76,7 @@ def python_overhead(plan: Path, isa: str, c_us: float) -> dict[str, float]:
     return {name: one - empty - c_us for name, one in zip(ways, timed, strict=True)}
 
 
-def tables(rows: Sequence[Row], overhead: dict[str, float]) -> list[Table]:
+def tables(rows: Sequence[Row], overhead: dict[str, float], isa: str) -> list[Table]:
     """Return the tables to print."""
     cells = [
         [
@@ -165,7 +87,7 @@ def tables(rows: Sequence[Row], overhead: dict[str, float]) -> list[Table]:
             f"{micro(row.read_us)}/{micro(row.read_p999_us)}",
             micro(row.macs_us),
             f"{row.ratio:.2f}",
-            _verdict(row) if row.bits == 16 else "-",
+            _judged(row.ratio, RATIO_GOALS[row.case], isa) if row.bits == 16 else "-",
             f"{row.silence_us / row.push_us:.2f}",
         ]
         for row in rows
@@ -178,8 +100,9 @@ def tables(rows: Sequence[Row], overhead: dict[str, float]) -> list[Table]:
     ]
 
 
-def _verdict(row: Row) -> str:
-    return verdict(-row.ratio, _negative(RATIO_GOALS[row.case]))
+def _judged(ratio: float, most: tuple[float, float], isa: str) -> str:
+    """Return whether a ratio is small enough; a dash for a variant that has no goals."""
+    return verdict(-ratio, _negative(most)) if isa == GOALS_OF else "-"
 
 
 def _negative(goals: tuple[float, float]) -> tuple[float, float]:
@@ -191,13 +114,13 @@ def run(cases: Sequence[stacks.Case], isa: str | None) -> list[Any]:
     with pinned() as core, TemporaryDirectory(prefix="tidegate-") as name:
         folder = Path(name)
         program = str(build(folder))
-        plans = {(case.name, bits): save_plan(case, bits, folder) for case in cases for bits in PLANES}
+        plans = {(case.name, bits): save_plan(case, bits, folder) for case in cases for bits in BITS}
         chosen = NativeModel(next(iter(plans.values())).read_bytes(), isa).isa
         environment = observe((chosen,), core)
         rows = [
             time_case([program, str(plans[case.name, bits]), chosen], case, bits, steps)
             for case in cases
-            for bits in PLANES
+            for bits in BITS
             for steps in CALLS
         ]
         first = stacks.CASES["A"]
@@ -207,10 +130,10 @@ def run(cases: Sequence[stacks.Case], isa: str | None) -> list[Any]:
     sizes = ", ".join(str(case) for case in cases)
     note = (
         f"{sizes}. read: loading every weight byte, the input part once a push, the recurrent part at each step. "
-        "macs: the multiply-adds at the peak rate of vpdpbusd, twice for 16-bit activations. ratio: push over the "
-        "larger. silence: a push of zeros over one of noise."
+        f"macs: the multiply-adds at the peak rate of {rows[0].peak}. ratio: push over the larger. "
+        "silence: a push of zeros over one of noise."
     )
-    return [*tables(rows, overhead), note, f"Machine: {environment.summary()}.", *environment.warnings()]
+    return [*tables(rows, overhead, chosen), note, f"Machine: {environment.summary()}.", *environment.warnings()]
 
 
 def run_cells(isa: str | None) -> list[Any]:
@@ -256,7 +179,7 @@ def run_whole(isa: str | None) -> list[Any]:
             write_atomic(target, plan)
             return time_plan([program, str(target), chosen], ("", macs), 16, steps)
 
-        lines = [whole_line(net, steps, timed) for net in whole_nets.nets() for steps in CALLS]
+        lines = [whole_line(net, steps, timed, chosen) for net in whole_nets.nets() for steps in CALLS]
         environment = observe((chosen,), core)
     note = (
         "layers: the recurrent layers, each alone. bytes: reading the weights of the linear layers; macs: their "
@@ -268,13 +191,13 @@ def run_whole(isa: str | None) -> list[Any]:
     return [found, note, f"Machine: {environment.summary()}.", *environment.warnings()]
 
 
-def whole_line(net: whole_nets.Net, steps: int, timed: Callable[..., Row]) -> list[str]:
+def whole_line(net: whole_nets.Net, steps: int, timed: Callable[..., Row], isa: str) -> list[str]:
     """Return the cells of a whole net: its time, its bounds, its ratios."""
     layers = sum(timed(plan, steps).push_us for plan in net.layers)
     others, push = timed(net.others, steps, whole_nets.LINEAR_MACS), timed(net.whole, steps).push_us
     ratio, work = push / (layers + others.read_us), push / (layers + max(others.read_us, others.macs_us))
     figures = [micro(us) for us in (push, layers, others.read_us, others.macs_us)]
-    return [net.name, str(steps), *figures, f"{ratio:.2f}", verdict(-ratio, _negative(WHOLE_GOAL)), f"{work:.2f}"]
+    return [net.name, str(steps), *figures, f"{ratio:.2f}", _judged(ratio, WHOLE_GOAL, isa), f"{work:.2f}"]
 
 
 def run_streams(isa: str | None) -> list[Any]:
@@ -288,11 +211,11 @@ def run_streams(isa: str | None) -> list[Any]:
             chosen = NativeModel(plan.read_bytes(), isa).isa
             for rows in STREAMS:
                 times = time_group([program, str(plan), chosen], rows)
-                lines.append(streams_line(case, bits, rows, times))
+                lines.append(streams_line(case, bits, rows, times, chosen))
         environment = observe((chosen,), core)
     note = (
         "together: a stream's part of a push of one frame for each; one by one: as many streams pushed alone. "
-        "macs: the multiply-adds at the peak rate of vpdpbusd, twice for 16-bit codes. ratio: together over macs. "
+        f"macs: the multiply-adds at the peak rate of {times['peak']}. ratio: together over macs. "
         "gain: one by one over together."
     )
     columns = ["case|", "engine|", "streams", "together", "one by one", "macs", "ratio", "goal|", "gain", "goal|"]
@@ -300,31 +223,21 @@ def run_streams(isa: str | None) -> list[Any]:
     return [found, note, f"Machine: {environment.summary()}.", *environment.warnings()]
 
 
-def time_group(command: Sequence[str], rows: int) -> dict[str, float]:
-    """Time a group of so many rows in processes of its own and return the quietest."""
-    command = [*command, "1", str(STREAMS_CALLS // rows), str(rows)]
-    runs: list[dict[str, float]] = []
-    for _ in range(PASSES):
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-        runs.append(json.loads(done.stdout))
-    return min(runs, key=lambda run: run["group_ns"])
-
-
-def streams_line(case: str, bits: int, rows: int, times: dict[str, float]) -> list[str]:
+def streams_line(case: str, bits: int, rows: int, times: Mapping[str, Any], isa: str) -> list[str]:
     """Return the line of a group from its times in nanoseconds."""
     together, alone = times["group_ns"] / rows / 1e3, times["alone_ns"] / rows / 1e3
-    bound = times["million_macs_ns"] * macs(stacks.CASES[case]) * PLANES[bits] / 1e9
+    bound = mac_us(times, bits) * macs(stacks.CASES[case])
     figures = [micro(us) for us in (together, alone, bound)]
     ratio, gain = together / bound, alone / together
-    reached = verdict(-ratio, _negative(STREAMS_GOALS[case, bits]))
-    faster = verdict(gain, GAIN_GOAL if bits == 8 else None)
+    reached = _judged(ratio, STREAMS_GOALS[case, bits], isa)
+    faster = verdict(gain, GAIN_GOAL if bits == 8 and isa == GOALS_OF else None)
     return [case, f"W8A{bits}", str(rows), *figures, f"{ratio:.2f}", reached, f"{gain:.2f}", faster]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tidegate.benchmarks.bounds", description=__doc__)
-    parser.add_argument("--isa", metavar="NAME", help="variant of the engine (default: the best)")
+    parser.add_argument("--isa", metavar="NAME", help="variant of the engine (default: TIDEGATE_ISA, else the best)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--cases", default=",".join(stacks.CASES), metavar="A,B", help="sizes (default: all)")
     what.add_argument("--cells", action="store_true", help="one layer of each recurrent cell instead")

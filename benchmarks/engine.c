@@ -4,8 +4,9 @@
  *
  * prints JSON, in nanoseconds: median and 99.9th percentile of a push of STEPS frames of noise, the median of
  * one of silence, median and 99.9th percentile of reading the weight bytes (the input part once a push, the
- * recurrent part at every step), and the time of 10^6 multiply-adds at the peak rate of vpdpbusd (0 where there is
- * none). With ROWS instead the medians of a push of so many streams in a group and of as many streams one by one. */
+ * recurrent part at every step), and the time of 10^6 multiply-adds at the peak rate of the variant's instruction set,
+ * by what, and how many passes codes of 16 bits take. With ROWS instead the medians of a push of so many streams in a
+ * group and of as many streams one by one. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
@@ -14,10 +15,7 @@
 #include <time.h>
 
 #include "../runtime/kernels/src/kernels.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "limits.h"
 
 enum { FRAMES = 64, TURN = 200 };
 
@@ -64,52 +62,37 @@ static work work_of(const void *plan, uint32_t op) {
   return (work){matrix_bytes(&o.matrices[0]), matrix_bytes(&o.matrices[1])};
 }
 
-#if defined(__x86_64__)
-__attribute__((target("avx512f"))) static int64_t read_bytes(const uint8_t *p, size_t bytes) {
-  __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-  for (size_t i = 0; i + 256 <= bytes; i += 256) {
-    for (int v = 0; v < 4; v++) sum[v] = _mm512_or_si512(sum[v], _mm512_load_si512(p + i + 64 * v));
-  }
-  return _mm512_reduce_or_epi64(_mm512_or_si512(_mm512_or_si512(sum[0], sum[1]), _mm512_or_si512(sum[2], sum[3])));
-}
-
-/* Nanoseconds of 10^6 multiply-adds of bytes at the peak rate: 16 independent sums, nothing loaded. */
-__attribute__((target("avx512f,avx512vnni"))) static double peak_ns_per_million(void) {
-  const uint64_t loops = 200000;
+/* Nanoseconds of 10^6 multiply-adds at the peak rate: of the shortest of many passes. */
+static double peak_ns_per_million(const tide_limits *limits) {
+  const uint32_t loops = 1000000u / limits->macs + 1;
   double best = 1e9;
-  for (int pass = 0; pass < 20; pass++) {
-    __m512i a = _mm512_set1_epi32(pass), s[16];
-    for (int i = 0; i < 16; i++) s[i] = _mm512_set1_epi32(i);
+  for (int pass = 0; pass < 200; pass++) {
     const uint64_t start = now();
-    for (uint64_t n = 0; n < loops; n++) {
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; i++) __asm__ volatile("vpdpbusd %1, %1, %0" : "+v"(s[i]) : "v"(a));
-    }
-    const double ns = (double)(now() - start) / ((double)loops * 16 * 64) * 1e6;
+    limits->multiply(loops);
+    const double ns = (double)(now() - start) / ((double)loops * limits->macs) * 1e6;
     if (ns < best) best = ns;
   }
   return best;
 }
 
-static int has_bounds(void) { return __builtin_cpu_supports("avx512vnni") != 0; }
-#else
-static int64_t read_bytes(const uint8_t *p, size_t bytes) { return bytes ? p[0] : 0; }
-static double peak_ns_per_million(void) { return 0; }
-static int has_bounds(void) { return 0; }
-#endif
+static void print_peak(const tide_limits *limits) {
+  printf("\"million_macs_ns\": %.3f, \"peak\": \"%s\", \"planes\": %u}\n", peak_ns_per_million(limits), limits->peak,
+         limits->planes);
+}
 
 /* Reads what a push of `steps` frames reads, where the weights of all operations share the caches. */
-static int64_t read_push(const void *plan, uint32_t ops, const uint8_t *weights, size_t steps) {
+static int64_t read_push(const tide_limits *limits, const void *plan, uint32_t ops, const uint8_t *weights,
+                         size_t steps) {
   int64_t sink = 0;
   for (uint32_t op = 0; op < ops; op++) {
     const work w = work_of(plan, op);
-    sink |= read_bytes(weights, w.input_bytes);
-    weights += tide_round_up(w.input_bytes, 256);
+    sink |= limits->read(weights, w.input_bytes);
+    weights += tide_round_up(w.input_bytes, LIMIT_BLOCK);
     for (size_t t = 0; t < steps; t++) {
-      sink |= read_bytes(weights, w.recurrent_bytes);
+      sink |= limits->read(weights, w.recurrent_bytes);
       __asm__ volatile("" ::: "memory"); /* or the compiler reads once */
     }
-    weights += tide_round_up(w.recurrent_bytes, 256);
+    weights += tide_round_up(w.recurrent_bytes, LIMIT_BLOCK);
   }
   return sink;
 }
@@ -138,12 +121,12 @@ static void time_pushes(times *t, size_t calls, tide_stream *stream, const float
   }
 }
 
-static int64_t time_reads(times *t, size_t calls, const void *plan, uint32_t ops, const uint8_t *weights,
-                          size_t steps) {
+static int64_t time_reads(times *t, size_t calls, const tide_limits *limits, const void *plan, uint32_t ops,
+                          const uint8_t *weights, size_t steps) {
   int64_t sink = 0;
-  for (size_t i = 0; i < calls && has_bounds(); i++) {
+  for (size_t i = 0; i < calls; i++) {
     const uint64_t start = now();
-    sink |= read_push(plan, ops, weights, steps);
+    sink |= read_push(limits, plan, ops, weights, steps);
     t->ns[t->count++] = now() - start;
   }
   return sink;
@@ -181,17 +164,16 @@ static void time_rows(times *together, times *alone, size_t calls, tide_group *g
   }
 }
 
-static int time_group(const tide_model *model, uint32_t rows, size_t calls, const float *frames, size_t chunk,
-                      size_t steps) {
+static int time_group(const tide_model *model, const tide_limits *limits, uint32_t rows, size_t calls,
+                      const float *frames, size_t chunk, size_t steps) {
   tide_group *group = tide_group_init(aligned(tide_group_bytes(model, rows)), model, rows);
   tide_stream *streams[rows];
   for (uint32_t i = 0; i < rows; i++) streams[i] = new_stream(model);
   float *outputs[1] = {aligned(rows * steps * tide_output_width(model, 0) * sizeof(float))};
   times together = room_for(calls), alone = room_for(calls);
   time_rows(&together, &alone, calls, group, streams, frames, chunk, steps, outputs);
-  const double peak = has_bounds() ? peak_ns_per_million() : 0.0;
-  printf("{\"group_ns\": %llu, \"alone_ns\": %llu, \"million_macs_ns\": %.3f}\n", ns_at(&together, 0.5),
-         ns_at(&alone, 0.5), peak);
+  printf("{\"group_ns\": %llu, \"alone_ns\": %llu, ", ns_at(&together, 0.5), ns_at(&alone, 0.5));
+  print_peak(limits);
   return 0;
 }
 
@@ -205,6 +187,8 @@ int main(int count, char **arguments) {
   tide_fault fault;
   if (!plan || tide_plan_check(plan, bytes, &fault) != TIDE_OK) return fprintf(stderr, "engine: no plan\n"), 1;
   if (!variant) return fprintf(stderr, "engine: no such variant on this machine\n"), 1;
+  const tide_limits *limits = tide_limits_of(arguments[2]);
+  if (!limits) return fprintf(stderr, "engine: no limits of %s in limits.c\n", arguments[2]), 1;
 
   const tide_model *model = tide_model_init(aligned(tide_model_bytes(plan, variant)), plan, variant);
   tide_stream *loud = new_stream(model), *silent = new_stream(model);
@@ -214,7 +198,7 @@ int main(int count, char **arguments) {
   const int ids = (int)tide_input_ids(model);
   for (size_t i = 0; i < (FRAMES + rows) * chunk; i++)
     noise[i] = ids ? (float)(rand() % ids) : (float)(rand() % 2001 - 1000) / 500.0f;
-  if (rows) return time_group(model, rows, calls, noise, chunk, steps);
+  if (rows) return time_group(model, limits, rows, calls, noise, chunk, steps);
   float *outputs[1] = {aligned(steps * tide_output_width(model, 0) * sizeof(float))};
 
   const uint32_t ops = plan_read_header(plan).ops;
@@ -227,12 +211,12 @@ int main(int count, char **arguments) {
     const size_t turn = calls - push.count < TURN ? calls - push.count : TURN;
     time_pushes(&push, turn, loud, noise, chunk, steps, outputs);
     time_pushes(&silence, turn, silent, zeros, chunk, steps, outputs);
-    sink |= time_reads(&read, turn, plan, ops, weights, steps);
+    sink |= time_reads(&read, turn, limits, plan, ops, weights, steps);
   }
-  const double peak = has_bounds() ? peak_ns_per_million() : 0.0;
   printf("{\"push_ns\": %llu, \"push_p999_ns\": %llu, \"silence_ns\": %llu, ", ns_at(&push, 0.5), ns_at(&push, 0.999),
          ns_at(&silence, 0.5));
-  printf("\"read_ns\": %llu, \"read_p999_ns\": %llu, \"million_macs_ns\": %.3f}%s\n", ns_at(&read, 0.5),
-         ns_at(&read, 0.999), peak, sink == 42 ? " " : "");
+  printf("\"read_ns\": %llu, \"read_p999_ns\": %llu,%s ", ns_at(&read, 0.5), ns_at(&read, 0.999),
+         sink == 42 ? " " : "");
+  print_peak(limits);
   return 0;
 }

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..runtime._kernels import variants
+from ..runtime.backends.native import ISA_VARIABLE
 from ..runtime.errors import BackendError, TidegateError
 from .bench import bench, cell_jobs
+from .measuring.environment import default_isa
 from .measuring.jobs import FRAMES
 from .measuring.records import Settings
 from .measuring.results import Result
@@ -113,7 +114,6 @@ def parser(name: str, description: str, example: str) -> argparse.ArgumentParser
     )
     names = ", ".join(map(str, stacks.CASES.values()))
     everything = tuple(stacks.CASES.values())
-    best = (variants()[0],)
     made.add_argument(
         "--cases",
         type=_cases,
@@ -123,7 +123,11 @@ def parser(name: str, description: str, example: str) -> argparse.ArgumentParser
     )
     made.add_argument("--steps", type=_counts, default=(1, 16), metavar="N,N", help="frames per call (default: 1,16)")
     made.add_argument(
-        "--isa", type=_isa, default=best, metavar="NAMES", help=f"instruction sets (default: the best, {best[0]})"
+        "--isa",
+        type=_isa,
+        default=(default_isa(),),
+        metavar="NAMES",
+        help=f"instruction sets (default: {ISA_VARIABLE}, or else the best)",
     )
     made.add_argument(
         "--seconds", type=float, default=0.7, help="time of each contender in each process (default: %(default)s)"

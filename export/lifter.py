@@ -48,9 +48,15 @@ class LiftReport(ExportReport):
 
     Attributes:
         done: What was changed, one sentence per change.
+        activation_error: How far the 8-bit activations of a quantized file move its answers, relative to the largest
+            value, with exact integer products; None if the file has no integer operators.
+        saturation_error: How far integer products that saturate in onnxruntime on this processor move them further; 0
+            if they are exact here, None if the file has no integer operators.
     """
 
     done: tuple[str, ...] = ()
+    activation_error: float | None = None
+    saturation_error: float | None = None
 
 
 def lift(
@@ -107,10 +113,13 @@ def lift(
             Graph(draft.model).set_metadata(METADATA_KEY, contract.to_json())
             check_model(draft.model)
             data = draft.model.SerializeToString()
-            checks, measured = _prove(opened, draft, Runner(data, contract), tolerance)
+            checks = _prove(opened, draft, Runner(data, contract), tolerance)
+            integers = None if opened.quantized is None else _measure_integers(opened, opened.quantized, draft)
     write_atomic(path, data)
     made_by = f"lifted from {os.fspath(source)}"
-    return LiftReport(path, len(data), contract, checks, made_by, draft.folded, (*opened.done, *draft.done, *measured))
+    done = (*opened.done, *draft.done, *(integers.sentences() if integers else ()))
+    errors = (integers.activations, integers.saturation) if integers else (None, None)
+    return LiftReport(path, len(data), contract, checks, made_by, draft.folded, done, *errors)
 
 
 @contextmanager
@@ -287,44 +296,75 @@ def _state_notes(
     return tuple(notes)
 
 
-def _prove(
-    opened: Opened, draft: _Draft, runner: Runner, tolerance: float
-) -> tuple[tuple[Check, ...], tuple[str, ...]]:
-    """Prove that a lifted file equals the foreign file; return the checks and what else was measured."""
+def _prove(opened: Opened, draft: _Draft, runner: Runner, tolerance: float) -> tuple[Check, ...]:
+    """Prove that a lifted file equals the foreign file, and return the checks."""
     file = _original_file(opened.original, opened, draft)
 
     def original(x: Array) -> dict[str, Array]:
         found = {draft.folded.get(name, name): value for name, value in file.answers(x).items()}
         return {name: value[..., None] if name in draft.single else value for name, value in found.items()}
 
-    any_length, any_batch = file.takes_any_length(), draft.layout.batch == "batch"
-    frames = FRAMES if any_length or file.frames is None else file.frames
-    example = noise(draft.model, draft.contract.inputs[0], frames, STREAMS if any_batch else 1)
-    checks = Proof(runner, original, example, tolerance, lengths=any_length, batches=any_batch).run()
-    if opened.quantized is None:
-        return checks, ()
-    return checks, (_beside_activations(file, _original_file(opened.quantized, opened, draft), example),)
+    example, lengths, batches = _example(draft, file), file.takes_any_length(), draft.layout.batch == "batch"
+    return Proof(runner, original, example, tolerance, lengths=lengths, batches=batches).run()
 
 
-def _beside_activations(file: OriginalFile, quantized: OriginalFile, example: Array) -> str:
-    """Compare the answers of float activations with those of 8-bit ones; return a sentence with the difference.
+def _example(draft: _Draft, file: OriginalFile) -> Array:
+    """Return the proof's data, in the sizes that the original takes."""
+    frames = FRAMES if file.takes_any_length() or file.frames is None else file.frames
+    return noise(draft.model, draft.contract.inputs[0], frames, STREAMS if draft.layout.batch == "batch" else 1)
+
+
+@dataclass(frozen=True)
+class _Integers:
+    """How far the integers of a quantized file move its answers, relative to the largest value.
+
+    Attributes:
+        activations: By 8-bit activations, with exact products.
+        saturation: By products that saturate in onnxruntime on this processor.
+    """
+
+    activations: float
+    saturation: float
+
+    def sentences(self) -> Iterator[str]:
+        """Yield a sentence for each error."""
+        yield f"Its own 8-bit activations change the answers by {self.activations:.1%} of the largest value."
+        if self.saturation:
+            yield (
+                "On this processor onnxruntime's 8-bit products saturate: that changes the answers of the original by "
+                f"{self.saturation:.2%} of the largest value. The lifted file has no such products."
+            )
+
+
+def _measure_integers(opened: Opened, quantized: bytes, draft: _Draft) -> _Integers:
+    """Compare a quantized file, with exact integer products, with the same weights and float activations.
 
     Raises:
-        ExportError: The difference is above ACTIVATION_ERROR.
+        ExportError: They differ by more than ACTIVATION_ERROR: an integer operator was replaced wrongly.
     """
-    wanted, seen = quantized.answers(example), file.answers(example)
-    error = max(peak_error(seen[port.name], wanted[port.name]) for port in file.contract.outputs)
-    said = f"its own 8-bit activations change the answers by {error:.1%} of the largest value"
+    floats = _original_file(opened.original, opened, draft)
+    exact = _original_file(quantized, opened, draft, exact_integers=True)
+    example = _example(draft, floats)
+    wanted = exact.answers(example)
+    error = _largest_error(floats, floats.answers(example), wanted)
     if error > ACTIVATION_ERROR:
-        raise ExportError(f"{said}, at most {ACTIVATION_ERROR:.0%} allowed; report this as a fault of tidegate")
-    return f"{said[0].upper()}{said[1:]}."
+        raise ExportError(
+            f"its own 8-bit activations change the answers by {error:.1%} of the largest value, with exact integer "
+            f"products; wanted at most {ACTIVATION_ERROR:.0%}; report this as a fault of tidegate"
+        )
+    here = _original_file(quantized, opened, draft)
+    return _Integers(error, _largest_error(here, here.answers(example), wanted))
 
 
-def _original_file(data: bytes, opened: Opened, draft: _Draft) -> OriginalFile:
+def _largest_error(file: OriginalFile, seen: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
+    return max(peak_error(seen[port.name], wanted[port.name]) for port in file.contract.outputs)
+
+
+def _original_file(data: bytes, opened: Opened, draft: _Draft, *, exact_integers: bool = False) -> OriginalFile:
     """Return a foreign file with its states and sizes, ready to run."""
     layout, declared = draft.layout, opened.declared
     states = tuple(replace(known.state, shape=as_shape(known.declared)) for known in opened.roles.states)
-    runner = Runner(data, replace(draft.contract, states=states))
+    runner = Runner(data, replace(draft.contract, states=states), exact_integers=exact_integers)
     single = draft.one_frame or bool(opened.context)
     frames = _fixed(declared[layout.axes.time])
     streams = None if layout.streams is None else _fixed(declared[layout.streams])

@@ -5,10 +5,16 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tools.processors import header
 
 # No test may depend on the speed or the load of the machine.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_report_header() -> list[str]:
+    """Say which processor the tests run on: what holds on one may fail on another."""
+    return header()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

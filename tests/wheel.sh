@@ -13,6 +13,9 @@ trap 'rm -rf "$away"' EXIT
 cp -r "$root/tests" "$root/pyproject.toml" "$away"
 cd "$away"
 venv/bin/python -c 'import sys, tidegate; assert tidegate.__file__.startswith(sys.prefix), tidegate.__file__'
+# The source of the timing program is in no wheel: one line says so.
+said=$(venv/bin/python -m tidegate.benchmarks.bounds 2>&1 || true)
+[[ $said == "bounds: error: there is no "*", wanted "* && $said != *$'\n'* ]] || { echo "bounds said: $said" >&2 && exit 1; }
 # Leaves out the files that import an extra at their top (directly or through tools.matrix) or need data from outside the
 # checkout.
 mapfile -t others < <(grep -rlE '^(import|from) (torch|onnxruntime|soundfile|tools\.(shared|matrix))\b' tests/runtime tests/quant tests/api)

@@ -84,12 +84,17 @@ def observe(isa: tuple[str, ...], core: int | None) -> Environment:
 
 
 def observe_engine(core: int | None) -> Environment:
-    """Return the environment of a run with the engine's default variant: TIDEGATE_ISA, or else the best one.
+    """Return the environment of a run with the engine's default variant.
 
     Args:
         core: The core that the run is pinned to; None if it is not pinned.
     """
-    return observe((os.environ.get(ISA_VARIABLE) or _kernels.variants()[0],), core)
+    return observe((default_isa(),), core)
+
+
+def default_isa() -> str:
+    """Return the engine's default variant: TIDEGATE_ISA, or else the best one."""
+    return os.environ.get(ISA_VARIABLE) or _kernels.variants()[0]
 
 
 def _versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tidegate.benchmarks.accuracy import Score, goals, scores, table, torch_answers
+from tidegate.benchmarks.peers import onnxruntime
 from tidegate.benchmarks.peers.job import CannotRunError
 from tidegate.benchmarks.tasks.task import Answers, Goal, Task, auc, equal_error_rate
 from torch import Tensor, nn
@@ -62,6 +63,13 @@ def test_a_peer_that_cannot_run_gives_its_reason(tmp_path: Path) -> None:
     made = {row.contender: row for row in scores(task(nn.GRU), tmp_path)}
     assert made["onnxruntime int8"].remark.startswith("no LSTM in the graph")
     assert made["onnxruntime int8"].figures == {}
+
+
+def test_a_rival_with_fewer_bits_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(onnxruntime, "products_saturate", lambda: True)
+    made = {row.contender: row.remark for row in scores(task(), tmp_path)}
+    assert made["onnxruntime int8"] == "weights of 7 bits, because its products with 8 saturate on this processor"
+    assert made["torch int8"] == ""
 
 
 def test_torch_carries_the_state_and_depends_on_the_chunk() -> None:

@@ -1,13 +1,15 @@
 """Stream one model on one device: the hash of all answers, the instructions, the memory."""
 
+import platform
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.device.folder import image_bytes, write_files
@@ -58,6 +60,19 @@ def build(plan: bytes, target: Target, folder: Path) -> Built:
     shutil.copy(PROOF, folder)
     run([*make, "MAIN=proof.c"])
     return Built(target, folder, flash, ram)
+
+
+def on_this_machine(how: Run) -> Run | None:
+    """Return how a variant runs here: as its target says; on a processor without it by the emulator that counts.
+
+    None: neither can run it.
+    """
+    if how.emulator:
+        return how
+    counter = how.counter if platform.machine() == "x86_64" else ()  # it runs what `cc` builds on x86-64 only
+    if how.variant in _kernels.variants():
+        return replace(how, counter=counter)
+    return replace(how, emulator=counter, counter=counter) if counter else None
 
 
 def stream(built: Built, how: Run, frames: Floats) -> dict[str, str]:

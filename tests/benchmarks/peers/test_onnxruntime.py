@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from kernels.building import run
+from onnx import TensorProto, helper, numpy_helper
 from tidegate.benchmarks.measuring.jobs import stack_job
 from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.peers import onnxruntime
 from tidegate.benchmarks.peers.job import CannotRunError, Job, Variant
+from tidegate.runtime import _kernels
+from tools.processors import WITHOUT_AVX2, WITHOUT_VNNI, emulated_python
 
 pytest.importorskip("onnxruntime")
 
@@ -45,6 +48,35 @@ def test_steppers_carry_their_state(tmp_path: Path, frames: int, precision: str,
     np.testing.assert_allclose(np.concatenate(bound)[:, 0], job.exact(), atol=most)
     for one, other in zip(bound, called, strict=True):
         assert np.array_equal(one, other)
+
+
+def largest_code(path: Path) -> int:
+    """Return the largest magnitude among a quantized file's codes of weights."""
+    codes = [tensor for tensor in onnx.load(path).graph.initializer if tensor.name.endswith("_quantized")]
+    return max(int(np.abs(numpy_helper.to_array(tensor).astype(np.int32)).max()) for tensor in codes)
+
+
+@pytest.mark.parametrize(("saturate", "most"), [(True, 64), (False, 127)])
+def test_weights_have_7_bits_if_products_saturate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, *, saturate: bool
+) -> None:
+    monkeypatch.setattr(onnxruntime, "products_saturate", lambda: saturate)
+    stacks.save_model(stacks.random_layers(SMALL), tmp_path / "float.onnx")
+    onnxruntime.quantize(tmp_path / "float.onnx", tmp_path / "int8.onnx")
+    assert most - 1 <= largest_code(tmp_path / "int8.onnx") <= most
+
+
+@pytest.mark.skipif("avx_vnni" not in _kernels.variants(supported_only=False), reason="no build that knows AVX-VNNI")
+def test_products_saturate_with_avx2_and_without_vnni() -> None:
+    variants = set(_kernels.variants())
+    assert onnxruntime.products_saturate() == ("avx2" in variants and not any("vnni" in name for name in variants))
+
+
+@pytest.mark.slow  # under an emulator
+@pytest.mark.parametrize(("cpu", "saturate"), [(WITHOUT_VNNI, True), (WITHOUT_AVX2, False)])
+def test_products_on_processors_that_are_shown(cpu: str, *, saturate: bool) -> None:
+    code = "from tidegate.benchmarks.peers.onnxruntime import products_saturate as seen; print(seen())"
+    assert run(*emulated_python(cpu), "-c", code) == f"{saturate}\n"
 
 
 def test_an_lstm_left_in_float_is_refused(tmp_path: Path) -> None:

@@ -1,19 +1,25 @@
 """Files of onnxruntime's quantize_dynamic: their codes are kept, their activations become floats."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import tidegate
+from kernels.building import run
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType
+from tidegate.benchmarks.peers.onnxruntime import products_saturate
 from tidegate.export import LiftReport, lift
+from tidegate.export.foreign import opening
 from tidegate.export.foreign.dequantized import replace_integers
 from tidegate.runtime.arrays import Array
-from tidegate.runtime.errors import UnsupportedError
+from tidegate.runtime.errors import ExportError, UnsupportedError
 from tidegate.runtime.inspection import inspect_file
 from tools import foreign_files
+from tools.processors import WITHOUT_VNNI, emulated_python
 
 
 def _lift(folder: Path, model: onnx.ModelProto) -> LiftReport:
@@ -33,8 +39,9 @@ def test_dynamic_quantize_lstm(tmp_path: Path, weights: QuantType, *, per_channe
     model = foreign_files.quantized(tmp_path, foreign_files.torch_zeros(), per_channel=per_channel, weight_type=weights)
     codes = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name.endswith("_quantized")}
     report = _lift(tmp_path, model)
-    print(report.done[-1])
     assert report.error <= 1e-6
+    assert report.activation_error is not None
+    assert 0 < report.activation_error <= 0.02  # seen: 0.013, exact products on every processor
     lifted = onnx.load(tmp_path / "out.onnx")
     assert {node.op_type for node in lifted.graph.node} >= {"LSTM", "DequantizeLinear"}
     assert [opset.domain for opset in lifted.opset_import] == [""]
@@ -47,6 +54,44 @@ def test_dynamic_quantize_lstm(tmp_path: Path, weights: QuantType, *, per_channe
     assert facts.backend is not None
     assert facts.backend.startswith("native")
     assert [layer.weight_bits for layer in facts.layers] == [(8, 8), (8, 8)]
+
+
+@pytest.mark.slow  # under an emulator
+def test_products_that_saturate_are_named_and_not_judged(tmp_path: Path) -> None:
+    """With AVX2 and without VNNI the answers of the original are 25 % off; they do not judge the lifted file."""
+    model = foreign_files.quantized(tmp_path, foreign_files.torch_zeros(), per_channel=True)
+    here = _lift(tmp_path, model)
+    files = tmp_path / "foreign.onnx", "-o", tmp_path / "there.onnx"
+    there = json.loads(run(*emulated_python(WITHOUT_VNNI), "-m", "tidegate", "lift", *files, "--json"))
+    assert (tmp_path / "there.onnx").read_bytes() == (tmp_path / "out.onnx").read_bytes()
+    assert there["activation_error"] == pytest.approx(here.activation_error, rel=1e-3)
+    assert there["saturation_error"] == pytest.approx(0.247, abs=0.01)
+    assert re.search(r"^On this processor onnxruntime's 8-bit products saturate: .* by 24\.\d\d% of", there["done"][-1])
+    if not products_saturate():
+        assert here.saturation_error == 0
+        assert here.done == tuple(there["done"][:-1])
+
+
+def test_a_file_of_floats_has_no_errors_of_integers(tmp_path: Path) -> None:
+    report = _lift(tmp_path, foreign_files.torch_zeros())
+    assert (report.activation_error, report.saturation_error) == (None, None)
+
+
+def test_weights_that_became_others_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof's other half: codes and scales of the lifted file are those of the integer operators."""
+    model = foreign_files.quantized(tmp_path, foreign_files.torch_zeros(), weight_type=QuantType.QInt8)
+
+    def spoilt(model: onnx.ModelProto) -> list[str]:
+        replaced = replace_integers(model)
+        codes = next(tensor for tensor in model.graph.initializer if tensor.name.endswith(".int8"))
+        codes.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(codes)[:, ::-1], codes.name))
+        return replaced
+
+    monkeypatch.setattr(opening, "replace_integers", spoilt)
+    with pytest.raises(
+        ExportError, match=r"its own 8-bit activations change the answers by .*% of .*; wanted at most 10%"
+    ):
+        _lift(tmp_path, model)
 
 
 def test_states_of_a_quantized_file_are_paired(tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs again what depends on the processor. `make test` runs each variant of the engine by name, and all else on the best
+# variant only. So here the tests that open models with the default variant run on AVX2 and on plain C. The tests that
+# depend on 8-bit products of onnxruntime run on a processor on which these products saturate.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+
+default_variant=(
+  tests/runtime tests/api tests/test_readme.py
+  tests/quant/test_{precisions,integer_arithmetic,static_ranges}.py tests/quant/tuning
+)
+named_variants=(tests/runtime/test_engine.py tests/runtime/operators/test_matrix.py)
+# Nothing that runs torch: under qemu 7.2 with AVX2 it computes wrongly; onnxruntime does not.
+saturating=(
+  tests/export/foreign/test_dequantized.py tests/api/test_lift_command.py tests/benchmarks/peers/test_onnxruntime.py
+)
+
+has=" $($python -c 'from tidegate.runtime._kernels import variants; print(*variants())') "
+for isa in avx2 scalar; do
+  if [[ $has == *" $isa "* ]]; then
+    TIDEGATE_ISA=$isa $python -m pytest -n auto --dist loadfile -q "${named_variants[@]/#/--ignore=}" "${default_variant[@]}"
+  else
+    echo "variants: left out: this processor has no $isa"
+  fi
+done
+
+# Not in parallel, because the workers that pytest starts would run on this processor.
+if [[ $(uname -m) == x86_64 ]] && command -v qemu-x86_64 >/dev/null; then
+  qemu-x86_64 -cpu Haswell $python -m pytest -q "${saturating[@]}" 2> >(grep -v "TCG doesn't support" >&2)
+elif [[ -n ${CI:-} && $(uname -m) == x86_64 ]]; then
+  echo "variants: qemu-x86_64 is not installed (.ci/run says which package has it)" >&2
+  exit 1
+else
+  echo "variants: left out: nothing here shows a processor with AVX2 and without VNNI (qemu-x86_64 on x86-64 does)"
+fi
