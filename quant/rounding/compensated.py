@@ -41,7 +41,7 @@ def error_of(difference: Array, second: Array) -> Array:
     return errors
 
 
-def nearest(weights: Array, steps: Array, largest: Array) -> Array:
+def nearest_codes(weights: Array, steps: Array, largest: Array) -> Array:
     """Return the nearest codes."""
     return np.clip(np.rint(weights / steps), -largest, largest)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...runtime.operators.matrix import LARGEST_CODE, SILENT, Reading, largest_activation
 from ...runtime.operators.numbers import functions
-from ..rounding.nearest import LARGEST_SCALE, LEAST_OF_A_GROUP, LEAST_OF_A_ROW
+from ..rounding.nearest import LARGEST_SCALE, SMALLEST_CHANNEL_SCALE, SMALLEST_GROUP_SCALE
 
 TINY = float(functions.TINY)
 UNIT, LIMIT = float(functions.TANH_UNIT), float(functions.TANH_LIMIT)
@@ -65,7 +65,7 @@ def rounded(weights: Tensor, form: Format) -> Codes:
     parts = torch.nn.functional.pad(kept, (0, groups * group - columns)).view(rows, groups, group)
     largest = parts.abs().amax(2)
     scales = torch.where(largest > 0, largest / most, torch.ones_like(largest))
-    least = LEAST_OF_A_GROUP if groups > 1 else LEAST_OF_A_ROW
+    least = SMALLEST_GROUP_SCALE if groups > 1 else SMALLEST_CHANNEL_SCALE
     scales = scales.clamp(float(least), float(LARGEST_SCALE))
     codes = (parts / scales[:, :, None]).round_().clamp_(-most, most)
     values = (codes * scales[:, :, None]).view(rows, -1)[:, :columns]

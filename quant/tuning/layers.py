@@ -93,7 +93,7 @@ def _formats(model: nn.Module, example: object, precision: str | Mapping[str, st
         chosen = precisions[weight.name]
         if weight.reason or chosen.weight_bits == FLOAT:
             continue
-        values, group = weight.by_row(), chosen.group
+        values, group = weight.by_channel(), chosen.group
         bits = activation_bits(values.shape[1], chosen.activation_bits, chosen.weight_bits, group)
         form = Format(chosen.weight_bits, group, bits, readings.get(weight.name, Reading.FRAME))
         before = found.setdefault(_key(values), _Placed(weight.name, form))

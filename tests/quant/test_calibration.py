@@ -14,7 +14,7 @@ from tidegate.quant.moments.moments import gather
 from tidegate.quant.observing.calibration_streams import read_streams
 from tidegate.quant.observing.judge import answers
 from tidegate.quant.observing.observation import every_frame, observe
-from tidegate.quant.rounding.rounded_program import places_of, quantized, round_program
+from tidegate.quant.rounding.rounded_program import fields_of, quantized, round_program
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.errors import QuantizationError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
@@ -100,7 +100,7 @@ def test_rounding_errors_of_a_sum_are_zero_on_average(tmp_path: Path) -> None:
     streams = read_streams(smooth(), program)
     segments = observe(program, contract, streams, lambda _: None)
     moments = gather(program, segments, [1.0], ["compensated"], lambda _: None)["compensated"]
-    places = dict.fromkeys(places_of(program).values(), Precision(4))
+    places = dict.fromkeys(fields_of(program).values(), Precision(4))
     made = quantized(program, round_program(program, places, moments))
     before, after = program.ops[0], made.ops[0]
     mean = moments[0, 0].mean[0]

@@ -101,7 +101,7 @@ def test_weights_of_other_precisions_compute_in_floats(tmp_path: Path) -> None:
     source = write(tmp_path / "m.onnx", "LSTM", "linear")
     report = in_integers(source, precision={"*": "W8A16", "net0.*": "W16A16"})
     assert report.float_operators
-    assert "its weights are of 16 bits" in report.float_operators[0]
+    assert "its weights have 16 bits" in report.float_operators[0]
 
 
 def test_constants_become_factors_and_offsets(tmp_path: Path) -> None:

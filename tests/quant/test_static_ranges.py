@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tidegate.quant import quantize
-from tidegate.quant.observing.ranges import WAYS
+from tidegate.quant.observing.ranges import RANGE_RULES
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
@@ -27,10 +27,10 @@ def streams() -> list[Floats]:
     return made
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_file_with_ranges_streams_as_specified(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("rule", RANGE_RULES)
+def test_a_file_with_ranges_streams_as_specified(tmp_path: Path, rule: str) -> None:
     source, target = write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx"
-    report = quantize(source, target, calibration=streams(), precision="W8A8", ranges=way)
+    report = quantize(source, target, calibration=streams(), precision="W8A8", ranges=rule)
     graph = Graph.load(target)
     program = lower(graph)
     matrices = [m for op in program.ops for m in op.record().matrices]
@@ -49,7 +49,7 @@ def test_the_report_says_what_each_way_costs(tmp_path: Path) -> None:
     )
     assert report.calibration is not None
     found = report.calibration.readings
-    assert list(found) == [*WAYS, "by frame", "16 bits by frame"]
+    assert list(found) == [*RANGE_RULES, "by frame", "16 bits by frame"]
     assert report.calibration.error == found["mse"]
     assert found["16 bits by frame"] < found["by frame"] < found["minmax"]
     assert found["mse"] < found["minmax"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.quant.observing.observation import Segment
-from tidegate.quant.observing.ranges import WAYS, Magnitudes, magnitudes
+from tidegate.quant.observing.ranges import RANGE_RULES, Magnitudes, magnitudes
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.errors import QuantizationError
 from tidegate.runtime.operators.matrix import LARGEST_RANGE, LEAST_RANGE
@@ -27,15 +27,15 @@ def heavy_tailed(count: int = 200_000) -> Floats:
 
 
 @settings(max_examples=50)
-@given(st.integers(0, 2**32 - 1), st.floats(-30, 30), st.sampled_from([*WAYS]), st.integers(2, 16))
-def test_a_range_is_within_what_was_met_however_it_came(seed: int, level: float, way: str, bits: int) -> None:
+@given(st.integers(0, 2**32 - 1), st.floats(-30, 30), st.sampled_from([*RANGE_RULES]), st.integers(2, 16))
+def test_a_range_is_within_what_was_met_however_it_came(seed: int, level: float, rule: str, bits: int) -> None:
     rng = np.random.default_rng(seed)
     values = (rng.normal(0, 1, (300, 3)) * 2.0**level).astype(np.float32)
-    found = counted(values).range(way, bits)
+    found = counted(values).range(rule, bits)
     assert found.dtype == np.float32
     assert 0 < found <= np.abs(values).max() * np.float32(1 + 1e-6)
     cut = np.sort(rng.integers(0, 300, 4))
-    assert counted(*np.split(values[np.argsort(np.abs(values).max(1))], cut)).range(way, bits) == found
+    assert counted(*np.split(values[np.argsort(np.abs(values).max(1))], cut)).range(rule, bits) == found
 
 
 def test_minmax_is_the_largest_magnitude() -> None:
@@ -77,11 +77,11 @@ def test_sixteen_bits_leave_hardly_anything_out() -> None:
     assert counted(values).range("mse", 16) > 90
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_extremes_are_kept_within_what_the_engine_takes(way: str) -> None:
-    assert counted(np.zeros(10, np.float32)).range(way, 8) == 1
-    assert counted(np.full(10, 2.0**-100, np.float32)).range(way, 8) == LEAST_RANGE
-    assert counted(np.full(10, 2.0**60, np.float32)).range(way, 8) == LARGEST_RANGE
+@pytest.mark.parametrize("rule", RANGE_RULES)
+def test_extremes_are_kept_within_what_the_engine_takes(rule: str) -> None:
+    assert counted(np.zeros(10, np.float32)).range(rule, 8) == 1
+    assert counted(np.full(10, 2.0**-100, np.float32)).range(rule, 8) == LEAST_RANGE
+    assert counted(np.full(10, 2.0**60, np.float32)).range(rule, 8) == LARGEST_RANGE
 
 
 def test_another_way_is_refused() -> None:

@@ -43,8 +43,8 @@ def test_bytes_are_codes_and_scales() -> None:
 
 def test_precisions_rise_from_what_was_asked_for_or_go_either_way() -> None:
     base = Precision.parse("W4A8g32")
-    up = [str(p) for p in ladder(base, (64, 40), blocked=True, upwards=True)]
+    up = [str(p) for p in ladder(base, (64, 40), groupable=True, upwards=True)]
     assert up == ["W4A8g32", "W4A8g8", "W8A8", "W8A8g32", "W8A8g8", "W16A8"]
-    every = [str(p) for p in ladder(base, (64, 40), blocked=True, upwards=False)]
+    every = [str(p) for p in ladder(base, (64, 40), groupable=True, upwards=False)]
     assert every == ["W4A8g32", "W4A8", *up[1:]]
-    assert [str(p) for p in ladder(Precision(), (64, 40), blocked=False, upwards=True)] == ["W8A16", "W16A16"]
+    assert [str(p) for p in ladder(Precision(), (64, 40), groupable=False, upwards=True)] == ["W8A16", "W16A16"]

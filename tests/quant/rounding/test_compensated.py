@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tidegate.quant.rounding.compensated import damped, descend, error_of, in_order, nearest
+from tidegate.quant.rounding.compensated import damped, descend, error_of, in_order, nearest_codes
 from tidegate.runtime.arrays import Array
 
 LARGEST = {4: 7, 8: 127, 16: 32767}
@@ -28,7 +28,7 @@ def test_codes_are_whole_and_in_range_and_descent_only_helps(
     seed: int, rows: int, inputs: int, by_row: bool, bits: int
 ) -> None:
     weights, second, steps, largest = problem(seed, rows, inputs, by_row=by_row, bits=bits)
-    for start in (nearest(weights, steps, largest), in_order(weights, second, steps, largest)):
+    for start in (nearest_codes(weights, steps, largest), in_order(weights, second, steps, largest)):
         codes = descend(weights, second, steps, largest, start)
         for found in (start, codes):
             assert np.array_equal(found, np.rint(found))
@@ -41,7 +41,7 @@ def test_errors_are_made_up_for_in_inputs_that_go_together() -> None:
     """Two equal inputs of 0.3 and 0.3 steps: nearest says 0 and 0, an error of 0.6; 0 and 1 errs by 0.4."""
     second = damped(np.ones((1, 2, 2)), [2], 1e-3)
     weights, steps, largest = np.array([[0.3, 0.3]]), np.ones((1, 2)), np.array([7.0, 7.0])
-    assert nearest(weights, steps, largest).tolist() == [[0, 0]]
+    assert nearest_codes(weights, steps, largest).tolist() == [[0, 0]]
     assert sorted(in_order(weights, second, steps, largest)[0].tolist()) == [0, 1]
 
 
@@ -49,7 +49,7 @@ def test_errors_are_made_up_for_in_inputs_that_go_together() -> None:
 def test_inputs_apart_are_rounded_to_nearest(by_row: bool) -> None:
     weights, second, steps, largest = problem(1, 4, 70, by_row=by_row, bits=8)
     apart = second * np.eye(70)
-    np.testing.assert_array_equal(in_order(weights, apart, steps, largest), nearest(weights, steps, largest))
+    np.testing.assert_array_equal(in_order(weights, apart, steps, largest), nearest_codes(weights, steps, largest))
 
 
 def test_compensation_is_worth_it_on_dependent_inputs() -> None:
@@ -57,7 +57,7 @@ def test_compensation_is_worth_it_on_dependent_inputs() -> None:
     weights, _, steps, largest = problem(2, 32, 70, by_row=False, bits=4)
     moved = np.random.default_rng(2).normal(size=(8, 70))
     second = damped((moved.T @ moved)[None], [70], 1e-2)
-    plain = error_of(weights - nearest(weights, steps, largest) * steps, second).sum()
+    plain = error_of(weights - nearest_codes(weights, steps, largest) * steps, second).sum()
     better = descend(weights, second, steps, largest, in_order(weights, second, steps, largest))
     found = error_of(weights - better * steps, second).sum() / plain
     print(f"error of compensated rounding over that of nearest: {found:.3f}")

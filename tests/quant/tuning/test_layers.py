@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 import tidegate as tg  # noqa: E402  torch is an extra
-from tidegate.quant.rounding.nearest import dequantized, rounded  # noqa: E402
+from tidegate.quant.rounding.nearest import to_nearest  # noqa: E402
 from tidegate.quant.tuning import arithmetic  # noqa: E402
 from tidegate.quant.tuning.layers import tunable  # noqa: E402
 from tidegate.runtime.operators.matrix import Matrix, Reading, product  # noqa: E402
 from tidegate.runtime.operators.numbers import functions  # noqa: E402
+from tidegate.runtime.precision import Precision  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 CELLS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -153,12 +154,12 @@ def test_rounding_and_products_are_those_of_the_specification(seed: int, bits: i
     weights = (rng.normal(0, 1, (6, 33)) * 2.0 ** rng.uniform(-20, 10)).astype(np.float32)
     weights[0] = 0
     x = (rng.normal(0, 1, (4, 33)) * 2.0 ** rng.uniform(-70, 40, (4, 1))).astype(np.float32)
-    codes, scales = rounded(weights, bits, group)
+    exact = to_nearest(weights, Precision(bits, read, group))
     for reading in (Reading.FRAME, Reading.HIDDEN):
         form = arithmetic.Format(bits, group, read, reading)
         made = arithmetic.rounded(torch.from_numpy(weights), form)
-        assert np.array_equal(made.values.numpy(), dequantized(codes, scales, group).astype(np.float32))
-        matrix = Matrix(codes, scales, reading, read, bits, group)
+        assert np.array_equal(made.values.numpy(), exact.values.astype(np.float32))
+        matrix = Matrix(exact.codes, exact.scales, reading, read, bits, group)
         expected = np.stack([product(matrix, frame) for frame in x])
         np.testing.assert_array_equal(arithmetic.product(made, torch.from_numpy(x)).numpy(), expected, strict=True)
 
