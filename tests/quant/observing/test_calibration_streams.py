@@ -77,7 +77,7 @@ def test_ids_become_whole_floats() -> None:
         ([np.zeros(60, np.float32)], r"stream 0 is float32 \[60\], wanted float32 \[frames, 3\]"),
         ([np.zeros((60, 3), complex)], r"stream 0 holds complex128, wanted float32"),
         ([np.zeros((9, 3)), np.full((60, 3), np.nan)], "stream 1, frame 0: a value is not finite or above 2"),
-        ([np.zeros((49, 3))], "calibration has 49 frames, wanted at least 50, of what the model will hear"),
+        ([np.zeros((49, 3))], "calibration has 49 frames, wanted at least 50, like those that the model will hear"),
         ([], "calibration has 0 frames"),
     ],
 )
