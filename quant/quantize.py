@@ -6,7 +6,7 @@ engine computes with the codes themselves.
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -186,8 +186,10 @@ def calibrated(graph: Graph, options: Options) -> Result:
     started, in_integers = perf_counter(), options.arithmetic == INTEGERS
     weights = weights_of(graph)
     asked = choose(options.precision, weights)
-    other_bytes = 0 if options.max_bytes is None else bytes_of_the_rest(graph, weights, asked)
-    budget = Budget(options.extra, options.max_bytes, options.max_error, other_bytes)
+    budget = Budget(options.extra, options.max_bytes, options.max_error)
+    if options.max_bytes is not None:
+        rest = bytes_of_the_rest(graph, weights, asked, ranges=options.ranges is not None)
+        budget = replace(budget, other_bytes=rest)
     kept = set(asked) if in_integers else pinned(options.precision, weights)
 
     calibration = _calibration(graph, options)

@@ -10,7 +10,7 @@ from onnx import version_converter
 from ...runtime.errors import QuantizationError
 from ...runtime.graph.graph import Graph
 from ...runtime.lowering.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION
-from ...runtime.operators.matrix import FLOAT
+from ...runtime.operators.matrix import FLOAT, GROUP_SIZES
 from ...runtime.precision import Precision
 from ..rounding.budget import bytes_of
 from ..rounding.choice import Choice, all_nearest
@@ -19,7 +19,7 @@ from .biases import add_to_bias
 from .weights import Weight, replace_weight
 
 BLOCKS_OPSET, BLOCKS_IR = 21, 10  # since then DequantizeLinear takes int4, int16 and groups ("blocks")
-SLACK = 40  # bytes: the names and shapes that describe a weight's codes differ by at most this between precisions
+LONGEST_RANGE = np.float32(1e-5 / 3)  # 21 digits in the metadata
 
 
 def with_codes(graph: Graph, weights: Sequence[Weight], choice: Choice) -> tuple[Graph, dict[str, Rounded]]:
@@ -57,12 +57,34 @@ def describe(graph: Graph, made: Mapping[str, Rounded], ranges: Mapping[str, np.
     graph.set_metadata(QUANTIZATION_KEY, json.dumps(fields))
 
 
-def bytes_of_the_rest(graph: Graph, weights: Sequence[Weight], asked: Mapping[str, Precision]) -> int:
-    """Return about how many bytes of a quantized file are neither codes nor scales, and rather too many."""
+def bytes_of_the_rest(
+    graph: Graph, weights: Sequence[Weight], asked: Mapping[str, Precision], *, ranges: bool = False
+) -> int:
+    """Return the most bytes of a quantized file that are neither codes nor scales.
+
+    They are most if every weight has 16 bits and groups: longer names, more axes, a later operator set.
+
+    Args:
+        graph: The float graph. It is not changed.
+        weights: Its weights.
+        asked: The precision asked for, by name: weights that are to stay float do.
+        ranges: Whether the metadata has fixed ranges of activations.
+    """
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
-    written, made = with_codes(Graph(model), weights, all_nearest(asked))
-    return written.model.ByteSize() + sum(SLACK - bytes_of(one.codes.shape, one.precision) for one in made.values())
+    longest = {w.name: _longest(w, asked[w.name]) for w in weights}
+    written, made = with_codes(Graph(model), weights, all_nearest(longest))
+    if ranges:
+        describe(written, made, dict.fromkeys(made, LONGEST_RANGE))
+    return written.model.ByteSize() - sum(bytes_of(one.codes.shape, one.precision) for one in made.values())
+
+
+def _longest(weight: Weight, asked: Precision) -> Precision:
+    """Return the precision that takes the most bytes to describe; a weight that is to stay float does."""
+    if weight.reason or asked.weight_bits == FLOAT:
+        return asked
+    grouped = weight.groupable and weight.shape[1] > GROUP_SIZES[0]
+    return Precision(16, 16, GROUP_SIZES[0] if grouped else 0)
 
 
 def _rounded(weights: Iterable[Weight], choice: Choice) -> dict[str, Rounded]:
