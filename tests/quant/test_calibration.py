@@ -10,17 +10,10 @@ import tidegate as tg
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from tidegate.quant import QuantizationReport, quantize
-from tidegate.quant.moments.moments import gather
-from tidegate.quant.observing.calibration_streams import read_streams
-from tidegate.quant.observing.judge import answers
-from tidegate.quant.observing.observation import every_frame, observe
-from tidegate.quant.rounding.rounded_program import fields_of, quantized, round_program
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.errors import QuantizationError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
-from tidegate.runtime.lowering.lower import lower
-from tidegate.runtime.precision import Precision
 from tools.nets import ROWS, Net
 from tools.onnx_files import write_lstm
 
@@ -91,24 +84,6 @@ def test_the_best_method_is_taken_and_the_report_is_of_the_written_file(tmp_path
     seen = np.sqrt(np.sum((made - exact)[held] ** 2) / np.sum(exact[held] ** 2))
     assert abs(seen - found.error) <= 1e-3 * found.error
     assert list(found.errors.values()) == [found.error]
-
-
-def test_rounding_errors_of_a_sum_are_zero_on_average(tmp_path: Path) -> None:
-    """The mean of W x + R h + b over what was calibrated on is that of the float model: the bias took the rest."""
-    graph = Graph.load(write(tmp_path / "m.onnx", "LSTM", "GRU"))
-    program, contract = every_frame(lower(graph)), graph.contract
-    streams = read_streams(smooth(), program)
-    segments = observe(program, contract, streams, lambda _: None)
-    moments = gather(program, segments, [1.0], ["compensated"], lambda _: None)["compensated"]
-    places = dict.fromkeys(fields_of(program).values(), Precision(4))
-    made = quantized(program, round_program(program, places, moments))
-    before, after = program.ops[0], made.ops[0]
-    mean = moments[0, 0].mean[0]
-    for one, other in ((before, after),):
-        weights = [np.concatenate([m.codes * m.scales for m in op.record().matrices], 1) for op in (one, other)]
-        sums = [w @ mean + op.bias for w, op in zip(weights, (one, other), strict=True)]  # type: ignore[attr-defined]
-        np.testing.assert_allclose(sums[1], sums[0], atol=1e-5)
-        assert np.max(np.abs(weights[1] @ mean - weights[0] @ mean)) > 1e-3
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -336,11 +311,3 @@ def test_quantizing_twice_gives_the_same_file(tmp_path: Path) -> None:
     for name in ("a", "b"):
         quantize(source, tmp_path / name, calibration=smooth())
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
-def test_answers_of_several_outputs_are_judged_each(tmp_path: Path) -> None:
-    graph = Graph.load(write(tmp_path / "m.onnx", "LSTM", "linear"))
-    program = lower(graph)
-    both = replace(program, outputs=(("y", 2), ("h", 1)))
-    (made,) = answers(both, graph.contract, smooth(1))
-    assert {name: values.shape for name, values in made.items()} == {"y": (400, 4), "h": (400, 12)}

@@ -15,7 +15,7 @@ from tidegate.quant.rounding.nearest import Rounded, to_nearest
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.lowering.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION
 from tidegate.runtime.precision import Precision
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 
 def opened(folder: Path) -> Graph:

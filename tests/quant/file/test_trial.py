@@ -9,7 +9,7 @@ from tidegate.quant.file.trial import program_for_engine, try_out
 from tidegate.runtime.errors import QuantizationError
 from tidegate.runtime.graph.graph import Graph
 from tools.nets import Net
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 
 def with_cos(path: Path) -> Graph:

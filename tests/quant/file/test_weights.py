@@ -16,7 +16,7 @@ from tidegate.runtime.errors import QuantizationError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.precision import Precision
 from tools.nets import ROWS, Net
-from tools.programs import write_lstm
+from tools.onnx_files import write_lstm
 
 SHAPES = [((1, 8, 5), 1), ((8, 5), 0), ((5, 8), 1), ((8, 5, 3), 0)]  # a cell, Gemm with transB, MatMul, Conv
 

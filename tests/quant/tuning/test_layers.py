@@ -12,12 +12,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 import tidegate as tg  # noqa: E402  torch is an extra
-from tidegate.quant.rounding.nearest import to_nearest  # noqa: E402
-from tidegate.quant.tuning import arithmetic  # noqa: E402
 from tidegate.quant.tuning.layers import tunable  # noqa: E402
-from tidegate.runtime.operators.matrix import Matrix, Reading, product  # noqa: E402
-from tidegate.runtime.operators.numbers import functions  # noqa: E402
-from tidegate.runtime.precision import Precision  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 CELLS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -145,30 +140,6 @@ def test_training_regains_what_four_bits_lost() -> None:
         torch.autograd.backward(loss)
         optimizer.step()
     assert min(losses) < 0.3 * losses[0]
-
-
-@given(st.integers(0, 2**31), st.sampled_from([4, 8, 16]), st.sampled_from([0, 8, 32]), st.sampled_from([8, 16]))
-@settings(max_examples=40)
-def test_rounding_and_products_are_those_of_the_specification(seed: int, bits: int, group: int, read: int) -> None:
-    rng = np.random.default_rng(seed)
-    weights = (rng.normal(0, 1, (6, 33)) * 2.0 ** rng.uniform(-20, 10)).astype(np.float32)
-    weights[0] = 0
-    x = (rng.normal(0, 1, (4, 33)) * 2.0 ** rng.uniform(-70, 40, (4, 1))).astype(np.float32)
-    exact = to_nearest(weights, Precision(bits, read, group))
-    for reading in (Reading.FRAME, Reading.HIDDEN):
-        form = arithmetic.Format(bits, group, read, reading)
-        made = arithmetic.rounded(torch.from_numpy(weights), form)
-        assert np.array_equal(made.values.numpy(), exact.values.astype(np.float32))
-        matrix = Matrix(exact.codes, exact.scales, reading, read, bits, group)
-        expected = np.stack([product(matrix, frame) for frame in x])
-        np.testing.assert_array_equal(arithmetic.product(made, torch.from_numpy(x)).numpy(), expected, strict=True)
-
-
-def test_functions_are_those_of_the_specification() -> None:
-    x = np.linspace(-20, 20, 1_000_001, dtype=np.float32)
-    for name in ("tanh", "sigmoid"):
-        made = getattr(arithmetic, name)(torch.from_numpy(x)).numpy()
-        np.testing.assert_array_equal(made, getattr(functions, name)(x), strict=True)
 
 
 @pytest.mark.parametrize(
