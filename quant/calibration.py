@@ -15,7 +15,7 @@ from ..runtime.precision import Precision
 from ..runtime.program import Program
 from .file.weights import Weight
 from .integer.exponents import exponents_of
-from .moments.moments import BY_ROW, METHODS, Key, Moments, gather, has_small_sums
+from .moments.moments import BY_CHANNEL, METHODS, Key, Moments, gather, has_small_sums
 from .moments.sums import Sum, matrix, sums_of
 from .observing.calibration_streams import Streams
 from .observing.drift import drift_of
@@ -28,14 +28,14 @@ from .rounding.choice import NEAREST, Budget, Choice, Correction
 from .rounding.compensated import DAMPING
 from .rounding.rounded_program import OpField, Rounding, fields_of, quantized, round_program
 
-METHODS_BY_NAME = {  # the methods that are tried for each that can be asked for; the one that errs least is kept
+METHODS_BY_NAME = {  # what each value of `method` tries; the method that errs least is kept
     None: (NEAREST, *METHODS),
     NEAREST: (NEAREST,),
     "compensated": ("compensated",),
-    "guided": ("guided", BY_ROW),
+    "guided": ("guided", BY_CHANNEL),
 }
-PROBE_PRODUCTS = 2**31  # frames times weights that are streamed to measure one precision of one weight
-FEWEST_PROBED = 500  # frames
+PROBE_PRODUCTS = 2**31  # frames times weights streamed to measure one precision of one weight
+FEWEST_PROBED = 500  # frames, also for a large model
 DAMPINGS = (5e-2, 1e-3)  # tried next to the usual damping, with the best method
 ATTEMPTS = 4  # to meet a stated error: the errors of single weights add up only roughly
 Progress = Callable[[float], None]
@@ -55,7 +55,7 @@ class Calibration:
 
     Attributes:
         program: The float program, which answers every frame.
-        exponents: By the index of an operation, the exponents of its integer form. Empty if they are not wanted.
+        exponents: The exponents of each operation's integer form, by its index. Empty if they are not wanted.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class Calibration:
         self.program, self.contract, self.streams = every_frame(program), contract, streams
         self.exponents: dict[int, Exponents] = {}
         self._ranges, self._magnitudes = ranges, list[Magnitudes]()
-        self._methods = [one for one in METHODS_BY_NAME[method] if one != BY_ROW or has_small_sums(self.program)]
+        self._methods = [one for one in METHODS_BY_NAME[method] if one != BY_CHANNEL or has_small_sums(self.program)]
         self._fields = fields_of(program)
         self._phases = _Phases(progress)
-        self._roundings: dict[tuple[str, Precision], Rounding] = {}  # each of a single weight
+        self._roundings: dict[tuple[str, Precision], Rounding] = {}  # each rounds a single weight
         weights = sum(m.codes.size for op in program.ops for m in op.record().matrices)
         self._held = judge_of(self.program, contract, streams, held=True, frames=streams.count)
         probed = max(PROBE_PRODUCTS // max(weights, 1), FEWEST_PROBED)
@@ -88,8 +88,8 @@ class Calibration:
         """Return the precisions and codes that a budget allows.
 
         Args:
-            weights: The weights of the graph. Tables, and weights that several operators read, are left to be rounded
-                to nearest.
+            weights: The weights of the graph. The choice has no codes for tables, nor for weights that several
+                operators read: they are rounded to nearest.
             asked: The precisions asked for, by name.
             pinned: Names of the weights that keep the precision asked for.
             budget: What precisions may cost.
@@ -122,7 +122,7 @@ class Calibration:
         return {} if self._ranges is None else ranges_of(self.program, self._magnitudes, bits_of(made), self._ranges)
 
     def readings(self, made: Program) -> dict[str, float]:
-        """Return the error on the held-out frames for each way to fix ranges, for ranges by frame, and for 16 bits.
+        """Return the error on the held-out frames for each rule of fixed ranges, for ranges by frame, and with 16 bits.
 
         Args:
             made: A quantized program, each frame with its own range.
@@ -140,9 +140,9 @@ class Calibration:
 
         Args:
             made: The program.
-            choice: The choice that it was made of.
+            choice: The choice that it was made from.
             readings: From `readings`; empty without fixed ranges.
-            started: When the work began, by `time.perf_counter`.
+            started: The value of `time.perf_counter` at the start of the work.
         """
         made = every_frame(made)
         errors = self._held.errors(made)
@@ -164,7 +164,7 @@ class Calibration:
     # ---- observing ----
 
     def _observe(self, *, integers: bool) -> dict[str, dict[Key, Moments]]:
-        """Stream through the float model once, if anything needs it; return the moments of each method."""
+        """Stream through the float model once, if its values are needed; return the moments of each method."""
         methods = [method for method in self._methods if method != NEAREST]
         if not (methods or self._ranges or integers):
             return {}
@@ -183,7 +183,7 @@ class Calibration:
     # ---- measuring one weight ----
 
     def _measured(self, ladders: Mapping[str, list[Precision]]) -> dict[str, list[Option]]:
-        """Measure the error of the output for each precision of each weight, all other weights float."""
+        """Measure the error of the output for each precision of each weight. All other weights stay float."""
         seen = self._phases.begin("measuring", sum(map(len, ladders.values())))
         found: dict[str, list[Option]] = {}
         for name, precisions in ladders.items():
@@ -211,10 +211,12 @@ class Calibration:
         before, biases = matrix(op, matrix_field), {key: np.zeros_like(added) for key, added in made.biases.items()}
         values, rounded = before.codes.copy(), made.matrices[field].values
         for one in sums:
-            values[one.rows] = rounded[one.rows]
+            values[one.channels] = rounded[one.channels]
             if (index, one.bias) in biases:
-                biases[index, one.bias][one.bias_rows] = made.biases[index, one.bias][one.bias_rows]
-        values = np.where(np.abs(values) < 2.0**-40, 0, values).astype(np.float32)  # the engine's least float weight
+                biases[index, one.bias][one.bias_channels] = made.biases[index, one.bias][one.bias_channels]
+        values = np.where(np.abs(values) < 2.0**-40, 0, values).astype(
+            np.float32
+        )  # the engine takes no smaller float weight
         changed: dict[str, Any] = {matrix_field: replace(before, codes=values)}
         ops = (*self.program.ops[:index], replace(op, **changed), *self.program.ops[index + 1 :])
         return quantized(replace(self.program, ops=ops), Rounding({}, biases))
@@ -271,7 +273,7 @@ class Calibration:
 
 
 def _output_weights(program: Program, segments: list[Segment]) -> list[float]:
-    """Return one over the root mean square of each output, so that the errors of all outputs count the same."""
+    """Return one over the root mean square of each output, so that every output counts the same."""
     found = []
     for _, value in program.outputs:
         power = sum(float(np.sum(s.values[value].astype(np.float64) ** 2)) for s in segments)

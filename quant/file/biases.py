@@ -52,7 +52,7 @@ def _after_product(graph: Graph, node: onnx.NodeProto, added: Floats) -> None:
 
 
 def _store(graph: Graph, node: onnx.NodeProto, position: int, name: str, values: Array) -> None:
-    """Give a node new values in place of a constant; the constant stays as it is if other nodes read it."""
+    """Give a node new values in place of a constant. If other nodes read the constant too, it stays as it is."""
     model = graph.model.graph
     mine = next((tensor for tensor in model.initializer if tensor.name == name), None)
     alone = mine is not None and len(graph.consumers(name)) <= 1

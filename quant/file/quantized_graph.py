@@ -18,7 +18,7 @@ from ..rounding.nearest import Rounded, to_nearest
 from .biases import add_to_bias
 from .weights import Weight, replace_weight
 
-BLOCKS_OPSET, BLOCKS_IR = 21, 10  # since then DequantizeLinear takes int4, int16 and groups ("blocks")
+BLOCKS_OPSET, BLOCKS_IR = 21, 10  # the first whose DequantizeLinear takes int4, int16 and groups ("blocks")
 LONGEST_RANGE = np.float32(1e-5 / 3)  # 21 digits in the metadata
 
 
@@ -47,7 +47,7 @@ def with_codes(graph: Graph, weights: Sequence[Weight], choice: Choice) -> tuple
 
 
 def describe(graph: Graph, made: Mapping[str, Rounded], ranges: Mapping[str, np.float32] | None = None) -> None:
-    """Write into the metadata how many bits each weight's activations have, and their fixed ranges if there are any."""
+    """Write the activation bits of each weight into the metadata, and the fixed ranges if there are any."""
     fields: dict[str, object] = {
         "version": QUANTIZATION_VERSION,
         "activation_bits": {name: one.precision.activation_bits for name, one in made.items()},
@@ -60,14 +60,14 @@ def describe(graph: Graph, made: Mapping[str, Rounded], ranges: Mapping[str, np.
 def bytes_of_the_rest(
     graph: Graph, weights: Sequence[Weight], asked: Mapping[str, Precision], *, ranges: bool = False
 ) -> int:
-    """Return the most bytes of a quantized file that are neither codes nor scales.
+    """Return the most bytes that a quantized file can have besides codes and scales.
 
-    They are most if every weight has 16 bits and groups: longer names, more axes, a later operator set.
+    A file with 16 bits and groups everywhere has the most: longer names, more axes, a later operator set.
 
     Args:
         graph: The float graph. It is not changed.
         weights: Its weights.
-        asked: The precision asked for, by name: weights that are to stay float do.
+        asked: The precision asked for, by name. Weights that were asked to stay float stay float.
         ranges: Whether the metadata has fixed ranges of activations.
     """
     model = onnx.ModelProto()
@@ -80,7 +80,7 @@ def bytes_of_the_rest(
 
 
 def _longest(weight: Weight, asked: Precision) -> Precision:
-    """Return the precision that takes the most bytes to describe; a weight that is to stay float does."""
+    """Return the precision that takes the most bytes to describe, or float32 if the weight stays float."""
     if weight.reason or asked.weight_bits == FLOAT:
         return asked
     grouped = weight.groupable and weight.shape[1] > GROUP_SIZES[0]
@@ -88,7 +88,7 @@ def _longest(weight: Weight, asked: Precision) -> Precision:
 
 
 def _rounded(weights: Iterable[Weight], choice: Choice) -> dict[str, Rounded]:
-    """Return the codes of each weight that becomes integers; those that calibration did not make are the nearest."""
+    """Return the codes of each weight that becomes integers: those that calibration made, else the nearest."""
     chosen = [(w, choice.precisions[w.name]) for w in weights if not w.reason]
     return {
         weight.name: choice.codes.get(weight.name) or to_nearest(weight.by_channel(), precision)
@@ -98,7 +98,7 @@ def _rounded(weights: Iterable[Weight], choice: Choice) -> dict[str, Rounded]:
 
 
 def _needs_blocks(precision: Precision) -> bool:
-    """Return whether DequantizeLinear takes such weights only since operator set 21."""
+    """Return whether DequantizeLinear takes codes of this precision only since operator set 21."""
     return precision.weight_bits in (4, 16) or (precision.weight_bits == 8 and precision.group > 0)
 
 

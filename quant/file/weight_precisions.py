@@ -41,7 +41,7 @@ def pinned(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> set[str
 
 
 def _fitted(precision: Precision, weight: Weight) -> Precision:
-    """Return the precision without its group if the weight cannot have groups, or none shorter than all its inputs."""
+    """Return the precision, without its group if groups are impossible or hold all inputs of the weight."""
     if weight.reason:
         return precision
     whole = not weight.groupable or weight.values.shape[weight.input_axis] <= precision.group

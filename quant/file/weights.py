@@ -43,7 +43,7 @@ class Weight:
 
     @property
     def input_axis(self) -> int:
-        """The axis of the inputs; for a convolution the first of two, the taps follow."""
+        """The axis of the inputs. A convolution has a second one, for the taps, after it."""
         return 2 if self.values.ndim == 3 and self.channel_axis == 1 else 1 - self.channel_axis
 
     @property

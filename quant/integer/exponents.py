@@ -24,7 +24,7 @@ from ..moments.replay import lstm_cells
 from ..observing.observation import Segment
 from ..observing.ranges import magnitudes
 
-ROOM = 2.0  # how many times larger than on the streams a value may be before it saturates
+ROOM = 2.0  # a value saturates if it is this many times larger than on the streams
 ROOM_OF_VALUES = 8.0  # the same for codes of 24 bits, which have bits to spare
 TOGETHER = 16  # segments for which c is computed side by side
 
@@ -68,7 +68,7 @@ def _state(most: float) -> int:
 
 
 def _exponent(most: float, bits: int, room: float) -> int:
-    """Return the largest exponent whose codes hold `room` times `most`; if `most` is 0, whose codes hold 1."""
+    """Return the largest exponent whose codes hold `room * most`, or 1 if `most` is 0."""
     reach = room * most or 1.0
     return min(max(floor(log2(largest(bits) / reach)), LEAST_EXPONENT), MOST_EXPONENT)
 

@@ -24,7 +24,7 @@ _K = TypeVar("_K")
 
 PROJECTIONS = 2  # backward passes, each with other random signs
 BATCH_VALUES = 2**24  # values in the widest array of a batch of segments
-MOST_BY_ROW = 2**21  # output channels times squared inputs, up to which each channel has its own moments
+MOST_BY_CHANNEL = 2**21  # output channels times squared inputs, up to which each channel has its own moments
 MOST_PRODUCTS = 2**31  # of a batch in such a sum; beyond, only every second, third ... frame counts: they are alike
 LEAST_VARIANCE = 1e-6  # as a fraction of the mean square about the centre
 PRODUCTS_BLOCK = 1024  # frames whose products of inputs are in memory at the same time
@@ -50,14 +50,14 @@ class Moments:
 
 
 Key = tuple[int, int]  # the index of an operation, and of one of its sums
-BY_ROW = "guided by row"
-METHODS = ("compensated", "guided", BY_ROW)
+BY_CHANNEL = "guided by channel"
+METHODS = ("compensated", "guided", BY_CHANNEL)
 
 
 class _Gathering:
     """The growing moments of one sum, about a centre near the mean.
 
-    About zero float32 would lose the variance: the h of a quiet layer varies far less than its mean.
+    Moments about zero would lose the variance in float32: the h of a quiet layer hardly moves around its mean.
     """
 
     def __init__(self, z: Floats, clusters: int) -> None:
@@ -83,7 +83,7 @@ class _Gathering:
             self.second[:, *above] += weights[part].T @ (z[part, above[0]] * z[part, above[1]])
 
     def moments(self) -> Moments:
-        """Return the moments of all frames added; those of a cluster without any weight are 0."""
+        """Return the moments of all added frames. A cluster without any weight has covariance 0."""
         total = np.where(self.weight > 0, self.weight, 1)
         upper, first = np.triu(self.second) / total[:, None, None], self.first / total[:, None]
         second = upper + np.swapaxes(np.triu(upper, 1), 1, 2)
@@ -106,7 +106,7 @@ def gather(
         segments: All values of the program on the streams.
         scales: The factor of each output's error in the total error.
         methods: Names in METHODS. `compensated`: all frames have the same weight. `guided`: frames are weighted by the
-            squared gradient of the output with respect to the sum. `guided by row`: in a small sum, with respect to
+            squared gradient of the output with respect to the sum. `guided by channel`: in a small sum, with respect to
             each output channel.
         seen: Called with the number of frames done since the last call.
     """
@@ -128,7 +128,7 @@ def gather(
 
 
 def _first_alike(program: Program, key: Key) -> Key:
-    """Return the first sum of the operation with the same inputs: if frames have equal weights, so have its moments."""
+    """Return the operation's first sum with the same inputs; with equal weights both have the same moments."""
     sums = sums_of(program.ops[key[0]])
     return key[0], next(n for n, one in enumerate(sums) if one.matrices == sums[key[1]].matrices)
 
@@ -150,21 +150,21 @@ def _weights(method: str, gradient: Floats | None, counted: Array, inputs: int) 
     if gradient is None:
         return np.zeros((int(counted.sum()), 1), np.float32)
     weights: Floats = gradient[counted]
-    apart = method == BY_ROW and _small(weights.shape[1], inputs)
+    apart = method == BY_CHANNEL and _small(weights.shape[1], inputs)
     return weights if apart else weights.mean(1, keepdims=True)
 
 
 def has_small_sums(program: Program) -> bool:
     """Return whether some sum is small enough for each output channel to have its own moments."""
     return any(
-        _small(one.rows.stop - one.rows.start, sum(matrix(op, name).codes.shape[1] for name in one.matrices))
+        _small(one.channels.stop - one.channels.start, sum(matrix(op, name).codes.shape[1] for name in one.matrices))
         for op in program.ops
         for one in sums_of(op)
     )
 
 
-def _small(rows: int, inputs: int) -> bool:
-    return rows > 1 and rows * inputs**2 <= MOST_BY_ROW
+def _small(channels: int, inputs: int) -> bool:
+    return channels > 1 and channels * inputs**2 <= MOST_BY_CHANNEL
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from .calibration_streams import Streams
 from .judge import as_pushed, open_program
 
 STEPS = 100_000
-LONG, SHORT = 2, 16  # how many streams run for all steps, and at most how many in total; the others stop early
+LONG, SHORT = 2, 16  # streams that run for all steps, and most streams in total; the others stop early
 MOST_PRODUCTS = 2**37  # beyond, one long stream is enough: an LSTM of 1.4 million weights then takes 10 s
 SHORT_STEPS = 1000  # of the short streams, which add frames to the first decades
 CHUNK = 2000  # frames of a push

@@ -57,7 +57,7 @@ class Judge:
         return float(np.sqrt(np.mean(np.square(list(self.errors(program).values())))))
 
     def _energy(self, made: "tuple[dict[str, Floats], ...] | None", name: str) -> float:
-        """Return the sum of squares of an output's error; with `made` None, of the float output."""
+        """Return the sum of squares of an output's error. If `made` is None, return that of the float output."""
         total = 0.0
         for number, (exact, counted) in enumerate(zip(self.exact, self.counted, strict=True)):
             values = exact[name][counted].astype(np.float64)
@@ -92,7 +92,7 @@ def answers(program: Program, contract: Contract, streams: Sequence[Floats]) -> 
     """Return a program's answers to each stream, by output.
 
     Raises:
-        QuantizationError: The engine refuses a stream, e.g. since a value inside the model leaves its range.
+        QuantizationError: The engine refuses a stream, e.g. because a value inside the model leaves its range.
     """
     model, made = open_program(program, contract), []
     for frames in streams:

@@ -82,8 +82,7 @@ class WeightRow:
         error: Root mean square of the rounding error, relative to that of the weights.
         reason: Why it could not be quantized; empty if it was quantized, or was asked to stay float.
         asked: The precision asked for. Calibration may have chosen another one.
-        method: How it was rounded: nearest, compensated, guided or guided by row (by output channel); empty if it
-            stayed float.
+        method: How it was rounded: nearest, compensated, guided or guided by channel; empty if it stayed float.
         bytes: Size of its codes and scales, or of its floats.
         scale_min: Its smallest scale.
         scale_max: Its largest scale.

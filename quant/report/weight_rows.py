@@ -26,10 +26,10 @@ def rows_of(
 
     Args:
         weights: The weights of the float graph.
-        asked: The precision asked for, by the weight's name (as all that follows).
-        made: Codes and scales; weights without an entry stayed float.
+        asked: The precision asked for, by the weight's name.
+        made: Codes and scales by name; weights without an entry stayed float.
         choice: How the codes were chosen.
-        ranges: Fixed ranges of activations; weights without an entry have none.
+        ranges: Fixed ranges of activations by name; weights without an entry have none.
     """
     return tuple(
         _row(weight, asked[weight.name], made[weight.name], choice, ranges.get(weight.name))

@@ -88,8 +88,8 @@ def within(assignments: Sequence[Assignment], most_bytes: float, most_error: flo
     Args:
         assignments: A frontier.
         most_bytes: Most bytes.
-        most_error: Most error: return the cheapest assignment that meets it. 0: return the one that errs least, but
-            save the bytes that are not worth it.
+        most_error: If not 0, return the cheapest assignment that errs by at most this. If 0, return the one that errs
+            least, without the bytes that are not worth it.
     """
     affordable = [a for a in assignments if a.bytes <= most_bytes]
     good = [a for a in affordable if a.error <= most_error]

@@ -17,10 +17,10 @@ class Budget:
     """What precisions may cost.
 
     Attributes:
-        extra: Fraction of the bytes of the asked precisions that may be spent on top of them.
+        extra: How many more bytes may be spent, as a fraction of the bytes at the precisions asked for.
         most_bytes: Most bytes of the file. If given, precisions may fall as well as rise.
         most_error: Most error of the output on the held-out frames. If given, the cheapest precisions that meet it
-            are wanted.
+            are chosen.
         other_bytes: Bytes of the file that are neither codes nor scales.
     """
 
@@ -36,12 +36,12 @@ class Budget:
 
 
 class Correction(NamedTuple):
-    """What is added to the bias of the operator that reads a weight.
+    """Values to add to the biases of the operator that reads a weight.
 
     Attributes:
         weight: Name of the weight.
         added: Float32, one value per output channel.
-        to_hidden: The part that is added to R h only, one value per output channel; None if there is none.
+        to_hidden: The same for the separate bias of R h; None if it stays as it is.
     """
 
     weight: str
@@ -51,14 +51,14 @@ class Correction(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What becomes of each weight. All mappings are by the weight's name.
+    """What becomes of each weight. Mappings are by the weight's name.
 
     Attributes:
         precisions: The precision of every weight.
         method: The rounding method of `codes`.
         codes: The codes and scales that calibration made; weights without an entry are rounded to nearest.
         corrections: What is added to biases.
-        candidates: Error of the output on the held-out frames, by the method that was tried.
+        candidates: Error of the output on the held-out frames, by method instead of by weight.
         options: The precisions that were measured for each weight.
         gates: Error of the output if only one gate of one weight is quantized.
     """
@@ -73,5 +73,5 @@ class Choice:
 
 
 def all_nearest(precisions: Mapping[str, Precision]) -> Choice:
-    """Return the choice to round every weight to nearest."""
+    """Return the choice that rounds every weight to nearest."""
     return Choice(precisions, NEAREST, {}, [], {}, {}, {})

@@ -1,4 +1,4 @@
-"""Compensated rounding: each rounding error is made up for by the codes of other inputs.
+"""Compensated rounding: the codes of other inputs make up for each rounding error.
 
 The weights of an output channel become codes that keep e^T H e small. e is the rounding error, H the second moments of
 the channel's inputs. The first pass is GPTQ (arXiv 2210.17323, with act-order): round one input's weights, and spread
@@ -93,9 +93,9 @@ def _inverse_factor(second: Array) -> Array:
     raise AssertionError("moments are not finite")
 
 
-def _times(rows: Array, matrices: Array) -> Array:
-    """Return each row times its own matrix, or times the only one."""
-    product: Array = rows @ matrices[0] if len(matrices) == 1 else np.einsum("rk,rkl->rl", rows, matrices)
+def _times(vectors: Array, matrices: Array) -> Array:
+    """Return each vector times its own matrix, or times the only one."""
+    product: Array = vectors @ matrices[0] if len(matrices) == 1 else np.einsum("rk,rkl->rl", vectors, matrices)
     return product
 
 
@@ -117,12 +117,12 @@ def descend(weights: Array, second: Array, steps: Array, largest: Array, codes: 
         for k in range(weights.shape[1]):
             wanted = codes[:, k] + gradient[:, k] / (second[:, k, k] * steps[:, k])
             moved = np.clip(np.rint(wanted), -largest[k], largest[k]) - codes[:, k]
-            rows = np.flatnonzero(moved)
-            if rows.size:
+            channels = np.flatnonzero(moved)
+            if channels.size:
                 changed = True
-                codes[rows, k] += moved[rows]
-                change = (moved * steps[:, k])[rows, None]
-                gradient[rows] -= change * (second[0, k] if len(second) == 1 else second[rows, k])
+                codes[channels, k] += moved[channels]
+                change = (moved * steps[:, k])[channels, None]
+                gradient[channels] -= change * (second[0, k] if len(second) == 1 else second[channels, k])
         if not changed:
             break
     return codes

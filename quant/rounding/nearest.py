@@ -8,7 +8,7 @@ from ...runtime.arrays import Array, Floats
 from ...runtime.operators.matrix import LARGEST_CODE
 from ...runtime.precision import Precision
 
-LARGEST_SCALE = np.float32(2.0**40)  # the engine accepts scales up to this, and down to one of the next two
+LARGEST_SCALE = np.float32(2.0**40)  # that the engine accepts; the smallest scale depends on groups
 SMALLEST_CHANNEL_SCALE, SMALLEST_GROUP_SCALE = np.float32(2.0**-40), np.float32(2.0**-24)
 
 
@@ -45,7 +45,7 @@ class Rounded:
 
 
 def to_nearest(weights: Floats, precision: Precision) -> Rounded:
-    """Round weights `[channels, inputs]` to the nearest codes of a precision; float32 has none."""
+    """Round weights `[channels, inputs]` to the nearest codes of a precision other than float32."""
     return Rounded(*rounded(weights, precision.weight_bits, precision.group), precision)
 
 
@@ -71,7 +71,7 @@ def rounded(weights: Floats, bits: int, group: int = 0) -> tuple[Array, Floats]:
 
 
 def smallest_scale(scales: Floats) -> np.float32:
-    """Return the smallest scale that the engine accepts in scales of this shape, `[channels, groups]`."""
+    """Return the smallest scale that the engine accepts, with or without groups: scales are `[channels, groups]`."""
     return SMALLEST_GROUP_SCALE if scales.shape[1] > 1 else SMALLEST_CHANNEL_SCALE
 
 

@@ -17,7 +17,14 @@ from .compensated import DAMPING, damped, descend, error_of, in_order, nearest_c
 from .nearest import Rounded, smallest_scale, to_nearest
 
 OpField = tuple[int, str]  # the index of an operation, and its field that holds a matrix or a bias
-SHRINKINGS = (1.0, 0.97, 0.94, 0.9, 0.86, 0.82)  # of the scales that reach the largest weight of each channel
+SHRINKINGS = (
+    1.0,
+    0.97,
+    0.94,
+    0.9,
+    0.86,
+    0.82,
+)  # factors that are tried on the scales; with 1.0 the largest code is the largest weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +74,7 @@ def round_program(
             chosen = [(index, name) for name in one.matrices if (index, name) in made.matrices]
             if chosen and moments is not None:
                 _round_sum(made, op, one, chosen, _damped(op, one, moments[index, number], damping))
-                seen(sum(made.matrices[place].codes[one.rows].size for place in chosen))
+                seen(sum(made.matrices[place].codes[one.channels].size for place in chosen))
     return made
 
 
@@ -90,42 +97,42 @@ def _matrix(op: Operator, name: str, one: Rounded) -> Any:  # noqa: ANN401  a fi
 
 
 def _damped(op: Operator, one: Sum, moments: Moments, damping: float) -> Moments:
-    """Return damped moments to weigh errors by: about the mean, or about zero if no bias can take the mean error."""
+    """Return the damped moments that weight errors: about the mean, or about zero if no bias takes the mean error."""
     widths = [matrix(op, name).codes.shape[1] for name in one.matrices]
     about = moments.covariance if one.bias else moments.second
     return Moments(damped(about, widths, damping), moments.mean)
 
 
 def _round_sum(made: Rounding, op: Operator, one: Sum, fields: list[OpField], moments: Moments) -> None:
-    """Round the channels of one sum, its matrices side by side: change codes, scales and the bias in `made`."""
+    """Round the channels of one sum, its matrices side by side. Codes, scales and the bias in `made` are changed."""
     at = np.cumsum([0, *(matrix(op, name).codes.shape[1] for name in one.matrices)])
     columns = np.concatenate(
         [np.arange(at[i], at[i + 1]) for i, name in enumerate(one.matrices) if any(f[1] == name for f in fields)]
     )
-    weights = np.concatenate([matrix(op, name).codes[one.rows] for _, name in fields], 1).astype(np.float64)
+    weights = np.concatenate([matrix(op, name).codes[one.channels] for _, name in fields], 1).astype(np.float64)
     parts = [made.matrices[place] for place in fields]
-    codes, scales = _best(weights, moments.covariance[:, columns[:, None], columns], parts, one.rows)
+    codes, scales = _best(weights, moments.covariance[:, columns[:, None], columns], parts, one.channels)
     start, difference = 0, weights.copy()
     for part, scale in zip(parts, scales, strict=True):
         stop = start + part.codes.shape[1]
-        part.codes[one.rows], part.scales[one.rows] = codes[:, start:stop], scale
+        part.codes[one.channels], part.scales[one.channels] = codes[:, start:stop], scale
         difference[:, start:stop] -= codes[:, start:stop] * part.steps_of(scale)
         start = stop
     if one.bias:
         place = fields[0][0], one.bias
         bias = made.biases.setdefault(place, np.zeros_like(getattr(op, one.bias)))
-        bias[one.bias_rows] += np.sum(difference * moments.mean[:, columns], 1).astype(np.float32)
+        bias[one.bias_channels] += np.sum(difference * moments.mean[:, columns], 1).astype(np.float32)
 
 
-def _best(weights: Array, hessian: Array, parts: list[Rounded], rows: slice) -> tuple[Array, list[Floats]]:
-    """Return the codes of all parts side by side, and each part's scales: of all shrinkings those that err least."""
+def _best(weights: Array, hessian: Array, parts: list[Rounded], channels: slice) -> tuple[Array, list[Floats]]:
+    """Return the codes of all parts side by side, and the scales of each part, for the shrinking that errs least."""
     largest = np.concatenate(
         [np.full(part.codes.shape[1], float(LARGEST_CODE[part.precision.weight_bits])) for part in parts]
     )
     codes, least = np.zeros_like(weights), np.full(len(weights), np.inf)
-    scales = [part.scales[rows].copy() for part in parts]
+    scales = [part.scales[channels].copy() for part in parts]
     for shrinking in SHRINKINGS:
-        tried = [np.maximum(p.scales[rows] * np.float32(shrinking), smallest_scale(p.scales)) for p in parts]
+        tried = [np.maximum(p.scales[channels] * np.float32(shrinking), smallest_scale(p.scales)) for p in parts]
         steps = _steps(parts, tried)
         for candidate in (in_order(weights, hessian, steps, largest), nearest_codes(weights, steps, largest)):
             error = error_of(weights - candidate * steps, hessian)

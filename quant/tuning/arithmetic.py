@@ -58,17 +58,17 @@ class RoundedTensor(NamedTuple):
 @torch.no_grad()
 def rounded(weights: Tensor, form: Format) -> RoundedTensor:
     """Round weights `[channels, inputs]` to nearest, as `quant.rounding.nearest.rounded` does."""
-    rows, columns = weights.shape
+    channels, columns = weights.shape
     group = form.group or columns
     groups, most = -(-columns // group), float(LARGEST_CODE[form.weight_bits])
-    kept = weights.detach().masked_fill(weights.abs() < 2.0**-40, 0.0)  # as the engine reads a file
-    parts = torch.nn.functional.pad(kept, (0, groups * group - columns)).view(rows, groups, group)
+    kept = weights.detach().masked_fill(weights.abs() < 2.0**-40, 0.0)  # the engine reads them as 0 from a file
+    parts = torch.nn.functional.pad(kept, (0, groups * group - columns)).view(channels, groups, group)
     largest = parts.abs().amax(2)
     scales = torch.where(largest > 0, largest / most, torch.ones_like(largest))
     least = SMALLEST_GROUP_SCALE if groups > 1 else SMALLEST_CHANNEL_SCALE
     scales = scales.clamp(float(least), float(LARGEST_SCALE))
     codes = (parts / scales[:, :, None]).round_().clamp_(-most, most)
-    values = (codes * scales[:, :, None]).view(rows, -1)[:, :columns]
+    values = (codes * scales[:, :, None]).view(channels, -1)[:, :columns]
     return RoundedTensor(form, columns, codes.permute(1, 2, 0).double(), scales.T.contiguous(), values.contiguous())
 
 

@@ -144,7 +144,7 @@ class _Recurrent(nn.RNNBase):
     formats: tuple[Format, ...]
 
     def _run(self, x: Tensor, start: Tensors | None) -> tuple[Tensor, Tensors]:
-        """Return the answers and the last states; the signal has the layer's own axes, `start` None means zeros."""
+        """Return the answers and the last states. The axes of x are those of the torch layer; start None: zeros."""
         if not isinstance(x, Tensor):
             raise TypeError(f"got {type(x).__name__}, wanted a tensor: packed sequences cannot be tuned on")
         signal = x if x.dim() == 3 else x.unsqueeze(0 if self.batch_first else 1)

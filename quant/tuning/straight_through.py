@@ -156,7 +156,7 @@ class _Rnn(torch.autograd.Function):
 
 
 def _outer(grads: Tensor, hs: Tensor) -> Tensor:
-    """Return the gradient of R: over all steps, the gradient of the sums times the h before the step."""
+    """Return the gradient of R: for each step the gradient of the sums times the h before it, added up."""
     return grads.flatten(0, 1).T @ hs[:-1].flatten(0, 1)
 
 
@@ -221,5 +221,5 @@ def relu_rnn(x: Tensor, weights: Tensors, biases: Tensors, state: Tensors, forms
 
 
 def _joined(biases: Tensors) -> Tensor:
-    """Return both biases as one, as the engine reads a file."""
+    """Return the sum of both biases, each without tiny values, as the engine adds them."""
     return without_tiny(biases[0]) + without_tiny(biases[1])

@@ -1,4 +1,4 @@
-"""Fixed ranges of activations: from streams to the file, the specification and every instruction set."""
+"""Fixed ranges of activations, from the streams to the file, the specification and every instruction set."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_a_file_with_ranges_streams_as_specified(tmp_path: Path, rule: str) -> N
         np.testing.assert_array_equal(push_cut(program, stream, frames, [0, 1, 2, 50, 120])["output"], expected)
 
 
-def test_the_report_says_what_each_way_costs(tmp_path: Path) -> None:
+def test_the_report_has_the_error_of_each_rule(tmp_path: Path) -> None:
     report = quantize(
         write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx", calibration=streams(), precision="W8A8", ranges="mse"
     )
@@ -58,7 +58,7 @@ def test_the_report_says_what_each_way_costs(tmp_path: Path) -> None:
     assert 0 < largest["R"] < 1
 
 
-def test_ranges_stand_in_the_file_beside_the_bits(tmp_path: Path) -> None:
+def test_the_file_holds_a_range_for_each_weight_with_bits(tmp_path: Path) -> None:
     text = json.loads(Graph.load(_quantized(tmp_path)).metadata(QUANTIZATION_KEY) or "")
     assert set(text["activation_ranges"]) == set(text["activation_bits"]) == {"W", "R", "V"}
 
@@ -75,7 +75,7 @@ def _quantized(folder: Path) -> Path:
         ("mse", None, "ranges, max_bytes and max_error need calibration"),
     ],
 )
-def test_ranges_that_cannot_be_are_refused(
+def test_unusable_ranges_are_refused(
     tmp_path: Path, ranges: str, calibration: list[Floats] | None, message: str
 ) -> None:
     with pytest.raises(QuantizationError, match=message):

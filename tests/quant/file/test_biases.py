@@ -1,4 +1,4 @@
-"""Corrections of biases: what a graph computes afterwards is its output plus the correction."""
+"""Corrections of biases: the graph's new output is the old one plus the correction."""
 
 import numpy as np
 import onnx
@@ -48,8 +48,8 @@ def test_a_matmul_without_an_add_gets_one() -> None:
     assert [output.name for output in made.model.graph.output] == ["y"]
 
 
-def test_a_product_that_is_an_output_too_is_corrected_itself() -> None:
-    """If only the Add behind it changed, the output would miss the correction."""
+def test_a_product_that_is_also_an_output_is_corrected_itself() -> None:
+    """If only the constant of the Add changed, the product itself would miss the correction."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["xw"]), helper.make_node("Add", ["xw", "b"], ["y"])]
     graph = graph_of(*nodes, outputs="xw y", w=WEIGHT, b=np.ones(CHANNELS))
     before = answers(graph)
@@ -75,7 +75,7 @@ def test_a_bias_that_two_nodes_share_stays_for_the_other_one() -> None:
 
 
 @pytest.mark.parametrize("to_hidden", [None, np.full(CHANNELS, 0.5, np.float32)])
-def test_a_cell_keeps_the_biases_of_x_and_of_h_apart(to_hidden: Floats | None) -> None:
+def test_a_cell_keeps_separate_biases_for_x_and_h(to_hidden: Floats | None) -> None:
     node = helper.make_node("RNN", ["x", "w", "r", "b"], ["y"], hidden_size=CHANNELS)
     before = np.arange(2 * CHANNELS, dtype=np.float32)[None]
     graph = graph_of(node, w=WEIGHT.T[None], r=np.zeros((1, CHANNELS, CHANNELS)), b=before)

@@ -1,4 +1,4 @@
-"""A quantized graph: codes, metadata and operator set are those that the choice demands."""
+"""A quantized graph: its codes, metadata and operator set follow the choice."""
 
 import json
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_only_precisions_that_need_it_raise_the_operator_set(tmp_path: Path, pre
 
 
 @pytest.mark.parametrize("precision", ["W4A16", "W8A16", "W16A16", "W4A8g8", "W8A8g32"])
-def test_bytes_of_the_rest_are_enough_for_every_precision_and_hardly_too_many(tmp_path: Path, precision: str) -> None:
+def test_the_bytes_set_aside_are_enough_for_every_precision_and_few_too_many(tmp_path: Path, precision: str) -> None:
     graph = opened(tmp_path)
     weights = weights_of(graph)
     rest = bytes_of_the_rest(graph, weights, choose("W8A16", weights))

@@ -28,7 +28,7 @@ def test_a_graph_for_the_engine_runs_on_it(tmp_path: Path) -> None:
     assert try_out(graph, program).startswith("native")
 
 
-def test_a_graph_that_the_engine_lacks_an_operator_for_runs_on_onnxruntime(tmp_path: Path) -> None:
+def test_a_graph_with_an_operator_that_the_engine_lacks_runs_on_onnxruntime(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     graph = with_cos(tmp_path / "m.onnx")
     assert program_for_engine(graph) is None

@@ -1,4 +1,4 @@
-"""Patterns of weight names: which precision each weight gets."""
+"""Patterns of weight names, and the precision that each weight gets."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The weight matrices of a graph: which are found, how they are read, and what replaces them."""
+"""The weight matrices of a graph: finding them, reading them by channel, and replacing them by codes."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def weight(shape: tuple[int, ...], axis: int) -> Weight:
 
 
 def graph_of(*nodes: onnx.NodeProto, **tensors: Array) -> Graph:
-    """Return a graph of some nodes; the file checks of other modules are not made."""
+    """Return a graph of some nodes and constants."""
     made = [numpy_helper.from_array(values, name) for name, values in tensors.items()]
     return Graph(helper.make_model(helper.make_graph(list(nodes), "g", [], [], made)))
 
@@ -125,7 +125,7 @@ def test_a_weight_with_infinity_is_refused() -> None:
 def test_the_dequantized_codes_are_the_rounded_values(
     form: tuple[tuple[int, ...], int], text: str, inputs: int
 ) -> None:
-    """ONNX's own evaluator reads what is written, for every precision and an odd number of codes too."""
+    """ONNX's own evaluator computes them, for every precision and also for an odd number of codes."""
     shape, axis = form
     made = weight(tuple(inputs if size == 5 else size for size in shape), axis)
     precision = Precision.parse(text)

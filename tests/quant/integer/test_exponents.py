@@ -1,4 +1,4 @@
-"""Exponents of integer operations: as large as they can be, with room above the magnitudes on the streams."""
+"""Exponents of integer operations: as large as possible, with room above the magnitudes on the streams."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def linear(bias: float = 0.0) -> Program:
 
 
 def streams(level: float, *lengths: int, held: int = 0) -> Streams:
-    """Return streams of which the last frames are held out."""
+    """Return noise of a level; the last frames of each stream are held out."""
     rng = np.random.default_rng(2)
     frames = tuple((level * rng.standard_normal((length, FEATURES))).astype(np.float32) for length in lengths)
     return Streams(frames, tuple(np.arange(length) >= length - held for length in lengths), complete=True)
@@ -36,12 +36,12 @@ def observed(program: Program, found: Streams) -> list[Segment]:
 
 
 def assert_tight(exponent: int, most: float, bits: int) -> None:
-    """The codes hold the magnitude, and those of the next exponent do not."""
+    """Assert that the codes hold a magnitude, and that those of the next exponent do not."""
     assert most * 2.0**exponent <= largest(bits) < most * 2.0 ** (exponent + 1)
 
 
 @pytest.mark.parametrize("level", [1e-6, 1e-3, 1.0, 300.0])
-def test_codes_of_inputs_and_outputs_hold_what_was_met_with_room(level: float) -> None:
+def test_codes_hold_the_magnitudes_on_the_streams_with_room_to_spare(level: float) -> None:
     program = linear()
     segments = observed(program, streams(level, 200))
     (found,) = exponents_of(program, segments).values()
@@ -73,7 +73,7 @@ def test_silence_gets_the_exponent_of_one() -> None:
     assert_tight(found["input"], 1.0, fixed_bits(FEATURES))
 
 
-def test_frames_held_out_do_not_count() -> None:
+def test_held_out_frames_do_not_count() -> None:
     program, found = linear(), streams(1.0, 100, held=20)
     louder = found.frames[0].copy()
     louder[80:] *= 1000
@@ -105,8 +105,8 @@ def largest_c(program: Program, frames: tuple[Floats, ...]) -> Floats:
     return most
 
 
-def test_each_unit_of_an_lstm_has_its_own_exponent_of_c() -> None:
-    """Over streams of unlike lengths, of which one is longer than a segment."""
+def test_each_unit_of_an_lstm_has_its_own_exponent_for_c() -> None:
+    """The streams have different lengths; one is longer than a segment."""
     program, found = layer(), streams(1.0, 1100, 60, 90)
     (exponents,) = exponents_of(program, observed(program, found)).values()
     state = exponents["state"]

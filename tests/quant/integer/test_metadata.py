@@ -37,7 +37,7 @@ def test_exponents_make_the_graph_lower_to_integers_and_keep_the_rest(tmp_path: 
     assert operators_in_floats(graph, program) == ()
 
 
-def test_exponents_of_what_has_no_integer_form_are_left_out(tmp_path: Path) -> None:
+def test_exponents_of_operations_without_an_integer_form_are_left_out(tmp_path: Path) -> None:
     graph = quantized(tmp_path / "q.onnx", "W4A16", "Relu")
     add_exponents(graph, lower(graph), {0: LSTM, 1: {}})
     program = lower(graph)

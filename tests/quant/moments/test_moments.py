@@ -1,10 +1,10 @@
-"""Moments of the inputs of sums: those of the frames and states of a stream, weighted as the method says."""
+"""Moments of the inputs of sums: those of the frames and states of streams, weighted by the method."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from tidegate.quant.moments.moments import BY_ROW, METHODS, Moments, gather, has_small_sums, stacked
+from tidegate.quant.moments.moments import BY_CHANNEL, METHODS, Moments, gather, has_small_sums, stacked
 from tidegate.quant.observing.observation import Segment
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.operators import Linear
@@ -24,7 +24,7 @@ def read_by_sum(segments: list[Segment]) -> Floats:
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "tanh"])
-def test_moments_are_those_of_frames_and_states_met_while_streaming(kind: str) -> None:
+def test_moments_are_those_of_the_frames_and_states_while_streaming(kind: str) -> None:
     """For streams of several lengths, one longer than a segment, without the held-out frames."""
     program = layer_and_head(kind)
     segments = observed(program, streams(1500, 40, 300))
@@ -57,7 +57,7 @@ def test_each_channel_of_a_small_sum_has_its_own_moments() -> None:
     assert shapes == {
         "compensated": (1, inputs, inputs),
         "guided": (1, inputs, inputs),
-        BY_ROW: (HIDDEN, inputs, inputs),
+        BY_CHANNEL: (HIDDEN, inputs, inputs),
     }
     for moments in (m for method in METHODS for m in made[method].values()):
         assert_moments(moments)

@@ -1,4 +1,4 @@
-"""Operators run again: the inputs of their matrices, and gradients against differences of the engine's answers."""
+"""Operators run again: the inputs of their matrices, and gradients that equal differences of the engine's answers."""
 
 from dataclasses import replace
 
@@ -31,11 +31,11 @@ def test_gradients_of_sums_are_the_slopes_of_the_answers(kind: str) -> None:
     into, grads = replay(program.ops[0], x, y, starts).back((signs @ head.w.codes)[:, None])
     assert into.shape == x.shape
     for one, grad in zip(sums_of(program.ops[0]), grads, strict=True):
-        for row in range(one.bias_rows.start or 0, one.bias_rows.stop if one.bias else 0):
+        for row in range(one.bias_channels.start or 0, one.bias_channels.stop if one.bias else 0):
             sides = [_loss(program, (one.bias, row, sign * STEP), found, signs) for sign in (1, -1)]
             slope = (sides[0] - sides[1]) / (2 * float(STEP))
-            seen = float(grad[:, 0, row - (one.bias_rows.start or 0)].sum())
-            assert abs(seen - slope) <= 0.02 * abs(slope) + 0.02  # seen: 0.004 of it
+            seen = float(grad[:, 0, row - (one.bias_channels.start or 0)].sum())
+            assert abs(seen - slope) <= 0.02 * abs(slope) + 0.02  # seen: 0.004 of the slope
 
 
 def _loss(program: Program, moved: tuple[str, int, np.float32], found: Streams, signs: Floats) -> float:
@@ -60,7 +60,7 @@ def test_matrices_read_x_and_the_h_of_the_frame_before(kind: str) -> None:
     np.testing.assert_array_equal(reads["r"][:, 0], np.concatenate([start, h[:-1]]))
 
 
-def test_a_projection_reads_what_makes_h() -> None:
+def test_the_input_of_a_projection_times_its_weights_is_h() -> None:
     program = layer_and_head("projected")
     (segment,) = observed(program, streams(30))
     starts = tuple(start[None] for start in segment.starts[0])

@@ -41,7 +41,7 @@ def test_an_error_is_relative_to_the_float_answers_and_given_for_each_output() -
 
 @pytest.mark.parametrize("held", [True, False])
 def test_only_the_frames_of_one_side_count(held: bool) -> None:
-    """Frames of the other side are a thousand times louder, which must not matter."""
+    """The other frames are a thousand times louder, and must not matter."""
     exact = times(1.0)
     mine = EVERY_SECOND if held else ~EVERY_SECOND
     louder = np.where(mine[:, None], FRAMES[0], 1000 * FRAMES[0]).astype(np.float32)

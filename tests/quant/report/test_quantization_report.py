@@ -1,4 +1,4 @@
-"""The report's own questions: what moved, what stayed float, how much is covered."""
+"""The report's answers: which weights changed precision, which stayed float, how much is quantized."""
 
 import json
 

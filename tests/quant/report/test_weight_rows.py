@@ -1,4 +1,4 @@
-"""Rows of the report: their figures are those of the codes and scales that were made."""
+"""Rows of the report: their figures describe the codes and scales."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Budgets and choices: what counts as a stated limit, and what a choice without calibration holds."""
+"""Budgets and choices: which limits are stated, and the choice without calibration."""
 
 import pytest
 from tidegate.quant.rounding.choice import NEAREST, Budget, all_nearest

@@ -1,4 +1,4 @@
-"""Rounding of rows and groups: the specification's rule, for any weights."""
+"""Rounding to nearest: per channel or group, for any weights."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_values_are_codes_times_the_scale_of_their_group(weights: Floats, precis
 
 @pytest.mark.parametrize(("columns", "smallest"), [(5, 2.0**-40), (9, 2.0**-24)])
 def test_scales_stay_within_what_the_engine_accepts(columns: int, smallest: float) -> None:
-    """Scales of groups may not be as small as those of whole channels."""
+    """The smallest scale of a group is larger than that of a whole channel."""
     for value, expected in ((1e-30, smallest), (1e30, 2.0**40)):
         codes, scales = rounded(np.full((1, columns), value, np.float32), 8, 8)
         assert smallest_scale(scales) == smallest

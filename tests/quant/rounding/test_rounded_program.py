@@ -1,4 +1,4 @@
-"""Rounding the sums of a program: codes, scales and biases of every cell, and the program that they make."""
+"""Rounding the sums of a program: codes, scales and biases of every cell, and the quantized program."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def rounding(program: Program, precision: Precision, moments: dict[Key, Moments]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_weight_has_a_field_and_a_shared_one_has_none(kind: str) -> None:
+def test_every_weight_has_a_field_but_a_shared_weight_has_none(kind: str) -> None:
     program = layer_and_head(kind)
     fields = fields_of(program)
     assert {matrix(program.ops[index], field).name for index, field in fields.values()} == set(fields)
@@ -53,7 +53,7 @@ def test_without_moments_every_matrix_is_rounded_to_nearest(kind: str, text: str
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_moments_every_sum_errs_less_than_rounded_to_nearest(kind: str) -> None:
-    """By its own measure e^T H e, for the weights of all matrices of a sum together."""
+    """The error is e^T H e, over all matrices of the sum together."""
     program = layer_and_head(kind)
     moments = moments_of(program)
     made, plain = (rounding(program, Precision(4), given) for given in (moments, None))
@@ -62,10 +62,10 @@ def test_with_moments_every_sum_errs_less_than_rounded_to_nearest(kind: str) -> 
             widths = [matrix(op, field).codes.shape[1] for field in one.matrices]
             of_sum = moments[index, number]
             hessian = damped(of_sum.covariance if one.bias else of_sum.second, widths, 1e-2)
-            exact = np.concatenate([matrix(op, field).codes[one.rows] for field in one.matrices], 1)
+            exact = np.concatenate([matrix(op, field).codes[one.channels] for field in one.matrices], 1)
 
             def error(found: Rounding, exact: Array = exact, hessian: Array = hessian) -> Array:
-                values = [found.matrices[index, field].values[one.rows] for field in one.matrices]  # noqa: B023
+                values = [found.matrices[index, field].values[one.channels] for field in one.matrices]  # noqa: B023
                 return error_of(exact - np.concatenate(values, 1), hessian)
 
             assert np.all(error(made) <= error(plain) * (1 + 1e-9))
@@ -73,23 +73,23 @@ def test_with_moments_every_sum_errs_less_than_rounded_to_nearest(kind: str) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_errors_of_a_sum_with_a_bias_are_zero_on_average(kind: str) -> None:
-    """The bias takes the mean of what rounding adds to W x + R h on the streams."""
+    """The bias takes up the mean error of W x + R h on the streams."""
     program = layer_and_head(kind)
     moments = moments_of(program)
     made = rounding(program, Precision(4), moments)
     for index, op in enumerate(program.ops):
         for number, one in enumerate(sums_of(op)):
             errors = [
-                made.matrices[index, field].values[one.rows] - matrix(op, field).codes[one.rows]
+                made.matrices[index, field].values[one.channels] - matrix(op, field).codes[one.channels]
                 for field in one.matrices
             ]
             mean = np.concatenate(errors, 1) @ moments[index, number].mean[0]
             assert np.max(np.abs(mean)) > 1e-4
             if one.bias:
-                np.testing.assert_allclose(mean + made.biases[index, one.bias][one.bias_rows], 0, atol=1e-5)
+                np.testing.assert_allclose(mean + made.biases[index, one.bias][one.bias_channels], 0, atol=1e-5)
 
 
-def test_only_the_given_matrices_are_rounded_and_float32_leaves_one() -> None:
+def test_only_the_given_matrices_are_rounded_and_float32_rounds_none() -> None:
     program = layer_and_head("lstm")
     moments = moments_of(program)
     made = round_program(program, {(0, "r"): Precision(4), (1, "w"): Precision.parse("float32")}, moments)
@@ -98,7 +98,7 @@ def test_only_the_given_matrices_are_rounded_and_float32_leaves_one() -> None:
     assert [m.weight_bits for op in found.ops for m in op.record().matrices] == [32, 4, 32]
 
 
-def test_progress_is_told_the_weights_of_each_sum() -> None:
+def test_progress_counts_every_weight_once() -> None:
     program, counts = layer_and_head("lstm"), list[int]()
     fields = dict.fromkeys(fields_of(program).values(), Precision())
     round_program(program, fields, moments_of(program), counts.append)
@@ -110,7 +110,7 @@ def test_progress_is_told_the_weights_of_each_sum() -> None:
     [("W8A16", 3, 16, 0), ("W8A8", 3, 8, 0), ("W8A16", 600, 15, 0), ("W4A8g8", 20, 8, 8), ("W4A8g8", 5, 8, 0)],
 )
 def test_a_quantized_matrix_has_the_bits_that_its_sums_allow(text: str, columns: int, bits: int, group: int) -> None:
-    """A group as long as all inputs is no group; many inputs leave fewer bits to activations."""
+    """A group of all inputs counts as no group; with many inputs, activations have fewer bits."""
     weights = random_matrix(np.random.default_rng(0), 2, columns, Reading.FRAME, 16, weights=FLOAT_WEIGHTS)
     program = Program(columns, (Linear((0,), weights, np.zeros(2, np.float32)),), (("y", 1),))
     made = Rounding({(0, "w"): to_nearest(weights.codes, Precision.parse(text))})
@@ -119,7 +119,7 @@ def test_a_quantized_matrix_has_the_bits_that_its_sums_allow(text: str, columns:
     assert found.name == weights.name
 
 
-def test_biases_are_added_to() -> None:
+def test_corrections_are_added_to_biases() -> None:
     program = Program(FEATURES, (lstm(np.random.default_rng(0), 0, (FEATURES, 2), Reading.FRAME, 16),), (("y", 1),))
     added = np.arange(8, dtype=np.float32)
     (before,), (after,) = program.ops, quantized(program, Rounding({}, {(0, "bias"): added})).ops

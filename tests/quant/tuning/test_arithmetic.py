@@ -39,14 +39,14 @@ def test_rounding_codes_and_products_are_those_of_the_specification(
         np.testing.assert_array_equal(product(made, torch.from_numpy(x)).numpy(), expected, strict=True)
 
 
-def test_weights_below_the_least_of_a_file_become_zero() -> None:
+def test_weights_too_small_for_a_file_become_zero() -> None:
     """The engine reads such weights as 0, so a channel of them has scale 1."""
     made = rounded(torch.full((2, 3), 2.0**-41), Format(8, 0, 16, Reading.FRAME))
     assert not made.values.any()
     assert made.scales.tolist() == [[1.0, 1.0]]
 
 
-def test_values_of_an_h_beyond_one_saturate_unless_they_are_not_clamped() -> None:
+def test_values_of_an_h_beyond_one_saturate_if_they_are_clamped() -> None:
     made = rounded(torch.eye(3), Format(8, 0, 8, Reading.HIDDEN))
     x = torch.tensor([[0.5, 1.5, -2.0]])
     assert encode(made, x)[0].tolist() == [[64, 127, -127]]

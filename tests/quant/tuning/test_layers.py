@@ -1,4 +1,4 @@
-"""Fine-tuning: the module's answers are the engine's to the bit, its gradients those of the float layers nearby."""
+"""Fine-tuning: a module's answers equal the engine's to the bit, and its gradients are close to the float module's."""
 
 import re
 from pathlib import Path
@@ -55,7 +55,7 @@ class Convolved(nn.Module):
 
 
 def on_the_engine(module: nn.Module, x: Tensor, folder: Path, precision: str, cut: int) -> Any:  # noqa: ANN401  an array
-    """Return what the engine answers to one signal, in two pushes, after an ordinary export and quantization."""
+    """Export and quantize a module; return the engine's answers to one signal in two pushes."""
     tg.export_model(module, x[:1], folder / "float.onnx")
     tg.quantize(folder / "float.onnx", folder / "q.onnx", precision=precision)
     stream = tg.load(folder / "q.onnx").stream()
@@ -84,7 +84,7 @@ def test_the_engine_answers_what_the_module_answers(
     assert type(model.rec) is CELLS[cell][0]
 
 
-def test_tables_and_convolutions_too(tmp_path: Path) -> None:
+def test_tables_and_convolutions_compute_what_the_engine_does(tmp_path: Path) -> None:
     torch.manual_seed(0)
     ids = torch.randint(0, 7, (1, 30))
     tuned = tunable(Convolved(), ids, "W4A8").eval()
@@ -109,7 +109,7 @@ def test_states_go_in_and_out_as_in_torch() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_gradients_are_those_of_float_layers_with_weights_that_are_on_the_grid(cell: str) -> None:
+def test_gradients_are_close_to_those_of_the_float_layers_for_fine_codes(cell: str) -> None:
     torch.manual_seed(1)
     model = Net(cell, num_layers=2)
     x = torch.randn(3, 15, FEATURES, requires_grad=True)
@@ -158,7 +158,7 @@ def test_what_cannot_be_tuned_says_so(precision: Any, message: str) -> None:  # 
         tunable(model, torch.randn(1, 8, FEATURES), precision)
 
 
-def test_layers_made_otherwise_are_named() -> None:
+def test_layers_that_cannot_be_tuned_are_named() -> None:
     class Projected(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -172,7 +172,7 @@ def test_layers_made_otherwise_are_named() -> None:
         tunable(Projected(), torch.randn(1, 8, FEATURES))
 
 
-def test_the_copy_trains_on_after_an_export(tmp_path: Path) -> None:
+def test_an_export_leaves_the_copy_as_it_was(tmp_path: Path) -> None:
     x = torch.randn(1, 8, FEATURES)
     tuned = tunable(Net("lstm"), x)
     before = tuned(x)

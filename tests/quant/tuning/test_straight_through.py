@@ -1,4 +1,4 @@
-"""Layers with straight-through gradients: forward the engine's bits, backward torch's own gradients nearby."""
+"""Layers with straight-through gradients: the engine's bits forward, almost torch's own gradients backward."""
 
 from collections.abc import Callable
 from typing import Any
@@ -82,7 +82,7 @@ def test_forward_gives_the_bits_of_the_specification(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", CELLS)
 def test_gradients_are_those_of_torch_for_fine_codes(kind: str) -> None:
-    """From y and from the last states, to x, the weights, the biases and the first states."""
+    """The loss depends on y and the last states; gradients reach x, weights, biases and the first states."""
     forms = FINE_RELU if kind == "relu" else FINE
     found = []
     for ours in (True, False):
