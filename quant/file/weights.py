@@ -48,7 +48,7 @@ class Weight:
 
     @property
     def groupable(self) -> bool:
-        """Whether groups of inputs can share a scale. A convolution's cannot: its inputs have two axes."""
+        """Whether groups of inputs can share a scale: not in a convolution, whose inputs have two axes."""
         return not (self.values.ndim == 3 and self.channel_axis == 0)
 
     @property

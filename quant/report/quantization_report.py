@@ -137,8 +137,8 @@ class CalibrationReport:
         error: Error of the written file's outputs together, relative root mean square.
         errors: The error of each output.
         candidates: The error for each method and damping that was tried, before the file was written.
-        readings: The error if the ranges of activations were fixed by each rule, taken from each frame, or taken from
-            each frame with 16 bits. Empty if `ranges` was not asked for.
+        readings: The error with other ranges of activations: fixed by each rule, each frame's own, and each frame's
+            own with 16 bits. Empty if `ranges` was not asked for.
         seconds: Duration of the calibration.
         drift: Error of the output over a hundred thousand steps; None if a value leaves its range early.
     """

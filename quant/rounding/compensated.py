@@ -14,7 +14,7 @@ from ...runtime.arrays import Array
 
 DAMPING = 1e-2  # as a fraction of the mean of the diagonal, for each matrix separately
 SWEEPS = 4  # of coordinate descent, at most
-BLOCK = 64  # inputs whose errors are spread over the inputs after the block in one product, as in GPTQ
+BLOCK = 64  # inputs; their errors reach the inputs after the block in one product, as in GPTQ
 
 
 def damped(second: Array, widths: Sequence[int], damping: float) -> Array:
