@@ -19,7 +19,7 @@ import typer
 
 from ..export import export_model
 from ..quant import quantize
-from ..quant.observing.ranges import WAYS
+from ..quant.observing.ranges import RANGE_RULES
 from ..runtime.arrays import Array, Floats
 from ..runtime.graph.graph import Graph
 from ..runtime.load import load
@@ -144,8 +144,8 @@ def _with_ranges(task: Task) -> Iterator[tuple[str, dict[str, Any], dict[str, Go
     yield "W8A16 per frame", {}, {}
     yield "W8A8 per frame", {"precision": "W8A8"}, {}
     fixed = {"precision": "W8A8", "calibration": task.calibration, "method": "nearest", "extra": 0.0}
-    for way in WAYS:
-        yield f"W8A8 {way}", fixed | {"ranges": way}, {}
+    for rule in RANGE_RULES:
+        yield f"W8A8 {rule}", fixed | {"ranges": rule}, {}
 
 
 def torch_answers(task: Task) -> list[Array]:

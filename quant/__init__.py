@@ -1,4 +1,4 @@
-"""Quantization: float streaming ONNX in, quantized streaming ONNX and a report out."""
+"""Quantization: from a float streaming ONNX file to a quantized one, with a report."""
 
 from .observing.drift import Drift, StepSpan
 from .quantize import quantize

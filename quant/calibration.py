@@ -1,12 +1,12 @@
-"""Quantizing with calibration streams: observe, weigh, choose precisions, round, and judge what was held out."""
+"""Calibration: observe the float model on streams, measure precisions, round, and judge on held-out frames."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..runtime.arrays import Floats
 from ..runtime.contract import Contract
 from ..runtime.errors import QuantizationError
 from ..runtime.lowering.integer import Exponents
@@ -15,88 +15,30 @@ from ..runtime.precision import Precision
 from ..runtime.program import Program
 from .file.weights import Weight
 from .integer.exponents import exponents_of
-from .moments.moments import BY_ROW, METHODS, Key, Moments, gather, has_small_sums
+from .moments.moments import BY_CHANNEL, METHODS, Key, Moments, gather, has_small_sums
 from .moments.sums import Sum, matrix, sums_of
 from .observing.calibration_streams import Streams
+from .observing.drift import drift_of
 from .observing.judge import judge_of
 from .observing.observation import Segment, every_frame, observe
-from .observing.ranges import WAYS, Magnitudes, bits_of, check_way, magnitudes, ranges_of, with_most_bits, with_ranges
+from .observing.ranges import RANGE_RULES, Magnitudes, bits_of, magnitudes, ranges_of, with_most_bits, with_ranges
+from .report.quantization_report import CalibrationReport
 from .rounding.budget import Assignment, Option, bytes_of, frontier, ladder, within
+from .rounding.choice import NEAREST, Budget, Choice, Correction
 from .rounding.compensated import DAMPING
-from .rounding.nearest import dequantized
-from .rounding.rounded_program import Place, Rounded, Rounding, places_of, quantized, round_program
+from .rounding.rounded_program import OpField, Rounding, fields_of, quantized, round_program
 
-NEAREST = "nearest"
-CHOICES = {  # what a method may come down to: that with the least error on what was held out
+METHODS_BY_NAME = {  # what each value of `method` tries; the method that errs least is kept
     None: (NEAREST, *METHODS),
     NEAREST: (NEAREST,),
     "compensated": ("compensated",),
-    "guided": ("guided", BY_ROW),
+    "guided": ("guided", BY_CHANNEL),
 }
-PROBE_PRODUCTS = 2**31  # frames times weights streamed to measure one option of one weight
-FEWEST_PROBED = 500
-DAMPINGS = (5e-2, 1e-3)  # tried beside the usual one, with the best method
-ATTEMPTS = 4  # to meet an error that is stated: the errors of weights add up only about
+PROBE_PRODUCTS = 2**31  # frames times weights streamed to measure one precision of one weight
+FEWEST_PROBED = 500  # frames, also for a large model
+DAMPINGS = (5e-2, 1e-3)  # tried next to the usual damping, with the best method
+ATTEMPTS = 4  # to meet a stated error: the errors of single weights add up only roughly
 Progress = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What precisions may cost.
-
-    Attributes:
-        extra: Part of the bytes of the precisions asked for that may be spent beyond them, where it helps most.
-        most_bytes: Most bytes of the file; then precisions may fall as well as rise.
-        most_error: Most error of the output on what was held out; then the cheapest that meets it are wanted.
-        beside: Bytes of the file that are not codes and scales.
-    """
-
-    extra: float = 0.05
-    most_bytes: int | None = None
-    most_error: float | None = None
-    beside: int = 0
-
-    @property
-    def stated(self) -> bool:
-        """Whether bytes or an error are stated."""
-        return self.most_bytes is not None or self.most_error is not None
-
-
-class Correction(NamedTuple):
-    """What is added to the bias of what reads a weight.
-
-    Attributes:
-        weight: Name of the weight.
-        added: One value a row.
-        to_hidden: What is added to R h apart, one value a row.
-    """
-
-    weight: str
-    added: Floats
-    to_hidden: Floats | None
-
-
-@dataclass(frozen=True, eq=False)
-class Calibrated:
-    """What calibration chose.
-
-    Attributes:
-        precisions: By the weights' names, as all that follows.
-        codes: Codes and scales.
-        corrections: What biases change by.
-        method: The method with the least error.
-        candidates: Error of the output on what was held out, by method tried.
-        options: What was measured of each weight.
-        gates: Error of the output where one gate of one weight alone is quantized.
-    """
-
-    precisions: dict[str, Precision]
-    codes: dict[str, Rounded]
-    corrections: list[Correction]
-    method: str
-    candidates: dict[str, float]
-    options: dict[str, list[Option]]
-    gates: dict[str, dict[str, float]]
 
 
 class Calibration:
@@ -105,13 +47,15 @@ class Calibration:
     Args:
         program: The float program.
         contract: Its contract.
-        streams: What to calibrate and to judge on.
-        method: `nearest`, `compensated` or `guided`; None: what is best on the held-out part.
-        ranges: What the ranges of activations are made by, a name of `WAYS`; None: each frame has its own.
-        progress: Is told of the share done.
+        streams: The streams to calibrate and to judge on.
+        method: `nearest`, `compensated` or `guided`; None: the one that errs least on the held-out frames.
+        ranges: How the ranges of activations are fixed, a name in `RANGE_RULES`; None: each frame has its own range.
+        integers: Whether the exponents of integer arithmetic are wanted.
+        progress: Called with the fraction done, 0 to 1.
 
-    Raises:
-        QuantizationError: There is no such method or way.
+    Attributes:
+        program: The float program, which answers every frame.
+        exponents: The exponents of each operation's integer form, by its index. Empty if they are not wanted.
     """
 
     def __init__(
@@ -122,127 +66,202 @@ class Calibration:
         *,
         method: str | None,
         ranges: str | None,
+        integers: bool,
         progress: Progress | None,
     ) -> None:
-        if method not in CHOICES:
-            raise QuantizationError(f"method is {method!r}, wanted nearest, compensated or guided")
-        if ranges is not None:
-            check_way(ranges)
-        self.ranges, self.met = ranges, list[Magnitudes]()
         self.program, self.contract, self.streams = every_frame(program), contract, streams
-        self.methods = [one for one in CHOICES[method] if one != BY_ROW or has_small_sums(self.program)]
-        self.places = places_of(program)
-        self._steps = _Steps(progress)
-        self._roundings: dict[tuple[str, Precision], Rounding] = {}  # of weights alone
+        self.exponents: dict[int, Exponents] = {}
+        self._ranges, self._magnitudes = ranges, list[Magnitudes]()
+        self._methods = [one for one in METHODS_BY_NAME[method] if one != BY_CHANNEL or has_small_sums(self.program)]
+        self._fields = fields_of(program)
+        self._phases = _Phases(progress)
+        self._roundings: dict[tuple[str, Precision], Rounding] = {}  # each rounds a single weight
         weights = sum(m.codes.size for op in program.ops for m in op.record().matrices)
-        self.held = judge_of(self.program, contract, streams, held=True, frames=streams.count)
+        self._held = judge_of(self.program, contract, streams, held=True, frames=streams.count)
         probed = max(PROBE_PRODUCTS // max(weights, 1), FEWEST_PROBED)
-        self.probe = judge_of(self.program, contract, streams, held=False, frames=probed)
-        self.moments = self._gather()
+        self._probe = judge_of(self.program, contract, streams, held=False, frames=probed)
+        self._moments = self._observe(integers=integers)
 
     def choose(
         self, weights: Sequence[Weight], asked: Mapping[str, Precision], pinned: set[str], budget: Budget
-    ) -> Calibrated:
-        """Return precisions and rounding for a budget.
+    ) -> Choice:
+        """Return the precisions and codes that a budget allows.
 
         Args:
-            weights: The weights of the graph; those that several operators read, and tables, are left to be rounded
-                to nearest.
-            asked: Precisions asked for, by name.
-            pinned: Names whose precision stays what was asked for.
+            weights: The weights of the graph. The choice has no codes for tables, nor for weights that several
+                operators read: they are rounded to nearest.
+            asked: The precisions asked for, by name.
+            pinned: Names of the weights that keep the precision asked for.
             budget: What precisions may cost.
 
         Raises:
             QuantizationError: The budget cannot be met.
         """
         mine = [w for w in weights if not w.reason and asked[w.name].weight_bits != FLOAT]
-        placed = [w for w in mine if w.name in self.places and self._shape(w.name) == w.shape]
-        options = self._measured({w.name: _ladder(w, asked[w.name], w.name in pinned, budget) for w in placed})
+        measured = [w for w in mine if w.name in self._fields and self._shape(w.name) == w.shape]
+        options = self._measured({w.name: _ladder(w, asked[w.name], w.name in pinned, budget) for w in measured})
         assignments = frontier(list(options.values()))
-        plain = sum(bytes_of(w.shape, asked[w.name]) for w in placed)
-        others = budget.beside + sum(bytes_of(w.shape, asked[w.name]) for w in mine) - plain
+        plain = sum(bytes_of(w.shape, asked[w.name]) for w in measured)
+        others = budget.other_bytes + sum(bytes_of(w.shape, asked[w.name]) for w in mine) - plain
         most = (1 + budget.extra) * plain if not budget.stated else (budget.most_bytes or np.inf) - others
         target = budget.most_error or 0.0
         for _ in range(ATTEMPTS):
             chosen = within(assignments, most, target)
             if chosen is None:
                 break
-            found = self._rounded(dict(zip(options, chosen.chosen, strict=True)), options)
+            found = self._rounded(asked, dict(zip(options, chosen.chosen, strict=True)), options)
             error = min(found.candidates.values())
             if budget.most_error is None or error <= budget.most_error:
-                self._steps.end()
+                self._phases.end()
                 return found
             target *= 0.9 * budget.most_error / error
         raise _unmet(budget, assignments, others)
 
-    def exponents(self) -> dict[int, Exponents]:
-        """Return the exponents of what may compute in integers, by its place in the program."""
-        return exponents_of(self.program, self._observed(lambda _: None))
+    def ranges_of(self, made: Program) -> dict[str, np.float32]:
+        """Return the range of each quantized matrix's activations, by name; empty if each frame has its own range."""
+        return {} if self._ranges is None else ranges_of(self.program, self._magnitudes, bits_of(made), self._ranges)
 
-    def ranges_of(self, program: Program) -> dict[str, np.float32]:
-        """Return the ranges of what a quantized program's matrices read, by name; none if each frame has its own."""
-        return {} if self.ranges is None else ranges_of(self.program, self.met, bits_of(program), self.ranges)
-
-    def readings(self, program: Program) -> dict[str, float]:
-        """Return the error on what is held out, had activations been read otherwise; none if no ranges are asked for.
+    def readings(self, made: Program) -> dict[str, float]:
+        """Return the error on the held-out frames for each rule of fixed ranges, for ranges by frame, and with 16 bits.
 
         Args:
-            program: A quantized program whose matrices read by each frame.
+            made: A quantized program, each frame with its own range.
         """
-        if self.ranges is None:
+        made = every_frame(made)
+        bits = bits_of(made)
+        programs = {
+            name: with_ranges(made, ranges_of(self.program, self._magnitudes, bits, name)) for name in RANGE_RULES
+        }
+        programs |= {"by frame": made, "16 bits by frame": with_most_bits(made)}
+        return {name: self._held.error(program) for name, program in programs.items()}
+
+    def report(self, made: Program, choice: Choice, readings: dict[str, float], started: float) -> CalibrationReport:
+        """Judge the program of the written file on the held-out frames.
+
+        Args:
+            made: The program.
+            choice: The choice that it was made from.
+            readings: From `readings`; empty without fixed ranges.
+            started: The value of `time.perf_counter` at the start of the work.
+        """
+        made = every_frame(made)
+        errors = self._held.errors(made)
+        drift = drift_of(self.program, made, self.contract, self.streams)
+        return CalibrationReport(
+            streams=len(self.streams.frames),
+            frames=self.streams.count,
+            held_frames=self.streams.held_count,
+            complete=self.streams.complete,
+            method=choice.method,
+            error=float(np.sqrt(np.mean(np.square(list(errors.values()))))),
+            errors=errors,
+            candidates=choice.candidates,
+            readings=readings,
+            seconds=perf_counter() - started,
+            drift=drift,
+        )
+
+    # ---- observing ----
+
+    def _observe(self, *, integers: bool) -> dict[str, dict[Key, Moments]]:
+        """Stream through the float model once, if its values are needed; return the moments of each method."""
+        methods = [method for method in self._methods if method != NEAREST]
+        if not (methods or self._ranges or integers):
             return {}
-        bits = bits_of(program)
-        ways = {way: with_ranges(program, ranges_of(self.program, self.met, bits, way)) for way in WAYS}
-        ways |= {"by frame": program, "16 bits by frame": with_most_bits(program)}
-        return {way: self.held.error(one) for way, one in ways.items()}
-
-    # ---- steps ----
-
-    def _observed(self, seen: Callable[[int], None]) -> list[Segment]:
-        return observe(self.program, self.contract, self.streams, seen)
-
-    def _gather(self) -> dict[str, dict[Key, Moments]]:
-        methods = [method for method in self.methods if method != NEAREST]
-        if not methods and self.ranges is None:
+        segments = observe(
+            self.program, self.contract, self.streams, self._phases.begin("observing", self.streams.count)
+        )
+        seen = self._phases.begin("gathering", self.streams.count)
+        if self._ranges:
+            self._magnitudes = magnitudes(segments)
+        if integers:
+            self.exponents = exponents_of(self.program, segments)
+        if not methods:
             return {}
-        steps = self._steps
-        seen = steps.phase("observing", self.streams.count)
-        segments = self._observed(seen)
-        seen = steps.phase("gathering", self.streams.count)
-        self.met = magnitudes(segments) if self.ranges is not None else []
-        return gather(self.program, segments, _scales(self.program, segments), methods, seen)
+        return gather(self.program, segments, _output_weights(self.program, segments), methods, seen)
+
+    # ---- measuring one weight ----
 
     def _measured(self, ladders: Mapping[str, list[Precision]]) -> dict[str, list[Option]]:
-        """Measure what each precision of each weight does to the output when it alone is quantized."""
-        seen = self._steps.phase("measuring", sum(map(len, ladders.values())))
+        """Measure the error of the output for each precision of each weight. All other weights stay float."""
+        seen = self._phases.begin("measuring", sum(map(len, ladders.values())))
         found: dict[str, list[Option]] = {}
         for name, precisions in ladders.items():
             found[name] = []
             for precision in precisions:
-                error = self.probe.error(self._alone(name, precision, self._sums(name)))
+                error = self._probe.error(self._with_one(name, precision, self._sums(name)))
                 found[name].append(Option(precision, bytes_of(self._shape(name), precision), error))
                 seen(1)
         return found
 
-    def _rounded(self, precisions: dict[str, Precision], options: dict[str, list[Option]]) -> Calibrated:
-        """Round all weights by each method and keep the best."""
-        places = {self.places[name]: precision for name, precision in precisions.items()}
-        count = sum(matrix(self.program.ops[place[0]], place[1]).codes.size for place in places)
-        seen = self._steps.phase("rounding", count * (len(set(self.methods) - {NEAREST}) + len(DAMPINGS)))
+    def _gates(self, name: str, precision: Precision) -> dict[str, float]:
+        """Return the error of the output for each gate of a weight, if only that gate is quantized."""
+        sums = self._sums(name)
+        if len(sums) == 1:
+            return {}
+        return {one.gate: self._probe.error(self._with_one(name, precision, [one])) for one in sums}
+
+    def _with_one(self, name: str, precision: Precision, sums: Sequence[Sum]) -> Program:
+        """Return the float program with some sums of one weight rounded, and their biases corrected."""
+        field = index, matrix_field = self._fields[name]
+        if (name, precision) not in self._roundings:
+            moments = next((self._moments[m] for m in ("guided", "compensated") if m in self._moments), None)
+            self._roundings[name, precision] = round_program(self.program, {field: precision}, moments)
+        made, op = self._roundings[name, precision], self.program.ops[index]
+        before, biases = matrix(op, matrix_field), {key: np.zeros_like(added) for key, added in made.biases.items()}
+        values, rounded = before.codes.copy(), made.matrices[field].values
+        for one in sums:
+            values[one.channels] = rounded[one.channels]
+            if (index, one.bias) in biases:
+                biases[index, one.bias][one.bias_channels] = made.biases[index, one.bias][one.bias_channels]
+        values = np.where(np.abs(values) < 2.0**-40, 0, values).astype(
+            np.float32
+        )  # the engine takes no smaller float weight
+        changed: dict[str, Any] = {matrix_field: replace(before, codes=values)}
+        ops = (*self.program.ops[:index], replace(op, **changed), *self.program.ops[index + 1 :])
+        return quantized(replace(self.program, ops=ops), Rounding({}, biases))
+
+    def _sums(self, name: str) -> list[Sum]:
+        index, field = self._fields[name]
+        return [one for one in sums_of(self.program.ops[index]) if field in one.matrices]
+
+    def _shape(self, name: str) -> tuple[int, int]:
+        index, field = self._fields[name]
+        channels, inputs = matrix(self.program.ops[index], field).codes.shape
+        return channels, inputs
+
+    # ---- rounding all weights ----
+
+    def _rounded(
+        self, asked: Mapping[str, Precision], precisions: Mapping[str, Precision], options: dict[str, list[Option]]
+    ) -> Choice:
+        """Round all measured weights by each method and keep the method that errs least."""
+        fields = {self._fields[name]: precision for name, precision in precisions.items()}
+        count = sum(matrix(self.program.ops[index], field).codes.size for index, field in fields)
+        seen = self._phases.begin("rounding", count * (len(set(self._methods) - {NEAREST}) + len(DAMPINGS)))
         candidates, best, made = {}, "", Rounding()
-        for method in self.methods:
-            candidates[method], one = self._tried(places, method, DAMPING, seen)
+        for method in self._methods:
+            candidates[method], one = self._tried(fields, method, DAMPING, seen)
             best, made = (method, one) if candidates[method] <= min(candidates.values()) else (best, made)
         for damping in DAMPINGS if best != NEAREST else ():
-            error, one = self._tried(places, best, damping, seen)
+            error, one = self._tried(fields, best, damping, seen)
             candidates[f"{best}, damping {damping:g}"] = error
             made = one if error <= min(candidates.values()) else made
-        codes = {name: made.matrices[self.places[name]] for name in precisions}
+        codes = {name: made.matrices[self._fields[name]] for name in precisions}
         gates = {name: self._gates(name, precision) for name, precision in precisions.items()}
-        return Calibrated(precisions, codes, self._corrections(made), best, candidates, options, gates)
+        every = dict(asked) | dict(precisions)
+        return Choice(every, best, codes, self._corrections(made), candidates, options, gates)
+
+    def _tried(
+        self, precisions: dict[OpField, Precision], method: str, damping: float, seen: Callable[[int], None]
+    ) -> tuple[float, Rounding]:
+        """Return the error on the held-out frames, and the rounding that makes it."""
+        made = round_program(self.program, precisions, self._moments.get(method), seen, damping)
+        program = quantized(self.program, made)
+        return self._held.error(with_ranges(program, self.ranges_of(program))), made
 
     def _corrections(self, made: Rounding) -> list[Correction]:
-        names = {index: name for name, (index, _) in self.places.items()}
+        names = {index: name for name, (index, _) in self._fields.items()}
         found = []
         for index in dict.fromkeys(index for index, _ in made.biases):
             op = self.program.ops[index]
@@ -252,59 +271,9 @@ class Calibration:
             found.append(Correction(names[index], added, padded))
         return found
 
-    # ---- inside ----
 
-    def _first(self) -> str:
-        """Return the method that measures: by gate, where it was asked for."""
-        return next((m for m in ("guided", "compensated") if m in self.moments), NEAREST)
-
-    def _tried(
-        self, places: dict[Place, Precision], method: str, damping: float, seen: Callable[[int], None]
-    ) -> tuple[float, Rounding]:
-        """Return the error on what is held out, and what it comes from."""
-        made = round_program(self.program, places, self.moments.get(method), seen, damping)
-        program = quantized(self.program, made)
-        return self.held.error(with_ranges(program, self.ranges_of(program))), made
-
-    def _alone(self, name: str, precision: Precision, sums: Sequence[Sum]) -> Program:
-        """Return the float program with some sums of one weight as its codes would say, and their biases."""
-        place = index, field = self.places[name]
-        if (name, precision) not in self._roundings:
-            self._roundings[name, precision] = round_program(
-                self.program, {place: precision}, self.moments.get(self._first())
-            )
-        made = self._roundings[name, precision]
-        codes, op = made.matrices[place], self.program.ops[index]
-        before, biases = matrix(op, field), {key: np.zeros_like(added) for key, added in made.biases.items()}
-        values, rounded = before.codes.copy(), dequantized(codes.codes, codes.scales, precision.group)
-        for one in sums:
-            values[one.rows] = rounded[one.rows]
-            if (index, one.bias) in biases:
-                biases[index, one.bias][one.bias_rows] = made.biases[index, one.bias][one.bias_rows]
-        values = np.where(np.abs(values) < 2.0**-40, 0, values).astype(np.float32)  # as the engine takes floats
-        changed: dict[str, Any] = {field: replace(before, codes=values)}
-        ops = (*self.program.ops[:index], replace(op, **changed), *self.program.ops[index + 1 :])
-        return quantized(replace(self.program, ops=ops), Rounding({}, biases))
-
-    def _sums(self, name: str) -> list[Sum]:
-        index, field = self.places[name]
-        return [one for one in sums_of(self.program.ops[index]) if field in one.matrices]
-
-    def _gates(self, name: str, precision: Precision) -> dict[str, float]:
-        """Return the error of the output where one gate of one weight alone is quantized."""
-        sums = self._sums(name)
-        if len(sums) == 1:
-            return {}
-        return {one.gate: self.probe.error(self._alone(name, precision, [one])) for one in sums}
-
-    def _shape(self, name: str) -> tuple[int, int]:
-        index, field = self.places[name]
-        rows, columns = matrix(self.program.ops[index], field).codes.shape
-        return rows, columns
-
-
-def _scales(program: Program, segments: list[Segment]) -> list[float]:
-    """Return one over the root mean square of each output, so that all count the same."""
+def _output_weights(program: Program, segments: list[Segment]) -> list[float]:
+    """Return one over the root mean square of each output, so that every output counts the same."""
     found = []
     for _, value in program.outputs:
         power = sum(float(np.sum(s.values[value].astype(np.float64) ** 2)) for s in segments)
@@ -314,8 +283,10 @@ def _scales(program: Program, segments: list[Segment]) -> list[float]:
 
 
 def _ladder(weight: Weight, asked: Precision, pinned: bool, budget: Budget) -> list[Precision]:
-    rows, columns = weight.shape
-    return [asked] if pinned else ladder(asked, (rows, columns), blocked=weight.blocked, upwards=not budget.stated)
+    channels, inputs = weight.shape
+    if pinned:
+        return [asked]
+    return ladder(asked, (channels, inputs), groupable=weight.groupable, upwards=not budget.stated)
 
 
 def _unmet(budget: Budget, assignments: list[Assignment], others: int) -> QuantizationError:
@@ -329,8 +300,8 @@ def _unmet(budget: Budget, assignments: list[Assignment], others: int) -> Quanti
     )
 
 
-class _Steps:
-    """Progress through phases, whose shares of the time are about those of an LSTM with a million weights."""
+class _Phases:
+    """Progress through phases. Each phase's share of the time is about that of an LSTM with a million weights."""
 
     SHARES: ClassVar = {"observing": 0.1, "gathering": 0.3, "measuring": 0.3, "rounding": 0.3}
 
@@ -338,12 +309,12 @@ class _Steps:
         self._progress, self._before, self._share = progress, 0.0, 0.0
 
     def end(self) -> None:
-        """Nothing is left to do."""
+        """Report that all is done."""
         if self._progress is not None:
             self._progress(1.0)
 
-    def phase(self, name: str, count: int) -> Callable[[int], None]:
-        """Begin a phase; return what is told of things done in it."""
+    def begin(self, name: str, count: int) -> Callable[[int], None]:
+        """Begin a phase of `count` things; return a function to call with the number of things done since."""
         self._before, self._share = self._before + self._share, self.SHARES[name]
         before, share, done = self._before, self._share, 0
 

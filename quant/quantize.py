@@ -1,19 +1,14 @@
-"""Quantizing a file: weights become codes and scales, through DequantizeLinear.
+"""Quantizing a file: weights become codes and scales, which `DequantizeLinear` turns back into weights.
 
-The file stays plain ONNX with standard operators: any runtime computes the weight-only result, and
-tidegate's engine reads the codes as they are.
+The file stays plain ONNX with standard operators. Any runtime computes the result with the rounded weights; tidegate's
+engine computes with the codes themselves.
 """
 
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-
-import numpy as np
-import onnx
-from onnx import version_converter
 
 from ..runtime.arrays import Array
 from ..runtime.cells import BY_NAME, STANDARD
@@ -22,28 +17,22 @@ from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
 from ..runtime.graph.projected_lstm import with_weights
-from ..runtime.load import compile_graph
-from ..runtime.lowering.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION, lower
-from ..runtime.operators.matrix import FLOAT
-from ..runtime.precision import Precision
-from ..runtime.streams import Model
-from .calibration import NEAREST, Budget, Calibrated, Calibration, Progress
-from .file.biases import add_to_bias
+from ..runtime.lowering.lower import QUANTIZATION_KEY, lower
+from ..runtime.program import Program
+from .calibration import METHODS_BY_NAME, Calibration, Progress
+from .file.quantized_graph import bytes_of_the_rest, describe, with_codes
+from .file.trial import program_for_engine, try_out
 from .file.weight_precisions import DEFAULT, choose, pinned
-from .file.weights import Weight, replace_weight, weights_of
-from .integer.metadata import with_integers
+from .file.weights import weights_of
+from .integer.metadata import add_exponents, operators_in_floats
 from .observing.calibration_streams import read_streams
-from .observing.drift import drift_of
-from .observing.observation import every_frame
+from .observing.ranges import check_rule
 from .report.quantization_report import CalibrationReport, QuantizationReport, WeightRow
-from .report.weight_rows import float_row, row_of
-from .rounding.nearest import rounded
-from .rounding.rounded_program import Rounded
+from .report.weight_rows import rows_of
+from .rounding.choice import NEAREST, Budget, all_nearest
 
 FLOATS, INTEGERS = "float", "integer"  # arithmetic
-SMALLEST_OPSET = 13  # DequantizeLinear by axis
-BLOCKS_OPSET, BLOCKS_IR = 21, 10  # DequantizeLinear of int4, of int16, in blocks
-SLACK = 40  # bytes by which what describes a weight's codes differs between precisions, at most
+SMALLEST_OPSET = 13  # the first whose DequantizeLinear has a scale per channel
 
 
 def quantize(
@@ -60,97 +49,189 @@ def quantize(
     arithmetic: str = FLOATS,
     progress: Progress | None = None,
 ) -> QuantizationReport:
-    """Quantize the weight matrices of a streaming ONNX file.
+    """Quantize the weights of a streaming ONNX file and write a new file.
 
-    Every recurrent, linear and convolution weight and every embedding table becomes integers with one float32 scale
-    a row (for an LSTM: a gate row; for a table: an id) or a group of inputs. The written file is loaded and run
-    before it is moved to its place.
+    Each weight matrix of a recurrent, linear or convolution layer, and each embedding table, becomes integers. Each
+    output channel has one float32 scale (an LSTM has one channel per gate and unit, a table one per id), or one scale
+    per group of inputs. The new file is loaded and run once before it is written.
 
-    With calibration streams weights are rounded so that their errors make up for each other on what the model hears,
-    the mean of what is left goes into the biases, and precisions are raised where a few bytes help most: see
-    docs/quantization.md.
+    Without calibration each weight is rounded to the nearest integer. With calibration streams the errors on the
+    model's output are smaller: weights are rounded so that their errors cancel on the streams, biases take up the
+    mean error that is left, and a few more bytes are spent on the weights that matter most. docs/quantization.md says
+    which options to use when.
 
     Args:
         source: A float file made by `export_model`.
         target: The file to write.
-        precision: Bits of weights and most bits of activations on tidegate's engine (other runtimes compute the
-            weight-only result): W8A16, W8A8, W4A16, W4A8, W16A16 or W16A8, with g8 or g32 behind it one scale a
-            group of 8 or 32 inputs; float32 leaves weights as they are. Or a mapping from patterns of weight names
-            to such precisions, e.g. `{"*": "W4A8g32", "head.*": "W16A16"}`: of the patterns that match the last
-            counts, `*` stands for the rest.
-        calibration: Streams of what the model will hear, each float32 `[frames, features]`, or integers `[frames]`
-            for a model that reads ids; each from the zero state. A part is held out and gives the error reported.
-        method: `nearest`, `compensated` (second-order) or `guided` (by the output's gradient); None: with
-            calibration the one with the least error on what is held out, without it nearest.
-        ranges: How the ranges of activations are fixed, with calibration: `minmax`, `percentile` (99.99 %), `mse` or
-            `entropy`, as static int8 has them; what lies outside saturates. None: each frame is scaled by its own
-            largest magnitude, which errs less.
-        extra: Part of the weights' bytes that may be spent, with calibration, beyond the precisions asked for; 0:
-            none. A weight whose precision a pattern of its own gives stays at it.
-        max_bytes: Most bytes of the file: the best precisions within it, lower or higher than those asked for.
-        max_error: Most error of the output on what is held out, relative root mean square: the smallest file that
-            meets it.
-        arithmetic: `float`, or `integer`: on tidegate's engine layers whose weights are int8, one scale a row, compute
-            with integers alone (int16 activations and states, gates in fixed point), by scales that calibration
-            streams give; no precision is raised. The report names what computes in floats all the same.
-        progress: Is told of the share done.
+        precision: W8A16, W8A8, W4A16, W4A8, W16A16 or W16A8: the bits of weights, and the most bits of activations on
+            tidegate's engine (other runtimes keep float activations). A suffix g8 or g32 (W4A8g32) gives each group
+            of 8 or 32 inputs its own scale. float32 leaves weights as they are. A mapping gives precisions by patterns
+            of weight names, e.g. `{"*": "W4A8g32", "head.*": "W16A16"}`: the last match wins, and `*` is the default
+            for all other weights.
+        calibration: Streams like those that the model will hear. Each is float32 `[frames, features]`, or integers
+            `[frames]` if the model reads ids, and starts from the zero state. About a fifth of the frames is held out
+            from calibration: the reported error is measured on them.
+        method: How weights are rounded: `nearest`; or, with calibration, `compensated` (second-order) or `guided`
+            (second-order, frames weighted by the output's gradient). None: `nearest` without calibration; with it,
+            the method that errs least on the held-out frames.
+        ranges: With calibration: fix the ranges of activations, as static int8 does, by `minmax`, `percentile`
+            (99.99 %), `mse` or `entropy`; values outside saturate. None: each frame is scaled by its own largest
+            magnitude, which usually errs less.
+        extra: With calibration: how many more bytes may be spent on weights, as a fraction of their bytes at the
+            precisions asked for. 0: none. A weight that matches a pattern other than `*` keeps its precision.
+        max_bytes: With calibration: the most bytes of the file. Precisions are then chosen freely, higher or lower
+            than asked for, to err least within this size.
+        max_error: With calibration: the most error of the output on the held-out frames, as a relative root mean
+            square. The smallest file that meets it is written.
+        arithmetic: `float`; or, with calibration, `integer`: on tidegate's engine, layers with int8 weights and one
+            scale per channel compute with integers only (int16 activations and states, gates in fixed point).
+            Precisions stay as asked for. The report lists the operators that still compute in floats.
+        progress: Called with the fraction of the calibration that is done, 0 to 1.
 
     Returns:
-        Each weight with its shape, precision and error, and what calibration found.
+        Shape, precision and error of each weight, and what calibration found.
 
     Raises:
         ModelError: The source is not a streaming ONNX file, or has no recurrent node.
-        UnsupportedError: Calibration was asked for and the engine does not run the model, or it looks ahead.
-        QuantizationError: A precision, a pattern, a weight or a stream cannot be used, or no precisions meet what
-            was asked for; no file is written.
-        FileNotFoundError: There is no such file.
+        UnsupportedError: Calibration is asked for, but the engine does not run the model, or the model looks ahead.
+        QuantizationError: An option, a weight or a calibration stream cannot be used, or no precisions meet
+            `max_bytes` and `max_error`. No file is written.
+        FileNotFoundError: There is no source file.
     """
-    started = perf_counter()
-    _check_arithmetic(arithmetic, ranges, calibration)
-    graph = Graph.load(source)
-    _check_source(graph, source)
+    options = Options(precision, calibration, method, ranges, extra, max_bytes, max_error, arithmetic, progress)
+    graph = _opened(source)
+    result = nearest(graph, options) if calibration is None else calibrated(graph, options)
+    return write(result, source, target, arithmetic)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one call of `quantize`, checked; their meaning is in its docstring.
+
+    Raises:
+        QuantizationError: An option has an unknown value, or needs calibration, or excludes another one.
+    """
+
+    precision: str | Mapping[str, str] = DEFAULT
+    calibration: Iterable[Array] | None = None
+    method: str | None = None
+    ranges: str | None = None
+    extra: float = Budget.extra
+    max_bytes: int | None = None
+    max_error: float | None = None
+    arithmetic: str = FLOATS
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.arithmetic not in (FLOATS, INTEGERS):
+            raise QuantizationError(f"arithmetic is {self.arithmetic!r}, wanted {FLOATS} or {INTEGERS}")
+        if self.calibration is None:
+            self._check_without_streams()
+            return
+        if self.method not in METHODS_BY_NAME:
+            raise QuantizationError(f"method is {self.method!r}, wanted nearest, compensated or guided")
+        if self.ranges is not None:
+            check_rule(self.ranges)
+            if self.arithmetic == INTEGERS:
+                raise QuantizationError("integer arithmetic has its own scales, powers of two: leave ranges out")
+
+    def _check_without_streams(self) -> None:
+        if self.arithmetic == INTEGERS:
+            raise QuantizationError(
+                "integer arithmetic needs calibration: streams like those the model will hear give its scales"
+            )
+        if self.method not in (None, NEAREST) or any(
+            option is not None for option in (self.ranges, self.max_bytes, self.max_error)
+        ):
+            raise QuantizationError(
+                "method, ranges, max_bytes and max_error need calibration: streams like those the model will hear"
+            )
+
+    @property
+    def streams(self) -> Iterable[Array]:
+        """The calibration streams; none without calibration."""
+        return () if self.calibration is None else self.calibration
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A quantized graph, ready to be written.
+
+    Attributes:
+        graph: The graph.
+        program: What it lowers to; None if the engine does not have one of its operators.
+        weights: What became of each weight.
+        calibration: What calibration found; None without calibration.
+        float_operators: With integer arithmetic, the operators that still compute in floats.
+    """
+
+    graph: Graph
+    program: Program | None
+    weights: tuple[WeightRow, ...]
+    calibration: CalibrationReport | None = None
+    float_operators: tuple[str, ...] = ()
+
+
+def nearest(graph: Graph, options: Options) -> Result:
+    """Round each weight to the nearest codes of the precision asked for."""
     weights = weights_of(graph)
-    asked = choose(precision, weights)
-    calibrating, found = None, None
-    if calibration is not None:
-        calibrating = _calibration(graph, calibration, method, ranges, progress)
-        beside = 0 if max_bytes is None else _beside_weights(graph, source, weights, asked)
-        budget = Budget(extra, max_bytes, max_error, beside)
-        kept = set(asked) if arithmetic == INTEGERS else pinned(precision, weights)
-        found = calibrating.choose(weights, asked, kept, budget)
-    elif method not in (None, NEAREST) or any(option is not None for option in (ranges, max_bytes, max_error)):
-        raise QuantizationError(
-            "method, ranges, max_bytes and max_error need calibration: streams of what the model hears"
-        )
-    graph, rows = _quantized(graph, source, weights, asked, found)
-    readings: dict[str, float] = {}
-    if calibrating is not None and ranges is not None:
-        program = every_frame(lower(graph))
-        readings, most = calibrating.readings(program), calibrating.ranges_of(program)
-        rows = [replace(row, range=float(most[row.name])) if row.name in most else row for row in rows]
-        graph.set_metadata(QUANTIZATION_KEY, _metadata(rows))
-    in_floats: tuple[str, ...] = ()
-    if calibrating is not None and arithmetic == INTEGERS:
-        graph, in_floats = with_integers(graph, calibrating.exponents())
-    data, backend = graph.model.SerializeToString(), _try_out(graph)
-    if max_bytes is not None and len(data) > max_bytes:
-        raise QuantizationError(f"the file would have {len(data)} bytes, at most {max_bytes} were asked for")
-    report = None if calibrating is None or found is None else _judged(calibrating, found, graph, readings, started)
+    asked = choose(options.precision, weights)
+    choice = all_nearest(asked)
+    graph, made = with_codes(graph, weights, choice)
+    return Result(graph, program_for_engine(graph), rows_of(weights, asked, made, choice, {}))
+
+
+def calibrated(graph: Graph, options: Options) -> Result:
+    """Round weights by what the float model computes on the streams, and judge the result on the held-out frames."""
+    started, in_integers = perf_counter(), options.arithmetic == INTEGERS
+    weights = weights_of(graph)
+    asked = choose(options.precision, weights)
+    budget = Budget(options.extra, options.max_bytes, options.max_error)
+    if options.max_bytes is not None:
+        rest = bytes_of_the_rest(graph, weights, asked, ranges=options.ranges is not None)
+        budget = replace(budget, other_bytes=rest)
+    kept = set(asked) if in_integers else pinned(options.precision, weights)
+
+    calibration = _calibration(graph, options)
+    choice = calibration.choose(weights, asked, kept, budget)
+    graph, made = with_codes(graph, weights, choice)
+    ranges, readings = {}, {}
+    if options.ranges is not None:
+        program = lower(graph)
+        ranges, readings = calibration.ranges_of(program), calibration.readings(program)
+        describe(graph, made, ranges)
+    elif in_integers:
+        add_exponents(graph, lower(graph), calibration.exponents)
+
+    program = lower(graph)
+    _check_size(graph, options.max_bytes)
+    rows = rows_of(weights, asked, made, choice, ranges)
+    in_floats = operators_in_floats(graph, program) if in_integers else ()
+    return Result(graph, program, rows, calibration.report(program, choice, readings, started), in_floats)
+
+
+def write(
+    result: Result, source: str | os.PathLike[str], target: str | os.PathLike[str], arithmetic: str
+) -> QuantizationReport:
+    """Run the quantized graph once, write it, and return the report."""
+    backend = try_out(result.graph, result.program)
+    data = result.graph.model.SerializeToString()
     write_atomic(target, data)
-    sizes = Path(source).stat().st_size, len(data)
-    return QuantizationReport(os.fspath(target), *sizes, tuple(rows), backend, report, arithmetic, in_floats)
+    return QuantizationReport(
+        path=os.fspath(target),
+        source_bytes=Path(source).stat().st_size,
+        bytes=len(data),
+        weights=result.weights,
+        backend=backend,
+        calibration=result.calibration,
+        arithmetic=arithmetic,
+        float_operators=result.float_operators,
+    )
 
 
-def _check_arithmetic(arithmetic: str, ranges: str | None, calibration: Iterable[Array] | None) -> None:
-    if arithmetic not in (FLOATS, INTEGERS):
-        raise QuantizationError(f"arithmetic is {arithmetic!r}, wanted {FLOATS} or {INTEGERS}")
-    if arithmetic == INTEGERS and calibration is None:
-        raise QuantizationError("integer arithmetic needs calibration: streams of what the model hears give its scales")
-    if arithmetic == INTEGERS and ranges is not None:
-        raise QuantizationError("integer arithmetic has scales of its own, powers of two: leave ranges out")
-
-
-def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
+def _opened(source: str | os.PathLike[str]) -> Graph:
+    """Read a file that can be quantized: a float streaming graph with a recurrent node."""
+    graph = Graph.load(source)
     if not any((with_weights(node) or node).op_type in BY_NAME for node in graph.nodes):
         seen = ", ".join(sorted({node.op_type for node in graph.nodes})[:8])
         raise ModelError(f"{source}: no recurrent node ({', '.join(STANDARD)}) in the graph, only {seen}")
@@ -158,142 +239,32 @@ def _check_source(graph: Graph, source: str | os.PathLike[str]) -> None:
         raise QuantizationError(f"{source}: already quantized; start from the float file")
     if graph.opset() < SMALLEST_OPSET:
         raise QuantizationError(f"{source}: operator set {graph.opset()}, wanted {SMALLEST_OPSET} or later")
-    graph.contract  # noqa: B018  raises when there is none
+    graph.contract  # noqa: B018  raises if there is none
+    return graph
 
 
-# ---- calibration ----
-
-
-def _calibration(
-    graph: Graph, given: Iterable[Array], method: str | None, ranges: str | None, progress: Progress | None
-) -> Calibration:
+def _calibration(graph: Graph, options: Options) -> Calibration:
+    """Observe the float model on the calibration streams."""
     try:
         program = lower(graph)
     except UnsupportedError as error:
         raise UnsupportedError(f"calibration runs on the engine, and {error}") from None
     if any(clock != Clock() for clock in program.clocks):
         raise UnsupportedError(
-            "the model looks ahead; only causal models are calibrated: quantize it without, to nearest"
+            "the model looks ahead, and only causal models can be calibrated: quantize it without calibration"
         )
-    streams = read_streams(given, program)
-    return Calibration(program, graph.contract, streams, method=method, ranges=ranges, progress=progress)
-
-
-def _beside_weights(
-    graph: Graph, source: str | os.PathLike[str], weights: Sequence[Weight], asked: Mapping[str, Precision]
-) -> int:
-    """Return how many bytes of a quantized file are not codes and scales: of one rounded to nearest, and some slack."""
-    model = onnx.ModelProto()
-    model.CopyFrom(graph.model)
-    written, rows = _quantized(Graph(model), source, weights, asked, None)
-    return written.model.ByteSize() + sum(SLACK - row.bytes for row in rows if row.bits != FLOAT)
-
-
-def _judged(
-    calibrating: Calibration, found: Calibrated, graph: Graph, readings: dict[str, float], started: float
-) -> CalibrationReport:
-    """Report on the graph as it is written, on what was held out."""
-    made = every_frame(lower(graph))
-    streams, errors = calibrating.streams, calibrating.held.errors(made)
-    drift = drift_of(calibrating.program, made, graph.contract, streams)
-    return CalibrationReport(
-        len(streams.frames),
-        streams.count,
-        streams.held_count,
-        streams.complete,
-        found.method,
-        float(np.sqrt(np.mean(np.square(list(errors.values()))))),
-        errors,
-        found.candidates,
-        readings,
-        perf_counter() - started,
-        drift,
+    return Calibration(
+        program,
+        graph.contract,
+        read_streams(options.streams, program),
+        method=options.method,
+        ranges=options.ranges,
+        integers=options.arithmetic == INTEGERS,
+        progress=options.progress,
     )
 
 
-# ---- the file ----
-
-
-def _quantized(
-    graph: Graph,
-    source: str | os.PathLike[str],
-    weights: Sequence[Weight],
-    asked: Mapping[str, Precision],
-    found: Calibrated | None,
-) -> tuple[Graph, list[WeightRow]]:
-    """Return the graph with codes in place of weights, and what became of each."""
-    chosen = dict(asked) | (found.precisions if found else {})
-    if any(_needs_blocks(chosen[weight.name]) for weight in weights if not weight.reason):
-        graph = _converted(graph, source)
-    for correction in found.corrections if found else ():
-        add_to_bias(graph, *correction)
-    graph = Graph(graph.model)
-    rows = []
-    for weight in weights:
-        precision = chosen[weight.name]
-        if weight.reason or precision.weight_bits == FLOAT:
-            rows.append(float_row(weight, asked[weight.name]))
-            continue
-        codes = found.codes.get(weight.name) if found else None
-        made = codes or Rounded(*rounded(weight.by_row(), precision.weight_bits, precision.group), precision)
-        replace_weight(graph, weight, precision, made.codes, made.scales)
-        rows.append(row_of(weight, asked[weight.name], made, found if codes else None))
-    graph.set_metadata(QUANTIZATION_KEY, _metadata(rows))
-    return Graph(graph.model), rows
-
-
-def _needs_blocks(precision: Precision) -> bool:
-    """Return whether DequantizeLinear takes such weights only since operator set 21."""
-    return precision.weight_bits in (4, 16) or (precision.weight_bits == 8 and precision.group > 0)
-
-
-def _converted(graph: Graph, source: str | os.PathLike[str]) -> Graph:
-    """Return a graph of an operator set that has what the precisions need."""
-    model = graph.model
-    if graph.opset() < BLOCKS_OPSET:
-        try:
-            model = version_converter.convert_version(model, BLOCKS_OPSET)
-        except (RuntimeError, version_converter.ConvertError) as error:
-            raise QuantizationError(
-                f"{source}: operator set {graph.opset()} cannot be converted to {BLOCKS_OPSET}, which int4, int16 and "
-                f"groups need ({error}); export it with {BLOCKS_OPSET}, or choose W8A16 or W8A8"
-            ) from None
-    model.ir_version = max(model.ir_version, BLOCKS_IR)
-    return Graph(model)
-
-
-def _metadata(rows: Iterable[WeightRow]) -> str:
-    bits = {row.name: row.activation_bits for row in rows if row.bits != FLOAT}
-    ranges = {row.name: row.range for row in rows if row.range is not None}
-    said = {"activation_ranges": ranges} if ranges else {}
-    return json.dumps({"version": QUANTIZATION_VERSION, "activation_bits": bits} | said)
-
-
-def _try_out(graph: Graph) -> str:
-    """Load the graph and stream noise through it; return what it ran on."""
-    model = _open(graph)
-    stream = model.stream()
-    shape = [d.dim_value for d in graph.model.graph.input[0].type.tensor_type.shape.dim]
-    port = model.contract.inputs[0]
-    features = [s for a, s in enumerate(shape) if a not in (port.time_axis, port.batch_axis)]
-    noise: Array = np.random.default_rng(0).standard_normal((20, *features), np.float32)
-    if graph.model.graph.input[0].type.tensor_type.elem_type in (onnx.TensorProto.INT32, onnx.TensorProto.INT64):
-        noise = np.zeros(20, np.int64)  # ids: the first row is in every table
-    answers = stream.push(noise)
-    for name, values in (answers if isinstance(answers, dict) else {port.name: answers}).items():
-        if not np.all(np.isfinite(values)):
-            raise QuantizationError(
-                f"output {name!r} of the quantized model is not finite on noise; nothing is written"
-            )
-    return model.backend
-
-
-def _open(graph: Graph) -> Model:
-    """Open the graph on the engine, or on onnxruntime where the engine lacks something."""
-    from ..runtime.backends.native import NativeModel
-    from ..runtime.backends.onnxruntime import OnnxruntimeModel
-
-    try:
-        return NativeModel(compile_graph(graph))
-    except UnsupportedError:
-        return OnnxruntimeModel(graph)
+def _check_size(graph: Graph, most: int | None) -> None:
+    size = graph.model.ByteSize()
+    if most is not None and size > most:
+        raise QuantizationError(f"the file would have {size} bytes, at most {most} were asked for")

@@ -1,1 +1,1 @@
-"""The weights and biases of a file, and the precision that each gets."""
+"""The weights and biases of a file, their precisions, and codes in their place."""

@@ -1,4 +1,4 @@
-"""Adding to the biases of what reads a weight: in place, or through an Add where there is none."""
+"""Adding to biases: to the constant that a node has, or through a new constant or a new Add node."""
 
 import numpy as np
 import onnx
@@ -10,23 +10,23 @@ from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from ...runtime.graph.projected_lstm import with_weights
 
-# The position of the bias among the inputs of a node.
+# The position of the bias among a node's inputs.
 POSITIONS = {"Gemm": 2, "Conv": 2, **{name: cell.bias for name, cell in BY_NAME.items()}}
 
 
 def add_to_bias(graph: Graph, weight: str, added: Floats, to_hidden: Floats | None = None) -> None:
-    """Add to the bias of the one node that reads a weight.
+    """Add to the bias of the only node that reads a weight.
 
     Args:
-        graph: What to edit; its indices are those of before.
+        graph: The graph to edit. Its indices are those from before the edit.
         weight: Name of the weight.
-        added: One value a row.
-        to_hidden: What is added to R h apart, one value a row; for recurrent nodes alone.
+        added: float32, one value per output channel.
+        to_hidden: The same for the bias of R h, in recurrent nodes; None: nothing.
     """
     node = next(n for n in graph.nodes if weight in (with_weights(n) or n).input)
     seen = with_weights(node) or node
     if seen.op_type == "MatMul":
-        _behind(graph, node, added)
+        _after_product(graph, node, added)
         return
     position = POSITIONS[seen.op_type]
     name = seen.input[position] if position < len(seen.input) else ""
@@ -36,8 +36,8 @@ def add_to_bias(graph: Graph, weight: str, added: Floats, to_hidden: Floats | No
     _store(graph, node, position, name, added if before is None else before + added.reshape(before.shape))
 
 
-def _behind(graph: Graph, node: onnx.NodeProto, added: Floats) -> None:
-    """Add behind a MatMul: to the constant of the Add that follows, or by an Add of its own."""
+def _after_product(graph: Graph, node: onnx.NodeProto, added: Floats) -> None:
+    """Add to the result of a MatMul: to the constant of the Add that follows, or by a new Add."""
     readers, model, result = graph.consumers(node.output[0]), graph.model.graph, node.output[0]
     if len(readers) == 1 and readers[0].op_type == "Add" and result not in {output.name for output in model.output}:
         position = 1 - list(readers[0].input).index(result)
@@ -52,7 +52,7 @@ def _behind(graph: Graph, node: onnx.NodeProto, added: Floats) -> None:
 
 
 def _store(graph: Graph, node: onnx.NodeProto, position: int, name: str, values: Array) -> None:
-    """Let a node read values in place of a constant, under its name where it alone reads it."""
+    """Give a node new values in place of a constant. If other nodes read the constant too, it stays as it is."""
     model = graph.model.graph
     mine = next((tensor for tensor in model.initializer if tensor.name == name), None)
     alone = mine is not None and len(graph.consumers(name)) <= 1

@@ -1,4 +1,4 @@
-"""Which weight gets which precision."""
+"""The precision of each weight, from the patterns that the user gives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,15 +12,17 @@ DEFAULT = "W8A16"
 
 
 def choose(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> dict[str, Precision]:
-    """Return the precision of each weight by its name; a group that holds a whole row is none.
+    """Return the precision of each weight by its name.
+
+    A group as long as all inputs of a weight becomes one scale per output channel.
 
     Args:
-        asked: One precision, or one for each pattern; of those that match a name the last counts, `*` being
-            the first wherever it stands.
+        asked: One precision, or a mapping from patterns of names to precisions. The last match wins; `*` counts as
+            the first pattern, wherever it is.
         weights: The weights of the graph.
 
     Raises:
-        QuantizationError: There is no such precision, or a pattern matches no weight.
+        QuantizationError: A precision does not exist, or a pattern matches no weight.
     """
     patterns = {"*": DEFAULT} | ({"*": asked} if isinstance(asked, str) else dict(asked))
     precisions = {pattern: Precision.parse(text) for pattern, text in patterns.items()}
@@ -33,13 +35,14 @@ def choose(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> dict[st
 
 
 def pinned(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> set[str]:
-    """Return the names of weights whose precision was asked for by a pattern of their own, not by `*`."""
+    """Return the names of the weights that match a pattern other than `*`: calibration keeps their precision."""
     patterns = [] if isinstance(asked, str) else [pattern for pattern in asked if pattern != "*"]
     return {weight.name for weight in weights if any(fnmatchcase(weight.name, pattern) for pattern in patterns)}
 
 
 def _fitted(precision: Precision, weight: Weight) -> Precision:
+    """Return the precision, without its group if groups are impossible or hold all inputs of the weight."""
     if weight.reason:
         return precision
-    whole = not weight.blocked or weight.values.shape[weight.columns_axis] <= precision.group
+    whole = not weight.groupable or weight.values.shape[weight.input_axis] <= precision.group
     return replace(precision, group=0) if whole else precision

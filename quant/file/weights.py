@@ -1,4 +1,4 @@
-"""The weight matrices of a graph: which there are, how they lie, how codes take their place."""
+"""The weight matrices of a graph: find them, read them as `[channels, inputs]`, and replace them by codes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from ...runtime.errors import QuantizationError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ...runtime.graph.projected_lstm import with_weights
-from ...runtime.precision import Precision
+from ..rounding.nearest import Rounded
 
 CODE_TYPES = {4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8, 16: onnx.TensorProto.INT16}
 
@@ -24,77 +24,77 @@ class Weight:
 
     Attributes:
         name: Its name in the file.
-        operator: What reads it, as messages say.
-        recurrent: Whether that is a recurrent layer.
-        rows_axis: The axis along which its rows lie.
-        values: Floats of two axes, or for a recurrent layer (directions first) and a convolution (taps last) three;
-            none where it cannot be quantized.
-        reason: Why it cannot; empty when it can.
-        gates: The gates that its rows make in turn, in ONNX's letters; none where there are no gates.
+        operator: The operator that reads it, as messages name it.
+        recurrent: Whether that operator is a recurrent layer.
+        channel_axis: The axis of its output channels.
+        values: Floats with two axes, or with three for a recurrent layer (directions first) and a convolution (taps
+            last). Zeros if the weight cannot be quantized.
+        reason: Why it cannot be quantized; empty if it can.
+        gates: The gates of its output channels in order, in ONNX's letters; empty if the operator has no gates.
     """
 
     name: str
     operator: str
     recurrent: bool
-    rows_axis: int
+    channel_axis: int
     values: Floats
     reason: str
     gates: str = ""
 
     @property
-    def columns_axis(self) -> int:
-        """The axis along which the inputs of a row lie; of a convolution all after that of rows."""
-        return 2 if self.values.ndim == 3 and self.rows_axis == 1 else 1 - self.rows_axis
+    def input_axis(self) -> int:
+        """The axis of the inputs. A convolution has a second one, for the taps, after it."""
+        return 2 if self.values.ndim == 3 and self.channel_axis == 1 else 1 - self.channel_axis
 
     @property
-    def blocked(self) -> bool:
-        """Whether groups of its inputs can share a scale: not those of a convolution, which lie along two axes."""
-        return not (self.values.ndim == 3 and self.rows_axis == 0)
+    def groupable(self) -> bool:
+        """Whether groups of inputs can share a scale: not in a convolution, whose inputs have two axes."""
+        return not (self.values.ndim == 3 and self.channel_axis == 0)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Rows and columns; where it cannot be quantized as it lies in the file."""
-        return self.values.shape if self.reason else self.by_row().shape
+        """Output channels and inputs; if it cannot be quantized, its shape in the file."""
+        return self.values.shape if self.reason else self.by_channel().shape
 
-    def by_row(self) -> Floats:
-        """Return its values `[rows, columns]`."""
-        moved = np.moveaxis(self.values, self.rows_axis, 0)
+    def by_channel(self) -> Floats:
+        """Return the values as `[channels, inputs]`."""
+        moved = np.moveaxis(self.values, self.channel_axis, 0)
         return moved.reshape(len(moved), -1)
 
-    def in_place(self, by_row: Array) -> Array:
-        """Return something of each row, `[rows, any]`, as it lies in the file."""
-        if not self.blocked:
-            return by_row.reshape(self.values.shape)
+    def in_file_order(self, by_channel: Array) -> Array:
+        """Return codes or scales `[channels, any]` with the axes that the weight has in the file."""
+        if not self.groupable:
+            return by_channel.reshape(self.values.shape)
         shape = list(self.values.shape)
-        shape[self.columns_axis] = by_row.shape[1]
-        del shape[self.rows_axis]
-        return np.ascontiguousarray(np.moveaxis(by_row.reshape(len(by_row), *shape), 0, self.rows_axis))
+        shape[self.input_axis] = by_channel.shape[1]
+        del shape[self.channel_axis]
+        return np.ascontiguousarray(np.moveaxis(by_channel.reshape(len(by_channel), *shape), 0, self.channel_axis))
 
 
 def weights_of(graph: Graph) -> list[Weight]:
-    """Return each weight matrix once, though several nodes may read it.
+    """Return each weight matrix once, even if several nodes read it.
 
     Raises:
-        QuantizationError: One holds NaN or infinity.
+        QuantizationError: A weight holds NaN or infinity.
     """
     found: dict[str, Weight] = {}
     for node in [with_weights(node) or node for node in graph.nodes]:
-        for position, axis in _inputs(graph, node):
+        for position, axis in _weight_inputs(graph, node):
             name = node.input[position]
             if name not in found:
-                gates = _gates(node) if position < 3 else ""  # the projection of an LSTM has none
+                gates = _gates(node) if position < 3 else ""  # an LSTM's projection has no gates
                 found[name] = _weight(graph, node, name, axis, gates)
     return list(found.values())
 
 
 def _gates(node: onnx.NodeProto) -> str:
-    """Return the letters of the gates of a cell that has several, else nothing."""
+    """Return the letters of a cell's gates; empty for a cell without gates, and for other nodes."""
     letters = BY_NAME[node.op_type].gates if node.op_type in BY_NAME else ""
     return letters if len(letters) > 1 else ""
 
 
-def _inputs(graph: Graph, node: onnx.NodeProto) -> list[tuple[int, int]]:
-    """Return the inputs of a node that are weight matrices, and the axis of their rows."""
+def _weight_inputs(graph: Graph, node: onnx.NodeProto) -> list[tuple[int, int]]:
+    """Return the position of each weight among a node's inputs, and the axis of its output channels."""
     if node.op_type in BY_NAME:
         return [(1 + place, 1) for place in range(BY_NAME[node.op_type].weights)]
     if node.op_type == "Gemm":
@@ -108,8 +108,8 @@ def _is_table(graph: Graph, node: onnx.NodeProto) -> bool:
     """Return whether a Gather looks ids up in a constant table of floats."""
     table = graph.constant(node.input[0])
     varying = graph.constant(node.input[1]) is None
-    by_rows = attributes(node).get("axis", 0) == 0
-    return table is not None and varying and table.ndim == 2 and table.dtype.kind == "f" and by_rows
+    by_id = attributes(node).get("axis", 0) == 0
+    return table is not None and varying and table.ndim == 2 and table.dtype.kind == "f" and by_id
 
 
 def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int, gates: str) -> Weight:
@@ -123,7 +123,7 @@ def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int, gates: str
 
 
 def _why_not(values: Array | None, node: onnx.NodeProto) -> str:
-    """Return why a weight stays float, or nothing."""
+    """Return why a weight stays float; empty if it can be quantized."""
     directed = node.op_type in STANDARD
     if values is None:
         return "not a constant of the graph"
@@ -134,30 +134,28 @@ def _why_not(values: Array | None, node: onnx.NodeProto) -> str:
     return "" if values.ndim == (3 if directed or node.op_type == "Conv" else 2) else f"has {values.ndim} axes"
 
 
-def replace_weight(graph: Graph, weight: Weight, precision: Precision, codes: Array, scales: Floats) -> None:
-    """Let a weight be made from codes by a DequantizeLinear, so that its readers stay as they are.
+def replace_weight(graph: Graph, weight: Weight, made: Rounded) -> None:
+    """Replace a weight by its codes and a DequantizeLinear whose output has the weight's name.
 
     Args:
-        graph: What to edit; its indices are those of before.
+        graph: The graph to edit. Its indices are those from before the edit.
         weight: The weight.
-        precision: Its precision: not float32.
-        codes: `[rows, columns]`.
-        scales: `[rows, groups]`.
+        made: Its codes and scales.
     """
-    model, name, bits, group = graph.model.graph, weight.name, precision.weight_bits, precision.group
+    model, name, bits, group = graph.model.graph, weight.name, made.precision.weight_bits, made.precision.group
     kept_tensors = [t for t in model.initializer if t.name != name]
     kept_nodes = [n for n in model.node if name not in n.output]
     del model.initializer[:], model.node[:]
     inputs = [f"{name}.int{bits}", f"{name}.scale"]
-    how: dict[str, Any] = {"axis": weight.columns_axis, "block_size": group} if group else {"axis": weight.rows_axis}
-    node = helper.make_node("DequantizeLinear", inputs, [name], name=f"{name}.dequantize", **how)
-    stored = numpy_helper.from_array(weight.in_place(scales) if group else scales[:, 0], inputs[1])
-    model.initializer.extend([*kept_tensors, _codes(inputs[0], weight.in_place(codes), bits), stored])
+    axes: dict[str, Any] = {"axis": weight.input_axis, "block_size": group} if group else {"axis": weight.channel_axis}
+    node = helper.make_node("DequantizeLinear", inputs, [name], name=f"{name}.dequantize", **axes)
+    stored = numpy_helper.from_array(weight.in_file_order(made.scales) if group else made.scales[:, 0], inputs[1])
+    model.initializer.extend([*kept_tensors, _codes(inputs[0], weight.in_file_order(made.codes), bits), stored])
     model.node.extend([node, *kept_nodes])
 
 
 def _codes(name: str, codes: Array, bits: int) -> onnx.TensorProto:
-    if bits == 4:  # numpy has no such type: two a byte, the first in the low half
+    if bits == 4:  # NumPy has no 4-bit type: two codes per byte, the first in the low half
         halves = np.pad(codes.ravel(), (0, codes.size % 2)).astype(np.uint8) & 15
         packed = (halves[::2] | halves[1::2] << 4).tobytes()
         return helper.make_tensor(name, CODE_TYPES[bits], codes.shape, packed, raw=True)

@@ -1,1 +1,1 @@
-"""Integer arithmetic: the exponents of each operation, and how a file says them."""
+"""Integer arithmetic: the exponents of each operation, and their metadata in a file."""

@@ -1,4 +1,4 @@
-"""Exponents of integer operations: powers of two, from the magnitudes that a float program meets."""
+"""Exponents of integer operations: scales are powers of two, from the magnitudes in the float program."""
 
 from collections.abc import Sequence
 from math import floor, log2
@@ -24,17 +24,17 @@ from ..moments.replay import lstm_cells
 from ..observing.observation import Segment
 from ..observing.ranges import magnitudes
 
-ROOM = 2.0  # how much louder than what was met a value may be before it saturates
-ROOM_OF_VALUES = 8.0  # the same of codes of 24 bits, which have bits to spare
-TOGETHER = 16  # segments of which c is computed side by side
+ROOM = 2.0  # a value saturates if it is this many times larger than on the streams
+ROOM_OF_VALUES = 8.0  # the same for codes of 24 bits, which have bits to spare
+TOGETHER = 16  # segments for which c is computed side by side
 
 
 def exponents_of(program: Program, segments: Sequence[Segment]) -> dict[int, Exponents]:
-    """Return what each operation that may have an integer form needs, by its place.
+    """Return the exponents of each operation that may have an integer form, by its index.
 
     Args:
-        program: A float program that answers every frame, its matrices in float.
-        segments: What was observed of it.
+        program: A float program that answers every frame.
+        segments: All its values on the streams.
     """
     met = [one.largest for one in magnitudes(segments)]
     found: dict[int, Exponents] = {}
@@ -68,13 +68,13 @@ def _state(most: float) -> int:
 
 
 def _exponent(most: float, bits: int, room: float) -> int:
-    """Return the largest exponent whose codes reach so far; that of 1 where nothing was met."""
+    """Return the largest exponent whose codes hold `room * most`, or 1 if `most` is 0."""
     reach = room * most or 1.0
     return min(max(floor(log2(largest(bits) / reach)), LEAST_EXPONENT), MOST_EXPONENT)
 
 
 def _largest_c(op: Lstm, index: int, segments: Sequence[Segment]) -> Floats:
-    """Return the largest magnitude of c of each unit in the frames that are calibrated on, `[hidden]`."""
+    """Return the largest magnitude of each unit's c in the frames to calibrate on, `[hidden]`."""
     ordered, most = sorted(segments, key=lambda s: len(s.used)), np.zeros(op.hidden, np.float32)
     for part in (ordered[at : at + TOGETHER] for at in range(0, len(ordered), TOGETHER)):
         length = len(part[-1].used)

@@ -1,4 +1,4 @@
-"""A quantized file whose layers compute with integers: their exponents go into its metadata."""
+"""The exponents of integer arithmetic in a file's metadata, and the operators that still compute in floats."""
 
 import json
 from collections.abc import Mapping
@@ -6,28 +6,31 @@ from collections.abc import Mapping
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
 from ...runtime.lowering.integer import Exponents, described, has_integer_form
-from ...runtime.lowering.lower import QUANTIZATION_KEY, lower
+from ...runtime.lowering.lower import QUANTIZATION_KEY
 from ...runtime.operators import Operator
 from ...runtime.program import Program
 
 
-def with_integers(graph: Graph, exponents: Mapping[int, Exponents]) -> tuple[Graph, tuple[str, ...]]:
-    """Return a quantized graph that says how its operations compute in integers, and what computes in floats.
+def add_exponents(graph: Graph, program: Program, exponents: Mapping[int, Exponents]) -> None:
+    """Write into a quantized graph's metadata how its operations compute in integers.
 
     Args:
-        graph: A graph whose weights are codes.
-        exponents: Of its operations, by their place in the program.
+        graph: The graph. Its weights are codes.
+        program: What it lowers to, in float arithmetic.
+        exponents: By the index of an operation. Those of operations without an integer form are left out.
     """
-    program = lower(graph)
-    fitting = {i: e for i, e in exponents.items() if has_integer_form(program.ops[i])}
+    fitting = {index: given for index, given in exponents.items() if has_integer_form(program.ops[index])}
     fields = json.loads(graph.metadata(QUANTIZATION_KEY) or "{}")
     graph.set_metadata(QUANTIZATION_KEY, json.dumps(fields | {"integer": described(program, fitting)}))
-    graph = Graph(graph.model)
-    return graph, _in_floats(graph, lower(graph))
 
 
-def _in_floats(graph: Graph, program: Program) -> tuple[str, ...]:
-    """Return the nodes whose operations compute in floats, each once."""
+def operators_in_floats(graph: Graph, program: Program) -> tuple[str, ...]:
+    """Return each node that computes in floats, with the reason, e.g. `Softmax 'p': Softmax has no integer form`.
+
+    Args:
+        graph: A quantized graph.
+        program: What it lowers to.
+    """
     found = [(node, op) for node, op in zip(program.nodes, program.ops, strict=True) if op.floats]
     return tuple(dict.fromkeys(f"{_label(graph, node)}: {_reason(op)}" for node, op in found))
 
@@ -39,4 +42,4 @@ def _label(graph: Graph, node: str) -> str:
 
 def _reason(op: Operator) -> str:
     name, weights = type(op).__name__, {m.weight_bits for m in op.record().matrices} - {8}
-    return f"its weights are of {max(weights)} bits" if weights else f"{name} has no integer form"
+    return f"its weights have {max(weights)} bits" if weights else f"{name} has no integer form"

@@ -1,1 +1,1 @@
-"""Second moments of what each sum of products reads, weighed by the gradient of the answer."""
+"""Second moments of the inputs of each sum of products, and the gradients that weight them."""

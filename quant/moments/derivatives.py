@@ -1,6 +1,6 @@
-"""Derivatives of the engine's float operators: from the gradient of what they make to that of what they read.
+"""Backpropagation through the engine's operators without weights: from the output's gradient to the inputs'.
 
-Arrays are `[frames, segments, width]`, time first.
+Arrays are `[frames, segments, width]`.
 """
 
 import math
@@ -15,14 +15,14 @@ Inputs = tuple[Floats, ...]
 
 
 def _gelu(x: Array, y: Array) -> Array:
-    """Return the normal distribution below x, which is y / x, and x times its density."""
+    """Return the normal distribution function of x, which is y / x, plus x times the density."""
     density = np.exp(-0.5 * np.minimum(x * x, 160)) / math.sqrt(2 * math.pi)
     below: Array = np.where(x == 0, 0.5, y / np.where(x == 0, 1, x))
     slope: Array = below + x * density
     return slope
 
 
-MAPS: dict[str, Callable[..., Array]] = {  # dy/dx of x, y and the function's numbers
+MAPS: dict[str, Callable[..., Array]] = {  # dy/dx, from x, y and the function's numbers
     "relu": lambda x, _: x > 0,
     "leaky_relu": lambda x, _, slope: np.where(x < 0, slope, 1),
     "tanh": lambda _, y: 1 - y * y,
@@ -39,7 +39,7 @@ MAPS: dict[str, Callable[..., Array]] = {  # dy/dx of x, y and the function's nu
     "reciprocal": lambda _, y: -y * y,
     "square": lambda x, _: 2 * x,
 }
-CONSTANTS: dict[str, Callable[[Array, Array, Array], Array]] = {  # dy/dx of x, y and the constant
+CONSTANTS: dict[str, Callable[[Array, Array, Array], Array]] = {  # dy/dx, from x, y and the constant
     "add": lambda x, _, __: np.ones_like(x),
     "sub": lambda x, _, __: np.ones_like(x),
     "mul": lambda x, _, constant: np.broadcast_to(constant, x.shape),
@@ -50,7 +50,7 @@ CONSTANTS: dict[str, Callable[[Array, Array, Array], Array]] = {  # dy/dx of x, 
     "min": lambda x, _, constant: x < constant,
     "prelu": lambda x, _, slope: np.where(x < 0, slope, 1),
 }
-BINARIES: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {  # dy/da, dy/db of a, b and y
+BINARIES: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {  # dy/da and dy/db, from a, b and y
     "add": lambda _, __, y: (np.ones_like(y), np.ones_like(y)),
     "sub": lambda _, __, y: (np.ones_like(y), np.full_like(y, -1)),
     "mul": lambda a, b, _: (b, a),
@@ -58,7 +58,7 @@ BINARIES: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {  #
     "max": lambda a, b, _: (a > b, a <= b),
     "min": lambda a, b, _: (a < b, a >= b),
 }
-REDUCTIONS: dict[str, Callable[[Array, Array], Array]] = {  # dy/dx of x and y
+REDUCTIONS: dict[str, Callable[[Array, Array], Array]] = {  # dy/dx, from x and y
     "sum": lambda x, _: np.ones_like(x),
     "mean": lambda x, _: np.full_like(x, 1 / x.shape[-1]),
     "max": lambda x, y: x == y,
@@ -74,10 +74,10 @@ def back_through(op: Operator, x: Inputs, y: Floats, grad: Floats) -> Inputs:
     Args:
         op: The operator.
         x: Its inputs.
-        y: What it made of them.
+        y: Its output.
         grad: The gradient of y.
     """
-    with np.errstate(all="ignore"):  # a pole has no gradient: 0 it is
+    with np.errstate(all="ignore"):  # the gradient at a pole counts as 0
         grads = BACKWARD[type(op)](op, x, y, grad)
     return tuple(np.nan_to_num(g, nan=0, posinf=0, neginf=0).astype(np.float32) for g in grads)
 

@@ -1,9 +1,9 @@
-"""Second moments of what each sum of a program reads, gathered over calibration streams.
+"""Second moments of the inputs of each sum of products, over the calibration streams.
 
-For `guided` each frame weighs as much as the squared gradient of the model's output with respect to the sum, so that
-frames where a gate is saturated, or nobody listens, do not count: the Fisher information of the output's error,
-block by block (as in GuidedQuant, arXiv 2505.07004). Random signs on the outputs make one pass back enough
-(Hutchinson's estimator).
+The method `guided` weights each frame by the squared gradient of the model's output with respect to the sum. Frames in
+which a gate is saturated, or the output ignores it, then do not count. This is the Fisher information of the output's
+error, block by block (as in GuidedQuant, arXiv 2505.07004). With random signs on the outputs one backward pass is
+enough (Hutchinson's estimator).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,20 +22,20 @@ from .sums import matrix, sums_of
 
 _K = TypeVar("_K")
 
-PROJECTIONS = 2  # passes back, each with signs of its own
-BATCH_VALUES = 2**24  # of the widest array of a batch of segments
-MOST_BY_ROW = 2**21  # rows times squared inputs of a sum whose rows have moments of their own
-MOST_PRODUCTS = 2**31  # of a batch and such a sum; of more frames every second, third ... is taken: they are alike
-LEAST_VARIANCE = 1e-6  # of the mean square about the centre
-PRODUCTS_BLOCK = 1024  # frames whose products of inputs are held at once
+PROJECTIONS = 2  # backward passes, each with other random signs
+BATCH_VALUES = 2**24  # values in the widest array of a batch of segments
+MOST_BY_CHANNEL = 2**21  # output channels times squared inputs, up to which each channel has its own moments
+MOST_PRODUCTS = 2**31  # of a batch in such a sum; beyond, only every second, third ... frame counts: they are alike
+LEAST_VARIANCE = 1e-6  # as a fraction of the mean square about the centre
+PRODUCTS_BLOCK = 1024  # frames whose products of inputs are in memory at the same time
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Weighted moments of what one sum reads.
+    """Weighted moments of the inputs of one sum.
 
     Attributes:
-        covariance: float64 `[clusters, inputs, inputs]`; one cluster, or one a row of the sum.
+        covariance: float64 `[clusters, inputs, inputs]`: one cluster for the sum, or one per output channel.
         mean: float64 `[clusters, inputs]`.
     """
 
@@ -49,13 +49,16 @@ class Moments:
         return moments
 
 
-Key = tuple[int, int]  # an operation and a sum of it
-BY_ROW = "guided by row"
-METHODS = ("compensated", "guided", BY_ROW)
+Key = tuple[int, int]  # the index of an operation, and of one of its sums
+BY_CHANNEL = "guided by channel"
+METHODS = ("compensated", "guided", BY_CHANNEL)
 
 
 class _Gathering:
-    """Moments of one sum as they grow, about a centre near the mean: h of a quiet layer hardly moves about its own."""
+    """The growing moments of one sum, about a centre near the mean.
+
+    Moments about zero would lose the variance in float32: the h of a quiet layer hardly moves around its mean.
+    """
 
     def __init__(self, z: Floats, clusters: int) -> None:
         self.centre = z.mean(0)
@@ -74,17 +77,17 @@ class _Gathering:
         if weights.shape[1] == 1:
             self.second[0] += (z * weights).T @ z
             return
-        z, weights = z.astype(np.float64), weights.astype(np.float64)  # a row may listen to few frames alone
+        z, weights = z.astype(np.float64), weights.astype(np.float64)  # few frames may count for a channel
         above = np.triu_indices(z.shape[1])
         for part in (slice(at, at + PRODUCTS_BLOCK) for at in range(0, len(z), PRODUCTS_BLOCK)):
             self.second[:, *above] += weights[part].T @ (z[part, above[0]] * z[part, above[1]])
 
     def moments(self) -> Moments:
-        """Return what was gathered; a cluster that nothing weighed on has no moments."""
+        """Return the moments of all added frames. A cluster without any weight has covariance 0."""
         total = np.where(self.weight > 0, self.weight, 1)
         upper, first = np.triu(self.second) / total[:, None, None], self.first / total[:, None]
         second = upper + np.swapaxes(np.triu(upper, 1), 1, 2)
-        least = LEAST_VARIANCE * np.einsum("cii->c", second) / second.shape[1]  # float32 knows no less
+        least = LEAST_VARIANCE * np.einsum("cii->c", second) / second.shape[1]  # float32 resolves no less
         covariance = second - first[:, :, None] * first[:, None, :] + least[:, None, None] * np.eye(second.shape[1])
         return Moments(covariance, first + self.centre)
 
@@ -100,17 +103,18 @@ def gather(
 
     Args:
         program: A float program that answers every frame.
-        segments: What was observed of it.
-        scales: What each output's error is multiplied by before all are added up.
-        methods: Of METHODS: `compensated`, all frames weigh the same; `guided`, by the squared gradient of the output
-            with respect to the sum; `guided by row`, with respect to each row of it, where the sum is small.
-        seen: Is told of frames done.
+        segments: All values of the program on the streams.
+        scales: The factor of each output's error in the total error.
+        methods: Names in METHODS. `compensated`: all frames have the same weight. `guided`: frames are weighted by the
+            squared gradient of the output with respect to the sum. `guided by channel`: in a small sum, with respect to
+            each output channel.
+        seen: Called with the number of frames done since the last call.
     """
     random = np.random.default_rng(0)
     gathered: dict[tuple[str, Key], _Gathering] = {}
     for batch in _batches(program, segments):
         gradients = _squared_gradients(program, batch, scales, random) if set(methods) - {"compensated"} else {}
-        for key, z in _reads(program, batch):
+        for key, z in _inputs(program, batch):
             for method in methods:
                 if method == "compensated" and _first_alike(program, key) != key:
                     continue
@@ -124,13 +128,13 @@ def gather(
 
 
 def _first_alike(program: Program, key: Key) -> Key:
-    """Return the first sum of an operation that reads the same: where all frames weigh the same it stands for all."""
+    """Return the operation's first sum with the same inputs; with equal weights both have the same moments."""
     sums = sums_of(program.ops[key[0]])
     return key[0], next(n for n, one in enumerate(sums) if one.matrices == sums[key[1]].matrices)
 
 
-def _reads(program: Program, batch: "_Batch") -> Iterator[tuple[Key, Floats]]:
-    """Give what each sum reads in the frames that count, `[frames, inputs]`."""
+def _inputs(program: Program, batch: "_Batch") -> Iterator[tuple[Key, Floats]]:
+    """Give the inputs of each sum in the frames that count, `[frames, inputs]`."""
     for op, replayed in batch.replays.items():
         joined: dict[tuple[str, ...], Floats] = {}
         for number, one in enumerate(sums_of(program.ops[op])):
@@ -140,32 +144,32 @@ def _reads(program: Program, batch: "_Batch") -> Iterator[tuple[Key, Floats]]:
 
 
 def _weights(method: str, gradient: Floats | None, counted: Array, inputs: int) -> Floats:
-    """Return weights of frames `[frames, clusters]`; no gradient: the output does not hear of the sum."""
+    """Return the weights of frames `[frames, clusters]`; gradient None: the sum does not reach the output."""
     if method == "compensated":
         return np.ones((int(counted.sum()), 1), np.float32)
     if gradient is None:
         return np.zeros((int(counted.sum()), 1), np.float32)
     weights: Floats = gradient[counted]
-    apart = method == BY_ROW and _small(weights.shape[1], inputs)
+    apart = method == BY_CHANNEL and _small(weights.shape[1], inputs)
     return weights if apart else weights.mean(1, keepdims=True)
 
 
 def has_small_sums(program: Program) -> bool:
-    """Return whether some sum has few enough rows and inputs for each row to have moments of its own."""
+    """Return whether some sum is small enough for each output channel to have its own moments."""
     return any(
-        _small(one.rows.stop - one.rows.start, sum(matrix(op, name).codes.shape[1] for name in one.matrices))
+        _small(one.channels.stop - one.channels.start, sum(matrix(op, name).codes.shape[1] for name in one.matrices))
         for op in program.ops
         for one in sums_of(op)
     )
 
 
-def _small(rows: int, inputs: int) -> bool:
-    return rows > 1 and rows * inputs**2 <= MOST_BY_ROW
+def _small(channels: int, inputs: int) -> bool:
+    return channels > 1 and channels * inputs**2 <= MOST_BY_CHANNEL
 
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Segments side by side: values `[frames, segments, width]`, short ones filled up with zeros."""
+    """Segments side by side: values `[frames, segments, width]`, short segments padded with zeros."""
 
     values: list[Floats]
     used: Floats
@@ -173,7 +177,7 @@ class _Batch:
 
     @property
     def counted(self) -> Array:
-        """Which frames are calibrated on."""
+        """The frames to calibrate on: not held out, no padding."""
         return self.used > 0
 
 
@@ -200,7 +204,7 @@ def _batch(program: Program, segments: Sequence[Segment]) -> _Batch:
 
 
 def stacked(arrays: Sequence[Floats], length: int) -> Floats:
-    """Return arrays side by side, time first, padded at their ends."""
+    """Return arrays `[frames, ...]` side by side, `[length, arrays, ...]`, padded with zeros at their ends."""
     made = np.zeros((length, len(arrays), *arrays[0].shape[1:]), np.float32)
     for place, array in enumerate(arrays):
         made[: len(array), place] = array
@@ -210,7 +214,7 @@ def stacked(arrays: Sequence[Floats], length: int) -> Floats:
 def _squared_gradients(
     program: Program, batch: _Batch, scales: Sequence[float], random: np.random.Generator
 ) -> dict[Key, Floats]:
-    """Return the squared gradient of each row of each sum, `[frames, segments, rows]`, averaged over projections."""
+    """Return the squared gradient of each sum, `[frames, segments, channels]`, averaged over projections."""
     found: dict[Key, Floats] = {}
     for _ in range(PROJECTIONS):
         grads: dict[int, Floats] = {}
@@ -226,7 +230,7 @@ def _squared_gradients(
 
 
 def _one_back(program: Program, batch: _Batch, index: int, grads: dict[int, Floats]) -> list[Floats]:
-    """Go back through one operation: add to the gradients of what it reads, return those of its sums."""
+    """Go back through one operation: add to its inputs' gradients, and return the gradients of its sums."""
     op, grad = program.ops[index], grads.pop(index + 1)
     if index in batch.replays:
         into, sums = batch.replays[index].back(grad)

@@ -1,7 +1,6 @@
-"""Operators with weights, run once more over what was observed: what their matrices read, and gradients.
+"""Operators with weights, run again on observed values: the inputs of their matrices, and gradients.
 
-Arrays are `[frames, segments, width]`, time first. Backpropagation through time as in Werbos, 1990; a segment's end
-is where it begins.
+Arrays are `[frames, segments, width]`. Gradients come by backpropagation through time (Werbos, 1990) within a segment.
 """
 
 from collections.abc import Callable
@@ -17,11 +16,12 @@ Starts = tuple[Floats, ...]
 
 @dataclass(frozen=True)
 class Replay:
-    """An operator run over segments.
+    """An operator, run again on segments.
 
     Attributes:
-        reads: What each matrix reads, by the operator's field.
-        back: From the gradient of the answer to that of the input and those of the operator's sums (`sums_of`).
+        reads: The input of each matrix, by the operator's field.
+        back: A function from the gradient of the output to the gradient of the input, and the gradients of the
+            operator's sums in the order of `sums_of`.
     """
 
     reads: dict[str, Floats]
@@ -29,12 +29,12 @@ class Replay:
 
 
 def replay(op: Operator, x: Floats, y: Floats, starts: Starts) -> Replay:
-    """Run an operator with weights over its inputs once more.
+    """Run an operator with weights again.
 
     Args:
-        op: An operator that `sums_of` gives sums for, its matrices in float.
-        x: What it read.
-        y: What it made.
+        op: An operator with sums (`sums_of`). Its matrices are float.
+        x: Its input.
+        y: Its output.
         starts: Its states before the first frame, each `[segments, width]`.
     """
     if isinstance(op, Linear):
@@ -50,13 +50,13 @@ def _sigmoid(x: Floats) -> Floats:
 
 
 def lstm_cells(op: Lstm | LstmProjected, x: Floats, before: Floats, start: Floats) -> tuple[Floats, ...]:
-    """Return gates i, o, f and the candidate of an LSTM, and c after each frame.
+    """Return the gates i, o, f and the candidate of an LSTM, and c after each frame.
 
     Args:
-        op: The layer, its matrices in float.
-        x: What it read.
+        op: The layer. Its matrices are float.
+        x: Its input.
         before: h before each frame.
-        start: c before the first, `[segments, width]`.
+        start: c before the first frame, `[segments, width]`.
     """
     sums = x @ op.w.codes.T + before @ op.r.codes.T + op.bias
     units = sums.shape[-1] // 4

@@ -1,8 +1,7 @@
-"""The sums of products inside an operator: which rows of which matrices they add up, and where their bias lies.
+"""The sums of products inside an operator: the output channels that are added up, and their bias.
 
-A rounding error in one matrix of a sum can be made up for in the others, and what the error adds on average in the
-bias. Gates of an LSTM are sums over W x and R h; the candidate of a GRU holds two sums, since its reset gate lies
-between them.
+The codes of one matrix of a sum can make up for rounding errors in another, and the bias for their mean. Each gate of
+an LSTM is one sum, W x + R h. The candidate of a GRU has two sums, since its reset gate multiplies one of them.
 """
 
 from dataclasses import dataclass
@@ -13,25 +12,25 @@ from ...runtime.operators.matrix import Matrix
 
 @dataclass(frozen=True)
 class Sum:
-    """Rows of one or two matrices of an operator that are added up.
+    """Output channels of one or two matrices of an operator, whose products are added up.
 
     Attributes:
-        gate: Which gate they make, in ONNX's letters; `y` where there are no gates.
-        matrices: The fields of the operator that hold the matrices; what they read stands side by side.
-        rows: Their rows.
-        bias: The field that holds the bias; empty where there is none.
-        bias_rows: The rows of the bias.
+        gate: The gate that they make, in ONNX's letters; `y` if there are no gates.
+        matrices: The operator's fields that hold the matrices. The inputs of the sum are theirs, side by side.
+        channels: The output channels of each matrix.
+        bias: The operator's field that holds the bias; empty if there is none.
+        bias_channels: The part of the bias that belongs to the sum.
     """
 
     gate: str
     matrices: tuple[str, ...]
-    rows: slice
+    channels: slice
     bias: str
-    bias_rows: slice
+    bias_channels: slice
 
 
 def sums_of(op: Operator) -> tuple[Sum, ...]:
-    """Return the sums of an operator, in the order in which its gradients come; none where there are no products."""
+    """Return the sums of an operator, in the order of the gradients of `replay`; none if it has no products."""
     if isinstance(op, Lstm | LstmProjected):
         gates = tuple(_plain(gate, ("w", "r"), rows) for gate, rows in _gates(op.kind.gates, op.w))
         return (
@@ -66,5 +65,5 @@ def _gates(letters: str, w: Matrix) -> list[tuple[str, slice]]:
     return [(letter, slice(i * units, (i + 1) * units)) for i, letter in enumerate(letters)]
 
 
-def _plain(gate: str, matrices: tuple[str, ...], rows: slice) -> Sum:
-    return Sum(gate, matrices, rows, "bias", rows)
+def _plain(gate: str, matrices: tuple[str, ...], channels: slice) -> Sum:
+    return Sum(gate, matrices, channels, "bias", channels)

@@ -1,1 +1,1 @@
-"""Calibration streams, what a model computes on them, and how far a quantized one is off."""
+"""Calibration streams, the values that a model computes on them, and the error of a quantized model."""

@@ -1,4 +1,4 @@
-"""Calibration streams: what is asked of them, and which part is kept back for judging."""
+"""Calibration streams: check them, and choose the frames that are held out for judging."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from ...runtime.errors import QuantizationError
 from ...runtime.program import Program
 
 FEWEST_FRAMES = 50
-MOST_FRAMES = 2**19  # 11.9 s at 44.1 kHz, 87 minutes at 10 ms
-MOST_PRODUCTS = 2**36  # frames times weights: what keeps calibration within two minutes on one core
-EVERY_FIFTH, FIRST_HELD = 5, 2  # of five streams or more the third, the eighth ... are held out
-SPANS, HELD_SPANS = 10, (2, 7)  # of fewer, two of ten equal spans of each
+MOST_FRAMES = 2**19  # 11.9 s at 44.1 kHz, 87 minutes at 10 ms per frame
+MOST_PRODUCTS = 2**36  # frames times weights: keeps calibration within two minutes on one core
+EVERY_FIFTH, FIRST_HELD = 5, 2  # with five streams or more, the third, the eighth ... are held out
+SPANS, HELD_SPANS = 10, (2, 7)  # with fewer streams, two of ten equal spans of each
 
 
 @dataclass(frozen=True, eq=False)
 class Streams:
-    """Streams to calibrate on.
+    """Streams to calibrate and to judge on.
 
     Attributes:
         frames: Each stream, float32 `[frames, features]`; ids are whole floats `[frames, 1]`.
-        held: Which frames of each are held out: they judge, and are never calibrated on.
-        complete: Whether all that was given is used; else the first frames, as many as two minutes allow.
+        held: For each stream, which frames are held out: they are for judging only, never for calibration.
+        complete: Whether all given frames are used. If not, the first frames are used, up to the limit of two minutes.
     """
 
     frames: tuple[Floats, ...]
@@ -32,27 +32,27 @@ class Streams:
 
     @property
     def count(self) -> int:
-        """Frames in all."""
+        """Frames of all streams."""
         return sum(map(len, self.frames))
 
     @property
     def held_count(self) -> int:
-        """Frames held out."""
+        """Held-out frames of all streams."""
         return int(sum(map(np.sum, self.held)))
 
 
 def read_streams(given: Iterable[Array], program: Program) -> Streams:
     """Check streams for a program and choose the frames to hold out.
 
-    Of five streams or more every fifth is held out whole; of fewer, the third and the eighth of ten equal spans of
-    each. Streams are read until they make the most frames that two minutes allow for a model of this size.
+    With five streams or more, every fifth stream is held out. With fewer, the third and the eighth of ten equal spans
+    of each stream are. Streams are read up to the number of frames that two minutes allow for a model of this size.
 
     Args:
-        given: Each stream float32 `[frames, features]`, or integers `[frames]` for a model that reads ids.
+        given: Each stream is float32 `[frames, features]`, or integers `[frames]` if the model reads ids.
         program: The model.
 
     Raises:
-        QuantizationError: A stream has another shape or type or a value that is not finite, or there are too few
+        QuantizationError: A stream has a wrong shape or type, or a value that is not finite; or there are too few
             frames.
     """
     if isinstance(given, np.ndarray):
@@ -68,8 +68,8 @@ def read_streams(given: Iterable[Array], program: Program) -> Streams:
             break
     if sum(map(len, streams)) < FEWEST_FRAMES:
         raise QuantizationError(
-            f"calibration has {sum(map(len, streams))} frames, wanted at least {FEWEST_FRAMES}, of what the model "
-            "will hear"
+            f"calibration has {sum(map(len, streams))} frames, wanted at least {FEWEST_FRAMES}, like those "
+            "that the model will hear"
         )
     return Streams(tuple(streams), tuple(_held(streams)), complete)
 
@@ -80,7 +80,7 @@ def _most_frames(program: Program) -> int:
 
 
 def _checked(stream: Array, program: Program, number: int) -> Floats:
-    """Return a stream as the engine takes it."""
+    """Return a stream as float32 `[frames, features]`."""
     name = f"calibration stream {number}"
     wanted = "integers [frames]" if program.ids else f"float32 [frames, {program.input_width}]"
     if program.ids and stream.ndim == 1 and stream.dtype.kind in "iu":

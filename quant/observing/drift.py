@@ -1,4 +1,4 @@
-"""Whether the error grows with time: a quantized program beside the float one over many steps, state carried."""
+"""Drift: does the error of a quantized program grow with time? It is streamed next to the float one for many steps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from .calibration_streams import Streams
 from .judge import as_pushed, open_program
 
 STEPS = 100_000
-LONG, SHORT = 2, 16  # streams that go on for all steps, and more that stop at SHORT_STEPS
-MOST_PRODUCTS = 2**37  # beyond, one stream is enough: an LSTM of 1.4 million weights then takes 10 s
-SHORT_STEPS = 1000  # the first decades hold few frames of a stream
-CHUNK = 2000
-PER_DECADE = 5  # points of the curve
+LONG, SHORT = 2, 16  # streams that run for all steps, and most streams in total; the others stop early
+MOST_PRODUCTS = 2**37  # beyond, one long stream is enough: an LSTM of 1.4 million weights then takes 10 s
+SHORT_STEPS = 1000  # of the short streams, which add frames to the first decades
+CHUNK = 2000  # frames of a push
+PER_DECADE = 5  # spans of the curve
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class StepSpan:
 
     Attributes:
         first: The first step, counted from 1.
-        last: The last.
-        error: Root mean square of the error of all outputs, relative to that of the float outputs over all steps.
+        last: The last step.
+        error: Root mean square error of all outputs, relative to the root mean square of the float outputs over all
+            steps.
         largest: The largest error, relative to the same.
     """
 
@@ -44,10 +45,10 @@ class Drift:
 
     Attributes:
         steps: Steps of the longest streams.
-        streams: Streams, of which two, or of a large model one, are so long; the others have a thousand steps.
-        repeated: Frames after which the longest of what was held out begins again, state carried; 0: it is long enough.
-        decades: Steps 1 to 10, 11 to 100, and so on.
-        curve: The same in five spans a decade.
+        streams: The number of streams. Two of them (one for a large model) have all steps, the others a thousand.
+        repeated: Frames after which the longest held-out stream starts again, state carried; 0: it is long enough.
+        decades: The error in steps 1 to 10, 11 to 100, and so on.
+        curve: The error in five spans per decade.
     """
 
     steps: int
@@ -58,17 +59,17 @@ class Drift:
 
 
 def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams, steps: int = STEPS) -> Drift | None:
-    """Stream what was held out through both programs, again and again until there are so many steps.
+    """Stream the held-out frames through both programs; repeat them until all steps are done.
 
     Args:
         exact: The float program, which answers every frame.
         made: Its quantized form.
         contract: Their contract.
         streams: The streams.
-        steps: How many.
+        steps: Steps of the longest streams.
 
     Returns:
-        The errors; None where a value leaves its range before the first thousand steps are over.
+        The errors; None if a value inside a model leaves its range within the first thousand steps.
     """
     held = sorted(_held(streams), key=len, reverse=True)
     edges = _edges(steps)
@@ -86,7 +87,7 @@ def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams
                 answers = [_answers(exact, stream, chunk) for stream in pair]
                 found.add(at, *answers)
                 at += len(chunk)
-        except ChunkError:  # an unstable model, driven far beyond what it was made for
+        except ChunkError:  # an unstable model, streamed for far longer than it was made for
             if at < SHORT_STEPS:
                 return None
             reached = min(reached, at)
@@ -97,7 +98,7 @@ def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams
 
 
 def _held(streams: Streams) -> Iterator[Floats]:
-    """Give what was held out, each piece in one."""
+    """Give each run of held-out frames."""
     for frames, held in zip(streams.frames, streams.held, strict=True):
         borders = np.flatnonzero(np.diff(np.concatenate([[0], held.astype(np.int8), [0]])))
         for start, stop in borders.reshape(-1, 2):
@@ -105,7 +106,7 @@ def _held(streams: Streams) -> Iterator[Floats]:
 
 
 def _repeated(frames: Floats, count: int) -> Iterator[Floats]:
-    """Give so many frames in chunks, those there are again and again."""
+    """Give `count` frames in chunks, repeating the frames as needed."""
     for start in range(0, count, CHUNK):
         at = np.arange(start, min(start + CHUNK, count)) % len(frames)
         yield np.ascontiguousarray(frames[at])
@@ -117,14 +118,14 @@ def _answers(program: Program, stream: NativeStream, chunk: Floats) -> dict[str,
 
 
 def _edges(steps: int) -> Array:
-    """Return the ends of spans: 1, 2, 3, 4, 6, 10 and so on."""
+    """Return the last step of each span: 1, 2, 3, 4, 6, 10 and so on."""
     decades = int(np.ceil(np.log10(steps)))
     edges = np.unique(np.round(10 ** (np.arange(decades * PER_DECADE + 1) / PER_DECADE)).astype(np.int64))
     return np.append(edges[edges < steps], steps)
 
 
 class _Errors:
-    """Sums by span: of squared errors of each output, of squares of its float values, and how many."""
+    """The growing errors of each output by span: squares, maxima and counts; and the float outputs' squares."""
 
     def __init__(self, edges: Array, names: Sequence[str]) -> None:
         self._edges, self._names = edges, names
@@ -133,7 +134,7 @@ class _Errors:
         self._counts = np.zeros((len(names), len(edges)))
 
     def add(self, at: int, exact: dict[str, Array], made: dict[str, Array]) -> None:
-        """Count the answers from step `at` on."""
+        """Add answers; `at` steps came before them."""
         for place, name in enumerate(self._names):
             values = exact[name].astype(np.float64)
             gap = made[name] - values
@@ -145,7 +146,7 @@ class _Errors:
             self._values[place] += values.size
 
     def spans(self, reached: int, ends: Array) -> tuple[StepSpan, ...]:
-        """Return the errors of spans that end at some of the edges, up to where all streams came."""
+        """Return the errors of the spans with these ends, up to the step that all long streams reached."""
         power = np.maximum(self._energy / np.maximum(self._values, 1), np.finfo(np.float64).tiny)
         found, first = [], 1
         for end in ends[ends <= reached]:

@@ -1,4 +1,4 @@
-"""How far a quantized program is from the float one, streamed on the engine, state carried from zeros."""
+"""The error of a quantized program against the float one, streamed on the engine from the zero state."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from .calibration_streams import Streams
 
 
 def open_program(program: Program, contract: Contract) -> NativeModel:
-    """Return a model of the engine that runs a program."""
+    """Return the engine's model of a program."""
     return NativeModel(compile_program(program, contract))
 
 
 def as_pushed(program: Program, frames: Floats) -> Array:
-    """Return frames as `push` wants them."""
+    """Return frames as `push` takes them."""
     return frames[:, 0].astype(np.int64) if program.ids else frames
 
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Streams, and what a float program answers to them.
+    """Streams, and the answers of the float program to them.
 
     Attributes:
         contract: The contract of the program.
-        streams: Each `[frames, features]`.
-        counted: Which frames of each count.
-        exact: For each stream the float answers by output.
+        streams: The streams, each `[frames, features]`.
+        counted: For each stream, which frames count.
+        exact: For each stream, the float answers by output.
     """
 
     contract: Contract
@@ -41,10 +41,10 @@ class Judge:
     exact: tuple[dict[str, Floats], ...]
 
     def errors(self, program: Program) -> dict[str, float]:
-        """Return the error of each output: root mean square relative to that of the float answers.
+        """Return the root mean square error of each output, relative to the root mean square of the float answers.
 
         Args:
-            program: A quantized form of the program that answers every frame.
+            program: A quantized form of the float program. It answers every frame.
         """
         made = answers(program, self.contract, self.streams)
         return {
@@ -53,11 +53,11 @@ class Judge:
         }
 
     def error(self, program: Program) -> float:
-        """Return the root mean square of the errors of all outputs."""
+        """Return the root mean square of the outputs' errors, one number for all."""
         return float(np.sqrt(np.mean(np.square(list(self.errors(program).values())))))
 
     def _energy(self, made: "tuple[dict[str, Floats], ...] | None", name: str) -> float:
-        """Return the sum of squares of an output, or of its error."""
+        """Return the sum of squares of an output's error. If `made` is None, return that of the float output."""
         total = 0.0
         for number, (exact, counted) in enumerate(zip(self.exact, self.counted, strict=True)):
             values = exact[name][counted].astype(np.float64)
@@ -66,13 +66,13 @@ class Judge:
 
 
 def judge_of(program: Program, contract: Contract, streams: Streams, *, held: bool, frames: int) -> Judge:
-    """Return a judge on the held-out part of streams, or on some of the rest.
+    """Return a judge on the held-out frames of the streams, or on the other frames.
 
     Args:
         program: A float program that answers every frame.
         contract: Its contract.
         streams: The streams.
-        held: Whether the held-out frames count; else the others.
+        held: Whether the held-out frames count, or the others.
         frames: Most frames to stream.
     """
     chosen, counted = [], []
@@ -89,10 +89,10 @@ def judge_of(program: Program, contract: Contract, streams: Streams, *, held: bo
 
 
 def answers(program: Program, contract: Contract, streams: Sequence[Floats]) -> tuple[dict[str, Floats], ...]:
-    """Return what a program answers to each stream, by output.
+    """Return a program's answers to each stream, by output.
 
     Raises:
-        QuantizationError: It refuses one: a value inside the model leaves its range.
+        QuantizationError: The engine refuses a stream, e.g. because a value inside the model leaves its range.
     """
     model, made = open_program(program, contract), []
     for frames in streams:

@@ -1,4 +1,4 @@
-"""What a float program computes on streams: every value of every frame, from the engine."""
+"""Observing a float program: every value of every frame, as the engine computes it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,17 +14,17 @@ from ...runtime.program import Program
 from .calibration_streams import Streams
 from .judge import as_pushed, open_program
 
-SEGMENT = 1024  # frames over which gradients are followed back
+SEGMENT = 1024  # frames; gradients go back to the start of a segment
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A piece of a stream.
+    """Some frames of a stream.
 
     Attributes:
-        values: Every value of the program, float32 `[frames, width]`; the input first.
-        starts: The state of each operation before the first frame.
-        used: Which frames count: those that are not held out.
+        values: Every value of the program, the input first, float32 `[frames, width]`.
+        starts: The states of each operation before the first frame.
+        used: float32 `[frames]`: 1 for a frame to calibrate on, 0 if it is held out.
     """
 
     values: tuple[Floats, ...]
@@ -33,28 +33,20 @@ class Segment:
 
 
 def every_frame(program: Program) -> Program:
-    """Return a program that answers for every frame what it would answer for the last of a push."""
-    widths = widths_of(program)
+    """Return a program that answers every frame, even if the model answers only the last frame of a push."""
+    widths = program.widths
     ops = tuple(Slice(op.inputs, 0, widths[op.inputs[0]]) if isinstance(op, Last) else op for op in program.ops)
     return replace(program, ops=ops)
 
 
-def widths_of(program: Program) -> list[int]:
-    """Return the width of every value."""
-    widths = [program.input_width]
-    for op in program.ops:
-        widths.append(op.width(widths))
-    return widths
-
-
 def observe(program: Program, contract: Contract, streams: Streams, seen: Callable[[int], None]) -> list[Segment]:
-    """Stream through a float program that answers every frame, and keep all that it computes.
+    """Stream through a float program and keep every value.
 
     Args:
-        program: The program, from `every_frame`.
-        contract: Its contract, for its states.
-        streams: What to stream.
-        seen: Is told of frames done.
+        program: A program that answers every frame, from `every_frame`.
+        contract: Its contract.
+        streams: The streams.
+        seen: Called with the number of frames done since the last call.
 
     Raises:
         QuantizationError: A value inside the model is not finite.

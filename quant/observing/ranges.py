@@ -1,7 +1,7 @@
-"""Ranges of values met while streaming: what a fixed scale of activations is made from.
+"""Fixed ranges of activations, from the magnitudes that are met while streaming.
 
-A range T of b bits lets codes say magnitudes up to T in steps of T / q, q = 2^(b-1) - 1; what is larger saturates. The
-ways to choose it bear the field's names: MinMax (Jacob et al. 2018), Percentile, MSE (least squares), and Entropy
+A range T of b bits lets codes hold magnitudes up to T in steps of T / q, q = 2^(b-1) - 1; larger values saturate. The
+rules that choose T have the field's names: MinMax (Jacob et al. 2018), Percentile, MSE (least squares), and Entropy
 (Migacz 2017: the range whose codes lose the least information, by Kullback and Leibler).
 """
 
@@ -26,12 +26,15 @@ from ...runtime.program import Program
 from .observation import Segment
 
 BINS = 4096
-SHARE = 0.9999  # of the magnitudes that Percentile keeps within the range
-TRIED = 256  # ranges that MSE and Entropy choose from
+SHARE = 0.9999  # fraction of the magnitudes that Percentile keeps within the range
+CANDIDATES = 256  # ranges that MSE and Entropy choose from
 
 
 class Magnitudes:
-    """A histogram of magnitudes that grows with what it meets: bins are a power of two wide, and join in pairs."""
+    """A growing histogram of magnitudes.
+
+    Bins are a power of two wide, and join in pairs when a larger magnitude comes. The order of values does not matter.
+    """
 
     def __init__(self) -> None:
         self.largest, self._counts, self._width = 0.0, np.zeros(BINS, np.int64), 2.0**-126
@@ -45,18 +48,18 @@ class Magnitudes:
             self._width *= 2
         self._counts += np.bincount((found / self._width).astype(np.int64), minlength=BINS)
 
-    def range(self, way: str, bits: int) -> np.float32:
-        """Return the range for codes of so many bits; within what the engine takes.
+    def range(self, rule: str, bits: int) -> np.float32:
+        """Return the range for codes of the given bits, clipped to what the engine accepts; 1 if all values are 0.
 
         Args:
-            way: minmax, percentile, mse or entropy.
+            rule: minmax, percentile, mse or entropy.
             bits: 2 to 16.
 
         Raises:
-            QuantizationError: There is no such way.
+            QuantizationError: There is no such rule.
         """
-        check_way(way)
-        found = WAYS[way](self, largest_activation(bits)) if self.largest else 1.0
+        check_rule(rule)
+        found = RANGE_RULES[rule](self, largest_activation(bits)) if self.largest else 1.0
         return np.clip(np.float32(min(found, self.largest or 1.0)), LEAST_RANGE, LARGEST_RANGE)
 
     def _minmax(self, _: int) -> float:
@@ -71,23 +74,23 @@ class Magnitudes:
 
         def error(bins: int) -> float:
             limit = bins * self._width
-            rounding = np.minimum(centres**2, (limit / q) ** 2 / 12)  # a small value errs by itself at most
+            rounding = np.minimum(centres**2, (limit / q) ** 2 / 12)  # a small value errs at most by itself
             return float(self._counts @ np.where(centres < limit, rounding, (centres - limit) ** 2))
 
-        return min(self._tried(1), key=error) * self._width
+        return min(self._candidates(1), key=error) * self._width
 
     def _entropy(self, q: int) -> float:
         counts = self._counts.copy()
-        counts[0] = min(counts[0], counts[1])  # zeros and what is nearly so are said well by any range
-        return min(self._tried(q + 1), key=lambda bins: _divergence(counts, bins, q + 1)) * self._width
+        counts[0] = min(counts[0], counts[1])  # any range holds zeros and tiny values well: they must not decide
+        return min(self._candidates(q + 1), key=lambda bins: _divergence(counts, bins, q + 1)) * self._width
 
-    def _tried(self, least: int) -> Sequence[int]:
-        """Return numbers of bins to try as ranges, up to all that are used."""
+    def _candidates(self, least: int) -> Sequence[int]:
+        """Return the ranges to try, in bins, up to the last bin that is used."""
         used = int(np.flatnonzero(self._counts)[-1]) + 1
-        return [int(bins) for bins in np.unique(np.linspace(min(least, used), used, TRIED).round())]
+        return [int(bins) for bins in np.unique(np.linspace(min(least, used), used, CANDIDATES).round())]
 
 
-WAYS: dict[str, Callable[[Magnitudes, int], float]] = {
+RANGE_RULES: dict[str, Callable[[Magnitudes, int], float]] = {
     "minmax": Magnitudes._minmax,  # noqa: SLF001
     "percentile": Magnitudes._percentile,  # noqa: SLF001
     "mse": Magnitudes._mse,  # noqa: SLF001
@@ -95,14 +98,14 @@ WAYS: dict[str, Callable[[Magnitudes, int], float]] = {
 }
 
 
-def check_way(way: str) -> None:
-    """Return if a way has this name.
+def check_rule(rule: str) -> None:
+    """Refuse a rule that does not exist.
 
     Raises:
-        QuantizationError: None has.
+        QuantizationError: There is no rule of this name.
     """
-    if way not in WAYS:
-        raise QuantizationError(f"ranges is {way!r}, wanted {', '.join(WAYS)}, or None: by each frame")
+    if rule not in RANGE_RULES:
+        raise QuantizationError(f"ranges is {rule!r}, wanted {', '.join(RANGE_RULES)}, or None: by each frame")
 
 
 def magnitudes(segments: Sequence[Segment]) -> list[Magnitudes]:
@@ -116,37 +119,37 @@ def magnitudes(segments: Sequence[Segment]) -> list[Magnitudes]:
 
 
 def bits_of(program: Program) -> dict[str, int]:
-    """Return the bits of what each quantized matrix reads, by name."""
+    """Return the activation bits of each quantized matrix, by its name."""
     matrices = (matrix for op in program.ops for matrix in op.record().matrices)
     return {matrix.name: matrix.bits for matrix in matrices if matrix.weight_bits != FLOAT}
 
 
-def ranges_of(program: Program, met: Sequence[Magnitudes], bits: Mapping[str, int], way: str) -> dict[str, np.float32]:
-    """Return the range of what each matrix reads, by name; over all that read by that name.
+def ranges_of(program: Program, met: Sequence[Magnitudes], bits: Mapping[str, int], rule: str) -> dict[str, np.float32]:
+    """Return the range of each matrix's input, by the matrix's name; the largest if several operations read it.
 
-    What a projection reads, o tanh(c), is no value of a program: its range stays 1.
+    The input of an LSTM's projection, o tanh(c), is not a value of the program: its range stays 1.
 
     Args:
         program: The float program.
         met: The magnitudes of its values, from `magnitudes`.
-        bits: The bits of what those read that are quantized, from `bits_of`.
-        way: minmax, percentile, mse or entropy.
+        bits: The activation bits of the quantized matrices, from `bits_of`.
+        rule: minmax, percentile, mse or entropy.
 
     Raises:
-        QuantizationError: There is no such way.
+        QuantizationError: There is no such rule.
     """
     found: dict[str, np.float32] = {}
     for index, op in enumerate(program.ops):
         for field, value in (("w", op.inputs[0]), ("r", index + 1)):
             read = getattr(op, field, None)
             if isinstance(read, Matrix) and read.name in bits:
-                most = met[value].range(way, bits[read.name])
+                most = met[value].range(rule, bits[read.name])
                 found[read.name] = max(most, found.get(read.name, most))
     return found
 
 
 def with_ranges(program: Program, ranges: Mapping[str, np.float32]) -> Program:
-    """Return a program whose matrices of these names read by a constant."""
+    """Return a program in which the named matrices scale their input by a fixed range."""
     return _changed(
         program,
         lambda m: replace(m, reading=Reading.CONSTANT, range=ranges[m.name]) if m.name in ranges else m,
@@ -154,12 +157,12 @@ def with_ranges(program: Program, ranges: Mapping[str, np.float32]) -> Program:
 
 
 def with_most_bits(program: Program) -> Program:
-    """Return a program whose matrices read as many bits as they can, up to 16."""
+    """Return a program in which each matrix has the most activation bits that it can have, up to 16."""
     return _changed(program, lambda m: replace(m, bits=activation_bits(m.codes.shape[1], 16, m.weight_bits, m.group)))
 
 
 def _changed(program: Program, change: Callable[[Matrix], Matrix]) -> Program:
-    """Return a program whose matrices are others."""
+    """Return a program with every matrix changed by a function."""
     ops = []
     for op in program.ops:
         matrices = {field: getattr(op, field, None) for field in ("w", "r", "p")}
@@ -169,15 +172,15 @@ def _changed(program: Program, change: Callable[[Matrix], Matrix]) -> Program:
 
 
 def _divergence(counts: Array, bins: int, levels: int) -> float:
-    """Return how much of a distribution is lost when its first bins become levels and the rest saturates."""
+    """Return the information lost if the first bins of a distribution become levels and the rest saturates."""
     inside = counts[:bins].astype(np.float64)
     level = np.arange(bins) * levels // bins
     filled = np.bincount(level, inside > 0, levels)
     mean = np.bincount(level, inside, levels) / np.maximum(filled, 1)
-    said = np.where(inside > 0, mean[level], 0)
-    if not said.any():
+    kept = np.where(inside > 0, mean[level], 0)
+    if not kept.any():
         return np.inf
     inside[-1] += counts[bins:].sum()
     p, met = inside / inside.sum(), inside > 0
-    q = np.where(said > 0, said, 1e-9 * said.sum())[met] / said.sum()
+    q = np.where(kept > 0, kept, 1e-9 * kept.sum())[met] / kept.sum()
     return float(np.sum(p[met] * np.log(p[met] / q)))

@@ -1,1 +1,1 @@
-"""What a quantization did, for a person or a script."""
+"""The report: what became of each weight, for a person or a script."""

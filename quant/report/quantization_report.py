@@ -1,4 +1,4 @@
-"""What a quantization did: a row for each weight matrix, and what calibration found."""
+"""The report of a quantization: a row for each weight matrix, and what calibration found."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,16 +13,16 @@ from ..observing.drift import Drift
 
 @dataclass(frozen=True)
 class GateRow:
-    """The rows of a weight matrix that make one gate.
+    """The output channels of a weight matrix that make one gate.
 
     Attributes:
-        gate: i, o, f, c of an LSTM; z, r, h of a GRU, as ONNX calls them.
-        scale_min: The smallest scale of its rows or groups.
+        gate: ONNX's letter: i, o, f, c for an LSTM; z, r, h for a GRU.
+        scale_min: The smallest scale of its channels or groups.
         scale_max: The largest.
         error: Root mean square of the rounding error, relative to that of the weights.
-        saturation: Share of the codes that are the largest there is.
-        sensitivity: Error of the output, relative root mean square, where this gate of this weight alone is
-            quantized; None without calibration.
+        saturation: Fraction of the codes that are the largest code or its negative.
+        sensitivity: Error of the output, relative root mean square, if only this gate of this weight is quantized;
+            None without calibration.
     """
 
     gate: str
@@ -40,9 +40,9 @@ class Histogram:
     Attributes:
         gate: The gate; empty for a weight without gates.
         codes: Counts of codes from -largest to largest.
-        largest: The largest code there is.
-        errors: Counts of rounding errors from -most to most; what lies beyond counts in the last bins.
-        most: In steps of a code.
+        largest: The largest code of the precision.
+        errors: Counts of rounding errors from -most to most. Larger errors count in the outermost bins.
+        most: The end of the bins of errors, in steps of a code.
     """
 
     gate: str
@@ -54,12 +54,12 @@ class Histogram:
 
 @dataclass(frozen=True)
 class OptionRow:
-    """A precision that a weight might have got.
+    """A precision that was measured for a weight.
 
     Attributes:
-        precision: In the field's notation.
-        bytes: What codes and scales take.
-        error: Error of the output, relative root mean square, where this weight alone is quantized so.
+        precision: The precision, e.g. W8A16.
+        bytes: Size of codes and scales.
+        error: Error of the output, relative root mean square, if only this weight is quantized.
     """
 
     precision: str
@@ -74,23 +74,23 @@ class WeightRow:
     Attributes:
         name: Its name in the file.
         operator: The operator that reads it.
-        recurrent: Whether that is a recurrent layer.
-        shape: Rows and columns; as it lies in the file where it could not be quantized.
-        bits: 4, 8 or 16, or 32 where it stayed float.
-        group: Inputs that share a scale, 8 or 32; 0: all of a row.
-        activation_bits: Most bits of what it multiplies on tidegate's engine, 8 or 16; 0 where it stayed float.
+        recurrent: Whether the operator is a recurrent layer.
+        shape: Output channels and inputs; if it could not be quantized, its shape in the file.
+        bits: 4, 8 or 16; 32 if it stayed float.
+        group: Inputs that share a scale, 8 or 32; 0: all inputs of an output channel.
+        activation_bits: Most bits of its input on tidegate's engine, 8 or 16; 0 if it stayed float.
         error: Root mean square of the rounding error, relative to that of the weights.
-        reason: Why it could not be quantized; empty when it was, or was to stay float.
-        asked: The precision that was asked for; another one was worth its bytes, or met the budget.
-        method: How it was rounded: nearest, compensated, guided or guided by row; empty where it stayed float.
-        bytes: What its codes and scales take, or its floats.
+        reason: Why it could not be quantized; empty if it was quantized, or was asked to stay float.
+        asked: The precision asked for. Calibration may have chosen another one.
+        method: How it was rounded: nearest, compensated, guided or guided by channel; empty if it stayed float.
+        bytes: Size of its codes and scales, or of its floats.
         scale_min: Its smallest scale.
-        scale_max: Its largest.
-        saturation: Share of its codes that are the largest there is.
-        gates: The same by gate; none where there are no gates.
-        options: What calibration measured of it, the precision asked for first.
-        histograms: Of codes and rounding errors, one a gate.
-        range: The largest magnitude that codes of what it multiplies say; None: each frame's own, or of an h 1.
+        scale_max: Its largest scale.
+        saturation: Fraction of its codes that are the largest code or its negative.
+        gates: The same for each gate; empty if the operator has no gates.
+        options: The precisions that calibration measured, the one asked for first; empty without calibration.
+        range: The fixed range of its input: larger magnitudes saturate. None: each frame's own range, or 1 for an h.
+        histograms: Codes and rounding errors of each gate, or of the whole weight if there are no gates.
     """
 
     name: str
@@ -115,12 +115,12 @@ class WeightRow:
 
     @property
     def precision(self) -> str:
-        """Return its precision in the field's notation, e.g. W4A16g32 or float32."""
+        """The precision that it got, e.g. W4A16g32 or float32."""
         return str(Precision(self.bits, self.activation_bits, self.group))
 
     @property
     def sensitivity(self) -> float | None:
-        """Error of the output where this weight alone is quantized; None where it was not measured."""
+        """Error of the output, relative root mean square, if only this weight is quantized; None if not measured."""
         return next((option.error for option in self.options if option.precision == self.precision), None)
 
 
@@ -129,18 +129,18 @@ class CalibrationReport:
     """What calibration found.
 
     Attributes:
-        streams: Streams used.
-        frames: Frames used, with those held out.
-        held_frames: Frames held out, on which all errors here were measured.
-        complete: Whether all that was given was used.
-        method: How weights were rounded: the method with the least error.
-        error: Error of the output, relative root mean square over all outputs: of the written file.
-        errors: The same for each output.
-        candidates: The same for each method and damping tried, before the file was written.
-        readings: The same had activations been read by other ranges, by each frame, or in 16 bits; none where the
-            ranges were not asked for.
-        seconds: How long it took.
-        drift: Error of the output over a hundred thousand steps; None where the model leaves its range.
+        streams: Number of streams used.
+        frames: Number of frames used, including the held-out ones.
+        held_frames: Number of held-out frames. All errors here are measured on them.
+        complete: Whether all given frames were used.
+        method: How weights were rounded: the method that erred least.
+        error: Error of the written file's outputs together, relative root mean square.
+        errors: The error of each output.
+        candidates: The error for each method and damping that was tried, before the file was written.
+        readings: The error with other ranges of activations: fixed by each rule, each frame's own, and each frame's
+            own with 16 bits. Empty if `ranges` was not asked for.
+        seconds: Duration of the calibration.
+        drift: Error of the output over a hundred thousand steps; None if a value leaves its range early.
     """
 
     streams: int
@@ -165,10 +165,10 @@ class QuantizationReport:
         source_bytes: Size of the float file.
         bytes: Size of the quantized file.
         weights: A row for each weight matrix.
-        backend: What the written file was loaded and run on.
-        calibration: What calibration found; None without.
-        arithmetic: float or integer: how tidegate's engine computes what its weights multiply, and its gates.
-        float_operators: With integer arithmetic the nodes that compute in floats all the same, and why.
+        backend: The backend that ran the new file before it was written.
+        calibration: What calibration found; None without calibration.
+        arithmetic: float or integer: how tidegate's engine computes.
+        float_operators: With integer arithmetic, the nodes that still compute in floats, and why.
     """
 
     path: str
@@ -182,22 +182,22 @@ class QuantizationReport:
 
     @property
     def recurrent_float(self) -> tuple[WeightRow, ...]:
-        """Recurrent weights that could not be quantized; empty when all were, or were to stay float."""
+        """Recurrent weights that could not be quantized; weights that were asked to stay float do not count."""
         return tuple(w for w in self.weights if w.recurrent and w.reason)
 
     @property
     def moved(self) -> tuple[WeightRow, ...]:
-        """Weights that got another precision than was asked for."""
+        """Weights that got another precision than the one asked for."""
         return tuple(w for w in self.weights if w.asked and w.asked != w.precision)
 
     @property
     def coverage(self) -> float:
-        """Share of the values of weight matrices that are quantized."""
+        """Fraction of all weights that are quantized, 0 to 1."""
         sizes = [(_size(w.shape), w.bits != FLOAT) for w in self.weights]
         return sum(size for size, quantized in sizes if quantized) / max(sum(size for size, _ in sizes), 1)
 
     def still_float(self, patterns: Sequence[str]) -> tuple[WeightRow, ...]:
-        """Return the weights that are not quantized though a pattern, e.g. `lstm.*`, requires it.
+        """Return the weights that are float although their name matches a pattern, e.g. `lstm.*`.
 
         Raises:
             QuantizationError: A pattern matches no weight.
@@ -210,7 +210,7 @@ class QuantizationReport:
         return tuple(w for w in required if w.bits == FLOAT)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON-ready values."""
+        """Return the report as values that JSON can hold."""
         return asdict(self) | {"coverage": self.coverage}
 
 

@@ -1,1 +1,1 @@
-"""Rounding weights to codes: nearest, or compensated by what the model hears."""
+"""Rounding weights to codes: to nearest, or so that the errors cancel on calibration streams."""

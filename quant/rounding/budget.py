@@ -1,4 +1,4 @@
-"""Mixed precision: how much each weight costs and what it does to the output, and the best choice for a budget."""
+"""Mixed precision: what each precision of each weight costs and does to the output, and the best choice in a budget."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from ...runtime.operators.matrix import FLOAT
 from ...runtime.precision import Precision
 
-LADDER = ((4, 0), (4, 32), (4, 8), (8, 0), (8, 32), (8, 8), (16, 0))  # bits and groups to choose from
+LADDER = ((4, 0), (4, 32), (4, 8), (8, 0), (8, 32), (8, 8), (16, 0))  # bits and group sizes to choose from
 WORTH = 1.01  # bytes that lower the error by less than a hundredth are not spent
-FRONTIER = 2000  # assignments that are kept; of two that cost about the same the better
+FRONTIER = 2000  # assignments that are kept; of two that cost about the same, the better one
 
 
 @dataclass(frozen=True)
 class Option:
-    """One precision of one weight.
+    """One precision that a weight may get.
 
     Attributes:
         precision: The precision.
-        bytes: What codes and scales take.
-        error: Relative root mean square error of the output where this weight alone is quantized.
+        bytes: Size of its codes and scales.
+        error: Relative root mean square error of the output if only this weight is quantized.
     """
 
     precision: Precision
@@ -31,8 +31,8 @@ class Assignment:
     """A precision for each weight.
 
     Attributes:
-        bytes: What they take together.
-        error: Their errors, as if independent.
+        bytes: Size of all codes and scales.
+        error: The root of the sum of the squared errors, as if the errors were independent.
         chosen: The precisions, in the order of the weights.
     """
 
@@ -42,27 +42,27 @@ class Assignment:
 
 
 def bytes_of(shape: tuple[int, ...], precision: Precision) -> int:
-    """Return what codes and scales of a weight take in a file."""
-    rows, columns = shape
+    """Return the size of a weight's codes and scales in a file; its shape is `(channels, inputs)`."""
+    channels, inputs = shape
     if precision.weight_bits == FLOAT:
-        return 4 * rows * columns
-    groups = -(-columns // precision.group) if precision.group else 1
-    return -(-rows * columns * precision.weight_bits // 8) + 4 * rows * groups
+        return 4 * channels * inputs
+    groups = -(-inputs // precision.group) if precision.group else 1
+    return -(-channels * inputs * precision.weight_bits // 8) + 4 * channels * groups
 
 
-def ladder(base: Precision, shape: tuple[int, int], *, blocked: bool, upwards: bool) -> list[Precision]:
-    """Return the precisions that a weight may get, its own first.
+def ladder(base: Precision, shape: tuple[int, int], *, groupable: bool, upwards: bool) -> list[Precision]:
+    """Return the precisions that a weight may get, the one asked for first.
 
     Args:
-        base: Its own.
-        shape: Rows and columns.
-        blocked: Whether groups of its inputs can share a scale.
-        upwards: Whether only those with as many bits or more come into question.
+        base: The precision asked for.
+        shape: Output channels and inputs.
+        groupable: Whether groups of its inputs can share a scale.
+        upwards: Whether to offer only precisions with at least as many bits and more bytes.
     """
     found = [base]
     for bits, group in LADDER:
         one = Precision(bits, base.activation_bits, group)
-        fits = not group or (blocked and group < shape[1])
+        fits = not group or (groupable and group < shape[1])
         worth = not upwards or (bits >= base.weight_bits and bytes_of(shape, one) > bytes_of(shape, base))
         if fits and worth and one not in found:
             found.append(one)
@@ -70,7 +70,7 @@ def ladder(base: Precision, shape: tuple[int, int], *, blocked: bool, upwards: b
 
 
 def frontier(options: Sequence[Sequence[Option]]) -> list[Assignment]:
-    """Return the assignments of which none is both cheaper and better, the cheapest first."""
+    """Return the assignments that no other one beats in both bytes and error, the cheapest first."""
     best = [Assignment(0, 0.0, ())]
     for own in options:
         joined = [
@@ -83,12 +83,13 @@ def frontier(options: Sequence[Sequence[Option]]) -> list[Assignment]:
 
 
 def within(assignments: Sequence[Assignment], most_bytes: float, most_error: float) -> Assignment | None:
-    """Return the best assignment of at most so many bytes, or of those good enough the cheapest; None: there is none.
+    """Return the best assignment in a budget; None if there is none.
 
     Args:
         assignments: A frontier.
         most_bytes: Most bytes.
-        most_error: An error that is good enough; 0: the less the better.
+        most_error: If not 0, return the cheapest assignment that errs by at most this. If 0, return the one that errs
+            least, without the bytes that are not worth it.
     """
     affordable = [a for a in assignments if a.bytes <= most_bytes]
     good = [a for a in affordable if a.error <= most_error]

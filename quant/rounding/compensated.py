@@ -1,9 +1,9 @@
-"""Rounding that makes up for its own errors: second-order, column by column.
+"""Compensated rounding: the codes of other inputs make up for each rounding error.
 
-Each row v of weights becomes codes that keep e^T H e small, e being the rounding error and H the second moments of
-what the row multiplies. First in the order of GPTQ (arXiv 2210.17323, with act-order): a column is rounded and its
-error spread over those that are still to come. Then by coordinate descent: each code again, all others being what
-they are.
+The weights of an output channel become codes that keep e^T H e small. e is the rounding error, H the second moments of
+the channel's inputs. The first pass is GPTQ (arXiv 2210.17323, with act-order): round one input's weights, and spread
+the error over the inputs that follow. The second pass is coordinate descent: change one code at a time as long as it
+helps.
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ import numpy as np
 
 from ...runtime.arrays import Array
 
-DAMPING = 1e-2  # of the mean of the diagonal, of each matrix's inputs apart
-SWEEPS = 4
-BLOCK = 64  # columns whose errors reach those behind the block at once, as in GPTQ
+DAMPING = 1e-2  # as a fraction of the mean of the diagonal, for each matrix separately
+SWEEPS = 4  # of coordinate descent, at most
+BLOCK = 64  # inputs; their errors reach the inputs after the block in one product, as in GPTQ
 
 
 def damped(second: Array, widths: Sequence[int], damping: float) -> Array:
-    """Return second moments with a part of the mean of their diagonal added to it, part by part.
+    """Return second moments whose diagonal is raised by a fraction of its mean, for each matrix separately.
 
     Args:
         second: `[clusters, inputs, inputs]`.
-        widths: Inputs of each matrix of the sum, which are damped apart.
-        damping: What part of the mean is added.
+        widths: How many of the inputs belong to each matrix of the sum.
+        damping: The fraction of the mean that is added.
     """
     made, at = second.copy(), 0
     diagonal = np.einsum("cii->ci", made)
@@ -36,23 +36,28 @@ def damped(second: Array, widths: Sequence[int], damping: float) -> Array:
 
 
 def error_of(difference: Array, second: Array) -> Array:
-    """Return e^T H e of each row."""
+    """Return e^T H e of each output channel.
+
+    Args:
+        difference: The errors e, `[channels, inputs]`.
+        second: H, `[1 or channels, inputs, inputs]`.
+    """
     errors: Array = np.einsum("rk,rk->r", _times(difference, second), difference)
     return errors
 
 
-def nearest(weights: Array, steps: Array, largest: Array) -> Array:
-    """Return the nearest codes."""
+def nearest_codes(weights: Array, steps: Array, largest: Array) -> Array:
+    """Return the nearest codes `[channels, inputs]`; the arguments are those of `in_order`."""
     return np.clip(np.rint(weights / steps), -largest, largest)
 
 
 def in_order(weights: Array, second: Array, steps: Array, largest: Array) -> Array:
-    """Return codes `[rows, inputs]`, rounded in the order of falling second moments.
+    """Return codes `[channels, inputs]` by GPTQ; the inputs with the largest second moments are rounded first.
 
     Args:
-        weights: float64 `[rows, inputs]`.
-        second: Damped second moments, `[1 or rows, inputs, inputs]`.
-        steps: The value of one code, `[rows, inputs]`.
+        weights: float64 `[channels, inputs]`.
+        second: Damped second moments, `[1 or channels, inputs, inputs]`.
+        steps: The value of one code, `[channels, inputs]`.
         largest: The largest code of each input, `[inputs]`.
     """
     order = np.argsort(-np.einsum("cii->ci", second), axis=1, kind="stable")
@@ -78,7 +83,7 @@ def in_order(weights: Array, second: Array, steps: Array, largest: Array) -> Arr
 
 
 def _inverse_factor(second: Array) -> Array:
-    """Return U of H^-1 = U^T U, upper triangular; moments that rounding made indefinite are damped until it exists."""
+    """Return the upper triangular U with H^-1 = U^T U. If rounding made H indefinite, damp it until U exists."""
     for damping in (0, 1e-3, 1e-2, 1e-1, 1):
         try:
             inverse = np.linalg.inv(damped(second, [second.shape[1]], damping) if damping else second)
@@ -88,16 +93,21 @@ def _inverse_factor(second: Array) -> Array:
     raise AssertionError("moments are not finite")
 
 
-def _times(rows: Array, matrices: Array) -> Array:
-    """Return each row times its matrix, or the one that all share."""
-    product: Array = rows @ matrices[0] if len(matrices) == 1 else np.einsum("rk,rkl->rl", rows, matrices)
+def _times(vectors: Array, matrices: Array) -> Array:
+    """Return each vector times its own matrix, or times the only one."""
+    product: Array = vectors @ matrices[0] if len(matrices) == 1 else np.einsum("rk,rkl->rl", vectors, matrices)
     return product
 
 
 def descend(weights: Array, second: Array, steps: Array, largest: Array, codes: Array) -> Array:
-    """Return codes of which none can be changed alone for the better, or those after some sweeps.
+    """Return codes that no change of a single code improves, or the codes after the last sweep.
 
-    Args: as for `in_order`, and the codes to start from.
+    Args:
+        weights: float64 `[channels, inputs]`.
+        second: Damped second moments, `[1 or channels, inputs, inputs]`.
+        steps: The value of one code, `[channels, inputs]`.
+        largest: The largest code of each input, `[inputs]`.
+        codes: The codes to start from, `[channels, inputs]`.
     """
     codes = codes.copy()
     error = weights - codes * steps
@@ -107,12 +117,12 @@ def descend(weights: Array, second: Array, steps: Array, largest: Array, codes: 
         for k in range(weights.shape[1]):
             wanted = codes[:, k] + gradient[:, k] / (second[:, k, k] * steps[:, k])
             moved = np.clip(np.rint(wanted), -largest[k], largest[k]) - codes[:, k]
-            rows = np.flatnonzero(moved)
-            if rows.size:
+            channels = np.flatnonzero(moved)
+            if channels.size:
                 changed = True
-                codes[rows, k] += moved[rows]
-                change = (moved * steps[:, k])[rows, None]
-                gradient[rows] -= change * (second[0, k] if len(second) == 1 else second[rows, k])
+                codes[channels, k] += moved[channels]
+                change = (moved * steps[:, k])[channels, None]
+                gradient[channels] -= change * (second[0, k] if len(second) == 1 else second[channels, k])
         if not changed:
             break
     return codes

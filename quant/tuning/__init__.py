@@ -1,1 +1,1 @@
-"""Fine-tuning: torch layers that compute what the engine will."""
+"""Fine-tuning: torch layers with the arithmetic of the engine."""

@@ -1,7 +1,7 @@
-"""The engine's arithmetic in torch, bit for bit: what `runtime/operators/matrix.py` and `functions.py` specify.
+"""The engine's arithmetic in torch, bit for bit: as `runtime/operators/matrix.py` and `numbers/functions.py` specify.
 
-Integer products are exact in float64, whose 53 bits hold every sum of products here. The rest is float32, one torch
-call an operation, so that none is fused; on a CPU torch rounds each as IEEE 754 says.
+Integer products are exact in float64: its 53 bits hold every sum of products here. All else is float32, with one torch
+call per operation so that no two operations are fused. On a CPU torch rounds each operation as IEEE 754 demands.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...runtime.operators.matrix import LARGEST_CODE, SILENT, Reading, largest_activation
 from ...runtime.operators.numbers import functions
-from ..rounding.nearest import LARGEST_SCALE, LEAST_OF_A_GROUP, LEAST_OF_A_ROW
+from ..rounding.nearest import LARGEST_SCALE, SMALLEST_CHANNEL_SCALE, SMALLEST_GROUP_SCALE
 
 TINY = float(functions.TINY)
 UNIT, LIMIT = float(functions.TANH_UNIT), float(functions.TANH_LIMIT)
@@ -22,13 +22,13 @@ P, Q = ([float(c) for c in part] for part in (functions.TANH_P, functions.TANH_Q
 
 @dataclass(frozen=True)
 class Format:
-    """How a matrix is stored and what it reads.
+    """How a matrix is stored, and how its input becomes integers.
 
     Attributes:
         weight_bits: 4, 8 or 16.
-        group: Inputs that share a scale, 8 or 32; 0: all of a row.
-        bits: Bits of the integers that its input becomes.
-        reading: How its input becomes integers: by frame, or as hidden values in (-1, 1).
+        group: Inputs that share a scale, 8 or 32; 0: all inputs of an output channel.
+        bits: Bits of the input's integers.
+        reading: How the input becomes integers: by the largest magnitude of each frame, or as an h within (-1, 1).
     """
 
     weight_bits: int
@@ -37,15 +37,15 @@ class Format:
     reading: Reading
 
 
-class Codes(NamedTuple):
-    """A matrix in integers.
+class RoundedTensor(NamedTuple):
+    """A weight matrix in integers, as tensors.
 
     Attributes:
         format: Its format.
-        columns: Inputs.
-        codes: float64 `[groups, inputs of a group, rows]`, zeros behind the last input.
-        scales: float32 `[groups, rows]`.
-        values: float32 `[rows, columns]`: codes times scales, what gradients go back through.
+        columns: The number of inputs.
+        codes: float64 `[groups, inputs of a group, channels]`, with zeros after the last input.
+        scales: float32 `[groups, channels]`.
+        values: float32 `[channels, inputs]`: codes times scales, through which gradients go back.
     """
 
     format: Format
@@ -56,29 +56,29 @@ class Codes(NamedTuple):
 
 
 @torch.no_grad()
-def rounded(weights: Tensor, form: Format) -> Codes:
-    """Round weights `[rows, columns]` to nearest, as `quant.rounding.nearest.rounded` does."""
-    rows, columns = weights.shape
+def rounded(weights: Tensor, form: Format) -> RoundedTensor:
+    """Round weights `[channels, inputs]` to nearest, as `quant.rounding.nearest.rounded` does."""
+    channels, columns = weights.shape
     group = form.group or columns
     groups, most = -(-columns // group), float(LARGEST_CODE[form.weight_bits])
-    kept = weights.detach().masked_fill(weights.abs() < 2.0**-40, 0.0)  # as files are read
-    parts = torch.nn.functional.pad(kept, (0, groups * group - columns)).view(rows, groups, group)
+    kept = weights.detach().masked_fill(weights.abs() < 2.0**-40, 0.0)  # the engine reads them as 0 from a file
+    parts = torch.nn.functional.pad(kept, (0, groups * group - columns)).view(channels, groups, group)
     largest = parts.abs().amax(2)
     scales = torch.where(largest > 0, largest / most, torch.ones_like(largest))
-    least = LEAST_OF_A_GROUP if groups > 1 else LEAST_OF_A_ROW
+    least = SMALLEST_GROUP_SCALE if groups > 1 else SMALLEST_CHANNEL_SCALE
     scales = scales.clamp(float(least), float(LARGEST_SCALE))
     codes = (parts / scales[:, :, None]).round_().clamp_(-most, most)
-    values = (codes * scales[:, :, None]).view(rows, -1)[:, :columns]
-    return Codes(form, columns, codes.permute(1, 2, 0).double(), scales.T.contiguous(), values.contiguous())
+    values = (codes * scales[:, :, None]).view(channels, -1)[:, :columns]
+    return RoundedTensor(form, columns, codes.permute(1, 2, 0).double(), scales.T.contiguous(), values.contiguous())
 
 
-def encode(matrix: Codes, x: Tensor, *, clamp: bool = True) -> tuple[Tensor, Tensor | float]:
-    """Return the codes of frames `[frames, columns]`, float64, and the value of one code, `[frames, 1]` or of all.
+def encode(matrix: RoundedTensor, x: Tensor, *, clamp: bool = True) -> tuple[Tensor, Tensor | float]:
+    """Return the codes of frames, float64 `[frames, inputs]`, and the value of one code, `[frames, 1]` or one for all.
 
     Args:
-        matrix: What reads them.
-        x: The frames.
-        clamp: Whether hidden values beyond 1 saturate, as in the engine.
+        matrix: The matrix that reads the frames.
+        x: The frames, float32 `[frames, inputs]`.
+        clamp: Whether values of an h beyond 1 saturate, as on the engine.
     """
     q = float(largest_activation(matrix.format.bits))
     if matrix.format.reading is Reading.HIDDEN:
@@ -91,8 +91,8 @@ def encode(matrix: Codes, x: Tensor, *, clamp: bool = True) -> tuple[Tensor, Ten
     return codes.round_().double(), scale.masked_fill(silent, 0.0)
 
 
-def product(matrix: Codes, x: Tensor, *, clamp: bool = True) -> Tensor:
-    """Return W x for frames: `[frames, columns]` -> `[frames, rows]`."""
+def product(matrix: RoundedTensor, x: Tensor, *, clamp: bool = True) -> Tensor:
+    """Return W x for each frame: `[frames, inputs]` -> `[frames, channels]`."""
     codes, scale = encode(matrix, x, clamp=clamp)
     if len(matrix.codes) == 1:
         return (codes @ matrix.codes[0]).float().mul_(matrix.scales[0] * scale)

@@ -1,4 +1,4 @@
-"""Fine-tuning: a module that computes what the engine will, so that training makes up for what rounding lost."""
+"""Fine-tuning: training a module with the arithmetic of the engine, to regain what rounding lost."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -27,26 +27,26 @@ CELLS: dict[type, CellKind] = {getattr(nn, cell.torch): cell for cell in STANDAR
 
 
 def tunable(model: _M, example: object, precision: str | Mapping[str, str] = DEFAULT) -> _M:
-    """Return a copy of a module that computes with quantized weights and activations, to be trained on.
+    """Return a copy of a module that computes with quantized weights and activations, ready to be trained.
 
-    In the forward pass of the copy `nn.LSTM`, `nn.GRU`, `nn.RNN`, `nn.Linear`, `nn.Conv1d` and `nn.Embedding` give on a
-    CPU the very bits that tidegate's engine gives on the quantized file; gradients go straight through the rounding to
-    float32 weights, which bear the same names as before. What else the module does is torch's own
-    arithmetic: sums, products, quotients, ReLU are the engine's to the bit, functions such as exp or softmax to about
-    1e-7. Dropout makes values that no h has; while training they are not clamped.
+    The copy's `nn.LSTM`, `nn.GRU`, `nn.RNN`, `nn.Linear`, `nn.Conv1d` and `nn.Embedding` compute on a CPU the same bits
+    as tidegate's engine on the quantized file. Gradients go straight through the rounding to float32 weights with
+    unchanged names. All other operations are torch's: sums, products, quotients and ReLU equal the engine's to the
+    bit, functions such as exp or softmax to about 1e-7. Dropout makes values of h beyond 1; in training they are not
+    clamped.
 
-    Train the copy as any module, in a loop of your own; then `export_model(tuned, example, path)` writes its float
-    weights, and `quantize(path, target, precision=precision)`, without calibration, rounds them as the copy did.
+    Train the copy like any module. Then `export_model(tuned, example, path)` writes its float weights, and
+    `quantize(path, target, precision=precision)` without calibration rounds them as the copy did.
 
     Args:
-        model: A module that `export_model` takes, in float32. It is left as it is.
+        model: A float32 module that `export_model` takes. It is not changed.
         example: An example of its signal, as `export_model` takes it.
-        precision: As `quantize` takes it: patterns are of the names of the exported file. What stays float32 is
+        precision: As in `quantize`; patterns match the names in the exported file. Layers that stay float32 are
             computed by torch.
 
     Raises:
-        ExportError: The module cannot be exported, and the like; see `export_model`.
-        QuantizationError: There is no such precision, or a weight to be quantized is not one of those layers'.
+        ExportError: The module cannot be exported; see `export_model` for its other errors.
+        QuantizationError: A precision does not exist, or a weight to be quantized belongs to another kind of layer.
     """
     formats = _formats(model, example, precision)
     tuned, placed = copy.deepcopy(model), set[Key]()
@@ -63,12 +63,12 @@ def tunable(model: _M, example: object, precision: str | Mapping[str, str] = DEF
     if others:
         raise QuantizationError(
             f"no nn.LSTM, GRU, RNN, Linear, Conv1d or Embedding of the module holds {', '.join(others)} as the file "
-            "does: leave what is made otherwise float32, by a pattern of its own"
+            "does: leave such weights float32, by a pattern of their own"
         )
     return tuned
 
 
-# ---- which format each weight has ----
+# ---- the format of each weight ----
 
 Key = tuple[tuple[int, ...], bytes]
 
@@ -81,7 +81,7 @@ class _Placed(NamedTuple):
 
 
 def _formats(model: nn.Module, example: object, precision: str | Mapping[str, str]) -> dict[Key, _Placed]:
-    """Return the format of each weight that is to be quantized, by its values in the order of the file."""
+    """Return the format of each weight to be quantized, by its values in the file's order."""
     with TemporaryDirectory(prefix="tidegate-") as folder:
         path = Path(folder) / "float.onnx"
         export_model(model, example, path)
@@ -93,12 +93,14 @@ def _formats(model: nn.Module, example: object, precision: str | Mapping[str, st
         chosen = precisions[weight.name]
         if weight.reason or chosen.weight_bits == FLOAT:
             continue
-        values, group = weight.by_row(), chosen.group
+        values, group = weight.by_channel(), chosen.group
         bits = activation_bits(values.shape[1], chosen.activation_bits, chosen.weight_bits, group)
         form = Format(chosen.weight_bits, group, bits, readings.get(weight.name, Reading.FRAME))
         before = found.setdefault(_key(values), _Placed(weight.name, form))
         if before.format != form:
-            raise QuantizationError(f"{before.name} and {weight.name} are alike, but not quantized alike")
+            raise QuantizationError(
+                f"{before.name} and {weight.name} hold the same values but have different precisions; give them one"
+            )
     return found
 
 
@@ -107,7 +109,7 @@ def _key(values: Array) -> Key:
 
 
 def _matrices(module: nn.Module) -> Iterator[Array]:
-    """Give the weight matrices of a layer as they lie in files, `[rows, columns]`."""
+    """Give the weight matrices of a layer in the file's order, `[channels, inputs]`."""
     if type(module) in CELLS:
         order = CELLS[type(module)].torch_places
         for name in _names(module, "weight_ih", "weight_hh"):
@@ -136,15 +138,15 @@ def _check_options(name: str, module: Any) -> None:  # noqa: ANN401  any layer
 
 
 class _Recurrent(nn.RNNBase):
-    """What tunable recurrent layers share: one layer after the other, time first, dropout between."""
+    """The tunable recurrent layers' common part: stacked layers with dropout between them."""
 
     exported_as: type[nn.RNNBase]
     formats: tuple[Format, ...]
 
     def _run(self, x: Tensor, start: Tensors | None) -> tuple[Tensor, Tensors]:
-        """Map a signal as the layer takes it, and the states to start from, to its answers and states."""
+        """Return the answers and the last states. The axes of x are those of the torch layer; start None: zeros."""
         if not isinstance(x, Tensor):
-            raise TypeError(f"got {type(x).__name__}, wanted a tensor: sequences that are tuned on are not packed")
+            raise TypeError(f"got {type(x).__name__}, wanted a tensor: packed sequences cannot be tuned on")
         signal = x if x.dim() == 3 else x.unsqueeze(0 if self.batch_first else 1)
         y = signal.transpose(0, 1) if self.batch_first else signal
         shape = (self.num_layers, y.shape[1], self.hidden_size)
@@ -171,12 +173,12 @@ class _Recurrent(nn.RNNBase):
 
     @property
     def cell(self) -> Cell:
-        """What runs one layer."""
+        """The function that runs one layer."""
         return {"LSTM": lstm, "GRU": gru, "RNN_TANH": rnn, "RNN_RELU": relu_rnn}[self.mode]
 
     @property
     def states(self) -> int:
-        """States of a layer."""
+        """The number of states of a layer."""
         return len(CELLS[self.exported_as].states)
 
 
@@ -225,7 +227,7 @@ class TunableLinear(nn.Linear):
 
 
 class TunableConv1d(nn.Conv1d):
-    """An `nn.Conv1d` with the engine's forward pass: a linear layer on the window of each frame."""
+    """An `nn.Conv1d` with the engine's forward pass: a linear layer on each frame's window."""
 
     exported_as = nn.Conv1d
     formats: tuple[Format]
@@ -233,7 +235,7 @@ class TunableConv1d(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         """Do what an `nn.Conv1d` of stride 1 does."""
         if self.stride != (1,) or self.groups != 1 or self.padding_mode != "zeros" or isinstance(self.padding, str):
-            raise QuantizationError("only convolutions of stride 1, one group and zeros around them can be tuned")
+            raise QuantizationError("only convolutions with stride 1, one group and zero padding can be tuned")
         kernel, dilation = self.kernel_size[0], self.dilation[0]
         wide = nn.functional.pad(x, (self.padding[0], self.padding[0]))
         count = wide.shape[-1] - (kernel - 1) * dilation
@@ -244,7 +246,7 @@ class TunableConv1d(nn.Conv1d):
 
 
 class TunableEmbedding(nn.Embedding):
-    """An `nn.Embedding` whose table is rounded."""
+    """An `nn.Embedding` with a rounded table."""
 
     exported_as = nn.Embedding
     formats: tuple[Format]

@@ -1,7 +1,7 @@
-"""Layers of torch whose forward pass is the engine's and whose gradients go straight through the rounding.
+"""Torch layers that compute forward as the engine does; gradients go straight through the rounding.
 
-A gradient is that of the same layer with its weights as their codes say, activations as they are and the true
-derivatives of tanh and sigmoid at the values met; rounding counts as the identity (Bengio et al. 2013).
+Gradients take the rounded weights, the activations before rounding, and the true derivatives of tanh and sigmoid at
+the computed values. The rounding itself counts as the identity (Bengio et al. 2013).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Answer = tuple[Tensor, Tensors]
 
 
 class _Affine(torch.autograd.Function):
-    """W x + b: `[frames, columns]` -> `[frames, rows]`."""
+    """W x + b: `[frames, inputs]` -> `[frames, channels]`."""
 
     @staticmethod
     def forward(ctx: Any, how: tuple[Format, bool], x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:  # noqa: ANN401
@@ -37,11 +37,11 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None, form: Format, *, clam
     """Return W x + b over the last axis, as the engine computes it.
 
     Args:
-        x: `[..., columns]`, float32.
-        weight: `[rows, columns]`.
-        bias: `[rows]`; None: zeros.
+        x: float32 `[..., inputs]`.
+        weight: float32 `[channels, inputs]`.
+        bias: float32 `[channels]`; None: zeros.
         form: The format of the weight.
-        clamp: Whether hidden values beyond 1 saturate, as in the engine; dropout makes such.
+        clamp: Whether values of an h beyond 1 saturate, as on the engine. Dropout in training makes such values.
     """
     bias = weight.new_zeros(len(weight)) if bias is None else without_tiny(bias)
     made: Tensor = _Affine.apply((form, clamp), x.reshape(-1, x.shape[-1]), weight, bias)  # type: ignore[no-untyped-call]
@@ -49,7 +49,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None, form: Format, *, clam
 
 
 class _Lstm(torch.autograd.Function):
-    """The steps of an LSTM, gates in torch's order i, f, g, o; time first."""
+    """The steps of an LSTM, time first. The gates have torch's order i, f, g, o."""
 
     @staticmethod
     def forward(ctx: Any, form: Format, x: Tensor, weight: Tensor, *state: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
@@ -60,7 +60,7 @@ class _Lstm(torch.autograd.Function):
         halves[2 * units : 3 * units] = 1.0
         offsets = 0.5 * (halves == 0.5)
         for gates in x:
-            act = tanh((gates + product(matrix, hs[-1])) * halves)  # sigmoid but for the candidate
+            act = tanh((gates + product(matrix, hs[-1])) * halves)  # the sigmoid, but tanh for the candidate
             act = act.mul_(halves).add_(offsets)
             i, f, g, o = act.chunk(4, -1)
             cell = without_tiny(f * cs[-1] + i * g)
@@ -91,7 +91,7 @@ class _Lstm(torch.autograd.Function):
 
 
 class _Gru(torch.autograd.Function):
-    """The steps of a GRU, gates in torch's order r, z, n; time first."""
+    """The steps of a GRU, time first. The gates have torch's order r, z, n."""
 
     @staticmethod
     def forward(ctx: Any, form: Format, x: Tensor, weight: Tensor, *rest: Tensor) -> Tensor:  # noqa: ANN401
@@ -131,7 +131,7 @@ class _Gru(torch.autograd.Function):
 
 
 class _Rnn(torch.autograd.Function):
-    """The steps of a plain RNN; time first."""
+    """The steps of a plain RNN, time first."""
 
     @staticmethod
     def forward(ctx: Any, how: tuple[Format, bool], x: Tensor, weight: Tensor, h: Tensor) -> Tensor:  # noqa: ANN401
@@ -156,12 +156,12 @@ class _Rnn(torch.autograd.Function):
 
 
 def _outer(grads: Tensor, hs: Tensor) -> Tensor:
-    """Return the gradient of R: of each step that of the sums times the h before it."""
+    """Return the gradient of R: for each step the gradient of the sums times the h before it, added up."""
     return grads.flatten(0, 1).T @ hs[:-1].flatten(0, 1)
 
 
 class _Straight(torch.autograd.Function):
-    """Weights as their codes say."""
+    """Rounded weights."""
 
     @staticmethod
     def forward(_: Any, weight: Tensor, form: Format) -> Tensor:  # noqa: ANN401
@@ -173,26 +173,26 @@ class _Straight(torch.autograd.Function):
 
 
 def straight(weight: Tensor, form: Format) -> Tensor:
-    """Return weights as their codes say; gradients go through."""
+    """Return the rounded weights as float32; gradients go straight through."""
     made: Tensor = _Straight.apply(weight, form)  # type: ignore[no-untyped-call]
     return made
 
 
-# ---- one layer: x `[time, batch, features]`, weights of x and of h, biases of both, the states `[batch, hidden]` ----
+# ---- one layer: x `[time, batch, features]`; weights, biases and forms of x and of h; states `[batch, hidden]` ----
 
 Cell = Callable[..., tuple[Tensor, Tensors]]
 
 
 def lstm(x: Tensor, weights: Tensors, biases: Tensors, state: Tensors, forms: Forms, *, clamp: bool) -> Answer:
-    """Return h of each step `[time, batch, hidden]`, and the last h and c."""
+    """Return h after each step `[time, batch, hidden]`, and the last h and c."""
     gates = affine(x, weights[0], _joined(biases), forms[0], clamp=clamp)
     y, c = _Lstm.apply(forms[1], gates, weights[1], *state)  # type: ignore[no-untyped-call]
     return y, [y[-1], c]
 
 
 def gru(x: Tensor, weights: Tensors, biases: Tensors, state: Tensors, forms: Forms, *, clamp: bool) -> Answer:
-    """Return h of each step `[time, batch, hidden]`, and the last h."""
-    gates = 2 * state[0].shape[1]  # those that add both biases
+    """Return h after each step `[time, batch, hidden]`, and the last h."""
+    gates = 2 * state[0].shape[1]  # update and reset add both biases
     of_x, own = (bias.tensor_split([gates]) for bias in biases)
     sums = affine(x, weights[0], torch.cat([_joined([of_x[0], own[0]]), of_x[1]]), forms[0], clamp=clamp)
     y = _Gru.apply(forms[1], sums, weights[1], without_tiny(own[1]), *state)  # type: ignore[no-untyped-call]
@@ -209,17 +209,17 @@ def rnn(
     clamp: bool,
     relu: bool = False,
 ) -> Answer:
-    """Return h of each step `[time, batch, hidden]`, and the last h."""
+    """Return h after each step `[time, batch, hidden]`, and the last h."""
     sums = affine(x, weights[0], _joined(biases), forms[0], clamp=clamp)
     y = _Rnn.apply((forms[1], relu), sums, weights[1], *state)  # type: ignore[no-untyped-call]
     return y, [y[-1]]
 
 
 def relu_rnn(x: Tensor, weights: Tensors, biases: Tensors, state: Tensors, forms: Forms, *, clamp: bool) -> Answer:
-    """Return the same under ReLU."""
+    """Return what `rnn` does, with ReLU in place of tanh."""
     return rnn(x, weights, biases, state, forms, clamp=clamp, relu=True)
 
 
 def _joined(biases: Tensors) -> Tensor:
-    """Return both biases as one, as files are read."""
+    """Return the sum of both biases, each without tiny values, as the engine adds them."""
     return without_tiny(biases[0]) + without_tiny(biases[1])

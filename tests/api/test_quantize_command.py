@@ -94,7 +94,7 @@ def test_json_has_all_of_the_report(capfd: Capture) -> None:
     status, out, _ = run(capfd, "quantize", "m.onnx", "-o", "q.onnx", "--calibration", "streams", *options)
     report = json.loads(out)
     assert (status, report["coverage"]) == (0, 1)
-    assert report["calibration"]["method"] in ("guided", "guided by row")
+    assert report["calibration"]["method"] in ("guided", "guided by channel")
     assert {gate["gate"] for gate in report["weights"][0]["gates"]} == set("iofc")
     assert all(option["error"] >= 0 for weight in report["weights"] for option in weight["options"])
 

@@ -1,4 +1,4 @@
-"""Integer arithmetic from file to file: what computes with integers, what does not and is named, how far it is."""
+"""Integer arithmetic, from file to file: which operators compute with integers, and how far the answers are."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def write(path: Path, *layers: str) -> Path:
 
 
 def in_integers(source: Path, **options: Any) -> QuantizationReport:  # noqa: ANN401  of quantize
-    """Quantize to `q.onnx` beside the source, to nearest."""
+    """Quantize to `q.onnx` next to the source, to nearest by default."""
     options = {"method": "nearest", "calibration": smooth(), "arithmetic": "integer", **options}
     return quantize(source, source.with_name("q.onnx"), **options)
 
@@ -60,8 +60,8 @@ def error(report: QuantizationReport) -> float:
     [("LSTM",), ("GRU",), ("LSTM", "LSTM", "linear"), ("GRU", "GRU", "linear", "Relu"), ("LSTM", "linear", "Sigmoid")],
     ids="-".join,
 )
-def test_whole_net_computes_with_integers_and_stays_near(tmp_path: Path, layers: tuple[str, ...]) -> None:
-    """As near as the same codes with float arithmetic, but for a code or two of its states."""
+def test_a_whole_net_computes_with_integers_and_stays_close(tmp_path: Path, layers: tuple[str, ...]) -> None:
+    """Integer arithmetic errs hardly more than the same codes with float arithmetic."""
     source = write(tmp_path / "m.onnx", *layers)
     in_floats = error(in_integers(source, arithmetic="float", extra=0))
     report = in_integers(source)
@@ -72,8 +72,8 @@ def test_whole_net_computes_with_integers_and_stays_near(tmp_path: Path, layers:
     assert all(weight.precision == "W8A16" for weight in report.weights)
 
 
-def test_other_runtimes_compute_the_weights_alone(tmp_path: Path) -> None:
-    """The file is plain ONNX: what onnxruntime makes of it differs by the activations' rounding."""
+def test_other_runtimes_use_the_weights_and_keep_float_activations(tmp_path: Path) -> None:
+    """The file is plain ONNX: onnxruntime's answers differ only by the rounding of activations."""
     pytest.importorskip("onnxruntime")
     in_integers(write(tmp_path / "m.onnx", "LSTM", "GRU", "linear"))
     x = smooth()[0]
@@ -85,7 +85,7 @@ def test_other_runtimes_compute_the_weights_alone(tmp_path: Path) -> None:
     assert 0 < difference < 2e-3
 
 
-def test_what_has_no_integer_form_computes_in_floats_and_is_named(tmp_path: Path) -> None:
+def test_operators_without_an_integer_form_compute_in_floats_and_are_named(tmp_path: Path) -> None:
     source = write(tmp_path / "m.onnx", "LSTM", "RNN", "linear", "Softmax")
     report = in_integers(source)
     kinds = [type(op).__name__ for op in program_of(tmp_path / "q.onnx").ops]
@@ -101,11 +101,11 @@ def test_weights_of_other_precisions_compute_in_floats(tmp_path: Path) -> None:
     source = write(tmp_path / "m.onnx", "LSTM", "linear")
     report = in_integers(source, precision={"*": "W8A16", "net0.*": "W16A16"})
     assert report.float_operators
-    assert "its weights are of 16 bits" in report.float_operators[0]
+    assert "its weights have 16 bits" in report.float_operators[0]
 
 
 def test_constants_become_factors_and_offsets(tmp_path: Path) -> None:
-    """A standardized input, as most nets have it; a maximum has no integer form."""
+    """Most nets standardize their input so."""
     net, rng = Net(np.random.default_rng(3), FEATURES), np.random.default_rng(5)
     for operator in ("Sub", "Div", "Mul", "Add"):
         net.tensors[operator] = rng.uniform(0.5, 2, FEATURES).astype(np.float32)
@@ -120,7 +120,7 @@ def test_constants_become_factors_and_offsets(tmp_path: Path) -> None:
     assert error(report) < 0.02
 
 
-def test_inspection_tells_the_arithmetic(tmp_path: Path) -> None:
+def test_inspection_reports_the_arithmetic(tmp_path: Path) -> None:
     in_integers(write(tmp_path / "m.onnx", "LSTM", "GRU"))
     layers = inspect_file(tmp_path / "q.onnx").layers
     assert [(layer.cell, layer.arithmetic) for layer in layers] == [("LSTM", "integer"), ("GRU", "integer")]
@@ -135,7 +135,9 @@ def test_inspection_tells_the_arithmetic(tmp_path: Path) -> None:
         ({"arithmetic": "fixed"}, "arithmetic is 'fixed', wanted float or integer"),
     ],
 )
-def test_what_cannot_be_is_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_options_that_exclude_integer_arithmetic_are_refused(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(QuantizationError, match=message):
         in_integers(write(tmp_path / "m.onnx", "LSTM"), **options)
     assert not (tmp_path / "q.onnx").exists()
@@ -155,7 +157,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, options: dict[str, Any], mess
         (lambda _: [], "integer must give lists by node"),
     ],
 )
-def test_metadata_that_do_not_fit_are_refused(tmp_path: Path, change: Any, message: str) -> None:  # noqa: ANN401
+def test_metadata_that_does_not_fit_the_graph_is_refused(tmp_path: Path, change: Any, message: str) -> None:  # noqa: ANN401
     in_integers(write(tmp_path / "m.onnx", "LSTM"))
     graph = Graph.load(tmp_path / "q.onnx")
     fields = json.loads(graph.metadata(QUANTIZATION_KEY) or "")

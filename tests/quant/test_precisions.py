@@ -1,4 +1,4 @@
-"""Any precision of any weight: what is in the file is what was asked for, and every runtime computes with it."""
+"""Any precision of any weight: the file holds what was asked for, and every runtime computes with it."""
 
 import os
 from pathlib import Path
@@ -31,13 +31,13 @@ PRECISIONS = [f"W{w}A{a}{g}" for w in (4, 8, 16) for a in (8, 16) for g in ("", 
 TYPES = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16, 32: TensorProto.FLOAT}
 LARGEST = {4: 7, 8: 127, 16: 32767}
 WIDTHS = st.sampled_from([1, 5, 8, 9, 31, 32, 33, 40])
-FLOAT_TOLERANCE = 1e-5  # the same floats in another order of summation; seen: 5e-7
-TOLERANCE = {16: 5e-4, 8: 0.2}  # of answers, by the least bits of activations; seen: 5e-5 and 0.06
+FLOAT_TOLERANCE = 1e-5  # the same floats, summed in another order; seen: 5e-7
+TOLERANCE = {16: 5e-4, 8: 0.2}  # of answers, by the fewest bits of activations; seen: 5e-5 and 0.06
 
 
 @st.composite
 def nets(draw: st.DrawFn, path: Path) -> Net:
-    """Draw a small net of any layers, and save it."""
+    """Draw a small net of random layers, and save it."""
     net = Net(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw(WIDTHS))
     if draw(st.booleans()):
         net.embedding(draw(WIDTHS))
@@ -57,7 +57,7 @@ def nets(draw: st.DrawFn, path: Path) -> Net:
 
 
 def dequantized(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a model whose quantized weights are floats, as onnx's own evaluator computes them."""
+    """Return the model with float weights in place of codes, as onnx's own evaluator dequantizes them."""
     made, tensors = onnx.ModelProto(), {t.name: t for t in model.graph.initializer}
     made.CopyFrom(model)
     del made.graph.node[:]
@@ -75,7 +75,7 @@ def dequantized(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def assert_stored_as_asked(model: onnx.ModelProto, net: Net, asked: dict[str, str]) -> None:
-    """Types and scales are those of the precisions, and the weights within half a step of what they were."""
+    """Assert that types and scales are those of the precisions, and that weights err by at most half a step."""
     tensors, meant = ({t.name: t for t in m.graph.initializer} for m in (model, dequantized(model)))
     for name, text in asked.items():
         precision, exact = Precision.parse(text), net.tensors[name]
@@ -98,14 +98,14 @@ def signal(net: Net, count: int = 12) -> Array:
 
 
 def difference(a: Array, b: Array) -> float:
-    """Return the largest difference relative to the largest value, or to 0.1 where all are smaller."""
+    """Return the largest difference, relative to the largest value or to 0.1, whichever is larger."""
     return float(np.max(np.abs(a - b)) / max(float(np.max(np.abs(b))), 0.1))
 
 
 @settings(max_examples=CASES)
 @given(data=st.data())
 def test_any_precision_of_any_weight(data: st.DataObject) -> None:
-    """File, specification, engine and onnxruntime agree on what the weights are."""
+    """File, specification, engine and onnxruntime agree on the weights."""
     with TemporaryDirectory() as folder:
         source, target = Path(folder, "m.onnx"), Path(folder, "q.onnx")
         net = data.draw(nets(source))
@@ -129,5 +129,5 @@ def test_any_precision_of_any_weight(data: st.DataObject) -> None:
 
 
 def on_onnxruntime(model: onnx.ModelProto, contract: Contract, frames: Array) -> Array:
-    """Stream frames through a model as it is: nothing is folded."""
+    """Stream frames through the model without folding its constants."""
     return np.asarray(OnnxruntimeStream(open_session(model.SerializeToString()), contract, b"").push(frames))

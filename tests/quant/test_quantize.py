@@ -1,4 +1,4 @@
-"""Quantizing files: what is written, what is reported, what is refused."""
+"""Quantizing files: what is written, reported and refused."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tidegate.runtime.lowering.lower import lower
 from tools.onnx_files import write_lstm
 
 
-def test_recurrent_and_linear_weights_become_int8_with_a_scale_a_row(tmp_path: Path) -> None:
+def test_recurrent_and_linear_weights_become_int8_with_a_scale_per_channel(tmp_path: Path) -> None:
     report = quantize(write_lstm(tmp_path / "m.onnx", hidden=64), tmp_path / "m.int8.onnx")
     assert [(w.name, w.shape, w.bits, w.recurrent) for w in report.weights] == [
         ("W", (256, 6), 8, True),
@@ -58,7 +58,7 @@ def test_activation_bits_reach_the_engine(tmp_path: Path, bits: int) -> None:
 
 
 def matrices(path: Path) -> list[tuple[int, int, int]]:
-    """Return bits of weights, of activations and the group of W, R and the head's weight."""
+    """Return the bits of weights, the bits of activations and the group size of W, R and V."""
     ops = lower(Graph.load(path)).ops
     return [(m.weight_bits, m.bits, m.group) for op in ops for m in op.record().matrices]
 
@@ -73,15 +73,15 @@ def test_each_weight_gets_the_last_precision_that_matches_its_name(tmp_path: Pat
         (16, 0, 8),
         (32, 0, 0),
     ]
-    assert report.recurrent_float == ()  # what was to stay float is no surprise
+    assert report.recurrent_float == ()  # V was asked to stay float
     quantize(source, target, precision={"R": "W8A8g8"})
     assert matrices(target) == [(8, 16, 0), (8, 8, 8), (8, 16, 0)]
 
 
-def test_a_group_that_holds_a_whole_row_is_one_scale_a_row(tmp_path: Path) -> None:
+def test_a_group_of_all_inputs_is_one_scale_per_channel(tmp_path: Path) -> None:
     report = quantize(write_lstm(tmp_path / "m.onnx", hidden=32), tmp_path / "q.onnx", precision="W8A16g32")
     assert [(row.precision, row.shape[1]) for row in report.weights] == [("W8A16", 6), ("W8A16", 32), ("W8A16", 32)]
-    assert Graph.load(tmp_path / "q.onnx").opset() == 18  # int8 by rows needs no later one
+    assert Graph.load(tmp_path / "q.onnx").opset() == 18  # int8 with a scale per channel needs no later one
 
 
 def test_all_float32_is_the_same_model(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_all_float32_is_the_same_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "W8", "w8a16", "W2A8", "W4A4", "W32A16", "W4A8g16", "W4A8 g8", "int8", "W8A16g"])
-def test_precisions_that_are_not_there_are_refused(tmp_path: Path, text: str) -> None:
+def test_unknown_precisions_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(QuantizationError, match=f"precision is {text!r}, wanted W4, W8 or W16, then A8 or A16"):
         quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx", precision={"R": text})
     assert not (tmp_path / "q.onnx").exists()
@@ -109,8 +109,8 @@ def test_a_pattern_that_matches_nothing_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("opset", [13, 17, 20])
-def test_an_older_operator_set_is_converted_where_the_precision_needs_it(tmp_path: Path, opset: int) -> None:
-    """Names, metadata and initializers survive, and onnxruntime's answers of what stayed float are the same."""
+def test_an_older_operator_set_is_converted_if_the_precision_needs_it(tmp_path: Path, opset: int) -> None:
+    """Names, metadata and other initializers survive, and so do onnxruntime's answers but for rounding."""
     pytest.importorskip("onnxruntime")
     graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
     graph.model.opset_import[0].version, graph.model.ir_version = opset, 8
@@ -138,7 +138,7 @@ def test_an_older_operator_set_is_converted_where_the_precision_needs_it(tmp_pat
     np.testing.assert_allclose(seen, exact, rtol=0, atol=1e-4)  # W has 16 bits
 
 
-def test_what_cannot_be_converted_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operator_set_that_cannot_be_converted_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise version_converter.ConvertError("no adapter")
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_converted_is_refused(tmp_path: Path, monkeypatch: pytest
 
 
 def test_weight_through_identity_is_quantized(tmp_path: Path) -> None:
-    """As in a file whose equal initializers were joined."""
+    """Tools that merge equal initializers write such files."""
     graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
     graph.model.graph.node.insert(0, helper.make_node("Identity", ["R"], ["R2"]))
     next(n for n in graph.nodes if n.op_type == "LSTM").input[2] = "R2"
@@ -173,7 +173,7 @@ def test_recurrent_weight_that_is_not_constant_is_reported_as_float(tmp_path: Pa
     assert report.backend == "onnxruntime"
 
 
-def test_embedding_table_becomes_int8_with_a_scale_an_id(tmp_path: Path) -> None:
+def test_embedding_table_becomes_int8_with_a_scale_per_id(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
     table = np.random.default_rng(0).normal(0, 1, (10, 6)).astype(np.float32)

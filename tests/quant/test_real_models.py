@@ -1,7 +1,7 @@
-"""What quantization must reach on real models, with its defaults; `make accuracy` prints the whole table.
+"""The figures that quantized real models must reach; `make accuracy` prints all of them.
 
-The models are exported from their trained modules and streamed on the engine; weights and recordings stand in a folder
-beside the checkout.
+Trained modules are exported, quantized and streamed on the engine. Weights and recordings are in a folder next to the
+checkout.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ def exported(name: str, folder: Path) -> tuple[Task, Path]:
 
 
 def assert_quantized(path: Path, report: QuantizationReport) -> None:
-    """Every weight is stored in the integers that the report says; figures that equal float's would mean nothing."""
+    """Assert that every weight is stored in the integers that the report gives."""
     types = {tensor.name: tensor.data_type for tensor in onnx.load(path).graph.initializer}
     assert report.coverage == 1
     for row in report.weights:
@@ -76,7 +76,7 @@ def test_sixteen_bits(name: str, folder: Path) -> None:
     ],
 )
 def test_integer_arithmetic(name: str, goals: dict[str, Goal], folder: Path) -> None:
-    """To nearest; no operation of either net is left in floats."""
+    """Rounded to nearest, no operation of either net computes in floats."""
     task, source = exported(name, folder)
     report = quantize(source, folder / "q.onnx", calibration=task.calibration, method="nearest", arithmetic="integer")
     assert report.float_operators == ()
@@ -90,8 +90,8 @@ def test_four_bits(name: str, folder: Path) -> None:
     assert_reached(task, folder / "q.onnx", report, task.goals_4_bits)
 
 
-def test_the_speaker_encoder_gets_sixteen_bits_where_it_hears(folder: Path) -> None:
-    """A quarter of the windows: the equal error rate takes all pairs of all, and stands in `make accuracy`."""
+def test_the_first_weight_of_the_speaker_encoder_gets_sixteen_bits(folder: Path) -> None:
+    """A quarter of the windows is enough for cosines; `make accuracy` gives the equal error rate over all pairs."""
     task, source = exported("speaker", folder)
     report = quantize(source, folder / "q.onnx", calibration=task.calibration)
     assert_quantized(folder / "q.onnx", report)

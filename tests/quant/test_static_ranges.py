@@ -1,4 +1,4 @@
-"""Fixed ranges of activations: from streams to the file, the specification and every instruction set."""
+"""Fixed ranges of activations, from the streams to the file, the specification and every instruction set."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tidegate.quant import quantize
-from tidegate.quant.observing.ranges import WAYS
+from tidegate.quant.observing.ranges import RANGE_RULES
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
@@ -27,10 +27,10 @@ def streams() -> list[Floats]:
     return made
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_file_with_ranges_streams_as_specified(tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize("rule", RANGE_RULES)
+def test_a_file_with_ranges_streams_as_specified(tmp_path: Path, rule: str) -> None:
     source, target = write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx"
-    report = quantize(source, target, calibration=streams(), precision="W8A8", ranges=way)
+    report = quantize(source, target, calibration=streams(), precision="W8A8", ranges=rule)
     graph = Graph.load(target)
     program = lower(graph)
     matrices = [m for op in program.ops for m in op.record().matrices]
@@ -43,13 +43,13 @@ def test_a_file_with_ranges_streams_as_specified(tmp_path: Path, way: str) -> No
         np.testing.assert_array_equal(push_cut(program, stream, frames, [0, 1, 2, 50, 120])["output"], expected)
 
 
-def test_the_report_says_what_each_way_costs(tmp_path: Path) -> None:
+def test_the_report_has_the_error_of_each_rule(tmp_path: Path) -> None:
     report = quantize(
         write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx", calibration=streams(), precision="W8A8", ranges="mse"
     )
     assert report.calibration is not None
     found = report.calibration.readings
-    assert list(found) == [*WAYS, "by frame", "16 bits by frame"]
+    assert list(found) == [*RANGE_RULES, "by frame", "16 bits by frame"]
     assert report.calibration.error == found["mse"]
     assert found["16 bits by frame"] < found["by frame"] < found["minmax"]
     assert found["mse"] < found["minmax"]
@@ -58,7 +58,7 @@ def test_the_report_says_what_each_way_costs(tmp_path: Path) -> None:
     assert 0 < largest["R"] < 1
 
 
-def test_ranges_stand_in_the_file_beside_the_bits(tmp_path: Path) -> None:
+def test_the_file_holds_a_range_for_each_weight_with_bits(tmp_path: Path) -> None:
     text = json.loads(Graph.load(_quantized(tmp_path)).metadata(QUANTIZATION_KEY) or "")
     assert set(text["activation_ranges"]) == set(text["activation_bits"]) == {"W", "R", "V"}
 
@@ -75,7 +75,7 @@ def _quantized(folder: Path) -> Path:
         ("mse", None, "ranges, max_bytes and max_error need calibration"),
     ],
 )
-def test_ranges_that_cannot_be_are_refused(
+def test_unusable_ranges_are_refused(
     tmp_path: Path, ranges: str, calibration: list[Floats] | None, message: str
 ) -> None:
     with pytest.raises(QuantizationError, match=message):

@@ -1,4 +1,4 @@
-"""Derivatives against differences of the specification's own answers."""
+"""Derivatives equal differences of the specification's answers."""
 
 from itertools import count
 
@@ -66,18 +66,18 @@ def test_gradient_is_the_slope_of_the_answers(name: str, op: Operator) -> None:
     grad = rng.choice(np.array([-1, 1], np.float32), y.shape)
     found = back_through(op, tuple(v[:, None] for v in x), y[:, None], grad[:, None])
     for place, gradient in enumerate(found):
-        way = rng.normal(0, 1, x[place].shape).astype(np.float32)
+        direction = rng.normal(0, 1, x[place].shape).astype(np.float32)
         sides = []
         for sign in (1, -1):
-            moved = [v + np.float32(sign * STEP) * way if i == place else v for i, v in enumerate(x)]
+            moved = [v + np.float32(sign * STEP) * direction if i == place else v for i, v in enumerate(x)]
             sides.append(float(np.sum(answers(op, moved).astype(np.float64) * grad)))
         slope = (sides[0] - sides[1]) / (2 * STEP)
         size = np.sqrt(np.sum(gradient.astype(np.float64) ** 2)) + 0.1
         assert gradient.shape == (FRAMES, 1, WIDTH)
-        assert abs(float(np.sum(gradient[:, 0] * way)) - slope) <= 0.05 * size  # kinks within a step; seen: 0.02
+        assert abs(float(np.sum(gradient[:, 0] * direction)) - slope) <= 0.05 * size  # functions with kinks; seen: 0.02
 
 
-def test_a_value_of_one_feature_gathers_the_gradient_of_all_that_it_serves() -> None:
+def test_the_gradient_of_a_single_feature_is_the_sum_over_all_features_that_it_multiplies() -> None:
     x = np.ones((4, 1, 3), np.float32), np.full((4, 1, 1), 2, np.float32)
     _, one = back_through(Binary((0, 1), "mul"), x, x[0] * x[1], np.ones((4, 1, 3), np.float32))
     np.testing.assert_array_equal(one, np.full((4, 1, 1), 3))
@@ -89,9 +89,9 @@ def test_a_pole_has_no_gradient() -> None:
     np.testing.assert_array_equal(found, x)
 
 
-def test_every_operator_has_a_way_back() -> None:
+def test_every_operator_without_weights_has_a_gradient() -> None:
     with_weights = {op for op in OPERATORS if issubclass(op, Cell)} | {Linear, Embedding}
-    refused = {op for op in OPERATORS if issubclass(op, Late)}  # they look ahead
-    integers = {IntegerLinear, IntegerAffine, IntegerMap}  # made of float ones, once these were calibrated
+    refused = {op for op in OPERATORS if issubclass(op, Late)}  # models that look ahead are not calibrated
+    integers = {IntegerLinear, IntegerAffine, IntegerMap}  # made from calibrated float operators
     assert set(BACKWARD) | with_weights | refused | integers | {Last} == set(OPERATORS)
     assert set(NUMBERS) == set(NUMBER)

@@ -1,4 +1,4 @@
-"""What is asked of calibration streams, and which frames are held out."""
+"""Calibration streams: which streams are refused, and which frames are held out."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def noise(*lengths: int) -> list[Floats]:
 
 
 @given(st.lists(st.integers(0, 200), min_size=1, max_size=12).filter(lambda lengths: sum(lengths) >= 50))
-def test_a_part_is_held_out_and_the_rest_is_calibrated_on(lengths: list[int]) -> None:
+def test_about_a_fifth_of_the_frames_is_held_out(lengths: list[int]) -> None:
     found = read_streams(noise(*lengths), linear(3))
     assert found.complete
     assert found.count == sum(lengths)
@@ -44,12 +44,12 @@ def test_a_part_is_held_out_and_the_rest_is_calibrated_on(lengths: list[int]) ->
         assert abs(held.mean() - 0.2 if len(held) >= 10 else 0) <= 2 / max(len(held), 1)
 
 
-def test_of_one_stream_two_of_ten_spans_are_held_out() -> None:
+def test_two_of_ten_spans_of_a_single_stream_are_held_out() -> None:
     (held,) = read_streams(noise(100), linear(3)).held
     assert np.flatnonzero(held).tolist() == [*range(20, 30), *range(70, 80)]
 
 
-def test_an_endless_iterable_is_read_as_far_as_two_minutes_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_iterable_is_read_up_to_the_limit_of_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     def endless() -> Iterator[Floats]:
         while True:
             yield from noise(40)
@@ -77,10 +77,10 @@ def test_ids_become_whole_floats() -> None:
         ([np.zeros(60, np.float32)], r"stream 0 is float32 \[60\], wanted float32 \[frames, 3\]"),
         ([np.zeros((60, 3), complex)], r"stream 0 holds complex128, wanted float32"),
         ([np.zeros((9, 3)), np.full((60, 3), np.nan)], "stream 1, frame 0: a value is not finite or above 2"),
-        ([np.zeros((49, 3))], "calibration has 49 frames, wanted at least 50, of what the model will hear"),
+        ([np.zeros((49, 3))], "calibration has 49 frames, wanted at least 50, like those that the model will hear"),
         ([], "calibration has 0 frames"),
     ],
 )
-def test_what_is_no_calibration_is_refused(given_streams: list[Array], message: str) -> None:
+def test_unusable_calibration_is_refused(given_streams: list[Array], message: str) -> None:
     with pytest.raises(QuantizationError, match=message):
         read_streams(given_streams, linear(3))

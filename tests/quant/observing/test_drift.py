@@ -1,4 +1,4 @@
-"""The error over many steps: where it stays, where it grows, and how streams are extended."""
+"""The error over many steps: when it stays, when it grows, and how short streams are repeated."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def floats(values: Array, reading: Reading = Reading.FRAME) -> Matrix:
 
 
 def counter(forget: float) -> Program:
-    """An LSTM of one unit that adds its input up, and forgets a little."""
+    """Return an LSTM of one unit that sums its input; `forget` is the bias of its forget gate."""
     w, bias = np.zeros((4, 1)), np.array([30, 30, forget, 0], np.float32)
     w[3] = 1e-3
     base = lstm(np.random.default_rng(0), 0, (1, 1), Reading.FRAME, 16)
@@ -30,7 +30,7 @@ def counter(forget: float) -> Program:
 
 
 def scaled(program: Program, factor: float) -> Program:
-    """The same with another weight of the input."""
+    """Return the program with its input weight multiplied by a factor."""
     layer = program.ops[0]
     assert isinstance(layer, Lstm)
     return replace(program, ops=(replace(layer, w=floats(layer.w.codes * np.float32(factor))),))
@@ -48,7 +48,7 @@ def drift(exact: Program, made: Program, given: Streams, steps: int) -> Drift:
     return found
 
 
-def test_what_is_the_same_has_no_error() -> None:
+def test_equal_programs_have_no_error() -> None:
     found = drift(counter(2), counter(2), streams(700), 5000)
     assert [(span.first, span.last) for span in found.decades] == [(1, 10), (11, 100), (101, 1000), (1001, 5000)]
     assert all(span.error == span.largest == 0 for span in (*found.decades, *found.curve))
@@ -80,7 +80,7 @@ def test_errors_are_those_of_the_whole_answers() -> None:
     assert found.curve[-1].last == steps
 
 
-def test_a_model_that_leaves_its_range_is_followed_as_far_as_it_goes() -> None:
+def test_a_model_that_leaves_its_range_is_measured_up_to_that_step() -> None:
     program = Program(1, (Linear((0,), floats(np.ones((1, 1))), np.zeros(1, np.float32)),), (("y", 1),))
     given = streams(2500)
     wild = replace(program, ops=(Linear((0,), floats(np.full((1, 1), 2.0**40)), np.zeros(1, np.float32)),))

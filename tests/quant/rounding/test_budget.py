@@ -1,4 +1,4 @@
-"""Assignments of precisions: the frontier holds the best of all there are."""
+"""Assignments of precisions: the frontier has the best of all possible ones."""
 
 from itertools import product
 
@@ -16,7 +16,7 @@ OPTIONS = st.lists(
 
 
 @given(OPTIONS, st.integers(1, 200), st.floats(0.01, 2))
-def test_the_best_within_a_budget_and_the_cheapest_that_is_good_enough(
+def test_the_best_assignment_within_a_budget_and_the_cheapest_that_is_good_enough_are_found(
     options: list[list[Option]], most_bytes: int, most_error: float
 ) -> None:
     every = [(sum(o.bytes for o in pick), float(np.sqrt(sum(o.error**2 for o in pick)))) for pick in product(*options)]
@@ -41,10 +41,10 @@ def test_bytes_are_codes_and_scales() -> None:
     assert bytes_of((4, 33), Precision.parse("float32")) == 4 * 33 * 4
 
 
-def test_precisions_rise_from_what_was_asked_for_or_go_either_way() -> None:
+def test_precisions_only_rise_from_the_one_asked_for_or_also_fall() -> None:
     base = Precision.parse("W4A8g32")
-    up = [str(p) for p in ladder(base, (64, 40), blocked=True, upwards=True)]
+    up = [str(p) for p in ladder(base, (64, 40), groupable=True, upwards=True)]
     assert up == ["W4A8g32", "W4A8g8", "W8A8", "W8A8g32", "W8A8g8", "W16A8"]
-    every = [str(p) for p in ladder(base, (64, 40), blocked=True, upwards=False)]
+    every = [str(p) for p in ladder(base, (64, 40), groupable=True, upwards=False)]
     assert every == ["W4A8g32", "W4A8", *up[1:]]
-    assert [str(p) for p in ladder(Precision(), (64, 40), blocked=False, upwards=True)] == ["W8A16", "W16A16"]
+    assert [str(p) for p in ladder(Precision(), (64, 40), groupable=False, upwards=True)] == ["W8A16", "W16A16"]

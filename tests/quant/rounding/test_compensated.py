@@ -1,21 +1,21 @@
-"""Compensated rounding: never worse than the nearest by its own measure, and codes in range."""
+"""Compensated rounding: codes in range, and never worse than the nearest codes by e^T H e."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tidegate.quant.rounding.compensated import damped, descend, error_of, in_order, nearest
+from tidegate.quant.rounding.compensated import damped, descend, error_of, in_order, nearest_codes
 from tidegate.runtime.arrays import Array
 
 LARGEST = {4: 7, 8: 127, 16: 32767}
 
 
-def problem(seed: int, rows: int, inputs: int, *, by_row: bool, bits: int) -> tuple[Array, Array, Array, Array]:
-    """Return weights, damped moments of dependent inputs of unlike sizes, steps and largest codes."""
+def problem(seed: int, channels: int, inputs: int, *, by_channel: bool, bits: int) -> tuple[Array, Array, Array, Array]:
+    """Return weights, damped moments of dependent inputs with very different sizes, steps and largest codes."""
     rng = np.random.default_rng(seed)
-    mixing = rng.normal(size=(rows if by_row else 1, inputs, inputs)) * 10.0 ** rng.uniform(-4, 1, inputs)
+    mixing = rng.normal(size=(channels if by_channel else 1, inputs, inputs)) * 10.0 ** rng.uniform(-4, 1, inputs)
     second = damped(np.swapaxes(mixing, 1, 2) @ mixing, [inputs // 2, inputs - inputs // 2], 1e-2)
-    weights = rng.normal(size=(rows, inputs))
+    weights = rng.normal(size=(channels, inputs))
     steps = np.abs(weights).max(1, keepdims=True) / LARGEST[bits] * np.ones((1, inputs))
     return weights, second, steps, np.full(inputs, float(LARGEST[bits]))
 
@@ -23,12 +23,12 @@ def problem(seed: int, rows: int, inputs: int, *, by_row: bool, bits: int) -> tu
 @settings(max_examples=50)
 @given(
     st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(2, 90), st.booleans(), st.sampled_from([4, 8, 16])
-)  # more inputs than a block has columns too
+)  # some have more inputs than a block
 def test_codes_are_whole_and_in_range_and_descent_only_helps(
-    seed: int, rows: int, inputs: int, by_row: bool, bits: int
+    seed: int, channels: int, inputs: int, by_channel: bool, bits: int
 ) -> None:
-    weights, second, steps, largest = problem(seed, rows, inputs, by_row=by_row, bits=bits)
-    for start in (nearest(weights, steps, largest), in_order(weights, second, steps, largest)):
+    weights, second, steps, largest = problem(seed, channels, inputs, by_channel=by_channel, bits=bits)
+    for start in (nearest_codes(weights, steps, largest), in_order(weights, second, steps, largest)):
         codes = descend(weights, second, steps, largest, start)
         for found in (start, codes):
             assert np.array_equal(found, np.rint(found))
@@ -37,40 +37,40 @@ def test_codes_are_whole_and_in_range_and_descent_only_helps(
         assert np.all(after <= before * (1 + 1e-9))
 
 
-def test_errors_are_made_up_for_in_inputs_that_go_together() -> None:
-    """Two equal inputs of 0.3 and 0.3 steps: nearest says 0 and 0, an error of 0.6; 0 and 1 errs by 0.4."""
+def test_the_codes_of_equal_inputs_make_up_for_each_other() -> None:
+    """Two equal inputs have weights of 0.3 steps. The nearest codes 0 and 0 err by 0.6; the codes 0 and 1 by 0.4."""
     second = damped(np.ones((1, 2, 2)), [2], 1e-3)
     weights, steps, largest = np.array([[0.3, 0.3]]), np.ones((1, 2)), np.array([7.0, 7.0])
-    assert nearest(weights, steps, largest).tolist() == [[0, 0]]
+    assert nearest_codes(weights, steps, largest).tolist() == [[0, 0]]
     assert sorted(in_order(weights, second, steps, largest)[0].tolist()) == [0, 1]
 
 
-@pytest.mark.parametrize("by_row", [False, True])
-def test_inputs_apart_are_rounded_to_nearest(by_row: bool) -> None:
-    weights, second, steps, largest = problem(1, 4, 70, by_row=by_row, bits=8)
+@pytest.mark.parametrize("by_channel", [False, True])
+def test_independent_inputs_are_rounded_to_nearest(by_channel: bool) -> None:
+    weights, second, steps, largest = problem(1, 4, 70, by_channel=by_channel, bits=8)
     apart = second * np.eye(70)
-    np.testing.assert_array_equal(in_order(weights, apart, steps, largest), nearest(weights, steps, largest))
+    np.testing.assert_array_equal(in_order(weights, apart, steps, largest), nearest_codes(weights, steps, largest))
 
 
-def test_compensation_is_worth_it_on_dependent_inputs() -> None:
-    """Seventy inputs that eight things move, as the units of a layer do."""
-    weights, _, steps, largest = problem(2, 32, 70, by_row=False, bits=4)
+def test_compensation_errs_much_less_on_dependent_inputs() -> None:
+    """Seventy inputs depend on eight signals, much like the units of a layer."""
+    weights, _, steps, largest = problem(2, 32, 70, by_channel=False, bits=4)
     moved = np.random.default_rng(2).normal(size=(8, 70))
     second = damped((moved.T @ moved)[None], [70], 1e-2)
-    plain = error_of(weights - nearest(weights, steps, largest) * steps, second).sum()
+    plain = error_of(weights - nearest_codes(weights, steps, largest) * steps, second).sum()
     better = descend(weights, second, steps, largest, in_order(weights, second, steps, largest))
     found = error_of(weights - better * steps, second).sum() / plain
     print(f"error of compensated rounding over that of nearest: {found:.3f}")
     assert found < 0.3
 
 
-def test_moments_that_rounding_made_indefinite_are_damped_on() -> None:
-    weights, _, steps, largest = problem(3, 2, 6, by_row=False, bits=8)
+def test_moments_that_rounding_made_indefinite_are_damped_further() -> None:
+    weights, _, steps, largest = problem(3, 2, 6, by_channel=False, bits=8)
     indefinite = np.ones((1, 6, 6)) - 1e-9 * np.eye(6)
     assert np.all(np.abs(in_order(weights, indefinite, steps, largest)) <= 127)
 
 
-def test_damping_takes_each_matrix_by_itself_and_rows_of_nothing_too() -> None:
+def test_damping_treats_each_matrix_separately_and_raises_zeros_too() -> None:
     found = damped(np.diag([1.0, 3.0, 100.0])[None], [2, 1], 0.1)
     np.testing.assert_allclose(np.diag(found[0]), [1.2, 3.2, 110.0])
     assert np.all(np.diag(damped(np.zeros((1, 3, 3)), [3], 0.1)[0]) > 0)

@@ -1,12 +1,13 @@
-"""Rounding of rows and groups: the specification's rule, for any weights."""
+"""Rounding to nearest: per channel or group, for any weights."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tidegate.quant.rounding.nearest import rms_error, rounded
+from tidegate.quant.rounding.nearest import rms_error, rounded, smallest_scale, to_nearest
 from tidegate.runtime.arrays import Floats
+from tidegate.runtime.precision import Precision
 
 WEIGHTS = hnp.arrays(
     np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(-100, 100, width=32)
@@ -46,7 +47,30 @@ def test_halves_go_to_even() -> None:
     assert codes.tolist() == [[7, 0, 2, -2]]
 
 
-def test_rms_error_is_root_mean_square() -> None:
+def test_rms_error_is_relative_to_the_weights_and_zero_for_zeros() -> None:
     weights = np.array([[3.0, 4.0]], np.float32)
-    assert rms_error(weights, np.array([[3, 3]], np.int8), np.ones((1, 1), np.float32)) == 0.2
-    assert rms_error(weights, np.array([[3, 2]], np.int8), np.array([[1, 2]], np.float32), 1) == 0
+    assert rms_error(weights, np.array([[3.0, 3.0]])) == 0.2
+    assert rms_error(weights, np.array([[3.0, 4.0]])) == 0
+    assert rms_error(np.zeros((2, 3), np.float32), np.zeros((2, 3))) == 0
+
+
+@given(WEIGHTS, st.sampled_from([Precision(4), Precision(8, 16, 8), Precision(16, 8, 32)]))
+def test_values_are_codes_times_the_scale_of_their_group(weights: Floats, precision: Precision) -> None:
+    made = to_nearest(weights, precision)
+    assert made.precision == precision
+    assert made.values.dtype == np.float64
+    for (channel, place), value in np.ndenumerate(made.values):
+        group = place // precision.group if precision.group else 0
+        assert value == int(made.codes[channel, place]) * float(made.scales[channel, group])
+    np.testing.assert_array_equal(made.steps, made.steps_of(made.scales))
+    np.testing.assert_array_equal(made.steps_of(2 * made.scales[:1]), 2 * made.steps[:1])
+
+
+@pytest.mark.parametrize(("columns", "smallest"), [(5, 2.0**-40), (9, 2.0**-24)])
+def test_scales_stay_within_what_the_engine_accepts(columns: int, smallest: float) -> None:
+    """The smallest scale of a group is larger than that of a whole channel."""
+    for value, expected in ((1e-30, smallest), (1e30, 2.0**40)):
+        codes, scales = rounded(np.full((1, columns), value, np.float32), 8, 8)
+        assert smallest_scale(scales) == smallest
+        assert set(scales.ravel().tolist()) == {expected}
+        assert np.abs(codes).max() <= 127
