@@ -1,6 +1,6 @@
-/* Fixed-point arithmetic of the integer operators: runtime/operators/numbers/fixed.py in C, the same bits. Every rounding is
- * floor(v + 1/2). There is no float arithmetic here: the floats that go from operator to operator are read and written
- * as bits. */
+/* Fixed-point arithmetic of the integer operators: runtime/operators/numbers/fixed.py in C, the same bits. Every
+ * rounding is floor(v + 1/2). There is no float arithmetic here: the floats that go from operator to operator are read
+ * and written as bits. */
 #ifndef TIDE_FIXED_H
 #define TIDE_FIXED_H
 
