@@ -298,8 +298,11 @@ def test_quantized_embedding_is_the_table_of_its_codes_and_scales() -> None:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([node("Relu", "x")], "the Relu': it reads the ids 'x'; the engine looks ids up, no more"),
-        ([node("Gather", "table x", axis=1)], r"the Gather': its table 'table' is \[9, 5\], wanted constant rows"),
+        ([node("Relu", "x")], "the Relu': it computes with the ids 'x'; the engine only looks ids up"),
+        (
+            [node("Gather", "table x", axis=1)],
+            r"the Gather': its table 'table' is \[9, 5\], wanted a constant of two axes",
+        ),
     ],
 )
 def test_ids_that_are_not_looked_up_are_refused(nodes: list[Node], message: str) -> None:

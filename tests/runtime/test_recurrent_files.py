@@ -142,7 +142,7 @@ def test_rnn_reads_its_h_by_its_range(activation: str, reading: Reading, tmp_pat
         ("GRU", GRU | {"activations": ["HardSigmoid", "Tanh"]}, {}, "hardsigmoid, tanh, wanted sigmoid, tanh"),
         ("GRU", GRU | {"clip": 2.0}, {}, "clip is 2.0, wanted 0.0"),
         ("GRU", GRU, {4: "one"}, "it has sequence_lens"),
-        ("GRU", GRU, {5: ""}, "it does not start from a state input"),
+        ("GRU", GRU, {5: ""}, "it starts from '', wanted a state input"),
         ("RNN", {"activations": ["Softsign"]}, {}, "activations are softsign, wanted tanh or relu"),
         ("RNN", {"clip": 1.0}, {}, "clip is 1.0, wanted 0.0"),
     ],

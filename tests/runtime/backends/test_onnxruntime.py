@@ -184,7 +184,7 @@ def test_missing_package_is_an_error_that_says_what_to_install(tmp_path: Path, m
 
 def test_plan_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.plan").write_bytes(MAGIC + bytes(100))
-    with pytest.raises(ModelError, match=r"a compiled plan runs on backend='native' alone; load the ONNX file"):
+    with pytest.raises(ModelError, match=r"a compiled plan runs only on backend='native'; load the ONNX file"):
         load(tmp_path / "m.plan", "onnxruntime")
 
 

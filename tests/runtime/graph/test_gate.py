@@ -77,7 +77,7 @@ def test_if_of_a_few_branches_is_refused_by_name_for_streams_and_left_to_lift(tm
     path.write_bytes(model.SerializeToString())
     assert len(list(Graph.load(path).nodes)) == 5
     for backend in ("native", "onnxruntime"):
-        with pytest.raises(UnsupportedError, match=r"If 'choice': it holds graphs of its own.*tidegate lift"):
+        with pytest.raises(UnsupportedError, match=r"If 'choice': it has graphs inside.*tidegate lift"):
             load(path, backend)
 
 
@@ -155,7 +155,7 @@ def test_functions_of_the_file_are_refused_by_name(tmp_path: Path) -> None:
     model = lstm_model(tmp_path)
     model.functions.append(helper.make_function("own", "twice", ["x"], ["y"], [], [helper.make_opsetid("", 18)]))
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    refused(tmp_path / "m.onnx", "function 'twice' is of the file's own; inline it")
+    refused(tmp_path / "m.onnx", "function 'twice' is defined in the file; inline it")
 
 
 # ---- attributes and metadata ----

@@ -819,7 +819,7 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "domain": (foreign, UnsupportedError, "Add 'add': the engine does not have this operator"),
     # options of an LSTM
     "axes of an LSTM": (lstm_of_batch_first, UnsupportedError, "axes (batch, time, feature), wanted (time, batch"),
-    "reverse": (of_lstm(direction="reverse"), UnsupportedError, "it runs backward from an initial state, wanted zeros"),
+    "reverse": (of_lstm(direction="reverse"), UnsupportedError, "it runs backward from an initial state, wanted none"),
     "bidirectional": (of_lstm(direction="bidirectional"), UnsupportedError, "direction is 'bidirectional', wanted"),
     "layout": (of_lstm(layout=1), UnsupportedError, "layout is 1, wanted 0"),
     "clip": (of_lstm(clip=3.0), UnsupportedError, "clip is 3.0, wanted 0.0"),
@@ -827,9 +827,9 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "activations": (of_lstm(activations=["Sigmoid", "Tanh", "Relu"]), UnsupportedError, "wanted sigmoid, tanh, tanh"),
     "peepholes": (peepholes, UnsupportedError, "LSTM 'lstm': it has peepholes"),
     "sequence_lens": (sequence_lens, UnsupportedError, "LSTM 'lstm': it has sequence_lens"),
-    "no start": (start_left_out, UnsupportedError, "does not start from a state input but from ''; lift it with"),
-    "start of zeros": (start_of_zeros, UnsupportedError, "does not start from a state input but from 'v"),
-    "start of two layers": (start_of_two_layers, UnsupportedError, "does not start from a state input but from 'v"),
+    "no start": (start_left_out, UnsupportedError, "it starts from '', wanted a state input; lift it with"),
+    "start of zeros": (start_of_zeros, UnsupportedError, "it starts from 'v"),
+    "start of two layers": (start_of_two_layers, UnsupportedError, "it starts from 'v"),
     # weights
     **{
         f"float weight {value}": (of_float(value), UnsupportedError, "holds a value that is not finite or above 2^40")
@@ -940,8 +940,8 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "c into a layer": (cell_into_linear, UnsupportedError, "is not a signal that the engine can follow"),
     "states swapped": (relabelled("c", "h"), ContractError, "does not come from the layers that read"),
     "state from a signal": (relabelled("y", "c"), ContractError, "state output 'v"),
-    "state left out": (relabelled("h", "none"), UnsupportedError, "does not start from a state input but from"),
-    "state not connected": (relabelled("x", "c"), ContractError, "stands more than once"),
+    "state left out": (relabelled("h", "none"), UnsupportedError, "it starts from .*, wanted a state input"),
+    "state not connected": (relabelled("x", "c"), ContractError, "is named more than once"),
     "states in another order": (states_joined_in_another_order, ContractError, "does not come from the layers that"),
 }
 
@@ -1044,7 +1044,7 @@ def directions_as_features(d: Draft) -> None:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (same_start, "LSTM 'lstm2': it starts from row 0 of 'v0.h', as another node does"),
+        (same_start, "LSTM 'lstm2': it starts from entry 0 of 'v0.h', as another node does"),
         (dropout_in_training, r"Dropout 'dropout': it drops values at random \(training_mode may be true\)"),
         (
             directions_as_features,
