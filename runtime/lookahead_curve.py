@@ -19,7 +19,7 @@ ENDS = 10  # places of the signal where an answer without a time axis is compare
 
 
 @dataclass(frozen=True)
-class Point:
+class LookaheadPoint:
     """One lookahead, and how well its answers agree with those of the offline model.
 
     Attributes:
@@ -41,7 +41,7 @@ class Point:
 
 def lookahead_curve(
     path: str | os.PathLike[str], frames: Array, block: int = 1, lookaheads: Sequence[int] = LOOKAHEADS
-) -> tuple[Point, ...]:
+) -> tuple[LookaheadPoint, ...]:
     """Return how well a bidirectional model in blocks agrees with the offline model, for each lookahead.
 
     The first output with an answer per frame is compared. If there is none, it is the first output, at ten places: the
@@ -98,7 +98,7 @@ def _with_blocks(graph: Graph, blocks: Blocks) -> Graph:
     return changed
 
 
-def _point(graph: Graph, blocks: Blocks, frames: Array, whole: Array) -> Point:
+def _point(graph: Graph, blocks: Blocks, frames: Array, whole: Array) -> LookaheadPoint:
     seen = _answers(graph, blocks, frames)
     wait = _with_blocks(graph, blocks).contract.lookahead
     gap = seen.astype(np.float64) - whole
@@ -106,7 +106,7 @@ def _point(graph: Graph, blocks: Blocks, frames: Array, whole: Array) -> Point:
     error = float(np.mean(gap**2) / max(power, 1e-60)) ** 0.5
     largest = float(np.abs(gap).max()) / max(peak, 1e-30)
     same = _decisions(seen) == _decisions(whole)
-    return Point(blocks.frames or 0, blocks.lookahead, wait or 0, error, largest, float(np.mean(same)))
+    return LookaheadPoint(blocks.frames or 0, blocks.lookahead, wait or 0, error, largest, float(np.mean(same)))
 
 
 def _decisions(answers: Array) -> Array:

@@ -5,6 +5,7 @@ files are copies from `runtime/kernels`, which is part of the package.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,9 +18,10 @@ from typing import NamedTuple
 from .. import _kernels
 from ..errors import DeviceError
 from ..files import write_atomic
+from ..load import naming, plan_of
 from ..operators import OPERATORS, Embedding
 from ..plan import writer as plans
-from .targets import LAYOUTS, Board, Target
+from .targets import LAYOUTS, TARGETS, Board, Target
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
 OMITTED = {"snapshot.c", "group.c"}  # files of src/ that a program with one stream does not need
@@ -34,7 +36,7 @@ LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Report:
+class DeviceReport:
     """The flash and RAM that a model needs on a device.
 
     Attributes:
@@ -72,7 +74,27 @@ class Ops(NamedTuple):
     multiply_adds: int
 
 
-def write_folder(plan: bytes, target: Target, folder: Path) -> Report:
+def write_device_folder(source: str | os.PathLike[str], target: str, folder: str | os.PathLike[str]) -> DeviceReport:
+    """Write a folder of C code that runs a model on a device, and return the memory that the model needs there.
+
+    Args:
+        source: A streaming ONNX file or a compiled plan.
+        target: Name of the device, a key of `tidegate.runtime.device.targets.TARGETS`, e.g. `cortex-m4f`.
+        folder: The folder, which is made if it does not exist. Files of the same names are replaced.
+
+    Raises:
+        DeviceError: There is no such target, or its compiler is installed and fails, e.g. because the board is too
+            small. Nothing is written.
+        ModelError: The file is not a model, or has an operator or option that the engine does not have.
+        FileNotFoundError: There is no such file.
+    """
+    if target not in TARGETS:
+        raise DeviceError(f"target {target!r} is unknown; wanted one of {', '.join(TARGETS)}")
+    with naming(source):
+        return write_folder(plan_of(source), TARGETS[target], Path(folder))
+
+
+def write_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
     """Write the folder and return the memory that the model needs. If it does not build, nothing is written.
 
     Args:
@@ -256,12 +278,12 @@ def _has_integers(ops: Ops) -> bool:
     return any(name.startswith("integer_") for name in ops.names)
 
 
-def _report(plan: bytes, target: Target, folder: Path) -> Report:
+def _report(plan: bytes, target: Target, folder: Path) -> DeviceReport:
     sizes = sizes_of(plan, target)
     state, stack = 4 * sum(sizes.states), STACK_BYTES if target.board is not None else 0
     compiler, image = _linked(target, folder)
     flash, ram = image or (None, sizes.model + sizes.stream + stack)
-    return Report(
+    return DeviceReport(
         target=target.name,
         compiler=compiler,
         plan_bytes=len(plan),
