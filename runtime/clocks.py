@@ -17,7 +17,7 @@ class Clock:
 
     Attributes:
         parent: The clock whose frames are grouped into blocks; None: the clock follows the input frame by frame.
-        delay: Frames by which it is later than that.
+        delay: Frames by which it is later than these blocks, or than the input.
     """
 
     parent: Optional["Clock"] = None

@@ -60,7 +60,7 @@ def compile_graph(graph: "Graph") -> bytes:
     """Return the plan of a streaming graph.
 
     Raises:
-        ModelError: The graph has no valid contract, or an operator or option that the engine does not have.
+        ModelError: The graph has no valid contract, or it has an operator or option that the engine does not have.
     """
     from .lowering.lower import lower
     from .plan.writer import compile_program

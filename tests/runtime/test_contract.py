@@ -1,4 +1,4 @@
-"""The contract reads what it writes and refuses the rest by field."""
+"""A contract that was written is read again; any other text is refused by its field."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Float operators of ONNX on the engine, against onnxruntime on the same graph, and what is refused by name.
+"""Float operators of ONNX: the engine agrees with onnxruntime on the same graph, and refuses others by name.
 
 Every operator agrees within TOLERANCE of the larger of 1 and the answer: float32 rounding, and for tanh,
 sigmoid and erf the error of their formulas (4e-7).
@@ -27,7 +27,7 @@ Node = onnx.NodeProto
 
 
 def node(operator: str, inputs: str, output: str = "y", **attributes: Any) -> Node:  # noqa: ANN401  any attribute
-    """Return a node; inputs are names apart by blanks, `-` for one left out."""
+    """Return a node; inputs are names separated by spaces, `-` for an omitted one."""
     names = ["" if name == "-" else name for name in inputs.split()]
     name = f"the {operator}" if output.startswith("y") else output
     return helper.make_node(operator, names, output.split(), name=name, **attributes)

@@ -20,7 +20,7 @@ TOLERANCE = 2e-4  # 16-bit activations against float ones, on values of order 1;
 
 
 def batch_first(d: Draft) -> None:
-    """Transposes before and after, as of `nn.LSTM(batch_first=True)`."""
+    """Transposes before and after, as with `nn.LSTM(batch_first=True)`."""
     y = d.layer(d.add("Transpose", "x", perm=[1, 0, 2]))
     d.answer(d.add("Transpose", y, perm=[1, 0, 2]), time=1, batch=0)
 
@@ -32,7 +32,7 @@ def batch_first_last_frame(d: Draft) -> None:
 
 
 def transpose_of_directions(d: Draft) -> None:
-    """Y (time, direction, batch, hidden) turned around before its axis of directions goes."""
+    """Y (time, direction, batch, hidden) transposed before its axis of directions is removed."""
     y = d.add("Transpose", d.lstm("x"), perm=[0, 2, 1, 3])
     d.answer(d.squeeze(y, 2))
 
@@ -58,7 +58,7 @@ def gather_of_an_axis_of_one(d: Draft) -> None:
 
 
 def axes_as_attributes(d: Draft) -> None:
-    """Operator sets before 13 had axes and sizes where later ones have inputs."""
+    """Before operator set 13, axes and sizes were attributes; later they are inputs."""
     h, c = d.state(2)
     starts = list(zip(d.many("Split", [h], ["h0", "h1"], axis=0), d.many("Split", [c], ["c0", "c1"]), strict=True))
     x = d.add("Unsqueeze", "x", axes=[1])
@@ -78,7 +78,7 @@ def two_layers_split_by_count(d: Draft) -> None:
 
 
 def depths(d: Draft) -> None:
-    """LSTMs before and behind other layers, each with its own states."""
+    """LSTMs before and after other layers, each with its own states."""
     y = d.layer("x")
     y = d.add("MatMul", y, d.weights(HIDDEN, 5, axis=1))
     y = d.layer(d.add("Add", y, d.tensor(d.random(5))), 5)
@@ -111,7 +111,7 @@ def matmul_bias_left(d: Draft) -> None:
 
 
 def matmul_read_twice(d: Draft) -> None:
-    """The bias belongs to one reader of the product alone."""
+    """The bias belongs to only one reader of the product."""
     y = d.add("MatMul", d.layer("x"), d.weights(HIDDEN, 3, axis=1))
     d.answer(d.add("Add", y, d.tensor(d.random(3))))
     d.answer(d.add("Mul", y, d.tensor(2.0)))
@@ -139,7 +139,7 @@ def gemm(trans_b: int, bias: Callable[[Draft], list[str]]) -> Callable[[Draft], 
 
 
 def elementwise(op: str, shape: tuple[int, ...], left: bool = False) -> Callable[[Draft], None]:
-    """One constant beside the frames and another beside an LSTM's answer."""
+    """One constant is added to the frames, another to the LSTM's answer."""
 
     def build(d: Draft) -> None:
         def apply(x: str, width: int) -> str:
@@ -170,7 +170,7 @@ def every_frame_and_last(d: Draft) -> None:
 
 
 def last_frame_before_more_layers(d: Draft) -> None:
-    """What stands behind the last frame runs once a chunk."""
+    """Operators after the last frame run once per chunk."""
     y = d.add("MatMul", d.gather(d.layer("x"), -1), d.weights(HIDDEN, 5, axis=1))
     y = d.add("Mul", y, d.tensor(d.random(5)))
     d.answer(d.add("MatMul", y, d.weights(5, 2, axis=1)), None, 0)
@@ -220,14 +220,14 @@ def constants_in_nodes(d: Draft) -> None:
 
 
 def weights_through_identity(d: Draft) -> None:
-    """As of a file whose equal initializers were joined: codes, scales and the weights themselves."""
+    """As in a file whose equal initializers were joined: codes, scales and weights come through Identity."""
     codes = d.add("Identity", d.tensor(d.rng.integers(-127, 128, (HIDDEN, 3)), np.int8))
     weights = d.add("DequantizeLinear", codes, d.add("Identity", d.tensor(np.full(3, 0.01))), axis=1)
     d.answer(d.add("MatMul", d.layer("x"), d.add("Identity", weights)))
 
 
 def tiny_biases(d: Draft) -> None:
-    """1e-30 and subnormal values become zero in the engine, which changes no answer that counts."""
+    """1e-30 and subnormal values become zero in the engine, which changes no answer by more than the tolerance."""
     values = np.resize(np.array([1e-30, -1e-30, 1e-40, -1e-45, 0.5], np.float32), 8 * HIDDEN)
     y = d.squeeze(d.lstm("x", B=d.tensor(values[None])), 1)
     y = d.add("MatMul", y, d.weights(HIDDEN, 5, axis=1))
@@ -235,7 +235,7 @@ def tiny_biases(d: Draft) -> None:
 
 
 def without_bias(d: Draft) -> None:
-    """An optional input is left out by an empty name."""
+    """An empty name omits an optional input."""
     h, c = d.state()
     inputs = ["x", d.weights(1, 4 * HIDDEN, FEATURES, axis=1), d.weights(1, 4 * HIDDEN, HIDDEN, axis=1)]
     names = [d.name(), f"{h}.out", f"{c}.out"]
@@ -321,7 +321,7 @@ def signal(count: int = 40) -> Floats:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_form_streams_as_on_onnxruntime(tmp_path: Path, form: str) -> None:
-    """The engine's answers and states are onnxruntime's, of a chunk as of its frames; its own bits are equal."""
+    """Answers and states agree with onnxruntime; one chunk and single frames give the engine's same bits."""
     pytest.importorskip("onnxruntime")
     d = draft(form)
     path, frames = write(d, tmp_path / "m.onnx"), signal()

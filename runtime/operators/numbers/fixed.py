@@ -84,7 +84,7 @@ def _tanh(place: int) -> int:
 
 
 def _between(x: Array, bits: int) -> Array:
-    """Return the odd function of the table at codes x, linear between its places, which are 2^bits codes apart."""
+    """Interpolate the table at codes x: its entries are 2^bits codes apart, and the function is odd."""
     place = np.minimum(np.abs(x), (TABLE_END << TABLE_STEP << bits) - 1)
     table, at, rest = tanh_table(), place >> bits, place & ((1 << bits) - 1)
     y = rounded((table[at] << bits) + (table[at + 1] - table[at]) * rest, bits)

@@ -23,7 +23,7 @@ def test_metadata_states_the_activation_bits(bits: int) -> None:
     names = [node.output[0] for node in d.nodes if node.op_type == "DequantizeLinear"]
     d.quantization = json.dumps({"version": 2, "activation_bits": dict.fromkeys(names[1:], bits)})
     seen = [matrix.bits for op in d.program().ops for matrix in op.record().matrices]
-    assert seen == [16, *[bits] * (len(names) - 1)]  # 16 where nothing is said
+    assert seen == [16, *[bits] * (len(names) - 1)]  # 16 if the metadata gives no bits
 
 
 def test_metadata_states_the_ranges_of_activations() -> None:

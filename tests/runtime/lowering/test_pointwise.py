@@ -18,7 +18,7 @@ def of_constant(op: str, values: object, left: bool = False) -> Build:
 
 
 def product_as_output(d: Draft) -> None:
-    """A product is an answer and the input of an Add: the bias is the Add's alone."""
+    """A product is an answer and the input of an Add: so the Add keeps its bias."""
     y = d.add("MatMul", d.layer("x"), d.weights(HIDDEN, 3, axis=1))
     d.answer(y)
     d.answer(d.add("Add", y, d.tensor(d.random(3))))

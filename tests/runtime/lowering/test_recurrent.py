@@ -51,7 +51,7 @@ def unfinite_lstm_bias(d: Draft) -> None:
 
 
 def relabelled(h: str, c: str) -> Build:
-    """A contract whose state outputs are others than the graph's."""
+    """A contract whose state outputs differ from those of the graph."""
 
     def build(d: Draft) -> None:
         d.answer(d.layer("x"))

@@ -35,7 +35,7 @@ def of_constant(op: str, values: object, left: bool = False) -> Build:
 
 
 def of_float(value: float, dtype: Any = np.float32) -> Build:  # noqa: ANN401
-    """An LSTM with one such weight among ones."""
+    """An LSTM with this weight among ones."""
 
     def build(d: Draft) -> None:
         values = np.ones((1, 4 * HIDDEN, FEATURES), dtype)
@@ -117,7 +117,7 @@ def test_form_that_the_engine_lacks_is_refused_by_name(form: str) -> None:
 
 
 def test_float_weights_are_floats_and_tiny_ones_become_zero() -> None:
-    """What is below 2^-40 would make subnormal products."""
+    """Weights below 2^-40 would make subnormal products."""
     d = Draft()
     values = np.resize(np.array([1e-13, -1e-13, 1e-40, 2.0**-40, -0.5], np.float32), (HIDDEN, 3))
     d.answer(d.add("MatMul", d.layer("x"), d.tensor(values)))

@@ -20,7 +20,7 @@ def backward(frames: list[Floats]) -> list[Floats]:
 
 
 def run(op: Operator, *pushes: list[Floats]) -> list[int]:
-    """Return how many frames come after each push, the end of the stream being the last."""
+    """Return the number of frames after each push; the last push ends the stream."""
     state, counts = op.initial(), []
     for place, frames in enumerate(pushes):
         made, state = op.advance(state, [frames], closing=place == len(pushes) - 1)
