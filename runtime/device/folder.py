@@ -29,7 +29,7 @@ STACK_BYTES = 3072  # reserved by the program of a microcontroller; `make device
 MOST_CLOCKS, CLOCK_BYTES = 64, 16  # as in src/clocks.h; a build for one model leaves out clocks that it cannot have
 # Operators that multiply by weights with the code of a variant, and integer operators with their own.
 PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward"}
-FOR_PRODUCTS = {"pack.c", "project.c"}  # of src/: what they call
+FOR_PRODUCTS = {"pack.c", "project.c"}  # files of src/ that these operators call
 INTEGER = {"integer_lstm", "integer_gru", "integer_linear"}
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
