@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tidegate.quant import quantize as quantize
     from tidegate.quant.tuning.layers import tunable as tunable
     from tidegate.runtime.contract import Contract as Contract
+    from tidegate.runtime.device.folder import DeviceReport as DeviceReport
+    from tidegate.runtime.device.folder import write_device_folder as write_device_folder
     from tidegate.runtime.errors import BackendError as BackendError
     from tidegate.runtime.errors import ChunkError as ChunkError
     from tidegate.runtime.errors import ContractError as ContractError
@@ -30,8 +32,12 @@ if TYPE_CHECKING:
     from tidegate.runtime.errors import SnapshotError as SnapshotError
     from tidegate.runtime.errors import TidegateError as TidegateError
     from tidegate.runtime.errors import UnsupportedError as UnsupportedError
+    from tidegate.runtime.inspection import Inspection as Inspection
+    from tidegate.runtime.inspection import inspect_file as inspect_file
     from tidegate.runtime.load import compile_model as compile_model
     from tidegate.runtime.load import load as load
+    from tidegate.runtime.lookahead_curve import LookaheadPoint as LookaheadPoint
+    from tidegate.runtime.lookahead_curve import lookahead_curve as lookahead_curve
     from tidegate.runtime.streams import Group as Group
     from tidegate.runtime.streams import Model as Model
     from tidegate.runtime.streams import Stream as Stream
@@ -43,6 +49,7 @@ _HOMES = {
     "tidegate.quant": ["QuantizationReport", "quantize"],
     "tidegate.quant.tuning.layers": ["tunable"],
     "tidegate.runtime.contract": ["Contract"],
+    "tidegate.runtime.device.folder": ["DeviceReport", "write_device_folder"],
     "tidegate.runtime.errors": [
         "BackendError",
         "ChunkError",
@@ -58,7 +65,9 @@ _HOMES = {
         "TidegateError",
         "UnsupportedError",
     ],
+    "tidegate.runtime.inspection": ["Inspection", "inspect_file"],
     "tidegate.runtime.load": ["compile_model", "load"],
+    "tidegate.runtime.lookahead_curve": ["LookaheadPoint", "lookahead_curve"],
     "tidegate.runtime.streams": ["Group", "Model", "Stream"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -1,1 +1,1 @@
-"""The runtime: streaming ONNX in, models and streams out."""
+"""The runtime: it opens streaming ONNX files and plans, and runs their streams."""

@@ -36,12 +36,12 @@ class CellKind:
         torch_gates: The same letters in the order of PyTorch's weights.
         states: The states, h first.
         activations: The sets of activation functions that the node may have, ONNX's default first.
-        attributes: Attributes without which the node computes something else than the layer of PyTorch.
+        attributes: Attributes that the node needs to compute the same as the layer of PyTorch.
         steps: What export calls one step of it, one name for each set of activations.
         signal: Position of the frames among the node's inputs.
         weights: Number of weight matrices: W, R and for a projected cell P. They follow X, and the bias follows them
             (of a projected cell in the form that `with_weights` gives).
-        biases: Parts of the bias: 2 where ONNX keeps what is added to W x and to R h apart, 1 for their sum.
+        biases: 2 if ONNX keeps the bias of W x and the bias of R h apart, 1 if it has only their sum.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""When the rows of a value come, where a model looks ahead. The engine's own are in kernels/src/clocks.h.
+"""Clocks: when the frames of a value come in a model that looks ahead. The engine has its own in kernels/src/clocks.h.
 
-A causal operation makes a row for each that it reads. One that looks some frames ahead makes its rows so many later,
-and a backward cell makes those of a block when the block and its lookahead are complete: its value has another clock.
-Values of one clock have as many rows as each other at every moment of a stream.
+A causal operation gives one frame for each frame of its input. An operation that looks n frames ahead gives each frame
+n frames later. A backward cell gives the frames of a block when the block and its lookahead are complete. Each of these
+has another clock. Two values with the same clock have the same number of frames at every moment of a stream.
 """
 
 from dataclasses import dataclass, replace
@@ -13,40 +13,40 @@ from .contract import Blocks
 
 @dataclass(frozen=True)
 class Clock:
-    """When rows come.
+    """When the frames of a value come.
 
     Attributes:
-        parent: The clock whose rows are put into blocks; None: this one follows the input frame by frame.
-        delay: Rows behind that.
+        parent: The clock whose frames are grouped into blocks; None: the clock follows the input frame by frame.
+        delay: Frames by which it is later than these blocks, or than the input.
     """
 
     parent: Optional["Clock"] = None
     delay: int = 0
 
     def behind(self, frames: int) -> "Clock":
-        """Return the clock so many rows later."""
+        """Return the clock that is later by the given number of frames."""
         return replace(self, delay=self.delay + frames)
 
     def in_blocks(self) -> "Clock":
-        """Return the clock of blocks of these rows."""
+        """Return the clock of blocks of these frames."""
         return Clock(self)
 
     def leads(self, other: "Clock") -> bool:
-        """Return whether this clock never has fewer rows than another."""
+        """Return whether a value of this clock never has fewer frames than a value of the other."""
         while other.parent != self.parent:
             if other.parent is None:
                 return False
             other = other.parent
         return self.delay <= other.delay
 
-    def rows(self, frames: int, blocks: Blocks | None) -> int:
-        """Return the rows that there are when the stream has consumed `frames` and may go on."""
+    def ready(self, frames: int, blocks: Blocks | None) -> int:
+        """Return the number of frames that are ready when an unfinished stream has consumed `frames`."""
         if self.parent is not None:
-            frames = _in_blocks(self.parent.rows(frames, blocks), blocks)
+            frames = _in_blocks(self.parent.ready(frames, blocks), blocks)
         return max(frames - self.delay, 0)
 
     def lag(self, blocks: Blocks | None) -> int | None:
-        """Return the most rows that it is behind the input; None: the whole stream."""
+        """Return the most frames by which it is later than the input; None: the whole stream."""
         if self.parent is None:
             return self.delay
         before = self.parent.lag(blocks)
@@ -55,8 +55,8 @@ class Clock:
         return before + blocks.frames - 1 + blocks.lookahead + self.delay
 
 
-def _in_blocks(rows: int, blocks: Blocks | None) -> int:
-    """Return the rows of the blocks that are complete."""
-    if blocks is None or blocks.frames is None or rows < blocks.lookahead:
+def _in_blocks(frames: int, blocks: Blocks | None) -> int:
+    """Return the number of frames in complete blocks."""
+    if blocks is None or blocks.frames is None or frames < blocks.lookahead:
         return 0
-    return (rows - blocks.lookahead) // blocks.frames * blocks.frames
+    return (frames - blocks.lookahead) // blocks.frames * blocks.frames

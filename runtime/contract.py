@@ -1,7 +1,7 @@
-"""The contract: what a model file says of its streaming.
+"""The contract: what a model file says about its streaming.
 
-It stands as JSON in the ONNX metadata under `tidegate.contract`. States are paired by name, never by
-position: each says which graph output feeds which graph input.
+It is JSON in the ONNX metadata under `tidegate.contract`. States are paired by name, never by position: each state says
+which graph output feeds which graph input.
 """
 
 import json
@@ -17,23 +17,23 @@ from .errors import ContractError
 
 METADATA_KEY = "tidegate.contract"
 VERSION = 2
-MAX_VALUES = 2**24  # of one state
-MOST_LOOKAHEAD = 2**20  # frames that an answer may wait for, and frames of a block
+MAX_VALUES = 2**24  # the most values of one state
+MOST_LOOKAHEAD = 2**20  # the most frames that an answer may wait for, and the most frames of a block
 
 ADDED: dict[int, dict[str, Any]] = {1: {"blocks": None, "ahead": []}}
-"""What a file of an older version does not say."""
+"""Fields that files of an older version do not have, and their values there."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Port:
-    """A graph input or output that carries signal.
+    """A graph input or output that holds a signal.
 
     Attributes:
         name: The name in the graph.
-        time_axis: The axis that counts frames; None for an output that has one answer a chunk
-            (that of its last frame).
+        time_axis: The axis that counts frames; None for an output that gives one answer per chunk (for its last
+            frame).
         batch_axis: The axis that counts streams, or None.
     """
 
@@ -50,9 +50,9 @@ class State:
         input: Name of the graph input, e.g. `lstm.h_in`.
         output: Name of the graph output, e.g. `lstm.h_out`.
         kind: `h` (hidden), `c` (cell), `tail` (the last frames that a convolution read) or `state` (several of these
-            in one tensor of a file of others).
-        shape: Shape of both: `[layers, batch, hidden]`, of a tail `[batch, channels, frames]`; the axis that counts
-            streams is the string `batch`.
+            in one tensor of a third-party file).
+        shape: The shape of both: `[layers, batch, hidden]`, or `[batch, channels, frames]` for a tail. The axis that
+            counts streams is the string `batch`.
         initial: `zeros`.
     """
 
@@ -63,18 +63,20 @@ class State:
     initial: str = "zeros"
 
     def concrete_shape(self, batch: int = 1) -> tuple[int, ...]:
-        """Return the shape for a number of streams."""
+        """Return the shape for the given number of streams."""
         return tuple(batch if isinstance(size, str) else size for size in self.shape)
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """The grid on which backward directions start anew, counted from the start of the stream, never from a push.
+    """The grid of blocks: in each block the backward directions start again.
+
+    Blocks are counted from the start of the stream, never from a push.
 
     Attributes:
-        frames: Frames of a block; None: the whole stream is one block, whose answers come at its end.
-        lookahead: Frames behind a block from which its backward directions start; 0 for the whole stream.
-        limit: Most frames of a stream where the whole of it is one block, else None.
+        frames: Frames of a block; None: the whole stream is one block, and its answers come at the end.
+        lookahead: Frames after a block that its backward directions read first; 0 if the whole stream is one block.
+        limit: The most frames of a stream if the whole stream is one block, else None.
     """
 
     frames: int | None
@@ -87,8 +89,8 @@ class Ahead:
     """A convolution along time that looks ahead.
 
     Attributes:
-        node: The name of its node, which pads the frames on both sides.
-        frames: How many frames.
+        node: The name of its node. The node pads the frames on both sides.
+        frames: The number of frames that it looks ahead.
     """
 
     node: str
@@ -103,11 +105,11 @@ class Contract:
         inputs: Signal inputs.
         outputs: Signal outputs.
         states: State pairs.
-        lookahead: The most frames that come in after a frame before its answer is there: 0 for a causal model; None
-            where that is the whole stream.
-        sample_rate: Samples a second of the signal, if known.
-        hop: Samples a frame advances, if known.
-        blocks: The grid of the backward directions; None where there are none.
+        lookahead: The most frames that must come after a frame before its answer is there: 0 for a causal model; None
+            if an answer waits for the whole stream.
+        sample_rate: Samples per second of the signal, if known.
+        hop: Samples from one frame to the next, if known.
+        blocks: The grid of the backward directions; None if there are none.
         ahead: The convolutions that look ahead.
     """
 
@@ -125,7 +127,7 @@ class Contract:
         names += [p.name for p in self.inputs + self.outputs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ContractError(f"contract: {', '.join(twice)} stands more than once; every name has one role")
+            raise ContractError(f"contract: {', '.join(twice)} is named more than once; every name has one role")
         whole = self.blocks is not None and self.blocks.frames is None
         if (self.lookahead is None) != whole:
             raise ContractError(
@@ -135,16 +137,16 @@ class Contract:
 
     @property
     def frame_seconds(self) -> float | None:
-        """Time between two frames in seconds, or None when the contract does not state it."""
+        """Time from one frame to the next in seconds; None if the contract gives no sample rate."""
         return None if self.sample_rate is None else (self.hop or 1) / self.sample_rate
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether answers come in other pushes than their frames, or for blocks of one frame with them."""
+        """Whether the model has blocks or convolutions that look ahead: then an answer may come in a later push."""
         return bool(self.blocks or self.ahead)
 
     def to_json(self) -> str:
-        """Return the JSON text that stands in a file's metadata."""
+        """Return the JSON text for a file's metadata."""
         return json.dumps({"version": VERSION} | asdict(self), separators=(",", ":"))
 
     @classmethod
@@ -152,8 +154,8 @@ class Contract:
         """Read a contract.
 
         Raises:
-            ContractError: The text is not JSON, is of an unknown version, or has a missing, unknown or
-                ill-typed field.
+            ContractError: The text is not JSON, has an unknown version, or a field is missing, unknown or of a wrong
+                type.
         """
         try:
             fields = json.loads(text)
@@ -181,17 +183,17 @@ def state_arrays(contract: Contract) -> dict[str, Array]:
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a state vector lives in the contract: row `row` of the state whose input is `name`."""
+    """The place of a state vector in the contract: entry `index` of the state whose input is `name`."""
 
     name: str
-    row: int
+    index: int
 
 
-HIDDEN = Slot("", 0)  # of a state vector that the contract does not name
+HIDDEN = Slot("", 0)  # the place of a state vector that the contract does not name
 
 
 def _values(shape: tuple[int | str, ...]) -> int:
-    """Return the values of a state of one stream."""
+    """Return the number of values of a state of one stream."""
     return prod(size for size in shape if isinstance(size, int))
 
 
@@ -225,16 +227,16 @@ _CHECKS: dict[str, Any] = {
 def _refuse_fields(fields: Mapping[str, Any], newer: Mapping[str, Any]) -> None:
     odd = sorted(set(fields) & set(newer))
     if odd:
-        raise ContractError(f"contract: missing or unknown field {', '.join(odd)}; it is of a newer version")
+        raise ContractError(f"contract: missing or unknown field {', '.join(odd)}; it belongs to a newer version")
 
 
 def _blocks(fields: Mapping[str, Any]) -> Blocks:
-    """Read the grid: blocks of fixed frames with a lookahead, or the whole stream with a limit."""
+    """Read the grid: blocks of a fixed length with a lookahead, or the whole stream with a limit."""
     blocks = _build(Blocks, fields, "contract: blocks")
     if fields["lookahead"] is None or (blocks.frames is None) != (blocks.limit is not None):
         raise ContractError(f"contract: blocks = {blocks} is not allowed; wanted frames or a limit, not both")
     if blocks.frames is None and blocks.lookahead:
-        raise ContractError(f"contract: blocks: lookahead = {blocks.lookahead} is not allowed behind the whole stream")
+        raise ContractError(f"contract: blocks: lookahead = {blocks.lookahead} is not allowed after the whole stream")
     return blocks
 
 

@@ -1,4 +1,4 @@
-"""Files are read whole and written whole: beside, then renamed."""
+"""Files are read at once, and written under another name in the same folder, then renamed."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
 
 
 def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Read a file of at most `limit` bytes into memory, once: what happens to the file later changes nothing.
+    """Read a file of at most `limit` bytes into memory. Later changes to the file have no effect.
 
     Raises:
         ModelError: It is not a regular file or is larger than the limit.
@@ -31,13 +31,13 @@ def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
 
 
 def _open_now(path: str, flags: int) -> int:
-    """Open without waiting for the other end of a pipe."""
+    """Open a file without waiting; a pipe would wait for its writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never half of one."""
-    import tempfile  # these two bring much along, and a device only reads
+    """Write a file so that after a crash the old or the new file is there, never a part of one."""
+    import tempfile  # these imports are slow, and a device only reads
     from pathlib import Path
 
     target = Path(path)
@@ -60,7 +60,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _umask() -> int:
-    """Return the process's umask without changing it (os.umask would, for all threads)."""
+    """Return the umask of the process without changing it (os.umask would change it for all threads)."""
     from pathlib import Path
 
     status = Path("/proc/self/status")

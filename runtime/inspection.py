@@ -1,4 +1,4 @@
-"""What a model file holds and what runs it: facts for a person or a script, nothing is executed."""
+"""Facts about a model file for a person or a script: its layers, its contract, its backend. Nothing is run."""
 
 import math
 import os
@@ -20,13 +20,13 @@ from .operators.matrix import FLOAT
 from .plan import writer as plans
 from .plan.magic import is_plan
 
-if TYPE_CHECKING:  # a plan is inspected where onnx is not installed
+if TYPE_CHECKING:  # a plan can be inspected without onnx
     import onnx
 
     from .graph.graph import Graph
 
 CELL_KINDS = {plans.KINDS[op]: op.kind for op in OPERATORS if issubclass(op, Cell)}
-COUNTS = 3  # where an operation's counts stand among the fields behind its kind
+COUNTS = 3  # the place of the counts among the fields after the kind
 STATE_VECTORS = {
     **{kind: len(cell.states) for kind, cell in CELL_KINDS.items()},
     plans.KINDS[Window]: 1,
@@ -38,20 +38,21 @@ class RecurrentLayer:
     """One recurrent layer.
 
     Attributes:
-        name: Its node's name; in a plan, the place of its h in the contract, e.g. `lstm.h_in[1]`.
+        name: The name of its node; in a plan the place of its h in the contract, e.g. `lstm.h_in[1]`.
         cell: LSTM, GRU or RNN.
-        features: Values that it reads a step; None where the weights are not constant.
+        features: Features of its input; None if the weights are not constant.
         hidden: Units.
         direction: forward, reverse or bidirectional.
-        weight_bits: Bits of W and R, its weights for its input and for its h; 32 for floats; None where they
-            are not constant.
-        groups: Inputs that share a scale in W and in R; 0: all of a row, or floats; None as above.
-        activation_bits: Bits of the integers that the engine makes of its input and of its h, 32 where it reads
-            floats; None where another backend runs it.
-        bytes: Weights, scales and bias.
-        multiply_adds: Multiplications a step.
-        states: Where its states stand in the contract, e.g. `lstm.h_in[1]`; a state of its own has no row behind it.
-        arithmetic: float or integer: what the engine computes it with.
+        weight_bits: Bits of W and R, the weights of its input and of its h; 32 for floats; None if the weights are
+            not constant.
+        groups: Inputs that share a scale in W and in R; 0: all inputs of an output channel, or floats; None as above.
+        activation_bits: Bits of the engine's integers for its input and its h; 32 for floats; None if another backend
+            runs the model.
+        bytes: Bytes of weights, scales and bias.
+        multiply_adds: Multiplications per frame.
+        states: The places of its states in the contract, e.g. `lstm.h_in[1]`; without an index if the state has one
+            entry.
+        arithmetic: float or integer: the engine's arithmetic for this layer.
     """
 
     name: str
@@ -76,11 +77,11 @@ class Inspection:
         path: The file.
         kind: `onnx` or `plan`.
         bytes: Its size.
-        contract: Its streaming contract; None where it has no valid one.
-        features: Values of a frame; None where the file leaves it open.
+        contract: Its streaming contract; None if it has no valid one.
+        features: Features of a frame; None if the file does not fix it.
         layers: Its recurrent layers in the order of the file.
-        backend: What runs it, e.g. `native (avx2)` or `onnxruntime`; None where nothing does.
-        refusal: Why the engine does not run it; empty when it does.
+        backend: The backend that runs it, e.g. `native (avx2)` or `onnxruntime`; None if none does.
+        refusal: Why the engine does not run it; empty if it does.
     """
 
     path: str
@@ -93,16 +94,16 @@ class Inspection:
     refusal: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the facts as JSON-ready values."""
+        """Return the facts as values for JSON."""
         return asdict(self)
 
 
 def inspect_file(path: str | os.PathLike[str]) -> Inspection:
-    """Return the facts of an ONNX file or a compiled plan.
+    """Return the facts of an ONNX file or a compiled plan, without running it.
 
     Raises:
         ModelError: It is neither, is damaged, or has no recurrent layer.
-        BackendError: TIDEGATE_ISA names an instruction set that is not there.
+        BackendError: TIDEGATE_ISA names an instruction set that this machine does not have.
         FileNotFoundError: There is no such file.
     """
     if is_plan(path):
@@ -139,7 +140,7 @@ def _plan_layers(plan: bytes, slots: Sequence[Slot]) -> tuple[RecurrentLayer, ..
             cell = BACKWARD_CELLS[record[COUNTS] - 1].kind
             layers.append(replace(_plan_layer(f"operation {n}", cell, *record[11:14]), direction="reverse"))
         if kind in CELL_KINDS:
-            places = tuple(f"{slot.name}[{slot.row}]" for slot in own)
+            places = tuple(f"{slot.name}[{slot.index}]" for slot in own)
             layer = _plan_layer(places[0], CELL_KINDS[kind], *record[11:14])
             arithmetic = "float" if OPERATORS[kind - 1].floats else "integer"
             layers.append(replace(layer, states=places, arithmetic=arithmetic))
@@ -147,9 +148,12 @@ def _plan_layers(plan: bytes, slots: Sequence[Slot]) -> tuple[RecurrentLayer, ..
 
 
 def _plan_layer(name: str, cell: CellKind, w: bytes, r: bytes, p: bytes) -> RecurrentLayer:
-    own, projection = (_plan_matrix(w), _plan_matrix(r)), _plan_matrix(p)  # without rows where there is none
+    own, projection = (
+        (_plan_matrix(w), _plan_matrix(r)),
+        _plan_matrix(p),
+    )  # no rows: no projection
     (rows, features), (_, recurrent) = (matrix.shape for matrix in own)
-    biases = 4 * (rows + recurrent if cell is GRU else rows)  # with the candidate's recurrent bias
+    biases = 4 * (rows + recurrent if cell is GRU else rows)  # with the recurrent bias of the candidate
     size = sum(matrix.bytes for matrix in (*own, projection)) + biases
     bits, groups, read = zip(*((m.bits, m.group, m.activation_bits) for m in own), strict=True)
     projected, units = projection.shape
@@ -196,7 +200,7 @@ def _inspect_graph(path: str, graph: "Graph") -> Inspection:
 
 
 def _graph_features(graph: "Graph", contract: Contract) -> int | None:
-    """Return the size of the first signal's only axis that is neither time nor batch."""
+    """Return the size of the feature axis of the first input; None if it is not fixed."""
     port = contract.inputs[0]
     for value in graph.model.graph.input:
         if value.name == port.name:
@@ -232,7 +236,7 @@ def _graph_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
 
 
 def _states(graph: "Graph", node: "onnx.NodeProto") -> tuple[str, ...]:
-    """Return the graph inputs that a recurrent node starts from, with the row where a Split takes one."""
+    """Return the graph inputs that a recurrent node starts from, with an index if a Split takes an entry."""
     inputs = {value.name for value in graph.model.graph.input}
     found = []
     for name in node.input[5:7]:
@@ -246,7 +250,7 @@ def _states(graph: "Graph", node: "onnx.NodeProto") -> tuple[str, ...]:
 
 
 def _projected_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
-    """Return the facts of an LSTM with projection, whose matrices are those of MatMul."""
+    """Return the facts of an LSTM with projection; its matrices have the layout of MatMul."""
     w, r, p, bias = (_weight(graph, name) for name in node.input[1:5])
     known = w and r and p
     return RecurrentLayer(
@@ -265,7 +269,7 @@ def _projected_layer(graph: "Graph", node: "onnx.NodeProto") -> RecurrentLayer:
 
 @dataclass(frozen=True)
 class _Weight:
-    """How weights are stored: as codes and scales or as floats, and what reads them."""
+    """How a weight is stored: shape, bits, group and bytes, and the bits of its activations."""
 
     shape: tuple[int, ...]
     bits: int
@@ -275,7 +279,7 @@ class _Weight:
 
 
 def _weight(graph: "Graph", name: str) -> _Weight | None:
-    """Return how a weight is stored, or None where it is no constant."""
+    """Return how a weight is stored; None if it is not constant."""
     node = graph.producer(name)
     parts = node.input[:2] if node is not None and node.op_type == "DequantizeLinear" else [name]
     arrays = [array for array in map(graph.constant, parts) if array is not None]

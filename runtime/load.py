@@ -1,4 +1,4 @@
-"""Opening a model file with the backend asked for, and compiling it to a plan."""
+"""Open a model file with a backend, or compile it to a plan."""
 
 import os
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str 
     Args:
         path: The file.
         backend: `native` (tidegate's engine) or `onnxruntime`.
-        isa: Forces an instruction-set variant of the engine, e.g. `scalar`; default: the environment's
-            TIDEGATE_ISA, else the best that the processor has.
+        isa: Forces a variant of the engine, e.g. `scalar`. Default: the environment variable TIDEGATE_ISA, else the
+            best variant that the processor has.
 
     Raises:
-        ModelError: The file is not a model, or holds what the backend does not have.
-        BackendError: The backend or the instruction set is not there.
+        ModelError: The file is not a model, or has an operator or option that the backend does not have.
+        BackendError: The backend or the instruction set is not available.
         FileNotFoundError: There is no such file.
     """
     if backend == "native":
@@ -38,7 +38,7 @@ def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str 
             return NativeModel(plan_of(path), isa)
     if backend == "onnxruntime":
         if is_plan(path):
-            raise ModelError(f"{path}: a compiled plan runs on backend='native' alone; load the ONNX file instead")
+            raise ModelError(f"{path}: a compiled plan runs only on backend='native'; load the ONNX file instead")
         from .backends.onnxruntime import OnnxruntimeModel
 
         with naming(path):
@@ -48,7 +48,7 @@ def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str 
 
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Let an error about a model name the file that it came from."""
+    """Add the name of the file to an error about its model."""
     try:
         yield
     except ModelError as error:
@@ -60,7 +60,7 @@ def compile_graph(graph: "Graph") -> bytes:
     """Return the plan of a streaming graph.
 
     Raises:
-        ModelError: The graph has no valid contract, or holds what the engine does not have.
+        ModelError: The graph has no valid contract, or it has an operator or option that the engine does not have.
     """
     from .lowering.lower import lower
     from .plan.writer import compile_program
@@ -74,10 +74,11 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
     Args:
         source: The ONNX file.
         target: The file to write.
-        form: `plan`, the plan itself; `c`, C source that holds it as a `const` array named after the file.
+        form: `plan` writes the plan itself; `c` writes C source with the plan as a `const` array, named after the file.
 
     Raises:
-        ModelError: The file is not a model, or holds what the engine does not have; no file is written.
+        ModelError: The file is not a model, or has an operator or option that the engine does not have. No file is
+                written.
     """
     with naming(source):
         plan = compile_graph(_read_graph(source))
@@ -93,10 +94,10 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
 
 
 def plan_of(path: str | os.PathLike[str]) -> bytes:
-    """Return the plan in a file, or that of the graph in it.
+    """Return the plan in a file; an ONNX file is compiled.
 
     Raises:
-        ModelError: The file is not a model, or holds what the engine does not have.
+        ModelError: The file is not a model, or has an operator or option that the engine does not have.
         FileNotFoundError: There is no such file.
     """
     data = read_bytes(path, MAX_FILE_BYTES)
@@ -108,7 +109,7 @@ def _read_graph(path: str | os.PathLike[str]) -> "Graph":
 
 
 def _graph_of(data: bytes, path: str | os.PathLike[str]) -> "Graph":
-    """Return the graph in a file's bytes; a plan needs no onnx, so it is imported here."""
+    """Return the graph in the bytes of a file. It is imported here, since it needs onnx and a plan does not."""
     from .graph.graph import Graph
 
     graph = Graph.parse(data, path)

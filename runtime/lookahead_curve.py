@@ -1,4 +1,4 @@
-"""What a lookahead buys: for each, how well a stream in blocks agrees with the whole, on a user's own frames."""
+"""The lookahead curve: how well a stream in blocks agrees with the offline model, for several lookaheads."""
 
 import os
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from .graph.stages import looking_ahead
 from .load import compile_graph, naming
 
 LOOKAHEADS = (0, 1, 2, 4, 8, 16, 32, 64)
-ENDS = 10  # of a signal, where an answer without a time axis is compared
+ENDS = 10  # places of the signal where an answer without a time axis is compared
 
 
 @dataclass(frozen=True)
-class Point:
-    """One grid of blocks.
+class LookaheadPoint:
+    """One lookahead, and how well its answers agree with those of the offline model.
 
     Attributes:
         block: Frames of a block.
-        lookahead: Frames behind it.
-        wait: The most frames that come in before an answer is there.
-        error: Root mean square of the difference from the whole, over that of the whole's answers.
-        largest: The largest difference, over the largest magnitude of the whole.
-        agreement: Share of the answers whose largest output is the same; of one output, whose sign is.
+        lookahead: Frames after the block.
+        wait: The most frames that must come after a frame before its answer is there.
+        error: Root mean square of the differences, divided by the root mean square of the offline answers.
+        largest: The largest difference, divided by the largest magnitude of the offline answers.
+        agreement: Fraction of the answers (0 to 1) with the same largest output. With one output: with the same sign.
     """
 
     block: int
@@ -41,22 +41,25 @@ class Point:
 
 def lookahead_curve(
     path: str | os.PathLike[str], frames: Array, block: int = 1, lookaheads: Sequence[int] = LOOKAHEADS
-) -> tuple[Point, ...]:
-    """Return how well a bidirectional model agrees with offline for each lookahead.
+) -> tuple[LookaheadPoint, ...]:
+    """Return how well a bidirectional model in blocks agrees with the offline model, for each lookahead.
 
-    Compared is the first output with an answer for each frame. Where there is none, the first output: its last answer
-    to the whole signal, and to what comes before its end in tenths of it, as if each were a stream that ends there.
+    The first output with an answer per frame is compared. If there is none, it is the first output, at ten places: the
+    first tenth of the signal, the first two tenths and so on are streams of their own, and their last answers count.
 
     Args:
-        path: A streaming ONNX file, float or quantized; its own grid does not matter.
-        frames: One stream, `[frames, features]`, or ids `[frames]`; as many as its users will have.
+        path: A streaming ONNX file, float or quantized. The grid in its contract is not used.
+        frames: One stream, float32 `[frames, features]` or ids `[frames]`, as long as the streams in use will be.
         block: Frames of a block.
-        lookaheads: What to try.
+        lookaheads: The lookaheads to try, in frames.
+
+    Returns:
+        One point per lookahead, in their order.
 
     Raises:
         ContractError: The model has no backward direction.
         ChunkError: A frame is refused.
-        UnsupportedError: The engine lacks an operator.
+        UnsupportedError: The engine does not have an operator of the model.
     """
     with naming(path):
         graph = Graph.load(path)
@@ -69,7 +72,7 @@ def lookahead_curve(
 
 
 def _answers(graph: Graph, blocks: Blocks, frames: Array) -> Array:
-    """Return the answers that are compared, `[answers, features]`, of a stream from its start to its end."""
+    """Return the answers to compare, `[answers, features]`, of a stream from its start to its end."""
     model, outputs = NativeModel(compile_graph(_with_blocks(graph, blocks))), graph.contract.outputs
     timed = [port.name for port in outputs if port.time_axis is not None]
     if timed:
@@ -79,7 +82,7 @@ def _answers(graph: Graph, blocks: Blocks, frames: Array) -> Array:
 
 
 def _pieces(model: NativeModel, frames: Array, name: str) -> list[Array]:
-    """Return what a stream gives of one output: at its push and at its end, where there is anything."""
+    """Return the answers of one output: of the push and of the end of the stream, without empty ones."""
     stream = model.stream()
     parts = (stream.push(frames), stream.finish())
     named = [part[name] if isinstance(part, dict) else part for part in parts if part is not None]
@@ -87,7 +90,7 @@ def _pieces(model: NativeModel, frames: Array, name: str) -> list[Array]:
 
 
 def _with_blocks(graph: Graph, blocks: Blocks) -> Graph:
-    """Return a graph with another grid."""
+    """Return a copy of a graph with another grid in its contract."""
     changed = Graph(type(graph.model).FromString(graph.model.SerializeToString()))
     contract = replace(graph.contract, blocks=None, lookahead=0)
     contract = looking_ahead(graph.model, contract, blocks, graph.contract.ahead)
@@ -95,7 +98,7 @@ def _with_blocks(graph: Graph, blocks: Blocks) -> Graph:
     return changed
 
 
-def _point(graph: Graph, blocks: Blocks, frames: Array, whole: Array) -> Point:
+def _point(graph: Graph, blocks: Blocks, frames: Array, whole: Array) -> LookaheadPoint:
     seen = _answers(graph, blocks, frames)
     wait = _with_blocks(graph, blocks).contract.lookahead
     gap = seen.astype(np.float64) - whole
@@ -103,7 +106,7 @@ def _point(graph: Graph, blocks: Blocks, frames: Array, whole: Array) -> Point:
     error = float(np.mean(gap**2) / max(power, 1e-60)) ** 0.5
     largest = float(np.abs(gap).max()) / max(peak, 1e-30)
     same = _decisions(seen) == _decisions(whole)
-    return Point(blocks.frames or 0, blocks.lookahead, wait or 0, error, largest, float(np.mean(same)))
+    return LookaheadPoint(blocks.frames or 0, blocks.lookahead, wait or 0, error, largest, float(np.mean(same)))
 
 
 def _decisions(answers: Array) -> Array:

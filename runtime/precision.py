@@ -1,4 +1,4 @@
-"""Precisions: bits of weights and activations in the field's notation, e.g. W4A16g32."""
+"""Precisions: bits of weights and activations in the usual notation, e.g. W4A16g32."""
 
 import re
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ NOTATION = re.compile(r"W(4|8|16)A(8|16)(?:g(8|32))?")
 
 @dataclass(frozen=True)
 class Precision:
-    """How a weight matrix is stored, and what it multiplies.
+    """The bits of a weight matrix and of the activations that it multiplies.
 
     Attributes:
-        weight_bits: 4, 8 or 16; 32: float32, which has no codes and reads floats.
-        activation_bits: Most bits of what it multiplies, 8 or 16.
-        group: Inputs that share a scale, 8 or 32; 0: all of a row.
+        weight_bits: 4, 8 or 16; 32 for float32, which has no codes and multiplies floats.
+        activation_bits: The most bits of the activations, 8 or 16.
+        group: Inputs that share a scale, 8 or 32; 0: all of an output channel.
     """
 
     weight_bits: int = 8
@@ -26,10 +26,10 @@ class Precision:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `W4A8`, `W4A16g32` and the like, or `float32`.
+        """Read a precision such as `W4A8` or `W4A16g32`, or `float32`.
 
         Raises:
-            QuantizationError: It is none of these.
+            QuantizationError: The text is not a precision.
         """
         if text == "float32":
             return cls(FLOAT)

@@ -1,6 +1,6 @@
-"""A program: the few operations that a streaming model comes down to, between ONNX and a compiled plan.
+"""A program: the operations of a streaming model, between the ONNX graph and the compiled plan.
 
-Operation k reads earlier values and makes value k + 1; value 0 is the input frame.
+Operation k reads earlier values and makes value k + 1; value 0 is the input.
 """
 
 from dataclasses import dataclass
@@ -31,10 +31,16 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Operations over frames of `input_width` features, or of one id each; outputs are `(name, value)`.
+    """The operations of a model and its outputs.
 
-    `blocks` is the grid of backward cells; `nodes` names for each operation the first output of the node that it comes
-    from, for messages and metadata, and is empty where no file was read.
+    Attributes:
+        input_width: Features of an input frame; 1 for ids.
+        ops: The operations in their order.
+        outputs: `(name, value)` of each output.
+        ids: Whether the input is ids.
+        blocks: The grid of backward cells, if there are any.
+        nodes: For each operation the first output of its node in the file, for messages and metadata; empty if the
+            program does not come from a file.
     """
 
     input_width: int
@@ -46,7 +52,7 @@ class Program:
 
     @property
     def widths(self) -> list[int]:
-        """Features of each value."""
+        """The number of features of each value."""
         widths = [self.input_width]
         for op in self.ops:
             widths.append(op.width(widths))
@@ -54,14 +60,14 @@ class Program:
 
     @property
     def clocks(self) -> list[Clock]:
-        """When the rows of each value come."""
+        """The clock of each value: when its frames come."""
         clocks = [Clock()]
         for op in self.ops:
             clocks.append(op.clock(clocks))
         return clocks
 
     def timed(self, value: int) -> bool:
-        """Return whether a value has a row for each frame."""
+        """Return whether a value has a time axis: one frame for each frame of the input."""
         while value:
             op = self.ops[value - 1]
             if isinstance(op, Last):
@@ -71,5 +77,5 @@ class Program:
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """The state vectors in the engine's order: those of each operation in turn, e.g. h and c."""
+        """The places of the state vectors in the engine's order: first those of the first operation, e.g. h and c."""
         return tuple(slot for op in self.ops for slot in op.slots)

@@ -1,4 +1,4 @@
-"""The specification of a stream: plain NumPy, no tricks. The engine equals it bit for bit.
+"""The specification of a stream in plain NumPy. The engine gives the same bits.
 
 Each operator's `step` says what it computes for one frame; `advance` says it for operators that look ahead. Both are in
 `operators/`, integer matrices in `operators/matrix.py`, functions of numbers in `operators/numbers/`. Frames, states
@@ -9,7 +9,7 @@ frame, so an answer does not depend on how a stream is cut into chunks.
 import numpy as np
 
 from .arrays import Floats
-from .operators.base import Rows
+from .operators.base import Frames
 from .operators.matrix import encode
 from .operators.numbers.functions import check_range, sigmoid, tanh
 from .program import Program
@@ -18,14 +18,14 @@ __all__ = ["ReferenceStream", "encode", "sigmoid", "tanh"]
 
 
 class ReferenceStream:
-    """Runs a program operation by operation, frame by frame, as slowly and plainly as possible."""
+    """A stream that runs a program operation by operation and frame by frame, as plainly as possible."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self.reset()
 
     def reset(self) -> None:
-        """Set every state to its start."""
+        """Set every state to its initial value."""
         self._states = [op.initial() for op in self._program.ops]
 
     def states(self) -> list[Floats]:
@@ -37,8 +37,8 @@ class ReferenceStream:
         """Stream a chunk `[frames, features]`, at least one frame; ids are whole floats `[frames, 1]`.
 
         Returns:
-            Each output by name: `[frames, width]`, or for one without a time axis `[width]`, the answer at the last
-            frame that became ready, or None where none did.
+            Each output by name: `[frames, width]`. An output without a time axis gives `[width]`, its answer for the
+            last frame that became ready, or None if no frame did.
 
         Raises:
             ChunkError: A value is not finite or leaves 2^64, or an id is not in a table; the state is unchanged.
@@ -46,15 +46,15 @@ class ReferenceStream:
         return self._advance(list(check_range(chunk)), closing=False)
 
     def finish(self) -> dict[str, Floats | None]:
-        """Return what the stream holds back, as from `push`.
+        """End the stream and return the answers that were still waiting, in the form of `push`.
 
         Raises:
             ChunkError: A value leaves 2^64; the state is unchanged.
         """
         return self._advance([], closing=True)
 
-    def _advance(self, rows: list[Floats], *, closing: bool) -> dict[str, Floats | None]:
-        values: list[Rows] = [rows]
+    def _advance(self, frames: list[Floats], *, closing: bool) -> dict[str, Floats | None]:
+        values: list[Frames] = [frames]
         states = []
         for op, state in zip(self._program.ops, self._states, strict=True):
             made, after = op.advance(state, [values[i] for i in op.inputs], closing=closing)
@@ -63,7 +63,7 @@ class ReferenceStream:
         self._states = states
         return {name: self._answer(value, values[value]) for name, value in self._program.outputs}
 
-    def _answer(self, value: int, rows: Rows) -> Floats | None:
+    def _answer(self, value: int, frames: Frames) -> Floats | None:
         if self._program.timed(value):
-            return np.array(rows, np.float32).reshape(len(rows), self._program.widths[value])
-        return rows[0] if rows else None
+            return np.array(frames, np.float32).reshape(len(frames), self._program.widths[value])
+        return frames[0] if frames else None

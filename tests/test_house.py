@@ -15,13 +15,13 @@ LONGEST_README = 120
 # Modules without a test file of their own, with the reason.
 TESTED_ELSEWHERE = {
     "api/__main__.py": "calls cli.main and nothing else; tests/api/test_cli.py starts it",
+    "runtime/arrays.py": "names types for annotations and has no function",
 }
 
 # What does not hold yet. A list may only shrink: once a line of it holds, the test fails until that line is deleted.
 TOO_LONG = {
     "README.md",
     "tests/api/test_cli.py",
-    "tests/runtime/lowering/test_lower.py",
     "tests/runtime/test_snapshot.py",
 }
 WITHOUT_TEST_FILE = {
@@ -67,41 +67,6 @@ WITHOUT_TEST_FILE = {
     "benchmarks/tasks/task.py",
     "benchmarks/tasks/vad.py",
     "benchmarks/tasks/watch.py",
-    "runtime/arrays.py",
-    "runtime/backends/group_rows.py",
-    "runtime/backends/onnxruntime_session.py",
-    "runtime/backends/onnxruntime_snapshot.py",
-    "runtime/backends/onnxruntime_stages.py",
-    "runtime/clocks.py",
-    "runtime/device/folder.py",
-    "runtime/device/targets.py",
-    "runtime/graph/nodes.py",
-    "runtime/graph/stages.py",
-    "runtime/lowering/embedding.py",
-    "runtime/lowering/integer.py",
-    "runtime/lowering/over_features.py",
-    "runtime/lowering/pointwise.py",
-    "runtime/lowering/quantized.py",
-    "runtime/lowering/recurrent.py",
-    "runtime/lowering/select.py",
-    "runtime/lowering/shapes.py",
-    "runtime/lowering/trace.py",
-    "runtime/lowering/weights.py",
-    "runtime/operators/base.py",
-    "runtime/operators/blocks.py",
-    "runtime/operators/embedding.py",
-    "runtime/operators/linear.py",
-    "runtime/operators/numbers/fixed.py",
-    "runtime/operators/over_features.py",
-    "runtime/operators/pointwise.py",
-    "runtime/operators/recurrent.py",
-    "runtime/operators/select.py",
-    "runtime/operators/window.py",
-    "runtime/plan/magic.py",
-    "runtime/plan/text.py",
-    "runtime/precision.py",
-    "runtime/program.py",
-    "runtime/streams.py",
 }
 
 

@@ -58,15 +58,14 @@ def command(
 
 
 def _compile_for(target: str, source: Path, output: Path, *, as_json: bool) -> None:
-    from tidegate.runtime.device.folder import write_folder
-    from tidegate.runtime.load import naming, plan_of
+    from tidegate import write_device_folder
 
     if target not in TARGETS:
         raise typer.BadParameter(f"--target is {target!r}, wanted one of {', '.join(TARGETS)}")
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f"{output}: is a file, wanted a folder for --target")
-    with busy("compiling"), naming(source):
-        report = write_folder(plan_of(source), TARGETS[target], output)
+    with busy("compiling"):
+        report = write_device_folder(source, target, output)
     if as_json:
         print_json({"path": os.fspath(output), **asdict(report)})
         return

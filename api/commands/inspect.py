@@ -8,8 +8,9 @@ from tidegate.commands._options import File, Json, check_target
 from tidegate.commands._output import contract_table, print_json, show, size
 
 if TYPE_CHECKING:
+    from tidegate import Inspection
     from tidegate.commands._output import Parts
-    from tidegate.runtime.inspection import Inspection, RecurrentLayer
+    from tidegate.runtime.inspection import RecurrentLayer
 
 EXAMPLE = "tidegate inspect kws.int8.onnx\n  tidegate inspect kws.int8.onnx --svg kws.svg"
 
@@ -26,7 +27,7 @@ def command(
 
     If the engine cannot run the file, the output says which operator is the reason.
     """
-    from tidegate.runtime.inspection import inspect_file
+    from tidegate import inspect_file
 
     if svg is not None:
         check_target(svg, (".svg", ".png"))

@@ -94,9 +94,9 @@ def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_jso
     """Print, for each lookahead, how well a stream in blocks agrees with the whole stream as one block."""
     from dataclasses import asdict
 
+    from tidegate import lookahead_curve
     from tidegate.benchmarks.tables import Table
     from tidegate.commands._signals import read_array
-    from tidegate.runtime.lookahead_curve import lookahead_curve
 
     if data is None or not all(text.strip().isdecimal() for text in lookaheads.split(",")):
         raise typer.BadParameter(

@@ -14,9 +14,7 @@ from pathlib import Path
 
 import tidegate as tg
 from tidegate.export import example_from_shape, load_module
-from tidegate.runtime.device.folder import write_folder
 from tidegate.runtime.device.targets import TARGETS
-from tidegate.runtime.load import plan_of
 
 HERE = Path(__file__).parent
 WATCH = HERE.parent / "watch"
@@ -30,7 +28,7 @@ def build(target: str, folder: Path) -> Path:
     module = load_module("model:recognizer", WATCH / "watch.safetensors")
     tg.export_model(module, example_from_shape("1x20x6"), exported, sample_rate=50, hop=1)
     tg.quantize(exported, quantized)
-    write_folder(plan_of(quantized), TARGETS[target], folder)
+    tg.write_device_folder(quantized, target, folder)
     shutil.copy(HERE / "main.c", folder)
     subprocess.run(["make", "-s", "-C", str(folder)], check=True)  # noqa: S603, S607
     return folder / "model"

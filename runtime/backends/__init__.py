@@ -1,1 +1,1 @@
-"""What runs a model: the native engine and onnxruntime, behind one face."""
+"""The backends that run a model: the native engine and onnxruntime, with one interface."""

@@ -1,4 +1,4 @@
-"""Rows of a group: which are taken, and all that concerns one row alone. Backends add how rows are pushed together."""
+"""The rows of a group: which are taken, and every call about one row. A backend adds how rows are pushed together."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from ..streams import Group, documented
 
 @documented(Group)
 class Rows(ABC):
-    """Numbered rows, each with a stream or free.
+    """Numbered rows; each has a stream or is free.
 
     Args:
-        count: Rows.
+        count: Number of rows.
 
     Raises:
-        RowError: There would be no row.
+        RowError: `count` is below 1.
     """
 
     def __init__(self, count: int) -> None:
@@ -64,15 +64,15 @@ class Rows(ABC):
 
     @abstractmethod
     def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
-        """Push rows that are taken, each named once."""
+        """Push one chunk per row; the rows are taken and each is named once."""
 
     @abstractmethod
     def _open(self, row: int) -> None:
-        """Make a free row a new stream."""
+        """Start a new stream in a free row."""
 
     @abstractmethod
     def _close(self, row: int) -> None:
-        """End the stream in a row and clear what it carried."""
+        """End the stream in a row and clear its state."""
 
     def _there(self, row: int) -> int:
         if not 0 <= index(row) < self._count:

@@ -11,7 +11,7 @@ from ..plan.magic import text_of
 from ..streams import Group, Model, Stream, documented
 from .group_rows import Rows
 
-if TYPE_CHECKING:  # half of what a start takes, and a device's program may never ask
+if TYPE_CHECKING:  # these imports take half of the start time, and a program on a device may not need them
     from ..contract import Contract
     from ..plan.text import Text
 
@@ -24,26 +24,26 @@ class NativeModel:
 
     Args:
         plan: A compiled plan.
-        isa: Instruction-set variant to force; None: TIDEGATE_ISA, else the best.
+        isa: The variant of the engine to use; None: that of TIDEGATE_ISA, else the best one.
 
     Raises:
         PlanError: The plan is truncated, altered or of another version.
-        BackendError: The instruction set is not in this build or not on this processor.
+        BackendError: This build or this processor does not have the instruction set.
     """
 
     def __init__(self, plan: bytes, isa: str | None = None) -> None:
         chosen = os.environ.get(ISA_VARIABLE, "") if isa is None else isa
-        self._model = _kernels.Model(plan, chosen)  # checks every field, its hash first
+        self._model = _kernels.Model(plan, chosen)  # checks the hash, then every field
         self._text = text_of(plan)
-        if self._model.outputs > 1:  # answers go by their names
+        if self._model.outputs > 1:  # then answers are dicts by name
             self._model.name_outputs(list(self.text.outputs))
 
     @cached_property
     def text(self) -> "Text":
-        """What the plan says beside what the engine needs, read when first asked for.
+        """The text of the plan (contract, names of outputs and states), read at the first use.
 
         Raises:
-            PlanError: It is not readable, or does not name the engine's states.
+            PlanError: The text is not readable, or does not name the engine's states.
         """
         from ..plan.text import read_text
 
@@ -57,7 +57,7 @@ class NativeModel:
 
     @property
     def isa(self) -> str:
-        """Name of the instruction-set variant in use."""
+        """The name of the variant in use."""
         return self._model.variant
 
     @property
@@ -77,10 +77,10 @@ class NativeModel:
 
 @documented(Stream)
 class NativeStream(_kernels.Stream):
-    """One sequence in progress on the engine; most methods are those of the C++ class.
+    """One stream on the engine; most of its methods are those of the C++ class.
 
-    A stream belongs to one caller at a time: a second one at the same time gets a BackendError. The child of an
-    `os.fork()` may go on with its streams, which are then its own.
+    One caller may use a stream at a time: a second caller at the same time gets a BackendError. After `os.fork()` the
+    child has its own copies of the streams and may use them.
     """
 
     def __init__(self, model: NativeModel) -> None:
@@ -98,7 +98,7 @@ class NativeStream(_kernels.Stream):
 
 @documented(Group)
 class NativeGroup(Rows):
-    """Streams in rows on the engine; see `runtime.streams.Group`."""
+    """A group of streams on the engine; see `runtime.streams.Group`."""
 
     def __init__(self, model: NativeModel, rows: int) -> None:
         super().__init__(rows)

@@ -1,4 +1,4 @@
-"""The `onnxruntime` backend: runs any streaming ONNX file, one thread, state carried by name."""
+"""The `onnxruntime` backend: it runs any streaming ONNX file on one thread and carries states by name."""
 
 import copy
 import threading
@@ -22,16 +22,17 @@ from .onnxruntime_session import open_session, run_session
 from .onnxruntime_snapshot import Snapshot
 from .onnxruntime_stages import StagedModel, StagedRun
 
-MOST_COUNTED = 2**64 - 1  # where a counter stays
-INPUT_TYPES: dict[str, type] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}  # ids; all else is float32
+MOST_COUNTED = 2**64 - 1  # a counter stops here
+# The types of ids; every other input is float32.
+INPUT_TYPES: dict[str, type] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
 @documented(Model)
 class OnnxruntimeModel:
     """A streaming graph in an onnxruntime session.
 
-    Quantized weights are turned to float32 when the model is loaded: onnxruntime would do it anew at every
-    call (measured on an LSTM 100 -> 256: 123 us against 47).
+    Quantized weights become float32 when the model is loaded: onnxruntime would convert them again at every call
+    (measured on an LSTM 100 -> 256: 123 us against 47).
 
     Raises:
         BackendError: onnxruntime is not installed.
@@ -62,18 +63,18 @@ class OnnxruntimeModel:
 
 
 class RefusedChunkError(ChunkError):
-    """A chunk of the right shape and type is refused by its stream alone."""
+    """A chunk has the right shape and type, but its stream refuses its values, or the stream is finished."""
 
 
 @documented(Stream)
 class OnnxruntimeStream:
-    """One sequence in progress on onnxruntime.
+    """One stream on onnxruntime.
 
     Args:
-        session: What runs the model.
-        contract: Its contract.
-        model_hash: What snapshots know it by.
-        stages: The parts of a model that looks ahead.
+        session: The session of the model.
+        contract: The contract of the model.
+        model_hash: The hash of the model, for snapshots.
+        stages: The stages of a model that looks ahead; None for other models.
     """
 
     def __init__(
@@ -144,17 +145,17 @@ class OnnxruntimeStream:
             sizes = [size if isinstance(size, int) else 1 for size in self._shape]
             sizes[self._port.time_axis or 0] = 0
             answer, _ = self._advance(np.zeros(sizes, self._dtype), closing=True)
-        held = answer if isinstance(answer, dict) else {"": answer}
+        outputs = answer if isinstance(answer, dict) else {"": answer}
         self._finished = True
-        return answer if any(values is not None and len(values) for values in held.values()) else None
+        return answer if any(values is not None and len(values) for values in outputs.values()) else None
 
     def _initial(self, frames: int, *, finished: bool) -> dict[str, Array]:
-        """Return arrays like those of the state when so many frames were consumed."""
-        held = {} if self._stages is None else self._stages.held_rows(frames, finished=finished)
-        return state_arrays(self._contract) | held
+        """Return zeros in the shapes of the state after the given number of frames."""
+        waiting = {} if self._stages is None else self._stages.waiting_frames(frames, finished=finished)
+        return state_arrays(self._contract) | waiting
 
     def _advance(self, frames: Array, *, closing: bool) -> tuple[Answer, dict[str, Array]]:
-        """Return the answer to frames in the graph's axes, and the state after it."""
+        """Return the answer to frames, which have the axes of the graph, and the state after it."""
         if self._stages is None:
             results = run_session(self._session, self._names, {self._port.name: frames, **self._state})
             state = {s.input: results[s.output] for s in self._contract.states}
@@ -173,7 +174,7 @@ class OnnxruntimeStream:
         if limit is not None and self._frames + count > limit:
             raise ChunkError(
                 f"chunk of {count} frames after {self._frames}: the stream is one block, of at most {limit} frames; "
-                "finish() it before, or export with limit= or block=; chunk refused, state unchanged"
+                "finish() it first, or export with limit= or block=; chunk refused, state unchanged"
             )
 
     def _put(self, snapshot: Snapshot) -> None:
@@ -181,7 +182,7 @@ class OnnxruntimeStream:
         self._frames, self._refused, self._finished = snapshot.frames, snapshot.refused, snapshot.finished
 
     def _checked(self, chunk: Array) -> Array:
-        """Return a chunk with the graph's axes, or refuse it before any state changes."""
+        """Return a chunk in the axes of the graph, or refuse it before any state changes."""
         features = [s for a, s in enumerate(self._shape) if a not in (self._port.time_axis, self._port.batch_axis)]
         if chunk.ndim != 1 + len(features) or list(chunk.shape[1:]) != features:
             wanted = ", ".join(map(str, ["frames", *features]))
@@ -204,10 +205,10 @@ class OnnxruntimeStream:
 
 @documented(Group)
 class OnnxruntimeGroup(Rows):
-    """Streams in rows, which onnxruntime runs one after the other; see `runtime.streams.Group`.
+    """A group of streams that onnxruntime runs one after the other; see `runtime.streams.Group`.
 
-    In one batch a row's bits would depend on the rows beside it, within float tolerance: so there is none, and pushing
-    together gains nothing here.
+    There is no common batch: in a batch the bits of a row would depend on the other rows. So a group is not faster than
+    its streams here.
     """
 
     def __init__(self, model: OnnxruntimeModel, rows: int) -> None:
@@ -256,7 +257,7 @@ class OnnxruntimeGroup(Rows):
     def _push_each(
         self, chunks: Array, rows: Sequence[int], out: Array | None
     ) -> tuple[list[Answer | None], dict[int, str]]:
-        """A wrong shape or type is that of all chunks, and found before any state changes."""
+        """Push row after row. All chunks have one shape and type, so a wrong one is found before any state changes."""
         answers: list[Answer | None] = []
         refused: dict[int, str] = {}
         for place, row in enumerate(rows):
@@ -269,7 +270,7 @@ class OnnxruntimeGroup(Rows):
         return answers, refused
 
     def _joined_answers(self, answers: Sequence[Answer | None], chunks: Array, out: Array | None) -> Answer:
-        """Return the answers of all rows, NaN for those that have none."""
+        """Return the answers of all rows; rows without an answer get NaN."""
         like = next((answer for answer in answers if answer is not None), None)
         if like is None:
             like = self._new().push(np.zeros_like(chunks, shape=chunks.shape[1:]))
@@ -292,7 +293,7 @@ class OnnxruntimeGroup(Rows):
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Hold the group for one caller; a second one gets an error, never a wrong answer."""
+        """Reserve the group for one caller; a second caller gets an error, never a wrong answer."""
         if not self._busy.acquire(blocking=False):
             raise BackendError("group is in use by another thread; give each thread a group of its own")
         try:
@@ -306,7 +307,7 @@ def _stacked(answers: Sequence[Array | None], like: Array) -> Array:
 
 
 def _check_names(contract: Contract, session: Any) -> None:  # noqa: ANN401  onnxruntime has no types
-    """Every name of the contract must be one of the graph's inputs or outputs."""
+    """Check that every name in the contract is an input or output of the graph."""
     inputs, outputs = ({value.name for value in values} for values in (session.get_inputs(), session.get_outputs()))
     named = [(p.name, inputs, "an input") for p in contract.inputs]
     named += [(p.name, outputs, "an output") for p in contract.outputs]
@@ -318,10 +319,10 @@ def _check_names(contract: Contract, session: Any) -> None:  # noqa: ANN401  onn
 
 
 def refuse_unfinite(frames: Array) -> None:
-    """Refuse a chunk that holds NaN, infinity or a magnitude above 2^64, naming the first.
+    """Refuse a chunk that holds NaN, infinity or a magnitude above 2^64.
 
     Raises:
-        ChunkError: It does.
+        ChunkError: The chunk holds such a value; the message names the first one.
     """
     bad = np.argwhere(~(np.abs(frames) <= 2.0**64))
     if len(bad):
@@ -342,7 +343,7 @@ def _written(out: Array, answer: Answer) -> Array:
 
 
 def one_stream(port: Port, values: Array) -> Array:
-    """Return an output of a batch of one without that axis, time first."""
+    """Return an output of one stream: without its batch axis, time first."""
     if port.time_axis is None and len(values) == 0:
         return values  # no answer
     if port.batch_axis is not None:
@@ -353,7 +354,7 @@ def one_stream(port: Port, values: Array) -> Array:
 
 
 def fold_weights(graph: Graph) -> Graph:
-    """Return a graph whose quantized weights are float32 initializers; the given one is unchanged."""
+    """Return a copy of a graph with its quantized weights as float32 initializers."""
     model = copy.deepcopy(graph.model)
     kept = []
     for node in model.graph.node:
@@ -368,7 +369,7 @@ def fold_weights(graph: Graph) -> Graph:
 
 
 def _dequantized(graph: Graph, node: Any) -> Array | None:  # noqa: ANN401  a NodeProto
-    """Return what a DequantizeLinear of constants makes, or None where that is left to onnxruntime."""
+    """Return the floats of a DequantizeLinear of constants; None if onnxruntime must compute it."""
     try:
         return floats(quantized(graph, node))
     except UnsupportedError:

@@ -1,4 +1,4 @@
-"""A session of onnxruntime: one thread that does not spin."""
+"""Sessions of onnxruntime with one thread that does not spin."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from ..errors import BackendError, ModelError
 
 
 def session_options(onnxruntime: Any) -> Any:  # noqa: ANN401  onnxruntime has no types
-    """Return options for one thread that does not spin, and activations that stay float32."""
+    """Return options for one thread that does not spin; activations stay float32."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -35,10 +35,10 @@ def open_session(model: bytes) -> Any:  # noqa: ANN401  onnxruntime has no types
 
 
 def run_session(session: Any, names: Sequence[str], feeds: Mapping[str, Array]) -> dict[str, Array]:  # noqa: ANN401
-    """Run a session; return the values asked for by name.
+    """Run a session and return the named values.
 
     Raises:
-        ModelError: onnxruntime fails; it has some ten classes for that, all under Exception.
+        ModelError: onnxruntime fails. (It has about ten classes for that, all directly under Exception.)
     """
     try:
         return dict(zip(names, session.run(names, feeds), strict=True))

@@ -1,4 +1,4 @@
-"""Snapshots of streams that the engine does not run; docs/snapshot.md is the specification."""
+"""Snapshots of streams on onnxruntime; docs/snapshot.md is the specification."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -15,11 +15,11 @@ MAGIC = b"TIDESNAP"
 VERSION = 2
 ONNXRUNTIME = 2
 HEADER = struct.Struct("<8sII32sQ32sQQQ")
-HASHED_FROM = 48  # the hash is that of all bytes from here on
+HASHED_FROM = 48  # the hash is over all bytes from here on
 DAMAGED = "it is damaged, take it again"
 
 
-class Header(NamedTuple):
+class SnapshotHeader(NamedTuple):
     """The fields of a snapshot's header."""
 
     magic: bytes
@@ -35,7 +35,7 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a stream is: its state by the contract's input names, its counters, and whether it was finished."""
+    """A stream: its state by the contract's input names, its counters, and whether it was finished."""
 
     state: Mapping[str, Array]
     frames: int
@@ -44,33 +44,33 @@ class Snapshot:
 
 
 def hash_of(data: bytes | memoryview) -> bytes:
-    """Return the 32 bytes that data is known by."""
+    """Return the hash of data, 32 bytes."""
     return blake2b(data, digest_size=32).digest()
 
 
 def pack(snapshot: Snapshot, model: bytes) -> bytes:
-    """Return a snapshot as bytes; `model` is the hash of the model that it belongs to."""
+    """Return a snapshot as bytes; `model` is the hash of its model."""
     values = b"".join(np.asarray(v, "<f4").tobytes() for v in snapshot.state.values())
     size, counts = HEADER.size + len(values), (snapshot.frames, snapshot.refused, int(snapshot.finished))
-    header = Header(MAGIC, VERSION, ONNXRUNTIME, b"", size, model, *counts)
+    header = SnapshotHeader(MAGIC, VERSION, ONNXRUNTIME, b"", size, model, *counts)
     data = HEADER.pack(*header) + values
     return data[:16] + hash_of(memoryview(data)[HASHED_FROM:]) + data[HASHED_FROM:]
 
 
 def unpack(data: bytes, model: bytes, initial: Callable[..., Mapping[str, Array]]) -> Snapshot:
-    """Return what bytes hold.
+    """Return the snapshot in bytes from anywhere.
 
     Args:
-        data: The bytes, from anywhere.
-        model: The hash of the model that they should belong to.
-        initial: What returns arrays of the states' shapes for the frames consumed, and whether it is `finished`.
+        data: The bytes.
+        model: The hash of the model that the snapshot must belong to.
+        initial: A function that returns arrays in the shapes of the state, by frames consumed and `finished`.
 
     Raises:
-        SnapshotError: They are truncated, altered, of another model or of another backend, or hold what no state may.
+        SnapshotError: The bytes are truncated, altered, of another model or backend, or hold a value that no state has.
     """
     if len(data) < HEADER.size:
         _check("size", len(data), _size(initial(0, finished=False)))
-    header = Header(*HEADER.unpack_from(data))
+    header = SnapshotHeader(*HEADER.unpack_from(data))
     _check("magic", header.magic, MAGIC)
     _check("version", header.version, VERSION, "it is of another version of the format, take it again")
     _check("size", len(data), header.size)

@@ -1,4 +1,4 @@
-"""The `onnxruntime` backend for models that look ahead: the file's stages run one after the other; see stages.py."""
+"""The `onnxruntime` backend for models that look ahead: it runs the stages of the graph; see `graph/stages.py`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from ..clocks import Clock
 from ..errors import UnsupportedError
 from ..graph.graph import Graph
 from ..graph.nodes import attributes, label
-from ..graph.stages import Part, Stage, clocks_of, lookaheads, parts_of, stage_model, stages_of
+from ..graph.stages import LayerState, Stage, clocks_of, layer_states_of, lookaheads, stage_model, stages_of
 from .onnxruntime_session import open_session, run_session
 
-PROBES = (5, 8)  # frames of two runs: the axis of a value whose size follows them counts time
+PROBES = (5, 8)  # frames of two runs: the axis of a value whose size changes with them is its time axis
 
 
 Run = Callable[[Array], dict[str, Array | None]]
-"""What a stage that answers late makes of its rows."""
+"""The values that a stage that answers late makes from the frames of its input."""
 
 
 @dataclass(frozen=True)
-class Held:
-    """Rows that wait between stages.
+class WaitingFrames:
+    """Frames of a value that wait for the stage that reads them.
 
     Attributes:
-        name: What they are called in a state.
-        given: When they come.
-        taken: When they go.
-        before: Rows of zeros before the stream.
-        most: Rows that stay; None: all that were not taken.
+        name: Their name in the state of a stream.
+        given: The clock by which they come.
+        taken: The clock by which the stage takes them.
+        before: Frames of zeros before the start of the stream.
+        most: The most frames that stay; None: all that were not taken.
     """
 
     name: str
@@ -42,18 +42,18 @@ class Held:
 
 
 class StagedModel:
-    """A graph as stages, each in a session of its own.
+    """A graph as stages; each stage has its own session.
 
     Attributes:
-        contract: Its contract.
+        contract: The contract of the model.
         stages: The stages in their order, each with its session.
-        parts: The states by layers.
-        held: What waits between them, by stage and value.
-        axes: The time axis of each value between them; None where it has none.
-        shapes: The other axes of those that have one.
+        layer_states: The states, one per layer.
+        waiting: The waiting frames, by stage and value.
+        axes: The time axis of each value; None if it has none.
+        shapes: The shape of each value without its time axis.
 
     Raises:
-        UnsupportedError: A value without a row for each frame goes from one stage to another.
+        UnsupportedError: A value without a time axis goes from one stage to another.
         ModelError: onnxruntime refuses a stage.
     """
 
@@ -61,44 +61,44 @@ class StagedModel:
         self.contract = graph.contract
         self.clocks = clocks_of(graph, lookaheads(self.contract), self.contract.inputs[0].name)
         self.axes, self.shapes = self._probe(graph)
-        self.parts = parts_of(graph, self.contract)
+        self.layer_states = layer_states_of(graph, self.contract)
         untimed = {name for name, axis in self.axes.items() if axis is None}
-        stages = stages_of(graph, self.contract, self.clocks, untimed, self.parts)
+        stages = stages_of(graph, self.contract, self.clocks, untimed, self.layer_states)
         self.stages = [(stage, self._session(graph, stage)) for stage in stages]
-        self.held = {
-            (i, name): self._held(graph, stage, i, name)
+        self.waiting = {
+            (i, name): self._waiting(graph, stage, i, name)
             for i, (stage, _) in enumerate(self.stages)
             for name in stage.reads
             if self.axes[name] is not None
         }
         self._check_reads()
 
-    def held_rows(self, frames: int, *, finished: bool) -> dict[str, Array]:
-        """Return arrays of the shapes of what waits when a stream has consumed `frames`."""
+    def waiting_frames(self, frames: int, *, finished: bool) -> dict[str, Array]:
+        """Return zeros in the shapes of all waiting frames when a stream has consumed `frames`."""
         found = {}
-        for (_, name), held in self.held.items():
-            given, taken = (clock.rows(frames, self.contract.blocks) for clock in (held.given, held.taken))
-            rows = given - taken if held.most is None else min(held.most, held.before + given)
-            found[held.name] = np.zeros((0 if finished else rows, *self.shapes[name]), np.float32)
+        for (_, name), queue in self.waiting.items():
+            given, taken = (clock.ready(frames, self.contract.blocks) for clock in (queue.given, queue.taken))
+            count = given - taken if queue.most is None else min(queue.most, queue.before + given)
+            found[queue.name] = np.zeros((0 if finished else count, *self.shapes[name]), np.float32)
         return found
 
     def _session(self, graph: Graph, stage: Stage) -> Any:  # noqa: ANN401  onnxruntime has no types
-        if stage.late is not None and not stage.ahead:  # its rows are cut to the block, and the final h is the first
+        if stage.late is not None and not stage.ahead:  # the answers are cut to the block; the first is the final h
             stage.gives = [stage.late.output[0], *(name for name in stage.gives if name != stage.late.output[0])]
-        return open_session(stage_model(graph.model, stage, self.parts).SerializeToString())
+        return open_session(stage_model(graph.model, stage, self.layer_states).SerializeToString())
 
-    def _held(self, graph: Graph, stage: Stage, index: int, name: str) -> Held:
+    def _waiting(self, graph: Graph, stage: Stage, index: int, name: str) -> WaitingFrames:
         place = f"{index}:{name}"
         if not stage.ahead or stage.late is None:
-            return Held(place, self.clocks[name], stage.clock)
+            return WaitingFrames(place, self.clocks[name], stage.clock)
         weights = graph.constant(stage.late.input[1])
         if weights is None:
             raise UnsupportedError(f"{label(stage.late)}: its weights are not constant, wanted constants")
         reach = (weights.shape[-1] - 1) * attributes(stage.late).get("dilations", [1])[0]
-        return Held(place, self.clocks[name], stage.clock, reach - stage.ahead, reach)
+        return WaitingFrames(place, self.clocks[name], stage.clock, reach - stage.ahead, reach)
 
     def _probe(self, graph: Graph) -> tuple[dict[str, int | None], dict[str, tuple[int, ...]]]:
-        """Run the whole file over two lengths of silence, and see which axes follow."""
+        """Run the whole graph over zeros of two lengths; return the time axes and the other sizes of all values."""
         names = list(self.clocks)
         model = onnx.ModelProto()
         model.CopyFrom(graph.model)
@@ -134,17 +134,17 @@ class StagedModel:
                 maker = makers.get(name)
                 if self.axes[name] is None and (maker is None or maker.late is None or maker.clock != stage.clock):
                     raise UnsupportedError(
-                        f"{label(stage.nodes[-1])}: it reads {name!r}, which has no row for each frame, beside what "
-                        "looks ahead; take a final state alone (h_n[0]), or use backend='native'"
+                        f"{label(stage.nodes[-1])}: it reads {name!r}, which has no time axis, together with a value "
+                        "that looks ahead; take only a final state (h_n[0]), or use backend='native'"
                     )
 
 
 class StagedRun:
-    """What one stream carries between pushes, and how it goes on.
+    """One push of a stream through all stages.
 
     Args:
         model: The stages.
-        state: The contract's states and what waits between stages, by name.
+        state: The contract's states and the waiting frames, by name.
     """
 
     def __init__(self, model: StagedModel, state: Mapping[str, Array]) -> None:
@@ -152,22 +152,24 @@ class StagedRun:
         self.state = dict(state)
 
     def answers(self, frames: Array, *, closing: bool) -> dict[str, Array]:
-        """Return the outputs in their own axes for frames in the graph's; without time and without a row, empty."""
+        """Return the outputs for frames; both have the axes of the graph. An output without an answer is empty."""
         port = self._model.contract.inputs[0]
         values = self.advance(np.moveaxis(frames, port.time_axis or 0, 0), closing=closing)
         found = {output.name: values[output.name] for output in self._model.contract.outputs}
         nothing = np.zeros(0, np.float32)
-        return {name: nothing if rows is None else self._back(name, rows) for name, rows in found.items()}
+        return {name: nothing if values is None else self._back(name, values) for name, values in found.items()}
 
     def advance(self, frames: Array, *, closing: bool) -> dict[str, Array | None]:
-        """Return the rows that became ready of each value between stages, time first; one without time, or None.
+        """Return the frames of each value that became ready, time first.
+
+        A value without a time axis is given as it is, or as None if nothing became ready.
 
         Args:
             frames: New frames of the signal, time first.
-            closing: They are the last.
+            closing: Whether they are the last.
         """
         values: dict[str, Array | None] = {self._model.contract.inputs[0].name: frames}
-        counts = {Clock(): len(frames)}  # new rows
+        counts = {Clock(): len(frames)}  # new frames by clock
         for index, (stage, session) in enumerate(self._model.stages):
             made = self._stage(index, stage, session, values, counts.get(stage.clock, 0), closing=closing)
             values.update(made)
@@ -185,72 +187,74 @@ class StagedRun:
         *,
         closing: bool,
     ) -> dict[str, Array | None]:
-        places = {name: self._model.held[index, name] for name in stage.reads if (index, name) in self._model.held}
-        for name, held in places.items():
-            waiting, new = self.state[held.name], np.asarray(values[name])
-            self.state[held.name] = np.concatenate([waiting, new]) if len(waiting) else new  # ids stay integers
+        waiting = self._model.waiting
+        queues = {name: waiting[index, name] for name in stage.reads if (index, name) in waiting}
+        for name, queue in queues.items():
+            old, new = self.state[queue.name], np.asarray(values[name])
+            self.state[queue.name] = np.concatenate([old, new]) if len(old) else new  # ids stay integers
         if stage.late is not None:
-            ((name, held),) = places.items()
+            ((name, queue),) = queues.items()
             late = self._convolve if stage.ahead else self._backward
-            return late(stage, held, lambda rows: self._run(stage, session, {name: rows}), closing=closing)
-        feeds: dict[str, Array | None] = {name: values[name] for name in stage.reads if name not in places}
-        for name, held in places.items():
-            feeds[name], self.state[held.name] = np.split(self.state[held.name], [count])
+            return late(stage, queue, lambda frames: self._run(stage, session, {name: frames}), closing=closing)
+        feeds: dict[str, Array | None] = {name: values[name] for name in stage.reads if name not in queues}
+        for name, queue in queues.items():
+            feeds[name], self.state[queue.name] = np.split(self.state[queue.name], [count])
         return self._run(stage, session, feeds) if count else self._nothing(stage)
 
     def _run(self, stage: Stage, session: Any, feeds: Mapping[str, Array | None]) -> dict[str, Array | None]:  # noqa: ANN401
         given = {name: self._back(name, values) for name, values in feeds.items() if values is not None}
         wanted = {item.name for item in session.get_inputs()}
-        given |= {part.source: self._part(part) for part in self._model.parts if part.source in wanted}
+        states = [state for state in self._model.layer_states if state.source in wanted]
+        given |= {state.source: self._layer_state(state) for state in states}
         names = [item.name for item in session.get_outputs()]
         made = run_session(session, names, given)
-        for part in self._model.parts:
-            if part.target in made:
-                self._put_part(part, made[part.target])
+        for state in self._model.layer_states:
+            if state.target in made:
+                self._put_layer_state(state, made[state.target])
         return {name: self._front(name, made[name]) for name in stage.gives}
 
-    def _part(self, part: Part) -> Array:
-        state = self.state[part.state]
-        return state if part.row is None else state[part.row : part.row + 1]
+    def _layer_state(self, state: LayerState) -> Array:
+        values = self.state[state.input]
+        return values if state.layer is None else values[state.layer : state.layer + 1]
 
-    def _put_part(self, part: Part, values: Array) -> None:
-        if part.row is None:
-            self.state[part.state] = values
+    def _put_layer_state(self, state: LayerState, values: Array) -> None:
+        if state.layer is None:
+            self.state[state.input] = values
         else:
-            rows = self.state[part.state].copy()
-            rows[part.row] = values[0]
-            self.state[part.state] = rows
+            layers = self.state[state.input].copy()
+            layers[state.layer] = values[0]
+            self.state[state.input] = layers
 
-    def _convolve(self, stage: Stage, held: Held, run: Run, *, closing: bool) -> dict[str, Array | None]:
-        rows, most = self.state[held.name], held.most or 0
+    def _convolve(self, stage: Stage, queue: WaitingFrames, run: Run, *, closing: bool) -> dict[str, Array | None]:
+        frames, most = self.state[queue.name], queue.most or 0
         if closing:
-            rows = np.concatenate([rows, np.zeros((stage.ahead, *rows.shape[1:]), np.float32)])
-        self.state[held.name] = rows[max(len(rows) - most, 0) :]
-        return run(rows) if len(rows) > most else self._nothing(stage)
+            frames = np.concatenate([frames, np.zeros((stage.ahead, *frames.shape[1:]), np.float32)])
+        self.state[queue.name] = frames[max(len(frames) - most, 0) :]
+        return run(frames) if len(frames) > most else self._nothing(stage)
 
-    def _backward(self, stage: Stage, held: Held, run: Run, *, closing: bool) -> dict[str, Array | None]:
-        """Run over each block that is complete with its lookahead; what is not its own is left out."""
+    def _backward(self, stage: Stage, queue: WaitingFrames, run: Run, *, closing: bool) -> dict[str, Array | None]:
+        """Run over each block that is complete with its lookahead, and drop the answers of the lookahead."""
         answer, *finals = stage.gives
         made, last = [], None
-        while count := self._next_block(len(self.state[held.name]), closing=closing):
-            rows = run(self._context(self.state[held.name], count))[answer]
-            made.append(np.asarray(rows)[:count])
+        while count := self._next_block(len(self.state[queue.name]), closing=closing):
+            answers = run(self._context(self.state[queue.name], count))[answer]
+            made.append(np.asarray(answers)[:count])
             last = made[-1][0]
-            self.state[held.name] = self.state[held.name][count:]
+            self.state[queue.name] = self.state[queue.name][count:]
         nothing = self._nothing(stage)
         return {answer: np.concatenate(made) if made else nothing[answer]} | dict.fromkeys(finals, last)
 
-    def _next_block(self, held: int, *, closing: bool) -> int:
+    def _next_block(self, waiting: int, *, closing: bool) -> int:
         blocks = self._model.contract.blocks
         frames = None if blocks is None else blocks.frames
         if closing:
-            return held if frames is None else min(held, frames)
-        return frames if blocks is not None and frames is not None and held >= frames + blocks.lookahead else 0
+            return waiting if frames is None else min(waiting, frames)
+        return frames if blocks is not None and frames is not None and waiting >= frames + blocks.lookahead else 0
 
-    def _context(self, rows: Array, count: int) -> Array:
+    def _context(self, frames: Array, count: int) -> Array:
         blocks = self._model.contract.blocks
         whole = blocks is None or blocks.frames is None
-        return rows if whole or blocks is None else rows[: count + blocks.lookahead]
+        return frames if whole or blocks is None else frames[: count + blocks.lookahead]
 
     def _nothing(self, stage: Stage) -> dict[str, Array | None]:
         timed = {name: self._model.axes[name] is not None for name in stage.gives}

@@ -1,1 +1,1 @@
-"""Folders of C that build a plan for a device."""
+"""Folders of C code that build a program with a plan for a device."""

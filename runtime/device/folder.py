@@ -1,10 +1,11 @@
-"""A folder that builds by itself: a plan, the part of the engine that it needs, a program, and a report.
+"""A folder of C code that builds without tidegate: a plan, the parts of the engine that it needs, and a program.
 
-`tidegate compile m.int8.onnx --target cortex-m4f -o OUT/` writes it. The plan is a `const` array; the C files are those
-of `runtime/kernels`, which the package brings along.
+`tidegate compile m.int8.onnx --target cortex-m4f -o OUT/` writes it, with a report. The plan is a `const` array. The C
+files are copies from `runtime/kernels`, which is part of the package.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,38 +18,40 @@ from typing import NamedTuple
 from .. import _kernels
 from ..errors import DeviceError
 from ..files import write_atomic
+from ..load import naming, plan_of
 from ..operators import OPERATORS, Embedding
 from ..plan import writer as plans
-from .targets import LAYOUTS, Board, Target
+from .targets import LAYOUTS, TARGETS, Board, Target
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
-OMITTED = {"snapshot.c", "group.c"}  # of src/: what a program of one stream does not call
-STACK_BYTES = 3072  # what a microcontroller's program keeps; `make devices` measures what it uses
-MOST_CLOCKS, CLOCK_BYTES = 64, 16  # of src/clocks.h: a build for one model leaves out those that it cannot have
-# Operators that multiply by weights as a variant encodes and projects; the rest of these are the integer ones.
+OMITTED = {"snapshot.c", "group.c"}  # files of src/ that a program with one stream does not need
+STACK_BYTES = 3072  # reserved by the program of a microcontroller; `make devices` measures its use
+MOST_CLOCKS, CLOCK_BYTES = 64, 16  # as in src/clocks.h; a build for one model leaves out clocks that it cannot have
+# Operators that multiply by weights with the code of a variant, and integer operators with their own.
 PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward"}
-FOR_PRODUCTS = {"pack.c", "project.c"}  # of src/: what they call
+FOR_PRODUCTS = {"pack.c", "project.c"}  # files of src/ that these operators call
 INTEGER = {"integer_lstm", "integer_gru", "integer_linear"}
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a model takes on a device.
+class DeviceReport:
+    """The flash and RAM that a model needs on a device.
 
     Attributes:
-        target: Its name.
-        compiler: What linked the program; None: it is not installed here, and the code's bytes are not known.
-        plan_bytes: Flash of the model.
-        code_bytes: Flash of the program, the engine within.
-        flash_bytes: Both together.
-        model_bytes: RAM of a model; where the variant packs weights, their copy is within.
-        state_bytes: RAM of what is carried from frame to frame.
+        target: The name of the target.
+        compiler: Version of the compiler that linked the program; None if it is not installed. Then the bytes of code
+            are not known.
+        plan_bytes: Flash of the plan.
+        code_bytes: Flash of the program with the engine.
+        flash_bytes: Flash of both.
+        model_bytes: RAM of the model; includes packed weights if the variant packs them.
+        state_bytes: RAM of the state of a stream.
         scratch_bytes: RAM of the rest of a stream.
-        stack_bytes: RAM kept for the stack.
-        ram_bytes: All of these, and the few bytes of the program's own.
-        multiply_adds: Of a frame.
+        stack_bytes: RAM reserved for the stack.
+        ram_bytes: RAM of all of these and of the program itself.
+        multiply_adds: Multiply-adds per frame.
     """
 
     target: str
@@ -65,22 +68,42 @@ class Report:
 
 
 class Ops(NamedTuple):
-    """What a plan's operations ask for: operators by their file's name, and multiply-adds of a frame."""
+    """The operators of a plan by the names of their files, and its multiply-adds per frame."""
 
     names: set[str]
     multiply_adds: int
 
 
-def write_folder(plan: bytes, target: Target, folder: Path) -> Report:
-    """Write the folder and return what the model takes on the device; nothing is written where it does not build.
+def write_device_folder(source: str | os.PathLike[str], target: str, folder: str | os.PathLike[str]) -> DeviceReport:
+    """Write a folder of C code that runs a model on a device, and return the memory that the model needs there.
+
+    Args:
+        source: A streaming ONNX file or a compiled plan.
+        target: Name of the device, a key of `tidegate.runtime.device.targets.TARGETS`, e.g. `cortex-m4f`.
+        folder: The folder, which is made if it does not exist. Files of the same names are replaced.
+
+    Raises:
+        DeviceError: There is no such target, or its compiler is installed and fails, e.g. because the board is too
+            small. Nothing is written.
+        ModelError: The file is not a model, or has an operator or option that the engine does not have.
+        FileNotFoundError: There is no such file.
+    """
+    if target not in TARGETS:
+        raise DeviceError(f"target {target!r} is unknown; wanted one of {', '.join(TARGETS)}")
+    with naming(source):
+        return write_folder(plan_of(source), TARGETS[target], Path(folder))
+
+
+def write_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
+    """Write the folder and return the memory that the model needs. If it does not build, nothing is written.
 
     Args:
         plan: A compiled plan.
         target: The device.
-        folder: Where to write; made if it is not there. Files of the same names in it are replaced.
+        folder: The folder, which is made if it does not exist. Files of the same names are replaced.
 
     Raises:
-        DeviceError: The target's compiler is there and fails, e.g. because the board is too small.
+        DeviceError: The compiler of the target is installed and fails, e.g. because the board is too small.
     """
     with tempfile.TemporaryDirectory(prefix="tidegate-") as away:
         trial = Path(away, "folder")
@@ -95,7 +118,7 @@ def write_folder(plan: bytes, target: Target, folder: Path) -> Report:
 
 
 def write_files(plan: bytes, target: Target, folder: Path) -> None:
-    """Write all but report.json; nothing where the plan is refused."""
+    """Write all files except report.json. If the plan is refused, nothing is written."""
     for name, text in list(_files(plan, target)):
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +127,7 @@ def write_files(plan: bytes, target: Target, folder: Path) -> None:
 
 def _files(plan: bytes, target: Target) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each file."""
-    sizes = sizes_of(plan, target)  # which checks the plan: what is read of it afterwards is there
+    sizes = sizes_of(plan, target)  # checks the plan, so that its fields can be read below
     ops = _operations(plan)
     programs = ["main.c", "number.c", "port.h", *_ports(target)]
     yield from ((name, (KERNELS / "device" / name).read_text()) for name in programs)
@@ -128,7 +151,7 @@ def _ports(target: Target) -> list[str]:
 
 
 def _with_headers(sources: Iterable[Path]) -> set[Path]:
-    """Return files and all that they include, directly or not."""
+    """Return files with all files that they include, directly or indirectly."""
     found: set[Path] = set()
     waiting = list(sources)
     while waiting:
@@ -143,7 +166,7 @@ def _with_headers(sources: Iterable[Path]) -> set[Path]:
 
 
 def _fitted(name: str, text: str, ops: Ops, target: Target) -> str:
-    """Return a file, the lists in it cut down to what this model and target need."""
+    """Return the text of a file; lists of variants and operators keep only those of this target and model."""
     if name == "src/variants.inc":
         return "".join(f"TIDE_VARIANT({variant})\n" for variant in target.variants)
     if name == "src/operators.inc":
@@ -151,7 +174,7 @@ def _fitted(name: str, text: str, ops: Ops, target: Target) -> str:
     return text
 
 
-def _model_header(sizes: "Sizes") -> str:
+def _model_header(sizes: "PlanSizes") -> str:
     return f"""/* The plan in model.c, and the memory that it needs on this target. */
 #include <stddef.h>
 
@@ -178,7 +201,7 @@ def _memory(board: Board) -> str:
 
 
 def build_file(name: str, plan: bytes, target: Target) -> tuple[str, str]:
-    """Return the Makefile or the CMakeLists.txt, its name first."""
+    """Return name and text of the Makefile or the CMakeLists.txt."""
     ops, bare = _operations(plan), target.board is not None
     most = {"OPS": plans.read_header(plan).operations, "CLOCKS": _clocks(plan)}
     defined = [
@@ -198,11 +221,11 @@ def build_file(name: str, plan: bytes, target: Target) -> tuple[str, str]:
     return name, re.sub(r"@(\w+)@", lambda found: fields[found[1]], text)
 
 
-# ---- what it takes ----
+# ---- sizes ----
 
 
-class Sizes(NamedTuple):
-    """Bytes of a model and of a stream; features of a frame; floats of each output and each state vector."""
+class PlanSizes(NamedTuple):
+    """Bytes of a model and of a stream, features of a frame, floats of each output and of each state vector."""
 
     model: int
     stream: int
@@ -211,12 +234,13 @@ class Sizes(NamedTuple):
     states: list[int]
 
 
-def sizes_of(plan: bytes, target: Target) -> Sizes:
-    """Return the sizes of a plan on a target: the most of its variants.
+def sizes_of(plan: bytes, target: Target) -> PlanSizes:
+    """Return the largest sizes of a plan over the variants of a target.
 
-    Those of the engine of this machine: the same on every 64-bit one, a little more than on a 32-bit one.
+    The engine of this machine computes them. They are the same on every 64-bit machine, and a little more than on a
+    32-bit one.
     """
-    sizes = [Sizes(*_kernels.sizes(plan, *LAYOUTS.get(variant, (0, 0, 0)))) for variant in target.variants]
+    sizes = [PlanSizes(*_kernels.sizes(plan, *LAYOUTS.get(variant, (0, 0, 0)))) for variant in target.variants]
     spared = max(0, MOST_CLOCKS - _clocks(plan)) * CLOCK_BYTES // plans.ALIGNMENT * plans.ALIGNMENT
     copied = len(plan) + plans.ALIGNMENT if target.big_endian else 0
     model = max(s.model for s in sizes) - spared + copied
@@ -224,7 +248,7 @@ def sizes_of(plan: bytes, target: Target) -> Sizes:
 
 
 def _clocks(plan: bytes) -> int:
-    """Return how many clocks a model of so many operations has at most."""
+    """Return the most clocks that a model with this number of operations can have."""
     return min(plans.read_header(plan).operations + 1, MOST_CLOCKS)
 
 
@@ -243,7 +267,7 @@ def _operations(plan: bytes) -> Ops:
 
 
 def _left_out(ops: Ops) -> list[str]:
-    """Return what the engine's sources may leave out; a backward cell steps as any of the forward ones."""
+    """Return the parts of the engine that the build leaves out. A backward cell needs the forward cells."""
     listed = LISTED.findall((KERNELS / "src/operators.inc").read_text())
     needed = ops.names | ({"lstm", "gru", "rnn"} if "backward" in ops.names else set())
     parts = [part for part, users in (("products", PRODUCTS), ("sums", INTEGER)) if not ops.names & users]
@@ -254,12 +278,12 @@ def _has_integers(ops: Ops) -> bool:
     return any(name.startswith("integer_") for name in ops.names)
 
 
-def _report(plan: bytes, target: Target, folder: Path) -> Report:
+def _report(plan: bytes, target: Target, folder: Path) -> DeviceReport:
     sizes = sizes_of(plan, target)
     state, stack = 4 * sum(sizes.states), STACK_BYTES if target.board is not None else 0
     compiler, image = _linked(target, folder)
     flash, ram = image or (None, sizes.model + sizes.stream + stack)
-    return Report(
+    return DeviceReport(
         target=target.name,
         compiler=compiler,
         plan_bytes=len(plan),
@@ -275,7 +299,7 @@ def _report(plan: bytes, target: Target, folder: Path) -> Report:
 
 
 def _linked(target: Target, folder: Path) -> tuple[str | None, tuple[int, int] | None]:
-    """Build the folder where the compiler is installed; return its version and the bytes of flash and RAM."""
+    """Build the folder if the compiler is installed; return its version and the bytes of flash and RAM."""
     if not all(map(shutil.which, (target.compiler, "make", target.tool("size")))):
         return None, None
     make = ["make", "-s", "-C", str(folder)]
@@ -286,7 +310,7 @@ def _linked(target: Target, folder: Path) -> tuple[str | None, tuple[int, int] |
 
 
 def image_bytes(target: Target, folder: Path) -> tuple[int, int]:
-    """Return the bytes of flash and RAM of a microcontroller's program, or of the objects of one for a system."""
+    """Return the bytes of flash and RAM: of the program of a microcontroller, else of the object files."""
     files = [folder / "model"] if target.board is not None else sorted((folder / "build").rglob("*.o"))
     rows = [
         list(map(int, line.split()[:3])) for line in _output(target.tool("size"), *map(str, files)).splitlines()[1:]

@@ -1,11 +1,11 @@
 """The devices that a model can be compiled for: one table of compilers, flags, variants and boards.
 
-What `tidegate compile --target` writes, what `make devices` measures and what the tests run come from here.
+`tidegate compile --target`, `make devices` and the tests use this table.
 """
 
 from dataclasses import dataclass
 
-# Lanes, depth and panel of the variants that pack weights, as their files define them; the others read them in place.
+# Lanes, depth and panel of the variants that pack weights, as in their C files. Other variants do not pack weights.
 LAYOUTS = {
     "avx512_vnni": (16, 4, 8),
     "avx2": (8, 2, 8),
@@ -16,12 +16,12 @@ LAYOUTS = {
 
 @dataclass(frozen=True)
 class Board:
-    """A board of a microcontroller, as qemu knows it.
+    """A board with a microcontroller that qemu emulates.
 
     Attributes:
         machine: Its name for `qemu-system-arm -machine`.
-        flash: Where its flash starts, and its bytes.
-        ram: The same of its memory.
+        flash: Start address and size in bytes of its flash.
+        ram: Start address and size in bytes of its RAM.
     """
 
     machine: str
@@ -31,12 +31,12 @@ class Board:
 
 @dataclass(frozen=True)
 class Run:
-    """A way to run a program on a processor of a target.
+    """A method to run a program of a target on this machine.
 
     Attributes:
-        variant: The engine's variant.
-        emulator: The command in front of the program; none on this processor.
-        counter: That of an emulator that can count instructions, where it is another one.
+        variant: The variant of the engine.
+        emulator: The command before the program; empty to run it on this processor.
+        counter: The command of an emulator that counts instructions, if it is a different one.
     """
 
     variant: str
@@ -49,13 +49,13 @@ class Target:
     """A processor that a model can be compiled for.
 
     Attributes:
-        name: What `--target` calls it.
-        processor: What it is, in words.
+        name: Its name for `--target`.
+        processor: A description of it.
         compiler: The C compiler.
-        flags: What this compiler must be told.
-        runs: How its programs run here, once for each variant of the engine that comes along, best first.
-        board: For a microcontroller its board; the program then needs no operating system.
-        big_endian: Whether the highest byte of a number comes first; so it is in frames that a program reads.
+        flags: Flags for this compiler.
+        runs: How to run its programs here: one entry per variant of the engine, best first.
+        board: The board of a microcontroller, whose program needs no operating system; else None.
+        big_endian: Whether the highest byte of a number comes first, also in the frames that a program reads.
     """
 
     name: str
@@ -68,11 +68,11 @@ class Target:
 
     @property
     def variants(self) -> list[str]:
-        """Variants of the engine, best first; plain C is always there."""
+        """The variants of the engine in the program, best first; plain C is always one of them."""
         return list(dict.fromkeys([*(run.variant for run in self.runs), "scalar"]))
 
     def tool(self, name: str) -> str:
-        """Return the name of a tool of the compiler's set, e.g. nm."""
+        """Return the name of a tool that comes with the compiler, e.g. nm."""
         return self.compiler.removesuffix("gcc").removesuffix("cc") + name
 
 

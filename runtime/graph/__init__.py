@@ -1,1 +1,1 @@
-"""Looking at an ONNX graph: checked, parsed, cut into stages."""
+"""ONNX graphs: checked, parsed, indexed and cut into stages."""

@@ -1,8 +1,8 @@
-"""What an ONNX file from a stranger must be before anyone looks at it more closely, parsers and checkers included.
+"""The gate: the checks that an ONNX file from a stranger must pass before any parser or checker reads it.
 
-The bytes are walked first, field by field and without recursion: how many fields, nodes, and graphs inside graphs there
-are decides what parsing, checking and shape inference cost later. Then the message is looked at: what lies outside the
-file or says other than it holds is refused, and so are attributes and metadata that nobody here knows the meaning of.
+First the bytes are walked, field by field and without recursion. The number of fields, nodes and nested graphs decides
+how much parsing, checking and shape inference will cost, so too many are refused. Then the message is checked: data in
+other files, shapes that do not fit their data, and unknown attributes and metadata are refused.
 """
 
 from collections import deque
@@ -18,13 +18,13 @@ from onnx import TensorProto, helper
 from ..errors import ModelError
 from .nodes import label, opset_of
 
-MAX_NODES = 10_000  # a stacked recurrent net has some hundred; a hostile file may have millions
-MAX_FIELDS = 100_000  # of messages, each costs its parser some 100 bytes
-MAX_DEPTH = 8  # graphs inside graphs; Silero VAD has 5. Checkers and runtimes double their work at each
+MAX_NODES = 10_000  # a stacked recurrent net has some hundreds; a hostile file may have millions
+MAX_FIELDS = 100_000  # fields of messages; each costs the parser about 100 bytes
+MAX_DEPTH = 8  # nested graphs; Silero VAD has 5. Checkers and runtimes double their work with each level
 METADATA_KEYS = {"tidegate.contract", "tidegate.quantization"}
 
 _TYPES = dict(TensorProto.DataType.items())
-# Values that share a byte; onnx of other versions knows fewer of these types.
+# How many values share a byte. Other versions of onnx know fewer of these types.
 _SHARING = {"INT4": 2, "UINT4": 2, "FLOAT4E2M1": 2, "INT2": 4, "UINT2": 4}
 _A_BYTE = {_TYPES[name]: n for name, n in _SHARING.items() if name in _TYPES}
 _COMPLEX = {TensorProto.COMPLEX64, TensorProto.COMPLEX128}
@@ -32,14 +32,14 @@ _TYPED = ("float_data", "int32_data", "string_data", "int64_data", "double_data"
 
 
 class _NotOnnx(Exception):  # noqa: N818  it never leaves this module
-    """The bytes are not those of a message."""
+    """The bytes are not a protobuf message."""
 
 
 def parse(data: bytes, path: str) -> onnx.ModelProto:
-    """Return the model that a file holds, once it is known what looking at it costs.
+    """Check the bytes of a file and return its model.
 
     Raises:
-        ModelError: It is not an ONNX file, or one that asks for too much; the message names the node.
+        ModelError: It is not an ONNX file, or it is too large or not allowed; the message names the node.
     """
     model = onnx.ModelProto()
     try:
@@ -48,7 +48,7 @@ def parse(data: bytes, path: str) -> onnx.ModelProto:
     except (_NotOnnx, DecodeError):
         raise ModelError(f"{path}: not an ONNX file; export one with `tidegate export`") from None
     if not model.graph.node:
-        raise ModelError(f"{path}: not an ONNX file, or one with an empty graph; export one with `tidegate export`")
+        raise ModelError(f"{path}: not an ONNX file, or its graph is empty; export one with `tidegate export`")
     _check(model, path)
     return model
 
@@ -58,12 +58,12 @@ def parse(data: bytes, path: str) -> onnx.ModelProto:
 
 @cache
 def _messages(descriptor: Descriptor) -> dict[int, Descriptor]:
-    """Return the fields of a message that are messages, by number."""
+    """Return the fields of a message that are messages themselves, by field number."""
     return {field.number: field.message_type for field in descriptor.fields if field.message_type is not None}
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """Return a number and where it ends."""
+    """Return a number and the position after it."""
     value = shift = 0
     while at < end and shift < 64:
         byte = data[at]
@@ -75,9 +75,9 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Return number, start and end of each field of a message, as https://protobuf.dev/programming-guides/encoding."""
+    """Yield number, start and end of each field; https://protobuf.dev/programming-guides/encoding has the format."""
     while at < end:
-        tag, at = (data[at], at + 1) if data[at] < 128 else _varint(data, at, end)  # the short way is the usual one
+        tag, at = (data[at], at + 1) if data[at] < 128 else _varint(data, at, end)  # most tags have one byte
         kind = tag & 7
         if kind == 0:
             start, (_, at) = at, _varint(data, at, end)
@@ -94,7 +94,7 @@ def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _walk(data: bytes, path: str) -> None:
-    """Count what the file holds, the outer before the inner, and stop where it is too much."""
+    """Count fields, nodes and nested graphs, outer messages first, and stop when there are too many."""
     fields = nodes = 0
     left = deque([(onnx.ModelProto.DESCRIPTOR, 0, len(data), -1, "")])
     while left:
@@ -126,7 +126,7 @@ def _walk(data: bytes, path: str) -> None:
 def _check(model: onnx.ModelProto, path: str) -> None:
     for function in model.functions:
         raise ModelError(
-            f"{path}: function {function.name!r} is of the file's own; inline it "
+            f"{path}: function {function.name!r} is defined in the file; inline it "
             "(onnx.inliner.inline_local_functions) and save it again"
         )
     opset = opset_of(model)
@@ -144,12 +144,12 @@ def _check(model: onnx.ModelProto, path: str) -> None:
         if item.key.startswith("tidegate.") and item.key not in METADATA_KEYS:
             raise ModelError(
                 f"{path}: metadata {item.key!r} is unknown, wanted {' or '.join(sorted(METADATA_KEYS))}; "
-                "the file is of another version, export it again"
+                "another version wrote the file, export it again"
             )
 
 
 def _parts(message: Message) -> Iterator[Message]:
-    """Return every message in a message, those of branches too; `_walk` has bounded how deep that goes."""
+    """Yield every message in a message, with those of branches; `_walk` has limited the depth."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
@@ -158,7 +158,7 @@ def _parts(message: Message) -> Iterator[Message]:
 
 
 def _check_text(message: Message, path: str) -> None:
-    """Names are text; protobuf hands those that are not out as bytes."""
+    """Refuse names that are not UTF-8; protobuf returns them as bytes."""
     for field, value in message.ListFields():
         if field.type == field.TYPE_STRING and any(
             isinstance(v, bytes) for v in (value if field.is_repeated else [value])
@@ -167,11 +167,11 @@ def _check_text(message: Message, path: str) -> None:
 
 
 def _check_tensor(tensor: onnx.TensorProto, path: str) -> None:
-    """A tensor lies in this file, and its shape says how much of it there is."""
+    """Refuse a tensor with data in another file, or with more or less data than its shape says."""
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         raise ModelError(f"{path}: {tensor.name!r} keeps its data in another file; save the model as one file")
     if tensor.data_type not in _TYPES.values() or not tensor.data_type:
-        raise ModelError(f"{path}: tensor {tensor.name!r} has data type {tensor.data_type}, which is none")
+        raise ModelError(f"{path}: tensor {tensor.name!r} has data type {tensor.data_type}, which ONNX does not have")
     if min(tensor.dims, default=0) < 0:
         raise ModelError(f"{path}: tensor {tensor.name!r} has shape {list(tensor.dims)}, wanted sizes of 0 and more")
     held, wanted = _held(tensor), prod(tensor.dims)
@@ -183,7 +183,10 @@ def _check_tensor(tensor: onnx.TensorProto, path: str) -> None:
 
 
 def _held(tensor: onnx.TensorProto) -> int:
-    """Return how many values a tensor holds; of those that share bytes, as many as its shape says if that fits."""
+    """Return the number of values that a tensor holds.
+
+    If values share bytes, this is the number in its shape, provided that it fits the bytes.
+    """
     wanted, shared = prod(tensor.dims), _A_BYTE.get(tensor.data_type, 1)
     if tensor.HasField("raw_data"):
         size, itemsize = len(tensor.raw_data), helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
@@ -200,7 +203,7 @@ def _type_number(kind: onnx.defs.OpSchema.AttrType) -> int:
 
 @cache
 def _known_attributes(op: str, opset: int) -> dict[str, int] | None:
-    """Return the attributes of a standard operator and their types; None for one that is not in the standard."""
+    """Return the attributes of a standard operator and their types; None for an operator outside the standard."""
     try:
         schema = onnx.defs.get_schema(op, opset, "")
     except onnx.defs.SchemaError:
@@ -210,7 +213,7 @@ def _known_attributes(op: str, opset: int) -> dict[str, int] | None:
 
 def _check_attributes(node: onnx.NodeProto, opset: int, path: str) -> None:
     known = _known_attributes(node.op_type, opset) if node.domain in ("", "ai.onnx") and opset > 0 else None
-    if known is None:  # whether anything runs this operator is the backend's to say
+    if known is None:  # the backend decides later whether it runs this operator
         return
     for attribute in node.attribute:
         if attribute.name not in known:

@@ -1,4 +1,4 @@
-"""An ONNX graph to look things up in: who makes a value, who reads it, which values are constant."""
+"""An ONNX graph with indices: which node makes a value, which nodes read it, which values are constant."""
 
 import os
 from collections import defaultdict
@@ -18,9 +18,9 @@ from .nodes import attributes, label, opset_of
 
 
 class Graph:
-    """A model and the indices over its main graph.
+    """A model with indices over its main graph.
 
-    The indices are built once; after editing the nodes make a new Graph.
+    The indices are built once. After a change of the nodes, make a new Graph.
 
     Attributes:
         model: The ONNX model itself.
@@ -40,15 +40,15 @@ class Graph:
         """Read an ONNX file.
 
         Raises:
-            ModelError: It is not an ONNX file, or one that `gate` refuses: too large or too deep, with weights in
-                other files or shapes that its data does not have, functions, sparse tensors, unknown attributes.
+            ModelError: It is not an ONNX file, or `gate` refuses it: it is too large or nested too deep, has weights in
+                other files, shapes that do not fit their data, functions, sparse tensors or unknown attributes.
             FileNotFoundError: There is no such file.
         """
         return cls.parse(read_bytes(path, MAX_FILE_BYTES), path)
 
     @classmethod
     def parse(cls, data: bytes, path: str | os.PathLike[str]) -> Self:
-        """Read what an ONNX file holds; errors name the file.
+        """Read the bytes of an ONNX file; errors name the file.
 
         Raises:
             ModelError: As `load` does.
@@ -56,20 +56,20 @@ class Graph:
         return cls(parse(data, os.fspath(path)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model; a crash leaves the old file or the new one."""
+        """Write the model to a file; after a crash the old or the new file is there."""
         write_atomic(path, self.model.SerializeToString())
 
     def require_flat(self) -> None:
-        """Refuse branches and loops: what streams has one path. A Scan may be an LSTM with projection.
+        """Refuse branches and loops: a stream has one path. A Scan is allowed, since it may be a projected LSTM.
 
         Raises:
-            UnsupportedError: A node holds graphs of its own.
+            UnsupportedError: A node has graphs inside.
         """
         for node in self.nodes:
             if node.op_type != "Scan" and any(a.HasField("g") or a.graphs for a in node.attribute):
                 raise UnsupportedError(
-                    f"{label(node)}: it holds graphs of its own, which no stream runs; `tidegate lift` opens those "
-                    "that are settled before it streams"
+                    f"{label(node)}: it has graphs inside, which no stream runs; `tidegate lift` resolves those "
+                    "whose conditions are constant"
                 )
 
     @property
@@ -77,7 +77,7 @@ class Graph:
         """The streaming contract in the metadata.
 
         Raises:
-            ContractError: There is none, or it is not valid.
+            ContractError: The file has no contract, or it is not valid.
         """
         text = self.metadata(METADATA_KEY)
         if text is None:
@@ -88,7 +88,7 @@ class Graph:
         return Contract.from_json(text)
 
     def metadata(self, key: str) -> str | None:
-        """Return a metadata text, or None."""
+        """Return a metadata text; None if there is none."""
         return next((p.value for p in self.model.metadata_props if p.key == key), None)
 
     def set_metadata(self, key: str, value: str) -> None:
@@ -97,7 +97,7 @@ class Graph:
         self.model.metadata_props.append(onnx.StringStringEntryProto(key=key, value=value))
 
     def drop_metadata(self, key: str) -> None:
-        """Remove a metadata text, where there is one."""
+        """Remove a metadata text if there is one."""
         kept = [p for p in self.model.metadata_props if p.key != key]
         del self.model.metadata_props[:]
         self.model.metadata_props.extend(kept)
@@ -116,7 +116,7 @@ class Graph:
         return self._consumers[name]
 
     def constant(self, name: str) -> Array | None:
-        """Return the value of an initializer or Constant node (through Identity), or None."""
+        """Return the value of an initializer or a Constant node, also through Identity; else None."""
         for _ in range(MAX_NODES):
             if name in self._initializers:
                 return numpy_helper.to_array(self._initializers[name])

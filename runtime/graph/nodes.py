@@ -1,4 +1,4 @@
-"""What the nodes and the head of an ONNX model say of themselves."""
+"""Facts of one node or one model: operator set, attributes, label, direction."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import onnx
 
 
 def opset_of(model: onnx.ModelProto) -> int:
-    """Return the version of the standard operator set that a model imports; 0: none."""
+    """Return the version of the standard operator set that a model imports; 0 if it imports none."""
     return next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
 
 
@@ -17,7 +17,7 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def label(node: onnx.NodeProto) -> str:
-    """Return how messages name a node: its operator and its name, or its first output."""
+    """Return the text by which messages name a node: its operator, and its name or first output."""
     return f"{node.op_type} {node.name or node.output[0]!r}"
 
 

@@ -1,9 +1,9 @@
-"""The LSTM with projection in ONNX, which has no operator for it: a Scan over frames whose body is one step.
+"""The LSTM with projection in ONNX: a Scan over frames, since ONNX has no operator for it. The body is one step.
 
-The Scan has the interface of the standard LSTM: X `[time, batch, features]`, the states h `[1, batch, projected]` and
-c `[1, batch, hidden]`; Y `[time, 1, batch, projected]`. Its weights are values of the graph around it, so that they
-may come through `DequantizeLinear`: W `[features, 4 hidden]`, R `[projected, 4 hidden]`, P `[hidden, projected]`, as
-MatMul wants them, gates in ONNX order i, o, f, c; B `[4 hidden]` is the sum of both biases.
+The Scan has the values of the standard LSTM: X `[time, batch, features]`, h `[1, batch, projected]`, c
+`[1, batch, hidden]` and Y `[time, 1, batch, projected]`. Its weights are values of the outer graph, so that they may
+come from `DequantizeLinear`. They have the layout of MatMul, gates in ONNX order i, o, f, c: W `[features, 4 hidden]`,
+R `[projected, 4 hidden]`, P `[hidden, projected]`. B `[4 hidden]` is the sum of both biases.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from .nodes import attributes
 
 WEIGHTS = ("W", "R", "P", "B")
 _INPUTS, _OUTPUTS = "h c x", "next_h next_c y"
-_STEP = (  # the body; W, R, P and B are those of the graph around it
+_STEP = (  # the body; W, R, P and B are values of the outer graph
     ("MatMul", "x W", "x_share"),
     ("Add", "x_share B", "x_gates"),
     ("MatMul", "h R", "h_gates"),
@@ -41,7 +41,7 @@ def projected_lstm(name: str, inputs: list[str], outputs: list[str], weights: di
     """Return the Scan.
 
     Args:
-        name: Name of the node; those of the values inside begin with it.
+        name: Name of the node; the names of values in its body begin with it.
         inputs: Names of h, c and X.
         outputs: Names of the last h, the last c and Y.
         weights: Names of W, R, P and B.
@@ -63,7 +63,7 @@ def projected_lstm(name: str, inputs: list[str], outputs: list[str], weights: di
 
 
 def with_weights(node: onnx.NodeProto) -> onnx.NodeProto | None:
-    """Return an LSTM with projection as a node that reads X, W, R, P, B, h and c; None for any other node."""
+    """Return the Scan of a projected LSTM as a node with the inputs X, W, R, P, B, h, c; None for any other node."""
     given = attributes(node)
     names = _matched(given["body"]) if node.op_type == "Scan" and given.get("num_scan_inputs") == 1 else None
     if names is None or set(given) != {"body", "num_scan_inputs"}:
@@ -73,7 +73,7 @@ def with_weights(node: onnx.NodeProto) -> onnx.NodeProto | None:
 
 
 def _matched(body: onnx.GraphProto) -> dict[str, str] | None:
-    """Return the names in a body by those of _STEP, or None if it computes anything else."""
+    """Return the names in a body by the names in _STEP; None if the body computes something else."""
     if [node.op_type for node in body.node] != [op for op, _, _ in _STEP] or body.initializer:
         return None
     names: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""A streaming graph that looks ahead, cut into parts: what answers late, and what runs frame by frame between it.
+"""A streaming graph that looks ahead, cut into stages.
 
-A stage is the nodes whose rows come together, or one node that answers late: a recurrent one that runs backward, or a
-convolution that looks ahead. Values that go from one stage to another wait where their rows come too early.
+A stage is one node that answers late (a backward recurrent node or a convolution that looks ahead), or all nodes whose
+frames come together. A value that goes from one stage to another waits if its frames come too early.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,20 +20,20 @@ from .nodes import is_backward, label
 
 
 def lookaheads(contract: Contract) -> dict[str, int]:
-    """Return the frames that convolutions look ahead, by their node's name."""
+    """Return the frames that each convolution looks ahead, by the name of its node."""
     return {ahead.node: ahead.frames for ahead in contract.ahead}
 
 
 def clocks_of(graph: Graph, ahead: Mapping[str, int], signal: str) -> dict[str, Clock]:
-    """Return when the rows of each value come that follows from the signal.
+    """Return the clock of each value that depends on the signal.
 
     Args:
-        graph: A streaming graph, or one on its way to be.
-        ahead: Frames that convolutions look ahead, by their node's name.
-        signal: The input.
+        graph: A streaming graph, or a graph that export is changing to one.
+        ahead: The frames that each convolution looks ahead, by the name of its node.
+        signal: The name of the input.
 
     Raises:
-        UnsupportedError: Two values meet of which neither waits for the other.
+        UnsupportedError: A node joins two values, and neither can wait for the other.
     """
     clocks = {signal: Clock()}
     for node in graph.nodes:
@@ -46,7 +46,7 @@ def clocks_of(graph: Graph, ahead: Mapping[str, int], signal: str) -> dict[str, 
 def looking_ahead(
     model: onnx.ModelProto, contract: Contract, blocks: Blocks | None, ahead: tuple[Ahead, ...]
 ) -> Contract:
-    """Return a contract that says what its model looks ahead, and the most frames that an output waits for."""
+    """Return a contract with the blocks and lookaheads of its model, and the most frames that an output waits for."""
     frames = {late.node: late.frames for late in ahead}
     clocks = clocks_of(Graph(model), frames, contract.inputs[0].name)
     lags = [clocks[port.name].lag(blocks) for port in contract.outputs if port.name in clocks]
@@ -61,8 +61,8 @@ def _clock(node: onnx.NodeProto, read: Sequence[Clock], ahead: Mapping[str, int]
             latest = clock
         elif not clock.leads(latest):
             raise UnsupportedError(
-                f"{label(node)}: it joins values that look ahead in ways of which neither waits for the other; let one "
-                "of them look ahead alone, or put them one behind the other"
+                f"{label(node)}: it joins two values that look ahead, and neither can wait for the other; let only one "
+                "of them look ahead, or put one after the other"
             )
     if latest is None:
         return None
@@ -73,33 +73,33 @@ def _clock(node: onnx.NodeProto, read: Sequence[Clock], ahead: Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class Part:
-    """A row of a state, or all of it: that of one layer, which has a stage of its own.
+class LayerState:
+    """The state of one layer: one entry of a state of the contract, or the whole state.
 
     Attributes:
-        state: The state's input.
-        row: The row; None: all of them.
+        input: The graph input of the state.
+        layer: The entry along its first axis; None: the whole state.
         source: The value that the layer starts from.
-        target: The value that it ends with.
+        target: The value that the layer ends with.
     """
 
-    state: str
-    row: int | None
+    input: str
+    layer: int | None
     source: str
     target: str
 
 
-def parts_of(graph: Graph, contract: Contract) -> list[Part]:
-    """Return the states by layers: a file splits and joins them, if a module has several."""
+def layer_states_of(graph: Graph, contract: Contract) -> list[LayerState]:
+    """Return the states, one per layer. The graph of a module with several layers splits and joins its states."""
     found = []
     for state in contract.states:
         split = next((node for node in graph.consumers(state.input) if node.op_type == "Split"), None)
         join = graph.producer(state.output)
         if split is None or join is None or join.op_type != "Concat":
-            found.append(Part(state.input, None, state.input, state.output))
+            found.append(LayerState(state.input, None, state.input, state.output))
         else:
             pairs = zip(split.output, join.input, strict=True)
-            found += [Part(state.input, row, *pair) for row, pair in enumerate(pairs)]
+            found += [LayerState(state.input, layer, *pair) for layer, pair in enumerate(pairs)]
     return found
 
 
@@ -111,12 +111,12 @@ class Stage:
     """Nodes that run together.
 
     Attributes:
-        clock: When its rows come.
-        late: The node that answers late, alone in its stage; else None.
-        ahead: Frames that it looks ahead, of a convolution.
+        clock: The clock of its values.
+        late: The node of the stage if it answers late; None for other stages.
+        ahead: The frames that a convolution looks ahead.
         nodes: The nodes.
-        reads: Values of other stages, or the signal.
-        gives: Values that others read, and outputs of the graph.
+        reads: Values that it reads from other stages, and the signal.
+        gives: Values that other stages read, and outputs of the graph.
     """
 
     clock: Clock
@@ -132,25 +132,25 @@ def stages_of(
     contract: Contract,
     clocks: Mapping[str, Clock],
     untimed: Collection[str],
-    parts: Sequence[Part],
+    states: Sequence[LayerState],
 ) -> list[Stage]:
-    """Return the stages in an order in which they can run.
+    """Return the stages in the order in which they run.
 
     Args:
         graph: The graph.
         contract: Its contract.
-        clocks: When the rows of its values come.
-        untimed: Values without a row for each frame, such as the last frame: they are taken where they are read.
-        parts: The states by layers; what splits and joins them is in no stage.
+        clocks: The clocks of its values.
+        untimed: Values without a time axis, such as a last frame; a stage that reads one computes it itself.
+        states: The states, one per layer; nodes that split or join them are in no stage.
     """
     ahead = lookaheads(contract)
-    nodes = [node for node in graph.nodes if not _only_joins(node, parts)]
+    nodes = [node for node in graph.nodes if not _only_joins(node, states)]
     places, stages = {}, list[Stage]()
     groups: dict[Clock, int] = {}
     for index, node in enumerate(nodes):
         clock = next((clocks[name] for name in node.output if name in clocks), None)
         if clock is None:
-            continue  # it follows from constants or states alone: see `_with_sources`
+            continue  # it depends only on constants or states: see `_with_sources`
         late = is_backward(node) or node.name in ahead
         if late or clock not in groups:
             stages.append(Stage(clock, node if late else None, ahead.get(node.name, 0)))
@@ -164,11 +164,11 @@ def stages_of(
     return _in_order(stages)
 
 
-def _only_joins(node: onnx.NodeProto, parts: Sequence[Part]) -> bool:
-    """Return whether a node splits or joins the rows of a state."""
-    rows = [part for part in parts if part.row is not None]
-    splits = node.op_type == "Split" and node.input[0] in {part.state for part in rows}
-    return splits or (node.op_type == "Concat" and set(node.input) <= {part.target for part in rows})
+def _only_joins(node: onnx.NodeProto, states: Sequence[LayerState]) -> bool:
+    """Return whether a node splits a state into layers or joins layers to a state."""
+    layers = [state for state in states if state.layer is not None]
+    splits = node.op_type == "Split" and node.input[0] in {state.input for state in layers}
+    return splits or (node.op_type == "Concat" and set(node.input) <= {state.target for state in layers})
 
 
 def _with_sources(
@@ -177,7 +177,7 @@ def _with_sources(
     untimed: Collection[str],
     nodes: Sequence[onnx.NodeProto],
 ) -> list[onnx.NodeProto]:
-    """Return nodes behind those that they need which follow from constants or states, or have no row for each frame."""
+    """Return nodes with the nodes that they need: those of constants or states only, and those without a time axis."""
     wanted = {name for node in nodes for name in node.input}
     kept = []
     for node in reversed(every):
@@ -190,7 +190,7 @@ def _with_sources(
 
 
 def _connect(outputs: Collection[str], stages: Sequence[Stage], clocks: Mapping[str, Clock]) -> None:
-    """Find out what goes from stage to stage."""
+    """Fill in the values that each stage reads and gives."""
     for stage in stages:
         made = {name for node in stage.nodes for name in node.output}
         read = dict.fromkeys(name for node in stage.nodes for name in node.input)
@@ -206,19 +206,19 @@ def _in_order(stages: Sequence[Stage]) -> list[Stage]:
     return [stages[i] for i in TopologicalSorter(needs).static_order()]
 
 
-def stage_model(model: onnx.ModelProto, stage: Stage, parts: Sequence[Part]) -> onnx.ModelProto:
-    """Return a stage as a model of its own; shapes and types are left to inference.
+def stage_model(model: onnx.ModelProto, stage: Stage, states: Sequence[LayerState]) -> onnx.ModelProto:
+    """Return a stage as a model; onnxruntime infers shapes and types.
 
     Args:
-        model: The whole.
+        model: The whole model.
         stage: The stage.
-        parts: The states by layers.
+        states: The states, one per layer.
     """
     read = {name for node in stage.nodes for name in node.input}
     made = {name for node in stage.nodes for name in node.output}
     types = {item.name: item for item in (*model.graph.input, *model.graph.value_info)}
-    inputs = [*stage.reads, *(part.source for part in parts if part.source in read)]
-    outputs = [*stage.gives, *(part.target for part in parts if part.target in made - set(stage.gives))]
+    inputs = [*stage.reads, *(state.source for state in states if state.source in read)]
+    outputs = [*stage.gives, *(state.target for state in states if state.target in made - set(stage.gives))]
     tensors = [tensor for tensor in model.graph.initializer if tensor.name in read]
     nodes = [_without_pads(node) if node is stage.late and stage.ahead else node for node in stage.nodes]
     graph = helper.make_graph(
@@ -232,14 +232,14 @@ def stage_model(model: onnx.ModelProto, stage: Stage, parts: Sequence[Part]) -> 
 
 
 def _typed(types: Mapping[str, onnx.ValueInfoProto], name: str) -> onnx.ValueInfoProto:
-    """Return a value with its type alone: float where nothing is known."""
+    """Return a value with its type but no shape; an unknown type is float."""
     known = types.get(name)
     kind = known.type.tensor_type.elem_type if known is not None else 0
     return helper.make_tensor_value_info(name, kind or onnx.TensorProto.FLOAT, None)
 
 
 def _without_pads(node: onnx.NodeProto) -> onnx.NodeProto:
-    """Return a convolution of frames that have those before and behind them beside them."""
+    """Return a convolution without padding: its input already has the frames before and after."""
     made = onnx.NodeProto()
     made.CopyFrom(node)
     kept = [attribute for attribute in node.attribute if attribute.name not in ("pads", "auto_pad")]

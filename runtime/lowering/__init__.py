@@ -1,1 +1,1 @@
-"""What each family of ONNX operators becomes in the engine."""
+"""Lowering: from ONNX operators to operations of the engine, one module per family."""

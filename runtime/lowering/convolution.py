@@ -1,4 +1,4 @@
-"""Causal convolutions along time: the frames that they still need are carried from push to push."""
+"""Convolutions along time: the last frames of their input are a state, carried from push to push."""
 
 from dataclasses import replace
 
@@ -11,15 +11,15 @@ from ..operators import Linear, Slice, Window
 from .trace import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Signal, Trace, Value, unsupported
 from .weights import bias_of, matrix_of, weights_of
 
-MOST_DENSE = 1_000_000  # weights of a grouped convolution written as a dense one
-END = 2**30  # a bound from here on means the end
+MOST_DENSE = 1_000_000  # the most weights of a grouped convolution that becomes a dense one
+END = 2**30  # a larger bound means the end
 
 
 def extended(trace: Trace, node: onnx.NodeProto, tail: Carried, axis: int) -> Extended:
-    """Follow the joining of a carried tail and the frames of a push."""
+    """Follow a Concat of a carried tail and the frames of a push."""
     signal = trace.signal(node, 1)
     if len(node.input) != 2 or len(tail.slots) != 1 or signal.axes[axis] != TIME:
-        raise unsupported(node, f"it joins the state {tail.slots[0].name!r} with axis {axis} of what is not frames")
+        raise unsupported(node, f"it joins the state {tail.slots[0].name!r} along axis {axis}, not along time")
     frames = trace.state_shape(tail.slots[0])[axis]
     if not isinstance(frames, int):
         raise unsupported(node, f"the state {tail.slots[0].name!r} has no fixed number of frames")
@@ -29,27 +29,27 @@ def extended(trace: Trace, node: onnx.NodeProto, tail: Carried, axis: int) -> Ex
 def tail_of(
     trace: Trace, node: onnx.NodeProto, value: Extended, cuts: list[tuple[int, int, int, int]]
 ) -> Final | Signal:
-    """Follow the frames that are kept for the next push, or those before each; a cut is axis, start, end, step."""
+    """Follow a Slice: of the frames kept for the next push, or of earlier frames. A cut is axis, start, end, step."""
     frames, axes = value.frames, value.signal.axes
     axis, start, end, step = cuts[0]
     if len(cuts) == 1 and axes[axis] == TIME and (start, end, step) == (0, -frames, 1):
         return replace(value.signal, value=_before(trace, node, value))
     if len(cuts) != 1 or axes[axis] != TIME or (-start, step) != (frames, 1) or end < END:
-        raise unsupported(node, f"it does not keep the last {frames} frames, which is what {value.slot.name!r} holds")
+        raise unsupported(node, f"it does not keep the last {frames} frames, as the state {value.slot.name!r} wants")
     return Final((None,), (value.slot,), axes)
 
 
 def _before(trace: Trace, node: onnx.NodeProto, value: Extended) -> int:
-    """Return the value that holds, of each frame, the one that came `frames` before."""
+    """Return a value that gives, for each frame, the frame that came `frames` earlier."""
     width = trace.widths[value.signal.value]
     shape = trace.state_shape(value.slot)
-    tail = trace.take(node, value.slot, *shape[1:])  # type: ignore[arg-type]  # the axis of streams is the first
+    tail = trace.take(node, value.slot, *shape[1:])  # type: ignore[arg-type]  # the first axis counts streams
     window = trace.emit(Window((value.signal.value,), 2, value.frames, width, tail))
     return trace.emit(Slice((window,), 0, width, 2))
 
 
 def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """A Linear on a window of frames; on the frame itself where the kernel is 1."""
+    """Lower to a Linear on a window of frames, or on the frame itself if the kernel is 1."""
     known = trace.values.get(node.input[0])
     signal = known.signal if isinstance(known, Extended) else trace.signal(node)
     channels = trace.widths[signal.value]
@@ -67,7 +67,9 @@ def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     elif kernel > 1:
         raise unsupported(node, f"its {kernel} taps need frames of earlier pushes; lift it with `tidegate lift`")
     if weights.block or (weights.scales.size > 1 and weights.axis != 0):
-        raise unsupported(node, f"its weights are scaled along axis {weights.axis}, wanted one scale an output channel")
+        raise unsupported(
+            node, f"its weights are scaled along axis {weights.axis}, wanted one scale per output channel"
+        )
     scales = weights.scales.reshape(-1, 1)
     codes = dense_groups(node, weights.codes, channels).reshape(-1, channels * kernel)
     dense = replace(weights, codes=codes, scales=scales)
@@ -77,20 +79,20 @@ def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def _options(node: onnx.NodeProto, kernel: int, ahead: int) -> int:
-    """Return the dilation, having refused what is not one step in time for each frame."""
+    """Return the dilation; refuse strides, pads and other options that do not give one answer per frame."""
     given = attributes(node)
     dilation = int(given.get("dilations", [1])[0])
     reach = (kernel - 1) * dilation
     for key, wanted in (("strides", [1]), ("pads", [reach - ahead, ahead] if ahead else [0, 0])):
         if list(given.get(key, [1] if key == "strides" else [0, 0])) != wanted:
-            raise unsupported(node, f"{key} are {list(given[key])}, wanted {wanted}: an answer for each frame")
+            raise unsupported(node, f"{key} are {list(given[key])}, wanted {wanted}: one answer per frame")
     if given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise unsupported(node, f"auto_pad is {given['auto_pad']}, wanted NOTSET")
     return dilation
 
 
 def dense_groups(node: onnx.NodeProto, codes: Array, channels: int) -> Array:
-    """Return weights `[out, channels of a group, kernel]` as `[out, channels, kernel]`, zeros between groups."""
+    """Return weights `[out, channels of a group, kernel]` as `[out, channels, kernel]`, with zeros between groups."""
     groups = int(attributes(node).get("group", 1))
     rows, inside, kernel = codes.shape
     if inside * groups != channels or rows % groups:
@@ -98,7 +100,7 @@ def dense_groups(node: onnx.NodeProto, codes: Array, channels: int) -> Array:
     if groups > 1 and rows * channels * kernel > MOST_DENSE:
         raise unsupported(
             node,
-            f"its {groups} groups make a dense matrix of {rows * channels * kernel} weights, the engine takes "
+            f"its {groups} groups make a dense matrix of {rows * channels * kernel} weights, the engine takes at most "
             f"{MOST_DENSE}; train it with fewer groups or channels",
         )
     dense = np.zeros((groups, rows // groups, groups, inside, kernel), codes.dtype)

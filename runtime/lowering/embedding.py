@@ -1,4 +1,4 @@
-"""Looking ids up in a table."""
+"""Embedding: ids select rows of a constant table."""
 
 import numpy as np
 import onnx
@@ -13,11 +13,11 @@ from .weights import flushed, matrix_of
 
 
 def embedded(trace: Trace, node: onnx.NodeProto, ids: Signal) -> Signal:
-    """Emit the lookup of ids along the rows of a constant table, of codes and scales or of floats."""
+    """Emit the lookup of ids in a constant table, which holds codes and scales, or floats."""
     weights, constant = trace.values.get(node.input[0]), trace.constant(node, 0)
     shape = weights.codes.shape if isinstance(weights, Weights) else () if constant is None else constant.shape
     if len(shape) != 2 or attributes(node).get("axis", 0) != 0:
-        raise unsupported(node, f"its table {node.input[0]!r} is {list(shape)}, wanted constant rows and columns")
+        raise unsupported(node, f"its table {node.input[0]!r} is {list(shape)}, wanted a constant of two axes")
     if shape[0] > MAX_ROWS:
         raise unsupported(node, f"its table has {shape[0]} rows, the engine takes at most {MAX_ROWS}")
     if isinstance(weights, Weights):

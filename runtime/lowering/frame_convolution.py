@@ -1,7 +1,8 @@
-"""Convolutions inside a frame: over the samples or bands that one frame holds, as the front of a speech detector does.
+"""Convolutions inside a frame, over its samples or bands, as in the first layers of a speech detector.
 
-A frame of channels and positions lies in the engine as one vector, position after position, so that what one answer of
-a convolution reads is a run of it: a Slice, then a Linear. Padding copies or drops, and computes nothing.
+The engine holds a frame of channels and positions as one vector, position after position. So the input of one answer of
+a convolution is a contiguous part of that vector: a Slice selects it, and a Linear computes the answer. Padding only
+copies values or adds zeros.
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,12 @@ from .convolution import along_time, dense_groups
 from .trace import FEATURE, ONE, TIME, Grid, Handler, Signal, Trace, Value, unsupported
 from .weights import bias_of, matrix_of, weights_of
 
-MOST_POSITIONS = 64  # answers of one channel in a frame: each is a Linear of its own
+MOST_POSITIONS = 64  # the most answers of one channel in a frame; each answer is a Linear
 FLAT = (TIME, FEATURE)
 
 
 def conv(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """A convolution along time, or inside each frame: there a Linear for each position, on what its taps reach."""
+    """Lower a convolution along time, or one inside each frame: there each position is a Linear."""
     value = trace.values.get(node.input[0])
     if not isinstance(value, Grid) and not (isinstance(value, Signal) and value.axes[0] == TIME):
         return along_time(trace, node)
@@ -33,13 +34,15 @@ def conv(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         raise unsupported(node, f"its weights have shape {weights.codes.shape}, wanted three axes")
     taps = _Taps.of(node, grid, weights.codes.shape[2])
     if weights.block or (weights.scales.size > 1 and weights.axis != 0):
-        raise unsupported(node, f"its weights are scaled along axis {weights.axis}, wanted one scale an output channel")
+        raise unsupported(
+            node, f"its weights are scaled along axis {weights.axis}, wanted one scale per output channel"
+        )
     codes = dense_groups(node, weights.codes, grid.channels)  # [out, channels, taps]
     bias = bias_of(trace, node, 2, len(codes))
     parts = []
     for first in taps.starts(grid.positions):
         read = {place: tap for tap, place in enumerate(taps.places(first)) if 0 <= place < grid.positions}
-        run = range(min(read, default=0), max(read, default=0) + 1)  # padding alone: one column of zeros
+        run = range(min(read, default=0), max(read, default=0) + 1)  # if it reads only padding: one column of zeros
         columns = np.zeros((len(codes), len(run), grid.channels), codes.dtype)
         for place, tap in read.items():
             columns[:, place - run.start] = codes[:, :, tap]
@@ -51,7 +54,7 @@ def conv(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def cut(trace: Trace, node: onnx.NodeProto, grid: Grid, axis: int, bounds: slice) -> Signal | Grid:
-    """Choose channels or positions."""
+    """Select channels or positions."""
     if axis == 0:
         if bounds.start == 0 and bounds.stop > 2**30 and bounds.step == 1:
             return grid
@@ -59,7 +62,7 @@ def cut(trace: Trace, node: onnx.NodeProto, grid: Grid, axis: int, bounds: slice
     size = grid.channels if axis == 1 else grid.positions
     chosen = range(size)[bounds]
     if not chosen or chosen.step != 1:
-        raise unsupported(node, f"it takes {len(chosen)} of {size} at a step of {chosen.step}, wanted a run")
+        raise unsupported(node, f"it takes {len(chosen)} of {size} at a step of {chosen.step}, wanted consecutive ones")
     if axis == 2:
         return _shaped(Grid(_run(trace, grid, chosen), grid.channels, len(chosen)))
     places = range(0, grid.channels * grid.positions, grid.channels)
@@ -68,7 +71,7 @@ def cut(trace: Trace, node: onnx.NodeProto, grid: Grid, axis: int, bounds: slice
 
 
 def over_grids(handler: Handler) -> Handler:
-    """Let a handler of functions value by value work on grids too, all of one shape; constants must be single."""
+    """Return a handler of element-wise functions that also takes grids, all of one shape, and single constants."""
 
     def run(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         grids = {name: value for name in node.input if isinstance(value := trace.values.get(name), Grid)}
@@ -88,7 +91,7 @@ def over_grids(handler: Handler) -> Handler:
 
 
 def pad(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """Values copied to the ends of a frame: mirrored, repeated, or zeros."""
+    """Lower padding at the ends of a frame: mirrored values, repeated values, or zeros."""
     signal, pads = trace.signal(node), trace.integers(node, 1, "pads")
     mode = attributes(node).get("mode", "constant")
     value = trace.constant(node, 2)
@@ -97,7 +100,7 @@ def pad(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         raise unsupported(node, "its pads are not constants for every axis")
     before, after = pads[axis], pads[axis + rank]
     if before < 0 or after < 0 or sum(map(abs, pads)) != before + after:
-        raise unsupported(node, f"its pads are {pads}, wanted frames left alone: padding of features")
+        raise unsupported(node, f"its pads are {pads}, wanted padding of the features only")
     if mode not in ("constant", "reflect", "edge") or (mode == "constant" and value is not None and np.any(value)):
         raise unsupported(node, f"its mode is {mode!r}, wanted reflect, edge, or zeros")
     width = trace.widths[signal.value]
@@ -112,7 +115,7 @@ def pad(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 @dataclass(frozen=True)
 class _Taps:
-    """Where a convolution reads: kernel, stride, dilation, zeros in front and behind."""
+    """The options of a convolution: kernel, stride, dilation, and zeros before and after."""
 
     kernel: int
     stride: int
@@ -121,7 +124,7 @@ class _Taps:
 
     @classmethod
     def of(cls, node: onnx.NodeProto, grid: Grid, kernel: int) -> "_Taps":
-        """Return those of a node whose kernel is so long."""
+        """Return the options of a node whose kernel has the given length."""
         given = attributes(node)
         if given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
             raise unsupported(node, f"auto_pad is {given['auto_pad']}, wanted NOTSET")
@@ -133,17 +136,17 @@ class _Taps:
         return taps
 
     def starts(self, positions: int) -> range:
-        """Return where the first tap of each answer lies."""
+        """Return the position of the first tap of each answer."""
         reach = (self.kernel - 1) * self.dilation
         return range(-self.pads[0], positions + self.pads[1] - reach, self.stride)
 
     def places(self, first: int) -> range:
-        """Return where all taps of an answer lie."""
+        """Return the positions of all taps of an answer."""
         return range(first, first + self.kernel * self.dilation, self.dilation)
 
 
 def _grid_of(trace: Trace, node: onnx.NodeProto) -> Grid:
-    """Return what a convolution reads as channels and positions."""
+    """Return the input of a convolution as channels and positions."""
     value = trace.values.get(node.input[0])
     if isinstance(value, Grid):
         return value
@@ -156,14 +159,14 @@ def _grid_of(trace: Trace, node: onnx.NodeProto) -> Grid:
 
 
 def _shaped(grid: Grid) -> Signal | Grid:
-    """Return a grid as a signal where it has one channel or one position."""
+    """Return a grid; one with a single channel or position becomes a signal."""
     if grid.positions == 1:
         return Signal(grid.value, (TIME, FEATURE, ONE))
     return Signal(grid.value, (TIME, ONE, FEATURE)) if grid.channels == 1 else grid
 
 
 def _run(trace: Trace, grid: Grid, positions: range) -> int:
-    """Return the value that holds a run of positions."""
+    """Return the value that holds consecutive positions."""
     if len(positions) == grid.positions:
         return grid.value
     return trace.emit(Slice((grid.value,), positions.start * grid.channels, len(positions) * grid.channels))
@@ -177,7 +180,7 @@ def _joined(trace: Trace, values: Sequence[int]) -> int:
 
 
 def _copied(trace: Trace, value: int, width: int, places: Array) -> int | None:
-    """Return a value made of copies of another's, -1 for a zero: a Linear of ones and zeros, which is exact."""
+    """Return a value of copied features, -1 for a zero: a Linear of ones and zeros, which is exact."""
     if not len(places):
         return None
     first, last = max(int(places.min()), 0), max(int(places.max()), 0) + 1

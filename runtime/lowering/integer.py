@@ -1,7 +1,8 @@
-"""Programs without floats: which operation becomes which integer one, and the exponents that a file gives for it.
+"""Programs without floats: operations become integer operations, with exponents from the file.
 
-The metadata of a quantized file hold, by the first output of a node, what each operation that it becomes reads and
-makes: `{"integer": {"lstm_out": [{"input": 12, "state": [13, 9]}]}}`. An operation that is not named stays as it is.
+The metadata of a quantized file gives the exponents of each operation under the first output of its node:
+`{"integer": {"lstm_out": [{"input": 12, "state": [13, 9]}]}}`. A node may become several operations. An operation
+without exponents stays as it is.
 """
 
 from collections import Counter
@@ -31,9 +32,9 @@ from ..operators.matrix import Matrix, Reading
 from ..operators.numbers.fixed import GATE, LEAST_EXPONENT, MOST_EXPONENT, MOST_SUM, UNIT, fixed_bits
 from ..program import Program
 
-Exponents = Mapping[str, int | list[int]]  # input, output; state: one a unit; as far as an operation has them
+Exponents = Mapping[str, int | list[int]]  # input and output: one number; state: one per unit
 
-# What each operation needs to be told; a reading of h needs nothing, its codes end at 1.
+# The exponents that each operation needs. The codes of h need none: h lies within (-1, 1).
 NEEDS: dict[type[Operator], tuple[str, ...]] = {
     Lstm: ("input", "state"),
     Gru: ("input",),
@@ -41,12 +42,12 @@ NEEDS: dict[type[Operator], tuple[str, ...]] = {
     Elementwise: ("input", "output"),
     Map: (),
 }
-FACTORS = {"add": 1.0, "sub": 1.0, "from": -1.0}  # of x, where a constant is added
-LIMITS = {"state": (0, UNIT)}  # of exponents; of the others as of codes
+FACTORS = {"add": 1.0, "sub": 1.0, "from": -1.0}  # the factor of x if a constant is added
+LIMITS = {"state": (0, UNIT)}  # limits of exponents; other exponents have the limits of codes
 
 
 def has_integer_form(op: Operator) -> bool:
-    """Return whether an operation can compute without floats."""
+    """Return whether an operation has an integer form."""
     if isinstance(op, Map):
         return op.function in INTEGER_MAPS
     if isinstance(op, Elementwise):
@@ -57,14 +58,14 @@ def has_integer_form(op: Operator) -> bool:
 
 
 def offset(op: Elementwise) -> Floats:
-    """Return what an operation with a constant adds, float32 `[width]`; zeros where it multiplies."""
+    """Return the constant that an operation adds, float32 `[width]`; zeros if it multiplies."""
     if op.function not in FACTORS:
         return np.zeros_like(op.constant)
     return -op.constant if op.function == "sub" else op.constant
 
 
 def _factor(op: Elementwise) -> Floats | None:
-    """Return what it multiplies x by, or None where it does something else."""
+    """Return the factor of x; None if the operation neither adds nor multiplies."""
     if op.function in FACTORS:
         return np.full_like(op.constant, FACTORS[op.function])
     with np.errstate(divide="ignore"):
@@ -72,7 +73,7 @@ def _factor(op: Elementwise) -> Floats | None:
 
 
 def keys(program: Program) -> list[tuple[str, int]]:
-    """Return how a file calls each operation: the first output of its node, and which of the node's it is."""
+    """Return the key of each operation in a file: the first output of its node, and its place in that node."""
     seen: Counter[str] = Counter()
     found = []
     for node in program.nodes:
@@ -82,7 +83,7 @@ def keys(program: Program) -> list[tuple[str, int]]:
 
 
 def described(program: Program, exponents: Mapping[int, Exponents]) -> dict[str, list[Exponents | None]]:
-    """Return the exponents of operations, by their place, as a file holds them."""
+    """Return exponents, given by the index of an operation, in the form of the file."""
     made: dict[str, list[Exponents | None]] = {}
     for index, (node, _) in enumerate(keys(program)):
         made.setdefault(node, []).append(exponents.get(index))
@@ -90,10 +91,10 @@ def described(program: Program, exponents: Mapping[int, Exponents]) -> dict[str,
 
 
 def in_integers(program: Program, given: Mapping[str, Sequence[Exponents | None]]) -> Program:
-    """Return a program with integer operations in place of those that a file gives exponents for.
+    """Return a program with integer operations where the file gives exponents.
 
     Raises:
-        ModelError: The file gives what does not fit its graph.
+        ModelError: The exponents do not fit the graph.
     """
     ops, unread = list(program.ops), {(node, place) for node, listed in given.items() for place in range(len(listed))}
     for index, (node, place) in enumerate(keys(program)):
@@ -111,7 +112,7 @@ def _checked(op: Operator, exponents: Exponents, node: str) -> Exponents:
     needs = NEEDS.get(type(op), ())
     if not has_integer_form(op) or not isinstance(exponents, dict) or set(exponents) != set(needs):
         raise ModelError(
-            f"integer arithmetic: {node!r} has no such form as its exponents {exponents} say, wanted "
+            f"integer arithmetic: {node!r}: exponents {exponents} do not fit the operation, wanted "
             f"{', '.join(needs) or 'none'}; quantize the file again"
         )
     for name, given in exponents.items():
@@ -120,7 +121,8 @@ def _checked(op: Operator, exponents: Exponents, node: str) -> Exponents:
         listed = given if isinstance(given, list) and name == "state" else [given]
         if len(listed) != wanted or not all(type(e) is int and least <= e <= most for e in listed):
             raise ModelError(
-                f"integer arithmetic: {node!r}: {name} is {str(given)[:80]}, wanted {wanted} whole of {least} to {most}"
+                f"integer arithmetic: {node!r}: {name} is {str(given)[:80]}, "
+                f"wanted {wanted} whole number{'s' * (wanted != 1)} of {least} to {most}"
             )
     return exponents
 
@@ -146,7 +148,7 @@ def _fixed(matrix: Matrix, exponent: int) -> Matrix:
 
 
 def _own(matrix: Matrix) -> Matrix:
-    """Return R, whose codes of h end at 1."""
+    """Return R with the exponent of h, whose largest code stands for 1."""
     return _fixed(matrix, fixed_bits(matrix.codes.shape[1]) - 1)
 
 

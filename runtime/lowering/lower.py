@@ -1,6 +1,6 @@
-"""Lowering: what each ONNX operator becomes in the engine.
+"""Lowering: a streaming graph becomes a program of the engine.
 
-A streaming graph goes in, a program comes out; what the engine does not have is refused by name.
+An operator or option that the engine does not have is refused, and the message names the node.
 """
 
 import json
@@ -29,11 +29,12 @@ def lower(graph: Graph) -> Program:
     """Lower a graph to a program.
 
     Args:
-        graph: A streaming graph; its matrices are floats, or codes through `DequantizeLinear`.
+        graph: A streaming graph; its matrices are floats, or codes with a `DequantizeLinear`.
 
     Raises:
-        ContractError: The contract is missing, or does not fit the graph.
-        UnsupportedError: The engine lacks an operator or option; the message names the node.
+        ContractError: The contract is missing or does not fit the graph.
+        UnsupportedError: The engine does not have an operator or option; the message names the node.
+        ModelError: The graph or its metadata is not valid.
     """
     fields = _quantization(graph)
     activations = _activations(graph, fields.get("activation_bits"), fields.get("activation_ranges", {}))
@@ -47,7 +48,7 @@ def lower(graph: Graph) -> Program:
 
 
 def _quantization(graph: Graph) -> dict[str, Any]:
-    """Return what the file says of its quantization."""
+    """Return the fields of the quantization metadata."""
     text = graph.metadata(QUANTIZATION_KEY)
     if text is None:
         return {"activation_bits": {}}
@@ -67,13 +68,13 @@ def _quantization(graph: Graph) -> dict[str, Any]:
 
 
 def _activations(graph: Graph, bits: object, ranges: object) -> dict[str, Activations]:
-    """Return how what a weight multiplies becomes integers, by its name, as far as the file says."""
+    """Return how the activations of each weight in the metadata become integers, by the name of the weight."""
     if not isinstance(bits, dict) or any(most not in (8, 16) for most in bits.values()):
         raise ModelError(f"metadata {QUANTIZATION_KEY}: activation_bits must give 8 or 16 by weight; quantize again")
     if not isinstance(ranges, dict) or not all(name in bits and _is_range(most) for name, most in ranges.items()):
         raise ModelError(
-            f"metadata {QUANTIZATION_KEY}: activation_ranges must give 2^-40 to 2^40 by weight, of those that "
-            "activation_bits names; quantize again"
+            f"metadata {QUANTIZATION_KEY}: activation_ranges must give 2^-40 to 2^40 by weight, only for "
+            "weights in activation_bits; quantize again"
         )
     for name in bits:
         if graph.producer(name) is None:
@@ -89,7 +90,7 @@ def _is_range(value: object) -> bool:
 
 
 def _exponents(fields: dict[str, Any]) -> dict[str, list[Any]]:
-    """Return the exponents of integer operations by their nodes."""
+    """Return the exponents of integer operations by node."""
     given = fields["integer"]
     if not isinstance(given, dict) or not all(isinstance(listed, list) for listed in given.values()):
         raise ModelError(f"metadata {QUANTIZATION_KEY}: integer must give lists by node; quantize the file again")

@@ -1,4 +1,4 @@
-"""Operators that look at all features of a frame; batch normalization folds to constants."""
+"""Operators over all features of a frame; batch normalization becomes constants."""
 
 from dataclasses import replace
 
@@ -19,17 +19,17 @@ REDUCTIONS = {
     "ReduceSumSquare": "sum_square",
     "ReduceL2": "l2",
 }
-OF_ONE_THE_SAME = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"}
+SAME_OF_ONE = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"}
 SOFTMAXES = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
-AXIS_IS_LAST = 13  # operator set from which the axis of a softmax is one axis, by default the last
+AXIS_IS_LAST = 13  # from this operator set on, a softmax has one axis, by default the last
 
 
 def _over_features(trace: Trace, node: onnx.NodeProto, axes: list[int]) -> Signal:
-    """Return the signal if these axes are its features alone."""
+    """Return the input signal; refuse axes other than its features."""
     signal = trace.signal(node)
     named = [signal.axes[a] for a in axes if -len(signal.axes) <= a < len(signal.axes)]
     if named != [FEATURE] or len(axes) != 1:
-        raise unsupported(node, f"it works along axes {axes} of ({', '.join(signal.axes)}), wanted the features alone")
+        raise unsupported(node, f"it works along axes {axes} of ({', '.join(signal.axes)}), wanted only the features")
     return signal
 
 
@@ -38,7 +38,7 @@ def _reduce(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     signal = trace.signal(node)
     along = {a % len(signal.axes) for a in numbers if -len(signal.axes) <= a < len(signal.axes)}
     axes = signal.axes if kept else tuple(axis for i, axis in enumerate(signal.axes) if i not in along)
-    if along and {signal.axes[a] for a in along} == {ONE} and node.op_type in OF_ONE_THE_SAME:
+    if along and {signal.axes[a] for a in along} == {ONE} and node.op_type in SAME_OF_ONE:
         return [replace(signal, axes=axes)]
     _over_features(trace, node, numbers)
     return [Signal(trace.emit(Reduce((signal.value,), REDUCTIONS[node.op_type])), axes)]
@@ -73,7 +73,7 @@ def _vector(trace: Trace, node: onnx.NodeProto, position: int, signal: Signal, d
 
 
 def _batch_norm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """Fold mean and variance into a scale and a shift, in float64 and rounded once."""
+    """Fold mean and variance into a scale and a shift, computed in float64 and rounded once."""
     given = attributes(node)
     if given.get("training_mode", 0):
         raise unsupported(node, "it is in training mode; export the model in eval mode")
@@ -86,7 +86,7 @@ def _batch_norm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def _lp_norm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """Divide by the norm, and leave a frame of zeros as it is: its norm counts as 2^-60."""
+    """Divide by the norm; a frame of zeros stays zero, since the norm is at least 2^-60."""
     given = attributes(node)
     if given.get("p", 2) != 2:
         raise unsupported(node, f"p is {given['p']}, wanted 2")

@@ -1,4 +1,4 @@
-"""Functions feature by feature: of one value, of a value and a constant, of two values."""
+"""Functions per feature: of one value, of a value and a constant, of two values."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import onnx
 from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Binary, Elementwise, Linear, Map
-from .trace import FEATURE, ONE, TIME, Handler, Signal, Sizes, Trace, Value, unsupported
+from .trace import FEATURE, ONE, TIME, AxisSizes, Handler, Signal, Trace, Value, unsupported
 from .weights import along_features, flushed
 
 MAPS = {
@@ -24,10 +24,10 @@ MAPS = {
     "Reciprocal": "reciprocal",
 }
 FUNCTIONS = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Max": "max", "Min": "min"}
-SWAPPED = {"sub": "from", "div": "into"}  # with the constant first; the others commute
+SWAPPED = {"sub": "from", "div": "into"}  # names if the constant is the first operand; the others commute
 SIZES = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.floor_divide}
 POWERS = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
-BEYOND = 2.0**64  # a bound from here on bounds nothing
+BEYOND = 2.0**64  # a bound from here on has no effect
 
 
 def _map(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -109,7 +109,7 @@ def _bound(trace: Trace, node: onnx.NodeProto, position: int, key: str) -> Array
 def _arithmetic(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     if len(node.input) != 2:
         raise unsupported(node, f"it has {len(node.input)} inputs, the engine takes two")
-    if any(isinstance(trace.values.get(name), Sizes) for name in node.input):
+    if any(isinstance(trace.values.get(name), AxisSizes) for name in node.input):
         return [_of_sizes(trace, node)]
     function = FUNCTIONS[node.op_type]
     first, second = (trace.constant(node, i) for i in (0, 1))
@@ -120,8 +120,8 @@ def _arithmetic(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     return [paired(trace, node, trace.signal(node), trace.signal(node, 1), function)]
 
 
-def _of_sizes(trace: Trace, node: onnx.NodeProto) -> Sizes:
-    """Compute with sizes that are known, as torch writes the bounds of a chunk() or split()."""
+def _of_sizes(trace: Trace, node: onnx.NodeProto) -> AxisSizes:
+    """Compute with known sizes: torch computes the bounds of a chunk() or split() so."""
     numbers = [trace.integers(node, position, "") for position in (0, 1)]
     compute = SIZES.get(node.op_type)
     if compute is None or None in numbers:
@@ -129,11 +129,11 @@ def _of_sizes(trace: Trace, node: onnx.NodeProto) -> Sizes:
     first, second = (np.asarray(n, np.int64) for n in numbers)
     if node.op_type == "Div" and not np.all(second):
         raise unsupported(node, "it divides a size by zero")
-    return Sizes(tuple(int(size) for size in compute(first, second)))
+    return AxisSizes(tuple(int(size) for size in compute(first, second)))
 
 
 def with_constant(trace: Trace, node: onnx.NodeProto, signal: Signal, function: str, constant: Array) -> Signal:
-    """Emit a function of a value and a constant; the bias of a MatMul goes into it."""
+    """Emit a function of a value and a constant; an Add after a MatMul becomes its bias."""
     vector, signal = along_features(trace, node, constant, signal)
     linear = _unbiased_linear(trace, signal) if function == "add" else None
     if linear is not None:
@@ -145,7 +145,7 @@ def with_constant(trace: Trace, node: onnx.NodeProto, signal: Signal, function: 
 
 
 def _unbiased_linear(trace: Trace, signal: Signal) -> Linear | None:
-    """Return the MatMul just before an Add that is its bias, if nothing else reads it."""
+    """Return the Linear that made the signal if it is the last operation, has no bias, and nothing else reads it."""
     last = trace.ops[-1] if signal.value == len(trace.ops) > 0 else None
     alone = trace.readers(signal.value) == 1
     return last if isinstance(last, Linear) and not np.any(last.bias) and alone else None
@@ -161,9 +161,9 @@ def paired(trace: Trace, node: onnx.NodeProto, a: Signal, b: Signal, function: s
 
 
 def aligned(node: onnx.NodeProto, a: Signal, b: Signal) -> tuple[str, ...]:
-    """Return the axes of two operands broadcast against each other, from the right as ONNX does."""
+    """Return the axes of two operands after broadcasting, aligned from the right as in ONNX."""
     if (TIME in a.axes) != (TIME in b.axes):
-        raise unsupported(node, "it joins a value of each frame with one of the last frame alone")
+        raise unsupported(node, "it joins a value of each frame with a value of only the last frame")
     rank = max(len(a.axes), len(b.axes))
     first, second = ((ONE,) * (rank - len(s.axes)) + s.axes for s in (a, b))
     axes = tuple(y if x == ONE else x for x, y in zip(first, second, strict=True))

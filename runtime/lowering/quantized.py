@@ -1,4 +1,4 @@
-"""Reading weights that a DequantizeLinear makes of codes and scales."""
+"""Reading weights that a DequantizeLinear makes from codes and scales."""
 
 import numpy as np
 import onnx
@@ -15,7 +15,7 @@ def quantized(graph: Graph, node: onnx.NodeProto) -> Weights:
     """Return the codes and scales of a DequantizeLinear.
 
     Raises:
-        UnsupportedError: They are not constant, of another type, scaled otherwise, or have zero points.
+        UnsupportedError: They are not constant, of a wrong type or shape, or have zero points.
     """
     codes, scales, zero = (graph.constant(name) if name else None for name in (*node.input, "")[:3])
     if codes is None or scales is None or (zero is None and any(node.input[2:])):
@@ -41,7 +41,7 @@ def floats(weights: Weights) -> Floats:
 
 
 def _spread(node: onnx.NodeProto, scales: Array, shape: tuple[int, ...], axis: int, block: int) -> tuple[Floats, int]:
-    """Return scales with the axes of the codes, one long where they share, and the axis counted from the front."""
+    """Return scales with as many axes as the codes (size 1 if shared), and the axis counted from the front."""
     if scales.size == 1 and not block:
         return scales.reshape((1,) * len(shape)), 0
     if block < 0 or not -len(shape) <= axis < len(shape):

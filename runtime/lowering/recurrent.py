@@ -1,4 +1,4 @@
-"""Recurrent layers."""
+"""Recurrent nodes: LSTM, GRU, RNN and the Scan of a projected LSTM."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """An LSTM with projection, which ONNX writes as a Scan; see `runtime.graph.projected_lstm`."""
+    """An LSTM with projection, which is a Scan in ONNX; see `runtime.graph.projected_lstm`."""
     lstm = with_weights(node)
     if lstm is None:
         raise unsupported(node, "its body is not the step of an LSTM with projection as `tidegate export` writes it")
@@ -55,7 +55,7 @@ def gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         raise unsupported(node, "linear_before_reset is 0, wanted 1, the form of PyTorch and cuDNN")
     w, r, (bias, own) = _cell_weights(trace, node, value, Reading.HIDDEN)
     h = _start(trace, node, 5, r.codes.shape[1])
-    gates = 2 * r.codes.shape[1]  # those that add both biases: z and r
+    gates = 2 * r.codes.shape[1]  # z and r add both biases
     joined = np.concatenate([bias[:gates] + own[:gates], bias[gates:]])
     return _answers(trace, node, Gru((value,), w, r, flushed(node, joined), own[gates:], h))
 
@@ -73,7 +73,7 @@ def rnn(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def _sequence(trace: Trace, node: onnx.NodeProto) -> int:
-    """Return the value that a recurrent node reads."""
+    """Return the value of the frames that a recurrent node reads."""
     signal = trace.signal(node)
     if tuple(a if a != ONE else BATCH for a in signal.axes) != (TIME, BATCH, FEATURE):
         raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted (time, batch, feature)")
@@ -81,7 +81,7 @@ def _sequence(trace: Trace, node: onnx.NodeProto) -> int:
 
 
 def _cell_weights(trace: Trace, node: onnx.NodeProto, value: int, own: Reading) -> tuple[Matrix, Matrix, Floats]:
-    """Return W, R, which reads h by `own`, and the biases of both, `[2, rows]`."""
+    """Return W, R with the given reading of h, and the biases of both, `[2, gates * hidden]`."""
     weights, recurrent = (_first_direction(weights_of(trace, node, position)) for position in (1, 2))
     hidden, gates = recurrent.codes.shape[-1], len(CELLS[node.op_type].gates)
     if (rows := {weights.codes.shape[0], recurrent.codes.shape[0]}) != {gates * hidden}:
@@ -92,7 +92,7 @@ def _cell_weights(trace: Trace, node: onnx.NodeProto, value: int, own: Reading) 
 
 
 def _answers(trace: Trace, node: onnx.NodeProto, layer: Cell) -> list[Value]:
-    """Emit a layer in its direction, and return the answers Y and Y_h."""
+    """Emit a layer in its direction; return its answers Y and Y_h."""
     if not is_backward(node):
         return _cell_answers(trace.emit(layer), layer.h)
     if trace.blocks is None:
@@ -113,16 +113,16 @@ def _start(trace: Trace, node: onnx.NodeProto, position: int, width: int) -> Slo
         return HIDDEN
     if isinstance(value, Carried) and len(value.slots) == 1:
         return trace.take(node, value.slots[0], width)
-    raise unsupported(node, f"it does not start from a state input but from {name!r}; lift it with `tidegate lift`")
+    raise unsupported(node, f"it starts from {name!r}, wanted a state input; lift it with `tidegate lift`")
 
 
 def _first_direction(weights: Weights) -> Weights:
-    """Drop ONNX's axis of directions."""
+    """Return weights without ONNX's axis of directions."""
     return replace(weights, codes=weights.codes[0], scales=weights.scales[0], axis=weights.axis - 1)
 
 
 def _activations(node: onnx.NodeProto) -> tuple[str, ...]:
-    """Return the names of a node's activation functions in lower case; refuse those that the engine does not have."""
+    """Return the names of the activation functions in lower case; refuse functions that the engine does not have."""
     known = [tuple(map(str.lower, names)) for names in CELLS[node.op_type].activations]
     seen = tuple(_text(name).lower() for name in attributes(node).get("activations", ())) or known[0]
     if seen not in known:
@@ -133,7 +133,7 @@ def _activations(node: onnx.NodeProto) -> tuple[str, ...]:
 
 def _check_options(node: onnx.NodeProto, **more: object) -> None:
     if is_backward(node) and any(node.input[5:7]):
-        raise unsupported(node, "it runs backward from an initial state, wanted zeros")
+        raise unsupported(node, "it runs backward from an initial state, wanted none")
     wanted = {"direction": "reverse" if is_backward(node) else "forward", "layout": 0, "clip": 0.0, **more}
     given = attributes(node)
     for key, value in wanted.items():

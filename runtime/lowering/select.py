@@ -1,4 +1,4 @@
-"""Choosing and joining: frames, features, layers of states."""
+"""Selecting and joining: frames, features, layers of states, sizes."""
 
 from dataclasses import replace
 
@@ -16,13 +16,13 @@ from .trace import (
     FEATURE,
     ONE,
     TIME,
+    AxisSizes,
     Carried,
     Extended,
     Final,
     Grid,
     Handler,
     Signal,
-    Sizes,
     Trace,
     Value,
     unsupported,
@@ -30,7 +30,7 @@ from .trace import (
 
 
 def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """Constant indices on an axis: the last frame of time, features, a layer of a final state, sizes."""
+    """Lower a Gather with constant indices: the last frame, features, a layer of a final state, or sizes."""
     index = trace.constant(node, 1)
     axis = int(attributes(node).get("axis", 0))
     known = trace.values.get(node.input[1])
@@ -39,8 +39,8 @@ def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     if index is None:
         raise unsupported(node, "the engine takes constant indices")
     value = trace.values.get(node.input[0])
-    if isinstance(value, Sizes):
-        return [Sizes(tuple(value.items[i] for i in np.ravel(index)))]
+    if isinstance(value, AxisSizes):
+        return [AxisSizes(tuple(value.items[i] for i in np.ravel(index)))]
     if isinstance(value, Final) and axis == 0 and index.ndim == 0:
         return [_final_layer(node, value, int(index))]
     signal = trace.signal(node)
@@ -65,7 +65,7 @@ def _final_layer(node: onnx.NodeProto, final: Final, index: int) -> Final:
 def _features(
     trace: Trace, node: onnx.NodeProto, signal: Signal, index: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 ) -> Signal:
-    """One feature, or several at even steps."""
+    """Emit a choice of one feature, or of several at even steps."""
     width = trace.widths[signal.value]
     if np.any((index < -width) | (index >= width)):
         raise unsupported(node, f"it takes features {index.tolist()} of {width}")
@@ -88,8 +88,8 @@ def _slice(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     axes = trace.integers(node, 3, "axes") or list(range(len(starts)))
     steps = trace.integers(node, 4, "steps") or [1] * len(starts)
     value = trace.values.get(node.input[0])
-    if isinstance(value, Sizes):
-        return [Sizes(value.items[starts[0] : ends[0] : steps[0]])]
+    if isinstance(value, AxisSizes):
+        return [AxisSizes(value.items[starts[0] : ends[0] : steps[0]])]
     if isinstance(value, Extended):
         return [tail_of(trace, node, value, list(zip(axes, starts, ends, steps, strict=True)))]
     chosen: Signal | Grid = value if isinstance(value, Grid) else trace.signal(node)
@@ -115,7 +115,7 @@ def _cut(trace: Trace, node: onnx.NodeProto, signal: Signal, axis: int, bounds: 
 
 
 def part(trace: Trace, node: onnx.NodeProto, signal: Signal, chosen: range) -> Signal:
-    """Emit a choice of features."""
+    """Emit a choice of features, given as a range."""
     if not chosen or chosen.step < 1:
         raise unsupported(node, f"it takes {len(chosen)} features at a step of {chosen.step}")
     if len(chosen) == trace.widths[signal.value]:
@@ -155,7 +155,7 @@ def _split_layers(trace: Trace, node: onnx.NodeProto, value: Carried) -> list[Va
 def _concat(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     values = [trace.values.get(name) for name in node.input]
     axis = int(attributes(node)["axis"])
-    if any(isinstance(v, Sizes) for v in values):
+    if any(isinstance(v, AxisSizes) for v in values):
         return [_joined_sizes(trace, node)]
     if all(isinstance(v, Final) for v in values) and axis == 0:
         return [_joined_layers([v for v in values if isinstance(v, Final)])]
@@ -178,17 +178,17 @@ def _joined_layers(parts: list[Final]) -> Final:
     return Final(values, tuple(s for f in parts for s in f.slots), parts[0].axes)
 
 
-def _joined_sizes(trace: Trace, node: onnx.NodeProto) -> Sizes:
+def _joined_sizes(trace: Trace, node: onnx.NodeProto) -> AxisSizes:
     items: list[int | str] = []
     for position, name in enumerate(node.input):
         value, constant = trace.values.get(name), trace.constant(node, position)
-        if isinstance(value, Sizes):
+        if isinstance(value, AxisSizes):
             items.extend(value.items)
         elif constant is not None:
             items.extend(int(v) for v in np.ravel(constant))
         else:
             raise unsupported(node, f"its input {name!r} is not a size that the engine can follow")
-    return Sizes(tuple(items))
+    return AxisSizes(tuple(items))
 
 
 HANDLERS: dict[str, Handler] = {"Gather": _gather, "Slice": _slice, "Split": _split, "Concat": _concat}

@@ -1,4 +1,4 @@
-"""Bookkeeping of axes: nothing of it is left at run time."""
+"""Operators that only change axes: they follow the axes and emit no operation."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 
 from ..graph.nodes import attributes
-from .trace import BATCH, FEATURE, ONE, TIME, Final, Grid, Handler, Signal, Sizes, Trace, Value, unsupported
+from .trace import BATCH, FEATURE, ONE, TIME, AxisSizes, Final, Grid, Handler, Signal, Trace, Value, unsupported
 
-BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these widen a value of one feature by themselves
+BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these operators broadcast a value of one feature
 
 
 def _dropout(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -27,7 +27,7 @@ def _cast(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     kind = attributes(node)["to"]
     value = trace.values.get(node.input[0])
     whole = kind in (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
-    if isinstance(value, Sizes) or (whole and isinstance(value, Signal) and trace.is_ids(value)):
+    if isinstance(value, AxisSizes) or (whole and isinstance(value, Signal) and trace.is_ids(value)):
         return [value]
     if kind != onnx.TensorProto.FLOAT:
         raise unsupported(node, f"it casts to {onnx.TensorProto.DataType.Name(kind)}, wanted FLOAT")
@@ -42,7 +42,7 @@ def _transpose(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 def _squeeze(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     value = trace.values.get(node.input[0])
-    if isinstance(value, Sizes):
+    if isinstance(value, AxisSizes):
         return [value]
     if not isinstance(value, Signal | Final):
         raise unsupported(node, "its input is not a signal")
@@ -55,13 +55,13 @@ def _squeeze(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 def _unsqueeze(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     value = trace.values.get(node.input[0])
-    if isinstance(value, Sizes):
+    if isinstance(value, AxisSizes):
         return [value]
     signal = trace.signal(node, ids=True)
     added = trace.integers(node, 1, "axes") or []
     axes = list(signal.axes)
     for a in sorted(a % (len(axes) + len(added)) for a in added):
-        # A value without an axis of features has one feature; an axis put last is theirs.
+        # A value without a feature axis has one feature; a new last axis counts it.
         lost = a == len(axes) and FEATURE not in axes and not trace.is_ids(signal)
         axes.insert(a, FEATURE if lost else ONE)
     return [replace(signal, axes=tuple(axes))]
@@ -72,15 +72,15 @@ def _shape(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     width = trace.widths[signal.value]
     sizes: dict[str, int | str] = {ONE: 1, FEATURE: width, TIME: TIME, BATCH: BATCH}
     axes = signal.axes[given.get("start", 0) : given.get("end", len(signal.axes))]
-    return [Sizes(tuple(sizes[a] for a in axes))]
+    return [AxisSizes(tuple(sizes[a] for a in axes))]
 
 
 def _reshape(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     known = trace.values.get(node.input[1])
     constant = trace.constant(node, 1)
-    if constant is None and not isinstance(known, Sizes):
+    if constant is None and not isinstance(known, AxisSizes):
         raise unsupported(node, f"its shape {node.input[1]!r} is not one that the engine can follow")
-    target = known.items if isinstance(known, Sizes) else tuple(int(v) for v in np.ravel(np.asarray(constant)))
+    target = known.items if isinstance(known, AxisSizes) else tuple(int(v) for v in np.ravel(np.asarray(constant)))
     signal = trace.signal(node)
     return [replace(signal, axes=_regrouped(node, signal.axes, trace.widths[signal.value], target))]
 
@@ -99,7 +99,7 @@ def _regrouped(
 ) -> tuple[str, ...]:
     """Return what the axes of a reshaped tensor count; time and features must stay whole and in order.
 
-    A stream is a batch of one, so a batch axis may come, go, or fold into time.
+    A stream is a batch of one, so a batch axis may be added, removed, or merged into time.
     """
     left = [a for a in axes if a == TIME or (a == FEATURE and width > 1)]
     seen = f"it turns axes ({', '.join(axes)}) with {width} features into {list(target)}"
@@ -128,11 +128,11 @@ def _axis_of(size: int | str, axes: tuple[str, ...], position: int, left: list[s
 
 
 def _expand(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """Leave the widening of one feature to the operators that read it, where they do that by themselves."""
+    """Emit nothing: the operators that read the value must broadcast it themselves."""
     signal = trace.signal(node)
     readers = {reader.op_type for reader in trace.graph.consumers(node.output[0])}
     if trace.widths[signal.value] != 1 or not readers or readers - BROADCASTING:
-        raise unsupported(node, "the engine widens one feature for Add, Sub, Mul, Div, Max and Min alone")
+        raise unsupported(node, "the engine widens one feature only for Add, Sub, Mul, Div, Max and Min")
     return [signal]
 
 

@@ -1,7 +1,7 @@
-"""Following the values of a streaming graph: what each axis counts, where each state goes.
+"""The trace follows each value of a streaming graph: what its axes count, where each state goes.
 
-So transposes, squeezes and the splitting and joining of states are understood once, when a model is
-lowered, and cost nothing at run time.
+Transposes, squeezes, and splits and joins of states are resolved here, once, when a model is lowered. So they cost
+nothing at run time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ TIME, BATCH, FEATURE, ONE = "time", "batch", "feature", "one"  # what an axis co
 
 @dataclass(frozen=True)
 class Signal:
-    """A value of the program, and what the axes of its tensor count."""
+    """A value of the program, with the meaning of each axis of its tensor."""
 
     value: int
     axes: tuple[str, ...]
@@ -33,9 +33,9 @@ class Signal:
 
 @dataclass(frozen=True)
 class Grid:
-    """A value whose frames have two axes, channels and positions; in its vector a position's channels lie together.
+    """A value whose frames have two axes, channels and positions. Its tensor has the axes (time, channels, positions).
 
-    Its tensor counts (time, channels, positions).
+    In the vector of a frame the channels of one position are adjacent.
     """
 
     value: int
@@ -45,16 +45,20 @@ class Grid:
 
 @dataclass(frozen=True)
 class Carried:
-    """Rows of a state input: those that a recurrent node starts from."""
+    """Entries of a state input, from which nodes start."""
 
     slots: tuple[Slot, ...]
 
 
 @dataclass(frozen=True)
 class Final:
-    """Final states of recurrent nodes: of each, the value whose last frame it is (h alone) and its slot.
+    """Final states of nodes.
 
-    Of a backward node it is the first frame of the block, and there is no slot: HIDDEN.
+    Attributes:
+        values: For each final h the value whose last frame it is; None for other states. The final h of a backward
+            node is the first frame of its block.
+        slots: The place of each state; HIDDEN for a backward node.
+        axes: What the axes of the tensor count.
     """
 
     values: tuple[int | None, ...]
@@ -64,9 +68,12 @@ class Final:
 
 @dataclass(frozen=True)
 class Extended:
-    """Frames of a push behind the tail of those before, which `slot` carries: what a convolution reads.
+    """The input of a convolution: the tail of earlier frames, joined with the frames of a push.
 
-    The tail is `frames` long.
+    Attributes:
+        slot: The state that carries the tail.
+        signal: The frames of the push.
+        frames: The length of the tail.
     """
 
     slot: Slot
@@ -76,11 +83,12 @@ class Extended:
 
 @dataclass(frozen=True)
 class Activations:
-    """How what a quantized weight multiplies becomes integers.
+    """How the activations of a quantized weight become integers.
 
     Attributes:
-        bits: Most bits.
-        range: The largest magnitude that they say; None: that of each frame, or 1 of an h within (-1, 1).
+        bits: The most bits.
+        range: The largest magnitude, from calibration. None: the largest magnitude of each frame, or 1 for an h within
+            (-1, 1).
     """
 
     bits: int = 16
@@ -92,13 +100,13 @@ class Weights:
     """Constant weights: codes and their scales, or floats.
 
     Attributes:
-        codes: Of any shape: int8, int16, or for 32 bits float32.
-        scales: float32, of as many axes as the codes; an axis of size 1 is shared.
+        codes: int8 or int16 of any shape; float32 for 32 bits.
+        scales: float32, with as many axes as the codes; along an axis of size 1 they are shared.
         bits: 4, 8, 16 or 32.
-        axis: The axis along which scales differ; the one that is cut into blocks.
+        axis: The axis along which scales differ. Blocks are cut along it.
         block: Codes along `axis` that share a scale; 0: no blocks.
-        activations: How what they multiply becomes integers.
-        name: What the node that reads them calls them.
+        activations: How their activations become integers.
+        name: Their name in the node that reads them.
     """
 
     codes: Array
@@ -111,18 +119,18 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """Sizes of axes: numbers, or TIME and BATCH for those that a push decides."""
+class AxisSizes:
+    """A tensor that holds sizes of axes: numbers, or TIME and BATCH, which are known only in a push."""
 
     items: tuple[int | str, ...]
 
     def numbers(self) -> list[int] | None:
-        """Return the sizes, or None if a push decides one of them."""
+        """Return the sizes; None if one of them is known only in a push."""
         known = [size for size in self.items if isinstance(size, int)]
         return known if len(known) == len(self.items) else None
 
 
-Value = Signal | Grid | Carried | Final | Extended | Weights | Sizes
+Value = Signal | Grid | Carried | Final | Extended | Weights | AxisSizes
 
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
@@ -134,23 +142,23 @@ def unsupported(node: onnx.NodeProto, why: str) -> UnsupportedError:
 
 
 class Trace:
-    """One walk over a graph: the values by name, and the operations emitted so far.
+    """One walk over a graph: its values by name, and the operations emitted so far.
 
     Args:
         graph: A streaming graph.
-        handlers: For each operator, what makes its outputs from a trace and a node.
-        activations: How what a quantized weight multiplies becomes integers, by its name; 16 bits where it is not
-            named.
+        handlers: For each operator a function that makes its outputs from a trace and a node.
+        activations: How the activations of quantized weights become integers, by the name of the weight; 16 bits for
+            other weights.
 
     Raises:
-        ContractError: The contract is missing, or does not fit the graph.
+        ContractError: The contract is missing or does not fit the graph.
     """
 
     def __init__(self, graph: Graph, handlers: Mapping[str, Handler], activations: Mapping[str, Activations]) -> None:
         self.graph = graph
         self.values: dict[str, Value] = {}
         self.ops: list[Operator] = []
-        self._nodes: list[str] = []  # of each operation the first output of the node that it comes from
+        self._nodes: list[str] = []  # for each operation the first output of its node
         self._node = ""
         self.ids = False  # whether the input is ids
         self.widths: list[int] = []
@@ -159,8 +167,8 @@ class Trace:
         self.activations = activations
         self._contract = graph.contract
         self.blocks = self._contract.blocks
-        self._taken: set[Slot] = set()  # states that a node starts from
-        self._hidden: set[int] = set()  # values that are an h within (-1, 1)
+        self._taken: set[Slot] = set()  # the states from which a node starts
+        self._hidden: set[int] = set()  # the values that are an h within (-1, 1)
 
     def run(self) -> Program:
         """Visit the nodes in order and return the program."""
@@ -178,37 +186,37 @@ class Trace:
         self._check_lookahead(program)
         return program
 
-    # ---- what a handler may ask ----
+    # ---- for handlers ----
 
     def signal(self, node: onnx.NodeProto, position: int = 0, *, ids: bool = False) -> Signal:
-        """Return an input of a node that must be signal; the final h of a layer counts as its last frame.
+        """Return an input of a node as a signal; a final h becomes the last frame of its layer. Refuse other inputs.
 
         Args:
             node: The node that reads it.
-            position: Which input.
-            ids: Whether ids will do; otherwise they are refused.
+            position: The position of the input.
+            ids: Whether ids are allowed; else they are refused.
         """
         signal = self._as_signal(node.input[position])
         if signal is not None and self.is_ids(signal) and not ids:
-            raise unsupported(node, f"it reads the ids {node.input[position]!r}; the engine looks ids up, no more")
+            raise unsupported(node, f"it computes with the ids {node.input[position]!r}; the engine only looks ids up")
         if signal is None:
             raise unsupported(node, f"its input {node.input[position]!r} is not a signal that the engine can follow")
         return signal
 
     def is_ids(self, signal: Signal) -> bool:
-        """Return whether a signal is the input of a model that takes ids."""
+        """Return whether a signal is the ids that the model reads."""
         return self.ids and signal.value == 0
 
     def constant(self, node: onnx.NodeProto, position: int) -> Array | None:
-        """Return an input of a node if it is constant."""
+        """Return an input of a node if it is constant, else None."""
         present = position < len(node.input) and node.input[position] != ""
         return self.graph.constant(node.input[position]) if present else None
 
     def integers(self, node: onnx.NodeProto, position: int, attribute: str) -> list[int] | None:
-        """Return a constant integer input, or the attribute that older operator sets had in its place."""
+        """Return a constant integer input, or the attribute that older operator sets have instead."""
         values = self.constant(node, position)
         sizes = self.values.get(node.input[position]) if position < len(node.input) else None
-        if isinstance(sizes, Sizes):
+        if isinstance(sizes, AxisSizes):
             return sizes.numbers()
         if values is not None:
             return [int(v) for v in np.atleast_1d(values)]
@@ -216,7 +224,7 @@ class Trace:
         return None if listed is None else list(listed)
 
     def emit(self, op: Operator) -> int:
-        """Append an operation and return the value that it makes; of two inputs one waits for the other."""
+        """Append an operation and return the number of its value. An input that comes early waits for the other."""
         if len(op.inputs) == 2 and not isinstance(op, Align):
             op = replace(op, inputs=self._together(*op.inputs))
         self.ops.append(op)
@@ -228,30 +236,30 @@ class Trace:
         return len(self.ops)
 
     def ahead(self, node: onnx.NodeProto) -> int:
-        """Return the frames that a convolution looks ahead, by the contract."""
+        """Return the frames that a convolution looks ahead according to the contract."""
         return next((late.frames for late in self._contract.ahead if late.node == node.name), 0)
 
     def reading(self, value: int) -> Reading:
-        """Return how a matrix turns a value into integers: an h of an LSTM lies in (-1, 1)."""
+        """Return how a matrix turns a value into integers: HIDDEN for an h within (-1, 1), else FRAME."""
         return Reading.HIDDEN if value in self._hidden else Reading.FRAME
 
     def state_shape(self, slot: Slot) -> tuple[int | str, ...]:
-        """Return the shape of the state that a slot is a row of."""
+        """Return the shape of the state of a slot."""
         return next(state.shape for state in self._contract.states if state.input == slot.name)
 
     def take(self, node: onnx.NodeProto, slot: Slot, *sizes: int) -> Slot:
-        """Return a state that a node starts from, its last axes of these sizes; each belongs to one node."""
+        """Return the state from which a node starts, of these sizes (last axes). A state belongs to one node."""
         shape = self.state_shape(slot)
         if shape[-len(sizes) :] != sizes:
             wanted = " x ".join(map(str, sizes))
             raise unsupported(node, f"its state {slot.name!r} has shape {shape}, wanted {wanted} values last")
         if slot in self._taken:
-            raise unsupported(node, f"it starts from row {slot.row} of {slot.name!r}, as another node does")
+            raise unsupported(node, f"it starts from entry {slot.index} of {slot.name!r}, as another node does")
         self._taken.add(slot)
         return slot
 
     def readers(self, value: int) -> int:
-        """Return how many nodes and graph outputs read a value, under whatever name."""
+        """Return how many nodes and graph outputs read a value, under all its names."""
         names = {name for name, v in self.values.items() if isinstance(v, Signal) and v.value == value}
         outputs = sum(output.name in names for output in self.graph.model.graph.output)
         return sum(len(self.graph.consumers(name)) for name in names) + outputs - (len(names) - 1)
@@ -263,7 +271,7 @@ class Trace:
         return is_hidden(op) if passed is None else op.inputs[passed] in self._hidden
 
     def _together(self, first: int, second: int) -> tuple[int, int]:
-        """Return two values whose rows come together: one waits where the other comes later."""
+        """Return two values whose frames come together: the earlier one waits for the other."""
         clocks = self.clocks[first], self.clocks[second]
         if clocks[0] == clocks[1]:
             return first, second
@@ -272,24 +280,24 @@ class Trace:
         if clocks[1].leads(clocks[0]):
             return first, self._waiting(second, first)
         raise UnsupportedError(
-            "two branches look ahead in ways of which neither waits for the other; let one of them look ahead alone, "
-            "or put them one behind the other"
+            "two branches look ahead, and neither can wait for the other; let only one of them look ahead, "
+            "or put one after the other"
         )
 
     def _waiting(self, value: int, later: int) -> int:
-        """Return a value's rows as they come with those of a later one."""
+        """Return a value that is delayed to come with a later one."""
         both = [self.ops[v - 1] if v else None for v in (value, later)]
         if isinstance(both[1], Last) and isinstance(both[0], Last):
             return self.emit(Last((self.emit(Align((both[1].inputs[0], both[0].inputs[0]))),)))
-        if any(v and not _has_rows(self.ops, v) for v in (value, later)):
+        if any(v and not _has_frames(self.ops, v) for v in (value, later)):
             raise UnsupportedError(
-                "an answer for the last frame alone meets one that looks ahead; join them before the last frame is "
-                "taken, or use backend='onnxruntime'"
+                "a value of only the last frame is joined with one that looks ahead; join them before the last frame "
+                "is taken, or use backend='onnxruntime'"
             )
         return self.emit(Align((later, value)))
 
     def _check_lookahead(self, program: Program) -> None:
-        """The contract must say what the answers wait for."""
+        """Check that the contract gives the lookahead of the program."""
         lags = [program.clocks[value].lag(program.blocks) for _, value in program.outputs]
         lookahead = None if None in lags else max(lag for lag in lags if lag is not None)
         if lookahead != self._contract.lookahead:
@@ -324,7 +332,7 @@ class Trace:
     def _bind_states(self) -> None:
         for state in self._contract.states:
             self._dimensions(state.input, "state")
-            self.values[state.input] = Carried(_rows(state))
+            self.values[state.input] = Carried(_slots(state))
 
     def _input_holds_ids(self) -> bool:
         names = {port.name for port in self._contract.inputs}
@@ -361,7 +369,7 @@ class Trace:
         if FEATURE not in signal.axes or streams != (port.batch_axis is not None):
             raise UnsupportedError(
                 f"output {name!r} has axes ({', '.join(signal.axes)}), the engine gives time and features: squeeze "
-                "axes of size 1 away and keep that of features, or use backend='onnxruntime'"
+                "axes of size 1 and keep the feature axis, or use backend='onnxruntime'"
             )
         found = signal.axes.index(TIME) if TIME in signal.axes else None
         if found != port.time_axis:
@@ -369,20 +377,20 @@ class Trace:
         return signal.value
 
     def _check_states(self) -> None:
-        """Every state output must be the final state of the node that started from its input."""
+        """Check that every state output is the final state of the node that starts from its input."""
         for state in self._contract.states:
             final = self.values.get(state.output)
-            if not isinstance(final, Final) or final.slots != _rows(state) or not self._taken.issuperset(final.slots):
+            if not isinstance(final, Final) or final.slots != _slots(state) or not self._taken.issuperset(final.slots):
                 raise ContractError(
                     f"contract: state output {state.output!r} does not come from the layers that read "
                     f"{state.input!r}; export the model again"
                 )
 
 
-def _has_rows(ops: Sequence[Operator], value: int) -> bool:
-    """Return whether a value has a row for each frame."""
+def _has_frames(ops: Sequence[Operator], value: int) -> bool:
+    """Return whether a value has a time axis."""
     return Program(1, tuple(ops), ()).timed(value)
 
 
-def _rows(state: State) -> tuple[Slot, ...]:
+def _slots(state: State) -> tuple[Slot, ...]:
     return tuple(Slot(state.input, row) for row in range(state.concrete_shape()[0]))

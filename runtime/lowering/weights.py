@@ -1,4 +1,4 @@
-"""Constants of a graph as the engine takes them."""
+"""Constants of a graph in the form that the engine takes: weights, matrices, biases."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from .trace import FEATURE, ONE, Activations, Signal, Trace, Value, Weights, uns
 
 
 def dequantize(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """Read codes and their scales; nothing is left of it at run time."""
+    """Read codes and their scales; a DequantizeLinear emits no operation."""
     weights = quantized(trace.graph, node)
     largest = LARGEST_CODE[weights.bits]
     if np.any(weights.codes < -largest):
@@ -24,13 +24,13 @@ def dequantize(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def weights_of(trace: Trace, node: onnx.NodeProto, position: int) -> Weights:
-    """Return an input that must be weights: codes and scales, or floats."""
+    """Return an input of a node as weights: codes and scales, or floats. Refuse other inputs."""
     value, values = trace.values.get(node.input[position]), trace.constant(node, position)
     if isinstance(value, Weights):
         return replace(value, name=node.input[position])
     if values is None or values.dtype.kind != "f":
         raise unsupported(
-            node, f"its weight {node.input[position]!r} is neither constant floats nor codes through DequantizeLinear"
+            node, f"its weight {node.input[position]!r} is neither constant floats nor codes with a DequantizeLinear"
         )
     magnitudes = np.abs(values)
     if not np.all(magnitudes <= 2.0**40):
@@ -40,9 +40,11 @@ def weights_of(trace: Trace, node: onnx.NodeProto, position: int) -> Weights:
 
 
 def matrix_of(node: onnx.NodeProto, weights: Weights, rows_axis: int, columns: int, reading: Reading) -> Matrix:
-    """Return weights of two axes as a matrix whose rows lie along `rows_axis`, of `columns` values each."""
+    """Return weights of two axes as a matrix; `rows_axis` counts output channels of `columns` weights each."""
     if weights.codes.ndim != 2 or weights.codes.shape[1 - rows_axis] != columns:
-        raise unsupported(node, f"its weights have shape {weights.codes.shape}, wanted {columns} values a row")
+        raise unsupported(
+            node, f"its weights have shape {weights.codes.shape}, wanted {columns} values per output channel"
+        )
     along = rows_axis if not weights.block else 1 - rows_axis
     if weights.scales.size > 1 and weights.axis != along:
         what = "in blocks along" if weights.block else "along"
@@ -50,7 +52,7 @@ def matrix_of(node: onnx.NodeProto, weights: Weights, rows_axis: int, columns: i
     codes, scales = (np.moveaxis(part, rows_axis, 0) for part in (weights.codes, weights.scales))
     group = weights.block if scales.shape[1] > 1 else 0
     if group not in (0, *GROUP_SIZES):
-        raise unsupported(node, f"its weights have blocks of {group}, wanted 8, 32 or one scale a row")
+        raise unsupported(node, f"its weights have blocks of {group}, wanted 8, 32 or one scale per output channel")
     bits = activation_bits(columns, weights.activations.bits, weights.bits, group)
     scales = np.ascontiguousarray(np.broadcast_to(scales, (len(codes), scales.shape[1])))
     made = Matrix(np.ascontiguousarray(codes), scales, reading, bits, weights.bits, group, weights.name)
@@ -59,7 +61,7 @@ def matrix_of(node: onnx.NodeProto, weights: Weights, rows_axis: int, columns: i
 
 
 def bias_of(trace: Trace, node: onnx.NodeProto, position: int, rows: int) -> Floats:
-    """Return a constant bias, zeros when there is none; subnormal and tiny values become zero."""
+    """Return a constant bias, or zeros if there is none; tiny values become zero."""
     if position >= len(node.input) or node.input[position] == "":
         return np.zeros(rows, np.float32)
     bias = trace.constant(node, position)
@@ -71,7 +73,7 @@ def bias_of(trace: Trace, node: onnx.NodeProto, position: int, rows: int) -> Flo
 
 
 def flushed(node: onnx.NodeProto, values: Array) -> Floats:
-    """Return constants as the engine takes them: float32, at most 2^60, tiny ones zero."""
+    """Return constants as float32 of at most 2^60; tiny values become zero."""
     values = values.astype(np.float32)
     if not np.all(np.abs(values) <= np.float32(2.0**60)):
         raise unsupported(node, "a constant or bias is not finite or above 2^60")
@@ -79,7 +81,7 @@ def flushed(node: onnx.NodeProto, values: Array) -> Floats:
 
 
 def along_features(trace: Trace, node: onnx.NodeProto, constant: Array, signal: Signal) -> tuple[Floats, Signal]:
-    """Return a constant operand as one value a feature, and the signal with the axes of the result."""
+    """Return a constant operand as one value per feature, and the signal with the axes of the result."""
     width = trace.widths[signal.value]
     axes = (ONE,) * (constant.ndim - len(signal.axes)) + signal.axes
     if constant.size == 1:

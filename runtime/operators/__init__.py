@@ -1,7 +1,7 @@
-"""The operators of the engine: one list, from which lowering, specification, plans and tests follow.
+"""The operators of the engine in one list: lowering, specification, plans and tests use it.
 
-A family of operators is a module here and one file or more in kernels/operators/. The order of OPERATORS is
-that of kernels/src/operators.inc: it gives an operator's kind in a plan. Each operator's `step` is the
+A family of operators is a module here and one or more files in kernels/operators/. OPERATORS has the order of
+kernels/src/operators.inc; the place of an operator in it is its kind in a plan. The `step` of an operator is the
 specification of its kernel.
 """
 

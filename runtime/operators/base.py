@@ -1,4 +1,4 @@
-"""What every operator of the engine is: a record that knows its width, its arithmetic and its place in a plan."""
+"""What all operators of the engine share: each knows its width, its arithmetic and its record in a plan."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from .matrix import Matrix
 from .numbers.functions import check_range, without_tiny
 
 State = tuple[Array, ...]
-Rows = Sequence[Floats]
+Frames = Sequence[Floats]
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What an operation puts into its record in a plan, beside its kind and inputs; see docs/plan.md."""
+    """The fields of an operation's record in a plan, without its kind and inputs; see docs/plan.md."""
 
     function: int = 0
     counts: tuple[int, ...] = ()
@@ -33,8 +33,8 @@ class Operator(ABC):
     """One operation of a program.
 
     Attributes:
-        inputs: The values that it reads.
-        floats: Whether it computes in floats; what only moves values and what computes with integers does not.
+        inputs: Numbers of the values that it reads.
+        floats: Whether it computes in floats. False for operators that only move values or compute with integers.
     """
 
     floats: ClassVar[bool] = True
@@ -43,28 +43,28 @@ class Operator(ABC):
 
     @abstractmethod
     def width(self, widths: Sequence[int]) -> int:
-        """Return the features of the value that it makes, given those of the values before it."""
+        """Return the number of features of its result, given those of all earlier values."""
 
     def clock(self, clocks: Sequence[Clock]) -> Clock:
-        """Return when its rows come, given the clocks of the values before it: with those of its first input."""
+        """Return when its frames come, given the clocks of all earlier values: together with its first input's."""
         return clocks[self.inputs[0]]
 
-    def advance(self, state: State, rows: Sequence[Rows], *, closing: bool) -> tuple[Rows, State]:  # noqa: ARG002
-        """Compute the rows that are ready: one for each that it reads, unless it looks ahead.
+    def advance(self, state: State, frames: Sequence[Frames], *, closing: bool) -> tuple[Frames, State]:  # noqa: ARG002
+        """Compute the frames that are ready: one for each new frame, unless the operator looks ahead.
 
         Args:
-            state: What it carries.
-            rows: Of each input the rows that are new.
-            closing: They are the last of the stream.
+            state: Its state before these frames.
+            frames: The new frames of each input.
+            closing: Whether they are the last of the stream.
 
         Returns:
-            The rows that it makes and the new state.
+            The frames of its result and the new state.
 
         Raises:
             ChunkError: A result is not finite or leaves 2^64.
         """
         made = []
-        for x in zip(*rows, strict=True):
+        for x in zip(*frames, strict=True):
             y, state = self.step(state, *x)
             made.append(y)
         return made, state
@@ -74,11 +74,11 @@ class Operator(ABC):
         """Compute one frame: the specification that the engine equals bit for bit.
 
         Args:
-            state: What it carries from frame to frame.
-            x: A frame of each input, float32 `[width]`.
+            state: Its state before this frame.
+            x: One frame of each input, float32 `[width]`.
 
         Returns:
-            The frame that it makes and the new state.
+            One frame of its result and the new state.
 
         Raises:
             ChunkError: A result is not finite or leaves 2^64.
@@ -86,11 +86,11 @@ class Operator(ABC):
 
     @abstractmethod
     def record(self) -> Record:
-        """Return its part of a plan."""
+        """Return its fields in a plan."""
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """Where its state vectors live in the contract, in the engine's order."""
+        """The places of its state vectors in the contract, in the engine's order."""
         return ()
 
     def initial(self) -> State:
@@ -99,13 +99,13 @@ class Operator(ABC):
 
 
 class FloatOperator(Operator):
-    """An operator of plain float arithmetic: magnitudes below 2^-60 become +0 before and after it."""
+    """An operator of float arithmetic: magnitudes below 2^-60 become +0 in its inputs and in its result."""
 
     @abstractmethod
     def formula(self, *x: Floats) -> Floats:
-        """Return one frame from a frame of each input, free of tiny values; every operation rounded."""
+        """Return one frame from one frame of each input, which hold no tiny values; every operation is rounded."""
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
-        """Flush, compute, flush, check the range."""
-        with np.errstate(all="ignore"):  # what overflows or is no number is refused just below
+        """Flush tiny values, compute, flush again, check the range."""
+        with np.errstate(all="ignore"):  # the next line refuses infinities and NaN
             return check_range(without_tiny(self.formula(*map(without_tiny, x)))), state

@@ -1,4 +1,4 @@
-"""Looking ahead block by block: the backward directions of recurrent layers, and what waits for them."""
+"""Looking ahead block by block: backward directions of recurrent layers, and values that wait for them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Array, Floats
 from ..clocks import Clock
 from ..contract import Blocks, Slot
-from .base import Operator, Record, Rows, State
+from .base import Frames, Operator, Record, State
 from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn
 
 BACKWARD_CELLS: tuple[type[Cell], ...] = (Lstm, Gru, Rnn, LstmProjected)  # a plan numbers them from 1
@@ -19,7 +19,7 @@ class Late(Operator):
     """An operation that answers for several frames together."""
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
-        """There is none: see `advance`."""
+        """Not defined for one frame: see `advance`."""
         raise NotImplementedError
 
 
@@ -27,11 +27,11 @@ class Late(Operator):
 class Backward(Late):
     """The backward direction of a recurrent layer.
 
-    It starts from zeros for each block of the stream, at the end of its lookahead, and runs to the start of the block;
-    its answers are those for the frames of the block. At the end of the stream a block or lookahead may be shorter.
+    For each block of the stream it starts from zeros at the end of the lookahead and runs back to the start of the
+    block. It answers for the frames of the block only. At the end of the stream a block or a lookahead may be shorter.
 
     Attributes:
-        cell: The layer; its state begins with each block, so its slots are not used.
+        cell: The layer. Its state starts again with each block, so its slots are not used.
         blocks: The grid of the stream.
     """
 
@@ -40,47 +40,47 @@ class Backward(Late):
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """Nothing that callers see: frames that wait are held."""
+        """None: the frames that wait are no state of the contract."""
         return ()
 
     def width(self, widths: Sequence[int]) -> int:
-        """That of the layer."""
+        """The width of the layer."""
         return self.cell.width(widths)
 
     def clock(self, clocks: Sequence[Clock]) -> Clock:
-        """Blocks of those of its input."""
+        """Blocks of the frames of its input."""
         return super().clock(clocks).in_blocks()
 
     def initial(self) -> State:
         """No frame waits."""
         return (np.zeros((0, self.cell.w.codes.shape[1]), np.float32),)
 
-    def advance(self, state: State, rows: Sequence[Rows], *, closing: bool) -> tuple[Rows, State]:
-        """The answers of each block that is complete with its lookahead."""
-        held, made = np.concatenate([state[0], *(x[None] for x in rows[0])]), []
+    def advance(self, state: State, frames: Sequence[Frames], *, closing: bool) -> tuple[Frames, State]:
+        """Answer for each block whose frames and lookahead are complete."""
+        held, made = np.concatenate([state[0], *(x[None] for x in frames[0])]), []
         while count := self._next_block(len(held), closing=closing):
             made += self._answers(held, count)
             held = held[count:]
         return made, (held,)
 
     def _next_block(self, held: int, *, closing: bool) -> int:
-        """Return the frames of the next block; 0 when it is not complete."""
+        """Return the number of frames of the next block; 0 if it is not complete."""
         frames = self.blocks.frames
         if closing:
             return held if frames is None else min(held, frames)
         return frames if frames is not None and held >= frames + self.blocks.lookahead else 0
 
     def _answers(self, held: Array, count: int) -> list[Floats]:
-        """Return the answers for the first `count` of the frames held."""
-        frames = held if self.blocks.frames is None else held[: count + self.blocks.lookahead]
+        """Return the answers for the first `count` of the waiting frames."""
+        read = held if self.blocks.frames is None else held[: count + self.blocks.lookahead]
         answers, state = [], self.cell.initial()
-        for x in frames[::-1]:
+        for x in read[::-1]:
             y, state = self.cell.step(state, x)
             answers.append(y)
         return answers[::-1][:count]
 
     def record(self) -> Record:
-        """That of the layer, with which cell it is."""
+        """The record of the layer, with the number of its cell."""
         own = self.cell.record()
         return Record(
             own.function, (BACKWARD_CELLS.index(type(self.cell)) + 1,), own.numbers, own.matrices, own.vectors
@@ -89,35 +89,35 @@ class Backward(Late):
 
 @dataclass(frozen=True, eq=False)
 class Align(Late):
-    """Rows of the second input as many as there are of the first, which come later."""
+    """The second input, delayed: as many frames of it as the first input has, which comes later."""
 
     floats: ClassVar[bool] = False
 
     def width(self, widths: Sequence[int]) -> int:
-        """That of the second input."""
+        """The width of the second input."""
         return widths[self.inputs[1]]
 
     def initial(self) -> State:
-        """No frame waits; each is an array."""
+        """No frame waits; later, one array per waiting frame."""
         return ()
 
-    def advance(self, state: State, rows: Sequence[Rows], *, closing: bool) -> tuple[Rows, State]:  # noqa: ARG002
-        """The rows whose turn it is."""
-        held = (*state, *rows[1])
-        count = len(rows[0])
+    def advance(self, state: State, frames: Sequence[Frames], *, closing: bool) -> tuple[Frames, State]:  # noqa: ARG002
+        """As many waiting frames as the first input has new ones."""
+        held = (*state, *frames[1])
+        count = len(frames[0])
         return held[:count], held[count:]
 
     def record(self) -> Record:
-        """Nothing more than its kind."""
+        """No fields."""
         return Record()
 
 
 @dataclass(frozen=True, eq=False)
 class BlockStart(Late):
-    """For every row of a block its first row: of a backward cell the final h.
+    """For every frame of a block the block's first frame: of a backward cell this is the final h.
 
     Attributes:
-        blocks: The grid of the stream, by which the input comes.
+        blocks: The grid of the stream. The input comes in whole blocks.
     """
 
     floats: ClassVar[bool] = False
@@ -125,17 +125,17 @@ class BlockStart(Late):
     blocks: Blocks
 
     def width(self, widths: Sequence[int]) -> int:
-        """That of the input."""
+        """The width of the input."""
         return widths[self.inputs[0]]
 
-    def advance(self, state: State, rows: Sequence[Rows], *, closing: bool) -> tuple[Rows, State]:  # noqa: ARG002
-        """The first row of each row's block; rows come by whole blocks."""
-        return list(self._starts(rows[0])), state
+    def advance(self, state: State, frames: Sequence[Frames], *, closing: bool) -> tuple[Frames, State]:  # noqa: ARG002
+        """For each frame the first frame of its block; frames come in whole blocks."""
+        return list(self._starts(frames[0])), state
 
-    def _starts(self, rows: Rows) -> Iterator[Floats]:
-        for index in range(len(rows)):
-            yield rows[index - index % (self.blocks.frames or len(rows))]
+    def _starts(self, frames: Frames) -> Iterator[Floats]:
+        for index in range(len(frames)):
+            yield frames[index - index % (self.blocks.frames or len(frames))]
 
     def record(self) -> Record:
-        """Nothing more than its kind."""
+        """No fields."""
         return Record()

@@ -1,4 +1,4 @@
-"""Embedding: a row of a table for each id."""
+"""Embedding: each id selects a row of a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,30 +9,30 @@ from .base import Operator, Record, State
 from .matrix import Matrix, row
 from .numbers.functions import without_tiny
 
-MAX_ROWS = 2**24  # ids reach the engine as floats, which are exact up to here
+MAX_ROWS = 2**24  # ids reach the engine as float32, which holds whole numbers exactly up to here
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding(Operator):
-    """Row `id` of a table: int8 codes times the row's scale, or float32 `[rows, width]` as it is."""
+    """Row `id` of a table `[rows, width]`: codes times their scales, or float32 values as they are."""
 
     table: Matrix | Floats
 
     @property
     def rows(self) -> int:
-        """How many ids there are."""
+        """The number of ids."""
         return int(self._array.shape[0])
 
     @property
     def _array(self) -> Array:
         return self.table.codes if isinstance(self.table, Matrix) else self.table
 
-    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  its own columns
-        """The table's columns."""
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002
+        """The number of columns of the table."""
         return int(self._array.shape[1])
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
-        """The row; x is one id, whole and at least 0."""
+        """The row of one id; the id is a whole number from 0 to rows - 1."""
         number = float(x[0][0])
         if not (0 <= number < self.rows and number.is_integer()):
             raise ChunkError(f"id {number} is not in the table of {self.rows} rows; chunk refused, state unchanged")
@@ -41,7 +41,7 @@ class Embedding(Operator):
         return without_tiny(found), state
 
     def record(self) -> Record:
-        """Function 1 and a matrix, or function 2 and a vector; the counts are rows and columns."""
+        """Function 1 with a matrix, or function 2 with a vector; the counts are rows and columns."""
         counts = (self.rows, self.width(()))
         if isinstance(self.table, Matrix):
             return Record(1, counts, matrices=(self.table,))

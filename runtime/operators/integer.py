@@ -1,4 +1,4 @@
-"""Operators without floats: int8 weights, int16 activations and states, gates in fixed point; see `fixed`."""
+"""Operators without floats: int8 weights, int16 activations and states, fixed-point gates; see `numbers/fixed.py`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class IntegerLstm(Cell):
     """An LSTM layer; gates in ONNX order i, o, f, c.
 
     Attributes:
-        w: `[4 hidden, features]`, reads codes of its exponent.
-        r: `[4 hidden, hidden]`, reads h by the most that its bits hold: exponent bits - 1.
+        w: `[4 hidden, features]`; its `exponent` is that of the codes of x.
+        r: `[4 hidden, hidden]`; its `exponent` is bits - 1, because h lies within (-1, 1).
         bias: b_ih + b_hh, int32 codes of exponent GATE, `[4 hidden]`.
-        exponents: Of the codes of c, for each unit, 0 to 15: some count up to hundreds while others stay below 1.
+        exponents: Exponent of the codes of c per unit, 0 to 15: some units reach hundreds, others stay below 1.
     """
 
     kind = LSTM
@@ -74,10 +74,10 @@ class IntegerGru(Cell):
     """A GRU layer with linear_before_reset; gates in ONNX order z, r, n.
 
     Attributes:
-        w: `[3 hidden, features]`, reads codes of its exponent.
-        r: `[3 hidden, hidden]`, reads h by the most that its bits hold: exponent bits - 1.
+        w: `[3 hidden, features]`; its `exponent` is that of the codes of x.
+        r: `[3 hidden, hidden]`; its `exponent` is bits - 1, because h lies within (-1, 1).
         bias: b_ih + b_hh of z and r, b_ih of n; int32 codes of exponent GATE, `[3 hidden]`.
-        candidate_bias: b_hh of n in the same way, `[hidden]`.
+        candidate_bias: b_hh of n; int32 codes of exponent GATE, `[hidden]`.
     """
 
     kind = GRU
@@ -112,12 +112,12 @@ def _ends(matrix: Matrix) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class IntegerLinear(Operator):
-    """W x + b, of 24 bits.
+    """W x + b; the answer has codes of 24 bits and a sign.
 
     Attributes:
-        w: `[rows, features]`, reads codes of its exponent.
-        bias: int32 codes of the answer's exponent, `[rows]`.
-        exponent: Of the answer's codes.
+        w: `[outputs, features]`; its `exponent` is that of the codes of x.
+        bias: int32 codes of the answer's exponent, `[outputs]`.
+        exponent: The exponent of the answer's codes.
     """
 
     floats: ClassVar[bool] = False
@@ -126,8 +126,8 @@ class IntegerLinear(Operator):
     bias: Array
     exponent: int
 
-    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  its own rows
-        """One feature a row."""
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002
+        """The number of output channels."""
         return int(self.w.codes.shape[0])
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
@@ -146,13 +146,15 @@ def _values(codes: Array, exponent: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class IntegerAffine(Operator):
-    """x s + b feature by feature, of 24 bits: what adds, subtracts, multiplies or divides by constants.
+    """x s + b per feature: adding, subtracting, multiplying or dividing by constants.
+
+    The codes of x and of the answer have 24 bits and a sign.
 
     Attributes:
-        scale: float32 `[width]`, of magnitude 2^-40 to 2^40.
+        scale: float32 `[width]`, magnitudes 2^-40 to 2^40.
         bias: int32 codes of the answer's exponent, `[width]`.
-        input_exponent: Of the codes of x, 24 bits.
-        exponent: Of the answer's codes.
+        input_exponent: The exponent of the codes of x.
+        exponent: The exponent of the answer's codes.
     """
 
     floats: ClassVar[bool] = False
@@ -163,7 +165,7 @@ class IntegerAffine(Operator):
     exponent: int
 
     def width(self, widths: Sequence[int]) -> int:
-        """That of the input."""
+        """The width of the input."""
         return widths[self.inputs[0]]
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
@@ -186,14 +188,14 @@ INTEGER_MAPS: dict[str, Callable[[Floats], Floats]] = {  # in the order of their
 
 @dataclass(frozen=True, eq=False)
 class IntegerMap(Operator):
-    """A function of one value, by its bits or as a gate computes it."""
+    """A function of one value: ReLU on the float's bits; tanh and sigmoid as a gate computes them."""
 
     floats: ClassVar[bool] = False
 
     function: str
 
     def width(self, widths: Sequence[int]) -> int:
-        """That of the input."""
+        """The width of the input."""
         return widths[self.inputs[0]]
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:

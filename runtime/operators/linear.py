@@ -16,8 +16,8 @@ class Linear(Operator):
     w: Matrix
     bias: Floats
 
-    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  its own rows
-        """One feature a row."""
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002
+        """The number of output channels."""
         return int(self.w.codes.shape[0])
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:

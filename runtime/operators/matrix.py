@@ -1,7 +1,7 @@
 """Weight matrices: how floats become integers, and exact integer products.
 
-A matrix is W8A16, W4A8 and so on by its weight bits and those of the activations that it reads; its codes have
-one scale a row, or one for each group of inputs. Weights of 32 bits are floats as they are.
+W8A16 means weights of 8 bits and activations of 16. Each output channel has one scale, or one scale per group of
+inputs. Weights of 32 bits are float32 values without scales.
 """
 
 from collections.abc import Iterator
@@ -13,31 +13,34 @@ import numpy as np
 from ..arrays import Array, Floats
 from .numbers.functions import ONE, without_tiny
 
-LARGEST_CODE = {4: 7, 8: 127, 16: 32767}  # by weight bits; -8, -128 and -32768 are refused
+LARGEST_CODE = {4: 7, 8: 127, 16: 32767}  # by weight bits; the codes -8, -128 and -32768 are refused
 FLOAT = 32  # weight bits of a matrix that is not quantized
-GROUP_SIZES = (8, 32)  # inputs that may share a scale; 0 stands for all of a row
-SILENT = np.float32(2.0**-64)  # a frame below is a frame of zeros
-LEAST_RANGE, LARGEST_RANGE = np.float32(2.0**-40), np.float32(2.0**40)  # of a matrix that reads by a constant
+GROUP_SIZES = (8, 32)  # inputs that may share a scale; 0 means all inputs of an output channel
+SILENT = np.float32(2.0**-64)  # a frame whose largest magnitude is below this counts as zeros
+LEAST_RANGE, LARGEST_RANGE = (
+    np.float32(2.0**-40),
+    np.float32(2.0**40),
+)  # limits of the range of a matrix with Reading.CONSTANT
 
 
 class Reading(Enum):
-    """How a matrix turns the floats it reads into integers."""
+    """How a matrix turns its input floats into integers (q is the largest code)."""
 
-    FRAME = 1  # by the largest magnitude of each frame
-    HIDDEN = 2  # as hidden values in (-1, 1): one code is 1/q
-    FIXED = 3  # by a power of two that was calibrated: one code is 2^-exponent; integer operators alone
-    CONSTANT = 4  # by a range of its own: one code is range/q, and what lies outside saturates
+    FRAME = 1  # one code is (largest magnitude of the frame) / q
+    HIDDEN = 2  # the input is an h within (-1, 1): one code is 1 / q
+    FIXED = 3  # one code is 2^-exponent, from calibration; only in integer operators
+    CONSTANT = 4  # one code is range / q, from calibration; larger values saturate
 
 
 def largest_activation(bits: int) -> int:
-    """Return q, the largest code of activations: 2^(bits-1) - 1; for 16 bits what two signed bytes can say, 32639."""
+    """Return q, the largest activation code: 2^(bits-1) - 1; for 16 bits 32639, the most that two signed bytes hold."""
     return int(min(2 ** (bits - 1) - 1, 127 * 256 + 127))
 
 
 def activation_bits(columns: int, most: int = 16, weight_bits: int = 8, group: int = 0) -> int:
-    """Return the most activation bits, up to `most`, whose int32 sums over a scale's inputs cannot overflow.
+    """Return the most activation bits, up to `most`, for which int32 sums over the inputs of a scale cannot overflow.
 
-    Sums of 16-bit weights are 64 bits long, and floats have no codes: there `most` it is.
+    For 16-bit weights, whose sums have 64 bits, and for float weights, which have no codes, this is `most`.
     """
     terms = min(columns, group or columns)
     bits = most
@@ -48,20 +51,20 @@ def activation_bits(columns: int, most: int = 16, weight_bits: int = 8, group: i
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A weight matrix, quantized with one scale a row or a group of inputs, or float.
+    """A weight matrix: quantized with one scale per output channel or per group of inputs, or float.
 
     Attributes:
-        codes: `[rows, columns]`; int8 within +-7 or +-127, or int16 within +-32767; for 32 bits float32, zero or
+        codes: `[outputs, inputs]`; int8 within +-7 or +-127, or int16 within +-32767. For 32 bits float32, zero or
             of magnitude 2^-40 to 2^40.
-        scales: float32 `[rows, groups]`: one group a row within [2^-40, 2^40], several within [2^-24, 2^40]; for
-            32 bits ones.
-        reading: How it reads its input; floats are read as they are.
-        bits: Bits of the input's integers.
+        scales: float32 `[outputs, groups]`: with one group within [2^-40, 2^40], with several within [2^-24, 2^40];
+            ones for 32 bits.
+        reading: How its input becomes integers; a float matrix reads floats.
+        bits: Bits of the integers of its input.
         weight_bits: 4, 8, 16 or 32.
-        group: Inputs that share a scale, 8 or 32; 0: all of a row.
-        name: Its name in the file that it comes from, for messages and tools; plans have none.
-        exponent: Of the input's codes, where the reading is FIXED; see `fixed`.
-        range: The largest magnitude that codes say, where it reads by a constant, 2^-40 to 2^40; else 1.
+        group: Inputs that share a scale, 8 or 32; 0: all of an output channel.
+        name: Its name in the source file, for messages and tools; a plan does not keep it.
+        exponent: The exponent of its input's codes if the reading is FIXED; see `numbers/fixed.py`.
+        range: The largest magnitude of its input, 2^-40 to 2^40, if the reading is CONSTANT; else 1.
     """
 
     codes: Array
@@ -79,12 +82,12 @@ def encode(matrix: Matrix, x: Floats) -> tuple[Array, np.float32]:
     """Turn one frame into codes for a matrix.
 
     Args:
-        matrix: The matrix that will read it; its `reading` and `bits` decide.
-        x: One frame, float32 `[columns]`.
+        matrix: The matrix that multiplies the frame; its `reading` and `bits` decide.
+        x: One frame, float32 `[inputs]`.
 
     Returns:
-        The codes `[columns]`, within +-q for q = `largest_activation(bits)`, and the value of one code. For float
-        weights the values themselves, magnitudes below 2^-60 being 0, and 1.
+        The codes `[inputs]`, within +-q for q = `largest_activation(bits)`, and the value of one code. For float
+        weights: the values themselves (0 for magnitudes below 2^-60), and 1.
     """
     if matrix.weight_bits == FLOAT:
         return without_tiny(x), np.float32(1)
@@ -99,11 +102,11 @@ def encode(matrix: Matrix, x: Floats) -> tuple[Array, np.float32]:
 
 
 def product(matrix: Matrix, x: Floats) -> Floats:
-    """Return W x for one frame: `[columns]` -> `[rows]`.
+    """Return W x for one frame: `[inputs]` -> `[outputs]`.
 
-    One scale a row: the exact integer sum, rounded once, times (scale of the frame x scale of the row). Groups:
-    those sums times the groups' scales, added in ascending order, times the scale of the frame. Floats: the terms
-    in ascending order.
+    With one scale per output channel: the exact integer sum, rounded once, times (scale of the frame x scale of the
+    channel). With groups: the sum of each group times its scale, added in ascending order, times the scale of the
+    frame. With floats: the sum of the terms in ascending order.
     """
     codes, scale = encode(matrix, x)
     if matrix.weight_bits == FLOAT:
@@ -116,12 +119,12 @@ def product(matrix: Matrix, x: Floats) -> Floats:
 
 
 def affine(matrix: Matrix, bias: Floats, x: Floats) -> Floats:
-    """Return W x + b for one frame: `[columns]` -> `[rows]`."""
+    """Return W x + b for one frame: `[inputs]` -> `[outputs]`."""
     return product(matrix, x) + bias
 
 
 def row(matrix: Matrix, index: int) -> Floats:
-    """Return one row as floats: codes times their scales."""
+    """Return the weights of one output channel (of a table: one row) as floats: codes times their scales."""
     group = matrix.group or matrix.codes.shape[1]
     scales: Floats = np.repeat(matrix.scales[index], group)[: matrix.codes.shape[1]]
     values: Floats = matrix.codes[index].astype(np.float32) * scales
@@ -129,7 +132,7 @@ def row(matrix: Matrix, index: int) -> Floats:
 
 
 def _exact_sum(matrix: Matrix, codes: Array, part: slice) -> Floats:
-    """Return the exact integer sums of a part of the inputs, rounded once to float32."""
+    """Return the exact integer sums over some of the inputs, rounded once to float32."""
     sums = matrix.codes[:, part].astype(np.int64) @ codes[part].astype(np.int64)
     if matrix.weight_bits <= 8 and np.any(np.abs(sums) > 2**31 - 1):
         raise AssertionError(f"int32 overflow: {matrix.codes.shape[1]} columns at {matrix.bits} bits")
@@ -137,7 +140,7 @@ def _exact_sum(matrix: Matrix, codes: Array, part: slice) -> Floats:
 
 
 def _ascending(terms: Iterator[Floats]) -> Floats:
-    """Return the sum of terms in their order, from zero."""
+    """Return the sum of the terms in their order, starting from zero."""
     total: Floats = np.zeros((), np.float32)
     for term in terms:
         total = total + term

@@ -1,4 +1,4 @@
-"""Operators that look at all features of a frame: reductions to one, softmax, layer normalization."""
+"""Operators over all features of a frame: reductions to one value, softmax, layer normalization."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ def _mean(x: Floats) -> np.float32:
     return np.float32(tree_sum(x) / np.float32(x.size))
 
 
-REDUCTIONS: dict[str, Callable[[Floats], np.float32]] = {  # in the order of their numbers in a plan, from 1
+REDUCTIONS: dict[str, Callable[[Floats], np.float32]] = {  # a plan numbers them in this order, from 1
     "sum": tree_sum,
     "mean": _mean,
     "max": np.max,
@@ -26,11 +26,11 @@ REDUCTIONS: dict[str, Callable[[Floats], np.float32]] = {  # in the order of the
 
 @dataclass(frozen=True, eq=False)
 class Reduce(FloatOperator):
-    """All features to one; sums in the order of `functions.tree_sum`."""
+    """Reduce all features to one value; sums have the order of `tree_sum`."""
 
     function: str
 
-    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  always one
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002
         """One."""
         return 1
 
@@ -44,7 +44,7 @@ class Reduce(FloatOperator):
 
 
 def softmax(x: Floats) -> Floats:
-    """Return e / sum(e) for e = exp(x - max x), tiny e being 0."""
+    """Return e / sum(e) for e = exp(x - max x), with tiny e set to 0."""
     e = without_tiny(exp(x - np.max(x)))
     return e / tree_sum(e)
 
@@ -66,7 +66,7 @@ class Softmax(FloatOperator):
     function: str
 
     def width(self, widths: Sequence[int]) -> int:
-        """That of the input."""
+        """The width of the input."""
         return widths[self.inputs[0]]
 
     def formula(self, *x: Floats) -> Floats:
@@ -80,18 +80,18 @@ class Softmax(FloatOperator):
 
 @dataclass(frozen=True, eq=False)
 class LayerNorm(FloatOperator):
-    """(x - mean) / sqrt(variance + epsilon) * scale + bias; scale and bias float32 `[width]`."""
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias; scale and bias are float32 `[width]`."""
 
     scale: Floats
     bias: Floats
     epsilon: float
 
     def width(self, widths: Sequence[int]) -> int:
-        """That of the input."""
+        """The width of the input."""
         return widths[self.inputs[0]]
 
     def formula(self, *x: Floats) -> Floats:
-        """Two passes: the mean first, then the squares about it."""
+        """Two passes: first the mean, then the squared differences from it."""
         d = without_tiny(x[0] - _mean(x[0]))
         variance = without_tiny(np.asarray(_mean(d * d)))
         deviation = np.sqrt(variance + np.float32(self.epsilon))

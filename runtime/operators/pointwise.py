@@ -1,4 +1,4 @@
-"""Functions applied feature by feature: of one value, of a value and a constant, of two values."""
+"""Functions per feature: of one value, of a value and a constant, of two values."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def _prelu(x: Floats, slope: Floats | np.float32) -> Floats:
     return np.where(x < 0, x * slope, x)
 
 
-MAPS: dict[str, Callable[..., Floats]] = {  # in the order of their numbers in a plan, from 1
+MAPS: dict[str, Callable[..., Floats]] = {  # a plan numbers them in this order, from 1
     "relu": lambda x: np.where(x > 0, x, ZERO),
     "leaky_relu": lambda x, slope: _prelu(x, np.float32(slope)),
     "tanh": functions.tanh,
@@ -38,18 +38,18 @@ MAPS: dict[str, Callable[..., Floats]] = {  # in the order of their numbers in a
     "reciprocal": lambda x: ONE / x,
     "square": lambda x: x * x,
 }
-NUMBERS = {"leaky_relu": 1, "hard_sigmoid": 2}  # how many numbers a function takes; the others none
+NUMBERS = {"leaky_relu": 1, "hard_sigmoid": 2}  # the parameters of a function; the others have none
 
 
 @dataclass(frozen=True, eq=False)
 class Map(FloatOperator):
-    """A function of one value; leaky_relu takes its slope as a number, hard_sigmoid slope and offset."""
+    """A function of one value; `numbers` holds the slope of leaky_relu, or slope and offset of hard_sigmoid."""
 
     function: str
     numbers: tuple[float, ...] = ()
 
     def width(self, widths: Sequence[int]) -> int:
-        """That of the input."""
+        """The width of the input."""
         return widths[self.inputs[0]]
 
     def formula(self, *x: Floats) -> Floats:
@@ -61,7 +61,7 @@ class Map(FloatOperator):
         return Record(list(MAPS).index(self.function) + 1, numbers=self.numbers)
 
 
-CONSTANTS: dict[str, Callable[[Floats, Floats], Floats]] = {  # in the order of their numbers in a plan, from 1
+CONSTANTS: dict[str, Callable[[Floats, Floats], Floats]] = {  # a plan numbers them in this order, from 1
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
@@ -76,13 +76,13 @@ CONSTANTS: dict[str, Callable[[Floats, Floats], Floats]] = {  # in the order of 
 
 @dataclass(frozen=True, eq=False)
 class Elementwise(FloatOperator):
-    """A function of a value and a constant, float32 `[width]`; `from` is constant - x, `into` constant / x."""
+    """A function of a value and a constant float32 `[width]`; `from` is constant - x, `into` is constant / x."""
 
     function: str
     constant: Floats
 
     def width(self, widths: Sequence[int]) -> int:
-        """That of the input."""
+        """The width of the input."""
         return widths[self.inputs[0]]
 
     def formula(self, *x: Floats) -> Floats:
@@ -94,7 +94,7 @@ class Elementwise(FloatOperator):
         return Record(list(CONSTANTS).index(self.function) + 1, vectors=(self.constant,))
 
 
-BINARIES: dict[str, Callable[[Floats, Floats], Floats]] = {  # in the order of their numbers in a plan, from 1
+BINARIES: dict[str, Callable[[Floats, Floats], Floats]] = {  # a plan numbers them in this order, from 1
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
@@ -106,12 +106,12 @@ BINARIES: dict[str, Callable[[Floats, Floats], Floats]] = {  # in the order of t
 
 @dataclass(frozen=True, eq=False)
 class Binary(FloatOperator):
-    """A function of two values of equal widths; one of width 1 serves every feature of the other."""
+    """A function of two values of equal width; a value of width 1 is applied to every feature of the other."""
 
     function: str
 
     def width(self, widths: Sequence[int]) -> int:
-        """The larger one of the inputs'."""
+        """The larger width of the inputs."""
         return max(widths[i] for i in self.inputs)
 
     def formula(self, *x: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Recurrent layers."""
+"""Recurrent layers in floats: LSTM, projected LSTM, GRU and RNN, one step at a time."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from .numbers.functions import check_range, sigmoid, tanh, without_tiny
 
 
 class Cell(Operator):
-    """A recurrent layer: its state is h, and c for an LSTM; its answer is h."""
+    """A recurrent layer. Its state is h, and for an LSTM also c; its answer is h."""
 
     kind: ClassVar[CellKind]
 
@@ -26,28 +26,28 @@ class Cell(Operator):
 
     @property
     def hidden(self) -> int:
-        """Values of h."""
+        """The number of units."""
         return int(self.r.codes.shape[1])
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """Its h."""
+        """The place of h."""
         return (self.h,)
 
-    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  its own units
-        """Those of h."""
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002
+        """The length of h."""
         return self.hidden
 
     def initial(self) -> State:
-        """Zeros for each state vector."""
+        """Zeros in each state vector."""
         return tuple(np.zeros(self.hidden, np.float32) for _ in self.slots)
 
     @abstractmethod
     def next_state(self, x: Floats, *state: Floats) -> State:
-        """Return the state vectors after a frame `[features]`, h first."""
+        """Return the state vectors after one frame x `[features]`; h comes first."""
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
-        """One step; h is the answer."""
+        """One step; the answer is h."""
         after = self.next_state(x[0], *state)
         return after[0], after
 
@@ -65,7 +65,7 @@ def _lstm_step(gates: Floats, c: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True, eq=False)
 class Lstm(Cell):
-    """An LSTM layer; gates in ONNX order i, o, f, c; `bias` is b_ih + b_hh, float32 `[4 hidden]`."""
+    """An LSTM layer, gates in ONNX order i, o, f, c; `bias` is b_ih + b_hh, float32 `[4 hidden]`."""
 
     kind = LSTM
 
@@ -77,7 +77,7 @@ class Lstm(Cell):
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """H, then c."""
+        """The places of h and c."""
         return self.h, self.c
 
     def next_state(self, x: Floats, *state: Floats) -> State:
@@ -91,12 +91,12 @@ class Lstm(Cell):
 
 @dataclass(frozen=True, eq=False)
 class LstmProjected(Cell):
-    """An LSTM layer whose h is projected: h = P (o * tanh(c)), which has no bound.
+    """An LSTM layer with projection: h = P (o * tanh(c)). This h is not bounded by 1.
 
     Attributes:
         w: `[4 hidden, features]`, gates in ONNX order i, o, f, c.
-        r: `[4 hidden, projected]`; reads h by the largest magnitude of each step.
-        p: `[projected, hidden]`; reads o * tanh(c), within (-1, 1).
+        r: `[4 hidden, projected]`; its input h is scaled by its largest magnitude in each step.
+        p: `[projected, hidden]`; its input o * tanh(c) lies within (-1, 1).
         bias: b_ih + b_hh, float32 `[4 hidden]`.
     """
 
@@ -111,11 +111,11 @@ class LstmProjected(Cell):
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """H, then c."""
+        """The places of h and c."""
         return self.h, self.c
 
     def initial(self) -> State:
-        """Zeros: h of the projected size, c of the units."""
+        """Zeros: h has the projected size, c has one value per unit."""
         return np.zeros(self.p.codes.shape[0], np.float32), np.zeros(self.p.codes.shape[1], np.float32)
 
     def next_state(self, x: Floats, *state: Floats) -> State:
@@ -134,11 +134,11 @@ class LstmProjected(Cell):
 
 @dataclass(frozen=True, eq=False)
 class Gru(Cell):
-    """A GRU layer with linear_before_reset; gates in ONNX order z, r, n (ONNX calls the last h).
+    """A GRU layer with linear_before_reset, gates in ONNX order z, r, n (ONNX calls the last one h).
 
     Attributes:
         bias: b_ih + b_hh of z and r, b_ih of n; float32 `[3 hidden]`.
-        candidate_bias: b_hh of n, `[hidden]`: the reset gate scales it.
+        candidate_bias: b_hh of n, `[hidden]`. It is separate because the reset gate scales it.
     """
 
     kind = GRU
@@ -166,7 +166,7 @@ class Gru(Cell):
 
 @dataclass(frozen=True, eq=False)
 class Rnn(Cell):
-    """A plain RNN layer, `function` tanh or relu; `bias` is b_ih + b_hh, float32 `[hidden]`."""
+    """A plain RNN layer; `function` is tanh or relu, `bias` is b_ih + b_hh, float32 `[hidden]`."""
 
     FUNCTIONS: ClassVar[tuple[str, ...]] = ("tanh", "relu")
     kind = RNN
@@ -181,7 +181,7 @@ class Rnn(Cell):
         """The equation of the ONNX RNN.
 
         Raises:
-            ChunkError: Under relu, which has no bound, h leaves 2^64.
+            ChunkError: h leaves 2^64, which can happen with relu.
         """
         sums = affine(self.w, self.bias, x) + product(self.r, state[0])
         hidden = tanh(sums) if self.function == "tanh" else np.where(sums > 0, sums, np.float32(0))
@@ -193,6 +193,6 @@ class Rnn(Cell):
 
 
 def is_hidden(op: Operator) -> bool:
-    """Return whether an operation makes an h within (-1, 1)."""
+    """Return whether the result of an operation is an h within (-1, 1)."""
     unbounded = isinstance(op, LstmProjected) or (isinstance(op, Rnn) and op.function == "relu")
     return isinstance(op, Cell) and not unbounded

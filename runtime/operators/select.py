@@ -1,4 +1,4 @@
-"""Operators that choose and join, and compute nothing."""
+"""Operators that select and join values and compute nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,35 +7,35 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Floats
-from .base import Operator, Record, Rows, State
+from .base import Frames, Operator, Record, State
 
 
 @dataclass(frozen=True, eq=False)
 class Last(Operator):
-    """The last frame of each push; what follows has no time axis."""
+    """The last frame of each push; the result has no time axis."""
 
     floats: ClassVar[bool] = False
 
     def width(self, widths: Sequence[int]) -> int:
-        """That of the input."""
+        """The width of the input."""
         return widths[self.inputs[0]]
 
-    def advance(self, state: State, rows: Sequence[Rows], *, closing: bool) -> tuple[Rows, State]:  # noqa: ARG002
-        """The last row, if there is one."""
-        return rows[0][-1:], state
+    def advance(self, state: State, frames: Sequence[Frames], *, closing: bool) -> tuple[Frames, State]:  # noqa: ARG002
+        """The last frame, if there is one."""
+        return frames[0][-1:], state
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
         """The frame itself."""
         return x[0], state
 
     def record(self) -> Record:
-        """Nothing more than its kind."""
+        """No fields."""
         return Record()
 
 
 @dataclass(frozen=True, eq=False)
 class Slice(Operator):
-    """`count` features from `start` on, every `stride`-th."""
+    """`count` features: the first is `start`, then every `stride`-th."""
 
     floats: ClassVar[bool] = False
 
@@ -43,12 +43,12 @@ class Slice(Operator):
     count: int
     stride: int = 1
 
-    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  its own count
-        """The count."""
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002
+        """`count`."""
         return self.count
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
-        """The chosen features."""
+        """The selected features."""
         return x[0][self.start :: self.stride][: self.count], state
 
     def record(self) -> Record:
@@ -58,18 +58,18 @@ class Slice(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Concat(Operator):
-    """The features of one value, then those of another."""
+    """The features of the first input, then those of the second."""
 
     floats: ClassVar[bool] = False
 
     def width(self, widths: Sequence[int]) -> int:
-        """The sum of both."""
+        """The sum of both widths."""
         return sum(widths[i] for i in self.inputs)
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
-        """Both, joined."""
+        """Both inputs, joined."""
         return np.concatenate(x), state
 
     def record(self) -> Record:
-        """Nothing more than its kind."""
+        """No fields."""
         return Record()

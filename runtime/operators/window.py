@@ -1,4 +1,4 @@
-"""Frames around this one, for convolutions along time."""
+"""The frames that a convolution along time reads for one answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,17 @@ import numpy as np
 from ..arrays import Floats
 from ..clocks import Clock
 from ..contract import HIDDEN, Slot
-from .base import Operator, Record, Rows, State
+from .base import Frames, Operator, Record, State
 
 
 @dataclass(frozen=True, eq=False)
 class Window(Operator):
-    """Taps of a convolution; a Linear on them is the convolution.
+    """The taps of a convolution; a Linear on them completes it.
 
-    For each channel the values of the frames a - (kernel - 1) * dilation, ..., a - dilation, a, the oldest first: the
-    order of an ONNX weight `[out, channels, kernel]`; a = t + lookahead, and zeros lie before and behind the stream.
-    The state is the tail, the last (kernel - 1) * dilation frames that it read, `[channels, frames]`.
+    The result at frame t has for each channel the values of the frames a - (kernel - 1) * dilation, ..., a - dilation,
+    a, with a = t + lookahead. The oldest comes first, as in an ONNX weight `[out, channels, kernel]`. Frames before the
+    start and after the end of the stream are zeros. The state is the tail: the last (kernel - 1) * dilation frames of
+    the input, `[channels, frames]`.
     """
 
     floats: ClassVar[bool] = False
@@ -34,23 +35,23 @@ class Window(Operator):
         """The tail."""
         return (self.tail,)
 
-    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002  of its own channels
-        """The kernel's taps for each channel."""
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002
+        """One value per tap and channel."""
         return self.kernel * self.channels
 
     def initial(self) -> State:
-        """Silence, and how many frames were read."""
+        """Zeros, and the number of frames read so far."""
         return np.zeros(self.channels * (self.kernel - 1) * self.dilation, np.float32), np.zeros(1, np.int64)
 
     def clock(self, clocks: Sequence[Clock]) -> Clock:
-        """As much later as it looks ahead."""
+        """The clock of the input, later by the lookahead."""
         return super().clock(clocks).behind(self.lookahead)
 
-    def advance(self, state: State, rows: Sequence[Rows], *, closing: bool) -> tuple[Rows, State]:
-        """The taps of each frame as soon as the frames ahead are there, at the end zeros."""
+    def advance(self, state: State, frames: Sequence[Frames], *, closing: bool) -> tuple[Frames, State]:
+        """The taps of each frame as soon as its lookahead is complete; at the end of the stream zeros complete it."""
         behind = [np.zeros(self.channels, np.float32)] * (self.lookahead * closing)
         made, tail, position = [], state[0], state[1]
-        for x in (*rows[0], *behind):
+        for x in (*frames[0], *behind):
             y, (tail,) = self.step((tail,), x)
             if position[0] >= self.lookahead:
                 made.append(y)
@@ -58,7 +59,7 @@ class Window(Operator):
         return made, (tail, position)
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
-        """The taps up to a frame; values stay as they are."""
+        """The taps whose newest frame is x; values are not changed."""
         tail = state[0].reshape(self.channels, -1)
         frames = np.concatenate([tail, x[0][:, None]], axis=1)
         return frames[:, :: self.dilation].ravel(), (frames[:, 1:].ravel(),)

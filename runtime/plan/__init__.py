@@ -1,1 +1,1 @@
-"""The compiled plan: written, recognized, and its text read."""
+"""The compiled plan: writing it, recognizing it, reading its text."""

@@ -1,17 +1,17 @@
-"""Telling a plan from other files, and where its text is; docs/plan.md is the specification.
+"""Recognizing a plan, and finding its text; docs/plan.md is the specification.
 
-A start from a plan imports this alone: not the writer, which needs every operator, nor the reader of the text.
+To load a plan only this module is imported. The writer would need every operator.
 """
 
 import os
 import struct
 
 MAGIC = b"TIDEGATE"
-TEXT_AT = 88  # offset and size, u64 each
+TEXT_AT = 88  # the position of offset and size, u64 each
 
 
 def is_plan(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is a plan, by its first bytes; False where there is no file."""
+    """Return whether a file is a plan, by its first bytes; False if there is no file."""
     from pathlib import Path
 
     source = Path(path)
@@ -22,6 +22,6 @@ def is_plan(path: str | os.PathLike[str]) -> bool:
 
 
 def text_of(plan: bytes) -> bytes:
-    """Return the text of a plan that the engine has checked; `plantext.read_text` reads it."""
+    """Return the text of a plan that the engine has checked; `text.read_text` reads it."""
     at, size = struct.unpack_from("<QQ", plan, TEXT_AT)
     return plan[at : at + size]

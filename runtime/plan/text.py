@@ -1,4 +1,4 @@
-"""What a plan says for those who call the engine; docs/plan.md is the specification."""
+"""The text of a plan: what the caller of the engine needs to know; docs/plan.md is the specification."""
 
 import json
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from ..errors import PlanError
 
 @dataclass(frozen=True)
 class Text:
-    """What a plan says beside what the engine itself needs.
+    """The text of a plan, which the engine itself does not read.
 
     Attributes:
         contract: The streaming contract of the model.
-        outputs: Names of the outputs in plan order.
-        slots: Where each state vector of the engine lives in the contract.
+        outputs: Names of the outputs in the order of the plan.
+        slots: The place of each state vector of the engine in the contract.
     """
 
     contract: Contract
@@ -27,17 +27,18 @@ class Text:
         """Compare the slots with the widths of the engine's state vectors.
 
         Raises:
-            PlanError: They speak of other states than the engine has.
+            PlanError: The slots do not fit the states of the engine.
         """
         initial = state_arrays(self.contract)
         known = [
-            slot == HIDDEN or (slot.name in initial and 0 <= slot.row < len(initial[slot.name])) for slot in self.slots
+            slot == HIDDEN or (slot.name in initial and 0 <= slot.index < len(initial[slot.name]))
+            for slot in self.slots
         ]
         pairs = zip(self.slots, widths, strict=False)
         if (
             len(known) != len(widths)
             or not all(known)
-            or any(slot != HIDDEN and initial[slot.name][slot.row].size != width for slot, width in pairs)
+            or any(slot != HIDDEN and initial[slot.name][slot.index].size != width for slot, width in pairs)
         ):
             raise PlanError("plan: its text does not name the engine's states; the file is damaged, compile it again")
 
@@ -47,7 +48,7 @@ class Text:
         for slot, values in zip(self.slots, vectors, strict=True):
             if slot == HIDDEN:
                 continue
-            state[slot.name][slot.row] = values.reshape(state[slot.name][slot.row].shape)
+            state[slot.name][slot.index] = values.reshape(state[slot.name][slot.index].shape)
         return state
 
 
@@ -55,7 +56,7 @@ def read_text(text: bytes) -> Text:
     """Read the text of a plan.
 
     Raises:
-        PlanError: It is not what it should be.
+        PlanError: It is not JSON, or a field is missing or wrong.
     """
     try:
         fields = json.loads(text)

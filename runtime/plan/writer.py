@@ -1,7 +1,7 @@
-"""Writing a plan: a program as the flat blob that the engine reads. docs/plan.md is the specification.
+"""Writing a plan: a program as the bytes that the engine reads; docs/plan.md is the specification.
 
-Little-endian; a header of 128 bytes, a table of operations of 256 bytes each, a table of outputs, a JSON
-text, and arrays, each on a multiple of 64 bytes.
+A plan is little-endian. It has a header of 128 bytes, a table of operations of 256 bytes each, a table of outputs, a
+JSON text, and arrays; each array starts at a multiple of 64 bytes.
 """
 
 import json
@@ -22,7 +22,7 @@ from .magic import MAGIC
 
 VERSION = 2
 ALIGNMENT = 64
-HASHED_FROM = 48  # the hash is that of all bytes from here on
+HASHED_FROM = 48  # the hash is over all bytes from here on
 HEADER = struct.Struct("<8sII32sQIIIIQQQQIII12x")
 MATRIX = struct.Struct("<QQIIIIIIif")
 OP = struct.Struct("<II2I4i4f48s48s48s2Q48x")
@@ -30,7 +30,7 @@ OP = struct.Struct("<II2I4i4f48s48s48s2Q48x")
 KINDS: dict[type[Operator], int] = {operator: kind for kind, operator in enumerate(OPERATORS, 1)}
 
 
-class Header(NamedTuple):
+class PlanHeader(NamedTuple):
     """The fields of a plan's header; see docs/plan.md."""
 
     magic: bytes
@@ -51,19 +51,19 @@ class Header(NamedTuple):
     limit: int
 
 
-def read_header(plan: bytes) -> Header:
+def read_header(plan: bytes) -> PlanHeader:
     """Return the header of a plan that the engine has checked."""
-    return Header(*HEADER.unpack_from(plan))
+    return PlanHeader(*HEADER.unpack_from(plan))
 
 
 class _Blob:
-    """Arrays appended one after the other, each aligned."""
+    """Bytes to which aligned arrays are appended."""
 
     def __init__(self, reserved: int) -> None:
         self.data = bytearray(reserved)
 
     def append(self, array: Array | bytes) -> int:
-        """Append and return the offset."""
+        """Append an array and return its offset."""
         self.data.extend(bytes(-len(self.data) % ALIGNMENT))
         offset = len(self.data)
         self.data.extend(array if isinstance(array, bytes) else np.ascontiguousarray(array).tobytes())
@@ -75,7 +75,7 @@ def compile_program(program: Program, contract: Contract) -> bytes:
 
     Args:
         program: The lowered model.
-        contract: Its contract; it travels in the plan's text.
+        contract: Its contract, which goes into the text of the plan.
     """
     ops_bytes = OP.size * len(program.ops)
     outputs_at = -(-(HEADER.size + ops_bytes) // ALIGNMENT) * ALIGNMENT
@@ -88,28 +88,28 @@ def compile_program(program: Program, contract: Contract) -> bytes:
     blob.data[HEADER.size : HEADER.size + ops_bytes] = records
     fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, int(program.ids))
     places = (HEADER.size, outputs_at, text_at, len(text))
-    blob.data[: HEADER.size] = HEADER.pack(*Header(MAGIC, VERSION, 0, b"", *fields, *places, *_grid(program)))
+    blob.data[: HEADER.size] = HEADER.pack(*PlanHeader(MAGIC, VERSION, 0, b"", *fields, *places, *_grid(program)))
     return seal(blob.data)
 
 
 def _grid(program: Program) -> tuple[int, int, int]:
-    """Return the frames of a block and of its lookahead, or 0, 0 and the limit of a stream that is one block."""
+    """Return frames of a block, frames of its lookahead, and 0; or 0, 0 and the limit of a stream of one block."""
     blocks = program.blocks
     return (0, 0, 0) if blocks is None else (blocks.frames or 0, blocks.lookahead, blocks.limit or 0)
 
 
 def seal(plan: bytes | bytearray) -> bytes:
-    """Return a plan with its hash."""
+    """Return a plan with its hash filled in."""
     head, body = plan[: HEADER.size], memoryview(plan)[HASHED_FROM:]
     return b"".join([head[:16], blake2b(body, digest_size=32).digest(), body])
 
 
 def c_source(plan: bytes, stem: str) -> str:
-    """Return C source that holds a plan as the array `STEM_plan` and its size as `STEM_plan_bytes`.
+    """Return C source with a plan as the array `STEM_plan` and its size as `STEM_plan_bytes`.
 
     Args:
         plan: The plan.
-        stem: What to name it after; what C does not allow in a name becomes an underscore.
+        stem: The first part of the names; characters that C does not allow become underscores.
     """
     name = re.sub(r"^(?=\d)|\W", "_", stem, flags=re.ASCII) + "_plan"
     rows = (plan[at : at + 32] for at in range(0, len(plan), 32))
@@ -131,7 +131,7 @@ def _text(program: Program, contract: Contract) -> bytes:
     fields = {
         "contract": contract.to_json(),
         "outputs": [name for name, _ in program.outputs],
-        "slots": [[slot.name, slot.row] for slot in program.slots],
+        "slots": [[slot.name, slot.index] for slot in program.slots],
     }
     return json.dumps(fields, separators=(",", ":")).encode()
 
@@ -141,7 +141,7 @@ def _padded(values: Sequence[Any], size: int, empty: object = 0) -> list[Any]:
 
 
 def _op_record(blob: _Blob, op: Operator) -> bytes:
-    """Append an operation's arrays to the blob and return its record."""
+    """Append the arrays of an operation to the blob and return its record."""
     record: Record = op.record()
     matrices = [_matrix(blob, matrix) for matrix in record.matrices]
     vectors = [_vector(blob, vector) for vector in record.vectors]
@@ -159,7 +159,7 @@ def _matrix(blob: _Blob, matrix: Matrix) -> bytes:
 
 
 def _stored(matrix: Matrix) -> Array:
-    """Return the codes as they lie in a plan; those of 4 bits two a byte, the first in the low half."""
+    """Return the codes in the form of a plan: two codes of 4 bits share a byte, the first in the low half."""
     if matrix.weight_bits != 4:
         return matrix.codes.astype({8: "<i1", 16: "<i2", 32: "<f4"}[matrix.weight_bits])
     halves = np.pad(matrix.codes, ((0, 0), (0, matrix.codes.shape[1] % 2))).astype(np.uint8) & 15

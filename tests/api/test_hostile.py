@@ -91,6 +91,6 @@ def test_hostile_file_is_not_loaded(kind: str, backend: str, folder: Path) -> No
     make, message = HOSTILE[kind]
     make(folder / "bad.onnx")
     if backend == "onnxruntime" and "plan" in kind:
-        message = "a compiled plan runs on backend='native' alone"
+        message = "a compiled plan runs only on backend='native'"
     with pytest.raises(tidegate.ModelError, match=re.escape(str(folder / "bad.onnx")) + f".*{re.escape(message)}"):
         tidegate.load(folder / "bad.onnx", backend)  # type: ignore[arg-type]

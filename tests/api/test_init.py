@@ -14,10 +14,13 @@ NAMES = [
     "Contract",
     "ContractError",
     "DeviceError",
+    "DeviceReport",
     "ExportError",
     "ExportReport",
     "Group",
+    "Inspection",
     "LiftReport",
+    "LookaheadPoint",
     "Model",
     "ModelError",
     "PlanError",
@@ -33,11 +36,14 @@ NAMES = [
     "__version__",
     "compile_model",
     "export_model",
+    "inspect_file",
     "lift",
     "load",
+    "lookahead_curve",
     "quantize",
     "tunable",
     "verify",
+    "write_device_folder",
 ]
 
 

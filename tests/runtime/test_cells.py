@@ -36,7 +36,7 @@ def test_default_activations_are_those_of_the_onnx_standard(cell: CellKind) -> N
 
 @cells
 def test_a_layer_of_pytorch_in_onnx_order_gives_the_onnx_answer(cell: CellKind) -> None:
-    """One step from zeros by onnx's own evaluator, with W and the bias of PyTorch's layer put in order."""
+    """One step from zeros in onnx's own evaluator, with W and bias of PyTorch's layer in ONNX order."""
     torch = pytest.importorskip("torch")
     reference = pytest.importorskip("onnx.reference")
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""The contract reads what it writes and refuses the rest by field."""
+"""A contract that was written is read again; any other text is refused by its field."""
 
 import json
 from dataclasses import replace
@@ -47,7 +47,7 @@ def test_version_1_is_read_and_has_no_blocks() -> None:
         ),
         (None, {"frames": None, "lookahead": 0, "limit": None}, "wanted frames or a limit, not both"),
         (9, {"frames": 4, "lookahead": 0, "limit": 9}, "wanted frames or a limit, not both"),
-        (None, {"frames": None, "lookahead": 1, "limit": 9}, "lookahead = 1 is not allowed behind the whole stream"),
+        (None, {"frames": None, "lookahead": 1, "limit": 9}, "lookahead = 1 is not allowed after the whole stream"),
         (9, {"frames": 4}, r"blocks: missing or unknown field limit, lookahead"),
         (9, {"frames": 0, "lookahead": 0, "limit": None}, "frames = 0 is not allowed"),
         (9, {"frames": 4, "lookahead": None, "limit": None}, "wanted frames or a limit"),
@@ -69,7 +69,7 @@ def test_frame_takes_hop_over_sample_rate() -> None:
     [
         (["version"], 3, "contract: version 3, this tidegate reads 1 to 2"),
         (["version"], True, "contract: version True, this tidegate reads 1 to 2"),
-        (["version"], 1, "unknown field ahead, blocks; it is of a newer version"),
+        (["version"], 1, "unknown field ahead, blocks; it belongs to a newer version"),
         (["inputs"], "x", "contract: inputs is str, wanted a list"),
         (["inputs"], [], "contract: inputs = "),
         (["inputs", 0], {"name": "x"}, r"inputs\[0\]: missing or unknown field batch_axis, time_axis"),
@@ -81,7 +81,7 @@ def test_frame_takes_hop_over_sample_rate() -> None:
         (["sample_rate"], -1, "sample_rate = -1 is not allowed"),
         (["sample_rate"], float("nan"), "sample_rate = nan is not allowed"),
         (["lookahead"], -3, "lookahead = -3 is not allowed"),
-        (["states", 1, "input"], "lstm.h_in", "lstm.h_in stands more than once"),
+        (["states", 1, "input"], "lstm.h_in", "lstm.h_in is named more than once"),
     ],
 )
 def test_row_22_field_that_cannot_be_is_refused_by_name(path: list[Any], value: object, message: str) -> None:

@@ -42,7 +42,7 @@ def test_row_30_engine_equals_reference_however_cut(
         with pytest.raises(ChunkError, match=r"chunk refused, state unchanged|at the end; stream unchanged"):
             push_cut(program, stream, frames, [0, count])
         untouched = ReferenceStream(program)
-        with suppress(ChunkError):  # what the end refuses was pushed before
+        with suppress(ChunkError):  # values that the end refuses were pushed before
             untouched.push(frames)
         for mine, start in zip(stream.states(), untouched.states(), strict=True):
             np.testing.assert_array_equal(mine, start, strict=True)
@@ -86,7 +86,7 @@ def test_unfinite_value_is_refused_before_state_changes(
 
 @pytest.mark.parametrize("isa", VARIANTS)
 def test_overflow_inside_is_refused_and_rolled_back(isa: str) -> None:
-    """A value that leaves 2^64 behind the input is refused too, and the states before it are restored."""
+    """A value that leaves 2^64 inside the model is refused too, and the states are restored."""
     program = next_program_with_overflow()
     stream, reference = open_stream(program, isa), ReferenceStream(program)
     quiet = np.full((3, 4), 0.5, np.float32)
@@ -103,7 +103,7 @@ def test_overflow_inside_is_refused_and_rolled_back(isa: str) -> None:
 
 
 def next_program_with_overflow() -> Program:
-    """An LSTM beside a gain that takes 1e18 out of range."""
+    """An LSTM next to a gain that takes 1e18 out of range."""
     from tidegate.runtime.program import Elementwise, Last
     from tools.random_layers import lstm
 
@@ -115,7 +115,7 @@ def next_program_with_overflow() -> Program:
 @pytest.mark.parametrize("isa", VARIANTS)
 @pytest.mark.parametrize("accepted", [1, 17, 50])
 def test_overflow_of_a_relu_state_is_refused_and_rolled_back(isa: str, accepted: int) -> None:
-    """An RNN with relu whose h doubles each step passes 2^64; that push is refused and the state of before is kept."""
+    """An RNN with relu whose h doubles each step passes 2^64; that push is refused and the earlier state is kept."""
     program = doubling_program()
     stream, reference = open_stream(program, isa), ReferenceStream(program)
     frames = np.full((80, 3), 0.5, np.float32)
@@ -145,7 +145,7 @@ def doubling_program() -> Program:
 @pytest.mark.parametrize("isa", VARIANTS)
 @pytest.mark.parametrize("kind", ["lstm", "gru", "tanh", "relu"])
 def test_row_3_silence_meets_no_subnormals(isa: str, kind: str) -> None:
-    """A state that decays under silence passes through no subnormal: every value is 0 or at least 2^-60."""
+    """A state that decays in silence is never subnormal: every value is 0 or at least 2^-60."""
     program = unbiased_program(kind)
     stream = open_stream(program, isa)
     stream.push(np.random.default_rng(1).normal(0, 1, (50, 4)).astype(np.float32))

@@ -45,12 +45,12 @@ def test_text_path_in_the_current_folder_is_written(tmp_path: Path, monkeypatch:
 def test_failure_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
 ) -> None:
-    """A full disk, an interrupt or any other end before the rename."""
+    """A full disk, an interrupt or another failure before the rename."""
     target = tmp_path / "m.onnx"
     target.write_bytes(b"old")
 
     def fail(*_: object) -> None:
-        assert len(names(tmp_path)) == 2  # the new file stands beside the old one
+        assert len(names(tmp_path)) == 2  # the new file is next to the old one
         raise error
 
     monkeypatch.setattr(os, step, fail)
@@ -61,7 +61,7 @@ def test_failure_leaves_the_old_file_and_nothing_else(
 
 
 def test_failed_rename_leaves_no_temporary_file(tmp_path: Path) -> None:
-    """A folder stands where the file should go."""
+    """A folder has the name of the file."""
     (tmp_path / "m.onnx").mkdir()
     with pytest.raises(IsADirectoryError):
         write_atomic(tmp_path / "m.onnx", b"new")
@@ -85,7 +85,7 @@ files.write_atomic(sys.argv[1], bytes(100_000))
 
 
 def test_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
-    """A process that is killed in the middle cannot tidy up; the file under its name is whole all the same."""
+    """A process that is killed in the middle cannot tidy up, but the file under its name is still whole."""
     target = tmp_path / "m.onnx"
     target.write_bytes(b"old")
     with subprocess.Popen([sys.executable, "-c", SLOW_WRITER, target], stdout=subprocess.PIPE) as writer:
@@ -139,7 +139,7 @@ def test_row_25_writer_killed_at_any_system_call_leaves_the_old_file_or_the_new_
 
 
 def test_file_and_folder_are_flushed_to_the_disk_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a power cut could leave a name without content."""
+    """Otherwise a power cut could leave a name without content."""
     seen: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
@@ -158,7 +158,7 @@ def test_file_and_folder_are_flushed_to_the_disk_in_this_order(tmp_path: Path, m
 
 
 def test_row_20_file_that_is_cut_or_changed_after_loading_changes_nothing(tmp_path: Path) -> None:
-    """It was read into memory once: no mapping of the file that a truncation could turn into a crash."""
+    """The file was read into memory: with a mapping, a truncation could crash the process."""
     quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
     compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
     for name in ("m.tide", "m.int8.onnx"):
@@ -188,7 +188,7 @@ def test_file_that_is_cut_while_it_is_read_is_refused(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_mode_is_that_of_any_new_file(tmp_path: Path, umask: int, expected: int) -> None:
-    """Temporary files are private; the file in its place must not be."""
+    """Temporary files are private, but the final file must not be."""
     code = (
         f"import os, sys; os.umask({umask}); from tidegate.runtime.files import write_atomic as w; w(sys.argv[1], b'')"
     )
@@ -206,7 +206,7 @@ def test_umask_is_not_changed_on_the_way(tmp_path: Path) -> None:
 
 
 def test_usual_umask_is_taken_where_the_system_does_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Systems without /proc."""
+    """Some systems have no /proc."""
     monkeypatch.setattr(Path, "exists", lambda _: False)
     write_atomic(tmp_path / "m.onnx", b"")
     assert mode(tmp_path / "m.onnx") == 0o644

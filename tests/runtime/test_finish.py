@@ -1,4 +1,4 @@
-"""A stream ends by finish(): what a lookahead held back comes out, and nothing goes in until reset()."""
+"""finish() ends a stream: it returns waiting answers, and the stream takes no frame until reset()."""
 
 from pathlib import Path
 

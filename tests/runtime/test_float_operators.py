@@ -1,4 +1,4 @@
-"""Float operators of ONNX on the engine, against onnxruntime on the same graph, and what is refused by name.
+"""Float operators of ONNX: the engine agrees with onnxruntime on the same graph, and refuses others by name.
 
 Every operator agrees within TOLERANCE of the larger of 1 and the answer: float32 rounding, and for tanh,
 sigmoid and erf the error of their formulas (4e-7).
@@ -27,7 +27,7 @@ Node = onnx.NodeProto
 
 
 def node(operator: str, inputs: str, output: str = "y", **attributes: Any) -> Node:  # noqa: ANN401  any attribute
-    """Return a node; inputs are names apart by blanks, `-` for one left out."""
+    """Return a node; inputs are names separated by spaces, `-` for an omitted one."""
     names = ["" if name == "-" else name for name in inputs.split()]
     name = f"the {operator}" if output.startswith("y") else output
     return helper.make_node(operator, names, output.split(), name=name, **attributes)
@@ -298,8 +298,11 @@ def test_quantized_embedding_is_the_table_of_its_codes_and_scales() -> None:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([node("Relu", "x")], "the Relu': it reads the ids 'x'; the engine looks ids up, no more"),
-        ([node("Gather", "table x", axis=1)], r"the Gather': its table 'table' is \[9, 5\], wanted constant rows"),
+        ([node("Relu", "x")], "the Relu': it computes with the ids 'x'; the engine only looks ids up"),
+        (
+            [node("Gather", "table x", axis=1)],
+            r"the Gather': its table 'table' is \[9, 5\], wanted a constant of two axes",
+        ),
     ],
 )
 def test_ids_that_are_not_looked_up_are_refused(nodes: list[Node], message: str) -> None:

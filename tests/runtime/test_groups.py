@@ -1,4 +1,4 @@
-"""Groups: rows pushed together give the bits of streams alone, on both backends, whatever happens beside them."""
+"""Groups: each row gives the bits of a single stream, on both backends, whatever happens in other rows."""
 
 import struct
 import threading
@@ -64,20 +64,20 @@ def by_name(answer: Answer) -> dict[str, Array]:
 
 
 class Alone:
-    """What a group must equal: a stream for each row, pushed one by one."""
+    """The reference of a group: one stream per row, pushed one by one."""
 
     def __init__(self, model: Model, rows: int) -> None:
         self.streams: list[Stream] = [model.stream() for _ in range(rows)]
 
     def answer(self, row: int, chunk: Array) -> tuple[dict[str, Array], str | None]:
-        """Return what a stream answers, and why it refuses."""
+        """Return the answer of a stream, and its reason if it refuses."""
         try:
             return by_name(self.streams[row].push(chunk)), None
         except ChunkError as error:
             return {}, str(error)
 
     def check(self, group: Group, chunks: Array, rows: list[int]) -> None:
-        """Push both and compare: answers, what is refused and why."""
+        """Push both and compare answers, refused rows and reasons."""
         refused: dict[int, str] = {}
         try:
             seen = by_name(group.push(chunks, rows))
@@ -131,7 +131,7 @@ def test_row_26_rows_of_any_program_are_as_alone(program: Program, isa: str, row
 @pytest.mark.parametrize("kind", ["lstm", "gru", "tanh", "relu"])
 @pytest.mark.parametrize("neighbour", [np.nan, 10.0, 0.0])
 def test_row_26_neighbours_change_nothing(isa: str, kind: str, neighbour: float) -> None:
-    """Ten times louder, silent or refused: the rows beside them answer with the same bits."""
+    """Some rows are ten times louder, silent or refused: the other rows answer with the same bits."""
     layer = cell(np.random.default_rng(1), 0, (6, 40), Reading.FRAME, 8, kind=kind)
     program = Program(6, (layer,), (("y", 1),))
     model = NativeModel(compile_program(program, contract_of(program)), isa)

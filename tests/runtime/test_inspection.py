@@ -67,7 +67,7 @@ def test_a_float_file_runs_on_the_engine(folder: Path) -> None:
 
 
 def test_each_precision_is_told_by_its_bits_groups_and_bytes(tmp_path: Path) -> None:
-    """Rows of 33 four-bit codes: 17 bytes each in a plan, 16 and a half in ONNX; five groups of 8, the last of one."""
+    """33 codes of 4 bits per channel: 17 bytes in a plan, 16 and a half in ONNX; five groups of 8, the last of one."""
     stacks.save_model(stacks.random_layers(stacks.Case("wide", 33, 5, 1)), tmp_path / "m.onnx")
     tidegate.quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", precision={"w0": "W4A8g8", "r0": "W16A16g8"})
     tidegate.compile_model(tmp_path / "q.onnx", tmp_path / "q.tide")
@@ -107,7 +107,7 @@ def test_a_file_without_contract_runs_on_nothing(folder: Path) -> None:
 
 @pytest.mark.parametrize(("cell", "gates"), [("GRU", 3), ("RNN", 1)])
 def test_other_cells_and_directions_are_counted(cell: str, gates: int, tmp_path: Path) -> None:
-    """Weights that are graph inputs have no known size; hidden units stand in the node."""
+    """Weights that are graph inputs have no known size; the node gives the hidden units."""
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "w", "r")]
     weight = helper.make_tensor("w", TensorProto.FLOAT, [2, gates * 4, 3], [0.0] * (2 * gates * 12))
     node = helper.make_node(cell, ["x", "w", "r"], ["y"], hidden_size=4, direction="bidirectional")

@@ -1,4 +1,4 @@
-"""Loading files: what is not a usable model is refused by name, what is one runs on both backends."""
+"""Loading files: a usable model runs on both backends; any other file is refused by name."""
 
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def test_graph_of_too_many_nodes_is_refused(tmp_path: Path) -> None:
 
 
 def test_operator_that_the_engine_lacks_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")  # quantize runs what it writes, and the engine cannot
+    pytest.importorskip("onnxruntime")  # quantize runs the file that it writes, but the engine cannot
     node = helper.make_node("Sin", ["output"], ["erf"], name="strange")
     quantize(write_lstm(tmp_path / "m.onnx", nodes=[node]), tmp_path / "m.int8.onnx")
     with pytest.raises(UnsupportedError, match="Sin 'strange': the engine does not have this operator; use backend="):

@@ -1,4 +1,4 @@
-"""The curve of lookahead against agreement with offline."""
+"""The lookahead curve: agreement with the offline model for each lookahead."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Numbers at their limits and over long streams: sums that just fit, a cell state that grows, drift."""
+"""Numbers at their limits and over long streams: sums that just fit, a growing cell state, drift."""
 
 import os
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def plan_of(*ops: Operator, width: int) -> tuple[Program, bytes]:
 
 
 def largest_rows(columns: int, weight_bits: int) -> Matrix:
-    """Rows of the largest codes of either sign, and both by turns."""
+    """Channels of the largest codes of one sign, of the other, and of both alternating."""
     most = {4: 7, 8: 127}[weight_bits]
     rows = [np.full(columns, most), np.full(columns, -most), np.where(np.arange(columns) % 2, most, -most)]
     bits = activation_bits(columns, 16, weight_bits, 0)
@@ -39,7 +39,7 @@ def largest_rows(columns: int, weight_bits: int) -> Matrix:
 def test_row_7_sums_at_the_limit_of_int32_are_exact_on_every_instruction_set(
     isa: str, weight_bits: int, columns: int
 ) -> None:
-    """The worst that a sum can be, of one sign; instructions that saturate pairs at 16 bits would show as well."""
+    """The largest possible sum of one sign; instructions that saturate pairs at 16 bits would fail here too."""
     program, plan = plan_of(Linear((0,), largest_rows(columns, weight_bits), np.zeros(3, np.float32)), width=columns)
     frames = np.ones((2, columns), np.float32)
     frames[1, ::2] = -1
@@ -89,7 +89,7 @@ def exact(layer: Lstm, frames: Array) -> Iterator[Array]:
 
 
 def test_row_6_long_stream_does_not_drift_from_float64() -> None:
-    """The error of h in each decade of steps: that of the last is at most 1.1 times that of steps 1,000 to 10,000."""
+    """The error of h per decade of steps: in the last decade at most 1.1 times the error of steps 1,000 to 10,000."""
     rng = np.random.default_rng(0)
     layer = lstm(rng, 8, 16)
     frames = rng.normal(0, 1, (STEPS, 8)).astype(np.float32)
@@ -106,7 +106,7 @@ def test_row_6_long_stream_does_not_drift_from_float64() -> None:
 
 @pytest.mark.parametrize("isa", _kernels.variants())
 def test_row_5_cell_state_that_grows_without_bound_stays_exact(isa: str) -> None:
-    """All gates open: c gains almost 1 a step, which an integer of 8 or 16 bits could not hold."""
+    """All gates open: c gains almost 1 per step, which an integer of 8 or 16 bits could not hold."""
     hidden, steps = 3, 5000
     zeros = Matrix(
         np.zeros((4 * hidden, 1), np.float32), np.ones((4 * hidden, 1), np.float32), Reading.FRAME, 16, FLOAT

@@ -77,7 +77,7 @@ def _model(nodes: list[onnx.NodeProto], contract: Contract, tensors: list[onnx.T
 
 
 def answers(path: Path, backend: models.Backend, frames: Floats, at: list[int]) -> tuple[Floats, Floats]:
-    """Push frames in pieces; return all frames of `y` and the final `last`."""
+    """Push frames in chunks; return all frames of `y` and the final `last`."""
     stream = models.load(path, backend).stream()
     pieces = [stream.push(frames[a:b]) for a, b in pairwise(at)]
     assert all(isinstance(piece, dict) for piece in pieces)
@@ -88,7 +88,7 @@ def answers(path: Path, backend: models.Backend, frames: Floats, at: list[int]) 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("cell", "options"), CASES)
 def test_engine_agrees_with_onnxruntime(cell: str, options: dict[str, Any], bias: bool, tmp_path: Path) -> None:
-    """The same int8 weights: what differs is the rounding of activations to 16 bits."""
+    """The int8 weights are the same; only activations are rounded to 16 bits."""
     pytest.importorskip("onnxruntime")
     source = write_stack(tmp_path / "m.onnx", cell, options, bias=bias)
     report = quantize(source, tmp_path / "m.int8.onnx")
@@ -124,7 +124,7 @@ def test_gru_keeps_the_biases_of_the_candidate_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("activation", "reading"), [("Tanh", Reading.HIDDEN), ("Relu", Reading.FRAME)])
 def test_rnn_reads_its_h_by_its_range(activation: str, reading: Reading, tmp_path: Path) -> None:
-    """The h of tanh lies in (-1, 1), that of relu has no bound, for its own R and for the layer above."""
+    """H of tanh lies in (-1, 1) and h of relu has no bound, both for its own R and for the next layer."""
     source = write_stack(tmp_path / "m.onnx", "RNN", {"activations": [activation]})
     quantize(source, tmp_path / "m.int8.onnx")
     first, second, _ = ops_of(tmp_path / "m.int8.onnx")
@@ -142,7 +142,7 @@ def test_rnn_reads_its_h_by_its_range(activation: str, reading: Reading, tmp_pat
         ("GRU", GRU | {"activations": ["HardSigmoid", "Tanh"]}, {}, "hardsigmoid, tanh, wanted sigmoid, tanh"),
         ("GRU", GRU | {"clip": 2.0}, {}, "clip is 2.0, wanted 0.0"),
         ("GRU", GRU, {4: "one"}, "it has sequence_lens"),
-        ("GRU", GRU, {5: ""}, "it does not start from a state input"),
+        ("GRU", GRU, {5: ""}, "it starts from '', wanted a state input"),
         ("RNN", {"activations": ["Softsign"]}, {}, "activations are softsign, wanted tanh or relu"),
         ("RNN", {"clip": 1.0}, {}, "clip is 1.0, wanted 0.0"),
     ],
@@ -170,7 +170,7 @@ def test_plan_and_onnx_file_are_inspected_alike(cell: str, options: dict[str, An
 
 
 def test_states_come_by_name_from_mixed_cells(tmp_path: Path) -> None:
-    """A plan with cells of one and of two state vectors names each layer by its own h."""
+    """Cells with one and with two state vectors: each layer is named by its own h."""
     from tidegate.runtime.plan.writer import compile_program
     from tidegate.runtime.program import Program
     from tools.random_layers import gru, lstm, rnn

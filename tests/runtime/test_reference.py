@@ -1,4 +1,4 @@
-"""The specification's own properties, against float64 mathematics."""
+"""Properties of the specification, compared with float64."""
 
 from dataclasses import replace
 

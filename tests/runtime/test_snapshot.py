@@ -1,4 +1,4 @@
-"""A stream as bytes: it goes on with the same bits anywhere, and what is not its own is refused by name."""
+"""A snapshot: a stream continues from it with the same bits anywhere; any other bytes are refused by name."""
 
 import struct
 import subprocess
@@ -51,7 +51,7 @@ def stream_of(plan: bytes, isa: str | None = None) -> NativeStream:
 
 
 def seal(snapshot: bytes | bytearray) -> bytes:
-    """Repair the hash, as one who alters a snapshot on purpose would."""
+    """Repair the hash, as somebody who alters a snapshot on purpose would do."""
     body = bytes(snapshot[HASHED_FROM:])
     return bytes(snapshot[:16]) + blake2b(body, digest_size=32).digest() + body
 
@@ -163,7 +163,7 @@ def test_row_27_reset_leaves_nothing_behind(tmp_path: Path, backend: str) -> Non
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="reads /proc")
 def test_row_26_no_byte_of_a_closed_stream_is_left_in_memory(tmp_path: Path) -> None:
-    """Every float of the state is a canary; after the stream is gone, memory holds it as often as before it came."""
+    """Every float of the state is a canary; after the stream, memory holds it as often as before."""
     plan = small_plan()
     (tmp_path / "m.tide").write_bytes(plan)
     saved = stream_of(plan).snapshot()
@@ -196,7 +196,7 @@ stage()
 def canaries(process: "subprocess.Popen[str]", value: float) -> int:
     """Wait for a process's line, count a float in what it may write, and let it go on.
 
-    From outside: what a process reads of its own memory it holds once more.
+    From outside, because a process that reads its own memory makes one more copy.
     """
     assert process.stdin is not None
     assert process.stdout is not None
@@ -214,7 +214,7 @@ def canaries(process: "subprocess.Popen[str]", value: float) -> int:
 
 
 def test_row_26_streams_of_one_model_never_mix() -> None:
-    """64 streams opened, pushed, reset, forked and closed at random: each answers as one that is alone."""
+    """64 streams opened, pushed, reset, forked and closed at random: each answers as a single stream."""
     model, rng = NativeModel(small_plan()), np.random.default_rng(0)
     pairs = [(model.stream(), NativeModel(small_plan()).stream()) for _ in range(64)]
     for _ in range(3000):
@@ -265,7 +265,7 @@ def test_row_28_every_flipped_bit_and_truncation_is_refused(tmp_path: Path, back
 
 
 def test_row_28_snapshot_of_another_model_is_refused(tmp_path: Path) -> None:
-    """Those with the same shapes too, and those of the other backend."""
+    """Also models with the same shapes, and the other backend."""
     pytest.importorskip("onnxruntime")
     (tmp_path / "wide").mkdir()
     models: list[Model] = [
@@ -323,7 +323,7 @@ def test_row_28_each_field_is_checked_by_name(at: int, value: bytes, message: st
 
 
 def test_row_28_any_other_state_under_a_repaired_hash_runs() -> None:
-    """Whatever finite values a stranger puts there, later pushes answer or are refused by name."""
+    """With any finite values from a stranger, later pushes answer or are refused by name."""
     plan = small_plan()
     stream = stream_of(plan)
     saved, rng = stream.snapshot(), np.random.default_rng(0)
@@ -374,7 +374,7 @@ def test_frames_refused_inside_the_model_and_for_an_id_are_counted() -> None:
 @pytest.mark.parametrize("backend", ["native", "onnxruntime"])
 @pytest.mark.parametrize("start", [2**24 - 5, 2**31 - 5, 2**32 - 5, 2**53 - 5, 2**63 - 5, 2**64 - 5])
 def test_row_33_counters_near_their_wrap_count_on_or_stay(tmp_path: Path, backend: str, start: int) -> None:
-    """64 bits, set through a snapshot; no answer depends on them, and at the end of 64 bits they stay there."""
+    """A snapshot sets the counters of 64 bits; no answer depends on them, and they stop at the largest value."""
     model = open_model(tmp_path, backend)
     stream, plain = model.stream(), model.stream()
     stream.restore(with_counters(stream.snapshot(), start, start + 1))
@@ -404,7 +404,7 @@ CALLS: dict[str, Callable[[NativeStream], object]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_row_34_second_caller_of_a_stream_gets_an_error_by_name(name: str) -> None:
-    """While one thread pushes, any call of another is refused, and the answer of the first is right."""
+    """While one thread pushes, every call from another thread is refused, and the answer of the first is right."""
     program = Program(64, (lstm(np.random.default_rng(0), 0, (64, 256), Reading.FRAME, 16),), (("y", 1),))
     model = NativeModel(compile_program(program, contract_of(program)), "scalar")
     stream, plain = model.stream(), model.stream()
@@ -429,7 +429,7 @@ def test_row_34_second_caller_of_a_stream_gets_an_error_by_name(name: str) -> No
 
 
 def test_row_35_child_of_a_fork_goes_on_with_its_streams_or_opens_its_own(tmp_path: Path) -> None:
-    """Parent and child push on from the same state, each on its own; with the bits of a stream that never forked."""
+    """Parent and child continue from the same state, with the bits of a stream that never forked."""
     (tmp_path / "m.tide").write_bytes(small_plan())
     np.save(tmp_path / "x.npy", FRAMES)
     code = """

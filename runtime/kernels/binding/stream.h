@@ -164,7 +164,7 @@ class Stream : Owned {
   [[noreturn]] void refuse_length(size_t count) const {
     raise("ChunkError", "chunk of " + std::to_string(count) + " frames after " + std::to_string(tide_frames(stream_)) +
                             ": the stream is one block, of at most " + std::to_string(tide_limit(model_->get())) +
-                            " frames; finish() it before, or export with limit= or block=; chunk refused, state "
+                            " frames; finish() it first, or export with limit= or block=; chunk refused, state "
                             "unchanged");
   }
 

@@ -1,6 +1,6 @@
-"""Functions of float32 values, every operation rounded and none fused; the same in C in src/functions.h.
+"""Functions of float32 values: every operation is rounded, none is fused. src/functions.h does the same in C.
 
-Errors stated here are measured against float64 by tests/runtime/operators/numbers/test_functions.py.
+The errors given here are measured against float64 by tests/runtime/operators/numbers/test_functions.py.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from ...arrays import Floats
 from ...errors import ChunkError
 
 TINY = np.float32(2.0**-60)  # smaller magnitudes become +0: no subnormals in a decaying state
-LARGEST = np.float32(2.0**64)  # larger magnitudes are refused like infinities
+LARGEST = np.float32(2.0**64)  # larger magnitudes are refused, as infinities are
 
 HALF, ONE = np.float32(0.5), np.float32(1)
 
@@ -19,7 +19,7 @@ def _floats(*hexadecimal: str) -> list[np.float32]:
 
 
 def without_tiny(x: Floats) -> Floats:
-    """Return x with magnitudes below 2^-60 replaced by +0; NaN stays, for `check_range` to find."""
+    """Return x with magnitudes below 2^-60 replaced by +0; NaN stays, so that `check_range` finds it."""
     return np.where(np.abs(x) < TINY, np.float32(0), x)
 
 
@@ -35,15 +35,15 @@ def check_range(x: Floats) -> Floats:
 
 
 def _polynomial(x: Floats, coefficients: list[np.float32]) -> Floats:
-    """Return the polynomial by Horner's rule, the highest power's coefficient first."""
+    """Return the polynomial by Horner's rule; the coefficient of the highest power comes first."""
     y = np.full_like(x, coefficients[0])
     for c in coefficients[1:]:
         y = y * x + c
     return y
 
 
-# tanh(x) = u P(u^2) / Q(u^2) with u = TANH_UNIT x and monic P, Q of degree 4: a least-maximum fit on [-9, 9],
-# rescaled so that both leading coefficients are 1; within 3.7e-7, and exactly 1 from 9 on.
+# tanh(x) = u P(u^2) / Q(u^2) with u = TANH_UNIT x: a minimax fit on [-9, 9], within 3.7e-7, and exactly 1 from 9 on.
+# P and Q have degree 4; u is scaled so that both leading coefficients are 1.
 TANH_UNIT = np.float32(float.fromhex("0x1.195c8p-6"))
 TANH_LIMIT = np.float32(float.fromhex("0x1.3c881p-3"))
 TANH_P = _floats("0x1.3015f6p-21", "0x1.0d7ae2p-12", "0x1.74fb6ep-6", "0x1.d20864p-2")
@@ -73,9 +73,9 @@ EXP_P = _floats("0x1.a0d2cep-13", "0x1.6e879cp-10", "0x1.11121p-7", "0x1.555382p
 
 
 def exp(x: Floats) -> Floats:
-    """Return e^x: x = k ln 2 + r, a polynomial of degree 7 in r, times 2^k made of bits; within 7.9e-8 of the value.
+    """Return e^x, within 7.9e-8 of the value: x = k ln 2 + r, a polynomial of degree 7 in r, times 2^k.
 
-    x is clamped to [-42, 45] first: what lies outside is 0 or refused in any case.
+    x is clamped to [-42, 45] first: outside, the result is 0 or refused in any case.
     """
     x = np.clip(x, EXP_LOW, EXP_HIGH)
     k = np.rint(x * LOG2_E)
@@ -93,9 +93,9 @@ SQRT_HALF_BITS = 0x3F3504F3
 
 
 def log(x: Floats) -> Floats:
-    """Return ln x: x = 2^k m with m in [sqrt 1/2, sqrt 2), a polynomial in m - 1; NaN for 0 and below.
+    """Return ln x, within 7.8e-8 of the value (near 1 too); NaN for 0 and below.
 
-    Within 7.8e-8 of the value, near 1 too.
+    x = 2^k m with m in [sqrt 1/2, sqrt 2), and a polynomial in m - 1.
     """
     bits = np.ascontiguousarray(x).view(np.int32)
     shifted = (bits - np.int32(SQRT_HALF_BITS)) >> 23
@@ -130,7 +130,7 @@ GELU_LIMIT = np.float32(32)  # beyond, both forms are 0 or x
 
 
 def gelu(x: Floats) -> Floats:
-    """Return x times the normal distribution's share below x: (0.5 x) (1 + erf(x / sqrt 2))."""
+    """Return (0.5 x) (1 + erf(x / sqrt 2)): x times the share of a normal distribution below x."""
     return (HALF * x) * (ONE + erf(x * SQRT_HALF))
 
 
@@ -144,7 +144,7 @@ LANES = 8
 
 
 def tree_sum(x: Floats) -> np.float32:
-    """Return the sum in the engine's order: 8 interleaved lanes, each ascending from +0, then folded by halves."""
+    """Return the sum in the engine's order: 8 interleaved lanes, each summed from +0 up, then folded by halves."""
     lanes = np.zeros(LANES, np.float32)
     for row in np.append(x, np.zeros(-x.size % LANES, np.float32)).reshape(-1, LANES):
         lanes = lanes + row

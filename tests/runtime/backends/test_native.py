@@ -1,4 +1,4 @@
-"""What help() says of live models, streams and groups: on every backend what the protocols say, types included."""
+"""help() of models, streams and groups shows the text and the types of the protocols, on every backend."""
 
 import ast
 import inspect
@@ -19,7 +19,7 @@ Function = ast.FunctionDef
 
 KINDS = {"Model": streams.Model, "Stream": streams.Stream, "Group": streams.Group}
 STUBS = ast.parse((Path(streams.__file__).parent / "_kernels.pyi").read_text())
-OWN_CLASSES = re.compile(r"(Native|Onnxruntime)(?=Model|Stream|Group)")  # of a backend, for those of the protocols
+OWN_CLASSES = re.compile(r"(Native|Onnxruntime)(?=Model|Stream|Group)")  # a backend's classes stand for the protocols
 
 
 @pytest.fixture(params=["native", "onnxruntime"])
@@ -59,7 +59,7 @@ def signature(member: object) -> str:
 
 
 def documentation(member: object) -> str:
-    """Return what is said of a member; of a method in C++ its signature stands on the first line."""
+    """Return the text about a member; a method in C++ has its signature on the first line."""
     text = inspect.getdoc(member) or ""
     return text.partition("\n\n")[2] if hasattr(member, "__nb_signature__") else text
 

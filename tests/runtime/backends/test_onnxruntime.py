@@ -1,4 +1,4 @@
-"""The onnxruntime backend: any streaming graph, float or int8, with the engine's manners."""
+"""The onnxruntime backend: it runs any streaming graph, float or int8, and behaves as the engine does."""
 
 import sys
 from collections.abc import Sequence
@@ -74,7 +74,7 @@ def test_axis_of_streams_is_added_and_taken_away(shape: Sequence[int | str], tim
 
 
 def test_frames_of_several_axes_stream() -> None:
-    """Frames may be images, which the engine does not have."""
+    """Frames may be images here; the engine does not have them."""
     images = np.random.default_rng(0).normal(0, 1, (3, 2, 5)).astype(np.float32)
     stream = OnnxruntimeModel(gain(("batch", "time", 2, 5), 1, 0)).stream()
     answer = stream.push(images)
@@ -184,7 +184,7 @@ def test_missing_package_is_an_error_that_says_what_to_install(tmp_path: Path, m
 
 def test_plan_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.plan").write_bytes(MAGIC + bytes(100))
-    with pytest.raises(ModelError, match=r"a compiled plan runs on backend='native' alone; load the ONNX file"):
+    with pytest.raises(ModelError, match=r"a compiled plan runs only on backend='native'; load the ONNX file"):
         load(tmp_path / "m.plan", "onnxruntime")
 
 
@@ -256,7 +256,7 @@ def folded(graph: Graph) -> bool:
     ],
 )
 def test_quantized_weights_mean_what_the_file_says(graph: Graph, weights: Floats, folds: bool) -> None:
-    """What is folded to float at load, and what is left to onnxruntime, gives the same product."""
+    """Weights give the same product, whether they become floats at load or onnxruntime converts them."""
     answer = OnnxruntimeModel(graph).stream().push(FRAMES)
     np.testing.assert_allclose(np.asarray(answer), FRAMES @ weights, rtol=1e-5, atol=1e-5)
     assert folded(graph) is folds
@@ -274,7 +274,7 @@ def test_weights_that_are_not_constant_are_left_alone() -> None:
 
 
 def test_folding_changes_no_answer_of_a_quantized_file(tmp_path: Path) -> None:
-    """Against onnxruntime's own DequantizeLinear at every call."""
+    """The reference is onnxruntime's own DequantizeLinear at every call."""
     quantize(write_lstm(tmp_path / "m.onnx", hidden=32), tmp_path / "m.int8.onnx")
     graph = Graph.load(tmp_path / "m.int8.onnx")
     plain = OnnxruntimeStream(open_session(graph.model.SerializeToString()), graph.contract, bytes(32))

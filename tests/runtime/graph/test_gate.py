@@ -1,7 +1,7 @@
-"""Hostile ONNX files: refused by the name of the node or tensor, in little time and memory, before anything else looks.
+"""Hostile ONNX files are refused by node or tensor, with little time and memory, before anything else reads them.
 
-Each file goes through every way in, some in a process whose memory is limited. What it took is printed; 100 ms are the
-aim.
+Each file is opened by every function that opens files, some in a process with limited memory. The time is printed; the
+aim is 100 ms.
 """
 
 import json
@@ -33,7 +33,7 @@ def lstm_model(tmp_path: Path) -> onnx.ModelProto:
 
 
 def refused(path: Path, match: str) -> None:
-    """Every way in refuses a file alike, fast."""
+    """Every function that opens files refuses a file with the same error, fast."""
     ways: list[Callable[[], object]] = [
         lambda: load(path),
         lambda: load(path, "onnxruntime"),
@@ -60,7 +60,7 @@ def test_row_17_bomb_of_nested_ifs_is_refused_before_any_parser_runs(tmp_path: P
 
 
 def test_bomb_of_a_hundred_thousand_nested_ifs_is_refused(tmp_path: Path) -> None:
-    """Lengths of the outer levels are larger than the file: no such file can be whole, whatever its depth."""
+    """The lengths of the outer levels are larger than the file, so no such file is complete at any depth."""
     head = b"".join(varint(7 << 3 | 2) + varint(2**31 - 1) for _ in range(1))
     level = varint(1 << 3 | 2) + varint(2**30) + varint(5 << 3 | 2) + varint(2**30) + varint(6 << 3 | 2) + varint(2**30)
     (tmp_path / "m.onnx").write_bytes(head + level * 100_000)
@@ -77,7 +77,7 @@ def test_if_of_a_few_branches_is_refused_by_name_for_streams_and_left_to_lift(tm
     path.write_bytes(model.SerializeToString())
     assert len(list(Graph.load(path).nodes)) == 5
     for backend in ("native", "onnxruntime"):
-        with pytest.raises(UnsupportedError, match=r"If 'choice': it holds graphs of its own.*tidegate lift"):
+        with pytest.raises(UnsupportedError, match=r"If 'choice': it has graphs inside.*tidegate lift"):
             load(path, backend)
 
 
@@ -90,7 +90,7 @@ def test_hundred_thousand_nodes_are_refused_before_any_parser_runs(tmp_path: Pat
 
 
 def test_millions_of_empty_messages_are_refused_before_any_parser_runs(tmp_path: Path) -> None:
-    """Two bytes each in the file, a hundred in memory."""
+    """Each takes two bytes in the file and a hundred in memory."""
     node = field(1, field(5, b"") * 500_000)
     (tmp_path / "m.onnx").write_bytes(field(7, node))
     refused(tmp_path / "m.onnx", "more than 100000 fields")
@@ -155,7 +155,7 @@ def test_functions_of_the_file_are_refused_by_name(tmp_path: Path) -> None:
     model = lstm_model(tmp_path)
     model.functions.append(helper.make_function("own", "twice", ["x"], ["y"], [], [helper.make_opsetid("", 18)]))
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    refused(tmp_path / "m.onnx", "function 'twice' is of the file's own; inline it")
+    refused(tmp_path / "m.onnx", "function 'twice' is defined in the file; inline it")
 
 
 # ---- attributes and metadata ----
@@ -203,7 +203,7 @@ def test_huge_and_odd_contracts_are_refused(tmp_path: Path, value: str) -> None:
 
 
 def bombs() -> Iterator[tuple[str, bytes]]:
-    """Small files that ask for much."""
+    """Small files that would need much time or memory."""
     yield "depth", nested_ifs(3000)
     yield "nodes", field(7, field(1, field(4, b"Neg")) * 300_000)
     yield "messages", field(7, field(1, field(5, b"") * 1_000_000))
@@ -241,7 +241,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return a file with a bit or two changed, and now and then a byte gone."""
+    """Return a file with one or two bits changed and sometimes a byte removed."""
     out = bytearray(data)
     for _ in range(int(rng.integers(1, 3))):
         at = int(rng.integers(len(out)))
@@ -276,7 +276,7 @@ def test_row_19_file_that_is_accepted_loads_and_runs_alike_on_both_backends(tmp_
 
 
 def test_tensors_of_every_type_are_let_through(tmp_path: Path) -> None:
-    """The gate counts values in the way that ONNX stores them."""
+    """The gate counts values as ONNX stores them."""
     model = lstm_model(tmp_path)
     for name, kind in TensorProto.DataType.items():
         if kind in (TensorProto.UNDEFINED, TensorProto.STRING):

@@ -1,4 +1,4 @@
-"""Looking things up in a graph: constants, neighbours, metadata; and what must not be read."""
+"""A graph finds constants, neighbours and metadata, and reads no other files."""
 
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def test_input_and_what_is_computed_are_not_constant(name: str) -> None:
 
 
 def test_identities_in_a_circle_are_not_constant() -> None:
-    """Such a file is not ONNX, and must end the search all the same."""
+    """Such a file is not ONNX, but the search must still end."""
     circle = [helper.make_node("Identity", [a], [b]) for a, b in (("a", "b"), ("b", "a"))]
     assert graph_of(*circle).constant("a") is None
 
@@ -127,14 +127,14 @@ def test_contract_that_is_not_valid_is_refused(tmp_path: Path) -> None:
 
 
 def outside(name: str) -> onnx.TensorProto:
-    """Return a tensor whose 32 bytes lie in the file `secret` of the current folder."""
+    """Return a tensor whose 32 bytes are in the file `secret` of the current folder."""
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[8], data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value="secret")
     return tensor
 
 
 def test_weights_in_another_file_are_refused_in_a_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A branch has initializers of its own: onnxruntime would add the file's content to the answer."""
+    """A branch has its own initializers; onnxruntime would add the content of the file to the answer."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret").write_bytes(np.arange(8, dtype=np.float32).tobytes())
     value = helper.make_tensor_value_info("leak", TensorProto.FLOAT, None)

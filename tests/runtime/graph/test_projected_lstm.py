@@ -1,4 +1,4 @@
-"""The LSTM with projection: its specification against torch in float64, and the Scan that ONNX writes it as."""
+"""The LSTM with projection: its specification against torch in float64, and its Scan in ONNX."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -144,7 +144,7 @@ def body_of(node: onnx.NodeProto) -> onnx.GraphProto:
 
 
 def renamed(node: onnx.NodeProto) -> onnx.NodeProto:
-    """Return the same step with other names inside, as other tools leave it."""
+    """Return the same step with other names inside, as other tools write it."""
     made = onnx.NodeProto.FromString(node.SerializeToString())
     body = body_of(made)
     own = {name for part in body.node for name in part.output} | {value.name for value in body.input}
@@ -210,7 +210,7 @@ def test_float_weights_stay_float() -> None:
 
 
 def plan(scale: float = 2.0**-7, changes: Mapping[str, Reading] = MappingProxyType({})) -> bytes:
-    """Return one unit whose h is `scale` times 127 times its output; `changes` are readings of matrices."""
+    """Return one unit whose h is `scale` times 127 times its output; `changes` replace readings of matrices."""
     matrices = {
         key: Matrix(np.full((rows, 1), 127, np.int8), np.full((rows, 1), s, np.float32), changes.get(key, reading), 16)
         for key, rows, s, reading in (

@@ -1,4 +1,4 @@
-"""Causal convolutions whose tail is carried: on the engine as on onnxruntime, and what is refused by name."""
+"""Causal convolutions with a carried tail: the engine agrees with onnxruntime, and other forms are refused by name."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -39,12 +39,12 @@ def conv_graph(
     """Return x `[batch, time, channels]` -> Conv with its tail -> y `[batch, out, time]`.
 
     Args:
-        kernel: Taps; with 1 there is no tail.
+        kernel: Number of taps; with 1 there is no tail.
         dilation: Frames between them.
         group: Groups of channels.
-        bias: Whether there is one.
-        float32: Weights as floats and an LSTM behind, for `quantize`.
-        changes: `frames` that the tail has, `start` of the Slice, or attributes of the Conv.
+        bias: Whether there is a bias.
+        float32: Float weights and an LSTM after the convolution, for `quantize`.
+        changes: Other `frames` of the tail, `start` of the Slice, or attributes of the Conv.
     """
     rng = np.random.default_rng(0)
     frames = changes.pop("frames", (kernel - 1) * dilation)
@@ -93,7 +93,7 @@ def noise(count: int = 60) -> Floats:
 
 
 def streamed(model: NativeModel | OnnxruntimeModel, at: list[int]) -> tuple[Floats, Floats]:
-    """Return all answers `[frames, out]` and the tail left behind."""
+    """Return all answers `[frames, out]` and the final tail."""
     stream, frames = model.stream(), noise()
     answers = [np.asarray(stream.push(frames[a:b])) for a, b in pairwise(at)]
     return np.concatenate(answers), next(iter(stream.state().values()), np.zeros(0, np.float32))
@@ -182,7 +182,7 @@ def test_quantizer_takes_the_weight_of_a_convolution_by_rows(tmp_path: Path) -> 
 
 
 def taps_plan(dilation: int) -> bytes:
-    """Return two taps of two channels, and a product that leaves the range where they are large."""
+    """Return two taps of two channels, and a product that leaves the range if the taps are large."""
     window = Window((0,), 2, dilation, 2, Slot("conv.tail_in", 0))
     doubling = Matrix(np.full((1, 4), 2, np.int8), np.ones((1, 1), np.float32), Reading.FRAME, 16)
     program = Program(2, (window, Linear((1,), doubling, np.zeros(1, np.float32))), (("y", 1),))
@@ -242,7 +242,7 @@ def test_other_convolutions_are_refused_by_name(changes: dict[str, Any], message
 
 
 def edited(*dropped: str, **inputs: str) -> Graph:
-    """Return the usual graph without some nodes; others read what is named."""
+    """Return the usual graph without some nodes; their readers read other values, given by name."""
     graph = conv_graph()
     kept = [node for node in graph.nodes if node.name not in dropped]
     for node in kept:

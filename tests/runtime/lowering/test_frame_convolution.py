@@ -12,13 +12,13 @@ from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import UnsupportedError
 from tools.foreign_files import ForeignFile
 
-pytest.importorskip("onnxruntime")  # lift proves what it writes by it
+pytest.importorskip("onnxruntime")  # lift needs it for its proof
 
 TOLERANCE = {"float32": 5e-6, "int8": 2e-4}  # of answers of order 1; int8: 16-bit activations against float ones
 
 
 def _model(width: int, layers: list[dict[str, int]], mode: str = "", ends: tuple[int, int] = (0, 0)) -> ForeignFile:
-    """One frame a run: padding, convolutions with ReLU over the frame, then an LSTM on all that is left."""
+    """A model of one frame per run: padding, convolutions with ReLU inside the frame, then an LSTM."""
     file = ForeignFile(17)
     value = file.input("frame", ["N", width])
     if mode:

@@ -1,4 +1,4 @@
-"""Integer operators: their numbers, their gates, and their accuracy against what they stand for in floats."""
+"""Integer operators: their numbers, their gates, and their accuracy compared with float operators."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +27,7 @@ EXPONENTS = st.integers(fixed.LEAST_EXPONENT, fixed.MOST_EXPONENT)
 
 @given(value=FLOATS, exponent=EXPONENTS, bits=st.integers(2, fixed.VALUE_BITS))
 def test_code_is_the_nearest(value: float, exponent: int, bits: int) -> None:
-    """By whole numbers of any size: floor(value * 2^exponent + 1/2), and the ends beyond."""
+    """The reference uses Python's integers: floor(value * 2^exponent + 1/2), clipped at both ends."""
     numerator, denominator = value.as_integer_ratio()
     numerator, denominator = numerator << (exponent + 41), denominator << 41
     wanted = (2 * numerator + denominator) // (2 * denominator)
@@ -61,7 +61,7 @@ def test_scaled_sum_is_the_nearest(total: int, scale: float, exponent: int) -> N
 def test_gates_are_within_codes_of_the_function(
     gate: Callable[[Array], Array], exact: Callable[[Array], Array]
 ) -> None:
-    """And monotone, and exactly 1 where they are saturated: a forget gate can hold c for ever."""
+    """Gates are also monotone, and exactly 1 if saturated, so that a forget gate can keep c for ever."""
     x = np.arange(-13 << fixed.GATE, 13 << fixed.GATE, 5)
     y = gate(x)
     assert np.max(np.abs(y / 2.0**fixed.UNIT - exact(x / 2.0**fixed.GATE))) < 1.2 / 2.0**fixed.UNIT
@@ -79,7 +79,7 @@ def test_bits_are_the_most_whose_sum_cannot_overflow(columns: int) -> None:
 
 @pytest.mark.parametrize("function", INTEGER_MAPS)
 def test_map_is_that_of_floats(function: str) -> None:
-    """Relu with the same bits, the others within two codes."""
+    """Relu gives the same bits, the others are within two codes."""
     x = np.random.default_rng(0).normal(0, 4, 5000).astype(np.float32)
     difference = np.abs(INTEGER_MAPS[function](x) - Map((0,), function).formula(x))
     assert np.max(difference) <= (0 if function == "relu" else 2 * 2.0**-fixed.UNIT)
@@ -87,7 +87,7 @@ def test_map_is_that_of_floats(function: str) -> None:
 
 
 def reading(weights: Matrix, scale: float, exponent: int) -> Matrix:
-    """Return weights whose rows are worth the same, 16 bits of what they read."""
+    """Return weights whose output channels have similar scales, with 16-bit activations."""
     scales = np.full((len(weights.codes), 1), scale, np.float32)
     return replace(weights, scales=scales, bits=16, exponent=exponent)
 
@@ -121,7 +121,7 @@ def gru_in_floats(cell: IntegerGru, x: Array) -> Array:
 
 
 def test_cells_follow_those_of_floats() -> None:
-    """Against the equations in float64, weights as their codes say: codes of x, of states and of gates come between."""
+    """The reference is the equations in float64 with the same weights; only the codes of x, states and gates differ."""
     rng = np.random.default_rng(1)
     lstm, gru = integer_lstm(rng, 0, (12, 20)), integer_gru(rng, 0, (12, 20))
     biases = rng.integers(-(1 << 16), 1 << 16, 80)
@@ -144,7 +144,7 @@ def test_cells_follow_those_of_floats() -> None:
 )
 @settings(max_examples=40)
 def test_states_that_callers_give_are_read_as_codes(isa: str, seed: int, sizes: tuple[int, int], kind: str) -> None:
-    """Any floats, restored, give what the specification makes of them; a snapshot holds them as they are."""
+    """Any restored floats give the answers of the specification, and a snapshot holds them unchanged."""
     rng = np.random.default_rng(seed)
     cell = (integer_lstm if kind == "lstm" else integer_gru)(rng, 0, sizes)
     program = Program(sizes[0], (cell,), (("y", 1),))

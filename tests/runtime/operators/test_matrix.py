@@ -17,7 +17,7 @@ SIZES = [(1, 1), (7, 5), (8, 16), (33, 40), (70, 129)]
 
 
 def layer(name: str, sizes: tuple[int, int], weights: tuple[int, int], most_bits: int, *, constants: bool) -> Op:
-    """Return a layer whose matrices all have one format; some read by constants."""
+    """Return a layer whose matrices all have one format; some have a constant range."""
     rng = np.random.default_rng(sizes[0])
     made = _layer(rng, name, sizes, weights, most_bits)
     return by_constants(rng, made) if constants else made

@@ -21,7 +21,7 @@ def test_property_tests_draw_every_operator() -> None:
 
 
 def magnitudes(seed: int, count: int) -> Floats:
-    """Return floats of either sign and of every size up to 2^64, subnormal ones and zeros among them."""
+    """Return floats of both signs and of every magnitude up to 2^64, with subnormal values and zeros."""
     rng = np.random.default_rng(seed)
     bits = rng.integers(0, 1 << 32, 4 * count, dtype=np.uint32)
     values = bits.view(np.float32)
@@ -31,7 +31,7 @@ def magnitudes(seed: int, count: int) -> Floats:
 
 
 def equal_where_defined(op: FloatOperator, x: Floats) -> None:
-    """The engine equals the specification on all features whose result is in range, and refuses the others."""
+    """Check that the engine equals the specification if all results are in range, and refuses the frame if not."""
     with np.errstate(all="ignore"):
         wanted = op.formula(*np.split(np.where(np.abs(x) < 2.0**-60, np.float32(0), x), len(op.inputs)))
     fine = np.tile(np.abs(wanted) <= 2.0**64, len(op.inputs))

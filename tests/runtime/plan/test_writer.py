@@ -1,4 +1,4 @@
-"""A plan that is truncated, altered or from elsewhere is refused by the name of its field."""
+"""A plan that is truncated, altered or foreign is refused, and the message names the field."""
 
 import contextlib
 import re
@@ -103,12 +103,12 @@ def test_flipped_bits_under_a_repaired_hash_are_refused_or_run_within_bounds(mak
             stream = NativeModel(seal(altered)).stream()
         except PlanError:
             continue
-        with contextlib.suppress(ChunkError):  # a limit of less frames
+        with contextlib.suppress(ChunkError):  # a smaller limit
             stream.push(frames)
 
 
 def plan_of_many_operators() -> bytes:
-    """Ids, and one or more of each operator that has counts, functions or two inputs."""
+    """Ids, and every operator that has counts, functions or two inputs."""
     rng = np.random.default_rng(0)
     ops = (
         Embedding((0,), rng.normal(0, 1, (5, 6)).astype(np.float32)),
@@ -225,11 +225,11 @@ def plan_of(*ops: Operator, width: int = 3) -> bytearray:
 
 
 def test_array_that_serves_twice_is_refused() -> None:
-    """Else a plan of some KB could make a thousand matrices of one, and checking it would take as long."""
+    """Otherwise a plan of a few KB could name one matrix a thousand times, and its check would take very long."""
     rng = np.random.default_rng(0)
     layers = [Linear((i,), matrix(rng, 64, 64, Reading.FRAME, 16), np.ones(64, np.float32)) for i in range(3)]
     plan = plan_of(*layers, width=64)
-    for field in (48, 56, 192):  # codes, scales, bias of the second and third as those of the first
+    for field in (48, 56, 192):  # the second and third name codes, scales and bias of the first
         for op in (1, 2):
             plan[at_op(op, field) : at_op(op, field + 8)] = plan[at_op(0, field) : at_op(0, field + 8)]
     with pytest.raises(PlanError, match=rf"plan, operation 1: size of all arrays is \d+, wanted {len(plan) // 2}"):
@@ -237,7 +237,7 @@ def test_array_that_serves_twice_is_refused() -> None:
 
 
 def shortened(plan: bytearray) -> bytes:
-    """Return a plan without its second half, where the arrays are that nothing names any more."""
+    """Return a plan without its second half, which has the arrays that nothing names now."""
     half = plan[: len(plan) // 2]
     struct.pack_into("<Q", half, 48, len(half))
     return seal(half)
@@ -264,7 +264,7 @@ def test_damaged_plan_file_is_refused_by_load(tmp_path: Path) -> None:
 
 
 def test_frames_ahead_that_never_come_cost_no_time_each() -> None:
-    """A lookahead of half a million frames, of which a stream has three; read one by one it would take an hour."""
+    """A lookahead of half a million frames in a stream of three; frame by frame it would take an hour."""
     frames = 2**19
     stream = NativeModel(bytes(plan_of(Window((0,), 2, frames, 1, Slot("w.tail", 0), frames), width=1))).stream()
     chunk = np.array([[1], [2], [3]], np.float32)
@@ -276,7 +276,7 @@ def test_frames_ahead_that_never_come_cost_no_time_each() -> None:
 
 
 def with_text(plan: bytes, old: bytes, new: bytes) -> bytes:
-    """Return a plan with a part of its text replaced by as many other bytes."""
+    """Return a plan with a part of its text replaced by the same number of other bytes."""
     assert old in text_of(plan)
     assert len(old) == len(new)
     return seal(plan.replace(old, new))
@@ -291,7 +291,7 @@ DAMAGED_TEXTS = [
 
 @pytest.mark.parametrize(("old", "new", "message"), DAMAGED_TEXTS)
 def test_text_is_refused_when_it_is_first_asked_for(old: bytes, new: bytes, message: str) -> None:
-    """A stream of a model with one output needs none of it, and reading it would take half of a start."""
+    """A stream of a model with one output does not need the text, and reading it would take half of the start time."""
     model = NativeModel(with_text(small_plan(), old, new))
     stream, wanted = model.stream(), NativeModel(small_plan()).stream()
     chunk = np.ones((2, 3), np.float32)

@@ -1,4 +1,4 @@
-"""The specified functions against float64 mathematics; the errors that their docstrings and documents state."""
+"""The functions of the specification against float64: their errors are those in their docstrings and in docs/."""
 
 import math
 from collections.abc import Callable

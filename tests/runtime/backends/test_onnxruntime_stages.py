@@ -1,0 +1,75 @@
+"""A model that looks ahead, stage by stage: the answers are those of the whole signal, however it is cut."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from onnx import helper
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.contract import METADATA_KEY, Ahead, Contract, Port
+from tidegate.runtime.errors import UnsupportedError
+from tidegate.runtime.graph.graph import Graph
+from tools.graphs import floats, model_of, run
+
+pytest.importorskip("onnxruntime")
+
+from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel
+from tidegate.runtime.backends.onnxruntime_stages import StagedModel
+
+CHANNELS, FRAMES = 2, 9
+SIGNAL = floats(FRAMES, CHANNELS)
+
+FINAL = [
+    helper.make_node("Transpose", ["bounded"], ["sequence"], perm=[2, 0, 1]),
+    helper.make_node("RNN", ["sequence", "r", "r"], ["", "final"], hidden_size=CHANNELS),
+    helper.make_node("Transpose", ["final"], ["kept"], perm=[0, 2, 1]),
+]
+"""The final state of an RNN, which has no time axis."""
+
+
+def graph(*, last: bool = False) -> Graph:
+    """Return a convolution that looks one frame ahead, added to its input or to a final state."""
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["bounded"]),
+        helper.make_node("Conv", ["bounded", "w"], ["seen"], name="conv", kernel_shape=[3], pads=[1, 1]),
+        *(FINAL if last else []),
+        helper.make_node("Add", ["seen", "kept" if last else "bounded"], ["y"], name="sum"),
+    ]
+    tensors = {"w": floats(CHANNELS, CHANNELS, 3, seed=1)} | ({"r": floats(1, CHANNELS, CHANNELS)} if last else {})
+    made = Graph(model_of(nodes, {"x": ["batch", CHANNELS, "time"]}, ["y"], tensors))
+    contract = Contract((Port("x", 2, 0),), (Port("y", 2, 0),), (), 1, ahead=(Ahead("conv", 1),))
+    made.set_metadata(METADATA_KEY, contract.to_json())
+    return made
+
+
+def streamed(at: list[int]) -> Array:
+    stream = OnnxruntimeModel(graph()).stream()
+    answers = [np.asarray(stream.push(SIGNAL[a:b])) for a, b in pairwise(at)]
+    return np.concatenate([*answers, np.asarray(stream.finish())])
+
+
+@pytest.mark.parametrize("at", [[0, FRAMES], [0, 1, 2, 3, FRAMES], [0, 4, 5, FRAMES]])
+def test_answers_are_those_of_the_whole_signal(at: list[int]) -> None:
+    whole = run(graph().model, {"x": SIGNAL.T[None]})["y"][0].T
+    np.testing.assert_allclose(streamed(at), whole, atol=1e-6)
+
+
+def test_an_answer_is_late_by_the_lookahead() -> None:
+    stream = OnnxruntimeModel(graph()).stream()
+    assert [len(stream.push(SIGNAL[a:b])) for a, b in pairwise([0, 1, 2, 5])] == [0, 1, 3]
+
+
+def test_waiting_frames_have_the_shapes_that_a_stream_holds() -> None:
+    staged, stream = StagedModel(graph()), OnnxruntimeModel(graph()).stream()
+    for frames in range(1, 5):
+        stream.push(SIGNAL[frames - 1 : frames])
+        wanted = {name: values.shape for name, values in staged.waiting_frames(frames, finished=False).items()}
+        held = len(stream.snapshot()) - len(OnnxruntimeModel(graph()).stream().snapshot())
+        start = sum(v.size for v in staged.waiting_frames(0, finished=False).values())
+        assert held == 4 * (sum(int(np.prod(shape)) for shape in wanted.values()) - start)
+    assert all(len(values) == 0 for values in staged.waiting_frames(4, finished=True).values())
+
+
+def test_a_value_without_a_time_axis_cannot_go_to_a_late_stage() -> None:
+    with pytest.raises(UnsupportedError, match="it reads 'final', which has no time axis, together with a value that"):
+        StagedModel(graph(last=True))

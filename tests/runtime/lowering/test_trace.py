@@ -1,0 +1,120 @@
+"""The trace refuses a graph that does not fit its contract, and values that it cannot follow."""
+
+import pytest
+from onnx import helper
+from tidegate.runtime.contract import METADATA_KEY, Port, State
+from tidegate.runtime.errors import ContractError, ModelError, UnsupportedError
+from tidegate.runtime.lowering.lower import lower
+from tools.drafts import HIDDEN, Build, Draft, refuses, stacked
+
+
+def weight_first(d: Draft) -> None:
+    d.answer(d.add("MatMul", d.weights(3, HIDDEN, axis=1), d.layer("x")))
+
+
+def cell_as_answer(d: Draft) -> None:
+    """The engine gives h, not c."""
+    d.lstm("x")
+    d.answer(d.squeeze(d.states[1].output, 0), None, 0)
+
+
+def cell_into_linear(d: Draft) -> None:
+    d.lstm("x")
+    d.answer(d.add("MatMul", d.squeeze(d.states[1].output, 0), d.weights(HIDDEN, 3, axis=1)), None, 0)
+
+
+def two_inputs(d: Draft) -> None:
+    d.inputs.append(Port("x2", 0, 1))
+    d.answer(d.layer("x"))
+
+
+def input_of_two_features(d: Draft) -> None:
+    d.inputs = [Port("x", 0, None)]
+    d.answer(d.layer("x"))
+
+
+def input_without_time(d: Draft) -> None:
+    d.inputs = [Port("x", None, 1)]
+    d.answer(d.layer("x"))
+
+
+def output_of_another_axis(time: int | None) -> Build:
+    return lambda d: d.answer(d.layer("x"), time)
+
+
+def last_frame_called_timed(d: Draft) -> None:
+    d.answer(d.gather(d.layer("x"), -1), 0, 1)
+
+
+def relabelled(h: str, c: str) -> Build:
+    """A contract whose state outputs differ from those of the graph."""
+
+    def build(d: Draft) -> None:
+        d.answer(d.layer("x"))
+        names = {"h": d.states[0].output, "c": d.states[1].output, "y": d.ports[0].name, "x": "x"}
+        d.ports = [Port(d.add("Identity", d.ports[0].name), 0, 1)]
+        d.states = [
+            State(s.input, names[n], s.kind, s.shape) for s, n in zip(d.states, (h, c), strict=True) if n in names
+        ]
+
+    return build
+
+
+def states_joined_in_another_order(d: Draft) -> None:
+    y, _ = stacked(d)
+    d.nodes[-1] = helper.make_node("Concat", ["hn1", "hn0"], d.nodes[-1].output, axis=0)
+    d.answer(y)
+
+
+def same_start(d: Draft) -> None:
+    start = d.state()
+    d.answer(d.squeeze(d.lstm("x", start=start), 1))
+    d.answer(d.squeeze(d.lstm("x", start=start, final=("hn", "cn")), 1))
+
+
+def directions_as_features(d: Draft) -> None:
+    """Y with its axis of directions: onnxruntime answers (frames, 1, hidden), the engine (frames, hidden)."""
+    d.answer(d.lstm("x"))
+
+
+REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
+    "weight first": (weight_first, UnsupportedError, "is not a signal that the engine can follow"),
+    "two inputs": (two_inputs, UnsupportedError, "2 signal inputs, the engine takes one; use backend='onnxruntime'"),
+    "two feature axes": (input_of_two_features, UnsupportedError, "axes (time, feature, feature), the engine takes"),
+    "no time axis": (input_without_time, UnsupportedError, "input 'x' has axes (feature, batch, feature)"),
+    "another time axis": (output_of_another_axis(1), ContractError, "has time axis 1, the graph says 0"),
+    "time axis left out": (output_of_another_axis(None), ContractError, "has time axis None, the graph says 0"),
+    "time axis of a frame": (last_frame_called_timed, ContractError, "has time axis 0, the graph says None"),
+    "answer c": (cell_as_answer, UnsupportedError, "is not a signal the engine can follow"),
+    "c into a layer": (cell_into_linear, UnsupportedError, "is not a signal that the engine can follow"),
+    "states swapped": (relabelled("c", "h"), ContractError, "does not come from the layers that read"),
+    "state from a signal": (relabelled("y", "c"), ContractError, "state output 'v"),
+    "state not connected": (relabelled("x", "c"), ContractError, "is named more than once"),
+    "states in another order": (states_joined_in_another_order, ContractError, "does not come from the layers that"),
+}
+
+
+@pytest.mark.parametrize("form", REFUSALS)
+def test_form_that_the_engine_lacks_is_refused_by_name(form: str) -> None:
+    refuses(*REFUSALS[form])
+
+
+@pytest.mark.parametrize("what", ["input", "state"])
+def test_name_of_the_contract_that_the_graph_lacks_is_refused(what: str) -> None:
+    d = Draft()
+    d.answer(d.layer("x"))
+    made = d.graph()
+    name = "x" if what == "input" else d.states[0].input
+    text = made.metadata(METADATA_KEY) or ""
+    made.set_metadata(METADATA_KEY, text.replace(f'"{name}"', '"absent"'))
+    with pytest.raises(ContractError, match=f"contract: {what} 'absent' is not an input of the graph"):
+        lower(made)
+
+
+def test_two_nodes_cannot_start_from_one_state() -> None:
+    refuses(same_start, UnsupportedError, "LSTM 'lstm2': it starts from entry 0 of 'v0.h', as another node does")
+
+
+def test_an_axis_of_directions_is_refused_in_an_output() -> None:
+    message = "has axes (time, one, batch, feature), the engine gives time and features: squeeze"
+    refuses(directions_as_features, UnsupportedError, message)

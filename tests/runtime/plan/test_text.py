@@ -1,0 +1,51 @@
+"""The text of a plan: it is read whole or refused, and it places the engine's states in the contract."""
+
+import json
+
+import numpy as np
+import pytest
+from tidegate.runtime.contract import HIDDEN, Contract, Port, Slot, State
+from tidegate.runtime.errors import PlanError
+from tidegate.runtime.plan.text import Text, read_text
+
+STATE = State("l.h_in", "l.h_out", "h", (2, "batch", 3))
+CONTRACT = Contract((Port("x", 0, None),), (Port("y", 0, None),), (STATE,))
+SLOTS = Slot("l.h_in", 0), Slot("l.h_in", 1)
+FIELDS = {"contract": CONTRACT.to_json(), "outputs": ["y"], "slots": [["l.h_in", 0], ["l.h_in", 1]]}
+
+
+def test_fields_are_read() -> None:
+    assert read_text(json.dumps(FIELDS).encode()) == Text(CONTRACT, ("y",), SLOTS)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_missing_field_is_refused(field: str) -> None:
+    rest = {key: value for key, value in FIELDS.items() if key != field}
+    with pytest.raises(PlanError, match=r"plan: text is not readable .*; the file is damaged, compile it again"):
+        read_text(json.dumps(rest).encode())
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b"7", b"\xff", b"[" * 100_000])
+def test_a_text_that_is_no_object_is_refused(text: bytes) -> None:
+    with pytest.raises(PlanError, match="text is not readable"):
+        read_text(text)
+
+
+def test_slots_must_fit_the_engines_states() -> None:
+    text = Text(CONTRACT, ("y",), SLOTS)
+    text.check([3, 3])
+    for widths in ([3], [3, 4], [3, 3, 3]):
+        with pytest.raises(PlanError, match="does not name the engine's states"):
+            text.check(widths)
+
+
+@pytest.mark.parametrize("slot", [Slot("l.c_in", 0), Slot("l.h_in", 2), Slot("l.h_in", -1)])
+def test_a_place_outside_the_contract_is_refused(slot: Slot) -> None:
+    with pytest.raises(PlanError, match="does not name the engine's states"):
+        Text(CONTRACT, ("y",), (slot,)).check([3])
+
+
+def test_state_vectors_go_to_their_places_and_hidden_ones_nowhere() -> None:
+    text = Text(CONTRACT, ("y",), (SLOTS[1], HIDDEN, SLOTS[0]))
+    found = text.state_of([np.full(3, value, np.float32) for value in (1, 2, 3)])
+    np.testing.assert_array_equal(found["l.h_in"], [[[3, 3, 3]], [[1, 1, 1]]])
