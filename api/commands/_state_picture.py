@@ -147,7 +147,7 @@ def _port_lines(facts: "Inspection", what: str) -> tuple[str, ...]:
     ports = facts.contract.inputs if what == "input" else facts.contract.outputs
     names = ", ".join(repr(port.name) for port in ports)
     shape = f", frames of {facts.features}" if what == "input" and facts.features else ""
-    when = "" if ports[0].time_axis is not None else ", one answer a push"
+    when = "" if ports[0].time_axis is not None else ", one answer per push"
     return (f"{what} {names}{shape}{when}",)
 
 
