@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tidegate.benchmarks import recall
 from tidegate.benchmarks.suites import families
 
 pytest.importorskip("onnxruntime")
@@ -77,17 +76,3 @@ def attention(x: Values, matrices: tuple[Values, ...], depth: int) -> Values:
     shares = np.exp(scores - scores.max(-1, keepdims=True))
     mixed: Values = (shares / shares.sum(-1, keepdims=True)) @ v
     return mixed.transpose(1, 0, 2).reshape(len(x), -1)
-
-
-def test_recall_is_learnt_at_a_short_lag_and_guessed_without_training() -> None:
-    pytest.importorskip("torch")
-    from torch import get_num_threads
-
-    before = get_num_threads()
-    trained, guessed = recall.recalls((3,), 150), recall.recalls((3,), 0)
-
-    assert get_num_threads() == before
-    assert {one.name for one in trained} == {"RNN", "GRU", "LSTM", "Transformer"}
-    assert min(one.accuracy for one in trained) > 0.9
-    assert max(one.accuracy for one in guessed) < 0.5
-    assert recall.table(trained).columns == ["|", "weights", "3"]
