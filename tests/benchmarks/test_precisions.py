@@ -1,5 +1,6 @@
 """The table of precisions in a tiny configuration."""
 
+import pytest
 from tidegate.benchmarks import precisions
 from tidegate.benchmarks.measuring.records import Settings
 from tidegate.benchmarks.measuring.results import Row
@@ -10,6 +11,7 @@ from tidegate.benchmarks.speed import measured
 TINY = stacks.Case("A", 4, 8, 1)
 
 
+@pytest.mark.slow
 def test_every_precision_has_a_row_with_its_size_and_error() -> None:
     ours = [Variant(precision, "push scalar") for precision in precisions.PRECISIONS]
 

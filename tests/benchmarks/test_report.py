@@ -8,10 +8,7 @@ import pytest
 from tidegate.benchmarks import report
 from tidegate.benchmarks.measuring.environment import observe
 from tidegate.benchmarks.measuring.results import Result, Row, histogram_of, series
-from tidegate.benchmarks.nets import stacks
-from tidegate.benchmarks.recall import Recall, read, save
-from tidegate.benchmarks.showing.bench_tables import by_case
-from tidegate.benchmarks.showing.plots import positions, recalled
+from tidegate.benchmarks.recall import Recall, save
 from tidegate.benchmarks.suites.families import Cost
 from tidegate.benchmarks.suites.streams_per_core import Capacity
 
@@ -40,23 +37,7 @@ def test_the_page_has_a_place_for_every_part() -> None:
         assert text.count(f"<!-- end of {name} -->\n") == 1
 
 
-def test_a_case_has_a_line_a_variant_and_marks_what_is_unstable() -> None:
-    rows = [
-        row(1, "slow", 20.0),
-        row(4, "slow", 40.0, unsteady=0.5),
-        row(1, "fast", 1.0, error_rms=1e-3),
-        row(4, "fast", None),
-    ]
-
-    table = by_case(rows, {"A": stacks.CASES["A"]})
-
-    assert table.title.startswith("A 40->128, closed loop")
-    assert [line[:2] for line in table.rows] == [["x fast run", "1.00"], ["x slow run", "20.0"]]
-    assert table.rows[0][2] == "0.90-1.10"
-    assert [line[4] for line in table.rows] == ["-", "40.0~"]
-    assert table.rows[0][6] == "1.0e-03"
-
-
+@pytest.mark.slow
 def test_every_part_is_written_with_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With figures that are given: what measures them has tests of its own."""
     pytest.importorskip("matplotlib")
@@ -107,16 +88,3 @@ def test_the_fastest_of_each_runtime_and_our_default_precision_are_shown() -> No
     ours = [replace(row(1, precision, us), peer="tidegate") for precision, us in (("W4A8", 1.0), ("W8A16", 1.5))]
 
     assert report.fastest([slow, fast, *ours, row(1, "int4", None)]) == [ours[1], fast]
-
-
-def test_costs_and_recall_are_drawn_and_kept(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    costs = [Cost(name, 10, at, at * 0.1, at) for name in ("LSTM", "Transformer") for at in (10, 100)]
-    found = [Recall(name, 10, lag, 0, 50, 400, 0.5, 1.0) for name in ("LSTM", "Transformer") for lag in (10, 100)]
-
-    save(found, tmp_path / "recall.json")
-
-    assert read(tmp_path / "recall.json") == found
-    for figure in (positions(costs), recalled(found)):
-        labels = [line.get_label() for line in figure.axes[0].get_lines()]
-        assert labels == ["LSTM", "Transformer"]

@@ -52,6 +52,7 @@ def test_bad_input_is_one_line_and_leaves_no_file(arguments: list[str], message:
     assert sorted(bad.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_it_measures_beside_onnxruntime(tide: Command, folder: Path) -> None:
     pytest.importorskip("onnxruntime")
 

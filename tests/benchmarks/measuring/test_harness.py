@@ -32,6 +32,7 @@ def rows(job: Job) -> dict[str, Row]:
     return {row.name: row for row in run_job(job, ["tidegate", "by_hand"], QUICK)}
 
 
+@pytest.mark.slow
 def test_every_variant_has_a_row_with_figures(rows: dict[str, Row]) -> None:
     assert "by_hand float32 loop" in rows
     assert {row.precision for row in rows.values() if row.peer == "tidegate"} >= {"W8A16", "W4A8", "float32"}
@@ -45,6 +46,7 @@ def test_every_variant_has_a_row_with_figures(rows: dict[str, Row]) -> None:
         assert len(row.turns_us) == 4
 
 
+@pytest.mark.slow
 def test_errors_stand_beside_speed(rows: dict[str, Row]) -> None:
     errors = {row.precision: row.error_rms or 0.0 for row in rows.values()}
 
@@ -53,6 +55,7 @@ def test_errors_stand_beside_speed(rows: dict[str, Row]) -> None:
     assert errors["W8A16"] < errors["W4A8"]
 
 
+@pytest.mark.slow
 def test_a_process_that_does_only_this_is_measured(rows: dict[str, Row]) -> None:
     ours = rows["tidegate W8A16 push"]
 
@@ -107,6 +110,7 @@ def test_two_builds_run_in_turns_on_the_same_files(job: Job) -> None:
     assert (change.before.p50_us, change.after.p50_us) == (rows[1].p50_us, rows[0].p50_us)
 
 
+@pytest.mark.slow
 def test_what_cannot_run_says_why(tmp_path: Path) -> None:
     job = stack_job(tmp_path, stacks.Case("small", 3, 8, 1, "RNN"), 1)
 

@@ -37,6 +37,7 @@ def test_percentiles_are_times_that_occurred(times: list[int]) -> None:
         assert sum(other <= time for other in times) >= share * len(times)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 10**10), min_size=1, max_size=100))
 def test_a_histogram_holds_every_time_to_three_digits(times: list[int]) -> None:
     held, counts = counts_of(histogram_of(np.array(times)))

@@ -17,6 +17,7 @@ def calibration() -> list[np.ndarray]:
     return [rng.standard_normal((200, 6), np.float32) for _ in range(5)]
 
 
+@pytest.mark.slow
 def test_the_page_has_every_picture(tmp_path: Path) -> None:
     report = quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx", calibration=calibration())
     assert len(list(pictures(report))) == 2 + 3  # over time, sensitivities, a histogram a weight
