@@ -1,4 +1,4 @@
-"""The accuracy table: figures, goals, contenders, on a small model of its own."""
+"""The accuracy table of a small model: its contenders, their figures and their goals."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Net(nn.Module):
-    """A cell and a head."""
+    """A recurrent layer and a linear one."""
 
     def __init__(self, cell: type[nn.LSTM] | type[nn.GRU]) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def test_every_contender_has_a_row_and_ours_its_goals(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ways_to_read_activations_have_rows(tmp_path: Path) -> None:
+def test_each_method_for_ranges_of_activations_has_a_score(tmp_path: Path) -> None:
     made = {row.contender: row.figures["error"] for row in scores(task(), tmp_path, ranges=True)}
     by_ranges = [f"W8A8 {way}" for way in ("minmax", "percentile", "mse", "entropy")]
     assert list(made) == ["float32", "W8A16 per frame", "W8A8 per frame", *by_ranges]

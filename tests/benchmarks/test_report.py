@@ -16,13 +16,13 @@ MARKS = "<!-- a: made -->\n", "<!-- end of a -->\n"
 
 
 def row(steps: int, precision: str, us: float | None, **fields: float) -> Row:
-    """A row of case A."""
+    """Return a row of case A; without a time it is a refused one."""
     reasons = {} if us else {"row": "it cannot"}
     interval = (us - 0.1, us + 0.1) if us else None
     return Row("x", precision, "run", "A", steps, "closed", p50_us=us, interval_us=interval, reasons=reasons, **fields)  # type: ignore[arg-type]
 
 
-def test_a_part_of_the_page_is_made_anew_and_the_rest_stays() -> None:
+def test_a_part_of_the_page_is_replaced_and_the_rest_stays() -> None:
     page = f"before\n{MARKS[0]}old\n{MARKS[1]}after\n"
 
     assert report.between(page, MARKS, "new\n") == f"before\n{MARKS[0]}new\n{MARKS[1]}after\n"
@@ -39,11 +39,17 @@ def test_the_page_has_a_place_for_every_part() -> None:
 
 @pytest.mark.slow
 def test_every_part_is_written_with_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With figures that are given: what measures them has tests of its own."""
+    """The figures are given here; other tests are for the functions that measure them."""
     pytest.importorskip("matplotlib")
     times = np.arange(1000, 3000)
-    told = {"histogram": histogram_of(times), "series_us": series(times), "p99_us": 3.0, "p999_us": 3.0, "max_us": 3.0}
-    rows = [replace(row(1, "fast", 2.0, error_rms=1e-3), case="B", **told), replace(row(1, "no", None), case="B")]  # type: ignore[arg-type]
+    fields = {
+        "histogram": histogram_of(times),
+        "series_us": series(times),
+        "p99_us": 3.0,
+        "p999_us": 3.0,
+        "max_us": 3.0,
+    }
+    rows = [replace(row(1, "fast", 2.0, error_rms=1e-3), case="B", **fields), replace(row(1, "no", None), case="B")]  # type: ignore[arg-type]
     held = [Capacity("group", "B", 100.0, 7, 5.0, 9, {7: 5.0})]
     page = tmp_path / "page.md"
     page.write_text("head\n")
@@ -77,7 +83,7 @@ def test_every_part_is_written_with_its_pictures(tmp_path: Path, monkeypatch: py
     assert text.count("Left out: x no run: it cannot.") == 2
     assert "| B, group | 7 |" in text
     page.write_text("head\n")
-    for name in report.PARTS:  # without measuring, from what is kept
+    for name in report.PARTS:  # without measuring, from the JSON files
         made.write(name)
     assert page.read_text() == text
     assert {path.name for path in tmp_path.glob("*.json")} == {f"{name}.json" for name in (*report.PARTS, "recall")}

@@ -1,4 +1,4 @@
-"""The speed command in a tiny configuration: what it measures, what it writes, what it refuses."""
+"""The command `speed` on a tiny stack: the contenders, the output, and wrong options."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ ISA = tuple(dict.fromkeys(("scalar", variants()[0])))  # one on a processor that
 
 @pytest.fixture(scope="module")
 def result() -> Result:
-    """The portable variant and the best."""
+    """Return a result with the portable variant and the best one."""
     return speed.run([TINY], [1, 16], ISA, QUICK)
 
 
@@ -34,8 +34,8 @@ def test_each_case_has_our_precisions_and_variants_and_both_calls_of_the_peer(re
 
 
 @pytest.mark.slow
-def test_our_error_does_not_depend_on_the_chunk_or_the_variant(result: Result) -> None:
-    """Both count every frame but those of the first chunk; the variants give the same bits."""
+def test_our_error_does_not_depend_on_the_variant(result: Result) -> None:
+    """All variants of the engine give the same bits."""
     errors = {(row.precision, row.steps, row.how): row.error_rms for row in result.rows if row.peer == "tidegate"}
 
     for precision in PRECISIONS:
@@ -44,7 +44,7 @@ def test_our_error_does_not_depend_on_the_chunk_or_the_variant(result: Result) -
 
 
 @pytest.mark.slow
-def test_the_tables_have_a_row_a_case_and_name_the_machine(result: Result) -> None:
+def test_the_tables_have_a_row_per_case_and_name_the_machine(result: Result) -> None:
     times, ratios, *others, errors = tables(result)
 
     assert len(times.rows) == len(errors.rows) == 2

@@ -83,7 +83,7 @@ def test_it_times_a_plan_alone_and_says_why(tide: Command, folder: Path) -> None
 def test_a_suite_of_tables_writes_every_file(
     suite: str, tide: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With figures that are given: what measures them has tests of its own."""
+    """The figures are given here; other tests are for the functions that measure them."""
     pytest.importorskip("matplotlib")
     costs = [Cost("LSTM", 10, at, 1.0, 5) for at in (10, 100)]
     monkeypatch.setattr("tidegate.benchmarks.suites.families.costs", lambda **_: costs)

@@ -36,7 +36,7 @@ def test_recordings_are_streams_of_samples(tmp_path: Path) -> None:
 
 
 def hostile(shape: tuple[int, ...]) -> bytes:
-    """Return an array of eight bytes that says it is larger."""
+    """Return the bytes of a .npy file whose header states a large shape, with only eight bytes of data."""
     buffer = io.BytesIO()
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(buffer, header)

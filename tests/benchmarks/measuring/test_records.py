@@ -15,7 +15,7 @@ OPEN = Settings(rate=100.0)
 
 
 def turn(*times_us: float, seconds: float = 1.0, energy: float | None = None) -> Fields:
-    """Return what a worker answers to `time`."""
+    """Return a worker's answer to the request `time`."""
     nanoseconds = np.array([round(1000 * time) for time in times_us], np.int64)
     packed = base64.b64encode(nanoseconds.tobytes()).decode()
     usage = {"cpu_seconds": 0.5, "voluntary_switches": 3, "involuntary_switches": 1, "page_faults": 2}
@@ -23,7 +23,7 @@ def turn(*times_us: float, seconds: float = 1.0, energy: float | None = None) ->
 
 
 def load(**fields: Any) -> Fields:  # noqa: ANN401
-    """Return what a worker answers to `load`."""
+    """Return a worker's answer to the request `load`."""
     figures = {"first_step_us": 9.0, "import_ms": 5.0, "load_ms": 1.0, "first_answer_ms": 7.0}
     return figures | {"file_bytes": 10, "peak_rss_bytes": 30, "rss_bytes": 20} | fields
 

@@ -1,4 +1,4 @@
-"""Rows: percentiles, histograms, runs of misses, and the file they are kept in."""
+"""Rows: their percentiles, histograms and runs of misses, and the JSON file of a result."""
 
 from itertools import groupby
 from pathlib import Path
@@ -81,7 +81,7 @@ def test_a_result_reads_back_as_it_was(tmp_path: Path) -> None:
         ('{"version": 3, "environment": {"evil": 1}, "rows": []}', "evil"),
     ],
 )
-def test_what_is_no_result_is_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_result_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(text)
 
     with pytest.raises(ModelError, match=message):

@@ -1,4 +1,4 @@
-"""The page and the pictures of a result."""
+"""The page of a result and its picture files."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib")
 
 
 def row(peer: str, scale: float, rate: float | None = 100.0) -> Row:
-    """Return a row of random times."""
+    """Return a row with random times; `scale` makes them longer."""
     times = (scale * np.random.default_rng(0).lognormal(10, 0.3, 500)).astype(np.int64)
     spread = percentiles(times)
     fields: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The nets of the families: equal sizes, a cache that is attention, memory that grows or does not."""
+"""The suite of families: nets of equal size, states that stay, a cache that grows and equals attention."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_a_recurrent_state_stays_and_a_cache_grows() -> None:
 
 
 def test_the_cache_gives_what_attention_over_all_gives() -> None:
-    """The step with a cache against causal attention over the whole stream, in float64."""
+    """Steps with a cache are compared with causal attention over the whole stream in float64."""
     from onnx import numpy_helper
     from tidegate.runtime.backends.onnxruntime_session import open_session
 
@@ -52,7 +52,7 @@ def test_the_cache_gives_what_attention_over_all_gives() -> None:
 
 
 def causal(frames: Values, matrices: list[Values], depth: int) -> Values:
-    """Return pre-norm blocks over a whole stream; `matrices` in the order of the graph."""
+    """Return the answers of pre-norm blocks to a whole stream; `matrices` has the graph's order."""
     start, *rest = matrices
     x = frames @ start
     for _ in range(families.LAYERS):
@@ -63,13 +63,13 @@ def causal(frames: Values, matrices: list[Values], depth: int) -> Values:
 
 
 def norm(x: Values) -> Values:
-    """Return rows of mean 0 and variance 1."""
+    """Return frames normalized to mean 0 and variance 1."""
     normal: Values = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
     return normal
 
 
 def attention(x: Values, matrices: tuple[Values, ...], depth: int) -> Values:
-    """Return what each frame attends to among those up to it, head by head."""
+    """Return causal attention: for each frame, the values of the frames up to it, mixed head by head."""
     q, k, v = ((x @ m).reshape(len(x), -1, depth).transpose(1, 0, 2) for m in matrices)
     scores = q @ k.transpose(0, 2, 1) * depth**-0.5
     scores[:, ~np.tri(len(x), dtype=bool)] = -np.inf

@@ -14,7 +14,7 @@ def test_a_step_of_features_depends_on_its_own_samples_and_the_64_before() -> No
 
     whole = vad.features(samples, weights)
     changed = samples.copy()
-    changed[3 * vad.STEP - vad.BEFORE - 1] += 1  # just before what step 3 sees
+    changed[3 * vad.STEP - vad.BEFORE - 1] += 1  # the last sample of step 2 that step 3 does not see
 
     assert whole.shape == (5, 128)
     differs = (vad.features(changed, weights) != whole).any(1)
