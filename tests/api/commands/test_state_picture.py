@@ -38,7 +38,7 @@ def test_it_names_states_layers_bits_and_bytes(facts: Inspection, tmp_path: Path
         assert text in texts
     assert "LSTM 5 to 6, 8-bit weights" in texts
     assert texts.count("to the next push") == 2
-    assert any(text.endswith("264 products a step") for text in texts)
+    assert any(text.endswith("264 products per step") for text in texts)
     assert any("a frame every 10 ms" in text for text in texts)
 
 

@@ -24,7 +24,7 @@ def test_without_its_headers_it_names_the_package(tmp_path: Path, monkeypatch: p
 def test_weights_are_written_in_the_primitives_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str, gates: list[int], biases: int
 ) -> None:
-    """A GRU has one more bias. It is that of h in the candidate."""
+    """A GRU has one more bias, of h in the candidate."""
     monkeypatch.setattr(onednn, "HOME", tmp_path)
     for path in (tmp_path / "include" / "dnnl.hpp", onednn._library()):
         path.parent.mkdir(exist_ok=True)

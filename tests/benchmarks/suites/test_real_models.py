@@ -1,4 +1,4 @@
-"""Real models: one job per model, at the rate of its source. Here a small model stands for each of them."""
+"""Real models: one job per model, at the rate of its source. A small model replaces each of them here."""
 
 from pathlib import Path
 
