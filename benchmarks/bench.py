@@ -52,7 +52,7 @@ def bench_file(
     """Measure a streaming ONNX file.
 
     Args:
-        path: The file. If its weights are quantized, the other peers get the float values they stand for.
+        path: The file. If its weights are quantized, the other peers get their float values.
         peers: Names of peers.
         settings: How to measure. The rate 0 means the rate of the contract.
         closed: Whether to measure in a closed loop.

@@ -27,7 +27,7 @@ from .progress import bar
 from .tables import Table, show
 
 CASE = "C"
-MOST_MS, MOST_MB = 10, 4  # the goal: at most so much more than numpy alone
+MOST_MS, MOST_MB = 10, 4  # the goal: at most this much more than numpy alone
 
 # Each process runs BEGIN, a program and END. Then it prints its milliseconds, resident megabytes and heavy imports.
 REPORT = """

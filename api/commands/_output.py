@@ -99,7 +99,7 @@ def _grid(blocks: "Blocks") -> str:
 
 
 def _axes(port: "Port") -> str:
-    time = "one answer a chunk" if port.time_axis is None else f"time on axis {port.time_axis}"
+    time = "one answer per chunk" if port.time_axis is None else f"time on axis {port.time_axis}"
     return time if port.batch_axis is None else f"{time}, streams on axis {port.batch_axis}"
 
 

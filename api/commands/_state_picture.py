@@ -114,7 +114,7 @@ def _other_row(state: "State") -> _PictureRow:
 
 def _layer_row(layer: "RecurrentLayer", states: "dict[str, State]") -> _PictureRow:
     cell = layer.cell if layer.direction == "forward" else f"{layer.cell}, {layer.direction}"
-    products = "" if layer.multiply_adds is None else f", {layer.multiply_adds:,} products a step"
+    products = "" if layer.multiply_adds is None else f", {layer.multiply_adds:,} products per step"
     features = "?" if layer.features is None else str(layer.features)
     text = (layer.name, f"{cell} {features} to {layer.hidden}, {_bits(layer)}", f"{size(layer.bytes)}{products}")
     known = [(place, states.get(place.partition("[")[0])) for place in layer.states]
@@ -147,7 +147,7 @@ def _port_lines(facts: "Inspection", what: str) -> tuple[str, ...]:
     ports = facts.contract.inputs if what == "input" else facts.contract.outputs
     names = ", ".join(repr(port.name) for port in ports)
     shape = f", frames of {facts.features}" if what == "input" and facts.features else ""
-    when = "" if ports[0].time_axis is not None else ", one answer a push"
+    when = "" if ports[0].time_axis is not None else ", one answer per push"
     return (f"{what} {names}{shape}{when}",)
 
 

@@ -53,7 +53,7 @@ def stack_jobs(folder: Path, case: stacks.Case, steps: Sequence[int]) -> list[Jo
 def file_job(folder: Path, name: str, path: Path, signal: Array, steps: int) -> Job:
     """Make a job from a streaming ONNX file, or from a compiled plan (which only tidegate can run).
 
-    The other peers get a float file: each quantized weight in it is replaced by the float value it stands for.
+    The other peers get a float file: each quantized weight in it is replaced by its float value.
 
     Args:
         folder: Where the job's files are written.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..suites.families import Cost
     from ..suites.streams_per_core import Capacity
 
-MOST = 8  # a picture with lines shows only so many contenders, the fastest
+MOST = 8  # contenders in a picture with lines: only the fastest
 STYLES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*"
 TAIL = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)

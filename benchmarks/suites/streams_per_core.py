@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RATES = (31.25, 100.0, 1000.0)  # frames per second of a voice detector, of speech features, of a fast sensor
 SIZES = ("A", "B")
-SLICE = 1.0  # seconds: a try checks for misses each time so much of it has passed
+SLICE = 1.0  # seconds of a part of a try; misses are checked after each part
 START = 0.9  # part of the estimated number of streams with which the first try begins
 FEWER = 0.8  # part of the streams that the next try has after a miss: 8 tries go down to a fifth of the first number
 TRIES = 8

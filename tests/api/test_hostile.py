@@ -1,4 +1,4 @@
-"""Hostile files at every door: refused by name in one line, no traceback, no file left, in bounded time."""
+"""Hostile files: every command refuses them by name in one line, without a traceback, leaves no file, and ends soon."""
 
 import re
 import signal
@@ -13,10 +13,10 @@ from tidegate import cli
 from tools.hostile import HOSTILE
 from tools.onnx_files import write_lstm
 
-for _needed in ("onnxruntime", "torch"):  # by some of the doors
+for _needed in ("onnxruntime", "torch"):  # some of the commands need them
     pytest.importorskip(_needed)
 
-MOST_SECONDS = 60  # for all doors: seconds on a machine that does other work too; what waits for a pipe takes for ever
+MOST_SECONDS = 60  # for all commands on a busy machine; a command that waits for a pipe would never end
 
 DOORS = {
     "inspect": ["inspect", "{bad}"],
@@ -36,7 +36,7 @@ DOORS = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a good file, a good plan and a signal."""
+    """Work in a folder with a good file, a good plan and a signal."""
     inside = tmp_path / "models"
     inside.mkdir()
     monkeypatch.chdir(inside)
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _bounded() -> Iterator[None]:
-    """End what does not end by itself."""
+    """Fail a test that does not end in time."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise TimeoutError(f"not done in {MOST_SECONDS} s")

@@ -1,4 +1,4 @@
-"""The face: few names, nothing heavy before it is used, streaming without torch."""
+"""The package: its public names, a light import, and streaming without torch, onnxruntime or onnx."""
 
 import subprocess
 import sys
@@ -68,7 +68,7 @@ def test_import_brings_in_nothing_heavy() -> None:
 
 
 def test_streaming_works_where_torch_and_onnxruntime_are_not_installed(tmp_path: Path) -> None:
-    """Both are blocked in a process of its own: quantize, compile, load and push all the same."""
+    """A fresh process, in which both cannot be imported, quantizes, compiles, loads and pushes."""
     write_lstm(tmp_path / "m.onnx")
     code = """
 import sys
@@ -84,7 +84,7 @@ for name in ('m.int8.onnx', 'm.tide'):
 
 
 def test_plan_streams_without_onnx(tmp_path: Path) -> None:
-    """A device that gets a plan file needs numpy alone."""
+    """A device that gets a plan file needs only numpy."""
     tidegate.quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
     tidegate.compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
     code = """

@@ -1,4 +1,4 @@
-"""The cold start: each process does what it says and no more; how long that takes is no matter of the suite."""
+"""The cold start: what each process imports and answers. The tests make no claim about its time."""
 
 import json
 import subprocess
@@ -16,28 +16,28 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return cold.prepare(tmp_path_factory.mktemp("cold"))
 
 
-def told(program: str) -> list[str]:
-    """Run a program, which tells more at its end."""
+def printed(program: str) -> list[str]:
+    """Run a program in a fresh process and return the lines that it prints."""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
 
-def test_start_from_a_plan_imports_numpy_and_neither_onnx_nor_what_reads_a_contract(programs: dict[str, str]) -> None:
-    """The last line names what is imported beyond numpy, the answer's shape before it."""
+def test_a_start_from_a_plan_imports_neither_onnx_nor_the_code_for_contracts(programs: dict[str, str]) -> None:
+    """The program prints its figures, then the answer's shape, then whether each module was imported."""
     ask = """
 print(answer.shape, np.isfinite(answer).all())
 wanted = ("json.decoder", "dataclasses", "tidegate.runtime.contract", "tidegate.runtime.graph", "tidegate.quant")
 for name in wanted:
     print(name, name in sys.modules)
 """
-    numbers, answer, *imported = told(programs["tidegate"] + ask)
+    numbers, answer, *imported = printed(programs["tidegate"] + ask)
     assert numbers.split()[2] == "-"
     assert answer == "(1, 256) True"
     assert [line.split()[1] for line in imported] == ["False"] * 5
 
 
 def test_the_peer_answers_from_its_own_int8_file(programs: dict[str, str]) -> None:
-    numbers, kinds, shape = told(programs["onnxruntime"] + "print(len(feeds))\nprint(answer[0].shape)\n")
+    numbers, kinds, shape = printed(programs["onnxruntime"] + "print(len(feeds))\nprint(answer[0].shape)\n")
     assert numbers.split()[2] == "onnxruntime"
     assert int(kinds) == 7  # the frame, h and c of three layers
     assert shape == "(1, 1, 256)"

@@ -1,5 +1,6 @@
-"""The table of precisions in a tiny configuration."""
+"""The table of precisions for a tiny stack, and the verdicts on its goals."""
 
+import pytest
 from tidegate.benchmarks import precisions
 from tidegate.benchmarks.measuring.records import Settings
 from tidegate.benchmarks.measuring.results import Row
@@ -10,6 +11,7 @@ from tidegate.benchmarks.speed import measured
 TINY = stacks.Case("A", 4, 8, 1)
 
 
+@pytest.mark.slow
 def test_every_precision_has_a_row_with_its_size_and_error() -> None:
     ours = [Variant(precision, "push scalar") for precision in precisions.PRECISIONS]
 
@@ -23,7 +25,7 @@ def test_every_precision_has_a_row_with_its_size_and_error() -> None:
 
 
 def row(precision: str, us: float) -> Row:
-    """A row whose turns all took the same."""
+    """Return a row whose turns all took the same time."""
     return Row("tidegate", precision, "push", "A", 1, "closed", p50_us=us, turns_us=(us, us))
 
 
@@ -35,7 +37,7 @@ def test_goals_are_judged_within_the_same_run() -> None:
     assert groups.endswith("short.")
 
 
-def test_a_table_row_is_set_against_w8a16() -> None:
+def test_a_row_of_the_table_is_compared_with_w8a16() -> None:
     table = precisions.table([row("W8A16", 2.0), row("W4A8", 1.0)])
     assert [line[0] for line in table.rows] == ["A 40->128"] * 2
     assert [line[4] for line in table.rows] == ["1.00", "0.50"]

@@ -1,4 +1,4 @@
-"""The progress bar stays out of pipes."""
+"""The progress bar: a terminal gets it, a pipe does not."""
 
 import io
 
@@ -7,13 +7,13 @@ from tidegate.benchmarks.progress import bar
 
 
 class Terminal(io.StringIO):
-    """A text stream that says it is a terminal."""
+    """A text stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
-def test_nothing_is_shown_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
 

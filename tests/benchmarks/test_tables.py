@@ -1,4 +1,4 @@
-"""Tables: nothing lost, nothing that steers a terminal, readable without colour."""
+"""Tables: no text is lost, and no text can control the terminal."""
 
 import pytest
 from tidegate.benchmarks.tables import Table, micro, printable, show
@@ -7,7 +7,7 @@ from tidegate.benchmarks.tables import Table, micro, printable, show
 @pytest.mark.parametrize(
     ("value", "text"), [(0.071, "0.07"), (1.29, "1.29"), (10.04, "10.0"), (97.85, "97.8"), (1098.2, "1098")]
 )
-def test_microseconds_have_the_digits_that_count(value: float, text: str) -> None:
+def test_microseconds_have_about_three_significant_digits(value: float, text: str) -> None:
     assert micro(value) == text
 
 
@@ -29,7 +29,7 @@ def test_a_long_name_is_broken_and_not_cut(capsys: pytest.CaptureFixture[str], m
 
 
 def test_headers_leave_room_for_names(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """On one line the headers alone would fill 50 columns."""
+    """If the headers were on one line, they would fill all 50 columns."""
     monkeypatch.setenv("COLUMNS", "50")
     columns = ["|", "resident memory MB", "first answer ms", "file size kB"]
 
@@ -56,7 +56,7 @@ def test_figures_of_eight_columns_are_not_broken(
     assert capsys.readouterr().out.splitlines()[5].split() == ["onnxruntime", "int8", *figures]
 
 
-def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     show(Table("x", ["name|"], [["\x1b[2Jevil [bold]x[/bold]"]]), "also \x07 here")
 
     printed = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The machine beside the figures."""
+"""The environment of a run: what it names, and when its figures are doubtful."""
 
 import dataclasses
 import json
@@ -19,14 +19,14 @@ def test_it_names_processor_versions_variant_and_core() -> None:
     assert "engine avx2" in found.summary()
 
 
-def test_what_is_not_known_is_said() -> None:
+def test_an_unknown_governor_or_core_is_named() -> None:
     unknown = dataclasses.replace(observe((), None), governor=None)
 
     assert "not pinned" in unknown.summary()
     assert "governor unknown" in unknown.summary()
 
 
-def test_a_busy_machine_is_warned_of() -> None:
+def test_a_busy_machine_has_a_warning() -> None:
     machine = dataclasses.replace(observe((), None), cores=2)
 
     assert dataclasses.replace(machine, load=0.9).warnings() == []

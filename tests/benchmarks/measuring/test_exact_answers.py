@@ -1,4 +1,4 @@
-"""The float64 run: equal to the equations written down, for each cell and however a stream is cut."""
+"""The float64 run: it equals the equations of each cell, and the chunks do not matter."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tidegate.runtime.graph.graph import Graph
 
 @pytest.mark.parametrize("steps", [1, 7])
 @pytest.mark.parametrize("cell", STANDARD)
-def test_any_cut_gives_the_same(cell: str, steps: int) -> None:
+def test_any_chunk_size_gives_the_same(cell: str, steps: int) -> None:
     case = stacks.Case("small", 3, 5, 2, cell)
     layers, frames = stacks.random_layers(case), stacks.random_frames(case, 21)
     graph = Graph(stacks.streaming_model(layers))
@@ -24,7 +24,7 @@ def test_any_cut_gives_the_same(cell: str, steps: int) -> None:
         np.testing.assert_allclose(found, stacks.exact_answers(layers, frames), rtol=0, atol=1e-15)
 
 
-def test_what_the_reference_does_not_run_is_said() -> None:
+def test_a_graph_that_the_reference_does_not_run_is_refused() -> None:
     model = stacks.streaming_model(stacks.random_layers(stacks.Case("small", 3, 5, 1)))
     model.graph.node[0].domain = "com.microsoft"
 

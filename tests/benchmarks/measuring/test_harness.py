@@ -1,4 +1,4 @@
-"""Peers as processes: rows with figures for what runs, and a reason for what does not."""
+"""The harness: a variant that runs has a row with figures, any other a row with the reason."""
 
 import sys
 from dataclasses import replace
@@ -22,16 +22,17 @@ QUICK = Settings(seconds=0.02, processes=2, turns=2)
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A stack of two small LSTM layers, four frames a chunk."""
+    """Return the job of a stack of two small LSTM layers, with four frames per chunk."""
     return stack_job(tmp_path_factory.mktemp("job"), stacks.Case("small", 3, 8, 2), 4)
 
 
 @pytest.fixture(scope="module")
 def rows(job: Job) -> dict[str, Row]:
-    """What tidegate and NumPy by hand gave, by name."""
+    """Return the rows of tidegate and of NumPy by hand, by name."""
     return {row.name: row for row in run_job(job, ["tidegate", "by_hand"], QUICK)}
 
 
+@pytest.mark.slow
 def test_every_variant_has_a_row_with_figures(rows: dict[str, Row]) -> None:
     assert "by_hand float32 loop" in rows
     assert {row.precision for row in rows.values() if row.peer == "tidegate"} >= {"W8A16", "W4A8", "float32"}
@@ -45,7 +46,8 @@ def test_every_variant_has_a_row_with_figures(rows: dict[str, Row]) -> None:
         assert len(row.turns_us) == 4
 
 
-def test_errors_stand_beside_speed(rows: dict[str, Row]) -> None:
+@pytest.mark.slow
+def test_each_precision_has_its_error(rows: dict[str, Row]) -> None:
     errors = {row.precision: row.error_rms or 0.0 for row in rows.values()}
 
     assert errors["float32"] < 1e-6
@@ -53,7 +55,8 @@ def test_errors_stand_beside_speed(rows: dict[str, Row]) -> None:
     assert errors["W8A16"] < errors["W4A8"]
 
 
-def test_a_process_that_does_only_this_is_measured(rows: dict[str, Row]) -> None:
+@pytest.mark.slow
+def test_memory_and_start_are_those_of_a_process_for_one_variant(rows: dict[str, Row]) -> None:
     ours = rows["tidegate W8A16 push"]
 
     assert ours.peak_rss_bytes is not None
@@ -66,7 +69,7 @@ def test_a_process_that_does_only_this_is_measured(rows: dict[str, Row]) -> None
 
 
 def test_a_process_runs_one_job_after_the_other(tmp_path: Path) -> None:
-    """What counts from its start is said of the first alone; the errors are those of one stream."""
+    """Only the first job has figures that count from the start of the process."""
     jobs = stack_jobs(tmp_path, stacks.Case("small", 3, 8, 2), [1, 4])
 
     rows = {row.steps: row for row in run_jobs(jobs, ["by_hand"], QUICK)}
@@ -78,7 +81,7 @@ def test_a_process_runs_one_job_after_the_other(tmp_path: Path) -> None:
 
 
 def test_an_open_loop_counts_misses(job: Job) -> None:
-    """And shows what the machine alone takes, as a row that answers nothing."""
+    """There is also a row for the machine without a runtime."""
     row, alone = run_job(job, ["by_hand"], Settings(rate=1e6, seconds=0.001, processes=1, turns=1))
 
     assert row.loop == alone.loop == "open"
@@ -96,7 +99,7 @@ def test_a_tail_that_few_chunks_do_not_show_is_absent(job: Job) -> None:
 
 
 def test_two_builds_run_in_turns_on_the_same_files(job: Job) -> None:
-    """Here the other build is this one: as fast, and as wrong."""
+    """Here both builds are the same one, so that their errors are equal."""
     only = {"tidegate": [Variant("W8A16", "push")]}
 
     rows = run_jobs([job], ["tidegate"], replace(QUICK, against=sys.executable), variants=only)
@@ -107,7 +110,8 @@ def test_two_builds_run_in_turns_on_the_same_files(job: Job) -> None:
     assert (change.before.p50_us, change.after.p50_us) == (rows[1].p50_us, rows[0].p50_us)
 
 
-def test_what_cannot_run_says_why(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_variant_that_cannot_run_gives_its_reason(tmp_path: Path) -> None:
     job = stack_job(tmp_path, stacks.Case("small", 3, 8, 1, "RNN"), 1)
 
     rows = {row.name: row for row in run_job(job, ["onnxruntime"], QUICK)}
@@ -117,7 +121,9 @@ def test_what_cannot_run_says_why(tmp_path: Path) -> None:
     assert rows["onnxruntime float32 run"].refusal is None
 
 
-def test_a_peer_that_is_not_installed_says_so(job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_peer_that_is_not_installed_gives_its_reason(
+    job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TIDEGATE_PEERS", str(tmp_path))
 
     (row,) = run_job(job, ["tract"], QUICK)
@@ -135,8 +141,8 @@ def test_every_adapter_is_importable_without_its_package() -> None:
         adapter("abacus")
 
 
-def test_what_a_process_started_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tool that leaves a child behind, with its parent's output open, would be waited for without end."""
+def test_children_of_a_process_end_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that keeps the output open would otherwise make `close` wait forever."""
     pause = "import signal; signal.pause()"
     starts = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {pause!r}]); print('on', flush=True)"
     monkeypatch.setattr(harness, "BOOT", f"{starts}; {pause}")

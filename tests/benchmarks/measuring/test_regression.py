@@ -1,4 +1,4 @@
-"""Two results: slower is said where intervals are apart and the change is worth a word, and nowhere else."""
+"""Comparing results: a row is slower only if the intervals are apart and the change is large enough."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ ROW = Row("tidegate", "W8A16", "push", "A", 1, "closed", p50_us=100.0, interval_
 
 
 def result(*rows: Row) -> Result:
-    """Return a result of rows."""
+    """Return a result with some rows."""
     return Result(observe((), None), rows)
 
 
@@ -21,7 +21,7 @@ def result(*rows: Row) -> Result:
     [
         (110.0, (109.0, 111.0), "slower"),
         (90.0, (89.0, 91.0), "faster"),
-        (103.0, (102.0, 104.0), "same"),  # apart, but not worth a word
+        (103.0, (102.0, 104.0), "same"),  # the intervals are apart, but the change is small
         (110.0, (100.5, 130.0), "same"),  # the intervals touch
         (100.0, (99.0, 101.0), "same"),
     ],
@@ -37,7 +37,7 @@ def test_verdicts(median: float, interval: tuple[float, float], verdict: str) ->
 
 @pytest.mark.parametrize(("late", "verdict"), [(1.1, "slower"), (0.9, "faster"), (1.02, "same")])
 def test_builds_in_turns_are_compared_pair_by_pair(late: float, verdict: str) -> None:
-    """The second process of each met a slow machine: the intervals touch, and the ratios agree all the same."""
+    """The machine was slow for the second process of each build. The intervals overlap, but the ratios agree."""
     turns = (100.0, 101.0, 99.0, 150.0, 151.0, 149.0)
     other = replace(ROW, peer=OTHER_BUILD, processes=2, interval_us=(100.0, 150.0), turns_us=turns)
     slow = tuple(late * turn for turn in turns)
@@ -49,14 +49,14 @@ def test_builds_in_turns_are_compared_pair_by_pair(late: float, verdict: str) ->
     assert change.verdict == verdict
 
 
-def test_a_pair_that_disagrees_proves_nothing() -> None:
+def test_pairs_that_disagree_give_the_verdict_same() -> None:
     other = replace(ROW, peer=OTHER_BUILD, processes=2, turns_us=(100.0, 100.0))
     (change,) = builds(result(replace(ROW, processes=2, turns_us=(130.0, 99.0)), other))
 
     assert change.verdict == "same"
 
 
-def test_rows_are_paired_by_what_they_are() -> None:
+def test_rows_with_the_same_key_are_compared() -> None:
     other = replace(ROW, peer="mnn")
     refused = replace(ROW, precision="W8A8", p50_us=None)
 

@@ -1,4 +1,4 @@
-"""Rows: percentiles, histograms, runs of misses, and the file they are kept in."""
+"""Rows: their percentiles, histograms and runs of misses, and the JSON file of a result."""
 
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +37,7 @@ def test_percentiles_are_times_that_occurred(times: list[int]) -> None:
         assert sum(other <= time for other in times) >= share * len(times)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 10**10), min_size=1, max_size=100))
 def test_a_histogram_holds_every_time_to_three_digits(times: list[int]) -> None:
     held, counts = counts_of(histogram_of(np.array(times)))
@@ -80,7 +81,7 @@ def test_a_result_reads_back_as_it_was(tmp_path: Path) -> None:
         ('{"version": 3, "environment": {"evil": 1}, "rows": []}', "evil"),
     ],
 )
-def test_what_is_no_result_is_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_result_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(text)
 
     with pytest.raises(ModelError, match=message):

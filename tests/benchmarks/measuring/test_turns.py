@@ -1,4 +1,4 @@
-"""Turns within a process, on a clock that the steps themselves move: nothing sleeps."""
+"""Turns inside a process, on a simulated clock that the steps move."""
 
 import os
 
@@ -11,7 +11,7 @@ from tools.clocks import Time
 CHUNKS = [np.full((1, 1), value, np.float32) for value in range(3)]
 
 
-def test_steppers_take_turns_and_get_the_time_of_their_own_calls() -> None:
+def test_steps_take_turns_and_get_the_time_of_their_own_calls() -> None:
     time, order = Time(), []
 
     def taking(name: str, microseconds: int) -> object:
@@ -25,8 +25,8 @@ def test_steppers_take_turns_and_get_the_time_of_their_own_calls() -> None:
     assert order == (["slow"] * (SETTLE + 4) + ["fast"] * (SETTLE + 4)) * TURNS
 
 
-def test_the_ratio_is_that_of_a_turn_whatever_the_machines_mood() -> None:
-    """The machine is twice as slow for half of the turns."""
+def test_the_ratio_does_not_depend_on_the_speed_of_the_machine() -> None:
+    """The machine is half as fast in some turns as in the others."""
     assert times_faster([1, 1, 1, 2, 2], [2, 2, 2, 4, 4]) == 2
     assert times_faster([1, 1, 2], [2, 4, 4]) == 2
 

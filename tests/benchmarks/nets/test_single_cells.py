@@ -1,4 +1,4 @@
-"""The layers whose steps are timed beside their bounds."""
+"""Single layers of each cell: they stream, and the tables compare them with their bounds and with the LSTM."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_each_ratio_is_set_against_the_lstm_of_its_size_and_length() -> None:
 
 
 def test_line_of_a_group_says_what_each_stream_costs() -> None:
-    """8 streams of A in 8 us; 86,016 multiply-adds take 0.344 us at 4 us a million, twice that with 16 bits."""
+    """8 streams of A take 8 us. 86,016 multiply-adds take 0.344 us at 4 us per million; with 16 bits twice that."""
     times = {"group_ns": 8000.0, "alone_ns": 12000.0, "million_macs_ns": 4000.0, "planes": 2}
     line = ["A", "W8A16", "8", "1.00", "1.50", "0.69", "1.45", "reached", "1.50", "-"]
     assert streams_line("A", 16, 8, times, "avx512_vnni") == line

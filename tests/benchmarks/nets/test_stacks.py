@@ -1,4 +1,4 @@
-"""The stacks to measure: their file streams what float64 says, in every runtime."""
+"""The stacks that are measured: their file is valid, and its answers are near the float64 ones."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_the_model_is_valid_onnx_with_a_contract() -> None:
     assert stacks.contract(stacks.random_layers(SMALL), sample_rate=50).to_json() == model.metadata_props[0].value
 
 
-def test_the_float_file_computes_what_float64_says(tmp_path: Path) -> None:
+def test_the_float_file_gives_the_exact_answers(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     layers, frames = stacks.random_layers(SMALL), stacks.random_frames(SMALL, 50)
     stacks.save_model(layers, tmp_path / "m.onnx")
@@ -53,7 +53,7 @@ def test_the_engine_runs_the_quantized_file(tmp_path: Path) -> None:
 
 
 def test_exact_answers_are_the_lstm_equations() -> None:
-    """One unit, one step, by hand."""
+    """The LSTM has one unit; the wanted answer of one step is computed by hand."""
     one = np.ones((4, 1), np.float32)
     layer = stacks.Layer(one, one, np.zeros(4, np.float32), np.zeros(4, np.float32))
     gate = 1 / (1 + np.exp(-2.0))

@@ -1,4 +1,4 @@
-"""Whole nets and their parts: plans that stream."""
+"""Whole nets and their parts: each is a plan that streams."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The open and the closed loop, on a clock of their own: nothing sleeps."""
+"""The open and the closed loop, on a simulated clock."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ CHUNKS = [np.zeros((1, 3), np.float32)] * 3
 
 @pytest.mark.parametrize("period", [10 * MS, 0])
 def test_a_stall_shows_in_the_open_loop_alone(period: int) -> None:
-    """200 ms of standing still: 20 chunks of 10 ms come late, and each counts its wait."""
+    """A stall lasts 200 ms. In the open loop it delays 20 chunks of 10 ms, and the wait of each one counts."""
     time = Time()
 
     timed = run(time.step(MS), CHUNKS, 1000, Course(period, stall=200 * MS, clock=time.clock()))
@@ -33,7 +33,7 @@ def test_a_stall_shows_in_the_open_loop_alone(period: int) -> None:
 
 @given(period=st.integers(1, 50), took=st.lists(st.integers(0, 80), min_size=1, max_size=40))
 def test_latency_runs_from_the_instant_a_chunk_was_due(period: int, took: list[int]) -> None:
-    """Against the recurrence of a queue with one server: start = max(due, end before)."""
+    """The wanted latencies are those of a queue with one server: start = max(due, end of the chunk before)."""
     time, left = Time(), list(took)
 
     def step(_: object) -> None:
@@ -69,7 +69,7 @@ def test_caches_are_emptied_between_chunks_and_never_into_the_next() -> None:
     timed = run(time.step(MS), CHUNKS, 3, Course(10 * MS, evict=evict, clock=time.clock()))
 
     assert list(timed.latencies) == [MS] * 3
-    assert len(pieces) == 3 * 7  # of 10 ms one is the answer's, and the last quarter is left alone
+    assert len(pieces) == 3 * 7  # of 10 ms, the answer takes one, and the last 2.5 stay free
     pieces.clear()
     run(time.step(MS), CHUNKS, 3, Course(evict=evict, clock=time.clock()))
     assert len(pieces) == 3 * EVICTIONS

@@ -1,4 +1,4 @@
-"""The page of a quantization: its tables, its pictures, its escapes; and the command that writes it."""
+"""The page of a quantization: its tables, its pictures and its escapes."""
 
 from pathlib import Path
 
@@ -17,9 +17,10 @@ def calibration() -> list[np.ndarray]:
     return [rng.standard_normal((200, 6), np.float32) for _ in range(5)]
 
 
+@pytest.mark.slow
 def test_the_page_has_every_picture(tmp_path: Path) -> None:
     report = quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx", calibration=calibration())
-    assert len(list(pictures(report))) == 2 + 3  # over time, sensitivities, a histogram a weight
+    assert len(list(pictures(report))) == 2 + 3  # over time, sensitivities, and a histogram per weight
     write_quantization_page(report, [Table("a <b>", ["x|"], [["y"]]), "a & b"], tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text()
     assert text.count("<svg") == 5
@@ -29,7 +30,7 @@ def test_the_page_has_every_picture(tmp_path: Path) -> None:
         assert words in text
 
 
-def test_without_calibration_there_are_histograms_alone(tmp_path: Path) -> None:
+def test_without_calibration_there_are_only_histograms(tmp_path: Path) -> None:
     report = quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx")
     assert len(list(pictures(report))) == 3
     for row in report.weights:

@@ -1,4 +1,4 @@
-"""The page and the pictures of a result."""
+"""The page of a result and its picture files."""
 
 from pathlib import Path
 from typing import Any
@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 from tidegate.benchmarks.measuring.environment import observe
 from tidegate.benchmarks.measuring.results import Result, Row, histogram_of, percentiles, series
-from tidegate.benchmarks.showing.plots import streams_held
 from tidegate.benchmarks.showing.result_page import cases_of, write_page, write_pictures
-from tidegate.benchmarks.suites.streams_per_core import ALONE, Capacity
 
 pytest.importorskip("matplotlib")
 
 
 def row(peer: str, scale: float, rate: float | None = 100.0) -> Row:
-    """Return a row of random times."""
+    """Return a row with random times; `scale` makes them longer."""
     times = (scale * np.random.default_rng(0).lognormal(10, 0.3, 500)).astype(np.int64)
     spread = percentiles(times)
     fields: dict[str, Any] = {
@@ -32,6 +30,7 @@ REFUSED = Row("mnn", "int8", "run", "A <b>", 1, "open", reasons={"row": "it cann
 RESULT = Result(observe((), None), (row("tidegate", 1), row("onnxruntime", 10), REFUSED), ("too <busy>",))
 
 
+@pytest.mark.slow
 def test_the_page_holds_every_case_and_escapes_names(tmp_path: Path) -> None:
     write_page(RESULT, tmp_path / "r.html")
 
@@ -43,25 +42,13 @@ def test_the_page_holds_every_case_and_escapes_names(tmp_path: Path) -> None:
     assert "mnn int8 run: it cannot" in text
 
 
+@pytest.mark.slow
 def test_pictures_come_as_png_and_svg(tmp_path: Path) -> None:
     written = write_pictures(RESULT, tmp_path / "p")
 
     assert len(written) == 10
     assert {path.suffix for path in written} == {".png", ".svg"}
     assert all(path.stat().st_size > 2000 for path in written)
-
-
-def test_streams_are_drawn_by_rate_where_the_machine_holds_it() -> None:
-    alone = [Capacity(ALONE, "", rate, held, 60.0, 1, {1: 60.0 * held}) for rate, held in ((100.0, 1), (1000.0, 0))]
-    held = [Capacity(name, "A", 100.0, count, 60.0, 99, {}) for name, count in (("tidegate", 90), ("other", 0))]
-
-    figure = streams_held([*alone, *held])
-
-    assert streams_held(alone) is None
-    assert figure is not None
-    (panel,) = figure.axes
-    assert [label.get_text() for label in panel.get_yticklabels()] == ["A, tidegate", "A, other"]
-    assert [text.get_text() for text in panel.texts] == ["90", "0"]
 
 
 def test_a_case_without_figures_has_no_pictures(tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
-"""The nets of the families: equal sizes, a cache that is attention, memory that grows or does not."""
+"""The suite of families: nets of equal size, states that stay, a cache that grows and equals attention."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tidegate.benchmarks import recall
 from tidegate.benchmarks.suites import families
 
 pytest.importorskip("onnxruntime")
@@ -33,7 +32,7 @@ def test_a_recurrent_state_stays_and_a_cache_grows() -> None:
 
 
 def test_the_cache_gives_what_attention_over_all_gives() -> None:
-    """The step with a cache against causal attention over the whole stream, in float64."""
+    """Steps with a cache are compared with causal attention over the whole stream in float64."""
     from onnx import numpy_helper
     from tidegate.runtime.backends.onnxruntime_session import open_session
 
@@ -53,7 +52,7 @@ def test_the_cache_gives_what_attention_over_all_gives() -> None:
 
 
 def causal(frames: Values, matrices: list[Values], depth: int) -> Values:
-    """Return pre-norm blocks over a whole stream; `matrices` in the order of the graph."""
+    """Return the answers of pre-norm blocks to a whole stream; `matrices` has the graph's order."""
     start, *rest = matrices
     x = frames @ start
     for _ in range(families.LAYERS):
@@ -64,30 +63,16 @@ def causal(frames: Values, matrices: list[Values], depth: int) -> Values:
 
 
 def norm(x: Values) -> Values:
-    """Return rows of mean 0 and variance 1."""
+    """Return frames normalized to mean 0 and variance 1."""
     normal: Values = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
     return normal
 
 
 def attention(x: Values, matrices: tuple[Values, ...], depth: int) -> Values:
-    """Return what each frame attends to among those up to it, head by head."""
+    """Return causal attention: for each frame, the values of the frames up to it, mixed head by head."""
     q, k, v = ((x @ m).reshape(len(x), -1, depth).transpose(1, 0, 2) for m in matrices)
     scores = q @ k.transpose(0, 2, 1) * depth**-0.5
     scores[:, ~np.tri(len(x), dtype=bool)] = -np.inf
     shares = np.exp(scores - scores.max(-1, keepdims=True))
     mixed: Values = (shares / shares.sum(-1, keepdims=True)) @ v
     return mixed.transpose(1, 0, 2).reshape(len(x), -1)
-
-
-def test_recall_is_learnt_at_a_short_lag_and_guessed_without_training() -> None:
-    pytest.importorskip("torch")
-    from torch import get_num_threads
-
-    before = get_num_threads()
-    trained, guessed = recall.recalls((3,), 150), recall.recalls((3,), 0)
-
-    assert get_num_threads() == before
-    assert {one.name for one in trained} == {"RNN", "GRU", "LSTM", "Transformer"}
-    assert min(one.accuracy for one in trained) > 0.9
-    assert max(one.accuracy for one in guessed) < 0.5
-    assert recall.table(trained).columns == ["|", "weights", "3"]

@@ -1,4 +1,4 @@
-"""How many streams a core holds, on a clock of its own."""
+"""The number of streams that a core serves, on a simulated clock."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,10 @@ US = 1_000
 
 
 def stalling(time: Time, stall: Callable[[int, int], int]) -> Callable[[int], PushAll]:
-    """Return what opens streams of 10 us each; `stall` says what a push takes more, by their number and its own."""
+    """Return a function that opens streams of 10 us each.
+
+    `stall` takes the number of streams and the number of the push, and returns the extra nanoseconds of the push.
+    """
 
     def open_streams(count: int) -> PushAll:
         calls = iter(range(1, 1_000_000))
@@ -31,7 +34,7 @@ def stalling(time: Time, stall: Callable[[int, int], int]) -> Callable[[int], Pu
 
 @pytest.mark.parametrize(("rate", "wanted"), [(100.0, 1000), (1000.0, 100)])
 def test_what_fits_into_a_period_is_found(rate: float, wanted: int) -> None:
-    """A stream takes 10 us: a period of 10 ms holds 1000, within the steps of the search."""
+    """A stream takes 10 us, so that 1000 streams fit into a period of 10 ms. The search has steps of a fifth."""
     time = Time()
     contender = Contender("even", lambda count: lambda: time.spend(10 * US * count), 5000)
 
@@ -53,7 +56,7 @@ def test_no_more_streams_are_opened_than_a_contender_has() -> None:
 
 
 def test_a_stall_in_the_long_run_makes_it_fewer() -> None:
-    """Each number of streams above 60 meets one stall of 5 ms in the long run."""
+    """With more than 60 streams, a stall of 5 ms comes once in the whole time."""
     time = Time()
     uneven = stalling(time, lambda count, calls: 5000 * US if count > 60 and calls == 800 else 0)
 
@@ -65,8 +68,8 @@ def test_a_stall_in_the_long_run_makes_it_fewer() -> None:
     assert all(seconds == 0.0 for seconds in list(lasted.values())[:-1])
 
 
-def test_where_every_try_meets_a_stall_nothing_is_held() -> None:
-    """One longer than a period, which no number of streams survives."""
+def test_a_stall_in_every_try_gives_no_streams() -> None:
+    """The stall is longer than a period, so that any number of streams has a miss."""
     time = Time()
     stalled = stalling(time, lambda _, calls: 50_000 * US if calls == 150 else 0)
 
@@ -79,7 +82,10 @@ def test_where_every_try_meets_a_stall_nothing_is_held() -> None:
 
 
 def test_a_machine_that_holds_a_fast_rate_is_not_asked_at_slower_ones() -> None:
-    """It wakes 2 ms late: three times a second tells that it misses at 1000/s; 100/s it holds, 10/s takes no time."""
+    """The machine wakes 2 ms late: it misses at 1000/s in three tries of a second, and keeps 100/s for the whole time.
+
+    So 10/s is not tried.
+    """
     time = Time()
     late = LoopClock(lambda: time.now, lambda instant: time.sleep_until(instant + 2000 * US))
     found, seconds = list[Capacity](), list[int]()
@@ -110,7 +116,7 @@ def test_a_machine_that_stalls_once_is_asked_again() -> None:
     assert (held.streams, held.lasted) == (1, {1: 4.0})
 
 
-def test_what_holds_nothing_says_for_how_long() -> None:
+def test_a_contender_without_streams_shows_how_long_it_lasted() -> None:
     held = [
         Capacity(ALONE, "", 100.0, 1, 60.0, 1, {1: 60.0}),
         Capacity(ALONE, "", 1000.0, 0, 60.0, 1, {1: 2.0}),

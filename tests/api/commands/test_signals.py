@@ -1,4 +1,4 @@
-"""Signals in and out: what is read, what is refused with its place, what is written."""
+"""Signals: reading them in chunks, refusing bad lines with their place, writing answers."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ FRAMES = np.array([[1.5, -2.0], [0.1, 3e-8], [7.0, 8.0]], np.float32)
 
 
 def chunks_of(source: Path | None, frames: int = 1) -> list[Array]:
-    """Return a signal's chunks."""
+    """Return the chunks of a signal."""
     return [chunk for _, chunk in read_chunks(source, frames)]
 
 
@@ -30,14 +30,14 @@ def test_a_file_is_read_back_in_chunks(suffix: str, frames: int, tmp_path: Path)
     assert chunks[0].dtype == np.float32
 
 
-def test_standard_input_is_read_and_empty_lines_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_read_and_empty_lines_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("1, 2\n\n3,4\n"))
 
     assert list(map(np.ndarray.tolist, chunks_of(None))) == [[[1, 2]], [[3, 4]]]
 
 
 def test_a_chunk_is_given_as_soon_as_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line after the chunk is never waited for."""
+    """The reader does not wait for the line after the chunk."""
     source = io.StringIO("1,2\n3,4\n5,6\n")
     monkeypatch.setattr("sys.stdin", source)
 

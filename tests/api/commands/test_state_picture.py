@@ -1,4 +1,4 @@
-"""The picture of the state's path: everything in it is said in words, and it is the same at every run."""
+"""The picture of the states: its texts name states, layers, bits and bytes, and it is the same at every run."""
 
 import sys
 from pathlib import Path
@@ -13,13 +13,13 @@ from tidegate.runtime.errors import BackendError
 from tidegate.runtime.inspection import Inspection, inspect_file
 from tools import foreign_files
 
-pytest.importorskip("onnxruntime")  # lift proves what it writes by it
+pytest.importorskip("onnxruntime")  # the proof of lift runs the file in it
 pytest.importorskip("matplotlib")
 
 
 @pytest.fixture
 def facts(tmp_path: Path) -> Inspection:
-    """A lifted stack of two layers, quantized."""
+    """Return the facts about a lifted and quantized stack of two layers."""
     onnx.save(foreign_files.with_states([("h", "hn"), ("c", "cn")]), tmp_path / "vendor.onnx")
     tidegate.lift(tmp_path / "vendor.onnx", tmp_path / "float.onnx", sample_rate=100)
     tidegate.quantize(tmp_path / "float.onnx", tmp_path / "m.onnx")
@@ -38,7 +38,7 @@ def test_it_names_states_layers_bits_and_bytes(facts: Inspection, tmp_path: Path
         assert text in texts
     assert "LSTM 5 to 6, 8-bit weights" in texts
     assert texts.count("to the next push") == 2
-    assert any(text.endswith("264 products a step") for text in texts)
+    assert any(text.endswith("264 products per step") for text in texts)
     assert any("a frame every 10 ms" in text for text in texts)
 
 
@@ -48,15 +48,17 @@ def test_it_is_the_same_at_every_run(facts: Inspection, tmp_path: Path) -> None:
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
-def test_a_loop_is_dashed_and_the_way_of_a_push_is_not(facts: Inspection) -> None:
+def test_lines_to_the_next_push_are_dashed_and_arrows_of_a_push_are_not(facts: Inspection) -> None:
     (axes,) = draw(facts).axes
     loops = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert len(loops) == len(facts.layers)
     ends = [np.asarray(line.get_xdata(), float)[[0, -1]] for line in loops]
-    assert all(start > end for start, end in ends), "from the right, what a push leaves, to the left, where one starts"
+    assert all(start > end for start, end in ends), (
+        "a loop goes from the state after a push, at the right, to the state before it"
+    )
 
 
-def test_states_of_no_layer_have_a_row_and_a_refusal_is_said(tmp_path: Path) -> None:
+def test_states_of_no_layer_have_a_row_and_a_refusal_is_shown(tmp_path: Path) -> None:
     onnx.save(foreign_files.dtln(), tmp_path / "vendor.onnx")
     tidegate.lift(tmp_path / "vendor.onnx", tmp_path / "m.onnx")
     facts = inspect_file(tmp_path / "m.onnx")

@@ -1,0 +1,49 @@
+"""`tidegate compile`: plans, C source and folders for devices."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tools.commands import Command, assert_refused, assert_wrong_usage
+
+
+def test_it_writes_a_plan(tide: Command, folder: Path) -> None:
+    fields = json.loads(tide("compile", "m.int8.onnx", "-o", "n.tide", "--json").out)
+
+    assert fields == {"path": "n.tide", "bytes": (folder / "n.tide").stat().st_size}
+    assert (folder / "n.tide").read_bytes() == (folder / "m.tide").read_bytes()
+
+
+def test_it_writes_c_source(tide: Command, folder: Path) -> None:
+    size = (folder / "m.tide").stat().st_size
+    assert tide("compile", "m.int8.onnx", "-o", "n.c", "--format", "c").out == f"n.c: {size} bytes\n"
+    assert "const unsigned char n_plan[] = {" in (folder / "n.c").read_text()
+
+
+def test_it_writes_a_folder_for_a_device(tide: Command, folder: Path) -> None:
+    fields = json.loads(tide("compile", "m.int8.onnx", "--target", "generic", "-o", "device", "--json").out)
+
+    assert fields["path"] == "device"
+    assert fields["plan_bytes"] == (folder / "m.tide").stat().st_size
+    assert {"Makefile", "report.json"} <= {path.name for path in (folder / "device").iterdir()}
+
+
+def test_bad_input_is_one_line_and_leaves_no_file(tide: Command, bad: Path) -> None:
+    before = sorted(bad.iterdir())
+
+    assert_refused(tide("compile", "garbage.onnx", "-o", "out.tide"), "not an ONNX file")
+
+    assert sorted(bad.iterdir()) == before
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "n.tide", "--format", "c"], "n.tide: wanted a name that ends in .c"),
+        (["-o", "n", "--target", "toaster"], "--target is 'toaster', wanted one of cortex-m0,"),
+        (["-o", "m.tide", "--target", "generic"], "m.tide: is a file, wanted a folder for --target"),
+    ],
+)
+def test_wrong_usage_has_status_2(options: list[str], message: str, tide: Command) -> None:
+    assert_wrong_usage(tide("compile", "m.int8.onnx", *options), message)

@@ -1,0 +1,58 @@
+"""`tidegate lift`: its proof and contract, and how it refuses."""
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+from tools import foreign_files
+from tools.commands import Command
+
+
+def test_it_prints_proof_contract_and_changes(tmp_path: Path, tide: Command) -> None:
+    pytest.importorskip("onnxruntime")  # the proof runs the file in it
+    onnx.save(foreign_files.one_frame(), tmp_path / "v.onnx")
+
+    outcome = tide("lift", tmp_path / "v.onnx", "-o", tmp_path / "s.onnx", "--state", "h_prev=h_next", "--state",
+                   "c_prev=c_next", "--sample-rate", 100)  # fmt: skip
+
+    assert outcome.status == 0
+    text = " ".join(outcome.out.split())
+    assert "whole, at the example" in text
+    assert "h_prev <- h_next" in text
+    assert "takes one frame" in text
+    assert "a frame every 10 ms" in text
+
+
+def test_json_holds_the_report(tmp_path: Path, tide: Command) -> None:
+    pytest.importorskip("onnxruntime")  # the proof runs the file in it
+    onnx.save(foreign_files.keras(), tmp_path / "v.onnx")
+
+    outcome = tide("lift", tmp_path / "v.onnx", "-o", tmp_path / "s.onnx", "--json")
+
+    assert outcome.status == 0
+    fields = json.loads(outcome.out)
+    assert fields["contract"]["states"][0]["input"] == "model.lstm.h_in"
+    assert len(fields["done"]) == 1
+    assert "model.lstm.h_in, model.lstm.c_in" in fields["done"][0]
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--state", "h"], 2, "--state 'h': wanted NAME=VALUE"),
+        (["--set", "sr=fast"], 2, "'fast' is not a number"),
+        (["--set", "sr=16000"], 1, "there is no input 'sr' to set; the file has args_0"),
+        (["--frame", "0"], 2, "--frame"),
+    ],
+)
+def test_a_wrong_option_is_refused_and_no_file_is_left(
+    tmp_path: Path, tide: Command, options: list[str], status: int, message: str
+) -> None:
+    onnx.save(foreign_files.keras(), tmp_path / "v.onnx")
+
+    outcome = tide("lift", tmp_path / "v.onnx", "-o", tmp_path / "s.onnx", *options)
+
+    assert outcome.status == status
+    assert message in " ".join(outcome.err.split())
+    assert not (tmp_path / "s.onnx").exists()

@@ -1,0 +1,147 @@
+"""`tidegate run`: signals from files and pipes, answers to files and pipes, interrupts, and how it refuses."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tidegate
+from onnx import helper
+from tools.commands import SIGNAL, Command, Outcome, assert_refused, assert_wrong_usage
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["m.tide", "--chunk", "0"], "--chunk"),
+        (["m.tide", "x.npy", "-o", "y.txt"], "ends in .npy or .csv"),
+    ],
+)
+def test_wrong_usage_has_status_2(arguments: list[str], message: str, tide: Command) -> None:
+    outcome = tide("run", *arguments)
+
+    assert_wrong_usage(outcome, message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["short.tide", "x.npy", "-o", "out.npy"], "plan: "),
+        (["altered.tide", "x.npy", "-o", "out.npy"], "plan: hash"),
+        (["garbage.onnx", "x.npy", "-o", "out.npy"], "not an ONNX file"),
+        (["m.tide", "wide.npy", "-o", "out.npy"], r"wide.npy, frame 0: chunk has shape \(1, 7\)"),
+        (["m.tide", "nan.npy", "-o", "out.npy"], "nan.npy, frame 13: chunk holds nan .* state unchanged"),
+        (["m.tide", "ragged.csv", "-o", "out.csv"], "ragged.csv, line 2: 2 values, wanted 3"),
+        (["m.tide", "garbage.onnx", "-o", "out.csv"], "garbage.onnx, about line 1: not text"),
+        (["m.tide", "nothing.csv", "-o", "out.csv"], "nothing.csv: No such file"),
+        (["m.tide", "x.npy", "-o", "out.csv", "--isa", "sse9"], "instruction set 'sse9' is not in this build"),
+        (["m.tide", "x.npy", "--backend", "onnxruntime", "-o", "out.csv"], "compiled plan runs on"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_file(arguments: list[str], message: str, tide: Command, bad: Path) -> None:
+    before = sorted(bad.iterdir())
+
+    assert_refused(tide("run", *arguments), message)
+
+    assert sorted(bad.iterdir()) == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_it_gives_the_same_lines_for_every_source_and_model(tide: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "".join(",".join(map(str, frame)) + "\n" for frame in SIGNAL)
+    Path("x.csv").write_text(lines)
+
+    first = tide("run", "m.int8.onnx", "x.npy")
+
+    assert (first.status, first.err) == (0, "")
+    assert len(first.out.splitlines()) == 20
+    for arguments in (["m.tide", "x.csv"], ["m.tide", "x.npy", "--chunk", "7"], ["m.tide", "x.npy", "--isa", "scalar"]):
+        assert tide("run", *arguments).out == first.out
+    for source in ([], ["-"]):
+        with open("x.csv") as file:  # noqa: PTH123  used as standard input
+            monkeypatch.setattr("sys.stdin", file)
+            assert tide("run", "m.tide", *source).out == first.out
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["y.npy", "y.csv"])
+def test_it_writes_a_file(name: str, tide: Command) -> None:
+    wanted = tidegate.load("m.int8.onnx").stream().push(SIGNAL)
+
+    assert tide("run", "m.int8.onnx", "x.npy", "-o", name) == Outcome(0, "", "")
+
+    read = np.load(name) if name.endswith(".npy") else np.loadtxt(name, np.float32, delimiter=",")
+    assert np.array_equal(read, np.asarray(wanted))
+
+
+@pytest.mark.usefixtures("folder")
+def test_onnxruntime_gives_the_same_answers_nearly(tide: Command) -> None:
+    pytest.importorskip("onnxruntime")
+
+    outcome = tide("run", "m.int8.onnx", "x.npy", "--backend", "onnxruntime")
+
+    answers = np.array([line.split(",") for line in outcome.out.splitlines()], np.float32)
+    np.testing.assert_allclose(answers, np.asarray(tidegate.load("m.int8.onnx").stream().push(SIGNAL)), atol=1e-3)
+
+
+@pytest.mark.usefixtures("folder")
+def test_one_of_several_outputs_must_be_chosen(tide: Command) -> None:
+    model = onnx.load("m.onnx")
+    model.graph.node.append(helper.make_node("Identity", ["y"], ["z"]))
+    z = model.graph.output.add()
+    z.CopyFrom(model.graph.output[0])
+    z.name = "z"
+    props = {p.key: p.value for p in model.metadata_props}
+    contract = json.loads(props["tidegate.contract"])
+    contract["outputs"].append(contract["outputs"][0] | {"name": "z"})
+    helper.set_model_props(model, {"tidegate.contract": json.dumps(contract)})
+    onnx.save(model, "two.onnx")
+    tidegate.quantize("two.onnx", "two.int8.onnx")
+
+    assert_refused(tide("run", "two.int8.onnx", "x.npy"), "outputs y, z; choose one with --answer")
+    assert tide("run", "two.int8.onnx", "x.npy", "--answer", "z").out == tide("run", "m.tide", "x.npy").out
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    """Start the command in its own process, with pipes."""
+    command = [sys.executable, "-m", "tidegate", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_it_answers_each_line_before_the_next_is_there(folder: Path) -> None:
+    with start("run", str(folder / "m.tide")) as process:
+        assert process.stdin
+        assert process.stdout
+        for _ in range(3):
+            process.stdin.write("1,2,3\n")
+            process.stdin.flush()
+            assert len(process.stdout.readline().split(",")) == 5
+        process.stdin.close()
+        assert process.wait() == 0
+
+
+def test_an_interrupt_ends_quietly_with_130(folder: Path) -> None:
+    with start("run", str(folder / "m.tide")) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write("1,2,3\n")
+        process.stdin.flush()
+        process.stdout.readline()  # the command is now reading
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(), process.stderr.read()) == (130, "")
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(folder: Path) -> None:
+    with start("run", str(folder / "m.tide"), str(folder / "x.npy")) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.wait() == 1
+        assert process.stderr.read() == ""

@@ -1,0 +1,46 @@
+"""`tidegate verify`: its tables, its exit status, and how it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tools.commands import Command, assert_refused, assert_wrong_usage
+
+pytest.importorskip("onnxruntime")  # the second backend
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_quantized_file_is_compared_with_its_float_file(tide: Command) -> None:
+    outcome = tide("verify", "m.int8.onnx", "--against", "m.onnx", "--data", "x.npy", "--chunks", "1,7,all")
+
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "Proof: " in outcome.out
+    assert "compared with m.onnx." in outcome.out
+    assert "FAILED" not in outcome.out
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_error_above_the_limit_has_status_1(tide: Command) -> None:
+    strict = ("verify", "m.int8.onnx", "--against", "m.onnx", "--data", "x.npy", "--limit", "1e-9")
+
+    assert tide(*strict).status == 1
+    fields = json.loads(tide(*strict, "--json").out)
+    assert fields["passed"] is False
+    assert len(fields["checks"]) > 1
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--against is missing: give the original, or use --lookaheads"),
+        (["--against", "m.onnx", "--chunks", "1,some"], "--chunks: 'some' is not a number of frames; wanted e.g. 1,3"),
+        (["--lookaheads", "0,8"], "--lookaheads is '0,8' and --data is None; wanted e.g. --lookaheads 0,8,32 --data"),
+    ],
+)
+def test_wrong_usage_has_status_2(options: list[str], message: str, tide: Command) -> None:
+    assert_wrong_usage(tide("verify", "m.int8.onnx", *options), message)
+
+
+def test_a_damaged_file_is_one_line(tide: Command, bad: Path) -> None:
+    assert_refused(tide("verify", bad / "garbage.onnx", "--against", "m.onnx"), "not an ONNX file")
