@@ -3,8 +3,6 @@
 import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,9 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tidegate.quant import quantize
 from tidegate.runtime import _kernels
-from tidegate.runtime.arrays import Answer
 from tidegate.runtime.backends.native import NativeModel, NativeStream
-from tidegate.runtime.errors import BackendError, ChunkError, SnapshotError
+from tidegate.runtime.errors import ChunkError, SnapshotError
 from tidegate.runtime.load import load
 from tidegate.runtime.operators import Elementwise
 from tidegate.runtime.plan.writer import compile_program
@@ -385,69 +382,3 @@ def test_row_33_counters_near_their_wrap_count_on_or_stay(tmp_path: Path, backen
     most = 2**64 - 1
     assert (stream.frames, stream.refused) == (min(start + 10, most), min(start + 11, most))
     assert stream.fork().frames == stream.frames
-
-
-# ---- callers at the same time ----
-
-
-CALLS: dict[str, Callable[[NativeStream], object]] = {
-    "push": lambda stream: stream.push(np.ones((1, 64), np.float32)),
-    "reset": lambda stream: stream.reset(),
-    "snapshot": lambda stream: stream.snapshot(),
-    "restore": lambda stream: stream.restore(b""),
-    "fork": lambda stream: stream.fork(),
-    "state": lambda stream: stream.states(),
-    "frames": lambda stream: stream.frames,
-    "refused": lambda stream: stream.refused,
-}
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_row_34_second_caller_of_a_stream_gets_an_error_by_name(name: str) -> None:
-    """While one thread pushes, every call from another thread is refused, and the answer of the first is right."""
-    program = Program(64, (lstm(np.random.default_rng(0), 0, (64, 256), Reading.FRAME, 16),), (("y", 1),))
-    model = NativeModel(compile_program(program, contract_of(program)), "scalar")
-    stream, plain = model.stream(), model.stream()
-    frames = np.ones((1000, 64), np.float32)
-    answers: list[Answer] = []
-    errors: set[str] = set()
-    before = plain.snapshot()
-    while not errors:
-        stream.restore(before)
-        thread = threading.Thread(target=lambda: answers.append(stream.push(frames)))
-        thread.start()
-        while thread.is_alive() and not errors:
-            try:
-                CALLS[name](stream)
-            except BackendError as error:
-                errors.add(str(error))
-            except SnapshotError:
-                pass
-        thread.join()
-    assert errors == {"stream is in use by another thread; give each thread a stream of its own"}
-    np.testing.assert_array_equal(answers[-1], plain.push(frames))
-
-
-def test_row_35_child_of_a_fork_goes_on_with_its_streams_or_opens_its_own(tmp_path: Path) -> None:
-    """Parent and child continue from the same state, with the bits of a stream that never forked."""
-    (tmp_path / "m.tide").write_bytes(small_plan())
-    np.save(tmp_path / "x.npy", FRAMES)
-    code = """
-import os, sys, numpy as np, tidegate as tg
-folder = sys.argv[1]
-model, x = tg.load(folder + '/m.tide'), np.load(folder + '/x.npy')
-stream = model.stream()
-stream.push(x[:20])
-child = os.fork()
-name = 'parent' if child else 'child'
-np.save(f'{folder}/{name}.npy', stream.push(x[20:]))
-np.save(f'{folder}/{name}_new.npy', model.stream().push(x))
-del stream, model
-if child:
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-    subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
-    expected = stream_of(small_plan()).push(FRAMES)
-    for name in ("parent", "child"):
-        np.testing.assert_array_equal(np.load(tmp_path / f"{name}_new.npy"), expected)
-        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), np.asarray(expected)[20:])
