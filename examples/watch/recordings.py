@@ -1,6 +1,6 @@
 """The smartwatch recordings of the PyPI package seglearn 1.2.5, read and split by subject.
 
-The package ships the recordings as a pickled NumPy file. To unpickle a file runs any code that the file asks for.
+The package ships the recordings as a pickled NumPy file. Unpickling a file runs any code that the file asks for.
 So this module is the only place in the project that unpickles. It unpickles only one file, only if its SHA-256
 equals `SHA256`, and from the same bytes that were hashed. seglearn itself is never imported, so scikit-learn and its
 other requirements are not needed: `pip install --no-deps seglearn==1.2.5` is enough.
