@@ -333,7 +333,11 @@ REFUSED: list[tuple[list[Node], dict[str, Any], str]] = [
     ([node("Reshape", "x r")], {"r": [0, 2, 3]}, "the Reshape': it turns axes"),
     ([node("Expand", "x r")], {"r": [1, 1, 6]}, "the Expand': the engine widens one feature"),
     ([node("Cast", "x", to=onnx.TensorProto.INT32)], {}, "the Cast': it casts to INT32, wanted FLOAT"),
-    ([node("Gather", "x i", "l"), node("Add", "x l")], {"i": -1}, "the Add': it joins a value of each frame with one"),
+    (
+        [node("Gather", "x i", "l"), node("Add", "x l")],
+        {"i": -1},
+        "the Add': it joins a value of each frame with a value of only the last",
+    ),
     ([node("Sum", "x x")], {}, "the Sum': the engine does not have this operator"),
 ]
 
