@@ -149,7 +149,7 @@ def _check(model: onnx.ModelProto, path: str) -> None:
 
 
 def _parts(message: Message) -> Iterator[Message]:
-    """Yield every message in a message, with those of branches; `_walk` has limited the depth."""
+    """Yield a message and all messages inside it, at any depth; `_walk` has limited the depth."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
