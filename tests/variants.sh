@@ -14,7 +14,7 @@ default_variant=(
 left_out=(tests/runtime/test_engine.py tests/runtime/operators/test_matrix.py tests/runtime/test_files.py)
 # Nothing that runs torch: under qemu 7.2 with AVX2 it computes wrongly; onnxruntime does not.
 saturating=(
-  tests/export/foreign/test_dequantized.py tests/api/test_lift_command.py tests/benchmarks/peers/test_onnxruntime.py
+  tests/export/foreign/test_dequantized.py tests/api/commands/test_lift.py tests/benchmarks/peers/test_onnxruntime.py
 )
 
 has=" $($python -c 'from tidegate.runtime._kernels import variants; print(*variants())') "
