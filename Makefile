@@ -3,7 +3,7 @@
 #              none marked slow); run the tests of what you changed as well
 # make test    everything that must hold: format, lint, types, all tests, the built wheel
 # make variants  again, after make test, the tests that depend on the processor: with AVX2, with plain C, and under qemu
-#              without VNNI (about 4 minutes)
+#              without VNNI (about 3 minutes)
 # make check   only format, lint and types
 # make soak    100,000 random models and streams, the engine against its specification; 10,000 files in every precision
 #              against onnxruntime (about 15 minutes); 256 streams in one group for a million steps
