@@ -19,10 +19,9 @@ from ..streams import FINISHED, Group, Model, Stream, documented
 from . import onnxruntime_snapshot as snapshots
 from .group_rows import Rows
 from .onnxruntime_session import open_session, run_session
-from .onnxruntime_snapshot import Snapshot
+from .onnxruntime_snapshot import MOST_COUNTED, Snapshot
 from .onnxruntime_stages import StagedModel, StagedRun
 
-MOST_COUNTED = 2**64 - 1  # a counter stops here
 # The types of ids; every other input is float32.
 INPUT_TYPES: dict[str, type] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
@@ -112,13 +111,17 @@ class OnnxruntimeStream:
         return self._finished
 
     def reset(self) -> None:
-        self._put(Snapshot(self._initial(0, finished=False), 0, 0))
+        waiting = self._waiting_shapes(0, finished=False).items()
+        zeros = {name: np.zeros(shape, np.float32) for name, shape in waiting}
+        self._put(Snapshot(state_arrays(self._contract) | zeros, 0, 0))
 
     def snapshot(self) -> bytes:
         return snapshots.pack(Snapshot(self._state, self._frames, self._refused, self._finished), self._hash)
 
     def restore(self, snapshot: bytes) -> None:
-        self._put(snapshots.unpack(snapshot, self._hash, self._initial))
+        limit = self._limit
+        most = MOST_COUNTED if limit is None else limit
+        self._put(snapshots.unpack(snapshot, self._hash, self._shapes, most))
 
     def fork(self) -> "OnnxruntimeStream":
         other = OnnxruntimeStream(self._session, self._contract, self._hash, self._stages)
@@ -149,10 +152,18 @@ class OnnxruntimeStream:
         self._finished = True
         return answer if any(values is not None and len(values) for values in outputs.values()) else None
 
-    def _initial(self, frames: int, *, finished: bool) -> dict[str, Array]:
-        """Return zeros in the shapes of the state after the given number of frames."""
-        waiting = {} if self._stages is None else self._stages.waiting_frames(frames, finished=finished)
-        return state_arrays(self._contract) | waiting
+    def _shapes(self, frames: int, *, finished: bool) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the state after the given number of frames."""
+        states = {state.input: state.concrete_shape() for state in self._contract.states}
+        return states | self._waiting_shapes(frames, finished=finished)
+
+    def _waiting_shapes(self, frames: int, *, finished: bool) -> dict[str, tuple[int, ...]]:
+        return {} if self._stages is None else self._stages.waiting_shapes(frames, finished=finished)
+
+    @property
+    def _limit(self) -> int | None:
+        """The most frames of a stream whose answers come at its end, else None."""
+        return None if self._contract.blocks is None else self._contract.blocks.limit
 
     def _advance(self, frames: Array, *, closing: bool) -> tuple[Answer, dict[str, Array]]:
         """Return the answer to frames, which have the axes of the graph, and the state after it."""
@@ -170,7 +181,7 @@ class OnnxruntimeStream:
             raise RefusedChunkError(FINISHED)
 
     def _refuse_length(self, count: int) -> None:
-        limit = None if self._contract.blocks is None else self._contract.blocks.limit
+        limit = self._limit
         if limit is not None and self._frames + count > limit:
             raise ChunkError(
                 f"chunk of {count} frames after {self._frames}: the stream is one block, of at most {limit} frames; "

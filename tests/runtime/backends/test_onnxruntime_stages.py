@@ -1,6 +1,7 @@
 """A model that looks ahead, stage by stage: the answers are those of the whole signal, however it is cut."""
 
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 import pytest
@@ -63,11 +64,10 @@ def test_waiting_frames_have_the_shapes_that_a_stream_holds() -> None:
     staged, stream = StagedModel(graph()), OnnxruntimeModel(graph()).stream()
     for frames in range(1, 5):
         stream.push(SIGNAL[frames - 1 : frames])
-        wanted = {name: values.shape for name, values in staged.waiting_frames(frames, finished=False).items()}
+        wanted, start = (staged.waiting_shapes(count, finished=False).values() for count in (frames, 0))
         held = len(stream.snapshot()) - len(OnnxruntimeModel(graph()).stream().snapshot())
-        start = sum(v.size for v in staged.waiting_frames(0, finished=False).values())
-        assert held == 4 * (sum(int(np.prod(shape)) for shape in wanted.values()) - start)
-    assert all(len(values) == 0 for values in staged.waiting_frames(4, finished=True).values())
+        assert held == 4 * (sum(map(prod, wanted)) - sum(map(prod, start)))
+    assert all(shape[0] == 0 for shape in staged.waiting_shapes(4, finished=True).values())
 
 
 def test_a_value_without_a_time_axis_cannot_go_to_a_late_stage() -> None:
