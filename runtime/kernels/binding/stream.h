@@ -51,6 +51,7 @@ class Stream : Owned {
       status = tide_finish(stream_, outputs.data());
     }
     if (status == TIDE_E_FINISHED) raise("ChunkError", describe_finished());
+    if (status == TIDE_E_ROUNDING) raise("BackendError", describe_rounding());
     if (status != TIDE_OK) raise("ChunkError", "a value inside the model left 2^64 at the end; stream unchanged");
     if (!held) return nb::none();
     if (count == 1) return results[0];
@@ -158,6 +159,7 @@ class Stream : Owned {
       status = tide_push(stream_, frames, count, outputs);
     }
     if (status == TIDE_E_LIMIT) refuse_length(count);
+    if (status == TIDE_E_ROUNDING) raise("BackendError", describe_rounding());
     if (status != TIDE_OK) raise("ChunkError", describe_refusal(model_->get(), status, given, 0, count));
   }
 
