@@ -127,7 +127,7 @@ class Group : Owned {
   tide_status run(const nb::object &frames, const std::vector<uint32_t> &rows, size_t count,
                   const std::vector<float *> &outputs, std::vector<tide_status> &statuses) {
     Turn turn(*this);
-    nb::gil_scoped_release release;
+    WithoutGil others;
     return tide_group_push(group_, rows.data(), rows.size(), data(frames), count, outputs.data(), statuses.data());
   }
 

@@ -6,10 +6,12 @@
 #include <nanobind/stl/vector.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -134,6 +136,26 @@ class Model {
   Memory plan_, memory_;
   std::vector<std::string> output_names_;
   tide_model *model_;
+};
+
+// Lets other Python threads run. When the interpreter ends it stops a daemon thread that wants to go on: before Python
+// 3.14 by pthread_exit, whose unwinding would end the process in this destructor. The thread sleeps until the process
+// is gone, as from 3.14 on.
+class WithoutGil {
+ public:
+  WithoutGil() : state_(PyEval_SaveThread()) {}
+  WithoutGil(const WithoutGil &) = delete;
+  WithoutGil &operator=(const WithoutGil &) = delete;
+  ~WithoutGil() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {
+      for (;;) std::this_thread::sleep_for(std::chrono::hours(24));
+    }
+  }
+
+ private:
+  PyThreadState *state_;
 };
 
 // An object that belongs to one caller at a time.

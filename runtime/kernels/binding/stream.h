@@ -47,7 +47,7 @@ class Stream : Owned {
     }
     tide_status status;
     {
-      nb::gil_scoped_release release;
+      WithoutGil others;
       status = tide_finish(stream_, outputs.data());
     }
     if (status == TIDE_E_FINISHED) raise("ChunkError", describe_finished());
@@ -155,7 +155,7 @@ class Stream : Owned {
     const float *frames = static_cast<const float *>(PyArray_DATA(array));
     tide_status status;
     {
-      nb::gil_scoped_release release;
+      WithoutGil others;
       status = tide_push(stream_, frames, count, outputs);
     }
     if (status == TIDE_E_LIMIT) refuse_length(count);
