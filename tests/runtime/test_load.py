@@ -1,6 +1,9 @@
 """Loading files: a usable model runs on both backends; any other file is refused by name."""
 
+import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,7 +13,7 @@ from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
-from tidegate.runtime.load import load
+from tidegate.runtime.load import Backend, Source, compile_model, load
 from tools.onnx_files import write_lstm
 
 
@@ -122,7 +125,6 @@ def test_unknown_backend_and_instruction_set_are_refused(tmp_path: Path, monkeyp
     ("chunk", "message"),
     [
         (np.zeros((2, 7), np.float32), r"chunk has shape \(2, 7\), wanted \(frames, 6\)"),
-        (np.zeros((0, 6), np.float32), "chunk has no frame"),
         (np.full((3, 6), np.nan, np.float32), "chunk holds nan at frame 0, feature 0; wanted finite"),
         (np.zeros((2, 6), np.complex64), "chunk has dtype complex64, wanted float32"),
     ],
@@ -147,3 +149,54 @@ def test_folded_weights_are_codes_times_scales(tmp_path: Path) -> None:
     codes, scales = folded["W.int8"], folded["W.scale"]
     np.testing.assert_array_equal(folded["W"], codes.astype(np.float32) * scales[None, :, None])
     assert all(n.op_type != "DequantizeLinear" for n in fold_weights(graph).nodes)
+
+
+# ---- models in memory ----
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("form", ["onnx", "plan"])
+def test_model_in_memory_answers_as_its_file(tmp_path: Path, form: str, kind: Callable[[bytes], Source]) -> None:
+    path = quantized(tmp_path)
+    frames = np.ones((4, 6), np.float32)
+    wanted = load(path).stream().push(frames)
+    if form == "plan":
+        compile_model(path, path := tmp_path / "m.tide")
+    np.testing.assert_array_equal(load(kind(path.read_bytes())).stream().push(frames), wanted)
+
+
+def test_onnx_file_in_memory_runs_on_onnxruntime_and_a_plan_does_not(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = quantized(tmp_path)
+    frames = np.ones((4, 6), np.float32)
+    first, second = (load(source, "onnxruntime").stream().push(frames) for source in (path, path.read_bytes()))
+    np.testing.assert_array_equal(first, second)
+    compile_model(path, tmp_path / "m.tide")
+    for source in (tmp_path / "m.tide", (tmp_path / "m.tide").read_bytes()):
+        name = tmp_path / "m.tide" if isinstance(source, Path) else "the model in memory"
+        with pytest.raises(ModelError, match=f"^{name}: a compiled plan runs only on backend='native'"):
+            load(source, "onnxruntime")
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+@pytest.mark.parametrize("content", [b"", b"m.onnx", b"TIDEGATE", bytes(1000)])
+def test_bytes_that_are_no_model_are_refused(backend: Backend, content: bytes) -> None:
+    if backend == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    with pytest.raises(ModelError, match=r"^the model in memory: "):
+        load(content, backend)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (io.BytesIO(b"m"), "^BytesIO: not a model; wanted the path of a file, or its bytes"),
+        (7, "^int: not a model; wanted the path"),
+        (None, "^NoneType: not a model; wanted the path"),
+        (np.zeros(3, np.uint8), "^ndarray: not a model; wanted the path"),
+        ("m\0.onnx", r"^m\0.onnx: not the name of a file \(embedded null byte\)"),
+    ],
+)
+def test_what_is_neither_a_path_nor_bytes_is_refused(source: Any, message: str) -> None:  # noqa: ANN401  the point
+    with pytest.raises(ModelError, match=message):
+        load(source)
