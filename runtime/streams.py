@@ -20,18 +20,21 @@ class Stream(Protocol):
         """Stream a chunk; the state carries over to the next.
 
         Args:
-            chunk: float32 `[frames, features]`; integers `[frames]` for a model that reads ids.
+            chunk: float32 `[frames, features]`; integers `[frames]` for a model that reads ids. No frames are legal:
+                nothing changes.
             out: float32, C-contiguous, of the answer's shape: written and returned in place of a fresh
-                array; for models with one output.
+                array; for models with one output. It may share memory with the chunk, which is then copied first.
 
         Returns:
             `[frames, width]` for an output with a time axis, `[width]` for one that answers for the
-            chunk's last frame; several outputs come as a dict by name. Where the model looks ahead, the frames that
-            became ready, which may be none: `[0, width]`, or `[0]` for an answer without a time axis.
+            chunk's last frame (`[0]` if there is none); several outputs come as a dict by name. Where the model looks
+            ahead, the frames that became ready, which may be none: `[0, width]`, or `[0]` for an answer without a
+            time axis.
 
         Raises:
             ChunkError: Wrong shape or type, a value that is not finite or above 2^64, an id that is not in the
                 table, or more frames than a stream may have whose answers come at its end. The state is unchanged.
+            BackendError: Another thread uses the stream, or on the engine this thread does not round to nearest.
         """
 
     def finish(self) -> Answer | None:

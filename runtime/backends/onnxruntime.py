@@ -134,7 +134,7 @@ class OnnxruntimeStream:
     def push(self, chunk: Array, *, out: Array | None = None) -> Answer:
         self._refuse_finished()
         frames = self._checked(chunk := np.asarray(chunk))
-        answer, state = self._advance(frames, closing=False)
+        answer, state = self._advance(frames, closing=False) if len(chunk) else (self._nothing(), self._state)
         if out is not None:
             answer = _written(out, answer)
         self._state = state
@@ -176,6 +176,16 @@ class OnnxruntimeStream:
         answers = {p.name: one_stream(p, results[p.name]) for p in self._contract.outputs}
         return (answers if len(answers) > 1 else next(iter(answers.values()))), state
 
+    def _nothing(self) -> Answer:
+        """Return the answer to a chunk without frames, in the shapes that one frame has."""
+        sizes = [size if isinstance(size, int) else 1 for size in self._shape]
+        sizes[self._port.time_axis or 0] = 1
+        answer, _ = self._advance(np.zeros(sizes, self._dtype), closing=False)
+        answers = answer if isinstance(answer, dict) else {self._contract.outputs[0].name: answer}
+        timed = {port.name: port.time_axis is not None for port in self._contract.outputs}
+        empty = {name: values[:0] if timed[name] else np.zeros(0, np.float32) for name, values in answers.items()}
+        return empty if isinstance(answer, dict) else next(iter(empty.values()))
+
     def _refuse_finished(self) -> None:
         if self._finished:
             raise RefusedChunkError(FINISHED)
@@ -200,10 +210,8 @@ class OnnxruntimeStream:
             raise ChunkError(f"chunk has shape {chunk.shape}, wanted ({wanted})")
         if not np.can_cast(chunk.dtype, self._dtype, "same_kind"):
             raise ChunkError(f"chunk has dtype {chunk.dtype}, wanted {np.dtype(self._dtype)}")
-        if len(chunk) == 0:
-            raise ChunkError("chunk has no frame; push at least one")
         self._refuse_length(len(chunk))
-        frames: Array = np.ascontiguousarray(chunk, self._dtype)
+        frames: Array = np.array(chunk, self._dtype, order="C")  # a copy: frames may wait here after the call
         try:
             refuse_unfinite(frames)
         except ChunkError:
@@ -254,6 +262,8 @@ class OnnxruntimeGroup(Rows):
 
     def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
         chunks = np.asarray(chunks)
+        if out is not None and np.may_share_memory(chunks, out):
+            chunks = chunks.copy()  # the answer of a row would overwrite the chunk of a later row
         if chunks.ndim == 0 or len(chunks) != len(rows):
             raise ChunkError(f"chunks has shape {chunks.shape}, wanted a chunk for each of {len(rows)} rows")
         if out is not None and (out.ndim == 0 or len(out) != len(rows)):

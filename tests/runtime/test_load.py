@@ -14,7 +14,8 @@ from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import Backend, Source, compile_model, load
-from tools.onnx_files import write_lstm
+from tidegate.runtime.streams import Model, Stream
+from tools.onnx_files import write_frames_lstm, write_lstm
 
 
 def quantized(tmp_path: Path, hidden: int = 8) -> Path:
@@ -200,3 +201,89 @@ def test_bytes_that_are_no_model_are_refused(backend: Backend, content: bytes) -
 def test_what_is_neither_a_path_nor_bytes_is_refused(source: Any, message: str) -> None:  # noqa: ANN401  the point
     with pytest.raises(ModelError, match=message):
         load(source)
+
+
+# ---- chunks without frames, and memory that is shared ----
+
+BACKENDS = ["native", "onnxruntime"]
+
+
+def streaming(path: Path, backend: str) -> Model:
+    if backend == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    return load(path, backend)  # type: ignore[arg-type]
+
+
+def every_frame(tmp_path: Path) -> Path:
+    """Write a file that answers each frame with as many values as it has features."""
+    return write_frames_lstm(tmp_path / "m.onnx", 6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("timed", "shape"), [(False, (0,)), (True, (0, 6))])
+def test_row_30_empty_chunk_is_legal_on_both_backends(
+    tmp_path: Path, backend: str, timed: bool, shape: tuple[int, ...]
+) -> None:
+    model = streaming(every_frame(tmp_path) if timed else write_lstm(tmp_path / "m.onnx"), backend)
+    plain, stream = model.stream(), model.stream()
+    frames, none = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32), np.zeros((0, 6), np.float32)
+    assert stream.push(none).shape == shape  # before any frame
+    plain.push(frames[:4])
+    stream.push(frames[:4])
+    assert stream.push(none).shape == shape
+    out = np.zeros(shape, np.float32)
+    assert stream.push(none, out=out) is out
+    assert (stream.frames, stream.refused) == (4, 0)
+    np.testing.assert_array_equal(stream.push(frames[4:]), plain.push(frames[4:]))
+    with pytest.raises(ChunkError, match=r"chunk has shape \(0, 7\), wanted \(frames, 6\)"):
+        stream.push(np.zeros((0, 7), np.float32))
+    assert stream.finish() is None
+    with pytest.raises(ChunkError, match="the stream was finished"):
+        stream.push(none)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("timed", "shape"), [(False, (2, 0)), (True, (2, 0, 6))])
+def test_empty_chunks_of_a_group_are_legal(tmp_path: Path, backend: str, timed: bool, shape: tuple[int, ...]) -> None:
+    model = streaming(every_frame(tmp_path) if timed else write_lstm(tmp_path / "m.onnx"), backend)
+    group, plain = model.streams(2), model.streams(2)
+    frames = np.random.default_rng(0).normal(size=(2, 3, 6)).astype(np.float32)
+    group.push(frames)
+    plain.push(frames)
+    assert group.push(frames[:, :0]).shape == shape
+    np.testing.assert_array_equal(group.push(frames), plain.push(frames))
+    assert [group.frames(row) for row in (0, 1)] == [6, 6]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shift", [-60, -7, -6, -1, 0, 1, 6, 13, 60])
+def test_row_30_answers_to_memory_of_the_chunk_have_the_same_bits(tmp_path: Path, backend: str, shift: int) -> None:
+    """`out` may share memory with the chunk: shifted by values, by rows, or not at all."""
+    model = streaming(every_frame(tmp_path), backend)
+    frames = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    wanted = model.stream().push(frames)
+    memory = np.zeros(400, np.float32)
+    chunk, out = (memory[at : at + 240].reshape(40, 6) for at in (80, 80 + shift))
+    chunk[:] = frames
+    stream = model.stream()
+    assert stream.push(chunk, out=out) is out
+    np.testing.assert_array_equal(out, wanted)
+    np.testing.assert_array_equal(stream.push(frames[:1]), model_after(model, frames).push(frames[:1]))
+
+
+def model_after(model: Model, frames: Array) -> Stream:
+    stream = model.stream()
+    stream.push(frames)
+    return stream
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_answers_of_a_group_to_memory_of_its_chunks_have_the_same_bits(tmp_path: Path, backend: str) -> None:
+    model = streaming(every_frame(tmp_path), backend)
+    frames = np.random.default_rng(0).normal(size=(2, 5, 6)).astype(np.float32)
+    wanted = model.streams(2).push(frames)
+    for shift in (0, 6, 30):
+        memory = np.zeros(200, np.float32)
+        chunks, out = (memory[at : at + 60].reshape(2, 5, 6) for at in (40, 40 + shift))
+        chunks[:] = frames
+        np.testing.assert_array_equal(model.streams(2).push(chunks, out=out), wanted)

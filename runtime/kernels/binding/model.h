@@ -120,10 +120,6 @@ class Model {
   const tide_model *get() const { return model_; }
   uint32_t outputs() const { return tide_output_count(model_); }
   const std::vector<std::string> &output_names() const { return output_names_; }
-  // The name of an output in errors; a single output has no name.
-  std::string answer_name(uint32_t output) const {
-    return output_names_.empty() ? "the answer" : "output '" + output_names_[output] + "'";
-  }
   std::string variant() const { return tide_variant_name(variant_); }
   std::vector<uint32_t> state_widths() const {
     std::vector<uint32_t> widths(tide_state_count(model_));

@@ -55,6 +55,16 @@ def test_answers_are_those_of_the_whole_signal(at: list[int]) -> None:
     np.testing.assert_allclose(streamed(at), whole, atol=1e-6)
 
 
+def test_frames_that_wait_are_a_copy_of_the_chunk() -> None:
+    """The caller may use its memory again as soon as a push returns."""
+    stream, memory, answers = OnnxruntimeModel(graph()).stream(), np.empty((3, CHANNELS), np.float32), []
+    for start in range(0, FRAMES, 3):
+        memory[:] = SIGNAL[start : start + 3]
+        answers.append(np.asarray(stream.push(memory)))
+        memory[:] = 1e6
+    np.testing.assert_array_equal(np.concatenate([*answers, np.asarray(stream.finish())]), streamed([0, 3, 6, 9]))
+
+
 def test_an_answer_is_late_by_the_lookahead() -> None:
     stream = OnnxruntimeModel(graph()).stream()
     assert [len(stream.push(SIGNAL[a:b])) for a, b in pairwise([0, 1, 2, 5])] == [0, 1, 3]
