@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .arrays import Answer, Array
+from .errors import BackendError
 
 if TYPE_CHECKING:
     from .contract import Contract  # read when it is first asked for: its import takes 6 ms of a start
@@ -182,6 +183,27 @@ class Model(Protocol):
             RowError: `rows` is below 1.
             UnsupportedError: The model looks ahead: its rows would answer at different times.
         """
+
+
+def describe_model(model: Model) -> str:
+    """Return the repr of a model: where it runs, its signals and the number of its states."""
+    contract = model.contract
+    names = [", ".join(port.name for port in ports) for ports in (contract.inputs, contract.outputs)]
+    return f"<tidegate model on {model.backend}: {' -> '.join(names)}, states: {len(contract.states)}>"
+
+
+def describe_stream(stream: Stream, backend: str) -> str:
+    """Return the repr of a stream: where it runs, and how far it is."""
+    try:
+        seen = f"frames: {stream.frames}{', finished' if stream.finished else ''}"
+    except BackendError:
+        seen = "in use by another thread"
+    return f"<tidegate stream on {backend}: {seen}>"
+
+
+def describe_group(group: Group, backend: str) -> str:
+    """Return the repr of a group: where it runs, and its rows."""
+    return f"<tidegate group on {backend}: rows: {group.rows}, joined: {len(group.joined)}>"
 
 
 def documented(protocol: type) -> Callable[[Kind], Kind]:

@@ -15,7 +15,7 @@ from ..errors import BackendError, ChunkError, ContractError, ModelError, Refuse
 from ..graph.graph import Graph
 from ..graph.nodes import label
 from ..lowering.quantized import floats, quantized
-from ..streams import FINISHED, Group, Model, Stream, documented
+from ..streams import FINISHED, Group, Model, Stream, describe_group, describe_model, describe_stream, documented
 from . import onnxruntime_snapshot as snapshots
 from .group_rows import Rows
 from .onnxruntime_session import open_session, run_session
@@ -53,6 +53,9 @@ class OnnxruntimeModel:
     @property
     def backend(self) -> str:
         return "onnxruntime"
+
+    def __repr__(self) -> str:
+        return describe_model(self)
 
     def stream(self) -> "OnnxruntimeStream":
         return OnnxruntimeStream(self.session, self._contract, self.hash, self._stages)
@@ -97,6 +100,9 @@ class OnnxruntimeStream:
         self._frames = self._refused = 0
         self._finished = False
         self.reset()
+
+    def __repr__(self) -> str:
+        return describe_stream(self, "onnxruntime")
 
     @property
     def frames(self) -> int:
@@ -235,6 +241,9 @@ class OnnxruntimeGroup(Rows):
         self._new = model.stream
         self._streams = [model.stream() for _ in range(self.rows)]
         self._busy = threading.Lock()
+
+    def __repr__(self) -> str:
+        return describe_group(self, "onnxruntime")
 
     def reset(self, row: int) -> None:
         with self._turn():

@@ -287,3 +287,19 @@ def test_answers_of_a_group_to_memory_of_its_chunks_have_the_same_bits(tmp_path:
         chunks, out = (memory[at : at + 60].reshape(2, 5, 6) for at in (40, 40 + shift))
         chunks[:] = frames
         np.testing.assert_array_equal(model.streams(2).push(chunks, out=out), wanted)
+
+
+# ---- reprs ----
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_reprs_say_what_a_model_a_stream_and_a_group_are(tmp_path: Path, backend: str) -> None:
+    model = streaming(write_lstm(tmp_path / "m.onnx"), backend)
+    stream, group = model.stream(), model.streams(3)
+    stream.push(np.zeros((4, 6), np.float32))
+    group.leave(1)
+    assert repr(model) == f"<tidegate model on {model.backend}: x -> output, states: 2>"
+    assert repr(stream) == f"<tidegate stream on {model.backend}: frames: 4>"
+    assert repr(group) == f"<tidegate group on {model.backend}: rows: 3, joined: 2>"
+    stream.finish()
+    assert repr(stream) == f"<tidegate stream on {model.backend}: frames: 4, finished>"
