@@ -17,6 +17,7 @@ from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
 from ..runtime.graph.projected_lstm import with_weights
+from ..runtime.load import naming
 from ..runtime.lowering.lower import QUANTIZATION_KEY, lower
 from ..runtime.program import Program
 from .calibration import METHODS_BY_NAME, Calibration, Progress
@@ -99,9 +100,10 @@ def quantize(
         FileNotFoundError: There is no source file.
     """
     options = Options(precision, calibration, method, ranges, extra, max_bytes, max_error, arithmetic, progress)
-    graph = _opened(source)
-    result = nearest(graph, options) if calibration is None else calibrated(graph, options)
-    return write(result, source, target, arithmetic)
+    with naming(source):
+        graph = _opened(source)
+        result = nearest(graph, options) if calibration is None else calibrated(graph, options)
+        return write(result, source, target, arithmetic)
 
 
 @dataclass(frozen=True)

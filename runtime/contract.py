@@ -5,6 +5,7 @@ which graph output feeds which graph input.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import prod
@@ -17,7 +18,8 @@ from .errors import ContractError
 
 METADATA_KEY = "tidegate.contract"
 VERSION = 2
-MAX_VALUES = 2**24  # the most values of one state
+MAX_VALUES = 2**24  # the most values of all states together
+MOST_PORTS = 1024  # the most entries of a list: a stranger's file may list millions
 MOST_LOOKAHEAD = 2**20  # the most frames that an answer may wait for, and the most frames of a block
 
 ADDED: dict[int, dict[str, Any]] = {1: {"blocks": None, "ahead": []}}
@@ -125,9 +127,12 @@ class Contract:
     def __post_init__(self) -> None:
         names = [s.input for s in self.states] + [s.output for s in self.states]
         names += [p.name for p in self.inputs + self.outputs]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ContractError(f"contract: {', '.join(twice)} is named more than once; every name has one role")
+        values = sum(_values(state.shape) for state in self.states)
+        if values > MAX_VALUES:
+            raise ContractError(f"contract: the states hold {values} values, at most {MAX_VALUES} are allowed")
         whole = self.blocks is not None and self.blocks.frames is None
         if (self.lookahead is None) != whole:
             raise ContractError(
@@ -243,6 +248,8 @@ def _blocks(fields: Mapping[str, Any]) -> Blocks:
 def _records(kind: type[_T], values: object, where: str) -> tuple[_T, ...]:
     if not isinstance(values, list):
         raise ContractError(f"contract: {where} is {type(values).__name__}, wanted a list")
+    if len(values) > MOST_PORTS:
+        raise ContractError(f"contract: {where} has {len(values)} entries, at most {MOST_PORTS} are read")
     return tuple(_build(kind, value, f"contract: {where}[{i}]") for i, value in enumerate(values))
 
 

@@ -1,7 +1,10 @@
 """Files are read at once, and written under another name in the same folder, then renamed."""
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .errors import ModelError
 
@@ -21,6 +24,8 @@ def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
         raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
     except IsADirectoryError:
         raise ModelError(f"{os.fspath(path)}: not a regular file") from None
+    except ValueError as error:  # a name with a null byte
+        raise ModelError(f"{os.fspath(path)}: not the name of a file ({error})") from None
     with file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -36,27 +41,84 @@ def _open_now(path: str, flags: int) -> int:
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that after a crash the old or the new file is there, never a part of one."""
+    """Write a file so that after a crash the old or the new file is there, never a part of one.
+
+    An old file's mode stays. A link stays: the file that it names is written. A character device or a pipe stays too,
+    and the data goes into it.
+
+    Raises:
+        OSError: The file cannot be written; the error names `path`, never the temporary file.
+    """
+    with _naming(path):
+        if is_device(path):
+            _write_into(path, data)
+        else:
+            _replace(os.path.realpath(path), data)
+
+
+def is_device(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path names a character device or a pipe, which no file may replace.
+
+    Raises:
+        OSError: It names a block device or a socket, which nothing here writes to.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  the import of pathlib is slow
+    except FileNotFoundError:
+        return False
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise OSError(errno.EINVAL, "is a block device or a socket, wanted the name of a file", os.fspath(path))
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+
+
+@contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an error of the system name the file that was to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        nobody = "is a pipe that no program reads; start its reader first"
+        text = nobody if error.errno == errno.ENXIO else error.strerror
+        raise OSError(error.errno, text, os.fspath(path)) from None
+
+
+def _write_into(path: str | os.PathLike[str], data: bytes) -> None:
+    with open(path, "wb", opener=_open_now) as file:
+        os.set_blocking(file.fileno(), True)
+        file.write(data)
+
+
+def _replace(target: str, data: bytes) -> None:
     import tempfile  # these imports are slow, and a device only reads
     from pathlib import Path
 
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    folder = Path(target).parent
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".tidegate-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            os.fchmod(file.fileno(), _mode(target))
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    directory = os.open(target.parent, os.O_RDONLY)
+    directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _mode(target: str) -> int:
+    """Return the mode of the old file, or that of any new one."""
+    try:
+        return os.stat(target).st_mode & 0o777  # noqa: PTH116
+    except FileNotFoundError:
+        return 0o666 & ~_umask()
 
 
 def _umask() -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .errors import BackendError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes, write_atomic
-from .plan.magic import MAGIC, is_plan
+from .plan.magic import MAGIC
 from .streams import Model
 
 if TYPE_CHECKING:
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 Backend = Literal["native", "onnxruntime"]
 Form = Literal["plan", "c"]
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview
+
+IN_MEMORY = "the model in memory"  # what messages call a model that came without a path
 
 
-def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str | None = None) -> Model:
+def load(source: Source, backend: Backend = "native", *, isa: str | None = None) -> Model:
     """Load a streaming ONNX file, quantized or float, or a compiled plan.
 
     Args:
-        path: The file.
+        source: The path of the file, or its bytes.
         backend: `native` (tidegate's engine) or `onnxruntime`.
         isa: Forces a variant of the engine, e.g. `scalar`. Default: the environment variable TIDEGATE_ISA, else the
             best variant that the processor has.
@@ -34,26 +37,27 @@ def load(path: str | os.PathLike[str], backend: Backend = "native", *, isa: str 
     if backend == "native":
         from .backends.native import NativeModel
 
-        with naming(path):
-            return NativeModel(plan_of(path), isa)
+        with naming(source):
+            return NativeModel(plan_of(source), isa)
     if backend == "onnxruntime":
-        if is_plan(path):
-            raise ModelError(f"{path}: a compiled plan runs only on backend='native'; load the ONNX file instead")
         from .backends.onnxruntime import OnnxruntimeModel
 
-        with naming(path):
-            return OnnxruntimeModel(_read_graph(path))
+        with naming(source):
+            data = _read(source)
+            if data.startswith(MAGIC):
+                raise ModelError("a compiled plan runs only on backend='native'; load the ONNX file instead")
+            return OnnxruntimeModel(_graph_of(data, source))
     raise BackendError(f"backend {backend!r} is unknown; wanted 'native' or 'onnxruntime'")
 
 
 @contextmanager
-def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+def naming(source: Source) -> Iterator[None]:
     """Add the name of the file to an error about its model."""
     try:
         yield
     except ModelError as error:
-        named = str(error).startswith(os.fspath(path))
-        raise error if named else type(error)(f"{os.fspath(path)}: {error}") from None
+        name = _name(source)
+        raise error if str(error).startswith(name) else type(error)(f"{name}: {error}") from None
 
 
 def compile_graph(graph: "Graph") -> bytes:
@@ -81,7 +85,7 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
                 written.
     """
     with naming(source):
-        plan = compile_graph(_read_graph(source))
+        plan = compile_graph(_graph_of(_read(source), source))
     if form == "c":
         from pathlib import Path
 
@@ -93,25 +97,35 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
     return len(plan)
 
 
-def plan_of(path: str | os.PathLike[str]) -> bytes:
-    """Return the plan in a file; an ONNX file is compiled.
+def plan_of(source: Source) -> bytes:
+    """Return the plan in a file or its bytes; an ONNX file is compiled.
 
     Raises:
         ModelError: The file is not a model, or has an operator or option that the engine does not have.
         FileNotFoundError: There is no such file.
     """
-    data = read_bytes(path, MAX_FILE_BYTES)
-    return data if data.startswith(MAGIC) else compile_graph(_graph_of(data, path))
+    data = _read(source)
+    return data if data.startswith(MAGIC) else compile_graph(_graph_of(data, source))
 
 
-def _read_graph(path: str | os.PathLike[str]) -> "Graph":
-    return _graph_of(read_bytes(path, MAX_FILE_BYTES), path)
+def _read(source: object) -> bytes:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if not isinstance(source, str | os.PathLike):  # in a program that nobody checked by types
+        raise ModelError(f"{_name(source)}: not a model; wanted the path of a file, or its bytes")
+    return read_bytes(source, MAX_FILE_BYTES)
 
 
-def _graph_of(data: bytes, path: str | os.PathLike[str]) -> "Graph":
+def _name(source: object) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    return IN_MEMORY if isinstance(source, bytes | bytearray | memoryview) else type(source).__name__
+
+
+def _graph_of(data: bytes, source: Source) -> "Graph":
     """Return the graph in the bytes of a file. It is imported here, since it needs onnx and a plan does not."""
     from .graph.graph import Graph
 
-    graph = Graph.parse(data, path)
+    graph = Graph.parse(data, _name(source))
     graph.require_flat()
     return graph

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .arrays import Answer, Array
+from .errors import BackendError
 
 if TYPE_CHECKING:
     from .contract import Contract  # read when it is first asked for: its import takes 6 ms of a start
@@ -20,18 +21,21 @@ class Stream(Protocol):
         """Stream a chunk; the state carries over to the next.
 
         Args:
-            chunk: float32 `[frames, features]`; integers `[frames]` for a model that reads ids.
+            chunk: float32 `[frames, features]`; integers `[frames]` for a model that reads ids. No frames are legal:
+                nothing changes.
             out: float32, C-contiguous, of the answer's shape: written and returned in place of a fresh
-                array; for models with one output.
+                array; for models with one output. It may share memory with the chunk, which is then copied first.
 
         Returns:
             `[frames, width]` for an output with a time axis, `[width]` for one that answers for the
-            chunk's last frame; several outputs come as a dict by name. Where the model looks ahead, the frames that
-            became ready, which may be none: `[0, width]`, or `[0]` for an answer without a time axis.
+            chunk's last frame (`[0]` if there is none); several outputs come as a dict by name. Where the model looks
+            ahead, the frames that became ready, which may be none: `[0, width]`, or `[0]` for an answer without a
+            time axis.
 
         Raises:
             ChunkError: Wrong shape or type, a value that is not finite or above 2^64, an id that is not in the
                 table, or more frames than a stream may have whose answers come at its end. The state is unchanged.
+            BackendError: Another thread uses the stream, or on the engine this thread does not round to nearest.
         """
 
     def finish(self) -> Answer | None:
@@ -179,6 +183,27 @@ class Model(Protocol):
             RowError: `rows` is below 1.
             UnsupportedError: The model looks ahead: its rows would answer at different times.
         """
+
+
+def describe_model(model: Model) -> str:
+    """Return the repr of a model: where it runs, its signals and the number of its states."""
+    contract = model.contract
+    names = [", ".join(port.name for port in ports) for ports in (contract.inputs, contract.outputs)]
+    return f"<tidegate model on {model.backend}: {' -> '.join(names)}, states: {len(contract.states)}>"
+
+
+def describe_stream(stream: Stream, backend: str) -> str:
+    """Return the repr of a stream: where it runs, and how far it is."""
+    try:
+        seen = f"frames: {stream.frames}{', finished' if stream.finished else ''}"
+    except BackendError:
+        seen = "in use by another thread"
+    return f"<tidegate stream on {backend}: {seen}>"
+
+
+def describe_group(group: Group, backend: str) -> str:
+    """Return the repr of a group: where it runs, and its rows."""
+    return f"<tidegate group on {backend}: rows: {group.rows}, joined: {len(group.joined)}>"
 
 
 def documented(protocol: type) -> Callable[[Kind], Kind]:

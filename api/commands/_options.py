@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from tidegate.runtime.files import is_device
 
 SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 
@@ -68,11 +69,13 @@ def check_target(path: Path, formats: Sequence[str] = ()) -> None:
     Raises:
         IsADirectoryError: The path is a folder.
         FileNotFoundError: The file's folder does not exist.
+        OSError: The path is a block device or a socket.
         typer.BadParameter: The name has another ending.
     """
     if path.is_dir():
         raise IsADirectoryError(EISDIR, "is a folder, wanted the name of a file", str(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(ENOENT, "there is no such folder; create it first", str(path.parent))
+    is_device(path)
     if formats and path.suffix not in formats:
         raise typer.BadParameter(f"{path}: wanted a name that ends in {' or '.join(formats)}")

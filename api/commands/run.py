@@ -83,4 +83,5 @@ def _chosen(answer: "Answer", name: str | None) -> "Array":
         return answer
     if name not in answer:
         raise ChunkError(f"the model has outputs {', '.join(answer)}; choose one with --answer NAME")
-    return answer[name]
+    chosen: Array = answer[name]
+    return chosen

@@ -75,7 +75,7 @@ def weights_of(graph: Graph) -> list[Weight]:
     """Return each weight matrix once, even if several nodes read it.
 
     Raises:
-        QuantizationError: A weight holds NaN or infinity.
+        QuantizationError: A weight holds NaN or infinity, or no value.
     """
     found: dict[str, Weight] = {}
     for node in [with_weights(node) or node for node in graph.nodes]:
@@ -119,6 +119,8 @@ def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int, gates: str
         values = np.zeros(() if values is None else values.shape, np.float32)
     elif not np.all(np.isfinite(values)):
         raise QuantizationError(f"{label(node)}: weight {name!r} holds NaN or infinity; train or export it again")
+    elif not values.size:
+        raise QuantizationError(f"{label(node)}: weight {name!r} has shape {values.shape}, no value; export it again")
     return Weight(name, label(node), recurrent, axis, values.astype(np.float32), reason, gates)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .. import _kernels
 from ..arrays import Answer, Array
 from ..plan.magic import text_of
-from ..streams import Group, Model, Stream, documented
+from ..streams import Group, Model, Stream, describe_group, describe_model, describe_stream, documented
 from .group_rows import Rows
 
 if TYPE_CHECKING:  # these imports take half of the start time, and a program on a device may not need them
@@ -64,6 +64,9 @@ class NativeModel:
     def backend(self) -> str:
         return f"native ({self.isa})"
 
+    def __repr__(self) -> str:
+        return describe_model(self)
+
     def stream(self) -> "NativeStream":
         return NativeStream(self)
 
@@ -87,6 +90,9 @@ class NativeStream(_kernels.Stream):
         super().__init__(model.kernel_model())
         self._model = model
 
+    def __repr__(self) -> str:
+        return describe_stream(self, self._model.backend)
+
     def fork(self) -> "NativeStream":
         other = self._model.stream()
         other.restore(self.snapshot())
@@ -104,6 +110,9 @@ class NativeGroup(Rows):
         super().__init__(rows)
         self._model = model
         self._group = _kernels.Group(model.kernel_model(), self.rows)
+
+    def __repr__(self) -> str:
+        return describe_group(self, self._model.backend)
 
     def reset(self, row: int) -> None:
         self._group.reset(self._taken(row))

@@ -15,14 +15,13 @@ from ..errors import BackendError, ChunkError, ContractError, ModelError, Refuse
 from ..graph.graph import Graph
 from ..graph.nodes import label
 from ..lowering.quantized import floats, quantized
-from ..streams import FINISHED, Group, Model, Stream, documented
+from ..streams import FINISHED, Group, Model, Stream, describe_group, describe_model, describe_stream, documented
 from . import onnxruntime_snapshot as snapshots
 from .group_rows import Rows
 from .onnxruntime_session import open_session, run_session
-from .onnxruntime_snapshot import Snapshot
+from .onnxruntime_snapshot import MOST_COUNTED, Snapshot
 from .onnxruntime_stages import StagedModel, StagedRun
 
-MOST_COUNTED = 2**64 - 1  # a counter stops here
 # The types of ids; every other input is float32.
 INPUT_TYPES: dict[str, type] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
@@ -54,6 +53,9 @@ class OnnxruntimeModel:
     @property
     def backend(self) -> str:
         return "onnxruntime"
+
+    def __repr__(self) -> str:
+        return describe_model(self)
 
     def stream(self) -> "OnnxruntimeStream":
         return OnnxruntimeStream(self.session, self._contract, self.hash, self._stages)
@@ -99,6 +101,9 @@ class OnnxruntimeStream:
         self._finished = False
         self.reset()
 
+    def __repr__(self) -> str:
+        return describe_stream(self, "onnxruntime")
+
     @property
     def frames(self) -> int:
         return self._frames
@@ -112,13 +117,17 @@ class OnnxruntimeStream:
         return self._finished
 
     def reset(self) -> None:
-        self._put(Snapshot(self._initial(0, finished=False), 0, 0))
+        waiting = self._waiting_shapes(0, finished=False).items()
+        zeros = {name: np.zeros(shape, np.float32) for name, shape in waiting}
+        self._put(Snapshot(state_arrays(self._contract) | zeros, 0, 0))
 
     def snapshot(self) -> bytes:
         return snapshots.pack(Snapshot(self._state, self._frames, self._refused, self._finished), self._hash)
 
     def restore(self, snapshot: bytes) -> None:
-        self._put(snapshots.unpack(snapshot, self._hash, self._initial))
+        limit = self._limit
+        most = MOST_COUNTED if limit is None else limit
+        self._put(snapshots.unpack(snapshot, self._hash, self._shapes, most))
 
     def fork(self) -> "OnnxruntimeStream":
         other = OnnxruntimeStream(self._session, self._contract, self._hash, self._stages)
@@ -131,7 +140,7 @@ class OnnxruntimeStream:
     def push(self, chunk: Array, *, out: Array | None = None) -> Answer:
         self._refuse_finished()
         frames = self._checked(chunk := np.asarray(chunk))
-        answer, state = self._advance(frames, closing=False)
+        answer, state = self._advance(frames, closing=False) if len(chunk) else (self._nothing(), self._state)
         if out is not None:
             answer = _written(out, answer)
         self._state = state
@@ -149,10 +158,18 @@ class OnnxruntimeStream:
         self._finished = True
         return answer if any(values is not None and len(values) for values in outputs.values()) else None
 
-    def _initial(self, frames: int, *, finished: bool) -> dict[str, Array]:
-        """Return zeros in the shapes of the state after the given number of frames."""
-        waiting = {} if self._stages is None else self._stages.waiting_frames(frames, finished=finished)
-        return state_arrays(self._contract) | waiting
+    def _shapes(self, frames: int, *, finished: bool) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the state after the given number of frames."""
+        states = {state.input: state.concrete_shape() for state in self._contract.states}
+        return states | self._waiting_shapes(frames, finished=finished)
+
+    def _waiting_shapes(self, frames: int, *, finished: bool) -> dict[str, tuple[int, ...]]:
+        return {} if self._stages is None else self._stages.waiting_shapes(frames, finished=finished)
+
+    @property
+    def _limit(self) -> int | None:
+        """The most frames of a stream whose answers come at its end, else None."""
+        return None if self._contract.blocks is None else self._contract.blocks.limit
 
     def _advance(self, frames: Array, *, closing: bool) -> tuple[Answer, dict[str, Array]]:
         """Return the answer to frames, which have the axes of the graph, and the state after it."""
@@ -165,12 +182,22 @@ class OnnxruntimeStream:
         answers = {p.name: one_stream(p, results[p.name]) for p in self._contract.outputs}
         return (answers if len(answers) > 1 else next(iter(answers.values()))), state
 
+    def _nothing(self) -> Answer:
+        """Return the answer to a chunk without frames, in the shapes that one frame has."""
+        sizes = [size if isinstance(size, int) else 1 for size in self._shape]
+        sizes[self._port.time_axis or 0] = 1
+        answer, _ = self._advance(np.zeros(sizes, self._dtype), closing=False)
+        answers = answer if isinstance(answer, dict) else {self._contract.outputs[0].name: answer}
+        timed = {port.name: port.time_axis is not None for port in self._contract.outputs}
+        empty = {name: values[:0] if timed[name] else np.zeros(0, np.float32) for name, values in answers.items()}
+        return empty if isinstance(answer, dict) else next(iter(empty.values()))
+
     def _refuse_finished(self) -> None:
         if self._finished:
             raise RefusedChunkError(FINISHED)
 
     def _refuse_length(self, count: int) -> None:
-        limit = None if self._contract.blocks is None else self._contract.blocks.limit
+        limit = self._limit
         if limit is not None and self._frames + count > limit:
             raise ChunkError(
                 f"chunk of {count} frames after {self._frames}: the stream is one block, of at most {limit} frames; "
@@ -189,10 +216,8 @@ class OnnxruntimeStream:
             raise ChunkError(f"chunk has shape {chunk.shape}, wanted ({wanted})")
         if not np.can_cast(chunk.dtype, self._dtype, "same_kind"):
             raise ChunkError(f"chunk has dtype {chunk.dtype}, wanted {np.dtype(self._dtype)}")
-        if len(chunk) == 0:
-            raise ChunkError("chunk has no frame; push at least one")
         self._refuse_length(len(chunk))
-        frames: Array = np.ascontiguousarray(chunk, self._dtype)
+        frames: Array = np.array(chunk, self._dtype, order="C")  # a copy: frames may wait here after the call
         try:
             refuse_unfinite(frames)
         except ChunkError:
@@ -216,6 +241,9 @@ class OnnxruntimeGroup(Rows):
         self._new = model.stream
         self._streams = [model.stream() for _ in range(self.rows)]
         self._busy = threading.Lock()
+
+    def __repr__(self) -> str:
+        return describe_group(self, "onnxruntime")
 
     def reset(self, row: int) -> None:
         with self._turn():
@@ -243,6 +271,8 @@ class OnnxruntimeGroup(Rows):
 
     def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
         chunks = np.asarray(chunks)
+        if out is not None and np.may_share_memory(chunks, out):
+            chunks = chunks.copy()  # the answer of a row would overwrite the chunk of a later row
         if chunks.ndim == 0 or len(chunks) != len(rows):
             raise ChunkError(f"chunks has shape {chunks.shape}, wanted a chunk for each of {len(rows)} rows")
         if out is not None and (out.ndim == 0 or len(out) != len(rows)):

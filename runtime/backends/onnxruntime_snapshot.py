@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ VERSION = 2
 ONNXRUNTIME = 2
 HEADER = struct.Struct("<8sII32sQ32sQQQ")
 HASHED_FROM = 48  # the hash is over all bytes from here on
+MOST_COUNTED = 2**64 - 1  # a counter stops here
+Shape = tuple[int, ...]
 DAMAGED = "it is damaged, take it again"
 
 
@@ -57,19 +60,21 @@ def pack(snapshot: Snapshot, model: bytes) -> bytes:
     return data[:16] + hash_of(memoryview(data)[HASHED_FROM:]) + data[HASHED_FROM:]
 
 
-def unpack(data: bytes, model: bytes, initial: Callable[..., Mapping[str, Array]]) -> Snapshot:
+def unpack(data: bytes, model: bytes, shapes: Callable[..., Mapping[str, Shape]], most: int = MOST_COUNTED) -> Snapshot:
     """Return the snapshot in bytes from anywhere.
 
     Args:
         data: The bytes.
         model: The hash of the model that the snapshot must belong to.
-        initial: A function that returns arrays in the shapes of the state, by frames consumed and `finished`.
+        shapes: A function that returns the shapes of the state by frames consumed and `finished`. No memory is taken
+            for a state before its size is that of the data.
+        most: The most frames that a stream of the model may have.
 
     Raises:
         SnapshotError: The bytes are truncated, altered, of another model or backend, or hold a value that no state has.
     """
     if len(data) < HEADER.size:
-        _check("size", len(data), _size(initial(0, finished=False)))
+        _check("size", len(data), _size(shapes(0, finished=False)))
     header = SnapshotHeader(*HEADER.unpack_from(data))
     _check("magic", header.magic, MAGIC)
     _check("version", header.version, VERSION, "it is of another version of the format, take it again")
@@ -78,23 +83,24 @@ def unpack(data: bytes, model: bytes, initial: Callable[..., Mapping[str, Array]
     _check("backend", header.backend, ONNXRUNTIME, "it was taken on another backend, restore it there")
     _check("model", header.model.hex(), model.hex(), "it was taken of another model, restore it there")
     _check("finished", min(header.finished, 2), min(header.finished, 1))
-    like = initial(header.frames, finished=bool(header.finished))
+    _check("frames", header.frames, min(header.frames, most))
+    like = shapes(header.frames, finished=bool(header.finished))
     _check("size", len(data), _size(like))
     return Snapshot(_arrays(data, like), header.frames, header.refused, bool(header.finished))
 
 
-def _size(like: Mapping[str, Array]) -> int:
-    return HEADER.size + sum(4 * values.size for values in like.values())
+def _size(like: Mapping[str, Shape]) -> int:
+    return HEADER.size + sum(4 * prod(shape) for shape in like.values())
 
 
-def _arrays(data: bytes, like: Mapping[str, Array]) -> dict[str, Array]:
+def _arrays(data: bytes, like: Mapping[str, Shape]) -> dict[str, Array]:
     values = np.frombuffer(data, "<f4", offset=HEADER.size).astype(np.float32)
     bad = values[~(np.abs(values) <= 2.0**64)]
     if len(bad):
         raise SnapshotError(f"snapshot: state holds {bad[0]}, wanted finite values up to 2^64; stream unchanged")
-    ends = np.cumsum([array.size for array in like.values()], dtype=int)
+    ends = np.cumsum([prod(shape) for shape in like.values()], dtype=int)
     parts = np.split(values, ends[:-1]) if len(ends) else []
-    return {name: part.reshape(array.shape) for (name, array), part in zip(like.items(), parts, strict=True)}
+    return {name: part.reshape(shape) for (name, shape), part in zip(like.items(), parts, strict=True)}
 
 
 def _check(field: str, seen: object, wanted: object, way_out: str = DAMAGED) -> None:

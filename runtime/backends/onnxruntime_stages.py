@@ -73,13 +73,13 @@ class StagedModel:
         }
         self._check_reads()
 
-    def waiting_frames(self, frames: int, *, finished: bool) -> dict[str, Array]:
-        """Return zeros in the shapes of all waiting frames when a stream has consumed `frames`."""
+    def waiting_shapes(self, frames: int, *, finished: bool) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of all waiting frames when a stream has consumed `frames`."""
         found = {}
         for (_, name), queue in self.waiting.items():
             given, taken = (clock.ready(frames, self.contract.blocks) for clock in (queue.given, queue.taken))
             count = given - taken if queue.most is None else min(queue.most, queue.before + given)
-            found[queue.name] = np.zeros((0 if finished else count, *self.shapes[name]), np.float32)
+            found[queue.name] = (0 if finished else count, *self.shapes[name])
         return found
 
     def _session(self, graph: Graph, stage: Stage) -> Any:  # noqa: ANN401  onnxruntime has no types

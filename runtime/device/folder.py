@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 from .. import _kernels
 from ..errors import DeviceError
@@ -24,6 +25,15 @@ from ..plan import writer as plans
 from .targets import LAYOUTS, TARGETS, Board, Target
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
+UNFINISHED = {
+    "Makefile": "$(error this folder was not written to its end: run `tidegate compile` again)\n",
+    "CMakeLists.txt": 'message(FATAL_ERROR "this folder was not written to its end: run `tidegate compile` again")\n',
+}
+STAMPED = """#include "model.h"
+#if MODEL_STAMP != @STAMP@
+#error "model.c and model.h are of two models: run `tidegate compile` again"
+#endif
+"""
 OMITTED = {"snapshot.c", "group.c"}  # files of src/ that a program with one stream does not need
 STACK_BYTES = 3072  # reserved by the program of a microcontroller; `make devices` measures its use
 MOST_CLOCKS, CLOCK_BYTES = 64, 16  # as in src/clocks.h; a build for one model leaves out clocks that it cannot have
@@ -109,6 +119,7 @@ def write_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
         trial = Path(away, "folder")
         write_files(plan, target, trial)
         report = _report(plan, target, trial)
+    (folder / "report.json").unlink(missing_ok=True)
     write_files(plan, target, folder)
     write_atomic(folder / "report.json", (json.dumps(asdict(report), indent=1) + "\n").encode())
     return report
@@ -118,8 +129,14 @@ def write_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
 
 
 def write_files(plan: bytes, target: Target, folder: Path) -> None:
-    """Write all files except report.json. If the plan is refused, nothing is written."""
-    for name, text in list(_files(plan, target)):
+    """Write all files except report.json. If the plan is refused, nothing is written.
+
+    The files of two models must not be built together, even if the writer is killed. So the files that build the folder
+    are written last, and until then others in their place say that the folder is not whole.
+    """
+    files = dict(_files(plan, target))
+    builds = {name: files.pop(name) for name in UNFINISHED}
+    for name, text in [*UNFINISHED.items(), *files.items(), *builds.items()]:
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(place, text.encode())
@@ -131,11 +148,13 @@ def _files(plan: bytes, target: Target) -> Iterator[tuple[str, str]]:
     ops = _operations(plan)
     programs = ["main.c", "number.c", "port.h", *_ports(target)]
     yield from ((name, (KERNELS / "device" / name).read_text()) for name in programs)
-    yield "model.c", plans.c_source(plan, "model")
-    yield "model.h", _model_header(sizes)
+    header = _model_header(sizes)
+    stamp = f"{crc32(header.encode(), crc32(plan)):#010x}u"
+    yield "model.c", STAMPED.replace("@STAMP@", stamp) + plans.c_source(plan, "model")
+    yield "model.h", header.replace("@STAMP@", stamp)
     if target.board is not None:
         yield "memory.ld", _memory(target.board)
-    yield from (build_file(name, plan, target) for name in ("Makefile", "CMakeLists.txt"))
+    yield from (build_file(name, plan, target) for name in UNFINISHED)
     omitted = OMITTED | (set() if ops.names & PRODUCTS else FOR_PRODUCTS)
     omitted |= set() if _has_integers(ops) else {"fixed.c"}
     sources = [path for path in (KERNELS / "src").glob("*.c") if path.name not in omitted]
@@ -177,6 +196,8 @@ def _fitted(name: str, text: str, ops: Ops, target: Target) -> str:
 def _model_header(sizes: "PlanSizes") -> str:
     return f"""/* The plan in model.c, and the memory that it needs on this target. */
 #include <stddef.h>
+
+#define MODEL_STAMP @STAMP@ /* model.c has the same */
 
 extern const unsigned char model_plan[];
 extern const size_t model_plan_bytes;

@@ -2,13 +2,15 @@
 
 First the bytes are walked, field by field and without recursion. The number of fields, nodes and nested graphs decides
 how much parsing, checking and shape inference will cost, so too many are refused. Then the message is checked: data in
-other files, shapes that do not fit their data, and unknown attributes and metadata are refused.
+other files, shapes that do not fit their data, and unknown attributes and metadata are refused. Last, `structure`
+checks the values of each graph.
 """
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from functools import cache
 from math import prod
+from typing import NamedTuple
 
 import onnx
 from google.protobuf.descriptor import Descriptor
@@ -17,10 +19,12 @@ from onnx import TensorProto, helper
 
 from ..errors import ModelError
 from .nodes import label, opset_of
+from .structure import check_graph
 
 MAX_NODES = 10_000  # a stacked recurrent net has some hundreds; a hostile file may have millions
 MAX_FIELDS = 100_000  # fields of messages; each costs the parser about 100 bytes
 MAX_DEPTH = 8  # nested graphs; Silero VAD has 5. Checkers and runtimes double their work with each level
+MAX_VERSION = 2**31 - 1  # of an operator set that is not the standard one; runtimes keep it in 32 bits
 METADATA_KEYS = {"tidegate.contract", "tidegate.quantization"}
 
 _TYPES = dict(TensorProto.DataType.items())
@@ -129,23 +133,43 @@ def _check(model: onnx.ModelProto, path: str) -> None:
             f"{path}: function {function.name!r} is defined in the file; inline it "
             "(onnx.inliner.inline_local_functions) and save it again"
         )
+    _check_operator_sets(model, path)
     opset = opset_of(model)
     for message in _parts(model):
-        _check_text(message, path)
-        if isinstance(message, onnx.SparseTensorProto):
-            raise ModelError(f"{path}: {message.values.name!r} is a sparse tensor; save it as a dense one")
-        if isinstance(message, onnx.TensorProto):
-            _check_tensor(message, path)
-        if isinstance(message, onnx.NodeProto):
-            if not any(message.output):
-                raise ModelError(f"{path}: {_named(message)} has no output; the file is damaged")
-            _check_attributes(message, opset, path)
+        _check_message(message, opset, path)
+    for message in _parts(model):
+        if isinstance(message, onnx.GraphProto):
+            check_graph(message, path)
     for item in model.metadata_props:
         if item.key.startswith("tidegate.") and item.key not in METADATA_KEYS:
             raise ModelError(
                 f"{path}: metadata {item.key!r} is unknown, wanted {' or '.join(sorted(METADATA_KEYS))}; "
                 "another version wrote the file, export it again"
             )
+
+
+def _check_message(message: Message, opset: int, path: str) -> None:
+    _check_text(message, path)
+    if isinstance(message, onnx.SparseTensorProto):
+        raise ModelError(f"{path}: {message.values.name!r} is a sparse tensor; save it as a dense one")
+    if isinstance(message, onnx.TensorProto):
+        _check_tensor(message, path)
+    if isinstance(message, onnx.NodeProto):
+        _check_node(message, opset, path)
+
+
+def _check_operator_sets(model: onnx.ModelProto, path: str) -> None:
+    newest, seen = onnx.defs.onnx_opset_version(), set()
+    for one in model.opset_import:
+        domain = "" if one.domain == "ai.onnx" else one.domain
+        if domain in seen:
+            raise ModelError(f"{path}: operator set {domain!r} is imported twice; export the model again")
+        if not 0 < one.version <= (MAX_VERSION if domain else newest):
+            raise ModelError(
+                f"{path}: operator set {domain!r} is of version {one.version}, wanted 1 to "
+                f"{MAX_VERSION if domain else newest}; export the model with an older one, or install a newer onnx"
+            )
+        seen.add(domain)
 
 
 def _parts(message: Message) -> Iterator[Message]:
@@ -201,20 +225,40 @@ def _type_number(kind: onnx.defs.OpSchema.AttrType) -> int:
     return onnx.AttributeProto.AttributeType.Value(str(kind).rpartition(".")[2])
 
 
+class _Known(NamedTuple):
+    """What the standard says of an operator: its attributes and their types, the least and the most inputs."""
+
+    attributes: dict[str, int]
+    inputs: tuple[int, int]
+
+
 @cache
-def _known_attributes(op: str, opset: int) -> dict[str, int] | None:
-    """Return the attributes of a standard operator and their types; None for an operator outside the standard."""
+def _known(op: str, opset: int) -> _Known | None:
+    """Return what the standard says of an operator; None for an operator outside the standard."""
     try:
         schema = onnx.defs.get_schema(op, opset, "")
     except onnx.defs.SchemaError:
         return None
-    return {name: _type_number(attribute.type) for name, attribute in schema.attributes.items()}
+    attributes = {name: _type_number(attribute.type) for name, attribute in schema.attributes.items()}
+    return _Known(attributes, (schema.min_input, schema.max_input))
 
 
-def _check_attributes(node: onnx.NodeProto, opset: int, path: str) -> None:
-    known = _known_attributes(node.op_type, opset) if node.domain in ("", "ai.onnx") and opset > 0 else None
+def _check_node(node: onnx.NodeProto, opset: int, path: str) -> None:
+    if not any(node.output):
+        raise ModelError(f"{path}: {_named(node)} has no output; the file is damaged")
+    twice = next((name for name, count in Counter(a.name for a in node.attribute).items() if count > 1), None)
+    if twice is not None:
+        raise ModelError(f"{path}: {_named(node)}: attribute {twice!r} is there more than once; export the model again")
+    known = _known(node.op_type, opset) if node.domain in ("", "ai.onnx") and opset > 0 else None
     if known is None:  # the backend decides later whether it runs this operator
         return
+    least, most = known.inputs
+    if not least <= len(node.input) <= most:
+        raise ModelError(f"{path}: {_named(node)} has {len(node.input)} inputs, wanted {least} to {most}")
+    _check_attributes(node, known.attributes, path)
+
+
+def _check_attributes(node: onnx.NodeProto, known: Mapping[str, int], path: str) -> None:
     for attribute in node.attribute:
         if attribute.name not in known:
             wanted = ", ".join(sorted(known)) or "none"

@@ -13,7 +13,7 @@ def opset_of(model: onnx.ModelProto) -> int:
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """Return a node's attributes by name, strings decoded."""
     values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    return {key: v.decode() if isinstance(v, bytes) else v for key, v in values.items()}
+    return {key: v.decode(errors="replace") if isinstance(v, bytes) else v for key, v in values.items()}
 
 
 def label(node: onnx.NodeProto) -> str:

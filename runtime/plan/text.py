@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 
 from ..arrays import Array
 from ..contract import HIDDEN, Contract, Slot, state_arrays
@@ -60,7 +61,7 @@ def read_text(text: bytes) -> Text:
     """
     try:
         fields = json.loads(text)
-        slots = tuple(Slot(str(name), int(row)) for name, row in fields["slots"])
+        slots = tuple(Slot(str(name), index(row)) for name, row in fields["slots"])
         return Text(Contract.from_json(fields["contract"]), tuple(map(str, fields["outputs"])), slots)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise PlanError(f"plan: text is not readable ({error}); the file is damaged, compile it again") from None

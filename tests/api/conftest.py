@@ -1,5 +1,6 @@
 """Fixtures for tests of the command line: a runner, and folders of files."""
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -53,4 +54,6 @@ def bad(folder: Path) -> Path:
     nan[13, 2] = np.nan
     np.save("nan.npy", nan)
     Path("ragged.csv").write_text("1,2,3\n1,2\n")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("socket.onnx")
     return folder

@@ -43,7 +43,7 @@ def _streamed(path: Path, backend: str, x: Array, chunk: int = 3) -> Array:
     stream = tidegate.load(path, backend).stream()  # type: ignore[arg-type]
     answers = [stream.push(x[i : i + chunk]) for i in range(0, len(x), chunk)]
     assert all(isinstance(answer, np.ndarray) for answer in answers)
-    return np.concatenate([np.atleast_2d(answer) for answer in answers])  # type: ignore[arg-type]
+    return np.concatenate([np.atleast_2d(answer) for answer in answers])
 
 
 def _states(report: LiftReport) -> list[tuple[str, str, str]]:

@@ -113,7 +113,7 @@ def test_failure_22_it_says_what_its_caller_has_to_know(tmp_path: Path) -> None:
 def _streamed(path: Path, backend: Backend, x: Array, chunk: int = 7) -> Array:
     stream = tidegate.load(path, backend).stream()
     answers = [stream.push(x[i : i + chunk]) for i in range(0, len(x), chunk)]
-    return np.concatenate([np.ravel(answer) for answer in answers])  # type: ignore[arg-type]
+    return np.concatenate([np.ravel(answer) for answer in answers])
 
 
 def _recordings(sound: str) -> tuple[list[Array], Array]:

@@ -86,3 +86,27 @@ if child:
     for name in ("parent", "child"):
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}_new.npy"), expected)
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), np.asarray(expected)[20:])
+
+
+ENDING = """
+import sys, threading, numpy as np, tidegate as tg
+model, chunk, began = tg.load(sys.argv[1]), np.zeros((200_000, 6), np.float32), threading.Event()
+stream, group = model.stream(), model.streams(2)
+calls = {"push": lambda: stream.push(chunk), "group": lambda: group.push(np.stack([chunk, chunk]))}
+def work():
+    began.set()
+    while True:
+        calls[sys.argv[2]]()
+threading.Thread(target=work, daemon=True).start()
+began.wait()
+"""
+
+
+@pytest.mark.parametrize("call", ["push", "group"])
+def test_row_35_interpreter_ends_while_a_daemon_thread_is_in_a_push(tmp_path: Path, call: str) -> None:
+    (tmp_path / "m.tide").write_bytes(lstm_plan())
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", ENDING, tmp_path / "m.tide", call], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")

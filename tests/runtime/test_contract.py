@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tidegate.runtime.contract import Blocks, Contract, Port, State
+from tidegate.runtime.contract import MOST_PORTS, Blocks, Contract, Port, State
 from tidegate.runtime.errors import ContractError
 
 CONTRACT = Contract(
@@ -98,3 +98,41 @@ def test_row_22_field_that_cannot_be_is_refused_by_name(path: list[Any], value: 
 def test_text_that_is_no_contract_is_refused(text: str) -> None:
     with pytest.raises(ContractError):
         Contract.from_json(text)
+
+
+# ---- contracts of strangers ----
+
+
+def with_entries(key: str, count: int) -> str:
+    """Return a contract whose list holds so many entries, each of its own name."""
+    fields = json.loads(CONTRACT.to_json())
+    new = {"inputs": {"name": "", "time_axis": 1, "batch_axis": 0}, "ahead": {"node": "", "frames": 1}}
+    new["outputs"], new["states"] = new["inputs"], fields["states"][0]
+    named = {"ahead": ("node",), "states": ("input", "output")}.get(key, ("name",))
+    fields[key] = [new[key] | {name: f"{name}{i}" for name in named} for i in range(count)]
+    return json.dumps(fields)
+
+
+@pytest.mark.parametrize("key", ["inputs", "outputs", "states", "ahead"])
+def test_row_17_list_of_too_many_entries_is_refused(key: str) -> None:
+    assert len(getattr(Contract.from_json(with_entries(key, MOST_PORTS)), key)) == MOST_PORTS
+    with pytest.raises(ContractError, match=f"{key} has 1025 entries, at most 1024 are read"):
+        Contract.from_json(with_entries(key, MOST_PORTS + 1))
+
+
+def test_every_name_that_has_two_roles_is_named_once() -> None:
+    ports = tuple(Port(name, 1, 0) for name in ("b", "a", "b", "c", "a", "a"))
+    with pytest.raises(ContractError, match=r"contract: a, b is named more than once"):
+        replace(CONTRACT, outputs=ports)
+
+
+@pytest.mark.parametrize("count", [2, 1024])
+def test_row_18_states_that_are_too_large_together_are_refused(count: int) -> None:
+    fields = json.loads(with_entries("states", count))
+    width = 2**16 // count
+    for state in fields["states"]:
+        state["shape"] = [256, "batch", width]
+    assert len(Contract.from_json(json.dumps(fields)).states) == count
+    fields["states"][0]["shape"] = [257, "batch", width]
+    with pytest.raises(ContractError, match=f"the states hold {2**24 + width} values, at most 16777216 are allowed"):
+        Contract.from_json(json.dumps(fields))

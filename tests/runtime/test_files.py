@@ -1,16 +1,19 @@
 """Files are written whole or not at all, and only regular files within the limit are read."""
 
+import errno
 import os
+import socket
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ModelError, PlanError
-from tidegate.runtime.files import read_bytes, write_atomic
+from tidegate.runtime.files import is_device, read_bytes, write_atomic
 from tidegate.runtime.load import compile_model, load
 from tools.onnx_files import write_lstm
 
@@ -234,3 +237,114 @@ def test_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="not a regular file"):
         read_bytes(tmp_path / "m.onnx", 100)
+
+
+# ---- what may be in place of the output ----
+
+
+def read_all(path: Path, found: list[bytes]) -> None:
+    found.append(path.read_bytes())
+
+
+def test_row_25_pipe_stays_a_pipe_and_its_reader_gets_the_bytes(tmp_path: Path) -> None:
+    pipe, data = tmp_path / "m.onnx", bytes(range(256)) * 1000  # more than a pipe holds
+    os.mkfifo(pipe)
+    holder = os.open(pipe, os.O_RDWR)  # from here on the pipe has a reader
+    found: list[bytes] = []
+    reader = threading.Thread(target=read_all, args=(pipe, found))
+    reader.start()
+    write_atomic(pipe, data)
+    os.close(holder)
+    reader.join()
+    assert found == [data]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert names(tmp_path) == ["m.onnx"]
+
+
+def test_pipe_without_a_reader_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.onnx")
+    with pytest.raises(OSError, match=r"is a pipe that no program reads; start its reader first: .*m.onnx"):
+        write_atomic(tmp_path / "m.onnx", b"new")
+    assert stat.S_ISFIFO((tmp_path / "m.onnx").stat().st_mode)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_device_stays_a_device(tmp_path: Path, link: bool) -> None:
+    """The terminal of a pseudo-terminal is a device that needs no rights."""
+    ours, theirs = os.openpty()
+    device = Path(os.ttyname(theirs))
+    target = tmp_path / "m.onnx" if link else device
+    if link:
+        target.symlink_to(device)
+    write_atomic(target, b"new")
+    assert os.read(ours, 3) == b"new"
+    assert stat.S_ISCHR(device.stat().st_mode)
+    assert names(tmp_path) == (["m.onnx"] if link else [])
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_full_device_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: .*m.onnx") as caught:
+        write_atomic(tmp_path / "m.onnx", b"new")
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_socket_is_refused_by_name_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("m.onnx")
+        for call in (is_device, lambda path: write_atomic(path, b"new")):
+            with pytest.raises(OSError, match=r"is a block device or a socket, wanted the name of a file: 'm.onnx'"):
+                call("m.onnx")
+        assert stat.S_ISSOCK(Path("m.onnx").stat().st_mode)
+
+
+@pytest.mark.parametrize("old", [b"old", None])
+def test_link_stays_and_the_file_that_it_names_is_written(tmp_path: Path, old: bytes | None) -> None:
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "m.onnx").symlink_to("versions/7.onnx")
+    if old is not None:
+        (tmp_path / "versions/7.onnx").write_bytes(old)
+    write_atomic(tmp_path / "m.onnx", b"new")
+    assert (tmp_path / "m.onnx").readlink() == Path("versions/7.onnx")
+    assert (tmp_path / "versions/7.onnx").read_bytes() == b"new"
+    assert names(tmp_path / "versions") == ["7.onnx"]
+
+
+def test_link_to_itself_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").symlink_to("m.onnx")
+    with pytest.raises(OSError, match=r"symbolic links: .*m.onnx"):
+        write_atomic(tmp_path / "m.onnx", b"new")
+    assert (tmp_path / "m.onnx").is_symlink()
+
+
+@pytest.mark.parametrize("kept", [0o600, 0o640, 0o755])
+def test_mode_of_the_old_file_stays(tmp_path: Path, kept: int) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"old")
+    (tmp_path / "m.onnx").chmod(kept)
+    write_atomic(tmp_path / "m.onnx", b"new")
+    assert mode(tmp_path / "m.onnx") == kept
+
+
+@pytest.mark.parametrize("length", [240, 255])
+def test_longest_names_are_written(tmp_path: Path, length: int) -> None:
+    name = "m" * length
+    write_atomic(tmp_path / name, b"new")
+    assert names(tmp_path) == [name]
+
+
+def test_name_that_is_too_long_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=f"File name too long: .*{'m' * 256}"):
+        write_atomic(tmp_path / ("m" * 256), b"new")
+
+
+def test_full_disk_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*/m.onnx'$"):
+        write_atomic(tmp_path / "m.onnx", b"new")
+    assert names(tmp_path) == []

@@ -1,6 +1,9 @@
 """Loading files: a usable model runs on both backends; any other file is refused by name."""
 
+import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,8 +13,9 @@ from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
-from tidegate.runtime.load import load
-from tools.onnx_files import write_lstm
+from tidegate.runtime.load import Backend, Source, compile_model, load
+from tidegate.runtime.streams import Model, Stream
+from tools.onnx_files import write_frames_lstm, write_lstm
 
 
 def quantized(tmp_path: Path, hidden: int = 8) -> Path:
@@ -122,7 +126,6 @@ def test_unknown_backend_and_instruction_set_are_refused(tmp_path: Path, monkeyp
     ("chunk", "message"),
     [
         (np.zeros((2, 7), np.float32), r"chunk has shape \(2, 7\), wanted \(frames, 6\)"),
-        (np.zeros((0, 6), np.float32), "chunk has no frame"),
         (np.full((3, 6), np.nan, np.float32), "chunk holds nan at frame 0, feature 0; wanted finite"),
         (np.zeros((2, 6), np.complex64), "chunk has dtype complex64, wanted float32"),
     ],
@@ -147,3 +150,156 @@ def test_folded_weights_are_codes_times_scales(tmp_path: Path) -> None:
     codes, scales = folded["W.int8"], folded["W.scale"]
     np.testing.assert_array_equal(folded["W"], codes.astype(np.float32) * scales[None, :, None])
     assert all(n.op_type != "DequantizeLinear" for n in fold_weights(graph).nodes)
+
+
+# ---- models in memory ----
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("form", ["onnx", "plan"])
+def test_model_in_memory_answers_as_its_file(tmp_path: Path, form: str, kind: Callable[[bytes], Source]) -> None:
+    path = quantized(tmp_path)
+    frames = np.ones((4, 6), np.float32)
+    wanted = load(path).stream().push(frames)
+    if form == "plan":
+        compile_model(path, path := tmp_path / "m.tide")
+    np.testing.assert_array_equal(load(kind(path.read_bytes())).stream().push(frames), wanted)
+
+
+def test_onnx_file_in_memory_runs_on_onnxruntime_and_a_plan_does_not(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = quantized(tmp_path)
+    frames = np.ones((4, 6), np.float32)
+    first, second = (load(source, "onnxruntime").stream().push(frames) for source in (path, path.read_bytes()))
+    np.testing.assert_array_equal(first, second)
+    compile_model(path, tmp_path / "m.tide")
+    for source in (tmp_path / "m.tide", (tmp_path / "m.tide").read_bytes()):
+        name = tmp_path / "m.tide" if isinstance(source, Path) else "the model in memory"
+        with pytest.raises(ModelError, match=f"^{name}: a compiled plan runs only on backend='native'"):
+            load(source, "onnxruntime")
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+@pytest.mark.parametrize("content", [b"", b"m.onnx", b"TIDEGATE", bytes(1000)])
+def test_bytes_that_are_no_model_are_refused(backend: Backend, content: bytes) -> None:
+    if backend == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    with pytest.raises(ModelError, match=r"^the model in memory: "):
+        load(content, backend)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (io.BytesIO(b"m"), "^BytesIO: not a model; wanted the path of a file, or its bytes"),
+        (7, "^int: not a model; wanted the path"),
+        (None, "^NoneType: not a model; wanted the path"),
+        (np.zeros(3, np.uint8), "^ndarray: not a model; wanted the path"),
+        ("m\0.onnx", r"^m\0.onnx: not the name of a file \(embedded null byte\)"),
+    ],
+)
+def test_what_is_neither_a_path_nor_bytes_is_refused(source: Any, message: str) -> None:  # noqa: ANN401  the point
+    with pytest.raises(ModelError, match=message):
+        load(source)
+
+
+# ---- chunks without frames, and memory that is shared ----
+
+BACKENDS = ["native", "onnxruntime"]
+
+
+def streaming(path: Path, backend: str) -> Model:
+    if backend == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    return load(path, backend)  # type: ignore[arg-type]
+
+
+def every_frame(tmp_path: Path) -> Path:
+    """Write a file that answers each frame with as many values as it has features."""
+    return write_frames_lstm(tmp_path / "m.onnx", 6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("timed", "shape"), [(False, (0,)), (True, (0, 6))])
+def test_row_30_empty_chunk_is_legal_on_both_backends(
+    tmp_path: Path, backend: str, timed: bool, shape: tuple[int, ...]
+) -> None:
+    model = streaming(every_frame(tmp_path) if timed else write_lstm(tmp_path / "m.onnx"), backend)
+    plain, stream = model.stream(), model.stream()
+    frames, none = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32), np.zeros((0, 6), np.float32)
+    assert stream.push(none).shape == shape  # before any frame
+    plain.push(frames[:4])
+    stream.push(frames[:4])
+    assert stream.push(none).shape == shape
+    out = np.zeros(shape, np.float32)
+    assert stream.push(none, out=out) is out
+    assert (stream.frames, stream.refused) == (4, 0)
+    np.testing.assert_array_equal(stream.push(frames[4:]), plain.push(frames[4:]))
+    with pytest.raises(ChunkError, match=r"chunk has shape \(0, 7\), wanted \(frames, 6\)"):
+        stream.push(np.zeros((0, 7), np.float32))
+    assert stream.finish() is None
+    with pytest.raises(ChunkError, match="the stream was finished"):
+        stream.push(none)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("timed", "shape"), [(False, (2, 0)), (True, (2, 0, 6))])
+def test_empty_chunks_of_a_group_are_legal(tmp_path: Path, backend: str, timed: bool, shape: tuple[int, ...]) -> None:
+    model = streaming(every_frame(tmp_path) if timed else write_lstm(tmp_path / "m.onnx"), backend)
+    group, plain = model.streams(2), model.streams(2)
+    frames = np.random.default_rng(0).normal(size=(2, 3, 6)).astype(np.float32)
+    group.push(frames)
+    plain.push(frames)
+    assert group.push(frames[:, :0]).shape == shape
+    np.testing.assert_array_equal(group.push(frames), plain.push(frames))
+    assert [group.frames(row) for row in (0, 1)] == [6, 6]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shift", [-60, -7, -6, -1, 0, 1, 6, 13, 60])
+def test_row_30_answers_to_memory_of_the_chunk_have_the_same_bits(tmp_path: Path, backend: str, shift: int) -> None:
+    """`out` may share memory with the chunk: shifted by values, by rows, or not at all."""
+    model = streaming(every_frame(tmp_path), backend)
+    frames = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    wanted = model.stream().push(frames)
+    memory = np.zeros(400, np.float32)
+    chunk, out = (memory[at : at + 240].reshape(40, 6) for at in (80, 80 + shift))
+    chunk[:] = frames
+    stream = model.stream()
+    assert stream.push(chunk, out=out) is out
+    np.testing.assert_array_equal(out, wanted)
+    np.testing.assert_array_equal(stream.push(frames[:1]), model_after(model, frames).push(frames[:1]))
+
+
+def model_after(model: Model, frames: Array) -> Stream:
+    stream = model.stream()
+    stream.push(frames)
+    return stream
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_answers_of_a_group_to_memory_of_its_chunks_have_the_same_bits(tmp_path: Path, backend: str) -> None:
+    model = streaming(every_frame(tmp_path), backend)
+    frames = np.random.default_rng(0).normal(size=(2, 5, 6)).astype(np.float32)
+    wanted = model.streams(2).push(frames)
+    for shift in (0, 6, 30):
+        memory = np.zeros(200, np.float32)
+        chunks, out = (memory[at : at + 60].reshape(2, 5, 6) for at in (40, 40 + shift))
+        chunks[:] = frames
+        np.testing.assert_array_equal(model.streams(2).push(chunks, out=out), wanted)
+
+
+# ---- reprs ----
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_reprs_say_what_a_model_a_stream_and_a_group_are(tmp_path: Path, backend: str) -> None:
+    model = streaming(write_lstm(tmp_path / "m.onnx"), backend)
+    stream, group = model.stream(), model.streams(3)
+    stream.push(np.zeros((4, 6), np.float32))
+    group.leave(1)
+    assert repr(model) == f"<tidegate model on {model.backend}: x -> output, states: 2>"
+    assert repr(stream) == f"<tidegate stream on {model.backend}: frames: 4>"
+    assert repr(group) == f"<tidegate group on {model.backend}: rows: 3, joined: 2>"
+    stream.finish()
+    assert repr(stream) == f"<tidegate stream on {model.backend}: frames: 4, finished>"

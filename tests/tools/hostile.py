@@ -77,6 +77,41 @@ def _plan_with(at: int, value: int) -> Callable[[Path], object]:
     return make
 
 
+def _changed(change: Callable[[onnx.ModelProto], object]) -> Callable[[Path], object]:
+    """`good.onnx` with a change."""
+
+    def make(path: Path) -> None:
+        model = onnx.load(path.parent / "good.onnx")
+        change(model)
+        path.write_bytes(model.SerializeToString())
+
+    return make
+
+
+def read_itself(model: onnx.ModelProto) -> None:
+    """Let each recurrent node read its own output."""
+    for node in model.graph.node:
+        if node.op_type == "LSTM":
+            node.input[0] = node.output[0]
+
+
+def second_initializer(model: onnx.ModelProto) -> None:
+    """Give the first weight a second value: onnxruntime would take the first, a dictionary the last."""
+    weight = model.graph.initializer.add()
+    weight.CopyFrom(model.graph.initializer[0])
+    weight.raw_data = bytes(len(weight.raw_data))
+
+
+def set_attribute(model: onnx.ModelProto, name: str, value: int) -> None:
+    """Set an integer attribute of the first node."""
+    next(one for one in model.graph.node[0].attribute if one.name == name).i = value
+
+
+def set_operator_set(model: onnx.ModelProto, version: int) -> None:
+    """Set the version of the standard operator set."""
+    model.opset_import[0].version = version
+
+
 def _cut(name: str) -> Callable[[Path], object]:
     return lambda path: path.write_bytes((path.parent / name).read_bytes()[:-40])
 
@@ -98,6 +133,13 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "altered plan": (_altered, "plan: hash is"),
     "plan of another version": (_plan_with(8, 3), "plan: version is 3, wanted 2; it is of another version"),
     "plan with another width": (_plan_with(66, 1), "plan: input width is"),
+    "circle": (_changed(read_itself), "reads a value that follows from its own output"),
+    "second initializer": (_changed(second_initializer), "'W' is the name of more than one value"),
+    "hidden size": (
+        _changed(lambda model: set_attribute(model, "hidden_size", 4)),
+        "wanted [1, 16, features] for hidden_size 4",
+    ),
+    "operator set": (_changed(lambda model: set_operator_set(model, 2**62)), "operator set '' is of version"),
     "random bytes": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(5000)), "not an ONNX file"),
     "empty": (lambda path: path.write_bytes(b""), "not an ONNX file"),
     "folder": (Path.mkdir, "not a regular file"),

@@ -1,6 +1,7 @@
 """A small streaming ONNX file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,5 +48,19 @@ def write_lstm(
     states = tuple(State(f"lstm.{k}_in", f"lstm.{k}_out", k, (1, "batch", hidden)) for k in ("h", "c"))
     contract = Contract((Port("x", 0, 1),), (Port("output", None, 0),), states, sample_rate=50.0, hop=1)
     model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=contract.to_json()))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def write_frames_lstm(path: Path, size: int) -> Path:
+    """Write a float streaming ONNX file: one LSTM of `size` features and units, which answers each frame."""
+    model = onnx.load(write_lstm(path, size, size))
+    del model.graph.node[2:]
+    model.graph.node[1].output[0] = "output"
+    model.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, ["time", "batch", size])
+    )
+    entry = next(one for one in model.metadata_props if one.key == METADATA_KEY)
+    entry.value = replace(Contract.from_json(entry.value), outputs=(Port("output", 0, 1),)).to_json()
     path.write_bytes(model.SerializeToString())
     return path

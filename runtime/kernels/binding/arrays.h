@@ -104,4 +104,16 @@ inline nb::object as_out(nb::handle out, int dimensions, const npy_intp *sizes) 
   return nb::borrow(out);
 }
 
+// The frames, copied if the answers go to memory that they share: an early answer would overwrite a later frame.
+inline nb::object without_overlap(const nb::object &frames, const nb::object &answers) {
+  auto *array = reinterpret_cast<PyArrayObject *>(frames.ptr());
+  const auto from = reinterpret_cast<uintptr_t>(data(frames)), to = reinterpret_cast<uintptr_t>(data(answers));
+  const auto read = static_cast<uintptr_t>(PyArray_NBYTES(array));
+  const auto written = static_cast<uintptr_t>(PyArray_NBYTES(reinterpret_cast<PyArrayObject *>(answers.ptr())));
+  if (from + read <= to || to + written <= from) return frames;
+  nb::object copy = nb::steal(PyArray_NewCopy(array, NPY_CORDER));
+  if (!copy.is_valid()) throw nb::python_error();
+  return copy;
+}
+
 #endif

@@ -34,7 +34,8 @@ class Group : Owned {
       outputs.push_back(data(answers.back()));
     }
     std::vector<tide_status> statuses(rows.size(), TIDE_OK);
-    const tide_status status = run(frames, rows, count, outputs, statuses);
+    const nb::object apart = out.is_none() ? frames : without_overlap(frames, answers[0]);
+    const tide_status status = run(apart, rows, count, outputs, statuses);
     const nb::object all = by_name(answers);
     if (status != TIDE_OK) refuse(all, rows, statuses, given, count);
     return all;
@@ -108,15 +109,13 @@ class Group : Owned {
     raise("ChunkError", "chunks has shape " + shape_of(chunks) + ", wanted " + wanted + ")");
   }
 
-  // The array for one output: [rows, frames, width], or [rows, width] for an output without a time axis.
+  // The array for one output: [rows, frames, width], or [rows, width] for an output without a time axis ([rows, 0] if
+  // there is no frame).
   nb::object answer(uint32_t output, size_t rows, size_t count, nb::handle out) const {
     const npy_intp width = tide_output_width(model_->get(), output);
     const bool timed = tide_output_timed(model_->get(), output);
-    if (!timed && count == 0) {
-      raise("ChunkError", "chunks has no frame, but " + model_->answer_name(output) +
-                              " is that of the chunk's last frame; push at least one");
-    }
-    npy_intp sizes[3] = {static_cast<npy_intp>(rows), timed ? static_cast<npy_intp>(count) : width, width};
+    const npy_intp frames = static_cast<npy_intp>(count), last = count ? width : 0;
+    npy_intp sizes[3] = {static_cast<npy_intp>(rows), timed ? frames : last, width};
     if (out.is_none()) return new_array(timed ? 3 : 2, sizes);
     if (tide_output_count(model_->get()) > 1) {
       raise("ChunkError", "out is for models with one output; this one has several");
@@ -127,7 +126,7 @@ class Group : Owned {
   tide_status run(const nb::object &frames, const std::vector<uint32_t> &rows, size_t count,
                   const std::vector<float *> &outputs, std::vector<tide_status> &statuses) {
     Turn turn(*this);
-    nb::gil_scoped_release release;
+    WithoutGil others;
     return tide_group_push(group_, rows.data(), rows.size(), data(frames), count, outputs.data(), statuses.data());
   }
 

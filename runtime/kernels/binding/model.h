@@ -6,10 +6,12 @@
 #include <nanobind/stl/vector.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -67,6 +69,18 @@ inline std::string describe_plan(const tide_fault &fault) {
                                                 : "; the file is damaged, compile it again");
 }
 
+inline std::string describe_rounding() {
+  return "this thread does not round to nearest, so every bit would differ: some library changed the rounding mode of "
+         "its processor; set it back, fesetround(FE_TONEAREST) in C";
+}
+
+inline void check_plan(const Memory &plan, size_t bytes) {
+  tide_fault fault;
+  const tide_status status = tide_plan_check(plan.get(), bytes, &fault);
+  if (status == TIDE_E_ROUNDING) raise("BackendError", describe_rounding());
+  if (status != TIDE_OK) raise("PlanError", describe_plan(fault));
+}
+
 // Bytes of a model and of a stream, features, floats of each output and of each state vector. The variant packs weights
 // by lanes, depth and panel, or with zeros reads them in place. Nothing is run.
 using Sizes = std::tuple<size_t, size_t, uint32_t, std::vector<uint32_t>, std::vector<uint32_t>>;
@@ -76,8 +90,7 @@ inline Sizes sizes(nb::bytes bytes, uint32_t lanes, uint32_t depth, uint32_t pan
     variant.in_place = 0, variant.block = 16, variant.lanes = lanes, variant.depth = depth, variant.panel = panel;
   Memory plan = aligned(bytes.size());
   std::memcpy(plan.get(), bytes.c_str(), bytes.size());
-  tide_fault fault;
-  if (tide_plan_check(plan.get(), bytes.size(), &fault) != TIDE_OK) raise("PlanError", describe_plan(fault));
+  check_plan(plan, bytes.size());
   const size_t model_bytes = tide_model_bytes(plan.get(), &variant);
   Memory memory = aligned(model_bytes);
   const tide_model *model = tide_model_init(memory.get(), plan.get(), &variant);
@@ -91,8 +104,7 @@ class Model {
  public:
   Model(nb::bytes plan, const std::string &variant) : variant_(find_variant(variant)), plan_(aligned(plan.size())) {
     std::memcpy(plan_.get(), plan.c_str(), plan.size());
-    tide_fault fault;
-    if (tide_plan_check(plan_.get(), plan.size(), &fault) != TIDE_OK) raise("PlanError", describe_plan(fault));
+    check_plan(plan_, plan.size());
     memory_ = aligned(tide_model_bytes(plan_.get(), variant_));
     model_ = tide_model_init(memory_.get(), plan_.get(), variant_);
   }
@@ -108,10 +120,6 @@ class Model {
   const tide_model *get() const { return model_; }
   uint32_t outputs() const { return tide_output_count(model_); }
   const std::vector<std::string> &output_names() const { return output_names_; }
-  // The name of an output in errors; a single output has no name.
-  std::string answer_name(uint32_t output) const {
-    return output_names_.empty() ? "the answer" : "output '" + output_names_[output] + "'";
-  }
   std::string variant() const { return tide_variant_name(variant_); }
   std::vector<uint32_t> state_widths() const {
     std::vector<uint32_t> widths(tide_state_count(model_));
@@ -124,6 +132,26 @@ class Model {
   Memory plan_, memory_;
   std::vector<std::string> output_names_;
   tide_model *model_;
+};
+
+// Lets other Python threads run. When the interpreter ends it stops a daemon thread that wants to go on: before Python
+// 3.14 by pthread_exit, whose unwinding would end the process in this destructor. The thread sleeps until the process
+// is gone, as from 3.14 on.
+class WithoutGil {
+ public:
+  WithoutGil() : state_(PyEval_SaveThread()) {}
+  WithoutGil(const WithoutGil &) = delete;
+  WithoutGil &operator=(const WithoutGil &) = delete;
+  ~WithoutGil() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {
+      for (;;) std::this_thread::sleep_for(std::chrono::hours(24));
+    }
+  }
+
+ private:
+  PyThreadState *state_;
 };
 
 // An object that belongs to one caller at a time.
@@ -174,6 +202,7 @@ inline std::string describe_value(const float *frames, size_t count, size_t widt
 inline std::string describe_refusal(const tide_model *model, tide_status status, const nb::object &given, size_t place,
                                     size_t count) {
   if (status == TIDE_E_FINISHED) return describe_finished();
+  if (status == TIDE_E_ROUNDING) return describe_rounding();
   if (status == TIDE_E_ROW) return "the row left while it was pushed";
   if (status == TIDE_E_RANGE) return "a value inside the model left 2^64 on this chunk; chunk refused, state unchanged";
   const void *values = PyArray_DATA(reinterpret_cast<PyArrayObject *>(given.ptr()));

@@ -17,6 +17,7 @@ std::string said_of(const char *member) {
 
 NB_MODULE(_kernels, m) {
   if (_import_array() < 0) throw nb::python_error();
+  nb::set_leak_warnings(false);  // a daemon thread that streams when the interpreter ends keeps its stream
   m.doc() = "The engine: compiled plans and their streams.";
   m.def("sizes", &sizes, nb::arg("plan"), nb::arg("lanes"), nb::arg("depth"), nb::arg("panel"),
         "Bytes of a model and a stream on a variant, features, floats of each output and state vector.");

@@ -21,15 +21,14 @@ class Stream : Owned {
     const uint32_t ids = tide_input_ids(model_->get());
     nb::object given = ids ? as_ids(chunk, 1, "(frames)") : as_float32(chunk),
                frames = ids ? ids_as_float32(given) : given;
-    auto *array = reinterpret_cast<PyArrayObject *>(frames.ptr());
-    check_shape(array);
-    const size_t count = static_cast<size_t>(PyArray_DIM(array, 0));
+    const size_t count = check_shape(reinterpret_cast<PyArrayObject *>(frames.ptr()));
     Turn turn(*this);
     if (tide_finished(stream_)) raise("ChunkError", describe_finished());
-    if (tide_output_count(model_->get()) != 1) return push_many(given, array, count, out);
+    if (tide_output_count(model_->get()) != 1) return push_many(given, frames, count, out);
     nb::object result = out.is_none() ? fresh(0, count) : checked(out, 0, count);
     float *outputs[1] = {data(result)};
-    run(given, array, count, outputs);
+    const nb::object apart = out.is_none() ? frames : without_overlap(frames, result);
+    run(given, apart, count, outputs);
     return result;
   }
 
@@ -47,10 +46,11 @@ class Stream : Owned {
     }
     tide_status status;
     {
-      nb::gil_scoped_release release;
+      WithoutGil others;
       status = tide_finish(stream_, outputs.data());
     }
     if (status == TIDE_E_FINISHED) raise("ChunkError", describe_finished());
+    if (status == TIDE_E_ROUNDING) raise("BackendError", describe_rounding());
     if (status != TIDE_OK) raise("ChunkError", "a value inside the model left 2^64 at the end; stream unchanged");
     if (!held) return nb::none();
     if (count == 1) return results[0];
@@ -105,19 +105,11 @@ class Stream : Owned {
   }
 
  private:
-  void check_shape(PyArrayObject *array) const {
+  // Returns the number of frames.
+  size_t check_shape(PyArrayObject *array) const {
     const npy_intp width = tide_input_width(model_->get());
-    if (PyArray_NDIM(array) == 2 && PyArray_DIM(array, 1) == width) return;
+    if (PyArray_NDIM(array) == 2 && PyArray_DIM(array, 1) == width) return static_cast<size_t>(PyArray_DIM(array, 0));
     raise("ChunkError", "chunk has shape " + shape_of(array) + ", wanted (frames, " + std::to_string(width) + ")");
-  }
-
-  // Rows of an output for a push; one or none for an output without a time axis.
-  size_t rows(uint32_t output, size_t count) const {
-    if (!tide_output_timed(model_->get(), output) && count == 0) {
-      raise("ChunkError", "chunk has no frame, but " + model_->answer_name(output) +
-                              " is that of the chunk's last frame; push at least one");
-    }
-    return tide_rows(stream_, output, count);
   }
 
   // An array for an output: [rows, width] if it has a time axis; else [width], or [0] if there is no row.
@@ -127,17 +119,17 @@ class Stream : Owned {
     return new_array(1, rows ? sizes + 1 : sizes);
   }
 
-  nb::object fresh(uint32_t output, size_t count) const { return with_rows(output, rows(output, count)); }
+  nb::object fresh(uint32_t output, size_t count) const { return with_rows(output, tide_rows(stream_, output, count)); }
 
   nb::object checked(nb::handle out, uint32_t output, size_t count) const {
-    const size_t ready = rows(output, count);
+    const size_t ready = tide_rows(stream_, output, count);
     const bool timed = tide_output_timed(model_->get(), output);
     const npy_intp width = tide_output_width(model_->get(), output);
     const npy_intp sizes[2] = {timed || !ready ? static_cast<npy_intp>(ready) : width, width};
     return as_out(out, timed ? 2 : 1, sizes);
   }
 
-  nb::object push_many(const nb::object &given, PyArrayObject *array, size_t count, nb::handle out) {
+  nb::object push_many(const nb::object &given, const nb::object &frames, size_t count, nb::handle out) {
     if (!out.is_none()) raise("ChunkError", "out is for models with one output; this one has several");
     nb::dict results;
     std::vector<float *> outputs;
@@ -146,18 +138,19 @@ class Stream : Owned {
       outputs.push_back(data(result));
       results[model_->output_names()[i].c_str()] = result;
     }
-    run(given, array, count, outputs.data());
+    run(given, frames, count, outputs.data());
     return results;
   }
 
-  void run(const nb::object &given, PyArrayObject *array, size_t count, float *const *outputs) {
-    const float *frames = static_cast<const float *>(PyArray_DATA(array));
+  void run(const nb::object &given, const nb::object &frames, size_t count, float *const *outputs) {
+    const float *values = data(frames);
     tide_status status;
     {
-      nb::gil_scoped_release release;
-      status = tide_push(stream_, frames, count, outputs);
+      WithoutGil others;
+      status = tide_push(stream_, values, count, outputs);
     }
     if (status == TIDE_E_LIMIT) refuse_length(count);
+    if (status == TIDE_E_ROUNDING) raise("BackendError", describe_rounding());
     if (status != TIDE_OK) raise("ChunkError", describe_refusal(model_->get(), status, given, 0, count));
   }
 

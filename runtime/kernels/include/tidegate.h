@@ -27,7 +27,8 @@
  *
  * After init nothing is allocated, locked or printed, no system call is made, and no setting of the process is read or
  * changed: every call may be made in an audio callback or an interrupt. The processor's rounding and flush-to-zero
- * modes are left as they are. The bits are those of rounding to nearest, with or without flush to zero.
+ * modes are left as they are. The bits are the same with or without flush to zero; a thread that does not round to
+ * nearest is refused.
  *
  * Threads: a model is read-only after init and serves any number of threads. A stream belongs to one caller at a time,
  * for every call; this may be another thread each time. The child of a fork may go on with its copies.
@@ -70,6 +71,7 @@ typedef enum tide_status {
   TIDE_E_FINISHED = -5, /* the stream was finished; tide_reset makes it as new */
   TIDE_E_LIMIT = -6,    /* the stream is one block and would become longer than its limit; the state is unchanged */
   TIDE_E_ROW = -7,      /* the group has no such row, the row has not joined, or the push names it twice */
+  TIDE_E_ROUNDING = -8, /* the calling thread does not round to nearest; the state is unchanged */
 } tide_status;
 
 /* Why a plan or a snapshot is refused: the field as docs/plan.md and docs/snapshot.md name it, its operation
@@ -97,8 +99,8 @@ const tide_variant *tide_variant_best(void);
 
 /* ---- plans ---- */
 
-/* Checks every field of a plan, its hash first. Returns TIDE_OK, or TIDE_E_PLAN and the fault. A plan that is not
- * aligned to TIDE_ALIGNMENT is refused. The plan is only read; the time is linear in `bytes`. */
+/* Checks every field of a plan, its hash first. Returns TIDE_OK; TIDE_E_PLAN and the fault; or TIDE_E_ROUNDING. A
+ * plan that is not aligned to TIDE_ALIGNMENT is refused. The plan is only read; the time is linear in `bytes`. */
 tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault);
 
 /* ---- models: made from a plan that tide_plan_check accepted and whose bytes do not change ---- */
@@ -141,12 +143,13 @@ size_t tide_rows(const tide_stream *stream, uint32_t output, size_t count);
 size_t tide_rest(const tide_stream *stream, uint32_t output);
 
 /* Consumes `count` frames [count, input width], row-major. outputs[i] receives [tide_rows, width]. However frames are
- * cut into pushes, the bits are the same. Returns TIDE_OK; or TIDE_E_INPUT, TIDE_E_RANGE, TIDE_E_FINISHED or
- * TIDE_E_LIMIT: then all frames of the push are refused, and outputs may have been written. */
+ * cut into pushes, the bits are the same. Outputs must not overlap the frames. Returns TIDE_OK; or TIDE_E_INPUT,
+ * TIDE_E_RANGE, TIDE_E_FINISHED, TIDE_E_LIMIT or TIDE_E_ROUNDING: then all frames of the push are refused, and outputs
+ * may have been written. */
 tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs);
 
 /* Ends the stream: outputs[i] receives [tide_rest, width], the rows that a lookahead still holds back. Returns TIDE_OK;
- * or TIDE_E_RANGE or TIDE_E_FINISHED: then the stream is unchanged. */
+ * or TIDE_E_RANGE, TIDE_E_FINISHED or TIDE_E_ROUNDING: then the stream is unchanged. */
 tide_status tide_finish(tide_stream *stream, float *const *outputs);
 /* 1 if the stream was finished, else 0. */
 int tide_finished(const tide_stream *stream);

@@ -90,6 +90,7 @@ static int check_plan(plan_check *c) {
 tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault) {
   plan_totals totals = {0};
   plan_check c = {.plan = plan, .bytes = bytes, .fault = fault, .totals = &totals, .index = TIDE_NO_OP};
+  if (!tide_rounds_to_nearest()) return TIDE_E_ROUNDING; /* a model multiplies scales when it is made */
   return check_plan(&c) ? TIDE_OK : TIDE_E_PLAN;
 }
 

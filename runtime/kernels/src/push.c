@@ -67,6 +67,7 @@ static int input_ok(const tide_model *model, const float *frames, size_t count) 
 tide_status tide_admit(const tide_stream *stream, const float *frames, size_t count) {
   const uint32_t limit = stream->model->clocks.limit;
   if (stream->finished) return TIDE_E_FINISHED;
+  if (!tide_rounds_to_nearest()) return TIDE_E_ROUNDING;
   if (limit && count > limit - stream->frames) return TIDE_E_LIMIT;
   return input_ok(stream->model, frames, count) ? TIDE_OK : TIDE_E_INPUT;
 }
@@ -78,7 +79,7 @@ static void count_up(uint64_t *counter, uint64_t more) {
 
 tide_status tide_account(tide_stream *stream, size_t count) {
   if (stream->status == TIDE_OK) count_up(&stream->frames, count);
-  else if (stream->status != TIDE_E_FINISHED) count_up(&stream->refused, count);
+  else if (stream->status != TIDE_E_FINISHED && stream->status != TIDE_E_ROUNDING) count_up(&stream->refused, count);
   return stream->status;
 }
 
@@ -108,6 +109,7 @@ tide_status tide_finish(tide_stream *stream, float *const *outputs) {
   tide_batch b;
   batch_one(&b, stream, NULL, 0);
   if (stream->finished) return TIDE_E_FINISHED;
+  if (!tide_rounds_to_nearest()) return TIDE_E_ROUNDING;
   save(stream, stream->frames, 1);
   run_one(&b, 0, stream->model->late, outputs);
   stream->finished = stream->status == TIDE_OK;

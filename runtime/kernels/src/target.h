@@ -2,6 +2,12 @@
 #ifndef TIDE_TARGET_H
 #define TIDE_TARGET_H
 
+/* These options of a project would give other bits, or let NaN through. Clang has no macro for some of them. */
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "tidegate: compiled with -ffast-math, the engine gives other bits; compile it with -fno-fast-math"
+#endif
+
 #define TIDE_PRAGMA(text) _Pragma(#text)
 
 #if defined(__clang__)

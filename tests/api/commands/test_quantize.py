@@ -168,6 +168,7 @@ def test_an_output_is_required(tide: Command) -> None:
         (["nothing.onnx", "-o", "out.onnx"], "nothing.onnx: no such file"),
         (["m.onnx", "-o", "no/such/out.onnx"], "no/such: there is no such folder"),
         (["m.onnx", "-o", "."], r"\.: is a folder"),
+        (["m.onnx", "-o", "socket.onnx"], "socket.onnx: is a block device or a socket"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(arguments: list[str], message: str, tide: Command, bad: Path) -> None:

@@ -117,6 +117,13 @@ def test_a_weight_with_infinity_is_refused() -> None:
         weights_of(graph_of(node, w=np.full((2, 3), np.inf, np.float32)))
 
 
+@pytest.mark.parametrize("shape", [(0, 8), (8, 0), (0, 0)])
+def test_a_weight_without_values_is_refused_by_name(shape: tuple[int, int]) -> None:
+    graph = graph_of(helper.make_node("MatMul", ["x", "w"], ["y"], name="head"), w=np.zeros(shape, np.float32))
+    with pytest.raises(QuantizationError, match=r"MatMul 'head': weight 'w' has shape \(\d, \d\), no value; export"):
+        weights_of(graph)
+
+
 @given(
     st.sampled_from(SHAPES),
     st.sampled_from(["W4A16", "W8A16", "W16A16", "W4A8g8", "W8A8g8", "W16A16g8"]),

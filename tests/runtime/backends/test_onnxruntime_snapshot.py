@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tidegate.runtime.arrays import Array
 from tidegate.runtime.backends.onnxruntime_snapshot import HASHED_FROM, HEADER, Snapshot, hash_of, pack, unpack
 from tidegate.runtime.errors import SnapshotError
 
@@ -11,10 +10,10 @@ STATE = {"h": np.arange(6, dtype=np.float32).reshape(1, 2, 3), "c": np.full((2, 
 SNAPSHOT = Snapshot(STATE, 7, 3)
 
 
-def initial(frames: int, *, finished: bool) -> dict[str, Array]:
-    """Return a state with one waiting value per frame of an unfinished stream."""
-    waiting = {"waiting": np.zeros(0 if finished else frames, np.float32)} if frames != 7 else {}
-    return {name: np.zeros_like(values) for name, values in STATE.items()} | waiting
+def shapes(frames: int, *, finished: bool) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a state with one waiting value per frame of an unfinished stream."""
+    waiting = {"waiting": (0 if finished else frames,)} if frames != 7 else {}
+    return {name: values.shape for name, values in STATE.items()} | waiting
 
 
 def sealed(data: bytes) -> bytes:
@@ -22,7 +21,7 @@ def sealed(data: bytes) -> bytes:
 
 
 def test_a_snapshot_is_unpacked_as_it_was_packed() -> None:
-    found = unpack(pack(SNAPSHOT, MODEL), MODEL, initial)
+    found = unpack(pack(SNAPSHOT, MODEL), MODEL, shapes)
     assert (found.frames, found.refused, found.finished) == (7, 3, False)
     for name, values in STATE.items():
         np.testing.assert_array_equal(found.state[name], values, strict=True)
@@ -30,9 +29,9 @@ def test_a_snapshot_is_unpacked_as_it_was_packed() -> None:
 
 def test_the_shapes_depend_on_the_frames_and_on_the_end() -> None:
     state = STATE | {"waiting": np.ones(5, np.float32)}
-    assert unpack(pack(Snapshot(state, 5, 0), MODEL), MODEL, initial).state["waiting"].shape == (5,)
+    assert unpack(pack(Snapshot(state, 5, 0), MODEL), MODEL, shapes).state["waiting"].shape == (5,)
     with pytest.raises(SnapshotError, match="size is"):
-        unpack(pack(Snapshot(state, 5, 0, finished=True), MODEL), MODEL, initial)
+        unpack(pack(Snapshot(state, 5, 0, finished=True), MODEL), MODEL, shapes)
 
 
 def test_every_changed_bit_and_every_cut_is_refused() -> None:
@@ -41,14 +40,14 @@ def test_every_changed_bit_and_every_cut_is_refused() -> None:
         changed = bytearray(data)
         changed[place] ^= 1
         with pytest.raises(SnapshotError, match="stream unchanged"):
-            unpack(bytes(changed), MODEL, initial)
+            unpack(bytes(changed), MODEL, shapes)
         with pytest.raises(SnapshotError, match="stream unchanged"):
-            unpack(data[:place], MODEL, initial)
+            unpack(data[:place], MODEL, shapes)
 
 
 def test_a_snapshot_of_another_model_is_named_as_such() -> None:
     with pytest.raises(SnapshotError, match=r"snapshot: model is .*; it was taken of another model, restore it there"):
-        unpack(pack(SNAPSHOT, hash_of(b"another")), MODEL, initial)
+        unpack(pack(SNAPSHOT, hash_of(b"another")), MODEL, shapes)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2.0**65])
@@ -56,4 +55,18 @@ def test_a_state_that_no_stream_has_is_refused(value: float) -> None:
     data = bytearray(pack(SNAPSHOT, MODEL))
     data[HEADER.size : HEADER.size + 4] = np.float32(value).tobytes()
     with pytest.raises(SnapshotError, match=r"state holds .*, wanted finite values up to 2\^64; stream unchanged"):
-        unpack(sealed(bytes(data)), MODEL, initial)
+        unpack(sealed(bytes(data)), MODEL, shapes)
+
+
+@pytest.mark.parametrize("frames", [2**32, 2**62, 2**63, 2**64 - 1])
+def test_row_18_snapshot_that_says_many_frames_takes_no_memory(frames: int) -> None:
+    with pytest.raises(SnapshotError, match=r"snapshot: size is \d+, wanted \d+; it is damaged"):
+        unpack(pack(Snapshot(STATE, frames, 0), MODEL), MODEL, shapes)
+
+
+def test_more_frames_than_a_stream_may_have_are_refused() -> None:
+    state = STATE | {"waiting": np.ones(9, np.float32)}
+    data = pack(Snapshot(state, 9, 0), MODEL)
+    assert unpack(data, MODEL, shapes, 9).frames == 9
+    with pytest.raises(SnapshotError, match="snapshot: frames is 9, wanted 8; it is damaged"):
+        unpack(data, MODEL, shapes, 8)

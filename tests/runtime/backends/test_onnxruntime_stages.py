@@ -1,6 +1,7 @@
 """A model that looks ahead, stage by stage: the answers are those of the whole signal, however it is cut."""
 
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 import pytest
@@ -54,6 +55,16 @@ def test_answers_are_those_of_the_whole_signal(at: list[int]) -> None:
     np.testing.assert_allclose(streamed(at), whole, atol=1e-6)
 
 
+def test_frames_that_wait_are_a_copy_of_the_chunk() -> None:
+    """The caller may use its memory again as soon as a push returns."""
+    stream, memory, answers = OnnxruntimeModel(graph()).stream(), np.empty((3, CHANNELS), np.float32), []
+    for start in range(0, FRAMES, 3):
+        memory[:] = SIGNAL[start : start + 3]
+        answers.append(np.asarray(stream.push(memory)))
+        memory[:] = 1e6
+    np.testing.assert_array_equal(np.concatenate([*answers, np.asarray(stream.finish())]), streamed([0, 3, 6, 9]))
+
+
 def test_an_answer_is_late_by_the_lookahead() -> None:
     stream = OnnxruntimeModel(graph()).stream()
     assert [len(stream.push(SIGNAL[a:b])) for a, b in pairwise([0, 1, 2, 5])] == [0, 1, 3]
@@ -63,11 +74,10 @@ def test_waiting_frames_have_the_shapes_that_a_stream_holds() -> None:
     staged, stream = StagedModel(graph()), OnnxruntimeModel(graph()).stream()
     for frames in range(1, 5):
         stream.push(SIGNAL[frames - 1 : frames])
-        wanted = {name: values.shape for name, values in staged.waiting_frames(frames, finished=False).items()}
+        wanted, start = (staged.waiting_shapes(count, finished=False).values() for count in (frames, 0))
         held = len(stream.snapshot()) - len(OnnxruntimeModel(graph()).stream().snapshot())
-        start = sum(v.size for v in staged.waiting_frames(0, finished=False).values())
-        assert held == 4 * (sum(int(np.prod(shape)) for shape in wanted.values()) - start)
-    assert all(len(values) == 0 for values in staged.waiting_frames(4, finished=True).values())
+        assert held == 4 * (sum(map(prod, wanted)) - sum(map(prod, start)))
+    assert all(shape[0] == 0 for shape in staged.waiting_shapes(4, finished=True).values())
 
 
 def test_a_value_without_a_time_axis_cannot_go_to_a_late_stage() -> None:

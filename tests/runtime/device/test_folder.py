@@ -2,11 +2,12 @@
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from tidegate.quant import quantize
-from tidegate.runtime.device.folder import sizes_of, write_device_folder
+from tidegate.runtime.device.folder import UNFINISHED, sizes_of, write_device_folder, write_files
 from tidegate.runtime.device.targets import TARGETS
 from tidegate.runtime.errors import DeviceError, ModelError
 from tidegate.runtime.load import compile_model, plan_of
@@ -76,3 +77,79 @@ def test_a_file_that_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"m\.onnx: not an ONNX file"):
         write_device_folder(tmp_path / "m.onnx", "generic", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# ---- writers that are killed ----
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """End the writer when it has written so many files."""
+    left = iter(range(count))
+
+    def write(path: Path, data: bytes) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        path.write_bytes(data)
+
+    monkeypatch.setattr("tidegate.runtime.device.folder.write_atomic", write)
+
+
+def test_row_25_folder_of_a_killed_writer_is_whole_or_says_that_it_is_not(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any number of files: what builds the folder is there only with all files of its model."""
+    small = write_lstm(tmp_path / "small.onnx", 2, 3)
+    sets = []
+    for source in (model, small):
+        write_files(plan_of(source), TARGETS["generic"], tmp_path / source.stem)
+        sets.append(texts(tmp_path / source.stem))
+    assert sets[0]["model.c"] != sets[1]["model.c"]
+    plan = plan_of(small)
+    for count in range(len(sets[1]) + len(UNFINISHED)):
+        folder = tmp_path / f"after {count}"
+        shutil.copytree(tmp_path / model.stem, folder)
+        with monkeypatch.context() as patched:
+            interrupt_after(count, patched)
+            with pytest.raises(KeyboardInterrupt):
+                write_files(plan, TARGETS["generic"], folder)
+        found = texts(folder)
+        for name, unfinished in UNFINISHED.items():
+            built = [one for one in sets if one[name] == found[name]]
+            assert found[name] == unfinished or any(
+                all(found[file] == text for file, text in one.items() if file not in UNFINISHED) for one in built
+            ), (count, name)
+
+
+def test_report_of_an_older_model_does_not_stay(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_device_folder(model, "generic", tmp_path / "out")
+    monkeypatch.setattr("tidegate.runtime.device.folder._report", lambda *_: interrupt_after(3, monkeypatch))
+    with pytest.raises(KeyboardInterrupt):
+        write_device_folder(model, "generic", tmp_path / "out")
+    assert not (tmp_path / "out/report.json").exists()
+
+
+@pytest.mark.parametrize("command", [["make", "-C"], ["cmake", "-B", "build", "-S"]])
+def test_folder_that_is_not_whole_does_not_build(model: Path, tmp_path: Path, command: list[str]) -> None:
+    write_files(plan_of(model), TARGETS["generic"], tmp_path / "out")
+    for name, text in UNFINISHED.items():
+        (tmp_path / "out" / name).write_text(text)
+    done = subprocess.run([*command, "out"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert "this folder was not written to its end: run `tidegate compile` again" in done.stderr
+
+
+def test_model_of_one_plan_and_header_of_another_do_not_compile(model: Path, tmp_path: Path) -> None:
+    """Also in a build of the user's own."""
+    for source in (model, write_lstm(tmp_path / "small.onnx", 2, 3)):
+        write_files(plan_of(source), TARGETS["generic"], tmp_path / source.stem)
+    compiler = ["cc", "-fsyntax-only", "model.c"]
+    said = [subprocess.run(compiler, cwd=tmp_path / "small", capture_output=True, text=True, check=False)]
+    shutil.copy(tmp_path / model.stem / "model.h", tmp_path / "small/model.h")
+    said.append(subprocess.run(compiler, cwd=tmp_path / "small", capture_output=True, text=True, check=False))
+    assert (said[0].returncode, said[0].stderr) == (0, "")
+    assert said[1].returncode
+    assert "model.c and model.h are of two models: run `tidegate compile` again" in said[1].stderr

@@ -199,6 +199,64 @@ def test_huge_and_odd_contracts_are_refused(tmp_path: Path, value: str) -> None:
             load(tmp_path / "m.onnx", backend)
 
 
+# ---- what the standard says ----
+
+
+@pytest.mark.parametrize("version", [2**62, 2**31, 0, -1])
+@pytest.mark.parametrize("domain", ["", "ai.onnx", "com.example"])
+def test_operator_set_that_cannot_be_is_refused(tmp_path: Path, version: int, domain: str) -> None:
+    model = lstm_model(tmp_path)
+    if domain != "com.example":
+        del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid(domain, version))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    refused(tmp_path / "m.onnx", f"operator set '.*' is of version {version}, wanted 1 to")
+
+
+def test_operator_set_that_this_onnx_does_not_know_is_refused(tmp_path: Path) -> None:
+    model, newest = lstm_model(tmp_path), onnx.defs.onnx_opset_version()
+    model.opset_import[0].version = newest + 1
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    refused(tmp_path / "m.onnx", f"version {newest + 1}, wanted 1 to {newest}; export .* or install a newer onnx")
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx"])
+def test_operator_set_that_is_imported_twice_is_refused(tmp_path: Path, domain: str) -> None:
+    model = lstm_model(tmp_path)
+    model.opset_import.add(domain=domain, version=11)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    refused(tmp_path / "m.onnx", "operator set '' is imported twice")
+
+
+@pytest.mark.parametrize("name", ["hidden_size", "direction"])
+def test_row_19_attribute_that_is_there_twice_is_refused(tmp_path: Path, name: str) -> None:
+    """Of two values onnxruntime takes the first, and a dictionary the last."""
+    model = lstm_model(tmp_path)
+    value = 4 if name == "hidden_size" else "forward"
+    for _ in range(2):
+        model.graph.node[0].attribute.append(helper.make_attribute(name, value))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    refused(tmp_path / "m.onnx", f"LSTM 'lstm': attribute '{name}' is there more than once")
+
+
+def test_attribute_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    model = lstm_model(tmp_path)
+    model.graph.node[0].attribute.append(helper.make_attribute("direction", b"\xff\xfe"))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    refused(tmp_path / "m.onnx", "m.onnx: ")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 9])
+def test_node_with_more_or_less_inputs_than_it_has_is_refused(tmp_path: Path, count: int) -> None:
+    model = lstm_model(tmp_path)
+    node = model.graph.node[0]
+    names = [*node.input, "", "", ""][:count]
+    del node.input[:]
+    node.input.extend(names)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    refused(tmp_path / "m.onnx", f"LSTM 'lstm' has {count} inputs, wanted 3 to 8")
+
+
 # ---- memory ----
 
 

@@ -31,6 +31,12 @@ def test_a_text_that_is_no_object_is_refused(text: bytes) -> None:
         read_text(text)
 
 
+@pytest.mark.parametrize("row", [float("inf"), float("-inf"), float("nan"), 0.5, "0", None, [0]])
+def test_row_13_slot_whose_row_is_no_integer_is_refused(row: object) -> None:
+    with pytest.raises(PlanError, match="text is not readable"):
+        read_text(json.dumps(FIELDS | {"slots": [["l.h_in", row]]}).encode())
+
+
 def test_slots_must_fit_the_engines_states() -> None:
     text = Text(CONTRACT, ("y",), SLOTS)
     text.check([3, 3])
@@ -39,7 +45,7 @@ def test_slots_must_fit_the_engines_states() -> None:
             text.check(widths)
 
 
-@pytest.mark.parametrize("slot", [Slot("l.c_in", 0), Slot("l.h_in", 2), Slot("l.h_in", -1)])
+@pytest.mark.parametrize("slot", [Slot("l.c_in", 0), Slot("l.h_in", 2), Slot("l.h_in", -1), Slot("l.h_in", 10**400)])
 def test_a_place_outside_the_contract_is_refused(slot: Slot) -> None:
     with pytest.raises(PlanError, match="does not name the engine's states"):
         Text(CONTRACT, ("y",), (slot,)).check([3])
