@@ -25,6 +25,7 @@ from ...runtime.errors import ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
 from .as_before import kept
 from .cell_markers import marking_cells
+from .compiled import plain, uncompile
 from .culprit import place_of, sees_later_frames
 from .inputs import OtherInputs, SignalSizes, split_example
 from .packing import without_packing
@@ -53,6 +54,7 @@ class Subject:
     def __init__(self, module: object, example: object) -> None:
         if not isinstance(module, nn.Module):
             raise ExportError(f"got {type(module).__name__}, wanted a torch.nn.Module")
+        module = plain(module)
         _check_parameters(module)
         self.module = module
         signal, others = split_example(example)
@@ -78,6 +80,7 @@ class Subject:
         """
         # no_grad, not inference_mode: a module that keeps a tensor of its forward could not be trained afterwards.
         with kept(self.module), torch.random.fork_rng(devices=[]), torch.no_grad():
+            uncompile(self.module)
             tuned: dict[Any, Any] = {c: type(c) for c in self.module.modules() if hasattr(c, "exported_as")}
             try:
                 self.module.eval()
