@@ -72,11 +72,11 @@ def open_file(
         ModelError: A value is for no input of the file.
         UnsupportedError: A condition depends on the stream, or an operator cannot be converted.
     """
+    _forget_weights_among_inputs(model)
     came = model.SerializeToString()
     replaced = replace_integers(model)
     original = model.SerializeToString()
     model = modernize(model)
-    _forget_weights_among_inputs(model)
     declared = {item.name: shape_of(item) for item in model.graph.input}
     feeds = bind_inputs(model, values)
     first = likely_signal(model, states)
@@ -99,11 +99,12 @@ def open_file(
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
-    """Remove weights from the inputs, in place: files of early ONNX versions list them there too."""
+    """Remove weights from the inputs, in place: files of ONNX's IR version 3 list them there too, and must."""
     weights = {tensor.name for tensor in model.graph.initializer}
     kept = [item for item in model.graph.input if item.name not in weights]
     del model.graph.input[:]
     model.graph.input.extend(kept)
+    model.ir_version = max(model.ir_version, 4)  # the first in which a weight need not be an input
 
 
 def _fix_frame(model: onnx.ModelProto, name: str, frame: FrameSize) -> None:

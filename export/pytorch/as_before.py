@@ -40,7 +40,7 @@ def _undone(module: nn.Module) -> Iterator[Undo]:
         elif isinstance(value, nn.Module):
             waiting.append(vars(value))
             if isinstance(value, torch.jit.ScriptModule):  # its flag and tensors are not in its __dict__
-                scripted = {"training": value.training, **dict(value.named_buffers(recurse=False))}
+                scripted: dict[str, object] = {"training": value.training, **dict(value.named_buffers(recurse=False))}
                 waiting.extend((*scripted.values(), *value.parameters(recurse=False), *value.children()))
                 yield _attributes_of(value, scripted)
         elif isinstance(value, dict):
@@ -64,7 +64,7 @@ def _values_of(tensor: Tensor) -> Undo:
     return undo
 
 
-def _attributes_of(module: torch.jit.ScriptModule, before: dict[str, bool | Tensor]) -> Undo:
+def _attributes_of(module: torch.jit.ScriptModule, before: dict[str, object]) -> Undo:
     def undo() -> None:
         for name, value in before.items():
             setattr(module, name, value)
