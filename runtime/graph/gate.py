@@ -136,7 +136,7 @@ def _check(model: onnx.ModelProto, path: str, data_files: DataFiles | None) -> N
             "(onnx.inliner.inline_local_functions) and save it again"
         )
     opset = opset_of(model)
-    for message in _parts(model):
+    for message in parts(model):
         _check_text(message, path)
         if isinstance(message, onnx.SparseTensorProto):
             raise ModelError(f"{path}: {message.values.name!r} is a sparse tensor; save it as a dense one")
@@ -154,13 +154,13 @@ def _check(model: onnx.ModelProto, path: str, data_files: DataFiles | None) -> N
             )
 
 
-def _parts(message: Message) -> Iterator[Message]:
+def parts(message: Message) -> Iterator[Message]:
     """Yield every message in a message, with those of branches; `_walk` has limited the depth."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
             for part in [value] if isinstance(value, Message) else value:
-                yield from _parts(part)
+                yield from parts(part)
 
 
 def _check_text(message: Message, path: str) -> None:

@@ -1,6 +1,7 @@
 """Opening a foreign file: options become constants, branches are resolved, and every change is reported."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -76,7 +77,7 @@ def test_row_62_a_file_of_ir_version_3_is_lifted(tmp_path: Path, op: str, opset:
     gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
     shapes = {"W": (1, gates * 5, 6), "R": (1, gates * 5, 5), "B": (1, gates * 10), "F": (5, 3)}
     weights = [onnx.numpy_helper.from_array(floats(*shape), name) for name, shape in shapes.items()]
-    options = {"linear_before_reset": 1} if op == "GRU" else {}  # the form that the engine runs
+    options: dict[str, Any] = {"linear_before_reset": 1} if op == "GRU" else {}  # the form that the engine runs
     nodes = [
         helper.make_node(op, ["x", "W", "R", "B"], ["Y"], "rnn", hidden_size=5, **options),
         helper.make_node("Squeeze", ["Y"], ["S"], "sq", axes=[1]),
