@@ -25,6 +25,11 @@ _PERMUTING = (
     "ScatterElements",
 )  # torch sorts sequences by length with TopK, and undoes it with ScatterElements
 
+ONE_SIGNAL = (
+    "a stream has one signal: join all inputs into one tensor [batch, frames, features] (torch.cat along the features; "
+    "categories one-hot, a value of the whole sequence in each frame) and take it apart in the forward"
+)
+
 StateKey = tuple[str, str]
 """The name of a recurrent node and the kind of one of its states."""
 
@@ -38,13 +43,16 @@ def fill_arguments(model: onnx.ModelProto, values: Mapping[str, Array]) -> None:
 
 
 def fill_lengths(model: onnx.ModelProto, values: Mapping[str, Array], source: str, shape: Sequence[int]) -> None:
-    """Compute inputs that are lengths of whole sequences from the signal's shape; make others constants, in place.
+    """Compute inputs that are lengths of whole sequences from the signal's shape, in place.
 
     Args:
         model: A translated model.
         values: The lengths in the example, by the name of the input.
         source: Its signal input.
         shape: The shape of the example.
+
+    Raises:
+        UnsupportedError: The graph reads an input that is no lengths.
     """
     rest = dict(values)
     nodes: list[onnx.NodeProto] = []
@@ -55,7 +63,13 @@ def fill_lengths(model: onnx.ModelProto, values: Mapping[str, Array], source: st
             sizes = {f"{name}/frames": time, f"{name}/streams": 1 - time}
             nodes += [helper.make_node("Shape", [source], [key], start=i, end=i + 1) for key, i in sizes.items()]
             nodes.append(helper.make_node("Expand", [*sizes], [name], f"{name}/Expand"))
-    fill_arguments(model, rest)
+    read = {name for node in model.graph.node for name in node.input}
+    for name, lengths in rest.items():
+        if name in read:
+            raise UnsupportedError(
+                f"argument {name!r}: {lengths.dtype} of shape {list(lengths.shape)}, wanted states in float32, or the "
+                f"lengths of whole sequences; {ONE_SIGNAL}"
+            )
     kept = [item for item in model.graph.input if item.name not in values]
     del model.graph.input[:]
     model.graph.input.extend(kept)
@@ -93,7 +107,7 @@ def refuse_read(model: onnx.ModelProto, names: Iterable[str]) -> None:
                 elif value not in _initials(reader):
                     raise UnsupportedError(
                         f"argument {name!r}: {label(reader)} reads it, wanted only as the initial state of nn.LSTM, "
-                        "nn.GRU, nn.RNN or one of their cells"
+                        f"nn.GRU, nn.RNN or one of their cells; {ONE_SIGNAL}"
                     )
 
 
