@@ -27,7 +27,15 @@ from .graph.recurrent_nodes import checked_nodes
 from .optional import need
 from .proof.proof import Check, Proof, Runner
 from .proof.whole_sequence import WholeSequenceError, reads_other_frames, refuse_lost_frames, whole_refused
-from .rewrites.arguments import StateKey, fill_arguments, fill_lengths, refuse_read, started_by, unpack_sequences
+from .rewrites.arguments import (
+    StateKey,
+    fill_arguments,
+    fill_lengths,
+    follow_batch,
+    refuse_read,
+    started_by,
+    unpack_sequences,
+)
 from .rewrites.branches import open_branches
 from .rewrites.directions import split_directions
 from .rewrites.loops import roll_loops
@@ -235,6 +243,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     fill_arguments(model, states)
     checked_nodes(Graph(model))
     fold_constants(model)
+    follow_batch(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
     convolutions = time_convolutions(model, dims)

@@ -34,7 +34,7 @@ def load_module(name: str, weights: Path | None = None) -> "torch.nn.Module":
             torch.jit.load unpickles no Python objects, but the file is a program, like a factory, and its operators may
             read and write files. So load only files that you trust.
         weights: A state_dict, `.safetensors`, or `.pt`, `.pth`, `.bin` saved by torch; nothing else is ever
-            unpickled. Its keys and shapes must be those of the module.
+            unpickled. Its keys and shapes must be those of the module; `_orig_mod.` of torch.compile is left out.
 
     Returns:
         The module, with the weights if there are any.
@@ -145,8 +145,7 @@ def _made(name: str, factory: object) -> object:
 
 
 def _load_weights(module: "torch.nn.Module", path: Path) -> None:
-    weights = _read_weights(path)
-    wanted = module.state_dict()
+    weights, wanted = (_plain_keys(found) for found in (_read_weights(path), module.state_dict()))
     missing, odd = wanted.keys() - weights.keys(), weights.keys() - wanted.keys()
     if missing or odd:
         raise ExportError(
@@ -160,7 +159,12 @@ def _load_weights(module: "torch.nn.Module", path: Path) -> None:
     ]
     if wrong:
         raise ExportError(f"{path}: wrong shapes: {_listed(wrong)}; wanted the weights of this module")
-    module.load_state_dict(weights)
+    module.load_state_dict({key: weights[name] for key, name in zip(module.state_dict(), wanted, strict=True)})
+
+
+def _plain_keys(weights: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
+    """Return weights without the parts of their keys that torch.compile adds."""
+    return {key.replace("_orig_mod.", ""): value for key, value in weights.items()}
 
 
 def _read_weights(path: Path) -> Mapping[str, "torch.Tensor"]:

@@ -79,7 +79,7 @@ def lift(
     lengths and batches if the old file takes them; and each state matters.
 
     Args:
-        source: The foreign file.
+        source: The foreign file; its weights may be in other files of its folder.
         target: The file to write. An older file is replaced only if everything succeeded.
         states: The output that feeds each state input, e.g. `{"h": "hn"}`. None: found by names and the graph.
         values: Inputs that stay the same for a whole stream, e.g. `{"sr": 16000}`; they become constants.
@@ -102,7 +102,7 @@ def lift(
     """
     path = writable(target)
     with _naming(source):
-        opened = open_file(Graph.load(source).model, values or {}, states, FrameSize(frame, context))
+        opened = open_file(Graph.load(source, data_files=True).model, values or {}, states, FrameSize(frame, context))
         bare = _bare(opened.model, opened.roles.states)
         layout = _layout(bare, opened.roles.states)
         with _whole_refused(bare, layout):

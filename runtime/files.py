@@ -11,15 +11,21 @@ from .errors import ModelError
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
 
 
-def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
+def read_bytes(path: str | os.PathLike[str], limit: int, *, links: bool = True) -> bytes:
     """Read a file of at most `limit` bytes into memory. Later changes to the file have no effect.
 
+    Args:
+        path: The file.
+        limit: The largest size, in bytes.
+        links: Whether the file may be a symbolic link, or have other hard links.
+
     Raises:
-        ModelError: It is not a regular file or is larger than the limit.
+        ModelError: It is not a regular file, is a link, or is larger than the limit.
         FileNotFoundError: There is no such file.
     """
     try:
-        file = open(path, "rb", opener=_open_now)  # noqa: SIM115  closed below; Path.open has no opener
+        opener = _open_now if links else _open_itself
+        file = open(path, "rb", opener=opener)  # noqa: SIM115  closed below; Path.open has no opener
     except FileNotFoundError:
         raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
     except IsADirectoryError:
@@ -30,6 +36,8 @@ def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ModelError(f"{os.fspath(path)}: not a regular file")
+        if status.st_nlink > 1 and not links:
+            raise ModelError(f"{os.fspath(path)}: is a link")
         if status.st_size > limit:
             raise ModelError(f"{os.fspath(path)}: {status.st_size} bytes, at most {limit} are read")
         return file.read(status.st_size)
@@ -38,6 +46,13 @@ def read_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
 def _open_now(path: str, flags: int) -> int:
     """Open a file without waiting; a pipe would wait for its writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Open a file that is no symbolic link."""
+    if stat.S_ISLNK(os.lstat(path).st_mode):
+        raise ModelError(f"{path}: is a link")
+    return _open_now(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:

@@ -15,6 +15,7 @@ from ..rewrites.branches import bind_inputs, open_branches
 from .dequantized import replace_integers
 from .input_roles import Roles, find_roles, likely_signal
 from .opsets import modernize
+from .single_precision import make_single
 from .squeezes import name_dropped_axes
 
 
@@ -36,8 +37,8 @@ class Opened:
     """A foreign file without options and branches.
 
     Attributes:
-        original: The file as it was, but with float operators instead of integer ones.
-        quantized: The file as it was, if it had integer operators; else None.
+        original: The file as it was, but in float32, and with float operators instead of integer ones.
+        quantized: The file as it was, but in float32, if it had integer operators; else None.
         declared: The declared shape of its signal; a size that its Reshapes fix is a number.
         feeds: The inputs that became constants, and their values.
         model: The graph, without branches.
@@ -72,11 +73,12 @@ def open_file(
         ModelError: A value is for no input of the file.
         UnsupportedError: A condition depends on the stream, or an operator cannot be converted.
     """
+    _forget_weights_among_inputs(model)
+    types = make_single(model)
     came = model.SerializeToString()
     replaced = replace_integers(model)
     original = model.SerializeToString()
     model = modernize(model)
-    _forget_weights_among_inputs(model)
     declared = {item.name: shape_of(item) for item in model.graph.input}
     feeds = bind_inputs(model, values)
     first = likely_signal(model, states)
@@ -91,6 +93,7 @@ def open_file(
     roles = find_roles(model, states)
     _fix_frame(model, roles.signal, frame)
     done = [f"Input {name} is constant: {value:g}." for name, value in values.items()]
+    done += [f"Its floats were {' and '.join(types)}; now all are float32."] if types else []
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
@@ -99,11 +102,12 @@ def open_file(
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
-    """Remove weights from the inputs, in place: files of early ONNX versions list them there too."""
+    """Remove weights from the inputs, in place: files of ONNX's IR version 3 list them there too, and must."""
     weights = {tensor.name for tensor in model.graph.initializer}
     kept = [item for item in model.graph.input if item.name not in weights]
     del model.graph.input[:]
     model.graph.input.extend(kept)
+    model.ir_version = max(model.ir_version, 4)  # the first in which a weight need not be an input
 
 
 def _fix_frame(model: onnx.ModelProto, name: str, frame: FrameSize) -> None:

@@ -10,10 +10,18 @@ from torch import Tensor
 
 from ...runtime.arrays import Array
 from ...runtime.errors import ExportError
+from ..rewrites.arguments import ONE_SIGNAL
 
 
 def split_example(example: object) -> tuple[object, tuple[Any, ...]]:
-    """Return the signal of an example and its further arguments, e.g. `(x, (h, c))` as for torch.onnx.export."""
+    """Return the signal of an example and its further arguments, e.g. `(x, (h, c))` as for torch.onnx.export.
+
+    Raises:
+        ExportError: The example has a dict, or a further argument is neither a state nor lengths.
+    """
+    parts = example if isinstance(example, tuple) else (example,)
+    if any(isinstance(part, Mapping) for part in parts):
+        raise ExportError(f"the example has a dict, wanted tensors; {ONE_SIGNAL}")
     if isinstance(example, tuple) and example and isinstance(example[0], Tensor | np.ndarray):
         return example[0], tuple(map(_as_tensors, example[1:]))
     return example, ()
@@ -91,7 +99,12 @@ def _as_tensors(value: object) -> Any:  # noqa: ANN401  tensors, nested as they 
         return None
     if isinstance(value, tuple | list) and not all(isinstance(item, int | float) for item in value):
         return tuple(map(_as_tensors, value))
-    tensor = torch.as_tensor(value).detach().cpu()
+    try:
+        tensor = torch.as_tensor(value).detach().cpu()
+    except (RuntimeError, TypeError, ValueError):
+        raise ExportError(f"the example has a part {type(value).__name__}, wanted tensors; {ONE_SIGNAL}") from None
+    if tensor.dtype == torch.bool:
+        raise ExportError(f"the example has a mask (torch.bool), wanted states or lengths; {ONE_SIGNAL}")
     return tensor.float() if tensor.is_floating_point() else tensor.long()
 
 

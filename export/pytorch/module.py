@@ -1,7 +1,7 @@
 """A PyTorch module under export: run in eval mode on NumPy arrays, and traced to ONNX.
 
-Afterwards the module (training flags, hooks, parameters) and the process (random state, warning filters) are as they
-were before.
+Afterwards the module (training flags, hooks, parameters, buffers, other attributes) and the process (random state,
+warning filters) are as they were before.
 """
 
 import inspect
@@ -17,12 +17,15 @@ import onnx
 import torch
 from torch import nn
 from torch.jit._trace import TracerWarning
+from torch.nn.parameter import is_lazy
 
 from ...runtime.arrays import Array
 from ...runtime.cells import STANDARD
 from ...runtime.errors import ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
+from .as_before import kept
 from .cell_markers import marking_cells
+from .compiled import plain, uncompile
 from .culprit import place_of, sees_later_frames
 from .inputs import OtherInputs, SignalSizes, split_example
 from .packing import without_packing
@@ -51,6 +54,7 @@ class Subject:
     def __init__(self, module: object, example: object) -> None:
         if not isinstance(module, nn.Module):
             raise ExportError(f"got {type(module).__name__}, wanted a torch.nn.Module")
+        module = plain(module)
         _check_parameters(module)
         self.module = module
         signal, others = split_example(example)
@@ -70,24 +74,22 @@ class Subject:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Keep the module in eval mode inside this context; afterwards each submodule has its own training flag back.
+        """Keep the module in eval mode inside this context; afterwards the module is as it was.
 
         Layers that are tuned for quantization are float layers inside this context, as they are exported.
         """
-        flags = {child: child.training for child in self.module.modules()}
-        tuned: dict[Any, Any] = {child: type(child) for child in flags if hasattr(child, "exported_as")}
         # no_grad, not inference_mode: a module that keeps a tensor of its forward could not be trained afterwards.
-        try:
-            self.module.eval()
-            for child in tuned:
-                child.__class__ = child.exported_as
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with kept(self.module), torch.random.fork_rng(devices=[]), torch.no_grad():
+            uncompile(self.module)
+            tuned: dict[Any, Any] = {c: type(c) for c in self.module.modules() if hasattr(c, "exported_as")}
+            try:
+                self.module.eval()
+                for child in tuned:
+                    child.__class__ = child.exported_as
                 yield
-        finally:
-            for child, flag in flags.items():
-                child.training = flag
-            for child, kind in tuned.items():
-                child.__class__ = kind
+            finally:
+                for child, kind in tuned.items():
+                    child.__class__ = kind
 
     def answers(self, x: Array, states: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Return the module's outputs by name.
@@ -229,6 +231,8 @@ def _is_recurrent(module: nn.Module) -> bool:
 
 def _check_parameters(module: nn.Module) -> None:
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if is_lazy(tensor):
+            raise ExportError(f"{name} has no values yet, wanted trained weights; call the module once, then load them")
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             raise ExportError(f"{name} is {tensor.dtype}, wanted torch.float32; call module.float() first")
     for name, child in module.named_modules():

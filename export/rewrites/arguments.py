@@ -15,6 +15,7 @@ from ...runtime.cells import CELLS, STANDARD
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
+from ...runtime.graph.projected_lstm import with_weights
 from ..graph.axes import Dims, sized_model
 from ..graph.constants import fold_constants
 from ..graph.recurrent_nodes import MOVES, SEQUENCE_LENS, operand, signal_of
@@ -24,6 +25,11 @@ _PERMUTING = (
     "TopK",
     "ScatterElements",
 )  # torch sorts sequences by length with TopK, and undoes it with ScatterElements
+
+ONE_SIGNAL = (
+    "a stream has one signal: join all inputs into one tensor [batch, frames, features] (torch.cat along the features; "
+    "categories one-hot, a value of the whole sequence in each frame) and take it apart in the forward"
+)
 
 StateKey = tuple[str, str]
 """The name of a recurrent node and the kind of one of its states."""
@@ -38,13 +44,16 @@ def fill_arguments(model: onnx.ModelProto, values: Mapping[str, Array]) -> None:
 
 
 def fill_lengths(model: onnx.ModelProto, values: Mapping[str, Array], source: str, shape: Sequence[int]) -> None:
-    """Compute inputs that are lengths of whole sequences from the signal's shape; make others constants, in place.
+    """Compute inputs that are lengths of whole sequences from the signal's shape, in place.
 
     Args:
         model: A translated model.
         values: The lengths in the example, by the name of the input.
         source: Its signal input.
         shape: The shape of the example.
+
+    Raises:
+        UnsupportedError: The graph reads an input that is no lengths.
     """
     rest = dict(values)
     nodes: list[onnx.NodeProto] = []
@@ -55,13 +64,48 @@ def fill_lengths(model: onnx.ModelProto, values: Mapping[str, Array], source: st
             sizes = {f"{name}/frames": time, f"{name}/streams": 1 - time}
             nodes += [helper.make_node("Shape", [source], [key], start=i, end=i + 1) for key, i in sizes.items()]
             nodes.append(helper.make_node("Expand", [*sizes], [name], f"{name}/Expand"))
-    fill_arguments(model, rest)
+    read = {name for node in model.graph.node for name in node.input}
+    for name, lengths in rest.items():
+        if name in read:
+            raise UnsupportedError(
+                f"argument {name!r}: {lengths.dtype} of shape {list(lengths.shape)}, wanted states in float32, or the "
+                f"lengths of whole sequences; {ONE_SIGNAL}"
+            )
     kept = [item for item in model.graph.input if item.name not in values]
     del model.graph.input[:]
     model.graph.input.extend(kept)
-    nodes += model.graph.node
+    _set_nodes(model, [*nodes, *model.graph.node])
+
+
+def follow_batch(model: onnx.ModelProto) -> None:
+    """Give constant states of projected LSTMs the batch of the signal, in place: a Scan's shapes follow its states."""
+    graph, nodes = Graph(model), []
+    for node in graph.nodes:
+        for position, name in enumerate(node.input[:2] if with_weights(node) is not None else ()):
+            state = graph.constant(name)
+            if state is not None and not state.any():
+                node.input[position] = f"{node.name}/start{position}"
+                nodes += _zeros_per_stream(model, node.input[position], node.input[2], state.shape[-1])
+        nodes.append(node)
+    _set_nodes(model, nodes)
+
+
+def _zeros_per_stream(model: onnx.ModelProto, name: str, source: str, size: int) -> list[onnx.NodeProto]:
+    """Return nodes that make zeros [1, batch, size] for a signal [time, batch, features]."""
+    layer, sizes, zero, streams, shape = (f"{name}/{key}" for key in ("layer", "size", "zero", "streams", "shape"))
+    constants = {layer: np.array([1]), sizes: np.array([size]), zero: np.zeros((1, 1, size), np.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in constants.items())
+    return [
+        helper.make_node("Shape", [source], [streams], start=1, end=2),
+        helper.make_node("Concat", [layer, streams, sizes], [shape], axis=0),
+        helper.make_node("Expand", [zero, shape], [name]),
+    ]
+
+
+def _set_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> None:
+    kept = list(nodes)
     del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    model.graph.node.extend(kept)
 
 
 def started_by(model: onnx.ModelProto, inputs: Collection[str]) -> dict[StateKey, str]:
@@ -93,7 +137,7 @@ def refuse_read(model: onnx.ModelProto, names: Iterable[str]) -> None:
                 elif value not in _initials(reader):
                     raise UnsupportedError(
                         f"argument {name!r}: {label(reader)} reads it, wanted only as the initial state of nn.LSTM, "
-                        "nn.GRU, nn.RNN or one of their cells"
+                        f"nn.GRU, nn.RNN or one of their cells; {ONE_SIGNAL}"
                     )
 
 

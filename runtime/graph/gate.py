@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, helper
 
 from ..errors import ModelError
+from .data_files import ONE_FILE, DataFiles
 from .nodes import label, opset_of
 from .structure import check_graph
 
@@ -39,8 +40,13 @@ class _NotOnnx(Exception):  # noqa: N818  it never leaves this module
     """The bytes are not a protobuf message."""
 
 
-def parse(data: bytes, path: str) -> onnx.ModelProto:
+def parse(data: bytes, path: str, *, data_files: bool = False) -> onnx.ModelProto:
     """Check the bytes of a file and return its model.
+
+    Args:
+        data: The bytes.
+        path: The file, for messages.
+        data_files: Whether weights may be in other files of its folder; they are in the model then.
 
     Raises:
         ModelError: It is not an ONNX file, or it is too large or not allowed; the message names the node.
@@ -53,7 +59,7 @@ def parse(data: bytes, path: str) -> onnx.ModelProto:
         raise ModelError(f"{path}: not an ONNX file; export one with `tidegate export`") from None
     if not model.graph.node:
         raise ModelError(f"{path}: not an ONNX file, or its graph is empty; export one with `tidegate export`")
-    _check(model, path)
+    _check(model, path, DataFiles(path) if data_files else None)
     return model
 
 
@@ -127,7 +133,7 @@ def _walk(data: bytes, path: str) -> None:
 # ---- messages ----
 
 
-def _check(model: onnx.ModelProto, path: str) -> None:
+def _check(model: onnx.ModelProto, path: str, data_files: DataFiles | None) -> None:
     for function in model.functions:
         raise ModelError(
             f"{path}: function {function.name!r} is defined in the file; inline it "
@@ -135,9 +141,9 @@ def _check(model: onnx.ModelProto, path: str) -> None:
         )
     _check_operator_sets(model, path)
     opset = opset_of(model)
-    for message in _parts(model):
-        _check_message(message, opset, path)
-    for message in _parts(model):
+    for message in parts(model):
+        _check_message(message, opset, path, data_files)
+    for message in parts(model):
         if isinstance(message, onnx.GraphProto):
             check_graph(message, path)
     for item in model.metadata_props:
@@ -148,12 +154,12 @@ def _check(model: onnx.ModelProto, path: str) -> None:
             )
 
 
-def _check_message(message: Message, opset: int, path: str) -> None:
+def _check_message(message: Message, opset: int, path: str, data_files: DataFiles | None) -> None:
     _check_text(message, path)
     if isinstance(message, onnx.SparseTensorProto):
         raise ModelError(f"{path}: {message.values.name!r} is a sparse tensor; save it as a dense one")
     if isinstance(message, onnx.TensorProto):
-        _check_tensor(message, path)
+        _check_tensor(message, path, data_files)
     if isinstance(message, onnx.NodeProto):
         _check_node(message, opset, path)
 
@@ -172,13 +178,13 @@ def _check_operator_sets(model: onnx.ModelProto, path: str) -> None:
         seen.add(domain)
 
 
-def _parts(message: Message) -> Iterator[Message]:
+def parts(message: Message) -> Iterator[Message]:
     """Yield a message and all messages inside it, at any depth; `_walk` has limited the depth."""
     yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
             for part in [value] if isinstance(value, Message) else value:
-                yield from _parts(part)
+                yield from parts(part)
 
 
 def _check_text(message: Message, path: str) -> None:
@@ -190,14 +196,23 @@ def _check_text(message: Message, path: str) -> None:
             raise ModelError(f"{path}: {field.name} of a {message.DESCRIPTOR.name} is not UTF-8; the file is damaged")
 
 
-def _check_tensor(tensor: onnx.TensorProto, path: str) -> None:
-    """Refuse a tensor with data in another file, or with more or less data than its shape says."""
-    if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-        raise ModelError(f"{path}: {tensor.name!r} keeps its data in another file; save the model as one file")
+def _check_tensor(tensor: onnx.TensorProto, path: str, data_files: DataFiles | None) -> None:
+    """Refuse a tensor with more or less data than its shape says; bring in data from another file, if it may be there.
+
+    Raises:
+        ModelError: The tensor is not valid.
+    """
+    outside = tensor.data_location == TensorProto.EXTERNAL or tensor.external_data
+    if outside and data_files is None:
+        raise ModelError(
+            f"{path}: {tensor.name!r} keeps its data in another file, which only `tidegate lift` reads; {ONE_FILE}"
+        )
     if tensor.data_type not in _TYPES.values() or not tensor.data_type:
         raise ModelError(f"{path}: tensor {tensor.name!r} has data type {tensor.data_type}, which ONNX does not have")
     if min(tensor.dims, default=0) < 0:
         raise ModelError(f"{path}: tensor {tensor.name!r} has shape {list(tensor.dims)}, wanted sizes of 0 and more")
+    if outside and data_files is not None:
+        data_files.bring_in(tensor, _bytes(tensor))
     held, wanted = _held(tensor), prod(tensor.dims)
     if held != wanted:
         raise ModelError(
@@ -219,6 +234,12 @@ def _held(tensor: onnx.TensorProto) -> int:
         held = sum(len(getattr(tensor, field)) for field in _TYPED)
         held = held // 2 if tensor.data_type in _COMPLEX else held
     return wanted if shared > 1 and held == -(-wanted // shared) else held
+
+
+def _bytes(tensor: onnx.TensorProto) -> int:
+    """Return the bytes of a tensor of its shape and type."""
+    wanted, shared = prod(tensor.dims), _A_BYTE.get(tensor.data_type, 1)
+    return -(-wanted // shared) if shared > 1 else wanted * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
 
 
 def _type_number(kind: onnx.defs.OpSchema.AttrType) -> int:

@@ -36,15 +36,19 @@ class Graph:
                 self._consumers[name].append(node)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str], *, data_files: bool = False) -> Self:
         """Read an ONNX file.
+
+        Args:
+            path: The file.
+            data_files: Whether weights may be in other files of its folder; they are in the model then.
 
         Raises:
             ModelError: It is not an ONNX file, or `gate` refuses it: it is too large or nested too deep, has weights in
                 other files, shapes that do not fit their data, functions, sparse tensors or unknown attributes.
             FileNotFoundError: There is no such file.
         """
-        return cls.parse(read_bytes(path, MAX_FILE_BYTES), path)
+        return cls(parse(read_bytes(path, MAX_FILE_BYTES), os.fspath(path), data_files=data_files))
 
     @classmethod
     def parse(cls, data: bytes, path: str | os.PathLike[str]) -> Self:

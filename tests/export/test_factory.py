@@ -30,6 +30,9 @@ def number():
 
 class Zoo:
     small = nn.LSTM(3, 4)
+    plain = lambda: nn.Sequential(nn.LSTM(3, 4))
+    compiled = lambda: torch.compile(nn.Sequential(nn.LSTM(3, 4)))
+    inside = lambda: nn.Sequential(torch.compile(nn.LSTM(3, 4)))
 
 ready = nn.LSTM(3, 4)
 size = 3
@@ -89,6 +92,14 @@ def test_weights_are_loaded(tmp_path: Path, suffix: str) -> None:
         torch.save(weights, path)
     loaded = load_module("factories:net", path).state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in weights.items())
+
+
+@pytest.mark.parametrize("saved", ["plain", "compiled", "inside"])
+@pytest.mark.parametrize("name", ["factories:Zoo.plain", "factories:Zoo.compiled", "factories:Zoo.inside"])
+def test_weights_of_compiled_and_plain_modules_fit_each_other(tmp_path: Path, name: str, saved: str) -> None:
+    weights = load_module(f"factories:Zoo.{saved}").state_dict()
+    loaded = load_module(name, _saved(weights, tmp_path / "w.pt")).state_dict()
+    assert [value.tolist() for value in loaded.values()] == [value.tolist() for value in weights.values()]
 
 
 def _saved(weights: object, path: Path) -> Path:

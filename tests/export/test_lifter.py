@@ -270,9 +270,53 @@ def test_failure_14_weights_in_another_file_are_refused(lifted: Lift, tmp_path: 
     weight.ClearField("raw_data")
     weight.data_location = TensorProto.EXTERNAL
     weight.external_data.add(key="location", value="../secret")
-    with pytest.raises(ModelError, match=r"keeps its data in another file; save the model as one file"):
+    with pytest.raises(ModelError, match=r"keeps its data in another file: '../secret', wanted the name of a file"):
         lifted(model)
     assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize("per_tensor", [False, True], ids=["one data file", "a data file per tensor"])
+@pytest.mark.parametrize("alignment", [0, 4096])
+def test_weights_in_data_files_of_the_folder_are_lifted(
+    lifted: Lift, tmp_path: Path, alignment: int, *, per_tensor: bool
+) -> None:
+    model = foreign_files.keras()
+    lifted(model)
+    wanted = _streamed(tmp_path / "out.onnx", "native", _signal(tmp_path / "out.onnx"))
+    foreign = tmp_path / "foreign.onnx"
+    onnx.save(
+        copy.deepcopy(model),
+        foreign,
+        save_as_external_data=True,
+        all_tensors_to_one_file=not per_tensor,
+        location=None if per_tensor else "foreign.onnx.data",
+        size_threshold=0,
+        convert_attribute=True,
+    )
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".onnx"]
+    if alignment:
+        _aligned(foreign, alignment)
+    lift(foreign, tmp_path / "out.onnx")
+    x = _signal(tmp_path / "out.onnx")
+    np.testing.assert_array_equal(_streamed(tmp_path / "out.onnx", "native", x), wanted)
+
+
+def _aligned(path: Path, alignment: int) -> None:
+    """Move the data of each tensor to a multiple of `alignment`, with a gap before it, as exporters do."""
+    model = onnx.load(path, load_external_data=False)
+    for tensor in model.graph.initializer:
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        data, offset = path.parent / entries["location"], int(entries.get("offset", 0))
+        content = data.read_bytes()
+        part, padded = (
+            content[offset : offset + int(entries["length"])],
+            content.ljust(-(-len(content) // alignment) * alignment),
+        )
+        data.write_bytes(padded + part)
+        del tensor.external_data[:]
+        for key, value in {"location": data.name, "offset": len(padded), "length": len(part)}.items():
+            tensor.external_data.add(key=key, value=str(value))
+    path.write_bytes(model.SerializeToString())
 
 
 def test_an_operator_set_that_cannot_be_converted_is_refused(lifted: Lift, tmp_path: Path) -> None:

@@ -1,12 +1,18 @@
 """Opening a foreign file: options become constants, branches are resolved, and every change is reported."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from tidegate.export import lift
 from tidegate.export.foreign.opening import FrameSize, Opened, open_file
 from tidegate.runtime.errors import ContractError, ModelError
+from tidegate.runtime.load import load
 from tools import foreign_files
+from tools.graphs import floats, run
 
 
 def _open(model: onnx.ModelProto, frame: int | None = None, context: int = 0, **values: float) -> Opened:
@@ -63,6 +69,31 @@ def test_weights_among_the_inputs_are_no_inputs() -> None:
     opened = _open(model)
     assert [item.name for item in opened.model.graph.input] == ["x", "h0", "c0"]
     assert opened.roles.signal == "x"
+
+
+@pytest.mark.parametrize("opset", [7, 8])
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
+def test_row_62_a_file_of_ir_version_3_is_lifted(tmp_path: Path, op: str, opset: int) -> None:
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
+    shapes = {"W": (1, gates * 5, 6), "R": (1, gates * 5, 5), "B": (1, gates * 10), "F": (5, 3)}
+    weights = [onnx.numpy_helper.from_array(floats(*shape), name) for name, shape in shapes.items()]
+    options: dict[str, Any] = {"linear_before_reset": 1} if op == "GRU" else {}  # the form that the engine runs
+    nodes = [
+        helper.make_node(op, ["x", "W", "R", "B"], ["Y"], "rnn", hidden_size=5, **options),
+        helper.make_node("Squeeze", ["Y"], ["S"], "sq", axes=[1]),
+        helper.make_node("MatMul", ["S", "F"], ["y"], "fc"),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["T", 1, 6])]
+    inputs += [helper.make_tensor_value_info(w.name, TensorProto.FLOAT, w.dims) for w in weights]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["T", 1, 3])
+    graph = helper.make_graph(nodes, "old", inputs, [output], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=3)
+    onnx.checker.check_model(model)
+    onnx.save(model, tmp_path / "old.onnx")
+    x = floats(9, 1, 6)
+    lift(tmp_path / "old.onnx", tmp_path / "new.onnx")
+    seen = load(tmp_path / "new.onnx").stream().push(x[:, 0])
+    np.testing.assert_allclose(np.asarray(seen), run(model, {"x": x})["y"][:, 0], atol=1e-6)
 
 
 def test_the_caller_gives_the_size_of_a_frame_that_the_file_leaves_open() -> None:

@@ -1,12 +1,17 @@
 """Further arguments of a forward: named, told apart as states and lengths, and made for other sizes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tidegate.export import export_model
 from tidegate.export.pytorch.inputs import OtherInputs, SignalSizes, split_example
-from tidegate.runtime.errors import ExportError
+from tidegate.runtime.errors import ExportError, UnsupportedError
+from tidegate.runtime.load import load
+from torch import Tensor, nn
 
 STREAMS = 2
 
@@ -58,3 +63,122 @@ def test_a_state_without_an_axis_of_streams_is_refused() -> None:
     inputs = OtherInputs(["h"], (torch.zeros(3, 4),))
     with pytest.raises(ExportError, match=r"a state of the example has shape \[3, 4\], wanted an axis of 2 streams"):
         inputs.tensors(SignalSizes(9, 5, STREAMS))
+
+
+# ---- a second signal ----
+
+
+class Two(nn.Module):
+    """Two signals, joined in the forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.rnn = nn.Embedding(7, 2), nn.LSTM(5, 8, batch_first=True)
+
+    def answer(self, joined: Tensor) -> Tensor:
+        """Return the answer to features of both signals."""
+        y: Tensor = self.rnn(joined)[0]
+        return y
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.answer(torch.cat([a, b], -1))
+
+
+class OneForTwo(Two):
+    """The way out: one signal, taken apart."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override] # on purpose
+        return super().forward(x[..., :3], x[..., 3:])
+
+
+class Category(Two):
+    """A category in each frame."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return super().forward(a, self.table(b))
+
+
+class OneForCategory(Two):
+    """The way out: one-hot categories."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override] # on purpose
+        return super().forward(x[..., :3], x[..., 3:] @ self.table.weight)
+
+
+class Sequence(Category):
+    """A category of the whole sequence. The way out is `OneForCategory`, with the category in each frame."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return super().forward(a, b[:, None].expand(-1, a.shape[1]))
+
+
+class Static(Two):
+    """Features of the whole sequence. The way out is `OneForTwo`, with the features in each frame."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return super().forward(a, b[:, None].expand(-1, a.shape[1], -1))
+
+
+class Masked(Two):
+    """A mask over the answers."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.answer(a).masked_fill(~b[..., None], 0.0)
+
+
+class OneForMasked(Two):
+    """The way out: the mask is a feature."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override] # on purpose
+        return self.answer(x[..., :5]) * x[..., 5:]
+
+
+A, B, WIDE = torch.linspace(-1, 1, 27).reshape(1, 9, 3), torch.linspace(1, 2, 18).reshape(1, 9, 2), torch.ones(1, 9, 5)
+IDS, MASK = torch.arange(9)[None] % 7, torch.arange(9)[None] < 6
+EACH = torch.full((1, 9), 4)
+
+
+def _hot(ids: Tensor) -> Tensor:
+    return nn.functional.one_hot(ids, 7).float()
+
+
+SECOND: dict[str, tuple[type[Two], Tensor, Tensor, type[Two], Tensor]] = {
+    "signal": (Two, A, B, OneForTwo, torch.cat([A, B], -1)),
+    "category": (Category, A, IDS, OneForCategory, torch.cat([A, _hot(IDS)], -1)),
+    "category of the sequence": (Sequence, A, torch.tensor([4]), OneForCategory, torch.cat([A, _hot(EACH)], -1)),
+    "features of the sequence": (Static, A, B[:, 0], OneForTwo, torch.cat([A, B[:, :1].expand(-1, 9, -1)], -1)),
+    "mask": (Masked, WIDE, MASK, OneForMasked, torch.cat([WIDE, MASK[..., None].float()], -1)),
+}
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_row_64_a_second_signal_is_refused_and_streams_when_it_is_joined(tmp_path: Path, name: str) -> None:
+    kind, first, second, way_out, joined = SECOND[name]
+    module, one = kind().eval(), way_out().eval()
+    one.load_state_dict(module.state_dict())
+    with pytest.raises(
+        (ExportError, UnsupportedError), match=r"a stream has one signal: join all inputs into one tensor"
+    ):
+        export_model(module, (first, second), tmp_path / "m.onnx")
+    export_model(one, joined, tmp_path / "m.onnx")
+    with torch.no_grad():
+        wanted = module(first, second)[0].numpy()
+    np.testing.assert_allclose(
+        np.asarray(load(tmp_path / "m.onnx").stream().push(joined[0].numpy())), wanted, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        ({"x": A}, "the example has a dict, wanted tensors; a stream has one signal"),
+        (({"x": A},), "the example has a dict, wanted tensors; a stream has one signal"),
+        ((A, {"mask": MASK}), "the example has a dict, wanted tensors; a stream has one signal"),
+        ((A, MASK), r"the example has a mask \(torch.bool\), wanted states or lengths; a stream has one signal"),
+        ((A, "mean"), "the example has a part str, wanted tensors; a stream has one signal"),
+        ((A, (B, object())), "the example has a part object, wanted tensors; a stream has one signal"),
+    ],
+)
+def test_examples_with_other_parts_are_refused(example: object, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        split_example(example)

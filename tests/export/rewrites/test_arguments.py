@@ -83,6 +83,26 @@ class TwoStates(nn.Module):
         return z, (high, low)
 
 
+class Projected(nn.Module):
+    """LSTMs with projection: h and c have other sizes."""
+
+    def __init__(self, layers: int, **options: bool) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 9, layers, proj_size=4, **options)
+
+    def forward(self, x: Tensor, state: Pair | None = None) -> tuple[Tensor, Pair]:
+        y, given = self.lstm(x, state)
+        return y, given
+
+
+class ProjectedApart(Projected):
+    """h and c are separate arguments."""
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        y, (h, c) = self.lstm(x, (h, c))
+        return y, h, c
+
+
 def zeros(*shape: int) -> Tensor:
     return torch.zeros(shape)
 
@@ -99,6 +119,26 @@ HANDED: dict[str, tuple[Callable[[], nn.Module], tuple[object, ...], list[str]]]
     "apart": (Apart, (torch.randn(3, 20, 6), *PAIR), ["lstm.h_in", "lstm.c_in"]),
     "gru": (Gru, (torch.randn(20, 3, 6), zeros(2, 3, 8)), ["gru.h_in"]),
     "cell": (CellLoop, (torch.randn(3, 20, 6), zeros(3, 8), zeros(3, 8)), ["cell.h_in", "cell.c_in"]),
+    "projected": (
+        lambda: Projected(1, batch_first=True),
+        (torch.randn(1, 20, 6), (zeros(1, 1, 4), zeros(1, 1, 9))),
+        ["lstm.h_in", "lstm.c_in"],
+    ),
+    "projected, layers": (
+        lambda: Projected(2),
+        (torch.randn(20, 3, 6), (zeros(2, 3, 4), zeros(2, 3, 9))),
+        ["lstm.h_in", "lstm.c_in"],
+    ),
+    "projected, without biases": (
+        lambda: Projected(2, batch_first=True, bias=False),
+        (torch.randn(3, 20, 6), (zeros(2, 3, 4), zeros(2, 3, 9))),
+        ["lstm.h_in", "lstm.c_in"],
+    ),
+    "projected, apart": (
+        lambda: ProjectedApart(1, batch_first=True),
+        (torch.randn(2, 20, 6), zeros(1, 2, 4), zeros(1, 2, 9)),
+        ["lstm.h_in", "lstm.c_in"],
+    ),
     "two": (
         TwoStates,
         (torch.randn(2, 9, 6), ((zeros(1, 2, 5), zeros(1, 2, 5)), zeros(1, 2, 8))),

@@ -126,7 +126,7 @@ def test_row_14_data_outside_the_file_is_refused_however_it_is_named(tmp_path: P
     del model.graph.initializer[:]
     model.graph.initializer.extend([tensor, *kept])
     (folder / "m.onnx").write_bytes(model.SerializeToString())
-    refused(folder / "m.onnx", "'W' keeps its data in another file; save the model as one file")
+    refused(folder / "m.onnx", "'W' keeps its data in another file, which only `tidegate lift` reads; save the model")
 
 
 @pytest.mark.parametrize("dims", [[2**40], [2**31, 2**31], [1, 2**62], [193], [0], [-192]])

@@ -1,0 +1,94 @@
+"""What a forward may change in its module: attributes, buffers, lists of past frames. It gets all of it back."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+Undo = Callable[[], None]
+
+
+@contextmanager
+def kept(module: nn.Module) -> Iterator[None]:
+    """Give a module its attributes and the values of its tensors back after this context, also after an error.
+
+    Training flags, hooks, submodules, parameters, buffers and plain attributes are kept, also those inside tuples,
+    lists, deques and dicts. An object of another class is kept as the same object; its own attributes are not.
+    """
+    undone: list[Undo] = list(_undone(module))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for undo in undone:
+                undo()
+
+
+def _undone(module: nn.Module) -> Iterator[Undo]:
+    """Yield functions that undo changes of a module."""
+    waiting: list[object] = [module]
+    seen: dict[int, object] = {}  # it holds the values too, so that no id is used again
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
+        if isinstance(value, Tensor):
+            yield _values_of(value)
+        elif isinstance(value, nn.Module):
+            waiting.append(vars(value))
+            if isinstance(value, torch.jit.ScriptModule):  # its flag and tensors are not in its __dict__
+                scripted: dict[str, object] = {"training": value.training, **dict(value.named_buffers(recurse=False))}
+                waiting.extend((*scripted.values(), *value.parameters(recurse=False), *value.children()))
+                yield _attributes_of(value, scripted)
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+            yield _items_of(value)
+        elif isinstance(value, list | deque | tuple):
+            waiting.extend(value)
+            if not isinstance(value, tuple):
+                yield _elements_of(value)
+
+
+def _values_of(tensor: Tensor) -> Undo:
+    before = tensor.detach().clone()
+
+    def undo() -> None:
+        if tensor.shape != before.shape:  # `self.h.data = h` of another batch
+            tensor.data = before
+        elif not torch.equal(tensor, before):  # a write would end an open backward pass that needs the tensor
+            tensor.copy_(before)
+
+    return undo
+
+
+def _attributes_of(module: torch.jit.ScriptModule, before: dict[str, object]) -> Undo:
+    def undo() -> None:
+        for name, value in before.items():
+            setattr(module, name, value)
+
+    return undo
+
+
+def _items_of(mapping: dict[object, object]) -> Undo:
+    before = dict(mapping)
+
+    def undo() -> None:
+        if list(map(id, (*mapping, *mapping.values()))) != list(map(id, (*before, *before.values()))):
+            mapping.clear()
+            mapping.update(before)
+
+    return undo
+
+
+def _elements_of(sequence: list[object] | deque[object]) -> Undo:
+    before = list(sequence)
+
+    def undo() -> None:
+        if list(map(id, sequence)) != list(map(id, before)):
+            sequence.clear()
+            sequence.extend(before)
+
+    return undo
