@@ -76,7 +76,7 @@ def command(
         Path | None, typer.Option(metavar="FOLDER", help="For the suite real: the folder of weights and recordings.")
     ] = None,
     source: Annotated[
-        Path | None, typer.Option("--input", metavar="FILE", help="A .npy signal (frames, features); default: noise.")
+        Path | None, typer.Option("--input", metavar="FILE", help="A signal as for `tidegate run`; default: noise.")
     ] = None,
     seconds: Annotated[
         float | None,
@@ -159,9 +159,10 @@ def _file(
     path: Path, settings: "Settings", peers: list[str], source: Path | None, *, chunk: int, closed: bool
 ) -> "Result":
     from tidegate.benchmarks.bench import bench_file
-    from tidegate.commands._signals import read_array
+    from tidegate.commands._signal_form import SignalForm
+    from tidegate.commands._signals import read_signal
 
-    signal = None if source is None else read_array(source).astype("float32")
+    signal = None if source is None else read_signal(source, SignalForm.of(path))
     with _showing() as progress, _naming(source):
         return bench_file(
             path, peers, settings, signal=signal, steps=chunk, closed=closed, progress=progress, shown=_show_file

@@ -62,7 +62,7 @@ def command(
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Typical input streams: .npy, .npz, .wav and .flac files."),
+        typer.Option(metavar="FOLDER", help="Typical input streams: .npy, .npz, .csv, .wav and .flac files."),
     ] = None,
     method: Annotated[
         Method | None,
@@ -152,11 +152,10 @@ def command(
 
 
 def _streams(source: Path, folder: Path) -> "Iterator[Array]":
-    from tidegate.commands._stream_files import read_streams
-    from tidegate.runtime.graph.graph import Graph
+    from tidegate.commands._signal_form import SignalForm
+    from tidegate.commands._signals import read_streams
 
-    contract = Graph.load(source).contract
-    return read_streams(folder, contract.sample_rate if contract.hop == 1 else None)
+    return read_streams(folder, SignalForm.of(source))
 
 
 def _parts(report: "QuantizationReport") -> "Parts":

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tidegate.commands._output import Parts
     from tidegate.export import Verification
     from tidegate.export.verifier import Chunks
+    from tidegate.runtime.arrays import Array
 
 EXAMPLE = (
     "tidegate verify kws.onnx --against model:recognizer --weights kws.pt\n"
@@ -33,9 +34,7 @@ def command(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="A signal as .npy: (frames, features), or token ids (frames); default: noise."
-        ),
+        typer.Option(metavar="FILE", help="A signal as for `tidegate run`, e.g. .npy, .csv or .wav; default: noise."),
     ] = None,
     ids: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Without --data: random token ids from 0 to N - 1.")
@@ -73,11 +72,10 @@ def command(
         return
     if against is None:
         raise typer.BadParameter("--against is missing: give the original, or use --lookaheads")
-    from tidegate.commands._signals import read_array
     from tidegate.export import verify
 
     sizes = [_size(text) for text in chunks.split(",")]
-    signal = None if data is None else read_array(data, ids=True)
+    signal = None if data is None else _signal(path, data)
     with busy("verifying"):
         found = verify(path, against, weights=weights, data=signal, ids=ids, chunks=sizes, limit=limit)
     if as_json:
@@ -96,14 +94,13 @@ def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_jso
 
     from tidegate import lookahead_curve
     from tidegate.benchmarks.tables import Table
-    from tidegate.commands._signals import read_array
 
     if data is None or not all(text.strip().isdecimal() for text in lookaheads.split(",")):
         raise typer.BadParameter(
             f"--lookaheads is {lookaheads!r} and --data is {data}; wanted e.g. --lookaheads 0,8,32 --data x.npy"
         )
     with busy("streaming"):
-        points = lookahead_curve(path, read_array(data, ids=True), block, [int(text) for text in lookaheads.split(",")])
+        points = lookahead_curve(path, _signal(path, data), block, [int(text) for text in lookaheads.split(",")])
     if as_json:
         print_json({"points": [asdict(point) for point in points]})
         return
@@ -113,6 +110,13 @@ def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_jso
     ]
     head = ["lookahead", "waits for", "rms error", "largest", "same decision"]
     show(iter([Table(f"Agreement with offline, blocks of {block}", head, rows)]))
+
+
+def _signal(path: Path, data: Path) -> "Array":
+    from tidegate.commands._signal_form import SignalForm
+    from tidegate.commands._signals import read_signal
+
+    return read_signal(data, SignalForm.of(path))
 
 
 def _size(text: str) -> "Chunks":

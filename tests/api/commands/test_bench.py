@@ -38,8 +38,8 @@ def test_wrong_usage_has_status_2(arguments: list[str], message: str, tide: Comm
     ("arguments", "message"),
     [
         (["altered.tide"], "plan: hash"),
-        (["m.tide", "--input", "nan.npy"], "nan.npy: chunk holds nan at frame 13, feature 2"),
-        (["m.tide", "--input", "wide.npy"], "wide.npy: signal has shape"),
+        (["m.tide", "--input", "nan.npy"], "nan.npy, frame 13: holds nan, wanted at most"),
+        (["m.tide", "--input", "wide.npy"], "wide.npy: has shape \\(4, 7\\), wanted"),
         (["m.tide", "--peers", "abacus"], "peer 'abacus' is unknown; there are tidegate"),
         (["compare", "garbage.onnx", "m.onnx"], "garbage.onnx: not a result"),
     ],

@@ -116,6 +116,18 @@ def test_the_report_is_json_and_a_page(tide: Command) -> None:
 
 
 @pytest.mark.usefixtures("recorded")
+def test_one_file_of_any_form_calibrates(tide: Command) -> None:
+    np.save("x.npy", frames(200))
+    np.savetxt("x.csv", frames(200), delimiter=",", header="a,b,c,d,e,f", comments="")
+    reports = [
+        tide("quantize", "m.onnx", "-o", "q.onnx", "--calibration", name, "--method", "nearest", "--json")
+        for name in ("x.npy", "x.csv")
+    ]
+    errors = [json.loads(report.out)["calibration"]["error"] for report in reports]
+    assert errors[0] == errors[1] > 0
+
+
+@pytest.mark.usefixtures("recorded")
 def test_calibration_is_shown_at_80_columns(tide: Command) -> None:
     outcome = tide(*CALIBRATED)
 

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tools.commands import Command, assert_refused, assert_wrong_usage
+import soundfile
+from tools.commands import SIGNAL, Command, assert_refused, assert_wrong_usage
 
 pytest.importorskip("onnxruntime")  # the second backend
 
@@ -17,6 +19,17 @@ def test_a_quantized_file_is_compared_with_its_float_file(tide: Command) -> None
     assert "Proof: " in outcome.out
     assert "compared with m.onnx." in outcome.out
     assert "FAILED" not in outcome.out
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["x.csv", "x.npz", "x.WAV"])
+def test_data_may_have_any_form_of_a_signal(name: str, tide: Command) -> None:
+    np.savetxt("x.csv", SIGNAL, delimiter=";")
+    np.savez("x.npz", SIGNAL)
+    soundfile.write("x.WAV", SIGNAL, 50, subtype="FLOAT")
+
+    wanted = tide("verify", "m.int8.onnx", "--against", "m.onnx", "--data", "x.npy")
+    assert tide("verify", "m.int8.onnx", "--against", "m.onnx", "--data", name) == wanted
 
 
 @pytest.mark.usefixtures("folder")
