@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from tidegate.runtime.files import is_device
 
-SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A streaming ONNX file or a compiled plan.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The file to write.")]
@@ -29,15 +29,19 @@ class Backend(StrEnum):
     onnxruntime = "onnxruntime"
 
 
-def duration(text: str) -> float:
+def duration(text: str, option: str) -> float:
     """Return the seconds of a time such as 10ms, 250us or 0.5s.
 
+    Args:
+        text: The time. Its unit cannot be left out: `export --hop` counts samples.
+        option: The option that it is from, for errors.
+
     Raises:
-        typer.BadParameter: The text is not a positive time.
+        typer.BadParameter: The text is not a positive time with a unit.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?(s|ms|us|)", text)
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?(s|ms|us)", text)
     if match is None or float(match[1]) == 0:
-        raise typer.BadParameter(f"{text!r} is not a time; wanted e.g. 10ms, 250us or 0.5s")
+        raise typer.BadParameter(f"{option} is {text!r}, wanted a time with its unit, e.g. 10ms, 250us or 0.5s")
     return float(match[1]) * SECONDS[match[2]]
 
 
@@ -52,7 +56,7 @@ def rate_of(rate: str | None, hop: str | None) -> float:
         typer.BadParameter: Both are given, or one is not a positive number.
     """
     if rate is None:
-        return 0.0 if hop is None else 1 / duration(hop)
+        return 0.0 if hop is None else 1 / duration(hop, "--hop")
     match = re.fullmatch(r"(\d+(?:\.\d*)?)(?:/s)?", rate)
     if hop is not None or match is None or float(match[1]) == 0:
         raise typer.BadParameter(f"--rate is {rate!r}, --hop is {hop!r}: wanted --rate 100/s or --hop 10ms")

@@ -57,7 +57,8 @@ def command(
         typer.Option(metavar="RATE", help="Chunks per second, e.g. 100/s; default: from the file's contract."),
     ] = None,
     hop: Annotated[
-        str | None, typer.Option(metavar="TIME", help="In place of --rate: time between two chunks, e.g. 10ms.")
+        str | None,
+        typer.Option(metavar="TIME", help="In place of --rate: time between two chunks, with its unit, e.g. 10ms."),
     ] = None,
     closed: Annotated[
         bool, typer.Option("--closed", help="Send the next chunk as soon as the answer is there: the cost of a call.")
@@ -150,7 +151,7 @@ def _settings(
 
     if against is not None and not against.is_file():
         raise typer.BadParameter(f"--against is {against}: no such interpreter; wanted ENVIRONMENT/bin/python")
-    stalled = 0.0 if stall is None else duration(stall)
+    stalled = 0.0 if stall is None else duration(stall, "--inject-stall")
     other = "" if against is None else str(against.absolute())
     return Settings(rate, seconds, processes, stall=stalled, cold=cold, against=other)
 

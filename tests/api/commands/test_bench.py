@@ -16,7 +16,9 @@ QUICK = ("--seconds", "0.05", "--processes", "2")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["m.tide", "--hop", "soon"], "'soon' is not a time"),
+        (["m.tide", "--hop", "soon"], "--hop is 'soon', wanted a time with its unit"),
+        (["m.tide", "--hop", "10"], "--hop is '10', wanted a time with its unit, e.g. 10ms"),
+        (["m.tide", "--closed", "--inject-stall", "200"], "--inject-stall is '200', wanted a time with its unit"),
         (["m.tide", "--rate", "100", "--hop", "10ms"], "wanted --rate 100/s or --hop 10ms"),
         ([], "wanted a file, --suite NAME, or compare"),
         (["compare", "a.json"], "compare takes two results"),
