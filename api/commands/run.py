@@ -27,7 +27,7 @@ def command(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="[INPUT]",
+            metavar="INPUT",
             help="A .npy, .npz, .csv, .wav or .flac file; default: standard input.",
             show_default=False,
         ),
