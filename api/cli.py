@@ -27,7 +27,6 @@ app = typer.Typer(
     ),
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help is narrower, and the same in a terminal and in a pipe
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -44,6 +44,28 @@ except SystemExit:
     assert printed.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        (["ru"], ["run"]),
+        (["quantize", "--cal"], ["--calibration"]),
+        (["bench", "--suite", "re"], ["real"]),
+        (["verify", "--l"], ["--limit", "--lookaheads"]),
+    ],
+)
+def test_the_shell_completes_commands_options_and_values(
+    typed: list[str],
+    completed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tide: Command,
+) -> None:
+    monkeypatch.setenv("_TIDEGATE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(["tidegate", *typed]))
+    monkeypatch.setenv("COMP_CWORD", str(len(typed)))
+
+    assert tide().out.split() == completed
+
+
 def test_version(tide: Command) -> None:
     assert tide("--version") == Outcome(0, f"tidegate {tidegate.__version__}\n", "")
 
