@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tidegate.commands._bench_options import refuse_unused
 from tidegate.commands._bench_suites import families, streams
-from tidegate.commands._options import Chunk, check_target, duration, rate_of
+from tidegate.commands._options import Chunk, check_target, counts, duration, rate_of
 from tidegate.commands._output import save_json, show
 from tidegate.runtime.errors import ChunkError
 
@@ -192,7 +192,7 @@ def _suite(
         for name in names:
             if name not in CELLS:
                 raise typer.BadParameter(f"there is no case {name!r}, wanted {', '.join(CELLS)}")
-        jobs = cell_jobs([CELLS[name] for name in names], [int(count) for count in steps.split(",")])
+        jobs = cell_jobs([CELLS[name] for name in names], counts("--steps", steps))
     with _showing() as progress:
         return bench(jobs, peers, settings, closed=closed, progress=progress, shown=_show_case)
 
@@ -256,6 +256,9 @@ def _peers(asked: str | None, default: str) -> list[str]:
     if names == "all":
         return list(ADAPTERS)
     others = [] if names == "none" else names.split(",")
+    for name in others:
+        if name not in ADAPTERS:
+            raise typer.BadParameter(f"peer {name!r} is unknown; there are {', '.join(ADAPTERS)}")
     return ["tidegate", *(name for name in others if name != "tidegate" and (asked or name in installed(others)))]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import File, Json
+from tidegate.commands._options import File, Json, counts, given
 from tidegate.commands._output import busy, print_json, proof_table, show
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ EXAMPLE = (
 )
 
 
+NO_EFFECT = {"against": ("block",), "lookaheads": ("against", "weights", "ids", "chunks", "limit")}
+
+
 def command(
+    context: typer.Context,
     path: File,
     against: Annotated[
         str | None,
@@ -67,11 +71,17 @@ def command(
 
     The exit status is 1 if an error exceeds its limit.
     """
+    mode = "against" if lookaheads is None else "lookaheads"
+    for name, option in given(context).items():
+        if name in NO_EFFECT[mode] or (name == "ids" and data is not None):
+            raise typer.BadParameter(f"{option} has no effect with --{'data' if name == 'ids' else mode}")
     if lookaheads is not None:
         _curve(path, data, block, lookaheads, as_json=as_json)
         return
     if against is None:
         raise typer.BadParameter("--against is missing: give the original, or use --lookaheads")
+    if weights is not None and ":" not in against:
+        raise typer.BadParameter(f"--weights has no effect with {against}; it is for PACKAGE.MODULE:FACTORY")
     from tidegate.export import verify
 
     sizes = [_size(text) for text in chunks.split(",")]
@@ -95,12 +105,11 @@ def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_jso
     from tidegate import lookahead_curve
     from tidegate.benchmarks.tables import Table
 
-    if data is None or not all(text.strip().isdecimal() for text in lookaheads.split(",")):
-        raise typer.BadParameter(
-            f"--lookaheads is {lookaheads!r} and --data is {data}; wanted e.g. --lookaheads 0,8,32 --data x.npy"
-        )
+    frames = counts("--lookaheads", lookaheads, 0)
+    if data is None:
+        raise typer.BadParameter("--data is missing: --lookaheads compares answers to a signal of yours")
     with busy("streaming"):
-        points = lookahead_curve(path, _signal(path, data), block, [int(text) for text in lookaheads.split(",")])
+        points = lookahead_curve(path, _signal(path, data), block, frames)
     if as_json:
         print_json({"points": [asdict(point) for point in points]})
         return

@@ -24,6 +24,8 @@ QUICK = ("--seconds", "0.05", "--processes", "2")
         (["compare", "a.json"], "compare takes two results"),
         (["m.tide", "--closed", "--against", "none/python"], "no such interpreter"),
         (["--suite", "cells", "--cases", "Z"], "there is no case 'Z'"),
+        (["--suite", "cells", "--steps", "1,a"], "--steps is '1,a', wanted numbers from 1 with commas"),
+        (["m.tide", "--peers", "abacus"], "peer 'abacus' is unknown; there are tidegate"),
         (["m.tide", "--suite", "cells"], "wanted a file, --suite NAME, or compare"),
         (["--suite", "families", "--rate", "100/s"], "--rate has no effect with families; it is for FILE"),
         (["m.tide", "--closed", "--cases", "A"], "--cases has no effect with FILE; it is for cells"),
@@ -42,7 +44,6 @@ def test_wrong_usage_has_status_2(arguments: list[str], message: str, tide: Comm
         (["altered.tide"], "plan: hash"),
         (["m.tide", "--input", "nan.npy"], "nan.npy, frame 13: holds nan, wanted at most"),
         (["m.tide", "--input", "wide.npy"], "wide.npy: has shape \\(4, 7\\), wanted"),
-        (["m.tide", "--peers", "abacus"], "peer 'abacus' is unknown; there are tidegate"),
         (["compare", "garbage.onnx", "m.onnx"], "garbage.onnx: not a result"),
     ],
 )

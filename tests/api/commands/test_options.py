@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import typer
-from tidegate.commands._options import check_target, duration, rate_of
+from tidegate.commands._options import check_target, counts, duration, rate_of, usage
+from tidegate.runtime.errors import QuantizationError
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,24 @@ def test_a_rate_and_a_hop_say_the_same() -> None:
 def test_two_rates_or_a_wrong_one_are_refused(rate: str, hop: str | None) -> None:
     with pytest.raises(typer.BadParameter, match=rf"--rate is '{rate}', .* wanted --rate 100/s or --hop 10ms"):
         rate_of(rate, hop)
+
+
+@pytest.mark.parametrize(("text", "numbers"), [("1,4,16", [1, 4, 16]), ("7", [7]), (" 1, 2", [1, 2])])
+def test_numbers_have_commas_between_them(text: str, numbers: list[int]) -> None:
+    assert counts("--steps", text) == numbers
+
+
+@pytest.mark.parametrize("text", ["", "1,", "0", "-1", "1;2", "1.5", "two"])
+def test_other_texts_are_no_numbers(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=f"--steps is '{text}', wanted numbers from 1 with commas"):
+        counts("--steps", text)
+
+
+def test_errors_about_options_are_wrong_usage() -> None:
+    with pytest.raises(typer.BadParameter, match="no weight matches"), usage():
+        raise QuantizationError("no weight matches")
+    with pytest.raises(ZeroDivisionError), usage():
+        raise ZeroDivisionError
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:

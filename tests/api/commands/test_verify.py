@@ -48,7 +48,13 @@ def test_an_error_above_the_limit_has_status_1(tide: Command) -> None:
     [
         ([], "--against is missing: give the original, or use --lookaheads"),
         (["--against", "m.onnx", "--chunks", "1,some"], "--chunks: 'some' is not a number of frames; wanted e.g. 1,3"),
-        (["--lookaheads", "0,8"], "--lookaheads is '0,8' and --data is None; wanted e.g. --lookaheads 0,8,32 --data"),
+        (["--against", "m.onnx", "--block", "4"], "--block has no effect with --against"),
+        (["--against", "m.onnx", "--weights", "w.pt"], "--weights has no effect with m.onnx; it is for PACKAGE"),
+        (["--against", "m.onnx", "--data", "x.npy", "--ids", "9"], "--ids has no effect with --data"),
+        (["--lookaheads", "0,8"], "--data is missing: --lookaheads compares answers to a signal of yours"),
+        (["--lookaheads", "0,-8", "--data", "x.npy"], "--lookaheads is '0,-8', wanted numbers from 0"),
+        (["--lookaheads", "0", "--against", "m.onnx"], "--against has no effect with --lookaheads"),
+        (["--lookaheads", "0", "--data", "x.npy", "--limit", "1"], "--limit has no effect with --lookaheads"),
     ],
 )
 def test_wrong_usage_has_status_2(options: list[str], message: str, tide: Command) -> None:
