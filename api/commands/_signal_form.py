@@ -14,6 +14,7 @@ from tidegate.runtime.files import MAX_FILE_BYTES, read_bytes
 from tidegate.runtime.load import naming
 from tidegate.runtime.plan.magic import MAGIC
 
+LARGEST = 2.0**64  # a stream refuses values above it
 ID_TYPES = (6, 7)  # int32 and int64 in ONNX
 
 
@@ -25,11 +26,13 @@ class SignalForm:
         contract: The contract of the model.
         sizes: The sizes of one frame: `(features,)`, or empty for token ids. 0 is a size that the file does not fix.
         ids: Whether the signal holds token ids.
+        known: The number of ids that the model knows; 0 if there are none, or the file does not say it plainly.
     """
 
     contract: Contract
     sizes: tuple[int, ...]
     ids: bool
+    known: int = 0
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -62,13 +65,16 @@ class SignalForm:
             return cls(graph.contract, (0,), ids=False)  # every backend refuses the file
         dims = enumerate(types[port.name].shape.dim)
         sizes = tuple(dim.dim_value for axis, dim in dims if axis not in (port.time_axis, port.batch_axis))
-        return cls(graph.contract, sizes, types[port.name].elem_type in ID_TYPES)
+        tables = (graph.constant(node.input[0]) for node in graph.consumers(port.name) if node.op_type == "Gather")
+        known = min((len(table) for table in tables if table is not None), default=0)
+        ids = types[port.name].elem_type in ID_TYPES
+        return cls(graph.contract, sizes, ids, known if ids else 0)
 
     @property
     def wanted(self) -> str:
         """The form in words, for errors."""
         sizes = ", ".join(str(size or "features") for size in self.sizes)
-        return f"(frames, {sizes})" if sizes else "token ids (frames,)"
+        return f"(frames, {sizes})" if sizes else "token ids (frames,), one per line in a text"
 
     def fit(self, values: Array, name: str) -> Array:
         """Return numbers as a stream takes them: float32 `[frames, features]`, or int64 `[frames]` for ids.
@@ -88,6 +94,24 @@ class SignalForm:
         if not fits or any(want not in (0, size) for want, size in zip(self.sizes, values.shape[1:], strict=True)):
             raise ChunkError(f"{name}: has shape {values.shape}, wanted {self.wanted}")
         return _as_ids(values, name) if self.ids else _as_float32(values, name)
+
+    def check(self, signal: Array, name: str) -> None:
+        """Refuse a whole signal without frames, or with a value that a stream refuses.
+
+        Args:
+            signal: As `fit` returns it.
+            name: Where it is from, for errors.
+
+        Raises:
+            ChunkError: There is no frame, a number is not finite or above 2^64, or an id is not known.
+        """
+        if not len(signal):
+            raise ChunkError(f"{name}: holds no frame")
+        least, most = (0, self.known - 1) if self.known else (-LARGEST, LARGEST)
+        bad = np.argwhere(~((signal >= least) & (signal <= most)))
+        if len(bad):
+            wanted = f"ids from 0 to {most}" if self.known else "finite numbers up to 2^64"
+            raise ChunkError(f"{name}, frame {bad[0][0]}: holds {signal[tuple(bad[0])]:.4g}, wanted {wanted}")
 
     def fit_recording(self, samples: Floats, rate: int, name: str) -> Floats:
         """Return the samples of a recording if they are the frames of the model: one feature per channel.

@@ -21,7 +21,6 @@ STANDARD_INPUT = Path("-")
 FIRST_BYTES = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"RIFF": ".wav", b"fLaC": ".flac"}
 TEXT = ""  # the kind of any other file
 IN_FOLDERS = (*FIRST_BYTES.values(), ".csv", ".tsv", ".txt")
-LARGEST = 2.0**64  # a stream refuses values above it
 PIECE = 2**14  # frames that are read together
 BLOCK = 2**20  # bytes
 
@@ -124,13 +123,11 @@ def _check_regular(path: Path) -> None:
 
 
 def _signals(source: Path, form: SignalForm) -> Iterator[tuple[str, Array]]:
-    """Give the names and the signals of a source; their values are checked."""
+    """Give the names and the signals of a source, whole and checked."""
     with _opened(source) as found:
         signals = [(found.name, _text(found, form))] if found.kind == TEXT else _arrays(found, form)
         for name, signal in signals:
-            bad = np.argwhere(~(np.abs(signal) <= LARGEST))
-            if len(bad):
-                raise ChunkError(f"{name}, frame {bad[0][0]}: holds {signal[tuple(bad[0])]:.3g}, wanted at most 2^64")
+            form.check(signal, name)
             yield name, signal
 
 

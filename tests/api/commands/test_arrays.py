@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import zipfile
 from collections.abc import Callable
 
@@ -187,6 +188,12 @@ def test_a_recording_is_samples_by_channels(form: str, channels: int) -> None:
 
     assert (found.shape, found.dtype.name, rate) == (samples.shape, "float32", 16000)
     np.testing.assert_allclose(found, samples, atol=2**-15)
+
+
+def test_a_recording_needs_soundfile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(ChunkError, match=r"x\.wav: recordings need soundfile; pip install 'tidegate\[audio\]'"):
+        recording_of(b"", "x.wav")
 
 
 def long_flac() -> bytes:

@@ -42,7 +42,7 @@ def test_wrong_usage_has_status_2(arguments: list[str], message: str, tide: Comm
     ("arguments", "message"),
     [
         (["altered.tide"], "plan: hash"),
-        (["m.tide", "--input", "nan.npy"], "nan.npy, frame 13: holds nan, wanted at most"),
+        (["m.tide", "--input", "nan.npy"], "nan.npy, frame 13: holds nan, wanted finite"),
         (["m.tide", "--input", "wide.npy"], "wide.npy: has shape \\(4, 7\\), wanted"),
         (["compare", "garbage.onnx", "m.onnx"], "garbage.onnx: not a result"),
     ],

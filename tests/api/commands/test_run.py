@@ -12,9 +12,9 @@ import onnx
 import pytest
 import soundfile
 import tidegate
-from onnx import helper, numpy_helper
+from onnx import helper
 from tools.commands import SIGNAL, Command, Outcome, assert_refused, assert_wrong_usage
-from tools.onnx_files import write_lstm
+from tools.onnx_files import write_ids, write_scalar
 
 
 @pytest.mark.usefixtures("folder")
@@ -155,30 +155,6 @@ def test_row_72_answers_that_are_one_number_are_lines_and_entries_of_a_file(tide
 
     assert np.array(printed.out.split(), np.float32).tolist() == wanted
     assert np.load(tmp_path / "y.npy").tolist() == wanted
-
-
-def write_ids(path: Path) -> Path:
-    """Write a streaming file that looks ids up in a table of nine rows."""
-    model = onnx.load(write_lstm(path, features=4))
-    table = np.random.default_rng(1).standard_normal((9, 4)).astype(np.float32)
-    model.graph.initializer.append(numpy_helper.from_array(table, "table"))
-    model.graph.node.insert(0, helper.make_node("Gather", ["table", "ids"], ["x"], axis=0, name="table"))
-    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, ["time", "batch"]))
-    contract = json.loads(model.metadata_props[0].value)
-    contract["inputs"][0]["name"] = "ids"
-    helper.set_model_props(model, {model.metadata_props[0].key: json.dumps(contract)})
-    onnx.save(model, path)
-    return path
-
-
-def write_scalar(path: Path) -> Path:
-    """Write a streaming file whose answer to a push is one number without an axis."""
-    model = onnx.load(write_lstm(path, head=1))
-    model.graph.node[-1].output[0] = "single"
-    model.graph.node.append(helper.make_node("Squeeze", ["single", "one"], ["output"]))
-    del model.graph.output[0].type.tensor_type.shape.dim[1]
-    onnx.save(model, path)
-    return path
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":

@@ -4,14 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from tidegate import ModelError, compile_model
 from tidegate.commands._signal_form import SignalForm
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import ChunkError
-from tools.onnx_files import write_lstm
+from tools.onnx_files import write_ids, write_lstm
 
 CONTRACT = Contract((Port("x", 0, 1),), (Port("y", None, 0),), (State("h", "g", "h", (1, "batch", 8)),), 0, 16000.0, 1)
 IDS = SignalForm(CONTRACT, (), ids=True)
@@ -28,15 +27,29 @@ def test_a_file_and_its_plan_take_the_same_form(tmp_path: Path) -> None:
         assert (form.sizes, form.ids, form.contract.sample_rate) == ((6,), False, 50.0)
 
 
-def test_a_file_of_ids_takes_ids(tmp_path: Path) -> None:
-    model = onnx.load(write_lstm(tmp_path / "m.onnx"))
-    kind = model.graph.input[0].type.tensor_type
-    kind.elem_type = onnx.TensorProto.INT64
-    del kind.shape.dim[2]
-    onnx.save(model, tmp_path / "m.onnx")
+def test_a_file_of_ids_takes_the_ids_of_its_table(tmp_path: Path) -> None:
+    path = write_ids(tmp_path / "m.onnx")
+    compile_model(path, tmp_path / "m.tide")
 
-    assert SignalForm.of(tmp_path / "m.onnx").ids
-    assert SignalForm.of(tmp_path / "m.onnx").sizes == ()
+    form, plan = SignalForm.of(path), SignalForm.of(tmp_path / "m.tide")
+    assert (form.ids, form.sizes, form.known) == (True, (), 9)
+    assert (plan.ids, plan.sizes, plan.known) == (True, (), 0)
+
+
+@pytest.mark.parametrize("wrong", [-1, 9, 2**40])
+def test_an_id_that_is_in_no_table_is_named(wrong: int) -> None:
+    form = replace(IDS, known=9)
+
+    form.check(np.arange(9), "x")
+    with pytest.raises(ChunkError, match=r"x, frame 1: holds .*, wanted ids from 0 to 8"):
+        form.check(np.array([8, wrong]), "x")
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 2e19])
+def test_a_number_that_no_stream_takes_is_named(wrong: float) -> None:
+    TWO.check(np.array([[2.0**64, -(2.0**64)]], np.float32), "x")
+    with pytest.raises(ChunkError, match=r"x, frame 1: holds .*, wanted finite numbers up to 2\^64"):
+        TWO.check(np.array([[0, 0], [0, wrong]], np.float32), "x")
 
 
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
@@ -71,7 +84,7 @@ def test_one_feature_may_have_one_axis(values: Array) -> None:
         (TWO, np.ones((1, 3, 2)), r"x: has shape \(1, 3, 2\), wanted \(frames, 2\)"),
         (TWO, np.array(1.0), r"x: has shape \(\), wanted"),
         (TWO, np.ones((3, 2), np.complex64), "x: holds complex64, wanted float32"),
-        (IDS, np.ones((3, 2)), r"x: has shape \(3, 2\), wanted token ids \(frames,\)"),
+        (IDS, np.ones((3, 2)), r"x: has shape \(3, 2\), wanted token ids \(frames,\), one per line in a text"),
         (IDS, np.array([1, 2.5]), "x: holds 2.5 at frame 1, wanted token ids"),
         (IDS, np.array([1, np.nan]), "x: holds nan at frame 1, wanted token ids"),
         (IDS, np.array([True]), "x: holds bool, wanted token ids"),

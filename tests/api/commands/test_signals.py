@@ -146,14 +146,22 @@ def test_a_value_that_no_stream_takes_is_named(value: float, tmp_path: Path) -> 
     frames = FRAMES.copy()
     frames[3, 1] = value
     np.save(tmp_path / "x.npy", frames)
-    with pytest.raises(ChunkError, match=r"x\.npy, frame 3: holds (nan|inf|1e\+30), wanted at most 2\^64"):
+    with pytest.raises(ChunkError, match=r"x\.npy, frame 3: holds (nan|inf|1e\+30), wanted finite numbers up to 2\^64"):
         read_signal(tmp_path / "x.npy", TWO)
 
 
-def test_an_empty_text_is_an_empty_signal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.txt", "x.wav"])
+def test_a_signal_without_frames_is_refused_if_it_is_wanted_whole(name: str, tmp_path: Path) -> None:
+    path = write(name, np.zeros((0, 2)), tmp_path)
+
+    assert list(read_chunks(path, TWO, 1)) == []
+    with pytest.raises(ChunkError, match=rf"x\{path.suffix}(: arr_0)?: holds no frame"):
+        read_signal(path, TWO)
+
+
+def test_ids_of_an_empty_text_are_no_frames(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("")
-    assert read_signal(tmp_path / "x.csv", TWO).shape == (0, 2)
-    assert read_signal(tmp_path / "x.csv", IDS).shape == (0,)
+    assert list(read_chunks(tmp_path / "x.csv", IDS, 1)) == []
 
 
 # ---- folders ----
@@ -182,7 +190,7 @@ def test_one_file_is_its_streams(tmp_path: Path) -> None:
         ("b.npy", np.zeros((3, 4)), r"b\.npy: has shape \(3, 4\), wanted \(frames, 2\)"),
         ("b.csv", np.zeros((3, 4)), r"b\.csv, line 1: has shape \(3, 4\), wanted \(frames, 2\)"),
         ("b.npz", np.zeros((3, 4)), r"b\.npz: arr_0: has shape \(3, 4\), wanted \(frames, 2\)"),
-        ("b.npy", np.full((3, 2), np.nan), r"b\.npy, frame 0: holds nan, wanted at most"),
+        ("b.npy", np.full((3, 2), np.nan), r"b\.npy, frame 0: holds nan, wanted finite"),
         ("b.wav", np.zeros((3, 1)), r"b\.wav: has 1 channels, wanted \(frames, 2\)"),
     ],
 )
