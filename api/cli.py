@@ -27,7 +27,6 @@ app = typer.Typer(
     ),
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help is narrower, and the same in a terminal and in a pipe
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -52,6 +51,20 @@ def _options(
     pass
 
 
+def _open_standard_streams() -> None:
+    """Open the standard streams that a supervisor closed: else the next file would get their descriptor, and its bytes.
+
+    Python's own `sys.stdin` and `sys.stdout` stay None, so that a command can say that they are closed.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  for the process
+
+
 def _describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{os.fspath(error.filename)}: {error.strerror}"
@@ -66,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: The command line without the program's name; None means that of the process.
     """
+    _open_standard_streams()
     try:
         app(args=arguments, prog_name="tidegate")
     except KeyboardInterrupt:

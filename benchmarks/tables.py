@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import rich.console
 
+NARROWEST, USUAL = 20, 80  # columns of a terminal
+
 
 @dataclass(frozen=True)
 class Table:
@@ -59,6 +61,8 @@ def show(*parts: "Table | str") -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
+    if console.width < NARROWEST:  # as with COLUMNS=0, which would print nothing
+        console.width = USUAL
     for part in parts:
         console.print(printable(part) if isinstance(part, str) else part.to_rich())
 

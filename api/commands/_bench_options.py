@@ -1,6 +1,7 @@
 """Which options of `tidegate bench` apply to a file, to each suite, and to `compare`. Any other option is refused."""
 
 import typer
+from tidegate.commands._options import given
 
 ROWS = ("FILE", "cells", "real")
 APPLY = {
@@ -24,8 +25,6 @@ def refuse_unused(context: typer.Context, what: str) -> None:
     Raises:
         typer.BadParameter: An option that has no effect was given.
     """
-    options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
-    for name, kinds in APPLY.items():
-        source = context.get_parameter_source(name)
-        if what not in kinds and source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(f"{options[name]} has no effect with {what}; it is for {', '.join(kinds)}")
+    for name, option in given(context).items():
+        if name in APPLY and what not in APPLY[name]:
+            raise typer.BadParameter(f"{option} has no effect with {what}; it is for {', '.join(APPLY[name])}")

@@ -1,23 +1,56 @@
 """Arguments and options that several commands have, and their checks."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from errno import EISDIR, ENOENT
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from tidegate.runtime.errors import TidegateError
 from tidegate.runtime.files import is_device
 
-SECONDS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+MOST_HERTZ = 1e12
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A streaming ONNX file or a compiled plan.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The file to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")]
+
+
+def _known_isa(name: str | None) -> str | None:
+    """Refuse an instruction set that this build does not have."""
+    if name is None:
+        return None
+    from tidegate.runtime import _kernels
+
+    if name not in (names := _kernels.variants(supported_only=False)):
+        raise typer.BadParameter(f"instruction set {name!r} is not in this build, which has {', '.join(names)}")
+    return name
+
+
+def _possible_rate(rate: float | None) -> float | None:
+    """Refuse a sample rate that no contract may have."""
+    if rate is not None and not 0 < rate < MOST_HERTZ:
+        raise typer.BadParameter(f"{rate:g} samples per second, wanted a number above 0, e.g. 16000")
+    return rate
+
+
 Isa = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Instruction set of the engine, e.g. avx2; default: the best one here."),
+    typer.Option(
+        metavar="NAME",
+        callback=_known_isa,
+        help="Instruction set of the engine, e.g. avx2; default: the best one here.",
+    ),
+]
+SampleRate = Annotated[
+    float | None, typer.Option(metavar="HZ", callback=_possible_rate, help="Samples per second of the signal.")
+]
+Hop = Annotated[
+    int | None, typer.Option(min=1, max=2**31 - 1, metavar="N", help="Samples from one frame to the next, e.g. 160.")
 ]
 Chunk = Annotated[int, typer.Option("--chunk", min=1, metavar="N", help="Frames per chunk.")]
 
@@ -29,15 +62,47 @@ class Backend(StrEnum):
     onnxruntime = "onnxruntime"
 
 
-def duration(text: str) -> float:
-    """Return the seconds of a time such as 10ms, 250us or 0.5s.
+@contextmanager
+def usage() -> Iterator[None]:
+    """Make an error about the values of options wrong usage, with exit status 2."""
+    try:
+        yield
+    except TidegateError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def given(context: typer.Context) -> dict[str, str]:
+    """Return the options on the command line: their names as typed, by the names of the parameters."""
+    options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    sources = {name: context.get_parameter_source(name) for name in options}
+    return {name: options[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def counts(option: str, text: str, least: int = 1) -> list[int]:
+    """Return the numbers of an option such as 1,4,16.
 
     Raises:
-        typer.BadParameter: The text is not a positive time.
+        typer.BadParameter: The text is not numbers of at least `least` with commas between them.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?(s|ms|us|)", text)
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) >= least for part in parts):
+        raise typer.BadParameter(f"{option} is {text!r}, wanted numbers from {least} with commas, e.g. 1,4,16")
+    return [int(part) for part in parts]
+
+
+def duration(text: str, option: str) -> float:
+    """Return the seconds of a time such as 10ms, 250us or 0.5s.
+
+    Args:
+        text: The time. Its unit cannot be left out: `export --hop` counts samples.
+        option: The option that it is from, for errors.
+
+    Raises:
+        typer.BadParameter: The text is not a positive time with a unit.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) ?(s|ms|us)", text)
     if match is None or float(match[1]) == 0:
-        raise typer.BadParameter(f"{text!r} is not a time; wanted e.g. 10ms, 250us or 0.5s")
+        raise typer.BadParameter(f"{option} is {text!r}, wanted a time with its unit, e.g. 10ms, 250us or 0.5s")
     return float(match[1]) * SECONDS[match[2]]
 
 
@@ -52,7 +117,7 @@ def rate_of(rate: str | None, hop: str | None) -> float:
         typer.BadParameter: Both are given, or one is not a positive number.
     """
     if rate is None:
-        return 0.0 if hop is None else 1 / duration(hop)
+        return 0.0 if hop is None else 1 / duration(hop, "--hop")
     match = re.fullmatch(r"(\d+(?:\.\d*)?)(?:/s)?", rate)
     if hop is not None or match is None or float(match[1]) == 0:
         raise typer.BadParameter(f"--rate is {rate!r}, --hop is {hop!r}: wanted --rate 100/s or --hop 10ms")

@@ -1,146 +1,184 @@
-"""Reads signals from .npy files, text files and standard input; writes answers to .npy, .csv and standard output."""
+"""Reads signals for every command: .npy, .npz, .wav and .flac files, text, pipes, and folders of these."""
 
-import io
+import os
+import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import numpy as np
-from tidegate.runtime.arrays import Array, Floats
+from tidegate.commands._arrays import array_of, array_pieces, arrays_of, recording_of
+from tidegate.commands._signal_form import SignalForm
+from tidegate.commands._text import text_chunks
+from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ChunkError
-from tidegate.runtime.files import write_atomic
+from tidegate.runtime.files import MAX_FILE_BYTES
 
-LONGEST_LINE = 2**20  # characters; a hostile pipe may never end its line
+STANDARD_INPUT = Path("-")
+FIRST_BYTES = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"RIFF": ".wav", b"fLaC": ".flac"}
+TEXT = ""  # the kind of any other file
+IN_FOLDERS = (*FIRST_BYTES.values(), ".csv", ".tsv", ".txt")
+PIECE = 2**14  # frames that are read together
+BLOCK = 2**20  # bytes
 
 
-def read_chunks(source: Path | None, frames: int) -> Iterator[tuple[str, Array]]:
+def read_chunks(source: Path, form: SignalForm, frames: int) -> Iterator[tuple[str, Array]]:
     """Give a signal in chunks, each with its place in the signal (for error messages).
 
     Args:
-        source: A .npy file `[frames, features]`, or a text file with one frame per line and commas between the values;
-            None means text from standard input.
+        source: A file, a pipe, or `-` for standard input. Text is read as it comes, any other kind is read at once.
+        form: The form of the signal.
         frames: Frames per chunk; the last chunk may have fewer.
 
     Raises:
-        ChunkError: The file is not a signal, or a line is not a frame.
+        ChunkError: The file is not a signal of this form, or a line is not a frame.
         FileNotFoundError: The file does not exist.
     """
-    if source is None:
-        yield from _text_chunks(sys.stdin, "standard input", frames)
-    elif source.suffix == ".npy":
-        signal = read_array(source)
-        for at in range(0, len(signal), frames):
-            yield f"{source}, frame {at}", signal[at : at + frames]
-    else:
-        with source.open(encoding="utf-8") as file:
-            yield from _text_chunks(file, str(source), frames)
+    with _opened(source) as found:
+        if found.kind == TEXT:
+            for place, values in text_chunks(found.file, found.name, frames):
+                yield place, form.fit(values, place)
+            return
+        at = 0
+        for piece in _pieces(found, form, frames * max(1, PIECE // frames)):
+            for start in range(0, len(piece), frames):
+                yield f"{found.name}, frame {at + start}", piece[start : start + frames]
+            at += len(piece)
 
 
-def read_array(source: Path, *, ids: bool = False) -> Array:
-    """Read a .npy file `[frames, features]`. Pickled objects are refused.
+def read_signal(source: Path, form: SignalForm) -> Array:
+    """Read a whole signal, float32 `[frames, features]` or ids `[frames]`.
 
     Args:
-        source: The file.
-        ids: Whether the file may hold token ids instead, integers `[frames]`.
+        source: A file, a pipe, or `-` for standard input.
+        form: The form of the signal.
 
     Raises:
-        ChunkError: The file does not hold such an array.
+        ChunkError: The file is not a signal of this form, or a value is not finite or above 2^64.
         FileNotFoundError: The file does not exist.
     """
-    try:
-        signal = np.load(source, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, TypeError):
-        raise _not_an_array(source) from None
-    if not isinstance(signal, np.ndarray):
-        raise _not_an_array(source)
-    if ids and signal.ndim == 1 and signal.dtype.kind in "iu":
-        return signal.astype(np.int64)
-    if signal.ndim != 2:
-        raise ChunkError(f"{source}: has shape {signal.shape}, wanted (frames, features){' or ids' if ids else ''}")
-    if not np.can_cast(signal.dtype, np.float32, "same_kind"):
-        raise ChunkError(f"{source}: holds {signal.dtype}, wanted float32")
-    return signal
+    return _only(str(source), _signals(source, form))
 
 
-def _not_an_array(source: Path) -> ChunkError:
-    return ChunkError(f"{source}: not a .npy file of numbers, or a damaged one")
+def read_streams(source: Path, form: SignalForm) -> Iterator[Array]:
+    """Give the streams in a folder, one at a time, in the order of the files' names; or the streams of one file.
+
+    Each array of a .npz file is a stream. Any other file is one stream. Hidden files and files with endings that are
+    not in `IN_FOLDERS` are left out.
+
+    Raises:
+        ChunkError: A file is not a signal of this form, or the folder has no such files.
+        FileNotFoundError: The folder does not exist.
+    """
+    for file in _files(source) if source.is_dir() else [source]:
+        for _, stream in _signals(file, form):
+            yield stream
 
 
-def _text_chunks(file: TextIO, name: str, frames: int) -> Iterator[tuple[str, Array]]:
-    waiting: list[list[float]] = []
-    place = ""
-    for number, values in _text_frames(file, name):
-        place = place or f"{name}, line {number}"
-        waiting.append(values)
-        if len(waiting) == frames:
-            yield place, _as_float32(waiting)
-            waiting, place = [], ""
-    if waiting:
-        yield place, _as_float32(waiting)
+def _files(folder: Path) -> list[Path]:
+    found = (path for path in folder.iterdir() if not path.name.startswith("."))
+    files = sorted(path for path in found if path.suffix.lower() in IN_FOLDERS)
+    if not files:
+        raise ChunkError(f"{folder}: has no streams, wanted files that end in {', '.join(IN_FOLDERS)}")
+    for path in files:
+        _check_regular(path)
+    return files
 
 
-def _text_frames(file: TextIO, name: str) -> Iterator[tuple[int, list[float]]]:
-    """Give the number and values of each line that is not empty; all lines must have the same number of values."""
-    width = 0
-    for number, line in enumerate(_lines(file, name), 1):
-        if line.strip():
-            values = [_number(text, f"{name}, line {number}") for text in line.split(",")]
-            width = width or len(values)
-            if len(values) != width:
-                raise ChunkError(f"{name}, line {number}: {len(values)} values, wanted {width} as in the lines before")
-            yield number, values
+@dataclass(frozen=True)
+class _Source:
+    """An open source: its name for errors, its kind (an ending of `FIRST_BYTES`, or `TEXT`), and its bytes."""
+
+    name: str
+    kind: str
+    file: BinaryIO
 
 
-def _lines(file: TextIO, name: str) -> Iterator[str]:
-    number = 1
-    while True:
-        try:
-            line = file.readline(LONGEST_LINE)
-        except UnicodeDecodeError:
-            raise ChunkError(f"{name}, about line {number}: not text; wanted numbers separated by commas") from None
-        if not line:
-            return
-        if len(line) == LONGEST_LINE:
-            raise ChunkError(f"{name}, line {number}: longer than {LONGEST_LINE} characters")
-        yield line
-        number += 1
-
-
-def _number(text: str, place: str) -> float:
-    try:
-        return float(text.strip() if "_" not in text else "")  # Python would accept 1_000
-    except ValueError:
-        seen = text.strip()[:40]
-        raise ChunkError(f"{place}: {seen!r} is not a number; wanted numbers separated by commas") from None
-
-
-def _as_float32(values: list[list[float]]) -> Floats:
-    with np.errstate(over="ignore"):  # too large a value becomes infinity, which the stream refuses
-        return np.asarray(values, np.float64).astype(np.float32)
-
-
-def csv_lines(answer: Array) -> str:
-    """Return an answer as lines of numbers, as short as possible so that they read back as the same float32."""
-    return "".join(",".join(map(str, row)) + "\n" for row in np.atleast_2d(answer))
-
-
-def write_lines(answers: Iterable[Array]) -> None:
-    """Print each answer as soon as it is there, and flush, so that the reader of a pipe gets it at once."""
-    for answer in answers:
-        sys.stdout.write(csv_lines(answer))
-        sys.stdout.flush()
-
-
-def write_file(target: Path, answers: Iterable[Array]) -> int:
-    """Write all answers to a .npy or .csv file, or none if one fails; return the number of answers."""
-    rows = [np.atleast_2d(answer) for answer in answers]
-    whole = np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
-    if target.suffix == ".csv":
-        data = csv_lines(whole).encode() if len(whole) else b""
+@contextmanager
+def _opened(source: Path) -> Iterator[_Source]:
+    """Open a source. Its kind is the ending of its name, or is found by its first bytes, as in a pipe."""
+    name, kind = str(source), source.suffix.lower()
+    if source == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise ChunkError("there is no standard input, it is closed; give a file")
+        name, opened = "standard input", open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
     else:
-        buffer = io.BytesIO()
-        np.save(buffer, whole, allow_pickle=False)
-        data = buffer.getvalue()
-    write_atomic(target, data)
-    return len(whole)
+        if kind in FIRST_BYTES.values():
+            _check_regular(source)
+        opened = source.open("rb")
+    with opened as file:
+        if kind not in FIRST_BYTES.values():
+            head = file.peek(8)
+            kind = next((kind for first, kind in FIRST_BYTES.items() if head.startswith(first)), TEXT)
+        yield _Source(name, kind, file)
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse a pipe, which would wait for its writer. A pipe of text is read, if it is not one of a folder."""
+    if path.exists() and not path.is_file():
+        raise ChunkError(f"{path}: not a regular file, wanted a signal")
+
+
+def _signals(source: Path, form: SignalForm) -> Iterator[tuple[str, Array]]:
+    """Give the names and the signals of a source, whole and checked."""
+    with _opened(source) as found:
+        signals = [(found.name, _text(found, form))] if found.kind == TEXT else _arrays(found, form)
+        for name, signal in signals:
+            form.check(signal, name)
+            yield name, signal
+
+
+def _text(found: _Source, form: SignalForm) -> Array:
+    """Return the whole signal of a text."""
+    chunks, size = [form.fit(np.zeros((0, *form.sizes)), found.name)], 0
+    for place, values in text_chunks(found.file, found.name, PIECE):
+        chunks.append(form.fit(values, place))
+        size += chunks[-1].nbytes
+        if size > MAX_FILE_BYTES:
+            raise ChunkError(f"{place}: at most {MAX_FILE_BYTES} bytes of numbers are read")
+    return np.concatenate(chunks[len(chunks) > 1 :])
+
+
+def _pieces(found: _Source, form: SignalForm, frames: int) -> Iterator[Array]:
+    """Give the one signal of a source that is not text, in pieces. A .npy file may be larger than the memory."""
+    status = os.fstat(found.file.fileno())
+    if found.kind == ".npy" and stat.S_ISREG(status.st_mode):
+        for piece in array_pieces(found.file, status.st_size, found.name, frames):
+            yield form.fit(piece, found.name)
+    else:
+        yield _only(found.name, _arrays(found, form))
+
+
+def _arrays(found: _Source, form: SignalForm) -> Iterator[tuple[str, Array]]:
+    """Give the names and the signals of a source that is not text."""
+    data, name = _bytes(found), found.name
+    if found.kind == ".npz":
+        for key, values in arrays_of(data, name):
+            yield f"{name}: {key}", form.fit(values, f"{name}: {key}")
+    elif found.kind == ".npy":
+        yield name, form.fit(array_of(data, name), name)
+    else:
+        yield name, form.fit_recording(*recording_of(data, name), name)
+
+
+def _bytes(found: _Source) -> bytes:
+    """Return the bytes of a source. They are read once, so that a later change of the file does no harm."""
+    blocks, size = [], 0
+    while block := found.file.read(BLOCK):
+        blocks.append(block)
+        size += len(block)
+        if size > MAX_FILE_BYTES:
+            raise ChunkError(f"{found.name}: at most {MAX_FILE_BYTES} bytes are read")
+    return b"".join(blocks)
+
+
+def _only(source: str, signals: Iterator[tuple[str, Array]]) -> Array:
+    """Return the signal of a source that must have exactly one."""
+    found = next(signals, None)
+    other = next(signals, None)
+    if found is None or other is not None:
+        raise ChunkError(f"{source}: holds {'no array' if found is None else 'several arrays'}, wanted one")
+    return found[1]

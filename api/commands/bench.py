@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tidegate.commands._bench_options import refuse_unused
 from tidegate.commands._bench_suites import families, streams
-from tidegate.commands._options import Chunk, check_target, duration, rate_of
+from tidegate.commands._options import Chunk, check_target, counts, duration, rate_of
 from tidegate.commands._output import save_json, show
 from tidegate.runtime.errors import ChunkError
 
@@ -57,7 +57,8 @@ def command(
         typer.Option(metavar="RATE", help="Chunks per second, e.g. 100/s; default: from the file's contract."),
     ] = None,
     hop: Annotated[
-        str | None, typer.Option(metavar="TIME", help="In place of --rate: time between two chunks, e.g. 10ms.")
+        str | None,
+        typer.Option(metavar="TIME", help="In place of --rate: time between two chunks, with its unit, e.g. 10ms."),
     ] = None,
     closed: Annotated[
         bool, typer.Option("--closed", help="Send the next chunk as soon as the answer is there: the cost of a call.")
@@ -76,7 +77,7 @@ def command(
         Path | None, typer.Option(metavar="FOLDER", help="For the suite real: the folder of weights and recordings.")
     ] = None,
     source: Annotated[
-        Path | None, typer.Option("--input", metavar="FILE", help="A .npy signal (frames, features); default: noise.")
+        Path | None, typer.Option("--input", metavar="FILE", help="A signal as for `tidegate run`; default: noise.")
     ] = None,
     seconds: Annotated[
         float | None,
@@ -150,7 +151,7 @@ def _settings(
 
     if against is not None and not against.is_file():
         raise typer.BadParameter(f"--against is {against}: no such interpreter; wanted ENVIRONMENT/bin/python")
-    stalled = 0.0 if stall is None else duration(stall)
+    stalled = 0.0 if stall is None else duration(stall, "--inject-stall")
     other = "" if against is None else str(against.absolute())
     return Settings(rate, seconds, processes, stall=stalled, cold=cold, against=other)
 
@@ -159,9 +160,10 @@ def _file(
     path: Path, settings: "Settings", peers: list[str], source: Path | None, *, chunk: int, closed: bool
 ) -> "Result":
     from tidegate.benchmarks.bench import bench_file
-    from tidegate.commands._signals import read_array
+    from tidegate.commands._signal_form import SignalForm
+    from tidegate.commands._signals import read_signal
 
-    signal = None if source is None else read_array(source).astype("float32")
+    signal = None if source is None else read_signal(source, SignalForm.of(path))
     with _showing() as progress, _naming(source):
         return bench_file(
             path, peers, settings, signal=signal, steps=chunk, closed=closed, progress=progress, shown=_show_file
@@ -190,7 +192,7 @@ def _suite(
         for name in names:
             if name not in CELLS:
                 raise typer.BadParameter(f"there is no case {name!r}, wanted {', '.join(CELLS)}")
-        jobs = cell_jobs([CELLS[name] for name in names], [int(count) for count in steps.split(",")])
+        jobs = cell_jobs([CELLS[name] for name in names], counts("--steps", steps))
     with _showing() as progress:
         return bench(jobs, peers, settings, closed=closed, progress=progress, shown=_show_case)
 
@@ -254,6 +256,9 @@ def _peers(asked: str | None, default: str) -> list[str]:
     if names == "all":
         return list(ADAPTERS)
     others = [] if names == "none" else names.split(",")
+    for name in others:
+        if name not in ADAPTERS:
+            raise typer.BadParameter(f"peer {name!r} is unknown; there are {', '.join(ADAPTERS)}")
     return ["tidegate", *(name for name in others if name != "tidegate" and (asked or name in installed(others)))]
 
 

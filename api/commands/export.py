@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import Json, Output, check_target
+from tidegate.commands._options import Hop, Json, Output, SampleRate, check_target, usage
 from tidegate.commands._output import busy, contract_table, print_json, proof_table, show, size
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def command(
         int | None,
         typer.Option(min=1, metavar="N", help="The input is token ids from 0 to N - 1; then --example is e.g. 1x20."),
     ] = None,
-    sample_rate: Annotated[float | None, typer.Option(metavar="HZ", help="Samples per second of the signal.")] = None,
-    hop: Annotated[int | None, typer.Option(metavar="N", help="Samples from one frame to the next.")] = None,
+    sample_rate: SampleRate = None,
+    hop: Hop = None,
     block: Annotated[
         int | None,
         typer.Option(
@@ -70,8 +70,9 @@ def command(
 
     check_target(output)
     with busy("exporting"):
+        with usage():
+            sizes = example_from_shape(example, ids)
         module = load_module(factory, weights)
-        sizes = example_from_shape(example, ids)
         report = export_model(
             module,
             sizes,

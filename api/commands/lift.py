@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import Json, Output, check_target
+from tidegate.commands._options import Hop, Json, Output, SampleRate, check_target
 from tidegate.commands._output import busy, contract_table, print_json, proof_table, show, size
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def command(
         int,
         typer.Option(min=0, metavar="N", help="Values of the previous frame that the file needs at the start of each."),
     ] = 0,
-    sample_rate: Annotated[float | None, typer.Option(metavar="HZ", help="Samples per second of the signal.")] = None,
-    hop: Annotated[int | None, typer.Option(metavar="N", help="Samples from one frame to the next.")] = None,
+    sample_rate: SampleRate = None,
+    hop: Hop = None,
     tolerance: Annotated[float, typer.Option(help="Largest relative error allowed in the proof.")] = 1e-5,
     as_json: Json = False,
 ) -> None:

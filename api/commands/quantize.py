@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from tidegate.commands._options import Json, Output, check_target
+from tidegate.commands._options import Json, Output, check_target, usage
 from tidegate.commands._output import busy, complain, print_json, show, size
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Typical input streams: .npy, .npz, .wav and .flac files."),
+        typer.Option(metavar="FOLDER", help="Typical input streams: .npy, .npz, .csv, .wav and .flac files."),
     ] = None,
     method: Annotated[
         Method | None,
@@ -121,20 +121,24 @@ def command(
     check_target(output)
     if html is not None:
         check_target(html)
+    options: dict[str, Any] = {
+        "precision": _precisions(precision or []),
+        "method": None if method is None else method.value,
+        "ranges": None if ranges is None else ranges.value,
+        "extra": extra,
+        "max_bytes": max_bytes,
+        "max_error": max_error,
+        "arithmetic": arithmetic.value,
+    }
+    _check_usage(source, require or [], options, calibrated=calibration is not None)
     working = nullcontext() if calibration else busy("quantizing")
     with working, bar("calibrating") if calibration else nullcontext() as progress:
         report = quantize_file(
             source,
             output,
-            precision=_precisions(precision or []),
             calibration=None if calibration is None else _streams(source, calibration),
-            method=None if method is None else method.value,
-            ranges=None if ranges is None else ranges.value,
-            extra=extra,
-            max_bytes=max_bytes,
-            max_error=max_error,
-            arithmetic=arithmetic.value,
             progress=progress,
+            **options,
         )
     if html is not None:
         from tidegate.benchmarks.showing.quantization_page import write_quantization_page
@@ -151,12 +155,25 @@ def command(
         raise typer.Exit(1)
 
 
-def _streams(source: Path, folder: Path) -> "Iterator[Array]":
-    from tidegate.commands._stream_files import read_streams
+def _check_usage(source: Path, required: "Sequence[str]", options: dict[str, Any], *, calibrated: bool) -> None:
+    """Refuse options that do not fit together and patterns that match no weight, before any work is done."""
+    from tidegate.quant.file.weight_precisions import choose
+    from tidegate.quant.file.weights import weights_of
+    from tidegate.quant.quantize import Options
     from tidegate.runtime.graph.graph import Graph
 
-    contract = Graph.load(source).contract
-    return read_streams(folder, contract.sample_rate if contract.hop == 1 else None)
+    weights = weights_of(Graph.load(source))
+    with usage():
+        Options(calibration=() if calibrated else None, **options)
+        choose(options["precision"], weights)
+        choose(dict.fromkeys(required, "float32"), weights)  # a pattern of --require matches a weight, as those do
+
+
+def _streams(source: Path, folder: Path) -> "Iterator[Array]":
+    from tidegate.commands._signal_form import SignalForm
+    from tidegate.commands._signals import read_streams
+
+    return read_streams(folder, SignalForm.of(source))
 
 
 def _parts(report: "QuantizationReport") -> "Parts":

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tidegate.runtime.arrays import Answer, Array
+    from tidegate.runtime.contract import Contract, Port
     from tidegate.runtime.streams import Stream
 
 EXAMPLE = (
     "tidegate run watch.int8.onnx recording.npy -o answers.npy\n"
+    "  tidegate run amplifier.int8.onnx guitar.wav --chunk 64 -o answers.npy\n"
     "  sensor | tidegate run watch.int8.onnx | tee answers.csv"
 )
 
@@ -23,11 +25,13 @@ EXAMPLE = (
 def command(
     path: File,
     source: Annotated[
-        Path | None,
+        Path,
         typer.Argument(
-            metavar="INPUT", help="A .npy file or a text file; default: text from standard input, as with -."
+            metavar="INPUT",
+            help="A .npy, .npz, .csv, .wav or .flac file; default: standard input.",
+            show_default=False,
         ),
-    ] = None,
+    ] = Path("-"),
     *,
     output: Annotated[
         Path | None,
@@ -42,46 +46,55 @@ def command(
 ) -> None:
     """Stream a signal through a model.
 
-    The signal is a .npy array (frames, features), or text with one frame per line and commas between the values.
-    Answers are printed as lines of the same kind, each as soon as it is there.
+    The signal is frames x features, or token ids. Text has one frame per line, with commas, semicolons, tabs or blanks
+    between the values; a first line of names is left out. A recording has one frame per sample and one feature per
+    channel; its sample rate must be the model's.
+
+    Answers are printed as text, each as soon as it is there.
     """
     from tidegate import load
-    from tidegate.commands._signals import write_file, write_lines
+    from tidegate.commands._answers import write_file, write_lines
+    from tidegate.commands._signal_form import SignalForm
+    from tidegate.commands._signals import STANDARD_INPUT, read_chunks
 
     if output is not None:
         check_target(output, (".npy", ".csv"))
-    stream = load(path, backend.value, isa=isa).stream()
-    file = None if source is None or str(source) == "-" else source
-    if file is None and sys.stdin.isatty():
+    model = load(path, backend.value, isa=isa)
+    port = _chosen(model.contract, answer)
+    if source == STANDARD_INPUT and sys.stdin is not None and sys.stdin.isatty():
         typer.echo("type one frame per line, with commas between the values; Ctrl-D ends", err=True)
-    answers = _answers(stream, file, chunk, answer)
+    answers = _answers(model.stream(), read_chunks(source, SignalForm.of(path), chunk), port)
     if output is None:
         write_lines(answers)
     else:
         write_file(output, answers)
 
 
-def _answers(stream: "Stream", source: Path | None, chunk: int, name: str | None) -> "Iterator[Array]":
-    """Push a signal chunk by chunk and give the answers; an error names the place in the signal."""
-    from tidegate.commands._signals import read_chunks
+def _chosen(contract: "Contract", name: str | None) -> "Port":
+    """Return the output of a name, or the only output."""
+    ports = {port.name: port for port in contract.outputs}
+    if name is None and len(ports) == 1:
+        return contract.outputs[0]
+    if name not in ports:
+        outputs = f"output{'s' if len(ports) > 1 else ''} {', '.join(ports)}"
+        seen = "" if name is None else f", not {name!r}"
+        raise typer.BadParameter(f"the model has {outputs}{seen}; choose one with --answer NAME")
+    return ports[name]
 
-    for place, frames in read_chunks(source, chunk):
+
+def _answers(stream: "Stream", chunks: "Iterator[tuple[str, Array]]", port: "Port") -> "Iterator[Array]":
+    """Push the chunks of a signal and give the answers `[answers, ...]`; an error names the place in the signal."""
+    for place, frames in chunks:
         try:
             answer = stream.push(frames)
         except ChunkError as error:
             raise ChunkError(f"{place}: {error}") from None
-        if len(ready := _chosen(answer, name)):  # with lookahead, answers come later
-            yield ready
-    rest = stream.finish()
-    if rest is not None:
-        yield _chosen(rest, name)
+        yield from _ready(answer, port)
+    yield from _ready(stream.finish(), port)
 
 
-def _chosen(answer: "Answer", name: str | None) -> "Array":
-    """Return the output of a name, or the only output."""
-    if not isinstance(answer, dict):
-        return answer
-    if name not in answer:
-        raise ChunkError(f"the model has outputs {', '.join(answer)}; choose one with --answer NAME")
-    chosen: Array = answer[name]
-    return chosen
+def _ready(answer: "Answer | None", port: "Port") -> "Iterator[Array]":
+    """Give the answers of one output if there are any: with lookahead, answers come later."""
+    values = answer[port.name] if isinstance(answer, dict) else answer
+    if values is not None and values.size:
+        yield values[None] if port.time_axis is None else values

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import File, Json
+from tidegate.commands._options import File, Json, counts, given
 from tidegate.commands._output import busy, print_json, proof_table, show
 
 if TYPE_CHECKING:
     from tidegate.commands._output import Parts
     from tidegate.export import Verification
     from tidegate.export.verifier import Chunks
+    from tidegate.runtime.arrays import Array
 
 EXAMPLE = (
     "tidegate verify kws.onnx --against model:recognizer --weights kws.pt\n"
@@ -19,7 +20,11 @@ EXAMPLE = (
 )
 
 
+NO_EFFECT = {"against": ("block",), "lookaheads": ("against", "weights", "ids", "chunks", "limit")}
+
+
 def command(
+    context: typer.Context,
     path: File,
     against: Annotated[
         str | None,
@@ -33,9 +38,7 @@ def command(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="A signal as .npy: (frames, features), or token ids (frames); default: noise."
-        ),
+        typer.Option(metavar="FILE", help="A signal as for `tidegate run`, e.g. .npy, .csv or .wav; default: noise."),
     ] = None,
     ids: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Without --data: random token ids from 0 to N - 1.")
@@ -68,16 +71,21 @@ def command(
 
     The exit status is 1 if an error exceeds its limit.
     """
+    mode = "against" if lookaheads is None else "lookaheads"
+    for name, option in given(context).items():
+        if name in NO_EFFECT[mode] or (name == "ids" and data is not None):
+            raise typer.BadParameter(f"{option} has no effect with --{'data' if name == 'ids' else mode}")
     if lookaheads is not None:
         _curve(path, data, block, lookaheads, as_json=as_json)
         return
     if against is None:
         raise typer.BadParameter("--against is missing: give the original, or use --lookaheads")
-    from tidegate.commands._signals import read_array
+    if weights is not None and ":" not in against:
+        raise typer.BadParameter(f"--weights has no effect with {against}; it is for PACKAGE.MODULE:FACTORY")
     from tidegate.export import verify
 
     sizes = [_size(text) for text in chunks.split(",")]
-    signal = None if data is None else read_array(data, ids=True)
+    signal = None if data is None else _signal(path, data)
     with busy("verifying"):
         found = verify(path, against, weights=weights, data=signal, ids=ids, chunks=sizes, limit=limit)
     if as_json:
@@ -96,14 +104,12 @@ def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_jso
 
     from tidegate import lookahead_curve
     from tidegate.benchmarks.tables import Table
-    from tidegate.commands._signals import read_array
 
-    if data is None or not all(text.strip().isdecimal() for text in lookaheads.split(",")):
-        raise typer.BadParameter(
-            f"--lookaheads is {lookaheads!r} and --data is {data}; wanted e.g. --lookaheads 0,8,32 --data x.npy"
-        )
+    frames = counts("--lookaheads", lookaheads, 0)
+    if data is None:
+        raise typer.BadParameter("--data is missing: --lookaheads compares answers to a signal of yours")
     with busy("streaming"):
-        points = lookahead_curve(path, read_array(data, ids=True), block, [int(text) for text in lookaheads.split(",")])
+        points = lookahead_curve(path, _signal(path, data), block, frames)
     if as_json:
         print_json({"points": [asdict(point) for point in points]})
         return
@@ -113,6 +119,13 @@ def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_jso
     ]
     head = ["lookahead", "waits for", "rms error", "largest", "same decision"]
     show(iter([Table(f"Agreement with offline, blocks of {block}", head, rows)]))
+
+
+def _signal(path: Path, data: Path) -> "Array":
+    from tidegate.commands._signal_form import SignalForm
+    from tidegate.commands._signals import read_signal
+
+    return read_signal(data, SignalForm.of(path))
 
 
 def _size(text: str) -> "Chunks":

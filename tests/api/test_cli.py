@@ -44,8 +44,63 @@ except SystemExit:
     assert printed.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        (["ru"], ["run"]),
+        (["quantize", "--cal"], ["--calibration"]),
+        (["bench", "--suite", "re"], ["real"]),
+        (["verify", "--l"], ["--limit", "--lookaheads"]),
+    ],
+)
+def test_the_shell_completes_commands_options_and_values(
+    typed: list[str],
+    completed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tide: Command,
+) -> None:
+    monkeypatch.setenv("_TIDEGATE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(["tidegate", *typed]))
+    monkeypatch.setenv("COMP_CWORD", str(len(typed)))
+
+    assert tide().out.split() == completed
+
+
 def test_version(tide: Command) -> None:
     assert tide("--version") == Outcome(0, f"tidegate {tidegate.__version__}\n", "")
+
+
+def closed(descriptors: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Run the command with some of its standard streams closed, as a supervisor may leave them."""
+    script = f'exec "$0" -m tidegate "$@" {descriptors}'
+    command = ["sh", "-c", script, sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("descriptors", ["2>&-", "<&-", ">&-", "<&- >&- 2>&-"])
+def test_row_76_command_that_needs_no_standard_stream_works_without(descriptors: str, folder: Path) -> None:
+    """Without care the new file would get the descriptor of standard error, and the messages of other libraries."""
+    done = closed(descriptors, "quantize", folder / "m.onnx", "-o", folder / "new.onnx")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "new.onnx").read_bytes() == (folder / "m.int8.onnx").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "source", "message"),
+    [
+        ("<&-", "-", "there is no standard input, it is closed; give a file"),
+        (">&-", "x.npy", "there is no standard output, it is closed; give -o FILE"),
+    ],
+)
+def test_a_closed_stream_that_is_needed_is_named(descriptors: str, source: str, message: str, folder: Path) -> None:
+    done = closed(descriptors, "run", folder / "m.tide", source)
+
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"tidegate: error: {message}\n")
+
+
+def test_wrong_usage_without_standard_error_has_status_2() -> None:
+    assert closed("2>&-", "run", "--bogus").returncode == 2
 
 
 def test_a_module_is_the_command_too() -> None:

@@ -56,6 +56,23 @@ def test_figures_of_eight_columns_are_not_broken(
     assert capsys.readouterr().out.splitlines()[5].split() == ["onnxruntime", "int8", *figures]
 
 
+@pytest.mark.parametrize("columns", ["0", "1", "19", "00"])
+def test_a_terminal_without_columns_gets_the_usual_ones(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COLUMNS=0 is what some supervisors set; nothing was printed then."""
+    table = Table("Weights", ["name|", "error"], [["a weight with a long name", "1.234567"]])
+    monkeypatch.setenv("COLUMNS", "80")
+    show(table, "a sentence that is longer than nineteen columns")
+    wanted = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", columns)
+
+    show(table, "a sentence that is longer than nineteen columns")
+
+    assert "1.234567" in wanted
+    assert capsys.readouterr().out == wanted
+
+
 def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     show(Table("x", ["name|"], [["\x1b[2Jevil [bold]x[/bold]"]]), "also \x07 here")
 

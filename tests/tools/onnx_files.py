@@ -1,4 +1,4 @@
-"""A small streaming ONNX file."""
+"""Small streaming ONNX files."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -63,4 +63,27 @@ def write_frames_lstm(path: Path, size: int) -> Path:
     entry = next(one for one in model.metadata_props if one.key == METADATA_KEY)
     entry.value = replace(Contract.from_json(entry.value), outputs=(Port("output", 0, 1),)).to_json()
     path.write_bytes(model.SerializeToString())
+    return path
+
+
+def write_ids(path: Path) -> Path:
+    """Write a streaming file that looks ids up in a table of nine rows."""
+    model = onnx.load(write_lstm(path, features=4))
+    table = np.random.default_rng(1).standard_normal((9, 4)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(table, "table"))
+    model.graph.node.insert(0, helper.make_node("Gather", ["table", "ids"], ["x"], axis=0, name="table"))
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, ["time", "batch"]))
+    entry = next(one for one in model.metadata_props if one.key == METADATA_KEY)
+    entry.value = replace(Contract.from_json(entry.value), inputs=(Port("ids", 0, 1),)).to_json()
+    onnx.save(model, path)
+    return path
+
+
+def write_scalar(path: Path) -> Path:
+    """Write a streaming file whose answer to a push is one number without an axis."""
+    model = onnx.load(write_lstm(path, head=1))
+    model.graph.node[-1].output[0] = "single"
+    model.graph.node.append(helper.make_node("Squeeze", ["single", "one"], ["output"]))
+    del model.graph.output[0].type.tensor_type.shape.dim[1]
+    onnx.save(model, path)
     return path

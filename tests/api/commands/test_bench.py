@@ -16,12 +16,16 @@ QUICK = ("--seconds", "0.05", "--processes", "2")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["m.tide", "--hop", "soon"], "'soon' is not a time"),
+        (["m.tide", "--hop", "soon"], "--hop is 'soon', wanted a time with its unit"),
+        (["m.tide", "--hop", "10"], "--hop is '10', wanted a time with its unit, e.g. 10ms"),
+        (["m.tide", "--closed", "--inject-stall", "200"], "--inject-stall is '200', wanted a time with its unit"),
         (["m.tide", "--rate", "100", "--hop", "10ms"], "wanted --rate 100/s or --hop 10ms"),
         ([], "wanted a file, --suite NAME, or compare"),
         (["compare", "a.json"], "compare takes two results"),
         (["m.tide", "--closed", "--against", "none/python"], "no such interpreter"),
         (["--suite", "cells", "--cases", "Z"], "there is no case 'Z'"),
+        (["--suite", "cells", "--steps", "1,a"], "--steps is '1,a', wanted numbers from 1 with commas"),
+        (["m.tide", "--peers", "abacus"], "peer 'abacus' is unknown; there are tidegate"),
         (["m.tide", "--suite", "cells"], "wanted a file, --suite NAME, or compare"),
         (["--suite", "families", "--rate", "100/s"], "--rate has no effect with families; it is for FILE"),
         (["m.tide", "--closed", "--cases", "A"], "--cases has no effect with FILE; it is for cells"),
@@ -38,9 +42,8 @@ def test_wrong_usage_has_status_2(arguments: list[str], message: str, tide: Comm
     ("arguments", "message"),
     [
         (["altered.tide"], "plan: hash"),
-        (["m.tide", "--input", "nan.npy"], "nan.npy: chunk holds nan at frame 13, feature 2"),
-        (["m.tide", "--input", "wide.npy"], "wide.npy: signal has shape"),
-        (["m.tide", "--peers", "abacus"], "peer 'abacus' is unknown; there are tidegate"),
+        (["m.tide", "--input", "nan.npy"], "nan.npy, frame 13: holds nan, wanted finite"),
+        (["m.tide", "--input", "wide.npy"], "wide.npy: has shape \\(4, 7\\), wanted"),
         (["compare", "garbage.onnx", "m.onnx"], "garbage.onnx: not a result"),
     ],
 )

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools.commands import Command, assert_refused
+from tools.commands import Command, assert_refused, assert_wrong_usage
 
 
 def test_it_prints_proof_and_contract(tide: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,6 +19,22 @@ def test_it_prints_proof_and_contract(tide: Command, folder: Path, monkeypatch: 
     assert "whole, at the example" in outcome.out
     assert "a frame every 20 ms" in outcome.out
     assert (folder / "tiny.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--example", "1xax3"], "example '1xax3': wanted positive sizes with an x between them"),
+        (["--example", "1x9x3", "--sample-rate", "-5"], "-5 samples per second, wanted a number above 0"),
+        (["--example", "1x9x3", "--sample-rate", "nan"], "nan samples per second, wanted a number above 0"),
+        (["--example", "1x9x3", "--hop", "0"], "--hop"),
+        (["--example", "1x9x3", "--hop", "10ms"], "--hop"),
+    ],
+)
+def test_wrong_usage_has_status_2(options: list[str], message: str, tide: Command) -> None:
+    pytest.importorskip("torch")
+
+    assert_wrong_usage(tide("export", "no_such:net", *options, "-o", "t.onnx"), message)
 
 
 def test_it_names_a_module_that_is_not_there(tide: Command, folder: Path) -> None:

@@ -44,6 +44,7 @@ def test_json_holds_the_report(tmp_path: Path, tide: Command) -> None:
         (["--set", "sr=fast"], 2, "'fast' is not a number"),
         (["--set", "sr=16000"], 1, "there is no input 'sr' to set; the file has args_0"),
         (["--frame", "0"], 2, "--frame"),
+        (["--sample-rate", "0"], 2, "0 samples per second, wanted a number above 0"),
     ],
 )
 def test_a_wrong_option_is_refused_and_no_file_is_left(

@@ -4,20 +4,22 @@ from pathlib import Path
 
 import pytest
 import typer
-from tidegate.commands._options import check_target, duration, rate_of
+from tidegate.commands._options import check_target, counts, duration, rate_of, usage
+from tidegate.runtime.errors import QuantizationError
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("10ms", 0.01), ("250us", 250e-6), ("0.5s", 0.5), (".5 s", 0.5), ("2", 2)]
+    ("text", "seconds"), [("10ms", 0.01), ("250us", 250e-6), ("0.5s", 0.5), (".5 s", 0.5), ("2s", 2)]
 )
-def test_a_time_has_a_unit_or_is_in_seconds(text: str, seconds: float) -> None:
-    assert duration(text) == pytest.approx(seconds)
+def test_a_time_has_a_unit(text: str, seconds: float) -> None:
+    assert duration(text, "--hop") == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["soon", "0ms", "-1s", "1h", "", "1e-3"])
-def test_other_times_are_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match=f"'{text}' is not a time; wanted e.g. 10ms"):
-        duration(text)
+@pytest.mark.parametrize("text", ["soon", "0ms", "-1s", "1h", "", "1e-3", "10", "0.5", "160 samples"])
+def test_row_75_other_times_are_refused_by_the_name_of_their_option(text: str) -> None:
+    """A number without a unit is one of them: another command would take it for samples."""
+    with pytest.raises(typer.BadParameter, match=f"--hop is '{text}', wanted a time with its unit, e.g. 10ms"):
+        duration(text, "--hop")
 
 
 def test_a_rate_and_a_hop_say_the_same() -> None:
@@ -29,6 +31,24 @@ def test_a_rate_and_a_hop_say_the_same() -> None:
 def test_two_rates_or_a_wrong_one_are_refused(rate: str, hop: str | None) -> None:
     with pytest.raises(typer.BadParameter, match=rf"--rate is '{rate}', .* wanted --rate 100/s or --hop 10ms"):
         rate_of(rate, hop)
+
+
+@pytest.mark.parametrize(("text", "numbers"), [("1,4,16", [1, 4, 16]), ("7", [7]), (" 1, 2", [1, 2])])
+def test_numbers_have_commas_between_them(text: str, numbers: list[int]) -> None:
+    assert counts("--steps", text) == numbers
+
+
+@pytest.mark.parametrize("text", ["", "1,", "0", "-1", "1;2", "1.5", "two"])
+def test_other_texts_are_no_numbers(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=f"--steps is '{text}', wanted numbers from 1 with commas"):
+        counts("--steps", text)
+
+
+def test_errors_about_options_are_wrong_usage() -> None:
+    with pytest.raises(typer.BadParameter, match="no weight matches"), usage():
+        raise QuantizationError("no weight matches")
+    with pytest.raises(ZeroDivisionError), usage():
+        raise ZeroDivisionError
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -79,22 +79,19 @@ def test_a_required_weight_that_stayed_float_gives_status_1(tide: Command) -> No
     assert tide(*float_head, "--require", "[WR]").status == 0
     refused = tide(*float_head, "--require", "[WRV]")
     assert (refused.status, refused.err) == (1, "tidegate: error: weights stayed float: V\n")
-    missing = tide("quantize", "m.onnx", "-o", "q.onnx", "--require", "lstm*")
-    assert (missing.status, missing.err) == (1, "tidegate: error: no weight matches 'lstm*'; there are W, R, V\n")
 
 
 # ---- with calibration ----
 
 
 @pytest.mark.usefixtures("recorded")
-def test_integer_arithmetic_needs_calibration(tide: Command) -> None:
+def test_a_net_that_is_wholly_integer_is_named(tide: Command) -> None:
     options = ("--arithmetic", "integer", "--method", "nearest")
 
     outcome = tide(*CALIBRATED, *options)
 
     assert (outcome.status, outcome.err) == (0, "")
     assert "The whole net is integer" in outcome.out
-    assert_refused(tide("quantize", "m.onnx", "-o", "q.onnx", *options), "integer arithmetic needs calibration")
 
 
 @pytest.mark.usefixtures("recorded")
@@ -113,6 +110,18 @@ def test_the_report_is_json_and_a_page(tide: Command) -> None:
     assert "Error of the output by position" in text
     assert "The same with other ranges of activations" in text
     assert_refused(tide(*CALIBRATED, *options, "--html", "absent/r.html"), "there is no such folder")
+
+
+@pytest.mark.usefixtures("recorded")
+def test_one_file_of_any_form_calibrates(tide: Command) -> None:
+    np.save("x.npy", frames(200))
+    np.savetxt("x.csv", frames(200), delimiter=",", header="a,b,c,d,e,f", comments="")
+    reports = [
+        tide("quantize", "m.onnx", "-o", "q.onnx", "--calibration", name, "--method", "nearest", "--json")
+        for name in ("x.npy", "x.csv")
+    ]
+    errors = [json.loads(report.out)["calibration"]["error"] for report in reports]
+    assert errors[0] == errors[1] > 0
 
 
 @pytest.mark.usefixtures("recorded")
@@ -151,9 +160,27 @@ def test_a_limit_of_bytes_or_error_chooses_precisions(tide: Command) -> None:
 # ---- refusals ----
 
 
-@pytest.mark.usefixtures("folder")
-def test_an_output_is_required(tide: Command) -> None:
-    assert_wrong_usage(tide("quantize", "m.onnx"), "Missing option")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "Missing option"),
+        (["--precision", "W3A8"], "precision is 'W3A8', wanted W4, W8 or W16"),
+        (["--precision", "x=W4A8"], "no weight matches 'x'; there are w0, r0"),
+        (["--require", "lstm*"], "no weight matches 'lstm*'; there are w0, r0"),
+        (["--require", "w0", "--require", ""], "no weight matches ''; there are w0, r0"),
+        (["--arithmetic", "integer"], "integer arithmetic needs calibration"),
+        (["--max-bytes", "900"], "max_bytes and max_error need calibration"),
+        (["--ranges", "mse", "--arithmetic", "integer", "--calibration", "x.npy"], "leave ranges out"),
+    ],
+)
+def test_row_77_wrong_usage_has_status_2_and_leaves_no_file(
+    options: list[str], message: str, tide: Command, folder: Path
+) -> None:
+    before = sorted(folder.iterdir())
+
+    assert_wrong_usage(tide("quantize", "m.onnx", *(["-o", "q.onnx"] if options else []), *options), message)
+
+    assert sorted(folder.iterdir()) == before
 
 
 @pytest.mark.parametrize(
@@ -163,8 +190,6 @@ def test_an_output_is_required(tide: Command) -> None:
         (["empty.onnx", "-o", "out.onnx"], "empty.onnx: not an ONNX file"),
         (["relu.onnx", "-o", "out.onnx"], "no recurrent node"),
         (["m.int8.onnx", "-o", "out.onnx"], "already quantized"),
-        (["m.onnx", "-o", "out.onnx", "--precision", "W3A8"], "precision is 'W3A8', wanted W4, W8 or W16"),
-        (["m.onnx", "-o", "out.onnx", "--precision", "x=W4A8"], "no weight matches 'x'; there are w0, r0"),
         (["nothing.onnx", "-o", "out.onnx"], "nothing.onnx: no such file"),
         (["m.onnx", "-o", "no/such/out.onnx"], "no/such: there is no such folder"),
         (["m.onnx", "-o", "."], r"\.: is a folder"),

@@ -1,5 +1,6 @@
 """`tidegate run`: signals from files and pipes, answers to files and pipes, interrupts, and how it refuses."""
 
+import io
 import json
 import signal
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import soundfile
 import tidegate
 from onnx import helper
 from tools.commands import SIGNAL, Command, Outcome, assert_refused, assert_wrong_usage
+from tools.onnx_files import write_ids, write_scalar
 
 
 @pytest.mark.usefixtures("folder")
@@ -20,6 +23,7 @@ from tools.commands import SIGNAL, Command, Outcome, assert_refused, assert_wron
     [
         (["m.tide", "--chunk", "0"], "--chunk"),
         (["m.tide", "x.npy", "-o", "y.txt"], "ends in .npy or .csv"),
+        (["m.tide", "x.npy", "--isa", "sse9"], "instruction set 'sse9' is not in this build, which has"),
     ],
 )
 def test_wrong_usage_has_status_2(arguments: list[str], message: str, tide: Command) -> None:
@@ -34,12 +38,11 @@ def test_wrong_usage_has_status_2(arguments: list[str], message: str, tide: Comm
         (["short.tide", "x.npy", "-o", "out.npy"], "plan: "),
         (["altered.tide", "x.npy", "-o", "out.npy"], "plan: hash"),
         (["garbage.onnx", "x.npy", "-o", "out.npy"], "not an ONNX file"),
-        (["m.tide", "wide.npy", "-o", "out.npy"], r"wide.npy, frame 0: chunk has shape \(1, 7\)"),
+        (["m.tide", "wide.npy", "-o", "out.npy"], r"wide.npy: has shape \(4, 7\), wanted \(frames, 3\)"),
         (["m.tide", "nan.npy", "-o", "out.npy"], "nan.npy, frame 13: chunk holds nan .* state unchanged"),
         (["m.tide", "ragged.csv", "-o", "out.csv"], "ragged.csv, line 2: 2 values, wanted 3"),
-        (["m.tide", "garbage.onnx", "-o", "out.csv"], "garbage.onnx, about line 1: not text"),
+        (["m.tide", "garbage.onnx", "-o", "out.csv"], "garbage.onnx, about line 1: not text in UTF-8"),
         (["m.tide", "nothing.csv", "-o", "out.csv"], "nothing.csv: No such file"),
-        (["m.tide", "x.npy", "-o", "out.csv", "--isa", "sse9"], "instruction set 'sse9' is not in this build"),
         (["m.tide", "x.npy", "--backend", "onnxruntime", "-o", "out.csv"], "compiled plan runs on"),
     ],
 )
@@ -103,8 +106,55 @@ def test_one_of_several_outputs_must_be_chosen(tide: Command) -> None:
     onnx.save(model, "two.onnx")
     tidegate.quantize("two.onnx", "two.int8.onnx")
 
-    assert_refused(tide("run", "two.int8.onnx", "x.npy"), "outputs y, z; choose one with --answer")
+    assert_wrong_usage(tide("run", "two.int8.onnx", "x.npy"), "outputs y, z; choose one with --answer")
+    assert_wrong_usage(tide("run", "two.int8.onnx", "x.npy", "--answer", "w"), "outputs y, z, not 'w'; choose one")
     assert tide("run", "two.int8.onnx", "x.npy", "--answer", "z").out == tide("run", "m.tide", "x.npy").out
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_unknown_answer_is_refused_if_there_is_one_output(tide: Command) -> None:
+    assert_wrong_usage(tide("run", "m.tide", "x.npy", "--answer", "typo"), "the model has output y, not 'typo'")
+    assert tide("run", "m.tide", "x.npy", "--answer", "y").out == tide("run", "m.tide", "x.npy").out
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["x.wav", "x.FLAC"])
+def test_a_recording_is_streamed_as_its_samples(name: str, tide: Command) -> None:
+    soundfile.write(name, SIGNAL / 8, 50, subtype="PCM_16")
+    np.save("samples.npy", soundfile.read(name, dtype="float32")[0])
+
+    assert tide("run", "m.tide", name).out == tide("run", "m.tide", "samples.npy").out
+
+    soundfile.write(name, SIGNAL / 8, 100)
+    assert_refused(tide("run", "m.tide", name), f"{name}: has 100 samples per second, the model takes 50")
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+def test_token_ids_are_streamed_from_arrays_and_text(backend: str, tide: Command, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path, ids = write_ids(tmp_path / "ids.onnx"), np.array([1, 8, 0, 3])
+    np.save(tmp_path / "ids.npy", ids)
+    (tmp_path / "ids.txt").write_text("1\n8\n0\n3\n")
+    stream = tidegate.load(path, backend).stream()  # type: ignore[arg-type]
+    wanted = [np.asarray(stream.push(ids[at : at + 1])).tolist() for at in range(4)]
+
+    for name in ("ids.npy", "ids.txt"):
+        out = tide("run", path, tmp_path / name, "--backend", backend).out
+        assert np.array_equal(np.loadtxt(io.StringIO(out), np.float32, delimiter=","), np.array(wanted, np.float32))
+
+
+def test_row_72_answers_that_are_one_number_are_lines_and_entries_of_a_file(tide: Command, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path, frames = write_scalar(tmp_path / "m.onnx"), np.ones((4, 6), np.float32)
+    np.save(tmp_path / "x.npy", frames)
+    stream = tidegate.load(path, "onnxruntime").stream()
+    wanted = [np.asarray(stream.push(frame[None])).item() for frame in frames]
+
+    printed = tide("run", path, tmp_path / "x.npy", "--backend", "onnxruntime")
+    assert tide("run", path, tmp_path / "x.npy", "--backend", "onnxruntime", "-o", tmp_path / "y.npy").status == 0
+
+    assert np.array(printed.out.split(), np.float32).tolist() == wanted
+    assert np.load(tmp_path / "y.npy").tolist() == wanted
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":

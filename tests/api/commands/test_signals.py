@@ -1,144 +1,215 @@
-"""Signals: reading them in chunks, refusing bad lines with their place, writing answers."""
+"""The one reader of signals: every form gives the same frames, in chunks, whole, from pipes and from folders."""
 
 import io
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tidegate.commands._signals import csv_lines, read_array, read_chunks, write_file, write_lines
+import soundfile
+from tidegate.commands._signal_form import SignalForm
+from tidegate.commands._signals import STANDARD_INPUT, read_chunks, read_signal, read_streams
 from tidegate.runtime.arrays import Array
+from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import ChunkError
 
-FRAMES = np.array([[1.5, -2.0], [0.1, 3e-8], [7.0, 8.0]], np.float32)
+CONTRACT = Contract((Port("x", 0, 1),), (Port("y", None, 0),), (State("h", "g", "h", (1, "batch", 8)),), 0, 16000.0, 1)
+IDS = SignalForm(CONTRACT, (), ids=True)
+ONE = SignalForm(CONTRACT, (1,), ids=False)
+TWO = SignalForm(CONTRACT, (2,), ids=False)
+
+FRAMES = (np.arange(10).reshape(5, 2) / 16 - 0.25).astype(np.float32)  # exact in text and as 16-bit samples
 
 
-def chunks_of(source: Path | None, frames: int = 1) -> list[Array]:
-    """Return the chunks of a signal."""
-    return [chunk for _, chunk in read_chunks(source, frames)]
+def npy(values: Array) -> bytes:
+    """Return the bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".npy"])
-@pytest.mark.parametrize("frames", [1, 2, 5])
-def test_a_file_is_read_back_in_chunks(suffix: str, frames: int, tmp_path: Path) -> None:
-    path = tmp_path / f"x{suffix}"
-    write_file(path, [FRAMES])
+WRITERS: dict[str, Callable[[Path, Array], object]] = {
+    "x.npy": np.save,
+    "x.NPY": lambda path, values: path.write_bytes(npy(values)),
+    "x.npz": np.savez,
+    "x.csv": lambda path, values: np.savetxt(path, values, delimiter=","),
+    "x.txt": np.savetxt,
+    "x": lambda path, values: np.savetxt(path, values, delimiter=";", header="left right"),
+    "y": lambda path, values: path.write_bytes(npy(values)),
+    "x.wav": lambda path, values: soundfile.write(path, values, 16000),
+    "x.FLAC": lambda path, values: soundfile.write(path, values, 16000),
+}
+NO_RECORDINGS = [name for name in WRITERS if name not in ("x.wav", "x.FLAC")]
 
-    chunks = chunks_of(path, frames)
 
-    assert [len(chunk) for chunk in chunks] == [min(frames, 3 - at) for at in range(0, 3, frames)]
+def write(name: str, values: Array, folder: Path) -> Path:
+    WRITERS[name](folder / name, values)
+    return folder / name
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("frames", [1, 2, 7])
+def test_every_form_gives_the_same_frames(name: str, frames: int, tmp_path: Path) -> None:
+    path = write(name, FRAMES, tmp_path)
+
+    chunks = [chunk for _, chunk in read_chunks(path, TWO, frames)]
+
+    assert [len(chunk) for chunk in chunks] == [min(frames, 5 - at) for at in range(0, 5, frames)]
     assert np.array_equal(np.concatenate(chunks), FRAMES)
-    assert chunks[0].dtype == np.float32
+    assert np.array_equal(read_signal(path, TWO), FRAMES)
+    assert read_signal(path, TWO).dtype == np.float32
 
 
-def test_standard_input_is_read_and_empty_lines_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("1, 2\n\n3,4\n"))
-
-    assert list(map(np.ndarray.tolist, chunks_of(None))) == [[[1, 2]], [[3, 4]]]
-
-
-def test_a_chunk_is_given_as_soon_as_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reader does not wait for the line after the chunk."""
-    source = io.StringIO("1,2\n3,4\n5,6\n")
-    monkeypatch.setattr("sys.stdin", source)
-
-    next(iter(read_chunks(None, 2)))
-
-    assert source.readline() == "5,6\n"
+@pytest.mark.parametrize("name", WRITERS)
+def test_one_feature_needs_no_second_axis(name: str, tmp_path: Path) -> None:
+    assert np.array_equal(read_signal(write(name, FRAMES[:, 0], tmp_path), ONE), FRAMES[:, :1])
 
 
-def test_places_count_lines_of_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("1\n\n2\n3\n")
+@pytest.mark.parametrize("name", NO_RECORDINGS)
+def test_every_form_but_recordings_may_hold_ids(name: str, tmp_path: Path) -> None:
+    path = write(name, np.array([1, 8, 0, 3]), tmp_path)
 
-    assert [place for place, _ in read_chunks(path, 2)] == [f"{path}, line 1", f"{path}, line 4"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("1,2\n3\n", "line 2: 1 values, wanted 2"),
-        ("1,2\n\n3,four\n", "line 3: 'four' is not a number"),
-        ("1,\n", "line 1: '' is not a number"),
-        ("1_000\n", "line 1: '1_000' is not a number"),
-        ("x" * 100, f"line 1: '{'x' * 40}' is not a number"),
-        ("1" * 2**20, "line 1: longer than 1048576 characters"),
-    ],
-)
-def test_a_bad_line_is_named(text: str, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text(text)
-
-    with pytest.raises(ChunkError, match=message):
-        chunks_of(path)
+    assert read_signal(path, IDS).tolist() == [1, 8, 0, 3]
+    assert [chunk.tolist() for _, chunk in read_chunks(path, IDS, 3)] == [[1, 8, 0], [3]]
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_bytes(b"\xff\xfe\x00")
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_form_is_read_from_standard_input(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a pipe, which has no ending of a name and cannot be read twice."""
+    data = write(name, FRAMES, tmp_path).read_bytes()
+    source, target = os.pipe()
+    os.write(target, data)
+    os.close(target)
+    with open(source, "rb") as file:  # noqa: PTH123  a descriptor
+        monkeypatch.setattr("sys.stdin", file)
 
-    with pytest.raises(ChunkError, match="not text"):
-        chunks_of(path)
+        assert np.array_equal(read_signal(STANDARD_INPUT, TWO), FRAMES)
 
 
-def test_numbers_beyond_float32_become_infinite_and_not_wrong(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("1e39\n")
+@pytest.mark.parametrize("name", ["x.csv", "x.npy"])
+def test_a_named_pipe_is_read(name: str, tmp_path: Path) -> None:
+    data = write(name, FRAMES, tmp_path).read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
 
-    assert np.isinf(chunks_of(path)[0]).all()
+    assert np.array_equal(np.concatenate([c for _, c in read_chunks(tmp_path / "pipe", TWO, 2)]), FRAMES)
+    writer.join()
+
+
+def test_a_closed_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(ChunkError, match="there is no standard input, it is closed; give a file"):
+        read_signal(STANDARD_INPUT, TWO)
 
 
 @pytest.mark.parametrize(
-    ("array", "message"),
+    ("name", "places"),
+    [("x.npy", ["frame 0", "frame 2", "frame 4"]), ("x.csv", ["line 1", "line 3", "line 5"])],
+)
+def test_each_chunk_has_its_place(name: str, places: list[str], tmp_path: Path) -> None:
+    path = write(name, FRAMES, tmp_path)
+
+    assert [place for place, _ in read_chunks(path, TWO, 2)] == [f"{path}, {place}" for place in places]
+
+
+def test_a_long_array_is_read_in_pieces_with_the_same_chunks(tmp_path: Path) -> None:
+    long = np.arange(2 * 40_001, dtype=np.float32).reshape(-1, 2)
+    np.save(tmp_path / "x.npy", long)
+
+    chunks = [chunk for _, chunk in read_chunks(tmp_path / "x.npy", TWO, 1000)]
+
+    assert [len(chunk) for chunk in chunks] == [1000] * 40 + [1]
+    assert np.array_equal(np.concatenate(chunks), long)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".wav", ".flac"])
+def test_a_pipe_that_is_named_as_a_file_is_refused_and_does_not_wait(suffix: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / f"x{suffix}")
+    with pytest.raises(ChunkError, match=rf"x\{suffix}: not a regular file, wanted a signal"):
+        read_signal(tmp_path / f"x{suffix}", TWO)
+
+
+def test_several_arrays_or_none_are_no_signal(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", FRAMES, FRAMES)
+    with pytest.raises(ChunkError, match=r"x\.npz: holds several arrays, wanted one"):
+        list(read_chunks(tmp_path / "x.npz", TWO, 1))
+    np.savez(tmp_path / "x.npz")
+    with pytest.raises(ChunkError, match=r"x\.npz: holds no array, wanted one"):
+        read_signal(tmp_path / "x.npz", TWO)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_a_value_that_no_stream_takes_is_named(value: float, tmp_path: Path) -> None:
+    frames = FRAMES.copy()
+    frames[3, 1] = value
+    np.save(tmp_path / "x.npy", frames)
+    with pytest.raises(ChunkError, match=r"x\.npy, frame 3: holds (nan|inf|1e\+30), wanted finite numbers up to 2\^64"):
+        read_signal(tmp_path / "x.npy", TWO)
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.txt", "x.wav"])
+def test_a_signal_without_frames_is_refused_if_it_is_wanted_whole(name: str, tmp_path: Path) -> None:
+    path = write(name, np.zeros((0, 2)), tmp_path)
+
+    assert list(read_chunks(path, TWO, 1)) == []
+    with pytest.raises(ChunkError, match=rf"x\{path.suffix}(: arr_0)?: holds no frame"):
+        read_signal(path, TWO)
+
+
+def test_ids_of_an_empty_text_are_no_frames(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("")
+    assert list(read_chunks(tmp_path / "x.csv", IDS, 1)) == []
+
+
+# ---- folders ----
+
+
+def test_files_are_streams_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """Arrays of a .npz file are in the order of their names too; other files and hidden ones are left out."""
+    for number, name in enumerate(["a.npy", "b.CSV", "d.txt", "e.wav"]):
+        values = FRAMES * (number + 1) / 8
+        WRITERS[{"b.CSV": "x.csv", "d.txt": "x.txt", "e.wav": "x.wav"}.get(name, "x.npy")](tmp_path / name, values)
+    np.savez(tmp_path / "c.npz", second=FRAMES[:1], first=FRAMES[:2])
+    (tmp_path / "README.md").write_text("nothing to read")
+    (tmp_path / "._e.wav").write_bytes(b"what another system keeps next to a file")
+
+    assert [len(stream) for stream in read_streams(tmp_path, TWO)] == [5, 5, 2, 1, 5, 5]
+
+
+def test_one_file_is_its_streams(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", FRAMES, FRAMES[:3])
+    assert [len(stream) for stream in read_streams(tmp_path / "x.npz", TWO)] == [5, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
     [
-        (np.zeros(3, np.float32), r"shape \(3,\), wanted \(frames, features\)"),
-        (np.zeros((3, 2), np.complex64), "holds complex64, wanted float32"),
-        (np.array([[{}]], object), "not a .npy file of numbers"),
+        ("b.npy", np.zeros((3, 4)), r"b\.npy: has shape \(3, 4\), wanted \(frames, 2\)"),
+        ("b.csv", np.zeros((3, 4)), r"b\.csv, line 1: has shape \(3, 4\), wanted \(frames, 2\)"),
+        ("b.npz", np.zeros((3, 4)), r"b\.npz: arr_0: has shape \(3, 4\), wanted \(frames, 2\)"),
+        ("b.npy", np.full((3, 2), np.nan), r"b\.npy, frame 0: holds nan, wanted finite"),
+        ("b.wav", np.zeros((3, 1)), r"b\.wav: has 1 channels, wanted \(frames, 2\)"),
     ],
 )
-def test_an_array_that_is_no_signal_is_refused(array: Array, message: str, tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", array, allow_pickle=True)
-
+def test_row_74_bad_file_of_a_folder_is_named(name: str, values: Array, message: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", FRAMES)
+    WRITERS[f"x{Path(name).suffix}"](tmp_path / name, values)
     with pytest.raises(ChunkError, match=message):
-        read_array(tmp_path / "x.npy")
+        list(read_streams(tmp_path, TWO))
 
 
-@pytest.mark.parametrize("damage", ["text", "truncated", "archive", "empty"])
-def test_a_file_that_is_no_array_is_refused(damage: str, tmp_path: Path) -> None:
-    path = tmp_path / "x.npy"
-    np.save(path, np.zeros((100, 2), np.float32))
-    whole = path.read_bytes()
-    archive = io.BytesIO()
-    np.savez(archive, x=FRAMES)
-    path.write_bytes({"text": b"1,2", "truncated": whole[:300], "archive": archive.getvalue(), "empty": b""}[damage])
-
-    with pytest.raises(ChunkError, match=r"not a \.npy file of numbers, or a damaged one"):
-        read_array(path)
+def test_a_pipe_in_a_folder_is_refused_and_does_not_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.csv")
+    with pytest.raises(ChunkError, match=r"x\.csv: not a regular file"):
+        list(read_streams(tmp_path, TWO))
 
 
-def test_lines_read_back_as_the_same_float32() -> None:
-    values = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
-
-    read = np.array([[float(text) for text in line.split(",")] for line in csv_lines(values).splitlines()], np.float32)
-
-    assert np.array_equal(read, values)
-
-
-def test_an_answer_without_time_axis_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    write_lines(iter([np.array([1.5, 2.0], np.float32)]))
-
-    assert capsys.readouterr().out == "1.5,2.0\n"
-
-
-def test_a_failing_stream_leaves_no_file(tmp_path: Path) -> None:
-    def fail() -> "list[Array]":
-        raise ChunkError("no")
-
-    with pytest.raises(ChunkError):
-        write_file(tmp_path / "y.npy", (fail()[0] for _ in range(1)))
-
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_no_answers_make_an_empty_file(tmp_path: Path) -> None:
-    assert write_file(tmp_path / "y.csv", []) == 0
-    assert (tmp_path / "y.csv").read_text() == ""
+def test_a_folder_without_streams_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.doc").write_text("text")
+    with pytest.raises(
+        ChunkError, match=r"has no streams, wanted files that end in \.npy, \.npz, \.wav, \.flac, \.csv"
+    ):
+        list(read_streams(tmp_path, TWO))
