@@ -30,6 +30,8 @@ def read_bytes(path: str | os.PathLike[str], limit: int, *, links: bool = True) 
         raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
     except IsADirectoryError:
         raise ModelError(f"{os.fspath(path)}: not a regular file") from None
+    except ModelError:
+        raise
     except ValueError as error:  # a name with a null byte
         raise ModelError(f"{os.fspath(path)}: not the name of a file ({error})") from None
     with file:
