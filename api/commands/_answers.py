@@ -36,7 +36,7 @@ def write_file(target: Path, answers: Iterable[Array]) -> int:
     """Write all answers, each `[answers, ...]`, to a .npy or .csv file, or none if one fails; return their number."""
     given = list(answers)
     whole = np.concatenate(given) if given else np.zeros((0, 0), np.float32)
-    if target.suffix == ".csv":
+    if target.suffix.lower() == ".csv":
         data = csv_lines(whole).encode() if len(whole) else b""
     else:
         buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,7 +20,12 @@ FREE_BYTES = 2**28
 MOST_EXPANSION = 8
 BLOCK = 2**16  # samples
 UNKNOWN = 2**62  # libsndfile gives a number above it for a recording whose header states no length
+MOST_STATED = 2**31 - 2**16  # bytes; recorders that do not know the length of a .wav file state 2^31 or 2^32 - 1
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those of NumPy
+# numpy.lib.format raises each of these for a header that it cannot read.
+HEADER_ERRORS = (
+    ValueError, TypeError, EOFError, RuntimeError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError,
+)  # fmt: skip
 
 
 def array_pieces(file: BinaryIO, size: int, name: str, rows: int = 0) -> Iterator[Array]:
@@ -36,8 +42,7 @@ def array_pieces(file: BinaryIO, size: int, name: str, rows: int = 0) -> Iterato
     """
     try:
         shape, fortran, dtype = _header(file)
-    # numpy.lib.format raises each of these for a header that it cannot read.
-    except (ValueError, TypeError, EOFError, RuntimeError, MemoryError, OverflowError, SyntaxError):
+    except HEADER_ERRORS:
         raise ChunkError(f"{name}: not a .npy file of numbers, or a damaged one") from None
     stated, left = math.prod(shape) * dtype.itemsize, size - file.tell()
     if stated != left:
@@ -102,6 +107,7 @@ def recording_of(data: bytes, name: str) -> tuple[Floats, int]:
         import soundfile
     except ImportError:
         raise ChunkError(f"{name}: recordings need soundfile; pip install 'tidegate[audio]'") from None
+    _check_riff(data, name)
     blocks, size = [], 0
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
@@ -116,6 +122,13 @@ def recording_of(data: bytes, name: str) -> tuple[Floats, int]:
     if len(samples) < stated < UNKNOWN:
         raise ChunkError(f"{name}: its header states {stated} samples, the file holds {len(samples)}")
     return samples, rate
+
+
+def _check_riff(data: bytes, name: str) -> None:
+    """Refuse a .wav file that was cut: libsndfile reads what is left. Recorders that write to a pipe state no size."""
+    stated = int.from_bytes(data[4:8], "little") + 8
+    if data.startswith(b"RIFF") and len(data) < stated < MOST_STATED:
+        raise ChunkError(f"{name}: its header states {stated} bytes, the file holds {len(data)}")
 
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:

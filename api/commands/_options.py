@@ -142,5 +142,5 @@ def check_target(path: Path, formats: Sequence[str] = ()) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(ENOENT, "there is no such folder; create it first", str(path.parent))
     is_device(path)
-    if formats and path.suffix not in formats:
+    if formats and path.suffix.lower() not in formats:
         raise typer.BadParameter(f"{path}: wanted a name that ends in {' or '.join(formats)}")

@@ -29,7 +29,8 @@ def read_chunks(source: Path, form: SignalForm, frames: int) -> Iterator[tuple[s
     """Give a signal in chunks, each with its place in the signal (for error messages).
 
     Args:
-        source: A file, a pipe, or `-` for standard input. Text is read as it comes, any other kind is read at once.
+        source: A file, a pipe, or `-` for standard input. Text is read as it
+            comes, a .npy file in pieces, any other kind at once.
         form: The form of the signal.
         frames: Frames per chunk; the last chunk may have fewer.
 
@@ -60,7 +61,7 @@ def read_signal(source: Path, form: SignalForm) -> Array:
         ChunkError: The file is not a signal of this form, or a value is not finite or above 2^64.
         FileNotFoundError: The file does not exist.
     """
-    return _only(str(source), _signals(source, form))
+    return _only(_name(source), _signals(source, form))
 
 
 def read_streams(source: Path, form: SignalForm) -> Iterator[Array]:
@@ -100,11 +101,11 @@ class _Source:
 @contextmanager
 def _opened(source: Path) -> Iterator[_Source]:
     """Open a source. Its kind is the ending of its name, or is found by its first bytes, as in a pipe."""
-    name, kind = str(source), source.suffix.lower()
+    name, kind = _name(source), source.suffix.lower()
     if source == STANDARD_INPUT:
         if sys.stdin is None:
             raise ChunkError("there is no standard input, it is closed; give a file")
-        name, opened = "standard input", open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+        opened = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
     else:
         if kind in FIRST_BYTES.values():
             _check_regular(source)
@@ -114,6 +115,10 @@ def _opened(source: Path) -> Iterator[_Source]:
             head = file.peek(8)
             kind = next((kind for first, kind in FIRST_BYTES.items() if head.startswith(first)), TEXT)
         yield _Source(name, kind, file)
+
+
+def _name(source: Path) -> str:
+    return "standard input" if source == STANDARD_INPUT else str(source)
 
 
 def _check_regular(path: Path) -> None:

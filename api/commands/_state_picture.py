@@ -76,13 +76,11 @@ def draw(facts: "Inspection") -> "Figure":
 
 def save(facts: "Inspection", path: Path) -> None:
     """Write the picture as SVG or PNG, by the ending of the file's name. In SVG, text stays text."""
-    figure, data = draw(facts), BytesIO()
+    figure, data, form = draw(facts), BytesIO(), path.suffix[1:].lower()
     import matplotlib as mpl
 
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tidegate"}):  # the same file at every run
-        figure.savefig(
-            data, format=path.suffix[1:], dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None
-        )
+        figure.savefig(data, format=form, dpi=110, metadata={"Date": None} if form == "svg" else None)
     write_atomic(path, data.getvalue())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from tidegate.commands._options import Json, Output, check_target
+from tidegate.commands._options import Json, Output, check_target, given
 from tidegate.commands._output import busy, print_json
 from tidegate.runtime.device.targets import TARGETS
 
@@ -26,8 +26,10 @@ class Form(StrEnum):
 
 
 def command(
+    context: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A streaming ONNX file.")],
     output: Output,
+    *,
     form: Annotated[
         Form, typer.Option("--format", help="Write the plan itself, or C source with the plan as a const array.")
     ] = Form.plan,
@@ -45,6 +47,8 @@ def command(
     parts of the engine that the plan needs, a program, a Makefile, and report.json with the sizes of flash and RAM.
     """
     if target is not None:
+        if "form" in given(context):
+            raise typer.BadParameter("--format has no effect with --target")
         _compile_for(target, source, output, as_json=as_json)
         return
     from tidegate import compile_model

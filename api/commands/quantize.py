@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from tidegate.commands._options import Json, Output, check_target, usage
+from tidegate.commands._options import Json, Output, check_target, given, usage
 from tidegate.commands._output import busy, complain, print_json, show, size
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Method(StrEnum):
 
 
 def command(
+    context: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A float streaming ONNX file.")],
     output: Output,
     *,
@@ -130,6 +131,8 @@ def command(
         "max_error": max_error,
         "arithmetic": arithmetic.value,
     }
+    if calibration is None and "extra" in given(context):
+        raise typer.BadParameter("--extra has no effect without --calibration")
     _check_usage(source, require or [], options, calibrated=calibration is not None)
     working = nullcontext() if calibration else busy("quantizing")
     with working, bar("calibrating") if calibration else nullcontext() as progress:

@@ -42,6 +42,7 @@ def test_bad_input_is_one_line_and_leaves_no_file(tide: Command, bad: Path) -> N
     [
         (["-o", "n.tide", "--format", "c"], "n.tide: wanted a name that ends in .c"),
         (["-o", "n", "--target", "toaster"], "--target is 'toaster', wanted one of cortex-m0,"),
+        (["-o", "n", "--target", "generic", "--format", "c"], "--format has no effect with --target"),
         (["-o", "m.tide", "--target", "generic"], "m.tide: is a file, wanted a folder for --target"),
     ],
 )

@@ -169,6 +169,7 @@ def test_a_limit_of_bytes_or_error_chooses_precisions(tide: Command) -> None:
         (["--require", "lstm*"], "no weight matches 'lstm*'; there are w0, r0"),
         (["--require", "w0", "--require", ""], "no weight matches ''; there are w0, r0"),
         (["--arithmetic", "integer"], "integer arithmetic needs calibration"),
+        (["--extra", "0.1"], "--extra has no effect without --calibration"),
         (["--max-bytes", "900"], "max_bytes and max_error need calibration"),
         (["--ranges", "mse", "--arithmetic", "integer", "--calibration", "x.npy"], "leave ranges out"),
     ],

@@ -72,13 +72,13 @@ def test_it_gives_the_same_lines_for_every_source_and_model(tide: Command, monke
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("name", ["y.npy", "y.csv"])
+@pytest.mark.parametrize("name", ["y.npy", "y.csv", "y.NPY", "y.CSV"])
 def test_it_writes_a_file(name: str, tide: Command) -> None:
     wanted = tidegate.load("m.int8.onnx").stream().push(SIGNAL)
 
     assert tide("run", "m.int8.onnx", "x.npy", "-o", name) == Outcome(0, "", "")
 
-    read = np.load(name) if name.endswith(".npy") else np.loadtxt(name, np.float32, delimiter=",")
+    read = np.load(name) if name.lower().endswith(".npy") else np.loadtxt(name, np.float32, delimiter=",")
     assert np.array_equal(read, np.asarray(wanted))
 
 
