@@ -135,6 +135,10 @@ class Calibration:
         programs |= {"by frame": made, "16 bits by frame": with_most_bits(made)}
         return {name: self._held.error(program) for name, program in programs.items()}
 
+    def error(self, made: Program) -> float:
+        """Return the error of a quantized program's outputs together, on the held-out frames."""
+        return self._held.error(every_frame(made))
+
     def report(self, made: Program, choice: Choice, readings: dict[str, float], started: float) -> CalibrationReport:
         """Judge the program of the written file on the held-out frames.
 

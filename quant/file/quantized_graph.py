@@ -26,14 +26,14 @@ def with_codes(graph: Graph, weights: Sequence[Weight], choice: Choice) -> tuple
     """Return the graph with codes in place of weights, and the codes by the weights' names.
 
     Args:
-        graph: The float graph. Its model is edited.
+        graph: The float graph. It is not changed.
         weights: Its weights.
         choice: The precision of each weight, and the codes and corrections that calibration made.
 
     Raises:
         QuantizationError: The graph's operator set cannot be converted to one that has the precisions.
     """
-    made = _rounded(weights, choice)
+    made, graph = _rounded(weights, choice), copied(graph)
     if any(_needs_blocks(one.precision) for one in made.values()):
         graph = _converted(graph)
     for correction in choice.corrections:
@@ -44,6 +44,13 @@ def with_codes(graph: Graph, weights: Sequence[Weight], choice: Choice) -> tuple
             replace_weight(graph, weight, made[weight.name])
     describe(graph, made)
     return Graph(graph.model), made
+
+
+def copied(graph: Graph) -> Graph:
+    """Return a copy of a graph, to be edited."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    return Graph(model)
 
 
 def describe(graph: Graph, made: Mapping[str, Rounded], ranges: Mapping[str, np.float32] | None = None) -> None:
@@ -70,10 +77,8 @@ def bytes_of_the_rest(
         asked: The precision asked for, by name. Weights that were asked to stay float stay float.
         ranges: Whether the metadata has fixed ranges of activations.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(graph.model)
     longest = {w.name: _longest(w, asked[w.name]) for w in weights}
-    written, made = with_codes(Graph(model), weights, all_nearest(longest))
+    written, made = with_codes(graph, weights, all_nearest(longest))
     if ranges:
         describe(written, made, dict.fromkeys(made, LONGEST_RANGE))
     return written.model.ByteSize() - sum(bytes_of(one.codes.shape, one.precision) for one in made.values())

@@ -340,7 +340,7 @@ def test_each_graph_is_lowered_once(
         graphs.append(graph)
         return lower(graph)
 
-    for module in ("tidegate.quant.quantize", "tidegate.quant.file.trial"):
+    for module in ("tidegate.quant.quantize", "tidegate.quant.answers.trial"):
         monkeypatch.setattr(import_module(module), "lower", counted)
     source = write(tmp_path / "m.onnx", "LSTM", "linear")
     quantize(source, tmp_path / "q.onnx", calibration=smooth(), method="nearest", **options)
