@@ -301,3 +301,22 @@ def test_weight_with_nan_is_refused_and_the_old_file_stays(tmp_path: Path) -> No
         quantize(tmp_path / "m.onnx", tmp_path / "m.int8.onnx")
     assert (tmp_path / "m.int8.onnx").read_bytes() == b"the old file"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.int8.onnx", "m.onnx"]
+
+
+@pytest.mark.parametrize(("name", "operator"), [("R", "LSTM 'lstm'"), ("V", "Gemm 'head'")])
+def test_a_weight_that_codes_do_not_reach_is_refused_by_name(tmp_path: Path, name: str, operator: str) -> None:
+    """It was clipped to 1.4e14 before. Left float, as the message says, the file is written."""
+    pytest.importorskip("onnxruntime")
+    graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
+    tensor = next(t for t in graph.model.graph.initializer if t.name == name)
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[3] = -3e38
+    tensor.CopyFrom(numpy_helper.from_array(values, name))
+    graph.save(tmp_path / "m.onnx")
+    message = f"{operator}: weight '{name}' holds 3e[+]38, and codes of 8 bits reach 1.4e[+]14; .* {name}=float32"
+    with pytest.raises(QuantizationError, match=message):
+        quantize(tmp_path / "m.onnx", tmp_path / "q.onnx")
+    assert not (tmp_path / "q.onnx").exists()
+    report = quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", precision={name: "float32"})
+    assert report.answers is not None
+    assert report.answers.error < BOUND
