@@ -117,6 +117,15 @@ class Calibration:
             target *= 0.9 * budget.most_error / error
         raise _unmet(budget, assignments, others)
 
+    def most_corrections(self, asked: Mapping[str, Precision]) -> list[Correction]:
+        """Return a correction by zeros for each bias that a choice may correct: a layer without biases gains one."""
+        if self._methods == [NEAREST]:
+            return []
+        rounded = {index: name for name, (index, _) in self._fields.items() if asked[name].weight_bits != FLOAT}
+        corrected = [index for index in rounded if any(one.bias for one in sums_of(self.program.ops[index]))]
+        zeros = {index: np.zeros(len(matrix(self.program.ops[index], "w").codes), np.float32) for index in corrected}
+        return [Correction(rounded[index], added, None) for index, added in zeros.items()]
+
     def ranges_of(self, made: Program) -> dict[str, np.float32]:
         """Return the range of each quantized matrix's activations, by name; empty if each frame has its own range."""
         return {} if self._ranges is None else ranges_of(self.program, self._magnitudes, bits_of(made), self._ranges)

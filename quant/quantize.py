@@ -207,12 +207,13 @@ def calibrated(graph: Graph, options: Options) -> Result:
     weights = weights_of(graph)
     asked = choose(options.precision, weights)
     budget = Budget(options.extra, options.max_bytes, options.max_error)
-    if options.max_bytes is not None:
-        rest = bytes_of_the_rest(graph, weights, asked, ranges=options.ranges is not None)
-        budget = replace(budget, other_bytes=rest)
     kept = set(asked) if in_integers else pinned(options.precision, weights)
 
     calibration = _calibration(graph, options)
+    if options.max_bytes is not None:
+        corrections = calibration.most_corrections(asked)
+        rest = bytes_of_the_rest(graph, weights, asked, corrections, ranges=options.ranges is not None)
+        budget = replace(budget, other_bytes=rest)
     choice = calibration.choose(weights, asked, kept, budget)
     written, made = with_codes(graph, weights, choice)
     ranges, readings = {}, {}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from ...runtime.lowering.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION
 from ...runtime.operators.matrix import FLOAT, GROUP_SIZES
 from ...runtime.precision import Precision
 from ..rounding.budget import bytes_of
-from ..rounding.choice import Choice, all_nearest
+from ..rounding.choice import Choice, Correction, all_nearest
 from ..rounding.nearest import Rounded, to_nearest
 from .biases import add_to_bias
 from .weights import Weight, replace_weight
@@ -65,7 +66,12 @@ def describe(graph: Graph, made: Mapping[str, Rounded], ranges: Mapping[str, np.
 
 
 def bytes_of_the_rest(
-    graph: Graph, weights: Sequence[Weight], asked: Mapping[str, Precision], *, ranges: bool = False
+    graph: Graph,
+    weights: Sequence[Weight],
+    asked: Mapping[str, Precision],
+    corrections: Sequence[Correction] = (),
+    *,
+    ranges: bool = False,
 ) -> int:
     """Return the most bytes that a quantized file can have besides codes and scales.
 
@@ -75,10 +81,11 @@ def bytes_of_the_rest(
         graph: The float graph. It is not changed.
         weights: Its weights.
         asked: The precision asked for, by name. Weights that were asked to stay float stay float.
+        corrections: Corrections of biases that the file may have. A layer without biases gains some.
         ranges: Whether the metadata has fixed ranges of activations.
     """
     longest = {w.name: _longest(w, asked[w.name]) for w in weights}
-    written, made = with_codes(graph, weights, all_nearest(longest))
+    written, made = with_codes(graph, weights, replace(all_nearest(longest), corrections=list(corrections)))
     if ranges:
         describe(written, made, dict.fromkeys(made, LONGEST_RANGE))
     return written.model.ByteSize() - sum(bytes_of(one.codes.shape, one.precision) for one in made.values())
