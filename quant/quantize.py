@@ -102,6 +102,7 @@ def quantize(
         UnsupportedError: Calibration is asked for, but the engine does not run the model, or the model looks ahead.
         QuantizationError: An option, a weight or a calibration stream cannot be used, or no precisions meet
             `max_bytes` and `max_error`. No file is written.
+        BackendError: The engine does not run the model, and onnxruntime is not installed.
         FileNotFoundError: There is no source file.
     """
     options = Options(precision, calibration, method, ranges, extra, max_bytes, max_error, arithmetic, progress)

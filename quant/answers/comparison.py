@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...runtime.arrays import Answer, Array
-from ...runtime.errors import BackendError, ChunkError, QuantizationError
+from ...runtime.errors import ChunkError, QuantizationError
 from ...runtime.graph.graph import Graph
 from ...runtime.streams import Model
 from ..report.quantization_report import AnswersReport
@@ -46,7 +46,8 @@ class Comparison:
             made = answers(model, self.signal[stream])
         except ChunkError as error:
             raise QuantizationError(
-                f"the quantized model refuses {stream}, and the float model does not: {error}"
+                f"the quantized model refuses {stream}, and the float model does not ({error}); choose more bits, e.g. "
+                "W16A16, or give calibration streams"
             ) from None
         for output, values in made.items():
             if not np.all(np.isfinite(values)):
@@ -63,13 +64,12 @@ def compare(graph: Graph) -> Comparison | None:
     """Stream the float model on a signal of tidegate's own making.
 
     Returns:
-        The answers; None if no backend runs the float model, or its answers to the whole signal are not finite.
+        The answers; None if the model refuses the whole signal, or its answers to it are not finite.
+
+    Raises:
+        BackendError: The engine does not run the float model, and onnxruntime is not installed.
     """
-    signal, exact = own_signal(graph), {}
-    try:
-        model = opened(graph)
-    except BackendError:
-        return None
+    signal, exact, model = own_signal(graph), {}, opened(graph)
     for name, frames in signal.items():
         try:
             made = answers(model, frames)

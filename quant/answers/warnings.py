@@ -4,8 +4,8 @@ from ..report.quantization_report import AnswersReport
 from .ways_out import percent
 
 NOT_COMPARED = (
-    "the answers were not compared with those of the float model: no backend runs it, or its answers to noise are not "
-    "finite; give calibration streams"
+    "the answers were not compared with those of the float model, whose answers to noise leave the range of numbers; "
+    "give calibration streams"
 )
 CALIBRATE = "calibration streams measure the error on what the model will hear, and lower that of the weights"
 

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, version_converter
 from tidegate.quant import quantize
 from tidegate.quant.answers.own_signal import own_signal
+from tidegate.quant.answers.warnings import NOT_COMPARED
 from tidegate.quant.answers.ways_out import BOUND
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.errors import ContractError, ModelError, QuantizationError
@@ -260,6 +261,19 @@ def test_ids_are_compared_too(tmp_path: Path) -> None:
     assert report.answers is not None
     assert 0 < report.answers.error < BOUND
     assert list(report.answers.levels) == ["random ids"]
+
+
+def test_a_model_that_grows_for_ever_is_not_compared_and_calibration_is_the_way_out(tmp_path: Path) -> None:
+    net, source = Net(np.random.default_rng(0), 6), tmp_path / "m.onnx"
+    net.cell("RNN", 5, activations=["Relu"])
+    net.tensors["net0.R"] = 1.5 * np.eye(5, dtype=np.float32)[None]
+    net.save(source, 18, last=False)
+    report = quantize(source, tmp_path / "q.onnx")
+    assert (report.answers, report.warnings) == (None, (NOT_COMPARED,))
+    streams = list(np.random.default_rng(0).standard_normal((5, 20, 6), np.float32))
+    report = quantize(source, tmp_path / "q.onnx", calibration=streams, method="nearest")
+    assert report.answers is not None
+    assert (report.answers.frames, report.warnings) == (20, ())
 
 
 def no_recurrent_node(path: Path) -> None:

@@ -12,6 +12,7 @@ from tidegate.quant.answers.comparison import FAINT, Comparison, answers, compar
 from tidegate.quant.answers.trial import opened
 from tidegate.runtime.errors import QuantizationError
 from tidegate.runtime.graph.graph import Graph
+from tools.nets import Net
 from tools.onnx_files import write_lstm
 
 
@@ -128,6 +129,18 @@ def test_an_answer_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     graph = for_onnxruntime(tmp_path / "m.onnx")
     with pytest.raises(QuantizationError, match="output 'output' of the quantized model is not finite on noise of 1"):
         compared(graph).report(opened(scaled(graph, np.inf, "up")))
+
+
+def test_a_quantized_model_that_refuses_what_the_float_model_takes_is_refused(tmp_path: Path) -> None:
+    net = Net(np.random.default_rng(0), 6)
+    net.cell("RNN", 5, activations=["Relu"])
+    net.tensors["net0.R"] = 0.5 * np.eye(5, dtype=np.float32)[None]
+    net.save(tmp_path / "m.onnx", 18, last=False)
+    graph = Graph.load(tmp_path / "m.onnx")
+    with pytest.raises(
+        QuantizationError, match=r"refuses noise of 1, and the float model does not \(.*\); choose more"
+    ):
+        compared(graph).report(opened(scaled(graph, 4, "net0.R")))
 
 
 def test_a_float_model_whose_answers_are_not_finite_is_not_compared(tmp_path: Path) -> None:
