@@ -2,9 +2,18 @@
 
 from .observing.drift import Drift, StepSpan
 from .quantize import quantize
-from .report.quantization_report import CalibrationReport, GateRow, Histogram, OptionRow, QuantizationReport, WeightRow
+from .report.quantization_report import (
+    AnswersReport,
+    CalibrationReport,
+    GateRow,
+    Histogram,
+    OptionRow,
+    QuantizationReport,
+    WeightRow,
+)
 
 __all__ = [
+    "AnswersReport",
     "CalibrationReport",
     "Drift",
     "GateRow",

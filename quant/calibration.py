@@ -117,6 +117,15 @@ class Calibration:
             target *= 0.9 * budget.most_error / error
         raise _unmet(budget, assignments, others)
 
+    def most_corrections(self, asked: Mapping[str, Precision]) -> list[Correction]:
+        """Return a correction by zeros for each bias that a choice may correct: a layer without biases gains one."""
+        if self._methods == [NEAREST]:
+            return []
+        rounded = {index: name for name, (index, _) in self._fields.items() if asked[name].weight_bits != FLOAT}
+        corrected = [index for index in rounded if any(one.bias for one in sums_of(self.program.ops[index]))]
+        zeros = {index: np.zeros(len(matrix(self.program.ops[index], "w").codes), np.float32) for index in corrected}
+        return [Correction(rounded[index], added, None) for index, added in zeros.items()]
+
     def ranges_of(self, made: Program) -> dict[str, np.float32]:
         """Return the range of each quantized matrix's activations, by name; empty if each frame has its own range."""
         return {} if self._ranges is None else ranges_of(self.program, self._magnitudes, bits_of(made), self._ranges)
@@ -134,6 +143,10 @@ class Calibration:
         }
         programs |= {"by frame": made, "16 bits by frame": with_most_bits(made)}
         return {name: self._held.error(program) for name, program in programs.items()}
+
+    def error(self, made: Program) -> float:
+        """Return the error of a quantized program's outputs together, on the held-out frames."""
+        return self._held.error(every_frame(made))
 
     def report(self, made: Program, choice: Choice, readings: dict[str, float], started: float) -> CalibrationReport:
         """Judge the program of the written file on the held-out frames.

@@ -5,7 +5,7 @@ engine computes with the codes themselves.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -19,18 +19,22 @@ from ..runtime.graph.graph import Graph
 from ..runtime.graph.projected_lstm import with_weights
 from ..runtime.load import naming
 from ..runtime.lowering.lower import QUANTIZATION_KEY, lower
-from ..runtime.program import Program
+from ..runtime.streams import Model
+from .answers.comparison import compare
+from .answers.trial import opened, try_out
+from .answers.warnings import NOT_COMPARED, too_far
+from .answers.ways_out import BOUND, Measure, way_out
 from .calibration import METHODS_BY_NAME, Calibration, Progress
 from .file.quantized_graph import bytes_of_the_rest, describe, with_codes
-from .file.trial import program_for_engine, try_out
 from .file.weight_precisions import DEFAULT, choose, pinned
-from .file.weights import weights_of
+from .file.weights import Weight, weights_of
 from .integer.metadata import add_exponents, operators_in_floats
 from .observing.calibration_streams import read_streams
+from .observing.judge import open_program
 from .observing.ranges import check_rule
-from .report.quantization_report import CalibrationReport, QuantizationReport, WeightRow
+from .report.quantization_report import AnswersReport, CalibrationReport, QuantizationReport, WeightRow
 from .report.weight_rows import rows_of
-from .rounding.choice import NEAREST, Budget, all_nearest
+from .rounding.choice import NEAREST, Budget, Choice, all_nearest
 
 FLOATS, INTEGERS = "float", "integer"  # arithmetic
 SMALLEST_OPSET = 13  # the first whose DequantizeLinear has a scale per channel
@@ -54,7 +58,8 @@ def quantize(
 
     Each weight matrix of a recurrent, linear or convolution layer, and each embedding table, becomes integers. Each
     output channel has one float32 scale (an LSTM has one channel per gate and unit, a table one per id), or one scale
-    per group of inputs. The new file is loaded and run once before it is written.
+    per group of inputs. Before the new file is written, it is streamed next to the float model: the report has the
+    error of the answers, and a warning if they err by more than 10 %.
 
     Without calibration each weight is rounded to the nearest integer. With calibration streams the errors on the
     model's output are smaller: weights are rounded so that their errors cancel on the streams, biases take up the
@@ -90,13 +95,14 @@ def quantize(
         progress: Called with the fraction of the calibration that is done, 0 to 1.
 
     Returns:
-        Shape, precision and error of each weight, and what calibration found.
+        Shape, precision and error of each weight, the error of the answers, and what calibration found.
 
     Raises:
         ModelError: The source is not a streaming ONNX file, or has no recurrent node.
         UnsupportedError: Calibration is asked for, but the engine does not run the model, or the model looks ahead.
         QuantizationError: An option, a weight or a calibration stream cannot be used, or no precisions meet
             `max_bytes` and `max_error`. No file is written.
+        BackendError: The engine does not run the model, and onnxruntime is not installed.
         FileNotFoundError: There is no source file.
     """
     options = Options(precision, calibration, method, ranges, extra, max_bytes, max_error, arithmetic, progress)
@@ -161,26 +167,39 @@ class Result:
 
     Attributes:
         graph: The graph.
-        program: What it lowers to; None if the engine does not have one of its operators.
+        model: What runs it.
         weights: What became of each weight.
+        answers: How far its answers are from those of the float model; None if they could not be compared.
+        warnings: Sentences about these answers.
         calibration: What calibration found; None without calibration.
         float_operators: With integer arithmetic, the operators that still compute in floats.
     """
 
     graph: Graph
-    program: Program | None
+    model: Model
     weights: tuple[WeightRow, ...]
+    answers: AnswersReport | None
+    warnings: tuple[str, ...]
     calibration: CalibrationReport | None = None
     float_operators: tuple[str, ...] = ()
 
 
 def nearest(graph: Graph, options: Options) -> Result:
-    """Round each weight to the nearest codes of the precision asked for."""
+    """Round each weight to the nearest codes of the precision asked for, and judge the result on noise."""
     weights = weights_of(graph)
     asked = choose(options.precision, weights)
     choice = all_nearest(asked)
-    graph, made = with_codes(graph, weights, choice)
-    return Result(graph, program_for_engine(graph), rows_of(weights, asked, made, choice, {}))
+    written, made = with_codes(graph, weights, choice)
+    model, exact = opened(written), compare(graph)
+    rows = rows_of(weights, asked, made, choice, {})
+    if exact is None:
+        return Result(written, model, rows, None, (NOT_COMPARED,))
+
+    def measure(other: Choice) -> float:
+        return exact.report(opened(with_codes(graph, weights, other)[0])).error
+
+    answers = exact.report(model)
+    return Result(written, model, rows, answers, _warnings(answers, weights, choice, measure, options))
 
 
 def calibrated(graph: Graph, options: Options) -> Result:
@@ -189,34 +208,42 @@ def calibrated(graph: Graph, options: Options) -> Result:
     weights = weights_of(graph)
     asked = choose(options.precision, weights)
     budget = Budget(options.extra, options.max_bytes, options.max_error)
-    if options.max_bytes is not None:
-        rest = bytes_of_the_rest(graph, weights, asked, ranges=options.ranges is not None)
-        budget = replace(budget, other_bytes=rest)
     kept = set(asked) if in_integers else pinned(options.precision, weights)
 
     calibration = _calibration(graph, options)
+    if options.max_bytes is not None:
+        corrections = calibration.most_corrections(asked)
+        rest = bytes_of_the_rest(graph, weights, asked, corrections, ranges=options.ranges is not None)
+        budget = replace(budget, other_bytes=rest)
     choice = calibration.choose(weights, asked, kept, budget)
-    graph, made = with_codes(graph, weights, choice)
+    written, made = with_codes(graph, weights, choice)
     ranges, readings = {}, {}
     if options.ranges is not None:
-        program = lower(graph)
+        program = lower(written)
         ranges, readings = calibration.ranges_of(program), calibration.readings(program)
-        describe(graph, made, ranges)
+        describe(written, made, ranges)
     elif in_integers:
-        add_exponents(graph, lower(graph), calibration.exponents)
+        add_exponents(written, lower(written), calibration.exponents)
 
-    program = lower(graph)
-    _check_size(graph, options.max_bytes)
+    program = lower(written)
+    _check_size(written, options.max_bytes)
     rows = rows_of(weights, asked, made, choice, ranges)
-    in_floats = operators_in_floats(graph, program) if in_integers else ()
-    return Result(graph, program, rows, calibration.report(program, choice, readings, started), in_floats)
+    in_floats = operators_in_floats(written, program) if in_integers else ()
+    found = calibration.report(program, choice, readings, started)
+    answers = AnswersReport("calibration frames held out", found.held_frames, found.error, found.errors)
+
+    def measure(other: Choice) -> float:
+        return calibration.error(lower(with_codes(graph, weights, other)[0]))
+
+    warnings = _warnings(answers, weights, choice, measure, options)
+    return Result(written, open_program(program, written.contract), rows, answers, warnings, found, in_floats)
 
 
 def write(
     result: Result, source: str | os.PathLike[str], target: str | os.PathLike[str], arithmetic: str
 ) -> QuantizationReport:
-    """Run the quantized graph once, write it, and return the report."""
-    backend = try_out(result.graph, result.program)
+    """Try the quantized graph out, write it, and return the report."""
+    try_out(result.graph, result.model)
     data = result.graph.model.SerializeToString()
     write_atomic(target, data)
     return QuantizationReport(
@@ -224,11 +251,27 @@ def write(
         source_bytes=Path(source).stat().st_size,
         bytes=len(data),
         weights=result.weights,
-        backend=backend,
+        backend=result.model.backend,
         calibration=result.calibration,
         arithmetic=arithmetic,
         float_operators=result.float_operators,
+        answers=result.answers,
+        warnings=result.warnings,
     )
+
+
+def _warnings(
+    answers: AnswersReport, weights: Sequence[Weight], choice: Choice, measure: Measure, options: Options
+) -> tuple[str, ...]:
+    """Return the warning about answers that err above the bound, with a way out; empty if they do not."""
+    bound = max(options.max_error or 0.0, BOUND)
+    if answers.error <= bound:
+        return ()
+    leave_out = "integer arithmetic" if options.arithmetic == INTEGERS else "ranges" if options.ranges else ""
+    change = way_out(weights, choice, measure, bound, leave_out=leave_out)
+    if change and options.max_bytes is not None:
+        change += ", in a larger file than max_bytes allows"
+    return (too_far(answers, bound, change, calibrated=options.calibration is not None),)
 
 
 def _opened(source: str | os.PathLike[str]) -> Graph:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from ...runtime.lowering.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION
 from ...runtime.operators.matrix import FLOAT, GROUP_SIZES
 from ...runtime.precision import Precision
 from ..rounding.budget import bytes_of
-from ..rounding.choice import Choice, all_nearest
+from ..rounding.choice import Choice, Correction, all_nearest
 from ..rounding.nearest import Rounded, to_nearest
 from .biases import add_to_bias
 from .weights import Weight, replace_weight
@@ -26,14 +27,14 @@ def with_codes(graph: Graph, weights: Sequence[Weight], choice: Choice) -> tuple
     """Return the graph with codes in place of weights, and the codes by the weights' names.
 
     Args:
-        graph: The float graph. Its model is edited.
+        graph: The float graph. It is not changed.
         weights: Its weights.
         choice: The precision of each weight, and the codes and corrections that calibration made.
 
     Raises:
         QuantizationError: The graph's operator set cannot be converted to one that has the precisions.
     """
-    made = _rounded(weights, choice)
+    made, graph = _rounded(weights, choice), copied(graph)
     if any(_needs_blocks(one.precision) for one in made.values()):
         graph = _converted(graph)
     for correction in choice.corrections:
@@ -44,6 +45,13 @@ def with_codes(graph: Graph, weights: Sequence[Weight], choice: Choice) -> tuple
             replace_weight(graph, weight, made[weight.name])
     describe(graph, made)
     return Graph(graph.model), made
+
+
+def copied(graph: Graph) -> Graph:
+    """Return a copy of a graph, to be edited."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    return Graph(model)
 
 
 def describe(graph: Graph, made: Mapping[str, Rounded], ranges: Mapping[str, np.float32] | None = None) -> None:
@@ -58,7 +66,12 @@ def describe(graph: Graph, made: Mapping[str, Rounded], ranges: Mapping[str, np.
 
 
 def bytes_of_the_rest(
-    graph: Graph, weights: Sequence[Weight], asked: Mapping[str, Precision], *, ranges: bool = False
+    graph: Graph,
+    weights: Sequence[Weight],
+    asked: Mapping[str, Precision],
+    corrections: Sequence[Correction] = (),
+    *,
+    ranges: bool = False,
 ) -> int:
     """Return the most bytes that a quantized file can have besides codes and scales.
 
@@ -68,12 +81,11 @@ def bytes_of_the_rest(
         graph: The float graph. It is not changed.
         weights: Its weights.
         asked: The precision asked for, by name. Weights that were asked to stay float stay float.
+        corrections: Corrections of biases that the file may have. A layer without biases gains some.
         ranges: Whether the metadata has fixed ranges of activations.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(graph.model)
     longest = {w.name: _longest(w, asked[w.name]) for w in weights}
-    written, made = with_codes(Graph(model), weights, all_nearest(longest))
+    written, made = with_codes(graph, weights, replace(all_nearest(longest), corrections=list(corrections)))
     if ranges:
         describe(written, made, dict.fromkeys(made, LONGEST_RANGE))
     return written.model.ByteSize() - sum(bytes_of(one.codes.shape, one.precision) for one in made.values())

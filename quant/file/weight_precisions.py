@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from ...runtime.errors import QuantizationError
+from ...runtime.operators.matrix import FLOAT, LARGEST_CODE
 from ...runtime.precision import Precision
+from ..rounding.nearest import LARGEST_SCALE
 from .weights import Weight
 
 DEFAULT = "W8A16"
@@ -22,7 +26,7 @@ def choose(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> dict[st
         weights: The weights of the graph.
 
     Raises:
-        QuantizationError: A precision does not exist, or a pattern matches no weight.
+        QuantizationError: A precision does not exist, a pattern matches no weight, or a weight is too large for codes.
     """
     patterns = {"*": DEFAULT} | ({"*": asked} if isinstance(asked, str) else dict(asked))
     precisions = {pattern: Precision.parse(text) for pattern, text in patterns.items()}
@@ -31,6 +35,8 @@ def choose(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> dict[st
         if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
             raise QuantizationError(f"no weight matches {pattern!r}; there are {', '.join(names)}")
     chosen = {w.name: [p for key, p in precisions.items() if fnmatchcase(w.name, key)][-1] for w in weights}
+    for weight in weights:
+        _refuse_too_large(weight, chosen[weight.name])
     return {w.name: _fitted(chosen[w.name], w) for w in weights}
 
 
@@ -38,6 +44,19 @@ def pinned(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> set[str
     """Return the names of the weights that match a pattern other than `*`: calibration keeps their precision."""
     patterns = [] if isinstance(asked, str) else [pattern for pattern in asked if pattern != "*"]
     return {weight.name for weight in weights if any(fnmatchcase(weight.name, pattern) for pattern in patterns)}
+
+
+def _refuse_too_large(weight: Weight, precision: Precision) -> None:
+    """Refuse a weight that the largest code with the largest scale does not reach: it would be clipped."""
+    if weight.reason or precision.weight_bits == FLOAT:
+        return
+    largest = float(np.max(np.abs(weight.values), initial=0))
+    most = LARGEST_CODE[precision.weight_bits] * float(LARGEST_SCALE)
+    if largest > most:
+        raise QuantizationError(
+            f"{weight.operator}: weight {weight.name!r} holds {largest:.3g}, and codes of {precision.weight_bits} bits "
+            f"reach {most:.3g}; train or export it again, or leave it float (precision {weight.name}=float32)"
+        )
 
 
 def _fitted(precision: Precision, weight: Weight) -> Precision:

@@ -1,7 +1,7 @@
 """The report of a quantization: a row for each weight matrix, and what calibration found."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -157,6 +157,27 @@ class CalibrationReport:
 
 
 @dataclass(frozen=True)
+class AnswersReport:
+    """How far the answers of the written file are from those of the float model.
+
+    Errors are root mean squares, relative to that of the float answers.
+
+    Attributes:
+        signal: What both models were streamed on.
+        frames: Frames streamed.
+        error: The error of all outputs together. If the signal has several levels: at the worst one.
+        errors: The same for each output.
+        levels: The error at each level of the signal, e.g. `noise of 0.1`; empty if the signal has no levels.
+    """
+
+    signal: str
+    frames: int
+    error: float
+    errors: dict[str, float]
+    levels: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class QuantizationReport:
     """What became of each weight, and of the file.
 
@@ -169,6 +190,8 @@ class QuantizationReport:
         calibration: What calibration found; None without calibration.
         arithmetic: float or integer: how tidegate's engine computes.
         float_operators: With integer arithmetic, the nodes that still compute in floats, and why.
+        answers: How far the answers are from those of the float model; None if they could not be compared.
+        warnings: Sentences about answers that err too much or could not be compared, with a way out.
     """
 
     path: str
@@ -179,6 +202,8 @@ class QuantizationReport:
     calibration: CalibrationReport | None = None
     arithmetic: str = "float"
     float_operators: tuple[str, ...] = ()
+    answers: AnswersReport | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def recurrent_float(self) -> tuple[WeightRow, ...]:

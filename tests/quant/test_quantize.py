@@ -1,5 +1,6 @@
 """Quantizing files: what is written, reported and refused."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper, version_converter
 from tidegate.quant import quantize
+from tidegate.quant.answers.own_signal import own_signal
+from tidegate.quant.answers.warnings import NOT_COMPARED
+from tidegate.quant.answers.ways_out import BOUND
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.errors import ContractError, ModelError, QuantizationError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
+from tools.nets import Net
 from tools.onnx_files import write_lstm
 
 
@@ -195,6 +200,82 @@ def test_embedding_table_becomes_int8_with_a_scale_per_id(tmp_path: Path) -> Non
     np.testing.assert_allclose(np.asarray(seen), np.asarray(wanted), atol=1e-4)
 
 
+# ---- the answers ----
+
+
+@pytest.mark.parametrize("precision", ["W16A16", "W8A16", "W8A8", "W4A16", "float32"])
+def test_the_report_says_how_far_the_answers_are_from_float(tmp_path: Path, precision: str) -> None:
+    source, target = write_lstm(tmp_path / "m.onnx", hidden=32), tmp_path / "q.onnx"
+    report = quantize(source, target, precision=precision)
+    assert report.answers is not None
+    for name, frames in own_signal(Graph.load(source)).items():
+        streams = load(source).stream(), load(target).stream()
+        exact, made = (np.array([stream.push(frame[None]) for frame in frames], np.float64) for stream in streams)
+        error = np.sqrt(np.sum((made - exact) ** 2) / np.sum(exact**2))
+        assert report.answers.levels[name] == pytest.approx(error, rel=1e-6)
+    assert list(report.answers.errors) == ["output"]
+    assert report.answers.error == max(report.answers.levels.values())
+    assert bool(report.warnings) == (report.answers.error > BOUND)
+
+
+def test_row_42_answers_that_err_too_much_are_a_warning_whose_advice_helps(tmp_path: Path) -> None:
+    source, target = write_lstm(tmp_path / "m.onnx", hidden=32), tmp_path / "q.onnx"
+    (warning,) = quantize(source, target, precision="W4A8").warnings
+    assert re.search(r"the answers err by \d+% of their root mean square on noise of [01.]+, above 10%", warning)
+    found = re.search(r"choose precision (.*): then they err by ([0-9.]+)%", warning)
+    assert found is not None
+    advised = dict(pattern.split("=") for pattern in found[1].split(", "))
+    after = quantize(source, target, precision={"*": "W4A16" if "A16 in place of A8" in warning else "W4A8"} | advised)
+    assert after.warnings == ()
+    assert after.answers is not None
+    assert f"{100 * after.answers.error:.2g}" == found[2]
+
+
+def test_calibrated_answers_are_those_of_the_held_out_frames(tmp_path: Path) -> None:
+    streams = list(np.random.default_rng(0).standard_normal((5, 60, 6), np.float32))
+    report = quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "q.onnx", calibration=streams, method="nearest")
+    assert report.answers is not None
+    assert report.calibration is not None
+    assert (report.answers.signal, report.answers.frames) == ("calibration frames held out", 60)
+    assert (report.answers.error, report.answers.errors) == (report.calibration.error, report.calibration.errors)
+    assert report.warnings == ()
+
+
+@pytest.mark.parametrize(("limit", "warned"), [({}, True), ({"max_error": 0.9}, False)])
+def test_a_stated_error_is_the_bound_of_the_warning(tmp_path: Path, limit: dict[str, float], warned: bool) -> None:
+    streams = list(np.random.default_rng(0).standard_normal((5, 60, 6), np.float32))
+    source, target, fixed = write_lstm(tmp_path / "m.onnx", hidden=32), tmp_path / "q.onnx", {"?": "W4A16"}
+    report = quantize(source, target, calibration=streams, method="nearest", precision=fixed, **limit)  # type: ignore[arg-type]
+    assert report.answers is not None
+    assert report.answers.error > BOUND
+    assert bool(report.warnings) == warned
+    assert not warned or "calibration frames held out, above 10%; choose precision" in report.warnings[0]
+
+
+def test_ids_are_compared_too(tmp_path: Path) -> None:
+    net = Net(np.random.default_rng(0), 1)
+    net.embedding(6)
+    net.cell("GRU", 5, linear_before_reset=1)
+    net.save(tmp_path / "m.onnx", 18, last=False)
+    report = quantize(tmp_path / "m.onnx", tmp_path / "q.onnx")
+    assert report.answers is not None
+    assert 0 < report.answers.error < BOUND
+    assert list(report.answers.levels) == ["random ids"]
+
+
+def test_a_model_that_grows_for_ever_is_not_compared_and_calibration_is_the_way_out(tmp_path: Path) -> None:
+    net, source = Net(np.random.default_rng(0), 6), tmp_path / "m.onnx"
+    net.cell("RNN", 5, activations=["Relu"])
+    net.tensors["net0.R"] = 1.5 * np.eye(5, dtype=np.float32)[None]
+    net.save(source, 18, last=False)
+    report = quantize(source, tmp_path / "q.onnx")
+    assert (report.answers, report.warnings) == (None, (NOT_COMPARED,))
+    streams = list(np.random.default_rng(0).standard_normal((5, 20, 6), np.float32))
+    report = quantize(source, tmp_path / "q.onnx", calibration=streams, method="nearest")
+    assert report.answers is not None
+    assert (report.answers.frames, report.warnings) == (20, ())
+
+
 def no_recurrent_node(path: Path) -> None:
     value = helper.make_tensor_value_info
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [value("x", 1, [1])], [value("y", 1, [1])])
@@ -234,3 +315,22 @@ def test_weight_with_nan_is_refused_and_the_old_file_stays(tmp_path: Path) -> No
         quantize(tmp_path / "m.onnx", tmp_path / "m.int8.onnx")
     assert (tmp_path / "m.int8.onnx").read_bytes() == b"the old file"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.int8.onnx", "m.onnx"]
+
+
+@pytest.mark.parametrize(("name", "operator"), [("R", "LSTM 'lstm'"), ("V", "Gemm 'head'")])
+def test_a_weight_that_codes_do_not_reach_is_refused_by_name(tmp_path: Path, name: str, operator: str) -> None:
+    """It was clipped to 1.4e14 before. Left float, as the message says, the file is written."""
+    pytest.importorskip("onnxruntime")
+    graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
+    tensor = next(t for t in graph.model.graph.initializer if t.name == name)
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[3] = -3e38
+    tensor.CopyFrom(numpy_helper.from_array(values, name))
+    graph.save(tmp_path / "m.onnx")
+    message = f"{operator}: weight '{name}' holds 3e[+]38, and codes of 8 bits reach 1.4e[+]14; .* {name}=float32"
+    with pytest.raises(QuantizationError, match=message):
+        quantize(tmp_path / "m.onnx", tmp_path / "q.onnx")
+    assert not (tmp_path / "q.onnx").exists()
+    report = quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", precision={name: "float32"})
+    assert report.answers is not None
+    assert report.answers.error < BOUND

@@ -69,6 +69,32 @@ def test_sixteen_bits(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("precision", "way_out"),
+    [
+        ("W4A16", "choose precision rec.weight_hh_l0=W16A16, lin.weight=W16A16: then they err by 0.32%"),
+        ("W8A8", "choose 16-bit activations (A16 in place of A8) and choose precision rec.weight_hh_l0=W16A16"),
+        ("W16A16", ""),
+    ],
+)
+def test_answers_far_from_float_are_a_warning(precision: str, way_out: str, folder: Path) -> None:
+    """Error to signal on the recordings: 1.27, 0.55 and 7e-6. The report finds the same without any recording."""
+    _, source = exported("ht1_lstm32", folder)
+    report = quantize(source, folder / "q.onnx", precision=precision)
+    assert report.answers is not None
+    assert (report.answers.error > 0.5) == bool(way_out)
+    assert way_out in " ".join(report.warnings)
+    assert len(report.warnings) == bool(way_out)
+
+
+def test_calibrated_answers_far_from_float_are_a_warning(folder: Path) -> None:
+    """The recording becomes quiet, and 8-bit activations are too few for quiet frames."""
+    task, source = exported("ht1_lstm32", folder)
+    report = quantize(source, folder / "q.onnx", calibration=task.calibration, precision="W8A8", method="nearest")
+    (warning,) = report.warnings
+    assert "on calibration frames held out, above 10%; choose 16-bit activations (A16 in place of A8)" in warning
+
+
+@pytest.mark.parametrize(
     ("name", "goals"),
     [
         ("watch", {"accuracy": Goal(0.005, 0.001, about=0.80609)}),

@@ -81,6 +81,43 @@ def test_a_required_weight_that_stayed_float_gives_status_1(tide: Command) -> No
     assert (refused.status, refused.err) == (1, "tidegate: error: weights stayed float: V\n")
 
 
+@pytest.mark.usefixtures("recorded")
+def test_answers_that_err_too_much_are_a_warning_in_words(tide: Command) -> None:
+    """The exit status stays 0: the file is what was asked for."""
+    write_lstm(Path("m.onnx"), hidden=32)
+    four_bits = ("quantize", "m.onnx", "-o", "q.onnx", "--precision", "W4A16")
+
+    outcome = tide(*four_bits)
+
+    said = " ".join(outcome.out.split())
+    assert (outcome.status, outcome.err) == (0, "")
+    assert re.search(r"Error of the output on 8000 frames of tidegate's own making: [0-9.]+% on noise of 1,", said)
+    found = re.search(r"warning: the answers err by \d+% .* above 10%; choose precision ([^:]+): then they err", said)
+    assert found is not None
+    report = json.loads(tide(*four_bits, "--json").out)
+    assert report["answers"]["error"] == max(report["answers"]["levels"].values()) > 0.1
+    assert said.endswith(report["warnings"][0])
+    advice = [option for pattern in found[1].split(", ") for option in ("--precision", pattern)]
+    assert "warning" not in tide(*four_bits, *advice).out
+
+
+@pytest.mark.usefixtures("recorded")
+def test_answers_within_the_bound_are_no_warning(tide: Command) -> None:
+    outcome = tide("quantize", "m.onnx", "-o", "q.onnx")
+    assert "tidegate's own making" in " ".join(outcome.out.split())
+    assert "warning" not in outcome.out
+
+
+@pytest.mark.usefixtures("recorded")
+def test_warnings_are_on_the_page(tide: Command) -> None:
+    pytest.importorskip("matplotlib")
+    write_lstm(Path("m.onnx"), hidden=32)
+    tide("quantize", "m.onnx", "-o", "q.onnx", "--precision", "W4A16", "--html", "r.html")
+    text = Path("r.html").read_text()
+    assert "warning: the answers err by" in text
+    assert "making: " in text
+
+
 # ---- with calibration ----
 
 

@@ -1,6 +1,7 @@
 """A quantized graph: its codes, metadata and operator set follow the choice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,21 @@ def test_the_bytes_set_aside_are_enough_for_every_precision_and_few_too_many(tmp
     written, made = with_codes(graph, weights, all_nearest(choose(precision, weights)))
     needed = written.model.ByteSize() - sum(bytes_of(one.codes.shape, one.precision) for one in made.values())
     assert needed <= rest <= needed + 3 * 72
+
+
+def test_the_bytes_set_aside_hold_biases_that_layers_gain(tmp_path: Path) -> None:
+    graph = opened(tmp_path)
+    for node in graph.nodes:
+        if node.op_type in ("LSTM", "Gemm"):
+            node.input[3 if node.op_type == "LSTM" else 2] = ""
+    weights = weights_of(graph)
+    asked = choose("W8A16", weights)
+    corrections = [Correction("R", np.ones(144, np.float32), None), Correction("V", np.ones(3, np.float32), None)]
+    rest = bytes_of_the_rest(graph, weights, asked, corrections)
+    written, made = with_codes(graph, weights, replace(all_nearest(asked), corrections=corrections))
+    needed = written.model.ByteSize() - sum(bytes_of(one.codes.shape, one.precision) for one in made.values())
+    assert needed <= rest <= needed + 3 * 72
+    assert rest >= bytes_of_the_rest(graph, weights, asked) + 4 * (2 * 144 + 3)
 
 
 def test_ranges_are_described_for_quantized_weights_only(tmp_path: Path) -> None:

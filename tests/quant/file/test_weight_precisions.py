@@ -75,3 +75,14 @@ def test_a_precision_that_does_not_exist_is_refused() -> None:
 )
 def test_weights_of_a_pattern_other_than_the_star_are_pinned(asked: str | dict[str, str], expected: set[str]) -> None:
     assert pinned(asked, WEIGHTS) == expected
+
+
+@pytest.mark.parametrize(("precision", "most"), [("W4A16", 7), ("W8A8", 127), ("W16A16", 32767)])
+def test_the_largest_weight_is_the_largest_code_times_the_largest_scale(precision: str, most: int) -> None:
+    one = weight("head")
+    one.values[3, 5] = -most * 2.0**40
+    assert chosen(precision, [one]) == [precision]
+    one.values[3, 5] = np.nextafter(one.values[3, 5], np.float32(-np.inf))
+    with pytest.raises(QuantizationError, match=r"weight 'head' holds .*, and codes of .* bits reach"):
+        chosen(precision, [one])
+    assert chosen("float32", [one]) == ["float32"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tidegate.quant.file.trial import program_for_engine, try_out
+from tidegate.quant.answers.trial import opened, try_out
 from tidegate.runtime.errors import QuantizationError
 from tidegate.runtime.graph.graph import Graph
 from tools.nets import Net
@@ -23,16 +23,17 @@ def with_cos(path: Path) -> Graph:
 
 def test_a_graph_for_the_engine_runs_on_it(tmp_path: Path) -> None:
     graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
-    program = program_for_engine(graph)
-    assert program is not None
-    assert try_out(graph, program).startswith("native")
+    model = opened(graph)
+    assert model.backend.startswith("native")
+    try_out(graph, model)
 
 
 def test_a_graph_with_an_operator_that_the_engine_lacks_runs_on_onnxruntime(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     graph = with_cos(tmp_path / "m.onnx")
-    assert program_for_engine(graph) is None
-    assert try_out(graph, None) == "onnxruntime"
+    model = opened(graph)
+    assert model.backend == "onnxruntime"
+    try_out(graph, model)
 
 
 def test_a_model_of_ids_gets_ids(tmp_path: Path) -> None:
@@ -42,7 +43,9 @@ def test_a_model_of_ids_gets_ids(tmp_path: Path) -> None:
     net.save(tmp_path / "m.onnx", 18, last=False)
     graph = Graph.load(tmp_path / "m.onnx")
     assert graph.model.graph.input[0].type.tensor_type.elem_type == TensorProto.INT64
-    assert try_out(graph, program_for_engine(graph)).startswith("native")
+    model = opened(graph)
+    assert model.backend.startswith("native")
+    try_out(graph, model)
 
 
 def test_an_output_that_is_not_finite_is_refused(tmp_path: Path) -> None:
@@ -55,4 +58,4 @@ def test_an_output_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     last.output[0] = "before"
     graph.model.graph.node.append(helper.make_node("Mul", ["before", "nan"], [name]))
     with pytest.raises(QuantizationError, match=f"output '{name}' of the quantized model is not finite on noise"):
-        try_out(Graph(graph.model), None)
+        try_out(Graph(graph.model), opened(Graph(graph.model)))

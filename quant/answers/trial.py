@@ -1,0 +1,43 @@
+"""Running a quantized graph once before it is written."""
+
+import numpy as np
+
+from ...runtime.backends.native import NativeModel
+from ...runtime.errors import QuantizationError, UnsupportedError
+from ...runtime.graph.graph import Graph
+from ...runtime.lowering.lower import lower
+from ...runtime.plan.writer import compile_program
+from ...runtime.streams import Model
+from .own_signal import own_signal
+
+FRAMES = 20
+
+
+def opened(graph: Graph) -> Model:
+    """Return a graph's model on the engine; on onnxruntime if the engine does not have one of its operators.
+
+    Raises:
+        BackendError: The engine does not run the graph, and onnxruntime is not installed.
+    """
+    try:
+        return NativeModel(compile_program(lower(graph), graph.contract))
+    except UnsupportedError:
+        from ...runtime.backends.onnxruntime import OnnxruntimeModel
+
+        return OnnxruntimeModel(graph)
+
+
+def try_out(graph: Graph, model: Model) -> None:
+    """Stream a few frames of noise, or ids, through the model of a quantized graph.
+
+    Raises:
+        QuantizationError: An output is not finite.
+    """
+    noise = next(iter(own_signal(graph).values()))[:FRAMES]
+    answers = model.stream().push(noise)
+    name = model.contract.outputs[0].name
+    for output, values in (answers if isinstance(answers, dict) else {name: answers}).items():
+        if not np.all(np.isfinite(values)):
+            raise QuantizationError(
+                f"output {output!r} of the quantized model is not finite on noise; nothing is written"
+            )
