@@ -24,12 +24,12 @@ from ...runtime.cells import STANDARD
 from ...runtime.errors import ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
 from .as_before import kept
-from .cell_markers import marking_cells, marking_steps
+from .cell_markers import marking_steps
 from .compiled import plain, uncompile
 from .culprit import place_of, sees_later_frames
+from .in_parts import in_parts
 from .inputs import OtherInputs, SignalSizes, split_example
-from .packing import without_packing
-from .projection_markers import marking_projections
+from .parametrized import fix_weights
 from .scripted import in_shell, strip_shell
 
 OPSET = 20
@@ -84,7 +84,7 @@ class Subject:
             uncompile(self.module)
             tuned: dict[Any, Any] = {c: type(c) for c in self.module.modules() if hasattr(c, "exported_as")}
             try:
-                self.module.eval()
+                fix_weights(self.module.eval())
                 for child in tuned:
                     child.__class__ = child.exported_as
                 yield
@@ -159,7 +159,7 @@ class Subject:
             ExportError: torch cannot trace or translate the module.
         """
         buffer = io.BytesIO()
-        with _listening() as heard, _quiet_translator(), _in_parts(), marking_steps(self._stepped):
+        with _listening() as heard, _quiet_translator(), in_parts(), marking_steps(self._stepped):
             try:
                 self._export(buffer, free)
             except TidegateError:
@@ -348,24 +348,6 @@ def _listening() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         yield heard
-
-
-@contextmanager
-def _in_parts() -> Iterator[None]:
-    """Trace layers for which torch's exporter has no rule, or a wrong one, as markers or as their parts."""
-    with _attention_in_parts(), marking_projections(), marking_cells(), without_packing():
-        yield
-
-
-@contextmanager
-def _attention_in_parts() -> Iterator[None]:
-    """Switch off the fast path of nn.MultiheadAttention and nn.TransformerEncoderLayer, which has no ONNX form."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 @contextmanager
