@@ -170,6 +170,7 @@ class Subject:
         self.remarks = list(dict.fromkeys(filter(None, map(_own_line, heard))))
         model = onnx.load_from_string(buffer.getvalue())
         strip_shell(model)
+        model.producer_name = ""  # else a cell written out would be taken for a layer that an exporter unrolled
         return model
 
     def _export(self, buffer: io.BytesIO, free: Sequence[int]) -> None:

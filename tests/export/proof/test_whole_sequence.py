@@ -151,7 +151,7 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "causal scores": (_behind(_by_hand), "takes a softmax over time"),
     "causal dot products": (
         _behind(lambda y: functional.scaled_dot_product_attention(y, y, y, ~_later(y))),
-        "attends over time",
+        "takes a softmax over time",
     ),
     "scores": (_behind(lambda y: torch.einsum("bth,bsh->bts", y, y) @ y), "attends over time"),
     "scaled attention": (_behind(lambda y: functional.scaled_dot_product_attention(y, y, y)), "over time"),
