@@ -42,7 +42,9 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
     """
     for node in graph.nodes:
         if node.op_type in REFUSED_CELLS and with_weights(node) is None:
-            raise UnsupportedError(f"{label(node)}: wanted one of {', '.join(STANDARD)}; use {_MODULES}")
+            raise UnsupportedError(
+                f"{label(node)}: wanted one of {', '.join(STANDARD)}; use {_MODULES}, in Keras LSTM or GRU"
+            )
     found = [node for node in graph.nodes if node.op_type in CELLS]
     if not found:
         raise ModelError(

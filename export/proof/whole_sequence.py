@@ -157,10 +157,10 @@ def _called(size: int | str | None) -> str:
 def _by_lost_frames(model: onnx.ModelProto, dims: Mapping[str, Dims], names: Sequence[str]) -> _Suspect | None:
     """Return the first node after which a value no longer has one entry per frame."""
     graph = Graph(model)
-    for node in graph.nodes:
-        if _masks(graph, node) and None in dims.get(node.output[0], (None,)):
+    for each in graph.nodes:
+        if _masks(graph, each) and None in dims.get(each.output[0], (None,)):
             does, way_out = ATTEND
-            return _Suspect(node, f"masks scores by a mask of the example's length: it {does} time", way_out)
+            return _Suspect(each, f"masks scores by a mask of the example's length: it {does} time", way_out)
     for last in names:
         name, found = last, None
         while None in dims.get(name, (None,)) and (node := graph.producer(name)) is not None:

@@ -72,7 +72,7 @@ def _frame_by_frame(policy: nn.Module, *states: Tensor) -> np.ndarray:
     answers, given = [], states
     with torch.no_grad():
         for frame in EXAMPLE[0]:
-            answer, *given = policy(frame[None], *given)  # type: ignore[assignment] # a list for a tuple
+            answer, *given = policy(frame[None], *given)
             answers.append(answer.numpy())
     return np.concatenate(answers)
 
@@ -194,7 +194,7 @@ def test_an_lstm_of_two_directions_with_projection_streams_without_one_of_them(t
     class Net(nn.Module):
         def __init__(self, **options: int) -> None:
             super().__init__()
-            self.rnn = nn.LSTM(6, 8, batch_first=True, **options)  # type: ignore[arg-type] # a flag and a size
+            self.rnn = nn.LSTM(6, 8, batch_first=True, **options)
 
         def forward(self, x: Tensor) -> Tensor:
             answer: Tensor = self.rnn(x)[0]

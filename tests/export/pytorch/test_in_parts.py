@@ -42,5 +42,5 @@ def test_row_67_a_model_with_rms_norm_streams(tmp_path: Path) -> None:
     with torch.no_grad():
         wanted = module(x[None])[0].numpy()
     for backend in ("native", "onnxruntime"):
-        seen = load(path, backend).stream().push(x.numpy())  # type: ignore[arg-type] # one of its two names
+        seen = load(path, backend).stream().push(x.numpy())
         np.testing.assert_allclose(np.asarray(seen), wanted, atol=2e-6)
