@@ -203,6 +203,7 @@ def _signal(model: onnx.ModelProto, started: Mapping[str, object], pairs: Mappin
         )
     state = next(name for name in left if name in pairs)
     raise UnsupportedError(
-        f"state input {state!r} (fed by {pairs[state]!r}) starts no LSTM, GRU or RNN, wanted states of layers; "
-        f"if it stays the same for a stream, set it: --set {state}=VALUE"
+        f"state input {state!r} (fed by {pairs[state]!r}) starts no LSTM, GRU or RNN, wanted states of layers; a cell "
+        "written out of other operators streams from its source: put its weights into nn.LSTMCell, nn.GRUCell or "
+        "nn.RNNCell in a loop over time, and export that (`tidegate export`)"
     )

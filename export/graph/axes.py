@@ -206,9 +206,15 @@ def _axes_of(node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
     read = dims.get(signal_of(node), (None,))
     time, batch = (_number(size) for size in (*read, None, None)[:2])
     if time is None:
+        way_out = "the forward may fix the length, skip frames or fold time into the batch"
+        if read[0] == 1:
+            way_out = (
+                "for a forward of one frame per call, let it take all frames of a sequence, or write it with "
+                "torch.onnx.export and give the file to `tidegate lift`"
+            )
         raise ContractError(
             f"{label(node)} reads {shape_text(read)} as [time, batch, features]: its frames are not those of "
-            "the input, wanted one for each; the forward may fix the length, skip frames or fold time into the batch"
+            f"the input, wanted one for each; {way_out}"
         )
     if batch is None and read[1] != 1:
         raise ContractError(

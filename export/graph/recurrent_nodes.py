@@ -42,11 +42,14 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
     """
     for node in graph.nodes:
         if node.op_type in REFUSED_CELLS and with_weights(node) is None:
-            raise UnsupportedError(f"{label(node)}: wanted one of {', '.join(STANDARD)}; use {_MODULES}")
+            raise UnsupportedError(
+                f"{label(node)}: wanted one of {', '.join(STANDARD)}; use {_MODULES}, in Keras LSTM or GRU"
+            )
     found = [node for node in graph.nodes if node.op_type in CELLS]
     if not found:
         raise ModelError(
-            f"no recurrent layer found, wanted at least one {_MODULES}, or such a cell in a loop{_unrolled(graph)}"
+            f"no recurrent layer found, wanted at least one {_MODULES}, or nn.LSTMCell, nn.GRUCell or nn.RNNCell in a "
+            f"loop over time (a cell written out of other layers: copy its weights into one of them){_unrolled(graph)}"
         )
     return found
 

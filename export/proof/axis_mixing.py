@@ -154,7 +154,7 @@ _NORM = (
     "normalize within a frame (nn.LayerNorm over its features), or by nn.BatchNorm1d's running statistics",
 )
 _WEIGH = "takes a softmax over", f"let a recurrent layer weigh the frames, or {OUTSIDE}"
-_ATTEND = "attends over", f"let a recurrent layer do it, or {OUTSIDE}"
+ATTEND = "attends over", f"let a recurrent layer do it, or {OUTSIDE}"
 _SUM = "adds up over", f"let a recurrent layer carry the sum, or {OUTSIDE}"
 _SORT = "sorts along", f"answer by the last frame (y[:, -1]) or the final h, or {OUTSIDE}"
 _TURN = "turns around", "use bidirectional=True for the other direction: it is streamed in blocks"
@@ -201,7 +201,7 @@ def mixings(graph: Graph, node: onnx.NodeProto, dims: Mapping[str, Dims]) -> lis
     for position in range(2) if node.op_type in _OF_TWO else ():
         rank = len((shapes[position] if len(shapes) > position else None) or ())
         if graph.constant(operand(node, 1 - position)) is None:  # with a constant operand it is a linear layer
-            found.append(Mixing(_counted(_OF_TWO[node.op_type](position)(known), rank), *_ATTEND, position))
+            found.append(Mixing(_counted(_OF_TWO[node.op_type](position)(known), rank), *ATTEND, position))
     return [mixing for mixing in found if mixing.axes] or _crossed(shapes, known.answer)
 
 
@@ -210,7 +210,7 @@ def _crossed(shapes: Sequence[Dims | None], answer: Dims | None) -> list[Mixing]
     for position, shape in enumerate(shapes):
         for axis, size in enumerate(shape or ()):
             if isinstance(size, str) and (answer or ()).count(size) > (shape or ()).count(size):
-                return [Mixing((axis,), *_ATTEND, position)]
+                return [Mixing((axis,), *ATTEND, position)]
     return []
 
 

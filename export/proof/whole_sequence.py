@@ -25,7 +25,7 @@ from ..graph.editing import remove_dead
 from ..graph.names import module_path
 from ..graph.recurrent_nodes import signal_of
 from ..states.convolution_tails import TimeConvolution
-from .axis_mixing import OUTSIDE, mixings
+from .axis_mixing import ATTEND, OUTSIDE, mixings
 from .proof import quiet_session
 from .signals import FreshData, cut
 
@@ -157,6 +157,10 @@ def _called(size: int | str | None) -> str:
 def _by_lost_frames(model: onnx.ModelProto, dims: Mapping[str, Dims], names: Sequence[str]) -> _Suspect | None:
     """Return the first node after which a value no longer has one entry per frame."""
     graph = Graph(model)
+    for each in graph.nodes:
+        if _masks(graph, each) and None in dims.get(each.output[0], (None,)):
+            does, way_out = ATTEND
+            return _Suspect(each, f"masks scores by a mask of the example's length: it {does} time", way_out)
     for last in names:
         name, found = last, None
         while None in dims.get(name, (None,)) and (node := graph.producer(name)) is not None:
@@ -170,6 +174,11 @@ def _by_lost_frames(model: onnx.ModelProto, dims: Mapping[str, Dims], names: Seq
                 "keep the axis of time as it is, or fold and unfold it by its size, x.shape[1]",
             )
     return None
+
+
+def _masks(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Return whether a node adds a mask to the scores of attention."""
+    return node.op_type in ("Add", "Where") and any(r.op_type == "Softmax" for r in graph.consumers(node.output[0]))
 
 
 # ---- by the values ----

@@ -1,6 +1,6 @@
-"""nn.LSTMCell, nn.GRUCell and nn.RNNCell in torch's exporter: each call is traced as a marker of one step."""
+"""Single steps in torch's exporter: each call of a cell, or of a layer in a loop over time, is traced as a marker."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -61,3 +61,53 @@ def _forward(cell: nn.RNNCellBase, x: Tensor, hx: Any = None) -> Any:  # noqa: A
     if x.dim() == 2:
         return made
     return tuple(state.squeeze(0) for state in made) if kind == "LSTM" else made.squeeze(0)
+
+
+@contextmanager
+def marking_steps(modules: Iterable[nn.RNNBase]) -> Iterator[None]:
+    """Trace modules that are called for one frame at a time as cells, one per layer, inside this context."""
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(patch.object(module, "forward", _Steps(module)))
+        yield
+
+
+class _Steps:
+    """The forward of a recurrent module for one frame, `[batch, 1, features]` or `[1, batch, features]`.
+
+    It knows the states that it returned: if they come back, each layer reads its own state of the step before.
+    """
+
+    def __init__(self, module: nn.RNNBase) -> None:
+        self._module = module
+        self._kind = module.mode.removeprefix("RNN_").title() if module.mode.startswith("RNN_") else module.mode
+        self._time = 1 if module.batch_first else 0
+        self._returned: dict[tuple[int, ...], tuple[Any, list[Any]]] = {}
+
+    def __call__(self, x: Tensor, hx: Any = None) -> Any:  # noqa: ANN401  a state or a pair of them
+        """Compute one frame, as the module's own forward does."""
+        frame, finals = x.squeeze(self._time), []
+        for start, weights in zip(self._starts(frame, hx), self._module.all_weights, strict=True):
+            made = _Step.apply(self._kind, frame, *start, *weights)  # type: ignore[no-untyped-call]
+            finals.append(made if isinstance(made, tuple) else (made,))
+            frame = finals[-1][0]
+        states = tuple(map(_joined, zip(*finals, strict=True)))
+        self._returned[tuple(map(id, states))] = (states, finals)  # holds them, so that no id is used again
+        return frame.unsqueeze(self._time), (states if self._kind == "LSTM" else states[0])
+
+    def _starts(self, frame: Tensor, hx: Any) -> list[Any]:  # noqa: ANN401  a state or a pair of them
+        """Return the states of each layer, `[batch, hidden]`."""
+        layers, count = self._module.num_layers, len(BY_STEP[self._kind].states)
+        if hx is None:
+            zeros = torch.zeros(frame.size(0), self._module.hidden_size, device=frame.device)
+            return [[zeros] * count] * layers
+        given = tuple(hx) if count > 1 else (hx,)
+        known = self._returned.get(tuple(map(id, given)))
+        if known is not None:
+            return known[1]
+        return [[state.squeeze(0) if layers == 1 else state[layer] for state in given] for layer in range(layers)]
+
+
+def _joined(states: tuple[Tensor, ...]) -> Tensor:
+    """Return the states of all layers, `[layers, batch, hidden]`."""
+    return states[0].unsqueeze(0) if len(states) == 1 else torch.stack(states)

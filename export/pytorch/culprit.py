@@ -20,7 +20,7 @@ def place_of(module: nn.Module, arguments: Any, error: Exception) -> str:  # noq
         for node in graph.findAllNodes(kind.group()):
             path = node.scopeName().rpartition("/")[2].removeprefix("__module").lstrip(".")
             inside = f", which module {path!r} calls" if path else ", which the forward calls"
-            way_out = "along time only recurrent layers and convolutions can be streamed"
+            way_out = "write it with operators that have an ONNX form"
             return f"{inside}{_line(node.sourceRange())}; {way_out}"
     return ""
 

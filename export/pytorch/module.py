@@ -24,12 +24,12 @@ from ...runtime.cells import STANDARD
 from ...runtime.errors import ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
 from .as_before import kept
-from .cell_markers import marking_cells
+from .cell_markers import marking_steps
 from .compiled import plain, uncompile
 from .culprit import place_of, sees_later_frames
+from .in_parts import in_parts
 from .inputs import OtherInputs, SignalSizes, split_example
-from .packing import without_packing
-from .projection_markers import marking_projections
+from .parametrized import fix_weights
 from .scripted import in_shell, strip_shell
 
 OPSET = 20
@@ -66,6 +66,7 @@ class Subject:
         self.others = OtherInputs(parameters, others or (None,) * len(parameters))
         self.axes: Axes | None = None
         self._output_names: list[str] = []
+        self._stepped: list[Any] = []  # recurrent modules in a loop over time
 
     @property
     def recurrent_paths(self) -> list[str]:
@@ -83,7 +84,7 @@ class Subject:
             uncompile(self.module)
             tuned: dict[Any, Any] = {c: type(c) for c in self.module.modules() if hasattr(c, "exported_as")}
             try:
-                self.module.eval()
+                fix_weights(self.module.eval())
                 for child in tuned:
                     child.__class__ = child.exported_as
                 yield
@@ -123,20 +124,24 @@ class Subject:
         return f"; {names} was None: give it in the example, (x, (h, c)) or (x, lengths)" if count else ""
 
     def try_example(self) -> None:
-        """Run the example once: learn the outputs, and check that each recurrent module is called only once.
+        """Run the example once: learn the outputs, and how often each recurrent module is called.
 
         Raises:
             ExportError: The forward fails, its answer is not finite, or an output has the name of the input.
-            UnsupportedError: A recurrent module is called more than once.
+            UnsupportedError: A recurrent module is called more than once, and not for one frame each.
         """
         with _counting(self.module) as calls:
             answers = self.answers(self.example)
-        for path, count in calls.items():
-            if count > 1:
+        for path, frames in calls.items():
+            child = self.module.get_submodule(path)
+            if len(frames) > 1 and (set(frames) != {1} or child.bidirectional or child.proj_size):
                 raise UnsupportedError(
-                    f"module {path!r} is called {count} times in one forward, wanted once: each call would need "
-                    "a state of its own; use one module per call, their weights may be copies"
+                    f"module {path!r} is called {len(frames)} times in one forward, wanted once: each call would need "
+                    "a state of its own; give it the whole sequence in one call, or in a loop over time one frame per "
+                    "call, in one direction; calls for other sequences need a module each (copy.deepcopy)"
                 )
+            if len(frames) > 1:
+                self._stepped.append(child)
         for name, answer in answers.items():
             if name == self.input_name:
                 raise ExportError(f"output {name!r} has the name of the input; return it under another name")
@@ -154,7 +159,7 @@ class Subject:
             ExportError: torch cannot trace or translate the module.
         """
         buffer = io.BytesIO()
-        with _listening() as heard, _quiet_translator(), _in_parts():
+        with _listening() as heard, _quiet_translator(), in_parts(), marking_steps(self._stepped):
             try:
                 self._export(buffer, free)
             except TidegateError:
@@ -165,6 +170,7 @@ class Subject:
         self.remarks = list(dict.fromkeys(filter(None, map(_own_line, heard))))
         model = onnx.load_from_string(buffer.getvalue())
         strip_shell(model)
+        model.producer_name = ""  # else a cell written out would be taken for a layer that an exporter unrolled
         return model
 
     def _export(self, buffer: io.BytesIO, free: Sequence[int]) -> None:
@@ -217,7 +223,8 @@ class Subject:
     def _shown(self, free: Sequence[int]) -> torch.Tensor:
         """Return the part of the example to trace: only the first frames if a loop over time would be unrolled."""
         shown = self._tensor
-        loops = not self.others.names and any(isinstance(child, nn.RNNCellBase) for child in self.module.modules())
+        cells = any(isinstance(child, nn.RNNCellBase) for child in self.module.modules())
+        loops = not self.others.names and (cells or self._stepped)
         for axis in free if loops else ():
             shown = shown.narrow(axis, 0, min(shown.size(axis), LOOP_FRAMES))
         return shown
@@ -309,14 +316,16 @@ def _flatten(value: object) -> Iterator[torch.Tensor]:
 
 
 @contextmanager
-def _counting(module: nn.Module) -> Iterator[dict[str, int]]:
-    """Count the calls of each recurrent module by path."""
-    calls: dict[str, int] = {}
+def _counting(module: nn.Module) -> Iterator[dict[str, list[int]]]:
+    """List the calls of each recurrent module by path: the frames of each call, 0 without a batch axis."""
+    calls: dict[str, list[int]] = {}
     handles = []
 
     def hook(path: str) -> Any:  # noqa: ANN401 - torch's type of a hook is a protocol of many forms
-        def count(*_: object) -> None:
-            calls[path] = calls.get(path, 0) + 1
+        def count(child: Any, arguments: tuple[Any, ...]) -> None:  # noqa: ANN401  as torch calls it
+            x = arguments[0]
+            has_batch = isinstance(x, torch.Tensor) and x.dim() == 3
+            calls.setdefault(path, []).append(x.size(1 if child.batch_first else 0) if has_batch else 0)
 
         return count
 
@@ -340,24 +349,6 @@ def _listening() -> Iterator[list[warnings.WarningMessage]]:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         yield heard
-
-
-@contextmanager
-def _in_parts() -> Iterator[None]:
-    """Trace layers for which torch's exporter has no rule, or a wrong one, as markers or as their parts."""
-    with _attention_in_parts(), marking_projections(), marking_cells(), without_packing():
-        yield
-
-
-@contextmanager
-def _attention_in_parts() -> Iterator[None]:
-    """Switch off the fast path of nn.MultiheadAttention and nn.TransformerEncoderLayer, which has no ONNX form."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 @contextmanager

@@ -159,7 +159,8 @@ class _Rolling:
         signal = self.rolled(node.input[0])
         if node.output[0] != chain.steps[0].output[0] or signal is None:
             raise UnsupportedError(
-                f"{label(chain.steps[0])}: it reads no frame of a sequence at its first step; {_BY_FRAME}"
+                f"{label(chain.steps[0])}: it reads no frame of a sequence at its first step; {_BY_FRAME}; the forward "
+                "takes all frames of a sequence, [batch, time, features], not one"
             )
         starts = [self._start(node.input[1 + i], node.output[i]) for i in range(chain.states)]
         finals = [f"{node.output[i]}/final" for i in range(chain.states)]

@@ -80,7 +80,7 @@ def test_an_input_with_the_name_of_a_state_that_starts_no_layer_is_refused() -> 
         items.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]))
     model.graph.node.append(onnx.helper.make_node("Identity", ["cache"], ["cache_out"]))
     with pytest.raises(
-        UnsupportedError, match=r"state input 'cache' \(fed by 'cache_out'\) starts no LSTM, .*--set cache="
+        UnsupportedError, match=r"state input 'cache' \(fed by 'cache_out'\) starts no LSTM, .*into nn.LSTMCell, nn"
     ):
         find_roles(model, None)
 

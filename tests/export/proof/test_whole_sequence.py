@@ -80,6 +80,27 @@ class Attention(nn.Module):
         return y
 
 
+class Causal(Attention):
+    """nn.MultiheadAttention to the frames before, by a mask that the forward makes."""
+
+    def __init__(self, *, weights: bool = False) -> None:
+        super().__init__()
+        self.weights = weights
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[batch, frames, UNITS]` to the same shape."""
+        y: Tensor = self.heads(x, x, x, attn_mask=_later(x), need_weights=self.weights)[0]
+        return y
+
+
+def _later(x: Tensor) -> Tensor:
+    return torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+
+
+def _by_hand(y: Tensor) -> Tensor:
+    return (y @ y.transpose(1, 2)).masked_fill(_later(y), -torch.inf).softmax(-1) @ y
+
+
 def _smooth(x: Tensor) -> Tensor:
     return functional.interpolate(x.transpose(1, 2), scale_factor=2.0).transpose(1, 2)
 
@@ -106,6 +127,11 @@ MODULES: dict[str, tuple[nn.Module, str]] = {
         r"'pool.layer' \(Inst.*\) normalizes over an axis that time is folded",
     ),
     "attention": (Attention(), r"'pool.heads' \(MultiheadAttention\) needs later frames"),
+    "causal attention": (
+        Causal(),
+        r"'pool.heads' \(.*masks scores .* it attends over time.*; let a recurrent layer do",
+    ),
+    "causal attention with weights": (Causal(weights=True), r"'pool.heads' \(.* it attends over time"),
     "transformer": (
         nn.TransformerEncoderLayer(UNITS, 2, 16, batch_first=True),
         r"'pool.self_attn' \(MultiheadAttention\) needs later frames",
@@ -122,6 +148,11 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "largest of all": (_behind(lambda y: y / y.abs().max()), "ReduceMax .* pools over time"),
     "norm": (_behind(lambda y: functional.normalize(y, dim=1)), "ReduceL2 .* pools over time"),
     "softmax": (_behind(lambda y: torch.softmax(y, 1)), "Softmax .* takes a softmax over time"),
+    "causal scores": (_behind(_by_hand), "takes a softmax over time"),
+    "causal dot products": (
+        _behind(lambda y: functional.scaled_dot_product_attention(y, y, y, ~_later(y))),
+        "takes a softmax over time",
+    ),
     "scores": (_behind(lambda y: torch.einsum("bth,bsh->bts", y, y) @ y), "attends over time"),
     "scaled attention": (_behind(lambda y: functional.scaled_dot_product_attention(y, y, y)), "over time"),
     "flip": (_behind(lambda y: y.flip(1)), "Slice .* turns around time.*bidirectional=True"),
