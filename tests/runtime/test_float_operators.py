@@ -80,7 +80,7 @@ def check(streaming: Graph, x: Floats | None = None) -> Array:
     "operator",
     [
         *("Relu", "Tanh", "Sigmoid", "Erf", "Abs", "Neg", "Gelu", "LeakyRelu", "HardSigmoid", "HardSwish"),
-        *("Softmax", "LogSoftmax", "LpNormalization"),
+        *("Elu", "Selu", "Celu", "Softplus", "Mish", "Sign", "Softmax", "LogSoftmax", "LpNormalization"),
     ],
 )
 def test_function_of_one_value(operator: str) -> None:
@@ -98,6 +98,9 @@ def test_function_of_positive_values(operator: str) -> None:
         ("Gelu", {"approximate": "tanh"}),
         ("LeakyRelu", {"alpha": 0.3}),
         ("HardSigmoid", {"alpha": 0.5, "beta": 0.1}),
+        ("Elu", {"alpha": 0.3}),
+        ("Selu", {"alpha": 0.5, "gamma": 2.0}),
+        ("Celu", {"alpha": 2.5}),
         ("Softmax", {"axis": 2}),
         ("LogSoftmax", {"axis": -1}),
         ("LpNormalization", {"axis": 2, "p": 2}),
@@ -107,9 +110,35 @@ def test_options_of_a_function(operator: str, attributes: dict[str, Any]) -> Non
     check(graph([node(operator, "x", **attributes)]))
 
 
-@pytest.mark.parametrize("power", [2.0, 0.5, -1.0])
+@pytest.mark.parametrize("power", [2.0, 0.5, -1.0, -0.5, 1.5, -2.5, 1 / 3, -0.3, 0.6])
 def test_power(power: float) -> None:
-    check(graph([node("Abs", "x", "a"), node("Add", "a c", "b"), node("Pow", "b p")], p=power, c=0.1))
+    check(graph([node("Abs", "x", "a"), node("Add", "a c", "b"), node("Pow", "b p")], p=power, c=0.5))
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0, 3.0, 4.0, 7.0])
+def test_whole_power_of_values_below_zero(power: float) -> None:
+    check(graph([node("Pow", "x p", "a"), node("Neg", "a")], p=power))
+
+
+@pytest.mark.parametrize("power", [0.5, 0.3, 2.5])
+def test_zero_has_powers_above_zero(power: float) -> None:
+    assert np.all(check(graph([node("Abs", "x", "a"), node("Pow", "a p")], p=power))[7] == 0)
+
+
+@pytest.mark.parametrize("base", [2.0, 10.0, 0.5, np.linspace(0.5, 3, FEATURES)])
+def test_constant_to_the_power_of_a_value(base: Array) -> None:
+    check(graph([node("Pow", "b x")], b=base))
+
+
+@pytest.mark.parametrize("base", [-2.0, 0.0])
+def test_power_of_a_base_that_is_not_positive_is_refused(base: float) -> None:
+    with pytest.raises(UnsupportedError, match="neither its exponent is one constant, nor its base constants above 0"):
+        lower(graph([node("Pow", "b x")], b=base))
+
+
+def test_celu_with_an_alpha_below_zero_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"alpha is -1\.0, wanted a number above 0"):
+        lower(graph([node("Celu", "x", alpha=-1.0)]))
 
 
 def test_prelu_has_a_slope_a_feature() -> None:
@@ -311,7 +340,7 @@ def test_ids_that_are_not_looked_up_are_refused(nodes: list[Node], message: str)
 
 
 REFUSED: list[tuple[list[Node], dict[str, Any], str]] = [
-    ([node("Pow", "x p")], {"p": 3.0}, "the Pow': its exponent must be a constant, one of"),
+    ([node("Pow", "x x")], {}, "the Pow': neither its exponent is one constant, nor its base constants above 0"),
     ([node("PRelu", "x x")], {}, "the PRelu': its slope is not constant"),
     ([node("Clip", "x x")], {}, "the Clip': its min 'x' is not one constant value"),
     ([node("Div", "x c")], {"c": 0.0}, "the Div': it divides by zero"),

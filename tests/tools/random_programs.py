@@ -185,7 +185,7 @@ def positive(build: Builder, value: int) -> int:
 def add_map(build: Builder) -> None:
     """Add any function, in most cases of a value for which it is defined."""
     value, function = build.pick(), build.one_of(MAPS)
-    if function in ("log", "sqrt", "reciprocal") and build.rng.random() < 0.9:
+    if function in ("log", "sqrt", "reciprocal", "power") and build.rng.random() < 0.9:
         value = positive(build, value)
     if function in ("exp", "square"):
         value = build.emit(Map((value,), "tanh"))

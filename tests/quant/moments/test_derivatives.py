@@ -33,8 +33,8 @@ from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMB
 
 FRAMES, WIDTH = 12, 6
 STEP = 1e-3
-POSITIVE = ("log", "sqrt", "reciprocal", "into")
-NUMBER = {"leaky_relu": (0.1,), "hard_sigmoid": (0.2, 0.5)}
+POSITIVE = ("log", "sqrt", "reciprocal", "into", "power")
+NUMBER = {"leaky_relu": (0.1,), "hard_sigmoid": (0.2, 0.5), "elu": (1.5,), "power": (0.3,)}
 CONSTANT = np.linspace(0.3, 1.5, WIDTH).astype(np.float32)
 CASES: list[tuple[str, Operator]] = [
     *((name, Map((0,), name, NUMBER.get(name, ()))) for name in MAPS),

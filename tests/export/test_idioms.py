@@ -1,0 +1,77 @@
+"""Common idioms of PyTorch on the engine: what users write after and around a recurrent layer.
+
+Each module is exported, and streamed in chunks on the engine. Answers are within TOLERANCE of PyTorch's (relative to
+the larger of 1 and the largest answer), and equal to those of the specification.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tidegate.export import export_model
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.load import load
+from tidegate.runtime.lowering.lower import lower
+from tidegate.runtime.reference import ReferenceStream
+from torch import Tensor, nn
+
+TOLERANCE = 2e-6
+FEATURES, UNITS = 6, 16
+CHUNKS = [1, 4]
+
+
+def assert_streams(module: nn.Module, folder: Path, *, timed: bool = True) -> None:
+    """Compare the engine with PyTorch, and with the specification by ==."""
+    torch.manual_seed(0)
+    path = export_model(module.eval(), torch.randn(1, 9, FEATURES), folder / "m.onnx").path
+    x = np.random.default_rng(0).standard_normal((11, FEATURES)).astype(np.float32)
+    with torch.no_grad():
+        answer = module(torch.from_numpy(x)[None])
+        wanted: Array = answer.numpy()[0]
+    stream, reference = load(path, "native").stream(), ReferenceStream(lower(Graph.load(path)))
+    pieces = [(stream.push(part), *reference.push(part).values()) for part in np.split(x, CHUNKS)]
+    seen, specified = (np.concatenate(p) if timed else p[-1] for p in zip(*pieces, strict=True))
+    np.testing.assert_array_equal(seen, specified, strict=True)
+    assert seen.shape == wanted.shape
+    assert np.max(np.abs(seen - wanted)) <= TOLERANCE * max(1.0, float(np.max(np.abs(wanted))))
+
+
+class After(nn.Module):
+    """A function of the frames that an LSTM answers, which reach from -4 to 4."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.lstm, self.function = nn.LSTM(FEATURES, UNITS, batch_first=True), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.lstm(x)[0] * 4)
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "ELU": nn.ELU(),
+    "ELU(0.3)": nn.ELU(0.3),
+    "SELU": nn.SELU(),
+    "CELU": nn.CELU(),
+    "CELU(2)": nn.CELU(2.0),
+    "Softplus": nn.Softplus(),
+    "Softplus(2, 5)": nn.Softplus(2.0, 5.0),
+    "Mish": nn.Mish(),
+    "LogSigmoid": nn.LogSigmoid(),
+    "log of Softplus": lambda y: nn.functional.softplus(y).log(),
+    "sign": torch.sign,
+    "** -0.5": lambda y: y * (y.pow(2).mean(-1, keepdim=True) + 0.25) ** -0.5,
+    "** 3": lambda y: y**3,
+    "** 1.5": lambda y: y.abs() ** 1.5,
+    "** -2": lambda y: (y * y + 1) ** -2,
+    "sign times magnitude ** 0.3": lambda y: y.sign() * y.abs() ** 0.3,
+    "10 ** (y / 20)": lambda y: torch.pow(10.0, y / 20),
+    "2 ** y": lambda y: 2**y,
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_of_each_frame(name: str, tmp_path: Path) -> None:
+    assert_streams(After(FUNCTIONS[name]), tmp_path)
