@@ -8,7 +8,7 @@ import onnx
 from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Binary, Elementwise, Linear, Map
-from .trace import FEATURE, ONE, TIME, AxisSizes, Handler, Signal, Trace, Value, unsupported
+from .trace import BATCH, FEATURE, ONE, TIME, AxisSizes, Handler, Signal, Trace, Value, unsupported
 from .weights import along_features, flushed
 
 MAPS = {
@@ -183,7 +183,10 @@ def _arithmetic(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def _of_sizes(trace: Trace, node: onnx.NodeProto) -> AxisSizes:
-    """Compute with known sizes: torch computes the bounds of a chunk() or split() so."""
+    """Compute with known sizes: torch computes the bounds of a chunk() or split() so. Time may be folded with batch."""
+    folded = _folded(trace, node) if node.op_type == "Mul" else None
+    if folded is not None:
+        return AxisSizes((folded,))
     numbers = [trace.integers(node, position, "") for position in (0, 1)]
     compute = SIZES.get(node.op_type)
     if compute is None or None in numbers:
@@ -192,6 +195,16 @@ def _of_sizes(trace: Trace, node: onnx.NodeProto) -> AxisSizes:
     if node.op_type == "Div" and not np.all(second):
         raise unsupported(node, "it divides a size by zero")
     return AxisSizes(tuple(int(size) for size in compute(first, second)))
+
+
+def _folded(trace: Trace, node: onnx.NodeProto) -> str | None:
+    """Return the axis that a product of the sizes of time and batch counts, because a stream is a batch of one."""
+    sizes = [trace.values.get(name) for name in node.input]
+    items = [size.items for size in sizes if isinstance(size, AxisSizes)]
+    both = {*items[0], *items[1]} if [len(item) for item in items] == [1, 1] else set()
+    if both <= {TIME, BATCH} and items != [(TIME,), (TIME,)]:
+        return TIME if TIME in both else BATCH if both else None
+    return None
 
 
 def with_constant(trace: Trace, node: onnx.NodeProto, signal: Signal, function: str, constant: Array) -> Signal:

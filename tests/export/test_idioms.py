@@ -39,6 +39,18 @@ def assert_streams(module: nn.Module, folder: Path, *, timed: bool = True) -> No
     assert np.max(np.abs(seen - wanted)) <= TOLERANCE * max(1.0, float(np.max(np.abs(wanted))))
 
 
+class Head(nn.Module):
+    """A function of the frames that an LSTM answers, and of a linear layer."""
+
+    def __init__(self, function: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.lstm, self.fc = nn.LSTM(FEATURES, UNITS, batch_first=True), nn.Linear(UNITS, 3)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(self.fc, self.lstm(x)[0])
+
+
 class After(nn.Module):
     """A function of the frames that an LSTM answers, which reach from -4 to 4."""
 
@@ -75,3 +87,23 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_of_each_frame(name: str, tmp_path: Path) -> None:
     assert_streams(After(FUNCTIONS[name]), tmp_path)
+
+
+def norm_of_folded(fc: nn.Module, y: Tensor) -> Tensor:
+    b, t, f = y.shape
+    return torch.relu(fc(nn.functional.normalize(y.reshape(b * t, f), dim=-1))).reshape(b, t, -1)
+
+
+FOLDS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "b * t, f": lambda fc, y: fc(y.reshape(y.shape[0] * y.shape[1], y.shape[2])).reshape(y.shape[0], y.shape[1], -1),
+    "b * t, -1": lambda fc, y: fc(y.reshape(y.size(0) * y.size(1), -1)).view(y.size(0), y.size(1), 3),
+    "t * b, -1": lambda fc, y: fc(y.reshape(y.size(1) * y.size(0), -1)).view(y.size(0), -1, 3),
+    "-1, f": lambda fc, y: fc(y.reshape(-1, y.size(-1))).view(y.size(0), -1, 3),
+    "flatten": lambda fc, y: fc(y.flatten(0, 1)).unflatten(0, (y.shape[0], y.shape[1])),
+    "a norm between": norm_of_folded,
+}
+
+
+@pytest.mark.parametrize("name", FOLDS)
+def test_batch_and_time_are_folded_and_unfolded(name: str, tmp_path: Path) -> None:
+    assert_streams(Head(FOLDS[name]), tmp_path)
