@@ -18,7 +18,8 @@ from ..operators.matrix import LARGEST_RANGE, LEAST_RANGE
 from ..program import Program
 from . import frame_convolution, over_features, pointwise, recurrent, select, shapes
 from .integer import in_integers
-from .trace import FEATURE, Activations, Handler, Signal, Trace, Value, unsupported
+from .trace import Handler, Trace, unsupported
+from .values import FEATURE, Activations, Signal, Value
 from .weights import bias_of, dequantize, matrix_of, weights_of
 
 QUANTIZATION_KEY = "tidegate.quantization"

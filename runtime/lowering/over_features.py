@@ -8,7 +8,8 @@ import onnx
 from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Binary, Elementwise, LayerNorm, Reduce, Softmax
-from .trace import FEATURE, ONE, Handler, Signal, Trace, Value, unsupported
+from .trace import Handler, Trace, unsupported
+from .values import FEATURE, ONE, Signal, Value
 from .weights import flushed
 
 REDUCTIONS = {

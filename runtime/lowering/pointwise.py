@@ -8,7 +8,8 @@ import onnx
 from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Binary, Elementwise, Linear, Map
-from .trace import BATCH, FEATURE, ONE, TIME, AxisSizes, Handler, Signal, Trace, Value, unsupported
+from .trace import Handler, Trace, unsupported
+from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Signal, Value
 from .weights import along_features, flushed
 
 MAPS = {

@@ -11,7 +11,8 @@ from ..graph.nodes import attributes, is_backward
 from ..graph.projected_lstm import with_weights
 from ..operators import HIDDEN, Backward, Cell, Gru, Lstm, LstmProjected, Rnn, Slot
 from ..operators.matrix import Matrix, Reading
-from .trace import BATCH, FEATURE, ONE, TIME, Carried, Final, Handler, Signal, Trace, Value, Weights, unsupported
+from .trace import Handler, Trace, unsupported
+from .values import BATCH, FEATURE, ONE, TIME, Carried, Final, Signal, Value, Weights
 from .weights import bias_of, flushed, matrix_of, weights_of
 
 

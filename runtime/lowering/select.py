@@ -11,22 +11,8 @@ from .convolution import extended, tail_of
 from .embedding import embedded
 from .frame_convolution import cut
 from .pointwise import aligned
-from .trace import (
-    BATCH,
-    FEATURE,
-    ONE,
-    TIME,
-    AxisSizes,
-    Carried,
-    Extended,
-    Final,
-    Grid,
-    Handler,
-    Signal,
-    Trace,
-    Value,
-    unsupported,
-)
+from .trace import Handler, Trace, unsupported
+from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Carried, Extended, Final, Grid, Signal, Value
 
 
 def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:

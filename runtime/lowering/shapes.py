@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 
 from ..graph.nodes import attributes
-from .trace import BATCH, FEATURE, ONE, TIME, AxisSizes, Final, Grid, Handler, Signal, Trace, Value, unsupported
+from .trace import Handler, Trace, unsupported
+from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Final, Grid, Signal, Value
 
 BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these operators broadcast a value of one feature
 
