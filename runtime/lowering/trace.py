@@ -84,12 +84,21 @@ class Trace:
             position: The position of the input.
             ids: Whether ids are allowed; else they are refused.
         """
-        signal = self._as_signal(node.input[position])
+        signal = self.resolved(self.values.get(node.input[position]))
         if signal is not None and self.is_ids(signal) and not ids:
             raise unsupported(node, f"it computes with the ids {node.input[position]!r}; the engine only looks ids up")
         if signal is None:
             raise unsupported(node, f"its input {node.input[position]!r} is not a signal that the engine can follow")
         return signal
+
+    def resolved(self, value: Value | None) -> Signal | None:
+        """Return a value as a signal, the last frame of its layer if it is a final h; None for other values."""
+        if isinstance(value, Final) and len(value.values) == 1 and value.values[0] is not None:
+            made = value.values[0]
+            if value.slots[0] == HIDDEN and self.blocks is not None:
+                made = self.emit(BlockStart((made,), self.blocks))
+            return Signal(self.emit(Last((made,))), value.axes)
+        return value if isinstance(value, Signal) else None
 
     def is_ids(self, signal: Signal) -> bool:
         """Return whether a signal is the ids that the model reads."""
@@ -202,15 +211,6 @@ class Trace:
         for name, value in zip(node.output, results, strict=False):
             self.values[name] = value
 
-    def _as_signal(self, name: str) -> Signal | None:
-        value = self.values.get(name)
-        if isinstance(value, Final) and len(value.values) == 1 and value.values[0] is not None:
-            made = value.values[0]
-            if value.slots[0] == HIDDEN and self.blocks is not None:
-                made = self.emit(BlockStart((made,), self.blocks))
-            return Signal(self.emit(Last((made,))), value.axes)
-        return value if isinstance(value, Signal) else None
-
     def _dimensions(self, name: str, what: str) -> list[int]:
         for value in self.graph.model.graph.input:
             if value.name == name:
@@ -250,7 +250,7 @@ class Trace:
 
     def _output(self, port: Port) -> int:
         name = port.name
-        signal = self._as_signal(name)
+        signal = self.resolved(self.values.get(name))
         if signal is None:
             raise UnsupportedError(f"output {name!r} is not a signal the engine can follow; use backend='onnxruntime'")
         streams = sum(axis in (ONE, BATCH) for axis in signal.axes)

@@ -7,7 +7,8 @@ import numpy as np
 from ..arrays import Array, Floats
 from ..operators import Slot
 
-TIME, BATCH, FEATURE, ONE = "time", "batch", "feature", "one"  # what an axis counts; ONE has size 1
+# What an axis counts; ONE has size 1, and LAYER is only in the axes of `Layers`.
+TIME, BATCH, FEATURE, ONE, LAYER = "time", "batch", "feature", "one", "layer"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,18 @@ class Final:
     values: tuple[int | None, ...]
     slots: tuple[Slot, ...]
     axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A value of several layers: one part for each, all with the axes of the whole tensor, LAYER among them."""
+
+    parts: tuple[Signal | Final, ...]
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What the axes of the tensor count."""
+        return self.parts[0].axes
 
 
 @dataclass(frozen=True)
@@ -117,4 +130,4 @@ class AxisSizes:
         return known if len(known) == len(self.items) else None
 
 
-Value = Signal | Grid | Carried | Final | Extended | Weights | AxisSizes
+Value = Signal | Grid | Layers | Carried | Final | Extended | Weights | AxisSizes

@@ -62,6 +62,20 @@ class After(nn.Module):
         return self.function(self.lstm(x)[0] * 4)
 
 
+class OfStates(nn.Module):
+    """A linear layer of the final states of a stack."""
+
+    def __init__(self, head: Callable[[Tensor, Tensor], Tensor], kind: Callable[..., nn.RNNBase] = nn.LSTM) -> None:
+        super().__init__()
+        self.layers, self.head = kind(FEATURES, UNITS, 2, batch_first=True), head
+        self.fc = nn.Linear(head(torch.zeros(2, 1, UNITS), torch.zeros(2, 1, UNITS)).shape[-1], 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, state = self.layers(x)
+        answer: Tensor = self.fc(self.head(*state) if isinstance(state, tuple) else self.head(state, state))
+        return answer
+
+
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "ELU": nn.ELU(),
     "ELU(0.3)": nn.ELU(0.3),
@@ -107,3 +121,30 @@ FOLDS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
 @pytest.mark.parametrize("name", FOLDS)
 def test_batch_and_time_are_folded_and_unfolded(name: str, tmp_path: Path) -> None:
     assert_streams(Head(FOLDS[name]), tmp_path)
+
+
+HEADS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "h.mean(0)": lambda h, _: h.mean(0),
+    "h.sum(0)": lambda h, _: h.sum(0),
+    "h.max(0)[0]": lambda h, _: h.max(0)[0],
+    "h.amin(0)": lambda h, _: h.amin(0),
+    "h.transpose(0, 1).reshape(B, -1)": lambda h, _: h.transpose(0, 1).reshape(h.shape[1], -1),
+    "h.permute(1, 0, 2).flatten(1)": lambda h, _: h.permute(1, 0, 2).flatten(1),
+    "h.transpose(0, 1).mean(1)": lambda h, _: h.transpose(0, 1).mean(1),
+    "h.view(layers, directions, B, H)[-1]": lambda h, _: h.view(2, 1, -1, UNITS)[-1].squeeze(0),
+    "h[-2:]": lambda h, _: h[-2:].transpose(0, 1).flatten(1),
+    "h[-1:]": lambda h, _: h[-1:].squeeze(0),
+    "unbind": lambda h, _: torch.cat(torch.unbind(h, 0), -1),
+    "stack": lambda h, _: torch.stack([h[0], h[1]], 1).flatten(1),
+    "functions of h": lambda h, _: torch.tanh(2 * h).mean(0) + (h - h.mean(0)).abs().sum(0),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_on_final_states(name: str, tmp_path: Path) -> None:
+    assert_streams(OfStates(HEADS[name]), tmp_path, timed=False)
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
+def test_a_head_on_the_final_states_of_other_cells(kind: Callable[..., nn.RNNBase], tmp_path: Path) -> None:
+    assert_streams(OfStates(HEADS["h.transpose(0, 1).reshape(B, -1)"], kind), tmp_path, timed=False)

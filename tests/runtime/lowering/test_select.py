@@ -42,7 +42,7 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
         "takes 1 indices of the time axis",
     ),
     "Gather computed": (gather_computed, UnsupportedError, "Gather 'gather': the engine takes constant indices"),
-    "Gather of no layer": (layer_that_is_not_there, UnsupportedError, "it takes layer 1 of 1"),
+    "Gather of no layer": (layer_that_is_not_there, UnsupportedError, "it takes index 1 of the one axis, wanted 0"),
     "Split by two": (split_by_two, UnsupportedError, "it splits 4 layers into [2, 2], wanted one each"),
     "Concat of features": (concat_of_states_by_features, UnsupportedError, "its input 'cn' is not a signal"),
 }
