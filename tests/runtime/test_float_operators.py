@@ -141,6 +141,21 @@ def test_celu_with_an_alpha_below_zero_is_refused() -> None:
         lower(graph([node("Celu", "x", alpha=-1.0)]))
 
 
+RMS = np.linspace(0.5, 2, FEATURES)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"axis": -1, "epsilon": 0.3}, {"axis": 2}])
+def test_rms_normalization(attributes: dict[str, Any]) -> None:
+    check(graph([node("RMSNormalization", "x s", **attributes)], opset=23, s=RMS))
+
+
+@pytest.mark.parametrize("power", [True, False])
+def test_rms_norm_as_torch_writes_it(power: bool) -> None:
+    root = [node("Pow", "b p", "r")] if power else [node("Sqrt", "b", "q"), node("Reciprocal", "q", "r")]
+    nodes = [node("Mul", "x x", "a"), node("ReduceMean", "a k", "m"), node("Add", "m e", "b"), *root]
+    check(graph([*nodes, node("Mul", "x r", "n"), node("Mul", "n s")], k=[-1], e=1e-5, p=-0.5, s=RMS))
+
+
 def test_prelu_has_a_slope_a_feature() -> None:
     check(graph([node("PRelu", "x s")], s=np.linspace(-1, 1, FEATURES)))
 
@@ -353,6 +368,8 @@ REFUSED: list[tuple[list[Node], dict[str, Any], str]] = [
     ([node("Softmax", "x", axis=0)], {}, r"the Softmax': it works along axes \[0\]"),
     ([node("LpNormalization", "x", p=1)], {}, "the LpNormalization': p is 1, wanted 2"),
     ([node("LayerNormalization", "x x")], {}, "the LayerNormalization': its input 'x' is not a constant"),
+    ([node("RMSNormalization", "x s", axis=1)], {"s": RMS}, r"the RMSNormalization': it works along axes \[1\] of"),
+    ([node("RMSNormalization", "x x")], {}, "the RMSNormalization': its input 'x' is not a constant"),
     ([node("Slice", "x s e a")], {"s": [1], "e": [3], "a": [0]}, "the Slice': it cuts the time axis from 1 to 3"),
     ([node("Gather", "x i", axis=2)], {"i": [0, 1, 4]}, "the Gather': the engine takes features at even, rising steps"),
     ([node("Gather", "x i", axis=2)], {"i": [6]}, r"the Gather': it takes features \[6\] of 6"),
