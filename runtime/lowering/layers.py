@@ -143,7 +143,7 @@ def _width(trace: Trace, part: Part) -> int:
     if isinstance(part, Signal):
         return trace.widths[part.value]
     (made,), (slot,) = part.values, part.slots
-    return trace.widths[made] if made is not None else int(trace.state_shape(slot)[-1])
+    return trace.widths[made] if isinstance(made, int) else int(trace.state_shape(slot)[-1])
 
 
 def _joined(trace: Trace, node: onnx.NodeProto, stack: Layers) -> Signal:

@@ -16,10 +16,10 @@ from ..contract import Port, State
 from ..errors import ContractError, UnsupportedError
 from ..graph.graph import Graph
 from ..graph.nodes import attributes, label
-from ..operators import HIDDEN, Align, Backward, BlockStart, Last, Operator, Slot, is_hidden
+from ..operators import HIDDEN, Align, Backward, BlockStart, Last, LastCell, Operator, Slot, is_hidden
 from ..operators.matrix import Reading
 from ..program import Program
-from .values import BATCH, FEATURE, ONE, TIME, Activations, AxisSizes, Carried, Final, Signal, Value
+from .values import BATCH, FEATURE, ONE, TIME, Activations, AxisSizes, Carried, CellOf, Final, Signal, Value
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
 
@@ -95,6 +95,8 @@ class Trace:
         """Return a value as a signal, the last frame of its layer if it is a final h; None for other values."""
         if isinstance(value, Final) and len(value.values) == 1 and value.values[0] is not None:
             made = value.values[0]
+            if isinstance(made, CellOf):
+                return Signal(self.emit(LastCell((made.value,), made.units)), value.axes)
             if value.slots[0] == HIDDEN and self.blocks is not None:
                 made = self.emit(BlockStart((made,), self.blocks))
             return Signal(self.emit(Last((made,))), value.axes)

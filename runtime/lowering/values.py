@@ -39,17 +39,25 @@ class Carried:
 
 
 @dataclass(frozen=True)
+class CellOf:
+    """The final c of a forward LSTM: the value of its answers, and its units."""
+
+    value: int
+    units: int
+
+
+@dataclass(frozen=True)
 class Final:
     """Final states of nodes.
 
     Attributes:
-        values: For each final h the value whose last frame it is; None for other states. The final h of a backward
-            node is the first frame of its block.
+        values: For each final h the value whose last frame it is; for each final c its layer; None for other states.
+            The final h of a backward node is the first frame of its block.
         slots: The place of each state; HIDDEN for a backward node.
         axes: What the axes of the tensor count.
     """
 
-    values: tuple[int | None, ...]
+    values: tuple[int | CellOf | None, ...]
     slots: tuple[Slot, ...]
     axes: tuple[str, ...]
 

@@ -136,6 +136,10 @@ HEADS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "h[-1:]": lambda h, _: h[-1:].squeeze(0),
     "unbind": lambda h, _: torch.cat(torch.unbind(h, 0), -1),
     "stack": lambda h, _: torch.stack([h[0], h[1]], 1).flatten(1),
+    "cat(h[-1], c[-1])": lambda h, c: torch.cat([h[-1], c[-1]], -1),
+    "cat(h, c)": lambda h, c: torch.cat([h, c], -1).transpose(0, 1).flatten(1),
+    "h[-1] + c[-1]": lambda h, c: h[-1] + c[-1],
+    "c.mean(0)": lambda _, c: c.mean(0),
     "functions of h": lambda h, _: torch.tanh(2 * h).mean(0) + (h - h.mean(0)).abs().sum(0),
 }
 

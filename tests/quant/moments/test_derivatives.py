@@ -17,6 +17,7 @@ from tidegate.runtime.operators import (
     IntegerLinear,
     IntegerMap,
     Last,
+    LastCell,
     LayerNorm,
     Linear,
     Map,
@@ -93,5 +94,5 @@ def test_every_operator_without_weights_has_a_gradient() -> None:
     with_weights = {op for op in OPERATORS if issubclass(op, Cell)} | {Linear, Embedding}
     refused = {op for op in OPERATORS if issubclass(op, Late)}  # models that look ahead are not calibrated
     integers = {IntegerLinear, IntegerAffine, IntegerMap}  # made from calibrated float operators
-    assert set(BACKWARD) | with_weights | refused | integers | {Last} == set(OPERATORS)
+    assert set(BACKWARD) | with_weights | refused | integers | {Last, LastCell} == set(OPERATORS)
     assert set(NUMBERS) == set(NUMBER)
