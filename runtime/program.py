@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .clocks import Clock
 from .contract import Blocks
-from .operators import Cell, Elementwise, Gru, Last, Linear, Lstm, Rnn, Slot, is_hidden
+from .operators import Cell, Elementwise, Gru, Last, LastCell, Linear, Lstm, Rnn, Slot, is_hidden
 from .operators import Operator as Op
 from .operators.matrix import Matrix, Reading, activation_bits
 
@@ -70,7 +70,7 @@ class Program:
         """Return whether a value has a time axis: one frame for each frame of the input."""
         while value:
             op = self.ops[value - 1]
-            if isinstance(op, Last):
+            if isinstance(op, Last | LastCell):
                 return False
             value = op.inputs[0]
         return True

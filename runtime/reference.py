@@ -9,7 +9,8 @@ frame, so an answer does not depend on how a stream is cut into chunks.
 import numpy as np
 
 from .arrays import Floats
-from .operators.base import Frames
+from .operators import LastCell
+from .operators.base import Frames, State
 from .operators.matrix import encode
 from .operators.numbers.functions import check_range, sigmoid, tanh
 from .program import Program
@@ -55,9 +56,10 @@ class ReferenceStream:
 
     def _advance(self, frames: list[Floats], *, closing: bool) -> dict[str, Floats | None]:
         values: list[Frames] = [frames]
-        states = []
+        states: list[State] = []
         for op, state in zip(self._program.ops, self._states, strict=True):
-            made, after = op.advance(state, [values[i] for i in op.inputs], closing=closing)
+            before = states[op.inputs[0] - 1] if isinstance(op, LastCell) else state
+            made, after = op.advance(before, [values[i] for i in op.inputs], closing=closing)
             values.append(made)
             states.append(after)
         self._states = states

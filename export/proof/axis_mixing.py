@@ -169,7 +169,7 @@ _KINDS: tuple[tuple[Iterable[str], Axes, tuple[str, str]], ...] = (
     (("AveragePool", "MaxPool", "LpPool"), _windows, _WINDOW),
     (("InstanceNormalization",), _from(2), _NORM),
     (("GroupNormalization",), _from(1), _NORM),
-    (("LayerNormalization",), _normalized, _NORM),
+    (("LayerNormalization", "RMSNormalization"), _normalized, _NORM),
     (("BatchNormalization",), _batch_statistics, _NORM),
     (("MeanVarianceNormalization",), lambda node: node.numbers("axes", 1) or (0, 2, 3), _NORM),
     (("LpNormalization",), _one("axis", -1), _NORM),

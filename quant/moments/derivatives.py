@@ -38,6 +38,9 @@ MAPS: dict[str, Callable[..., Array]] = {  # dy/dx, from x, y and the function's
     "log": lambda x, _: 1 / x,
     "reciprocal": lambda _, y: -y * y,
     "square": lambda x, _: 2 * x,
+    "elu": lambda x, y, alpha: np.where(x > 0, 1, y + alpha),
+    "softplus": lambda _, y: 1 - np.exp(-y),
+    "power": lambda x, y, exponent: exponent * y / x,
 }
 CONSTANTS: dict[str, Callable[[Array, Array, Array], Array]] = {  # dy/dx, from x, y and the constant
     "add": lambda x, _, __: np.ones_like(x),

@@ -9,7 +9,7 @@ from ...runtime.arrays import Array, Floats
 from ...runtime.backends.native import NativeModel
 from ...runtime.contract import Contract
 from ...runtime.errors import ChunkError, QuantizationError
-from ...runtime.operators import Last, Slice
+from ...runtime.operators import Last, LastCell, Slice
 from ...runtime.program import Program
 from .calibration_streams import Streams
 from .judge import as_pushed, open_program
@@ -33,7 +33,16 @@ class Segment:
 
 
 def every_frame(program: Program) -> Program:
-    """Return a program that answers every frame, even if the model answers only the last frame of a push."""
+    """Return a program that answers every frame, even if the model answers only the last frame of a push.
+
+    Raises:
+        QuantizationError: The model answers with the final c of a layer.
+    """
+    if any(isinstance(op, LastCell) for op in program.ops):
+        raise QuantizationError(
+            "calibration: the model answers with the final c of a layer, which the engine gives only for the last "
+            "frame of a push; quantize without calibration, or answer with h"
+        )
     widths = program.widths
     ops = tuple(Slice(op.inputs, 0, widths[op.inputs[0]]) if isinstance(op, Last) else op for op in program.ops)
     return replace(program, ops=ops)

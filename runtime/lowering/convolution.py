@@ -8,7 +8,8 @@ import onnx
 from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Linear, Slice, Window
-from .trace import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Signal, Trace, Value, unsupported
+from .trace import Trace, unsupported
+from .values import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Signal, Value
 from .weights import bias_of, matrix_of, weights_of
 
 MOST_DENSE = 1_000_000  # the most weights of a grouped convolution that becomes a dense one

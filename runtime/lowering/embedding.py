@@ -8,7 +8,8 @@ from ..graph.nodes import attributes
 from ..operators import Embedding
 from ..operators.embedding import MAX_ROWS
 from ..operators.matrix import Matrix, Reading
-from .trace import FEATURE, Signal, Trace, Weights, unsupported
+from .trace import Trace, unsupported
+from .values import FEATURE, Signal, Weights
 from .weights import flushed, matrix_of
 
 

@@ -16,7 +16,8 @@ from ..graph.nodes import attributes
 from ..operators import Concat, Linear, Slice
 from ..operators.matrix import FLOAT, Matrix, Reading, activation_bits
 from .convolution import along_time, dense_groups
-from .trace import FEATURE, ONE, TIME, Grid, Handler, Signal, Trace, Value, unsupported
+from .trace import Handler, Trace, unsupported
+from .values import FEATURE, ONE, TIME, Grid, Signal, Value
 from .weights import bias_of, matrix_of, weights_of
 
 MOST_POSITIONS = 64  # the most answers of one channel in a frame; each answer is a Linear

@@ -18,7 +18,9 @@ from ..operators.matrix import LARGEST_RANGE, LEAST_RANGE
 from ..program import Program
 from . import frame_convolution, over_features, pointwise, recurrent, select, shapes
 from .integer import in_integers
-from .trace import FEATURE, Activations, Handler, Signal, Trace, Value, unsupported
+from .layers import over_layers
+from .trace import Handler, Trace, unsupported
+from .values import FEATURE, Activations, Signal, Value
 from .weights import bias_of, dequantize, matrix_of, weights_of
 
 QUANTIZATION_KEY = "tidegate.quantization"
@@ -124,7 +126,7 @@ def _linear(trace: Trace, node: onnx.NodeProto, rows_axis: int) -> Signal:
     return replace(signal, value=trace.emit(Linear((signal.value,), matrix, bias)))
 
 
-HANDLERS: dict[str, Handler] = {
+ONE_LAYER: dict[str, Handler] = {
     **shapes.HANDLERS,
     **select.HANDLERS,
     "DequantizeLinear": dequantize,
@@ -135,3 +137,4 @@ HANDLERS: dict[str, Handler] = {
     **{name: frame_convolution.over_grids(handler) for name, handler in pointwise.HANDLERS.items()},
     **over_features.HANDLERS,
 }
+HANDLERS: dict[str, Handler] = {name: over_layers(handler) for name, handler in ONE_LAYER.items()}

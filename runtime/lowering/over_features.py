@@ -7,8 +7,9 @@ import onnx
 
 from ..arrays import Array
 from ..graph.nodes import attributes
-from ..operators import Binary, Elementwise, LayerNorm, Reduce, Softmax
-from .trace import FEATURE, ONE, Handler, Signal, Trace, Value, unsupported
+from ..operators import Binary, Elementwise, LayerNorm, Map, Reduce, Softmax
+from .trace import Handler, Trace, unsupported
+from .values import FEATURE, ONE, Signal, Value
 from .weights import flushed
 
 REDUCTIONS = {
@@ -62,6 +63,19 @@ def _layer_norm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     return [replace(signal, value=trace.emit(LayerNorm((signal.value,), scale, bias, epsilon)))]
 
 
+def _rms_norm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """Divide by the root of the mean square, then multiply by the scale."""
+    given = attributes(node)
+    signal = _over_features(trace, node, [given.get("axis", -1)])
+    if signal.axes[-1] != FEATURE:
+        raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted features last")
+    scale = _vector(trace, node, 1, signal, 1.0)
+    mean = trace.emit(Reduce((trace.emit(Map((signal.value,), "square")),), "mean"))
+    moved = trace.emit(Elementwise((mean,), "add", flushed(node, np.asarray([given.get("epsilon", 1e-5)]))))
+    normal = trace.emit(Binary((signal.value, trace.emit(Map((moved,), "sqrt"))), "div"))
+    return [replace(signal, value=trace.emit(Elementwise((normal,), "mul", scale)))]
+
+
 def _vector(trace: Trace, node: onnx.NodeProto, position: int, signal: Signal, default: float) -> Array:
     width = trace.widths[signal.value]
     if position >= len(node.input) or node.input[position] == "":
@@ -100,6 +114,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(REDUCTIONS, _reduce),
     **dict.fromkeys(SOFTMAXES, _softmax),
     "LayerNormalization": _layer_norm,
+    "RMSNormalization": _rms_norm,
     "BatchNormalization": _batch_norm,
     "LpNormalization": _lp_norm,
 }

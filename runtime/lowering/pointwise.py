@@ -8,7 +8,8 @@ import onnx
 from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Binary, Elementwise, Linear, Map
-from .trace import FEATURE, ONE, TIME, AxisSizes, Handler, Signal, Trace, Value, unsupported
+from .trace import Handler, Trace, unsupported
+from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Signal, Value
 from .weights import along_features, flushed
 
 MAPS = {
@@ -22,11 +23,11 @@ MAPS = {
     "Exp": "exp",
     "Log": "log",
     "Reciprocal": "reciprocal",
+    "Softplus": "softplus",
 }
 FUNCTIONS = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Max": "max", "Min": "min"}
 SWAPPED = {"sub": "from", "div": "into"}  # names if the constant is the first operand; the others commute
 SIZES = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.floor_divide}
-POWERS = {2.0: "square", 0.5: "sqrt", -1.0: "reciprocal"}
 BEYOND = 2.0**64  # a bound from here on has no effect
 
 
@@ -69,12 +70,74 @@ def _gelu(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     return [mapped(trace, trace.signal(node), "gelu_tanh" if form == "tanh" else "gelu")]
 
 
+def _elu(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    return [mapped(trace, trace.signal(node), "elu", *_numbers(node, alpha=1.0))]
+
+
+def _selu(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    alpha, gamma = _numbers(node, alpha=1.6732632423543772, gamma=1.0507009873554805)
+    return [_scaled(trace, mapped(trace, trace.signal(node), "elu", alpha), gamma)]
+
+
+def _celu(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """Compute alpha elu(x / alpha), which is x above 0."""
+    (alpha,) = _numbers(node, alpha=1.0)
+    if not alpha > 0:
+        raise unsupported(node, f"alpha is {alpha}, wanted a number above 0")
+    return [_scaled(trace, mapped(trace, _scaled(trace, trace.signal(node), 1 / alpha), "elu", 1.0), alpha)]
+
+
+def _scaled(trace: Trace, signal: Signal, factor: float) -> Signal:
+    if factor == 1:
+        return signal
+    constant = np.full(trace.widths[signal.value], factor, np.float32)
+    return replace(signal, value=trace.emit(Elementwise((signal.value,), "mul", constant)))
+
+
+def _mish(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    signal = trace.signal(node)
+    return [paired(trace, node, signal, mapped(trace, mapped(trace, signal, "softplus"), "tanh"), "mul")]
+
+
+def _sign(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """Divide by the magnitude; zero stays zero, because the divisor is at least 2^-60."""
+    signal = trace.signal(node)
+    magnitude = with_constant(trace, node, mapped(trace, signal, "abs"), "max", np.asarray(2.0**-60))
+    return [paired(trace, node, signal, magnitude, "div")]
+
+
+# ---- powers ----
+
+
 def _pow(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    power = trace.constant(node, 1)
-    function = POWERS.get(float(power.item())) if power is not None and power.size == 1 else None
-    if function is None:
-        raise unsupported(node, f"its exponent must be a constant, one of {', '.join(map(str, POWERS))}")
-    return [mapped(trace, trace.signal(node), function)]
+    base, exponent = (trace.constant(node, i) for i in (0, 1))
+    if exponent is not None and exponent.size == 1:
+        return [_power(trace, node, trace.signal(node), float(exponent.item()))]
+    if base is None or not np.all(base > 0):
+        raise unsupported(node, "neither its exponent is one constant, nor its base constants above 0")
+    product = with_constant(trace, node, trace.signal(node, 1), "mul", np.log(base))
+    return [mapped(trace, product, "exp")]
+
+
+def _power(trace: Trace, node: onnx.NodeProto, x: Signal, exponent: float) -> Signal:
+    """Emit a power. Whole and half exponents become products and a root, so that x may be 0 or below it."""
+    whole, rest = divmod(abs(exponent), 1)
+    if exponent == 0:
+        return with_constant(trace, node, _scaled(trace, x, 0.0), "add", np.asarray(1.0))
+    if rest not in (0, 0.5):
+        return mapped(trace, x, "power", *flushed(node, np.asarray([exponent])).tolist())
+    x = mapped(trace, x, "reciprocal") if exponent < 0 else x
+    product = _whole_power(trace, node, x, int(whole)) if whole else None
+    root = mapped(trace, x, "sqrt") if rest else None
+    return paired(trace, node, product, root, "mul") if product and root else product or root or x
+
+
+def _whole_power(trace: Trace, node: onnx.NodeProto, x: Signal, exponent: int) -> Signal:
+    """Emit x to a power of at least 1 by repeated squares."""
+    if exponent == 1:
+        return x
+    square = mapped(trace, _whole_power(trace, node, x, exponent // 2), "square")
+    return paired(trace, node, square, x, "mul") if exponent % 2 else square
 
 
 def _prelu(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -121,7 +184,10 @@ def _arithmetic(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def _of_sizes(trace: Trace, node: onnx.NodeProto) -> AxisSizes:
-    """Compute with known sizes: torch computes the bounds of a chunk() or split() so."""
+    """Compute with known sizes: torch computes the bounds of a chunk() or split() so. Time may be folded with batch."""
+    folded = _folded(trace, node) if node.op_type == "Mul" else None
+    if folded is not None:
+        return AxisSizes((folded,))
     numbers = [trace.integers(node, position, "") for position in (0, 1)]
     compute = SIZES.get(node.op_type)
     if compute is None or None in numbers:
@@ -130,6 +196,16 @@ def _of_sizes(trace: Trace, node: onnx.NodeProto) -> AxisSizes:
     if node.op_type == "Div" and not np.all(second):
         raise unsupported(node, "it divides a size by zero")
     return AxisSizes(tuple(int(size) for size in compute(first, second)))
+
+
+def _folded(trace: Trace, node: onnx.NodeProto) -> str | None:
+    """Return the axis that a product of the sizes of time and batch counts, because a stream is a batch of one."""
+    sizes = [trace.values.get(name) for name in node.input]
+    items = [size.items for size in sizes if isinstance(size, AxisSizes)]
+    both = {*items[0], *items[1]} if [len(item) for item in items] == [1, 1] else set()
+    if both <= {TIME, BATCH} and items != [(TIME,), (TIME,)]:
+        return TIME if TIME in both else BATCH if both else None
+    return None
 
 
 def with_constant(trace: Trace, node: onnx.NodeProto, signal: Signal, function: str, constant: Array) -> Signal:
@@ -180,6 +256,11 @@ HANDLERS: dict[str, Handler] = {
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _hard_swish,
     "Swish": _swish,
+    "Elu": _elu,
+    "Selu": _selu,
+    "Celu": _celu,
+    "Mish": _mish,
+    "Sign": _sign,
     "Gelu": _gelu,
     "Pow": _pow,
     "PRelu": _prelu,

@@ -6,7 +6,8 @@ import onnx
 from ..arrays import Array, Floats
 from ..graph.graph import Graph
 from ..graph.nodes import attributes
-from .trace import Weights, unsupported
+from .trace import unsupported
+from .values import Weights
 
 CODE_BITS = {"int4": 4, "int8": 8, "int16": 16}
 

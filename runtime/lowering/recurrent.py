@@ -11,7 +11,8 @@ from ..graph.nodes import attributes, is_backward
 from ..graph.projected_lstm import with_weights
 from ..operators import HIDDEN, Backward, Cell, Gru, Lstm, LstmProjected, Rnn, Slot
 from ..operators.matrix import Matrix, Reading
-from .trace import BATCH, FEATURE, ONE, TIME, Carried, Final, Handler, Signal, Trace, Value, Weights, unsupported
+from .trace import Handler, Trace, unsupported
+from .values import BATCH, FEATURE, ONE, TIME, Carried, CellOf, Final, Signal, Value, Weights
 from .weights import bias_of, flushed, matrix_of, weights_of
 
 
@@ -23,7 +24,8 @@ def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     w, r, halves = _cell_weights(trace, node, value, Reading.HIDDEN)
     h, c = (_start(trace, node, position, r.codes.shape[1]) for position in (5, 6))
     layer = Lstm((value,), w, r, flushed(node, halves[0] + halves[1]), h, c)
-    return [*_answers(trace, node, layer), Final((None,), (c,), (ONE, BATCH, FEATURE))]
+    y, last_h = _answers(trace, node, layer)
+    return [y, last_h, _final_c(y, c, layer.hidden)]
 
 
 def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -43,7 +45,13 @@ def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     h, c = _start(trace, lstm, 5, projected), _start(trace, lstm, 6, hidden)
     made = trace.emit(LstmProjected((value,), w, r, p, bias_of(trace, lstm, 4, wanted), h, c))
     y, last_h = _cell_answers(made, h)
-    return [last_h, Final((None,), (c,), (ONE, BATCH, FEATURE)), y]
+    return [last_h, _final_c(y, c, hidden), y]
+
+
+def _final_c(y: Value, c: Slot, units: int) -> Final:
+    """Return the final c of an LSTM; that of a backward direction is hidden inside its blocks."""
+    made = CellOf(y.value, units) if isinstance(y, Signal) and c != HIDDEN else None
+    return Final((made,), (c,), (ONE, BATCH, FEATURE))
 
 
 def gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:

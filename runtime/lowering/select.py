@@ -10,23 +10,10 @@ from ..operators import Concat, Last, Slice
 from .convolution import extended, tail_of
 from .embedding import embedded
 from .frame_convolution import cut
+from .layers import joined_state, stacked
 from .pointwise import aligned
-from .trace import (
-    BATCH,
-    FEATURE,
-    ONE,
-    TIME,
-    AxisSizes,
-    Carried,
-    Extended,
-    Final,
-    Grid,
-    Handler,
-    Signal,
-    Trace,
-    Value,
-    unsupported,
-)
+from .trace import Handler, Trace, unsupported
+from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Carried, Extended, Grid, Signal, Value
 
 
 def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -41,8 +28,6 @@ def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     value = trace.values.get(node.input[0])
     if isinstance(value, AxisSizes):
         return [AxisSizes(tuple(value.items[i] for i in np.ravel(index)))]
-    if isinstance(value, Final) and axis == 0 and index.ndim == 0:
-        return [_final_layer(node, value, int(index))]
     signal = trace.signal(node)
     if signal.axes[axis] == FEATURE:
         return [_features(trace, node, signal, index.astype(np.int64))]
@@ -53,13 +38,8 @@ def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         return [Signal(trace.emit(Last((signal.value,))), rest)]
     if signal.axes[axis] in (ONE, BATCH) and int(index) in (0, -1):
         return [replace(signal, axes=rest)]
-    raise unsupported(node, f"it takes index {int(index)} of the {signal.axes[axis]} axis, wanted the last frame (-1)")
-
-
-def _final_layer(node: onnx.NodeProto, final: Final, index: int) -> Final:
-    if not -len(final.values) <= index < len(final.values):
-        raise unsupported(node, f"it takes layer {index} of {len(final.values)}")
-    return Final((final.values[index],), (final.slots[index],), final.axes[1:])
+    wanted = "the last frame (-1)" if signal.axes[axis] == TIME else "0"
+    raise unsupported(node, f"it takes index {int(index)} of the {signal.axes[axis]} axis, wanted {wanted}")
 
 
 def _features(
@@ -157,11 +137,15 @@ def _concat(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     axis = int(attributes(node)["axis"])
     if any(isinstance(v, AxisSizes) for v in values):
         return [_joined_sizes(trace, node)]
-    if all(isinstance(v, Final) for v in values) and axis == 0:
-        return [_joined_layers([v for v in values if isinstance(v, Final)])]
+    state = joined_state(trace, node)
+    if state is not None:
+        return [state]
     if isinstance(values[0], Carried):
         return [extended(trace, node, values[0], axis)]
     signals = [trace.signal(node, i) for i in range(len(node.input))]
+    layers = stacked(signals, axis)
+    if layers is not None:
+        return [layers]
     joined = signals[0]
     for signal in signals:
         if -len(signal.axes) <= axis < len(signal.axes) and signal.axes[axis] == FEATURE:
@@ -171,11 +155,6 @@ def _concat(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         axes = aligned(node, joined, signal)
         joined = Signal(trace.emit(Concat((joined.value, signal.value))), axes)
     return [joined]
-
-
-def _joined_layers(parts: list[Final]) -> Final:
-    values = tuple(v for f in parts for v in f.values)
-    return Final(values, tuple(s for f in parts for s in f.slots), parts[0].axes)
 
 
 def _joined_sizes(trace: Trace, node: onnx.NodeProto) -> AxisSizes:

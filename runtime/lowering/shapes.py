@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 
 from ..graph.nodes import attributes
-from .trace import BATCH, FEATURE, ONE, TIME, AxisSizes, Final, Grid, Handler, Signal, Trace, Value, unsupported
+from .trace import Handler, Trace, unsupported
+from .values import BATCH, FEATURE, LAYER, ONE, TIME, AxisSizes, Final, Grid, Signal, Value
 
 BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these operators broadcast a value of one feature
 
@@ -68,30 +69,46 @@ def _unsqueeze(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def _shape(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    signal, given = trace.signal(node, ids=True), attributes(node)
-    width = trace.widths[signal.value]
-    sizes: dict[str, int | str] = {ONE: 1, FEATURE: width, TIME: TIME, BATCH: BATCH}
-    axes = signal.axes[given.get("start", 0) : given.get("end", len(signal.axes))]
-    return [AxisSizes(tuple(sizes[a] for a in axes))]
+    signal = trace.signal(node, ids=True)
+    return [axis_sizes(node, signal.axes, trace.widths[signal.value])]
+
+
+def axis_sizes(node: onnx.NodeProto, axes: tuple[str, ...], width: int, layers: int = 1) -> AxisSizes:
+    """Return the sizes of a tensor that a Shape asks for."""
+    given = attributes(node)
+    sizes: dict[str, int | str] = {ONE: 1, FEATURE: width, TIME: TIME, BATCH: BATCH, LAYER: layers}
+    return AxisSizes(tuple(sizes[a] for a in axes[given.get("start", 0) : given.get("end", len(axes))]))
 
 
 def _reshape(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    return [reshaped(trace, node, trace.signal(node), target_of(trace, node))]
+
+
+def reshaped(trace: Trace, node: onnx.NodeProto, signal: Signal, target: tuple[int | str, ...]) -> Signal:
+    """Return a signal with the axes that a Reshape gives it."""
+    return replace(signal, axes=_regrouped(node, signal.axes, trace.widths[signal.value], target))
+
+
+def target_of(trace: Trace, node: onnx.NodeProto) -> tuple[int | str, ...]:
+    """Return the shape that a Reshape asks for."""
     known = trace.values.get(node.input[1])
     constant = trace.constant(node, 1)
     if constant is None and not isinstance(known, AxisSizes):
         raise unsupported(node, f"its shape {node.input[1]!r} is not one that the engine can follow")
-    target = known.items if isinstance(known, AxisSizes) else tuple(int(v) for v in np.ravel(np.asarray(constant)))
-    signal = trace.signal(node)
-    return [replace(signal, axes=_regrouped(node, signal.axes, trace.widths[signal.value], target))]
+    return known.items if isinstance(known, AxisSizes) else tuple(int(v) for v in np.ravel(np.asarray(constant)))
 
 
 def _flatten(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    signal = trace.signal(node)
+    return [flattened(node, trace.signal(node))]
+
+
+def flattened(node: onnx.NodeProto, signal: Signal) -> Signal:
+    """Return a signal with the two axes that a Flatten leaves."""
     axis = int(attributes(node).get("axis", 1)) % (len(signal.axes) + 1)
     groups = [[a for a in part if a in (TIME, FEATURE)] or [BATCH] for part in (signal.axes[:axis], signal.axes[axis:])]
     if any(len(group) > 1 for group in groups):
         raise unsupported(node, f"it folds the axes ({', '.join(signal.axes)}) at {axis}")
-    return [replace(signal, axes=(groups[0][0], groups[1][0]))]
+    return replace(signal, axes=(groups[0][0], groups[1][0]))
 
 
 def _regrouped(

@@ -5,133 +5,21 @@ nothing at run time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import onnx
 
-from ..arrays import Array, Floats
+from ..arrays import Array
 from ..clocks import Clock
 from ..contract import Port, State
 from ..errors import ContractError, UnsupportedError
 from ..graph.graph import Graph
 from ..graph.nodes import attributes, label
-from ..operators import HIDDEN, Align, Backward, BlockStart, Last, Operator, Slot, is_hidden
+from ..operators import HIDDEN, Align, Backward, BlockStart, Last, LastCell, Operator, Slot, is_hidden
 from ..operators.matrix import Reading
 from ..program import Program
-
-TIME, BATCH, FEATURE, ONE = "time", "batch", "feature", "one"  # what an axis counts; ONE has size 1
-
-
-@dataclass(frozen=True)
-class Signal:
-    """A value of the program, with the meaning of each axis of its tensor."""
-
-    value: int
-    axes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A value whose frames have two axes, channels and positions. Its tensor has the axes (time, channels, positions).
-
-    In the vector of a frame the channels of one position are adjacent.
-    """
-
-    value: int
-    channels: int
-    positions: int
-
-
-@dataclass(frozen=True)
-class Carried:
-    """Entries of a state input, from which nodes start."""
-
-    slots: tuple[Slot, ...]
-
-
-@dataclass(frozen=True)
-class Final:
-    """Final states of nodes.
-
-    Attributes:
-        values: For each final h the value whose last frame it is; None for other states. The final h of a backward
-            node is the first frame of its block.
-        slots: The place of each state; HIDDEN for a backward node.
-        axes: What the axes of the tensor count.
-    """
-
-    values: tuple[int | None, ...]
-    slots: tuple[Slot, ...]
-    axes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Extended:
-    """The input of a convolution: the tail of earlier frames, joined with the frames of a push.
-
-    Attributes:
-        slot: The state that carries the tail.
-        signal: The frames of the push.
-        frames: The length of the tail.
-    """
-
-    slot: Slot
-    signal: Signal
-    frames: int
-
-
-@dataclass(frozen=True)
-class Activations:
-    """How the activations of a quantized weight become integers.
-
-    Attributes:
-        bits: The most bits.
-        range: The largest magnitude, from calibration. None: the largest magnitude of each frame, or 1 for an h within
-            (-1, 1).
-    """
-
-    bits: int = 16
-    range: np.float32 | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Weights:
-    """Constant weights: codes and their scales, or floats.
-
-    Attributes:
-        codes: int8 or int16 of any shape; float32 for 32 bits.
-        scales: float32, with as many axes as the codes; along an axis of size 1 they are shared.
-        bits: 4, 8, 16 or 32.
-        axis: The axis along which scales differ. Blocks are cut along it.
-        block: Codes along `axis` that share a scale; 0: no blocks.
-        activations: How their activations become integers.
-        name: Their name in the node that reads them.
-    """
-
-    codes: Array
-    scales: Floats
-    bits: int
-    axis: int = 0
-    block: int = 0
-    activations: Activations = Activations()
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class AxisSizes:
-    """A tensor that holds sizes of axes: numbers, or TIME and BATCH, which are known only in a push."""
-
-    items: tuple[int | str, ...]
-
-    def numbers(self) -> list[int] | None:
-        """Return the sizes; None if one of them is known only in a push."""
-        known = [size for size in self.items if isinstance(size, int)]
-        return known if len(known) == len(self.items) else None
-
-
-Value = Signal | Grid | Carried | Final | Extended | Weights | AxisSizes
-
+from .values import BATCH, FEATURE, ONE, TIME, Activations, AxisSizes, Carried, CellOf, Final, Signal, Value
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
 
@@ -196,12 +84,23 @@ class Trace:
             position: The position of the input.
             ids: Whether ids are allowed; else they are refused.
         """
-        signal = self._as_signal(node.input[position])
+        signal = self.resolved(self.values.get(node.input[position]))
         if signal is not None and self.is_ids(signal) and not ids:
             raise unsupported(node, f"it computes with the ids {node.input[position]!r}; the engine only looks ids up")
         if signal is None:
             raise unsupported(node, f"its input {node.input[position]!r} is not a signal that the engine can follow")
         return signal
+
+    def resolved(self, value: Value | None) -> Signal | None:
+        """Return a value as a signal, the last frame of its layer if it is a final h; None for other values."""
+        if isinstance(value, Final) and len(value.values) == 1 and value.values[0] is not None:
+            made = value.values[0]
+            if isinstance(made, CellOf):
+                return Signal(self.emit(LastCell((made.value,), made.units)), value.axes)
+            if value.slots[0] == HIDDEN and self.blocks is not None:
+                made = self.emit(BlockStart((made,), self.blocks))
+            return Signal(self.emit(Last((made,))), value.axes)
+        return value if isinstance(value, Signal) else None
 
     def is_ids(self, signal: Signal) -> bool:
         """Return whether a signal is the ids that the model reads."""
@@ -314,15 +213,6 @@ class Trace:
         for name, value in zip(node.output, results, strict=False):
             self.values[name] = value
 
-    def _as_signal(self, name: str) -> Signal | None:
-        value = self.values.get(name)
-        if isinstance(value, Final) and len(value.values) == 1 and value.values[0] is not None:
-            made = value.values[0]
-            if value.slots[0] == HIDDEN and self.blocks is not None:
-                made = self.emit(BlockStart((made,), self.blocks))
-            return Signal(self.emit(Last((made,))), value.axes)
-        return value if isinstance(value, Signal) else None
-
     def _dimensions(self, name: str, what: str) -> list[int]:
         for value in self.graph.model.graph.input:
             if value.name == name:
@@ -362,7 +252,7 @@ class Trace:
 
     def _output(self, port: Port) -> int:
         name = port.name
-        signal = self._as_signal(name)
+        signal = self.resolved(self.values.get(name))
         if signal is None:
             raise UnsupportedError(f"output {name!r} is not a signal the engine can follow; use backend='onnxruntime'")
         streams = sum(axis in (ONE, BATCH) for axis in signal.axes)

@@ -8,7 +8,8 @@ import onnx
 from ..arrays import Array, Floats
 from ..operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE, Matrix, Reading, activation_bits
 from .quantized import quantized
-from .trace import FEATURE, ONE, Activations, Signal, Trace, Value, Weights, unsupported
+from .trace import Trace, unsupported
+from .values import FEATURE, ONE, Activations, Signal, Value, Weights
 
 
 def dequantize(trace: Trace, node: onnx.NodeProto) -> list[Value]:

@@ -14,7 +14,7 @@ from .linear import Linear
 from .over_features import LayerNorm, Reduce, Softmax
 from .pointwise import Binary, Elementwise, Map
 from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn, is_hidden
-from .select import Concat, Last, Slice
+from .select import Concat, Last, LastCell, Slice
 from .window import Window
 
 OPERATORS: tuple[type[Operator], ...] = (
@@ -42,6 +42,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     IntegerLinear,
     IntegerAffine,
     IntegerMap,
+    LastCell,
 )
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "IntegerLstm",
     "IntegerMap",
     "Last",
+    "LastCell",
     "LayerNorm",
     "Linear",
     "Lstm",

@@ -37,13 +37,19 @@ MAPS: dict[str, Callable[..., Floats]] = {  # a plan numbers them in this order,
     "log": functions.log,
     "reciprocal": lambda x: ONE / x,
     "square": lambda x: x * x,
+    "elu": functions.elu,
+    "softplus": functions.softplus,
+    "power": functions.power,
 }
-NUMBERS = {"leaky_relu": 1, "hard_sigmoid": 2}  # the parameters of a function; the others have none
+NUMBERS = {"leaky_relu": 1, "hard_sigmoid": 2, "elu": 1, "power": 1}  # parameters; others have none
 
 
 @dataclass(frozen=True, eq=False)
 class Map(FloatOperator):
-    """A function of one value; `numbers` holds the slope of leaky_relu, or slope and offset of hard_sigmoid."""
+    """A function of one value.
+
+    `numbers` holds the slope of leaky_relu, slope and offset of hard_sigmoid, alpha of elu, or the exponent of power.
+    """
 
     function: str
     numbers: tuple[float, ...] = ()

@@ -34,6 +34,34 @@ class Last(Operator):
 
 
 @dataclass(frozen=True, eq=False)
+class LastCell(Operator):
+    """The c of an LSTM after the last frame of each push, `[units]`; the result has no time axis.
+
+    Its input is the layer's answer, and its state is the layer's: it only reads it.
+    """
+
+    floats: ClassVar[bool] = False
+
+    units: int
+
+    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002
+        """The units of the layer."""
+        return self.units
+
+    def advance(self, state: State, frames: Sequence[Frames], *, closing: bool) -> tuple[Frames, State]:  # noqa: ARG002
+        """The layer's c, if there is a frame."""
+        return [state[1]] if frames[0] else [], ()
+
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:  # noqa: ARG002
+        """The layer's c."""
+        return state[1], ()
+
+    def record(self) -> Record:
+        """The units."""
+        return Record(counts=(self.units,))
+
+
+@dataclass(frozen=True, eq=False)
 class Slice(Operator):
     """`count` features: the first is `start`, then every `stride`-th."""
 

@@ -16,6 +16,7 @@ from tidegate.runtime.operators import (
     Embedding,
     IntegerMap,
     Last,
+    LastCell,
     LayerNorm,
     Linear,
     Map,
@@ -91,6 +92,7 @@ def lookups() -> Program:
             Binary((1, 3), "add"),
             cell(rng, 4, (3, 2), FRAME, 16, kind="lstm", weights=(8, 8)),
             Last((5,)),
+            LastCell((5,), 2),
         ],
         ids=True,
     )

@@ -80,7 +80,7 @@ def check(streaming: Graph, x: Floats | None = None) -> Array:
     "operator",
     [
         *("Relu", "Tanh", "Sigmoid", "Erf", "Abs", "Neg", "Gelu", "LeakyRelu", "HardSigmoid", "HardSwish"),
-        *("Softmax", "LogSoftmax", "LpNormalization"),
+        *("Elu", "Selu", "Celu", "Softplus", "Mish", "Sign", "Softmax", "LogSoftmax", "LpNormalization"),
     ],
 )
 def test_function_of_one_value(operator: str) -> None:
@@ -98,6 +98,9 @@ def test_function_of_positive_values(operator: str) -> None:
         ("Gelu", {"approximate": "tanh"}),
         ("LeakyRelu", {"alpha": 0.3}),
         ("HardSigmoid", {"alpha": 0.5, "beta": 0.1}),
+        ("Elu", {"alpha": 0.3}),
+        ("Selu", {"alpha": 0.5, "gamma": 2.0}),
+        ("Celu", {"alpha": 2.5}),
         ("Softmax", {"axis": 2}),
         ("LogSoftmax", {"axis": -1}),
         ("LpNormalization", {"axis": 2, "p": 2}),
@@ -107,9 +110,50 @@ def test_options_of_a_function(operator: str, attributes: dict[str, Any]) -> Non
     check(graph([node(operator, "x", **attributes)]))
 
 
-@pytest.mark.parametrize("power", [2.0, 0.5, -1.0])
+@pytest.mark.parametrize("power", [2.0, 0.5, -1.0, -0.5, 1.5, -2.5, 1 / 3, -0.3, 0.6])
 def test_power(power: float) -> None:
-    check(graph([node("Abs", "x", "a"), node("Add", "a c", "b"), node("Pow", "b p")], p=power, c=0.1))
+    check(graph([node("Abs", "x", "a"), node("Add", "a c", "b"), node("Pow", "b p")], p=power, c=0.5))
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0, 3.0, 4.0, 7.0])
+def test_whole_power_of_values_below_zero(power: float) -> None:
+    check(graph([node("Pow", "x p", "a"), node("Neg", "a")], p=power))
+
+
+@pytest.mark.parametrize("power", [0.5, 0.3, 2.5])
+def test_zero_has_powers_above_zero(power: float) -> None:
+    assert np.all(check(graph([node("Abs", "x", "a"), node("Pow", "a p")], p=power))[7] == 0)
+
+
+@pytest.mark.parametrize("base", [2.0, 10.0, 0.5, np.linspace(0.5, 3, FEATURES)])
+def test_constant_to_the_power_of_a_value(base: Array) -> None:
+    check(graph([node("Pow", "b x")], b=base))
+
+
+@pytest.mark.parametrize("base", [-2.0, 0.0])
+def test_power_of_a_base_that_is_not_positive_is_refused(base: float) -> None:
+    with pytest.raises(UnsupportedError, match="neither its exponent is one constant, nor its base constants above 0"):
+        lower(graph([node("Pow", "b x")], b=base))
+
+
+def test_celu_with_an_alpha_below_zero_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"alpha is -1\.0, wanted a number above 0"):
+        lower(graph([node("Celu", "x", alpha=-1.0)]))
+
+
+RMS = np.linspace(0.5, 2, FEATURES)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"axis": -1, "epsilon": 0.3}, {"axis": 2}])
+def test_rms_normalization(attributes: dict[str, Any]) -> None:
+    check(graph([node("RMSNormalization", "x s", **attributes)], opset=23, s=RMS))
+
+
+@pytest.mark.parametrize("power", [True, False])
+def test_rms_norm_as_torch_writes_it(power: bool) -> None:
+    root = [node("Pow", "b p", "r")] if power else [node("Sqrt", "b", "q"), node("Reciprocal", "q", "r")]
+    nodes = [node("Mul", "x x", "a"), node("ReduceMean", "a k", "m"), node("Add", "m e", "b"), *root]
+    check(graph([*nodes, node("Mul", "x r", "n"), node("Mul", "n s")], k=[-1], e=1e-5, p=-0.5, s=RMS))
 
 
 def test_prelu_has_a_slope_a_feature() -> None:
@@ -311,7 +355,7 @@ def test_ids_that_are_not_looked_up_are_refused(nodes: list[Node], message: str)
 
 
 REFUSED: list[tuple[list[Node], dict[str, Any], str]] = [
-    ([node("Pow", "x p")], {"p": 3.0}, "the Pow': its exponent must be a constant, one of"),
+    ([node("Pow", "x x")], {}, "the Pow': neither its exponent is one constant, nor its base constants above 0"),
     ([node("PRelu", "x x")], {}, "the PRelu': its slope is not constant"),
     ([node("Clip", "x x")], {}, "the Clip': its min 'x' is not one constant value"),
     ([node("Div", "x c")], {"c": 0.0}, "the Div': it divides by zero"),
@@ -324,6 +368,8 @@ REFUSED: list[tuple[list[Node], dict[str, Any], str]] = [
     ([node("Softmax", "x", axis=0)], {}, r"the Softmax': it works along axes \[0\]"),
     ([node("LpNormalization", "x", p=1)], {}, "the LpNormalization': p is 1, wanted 2"),
     ([node("LayerNormalization", "x x")], {}, "the LayerNormalization': its input 'x' is not a constant"),
+    ([node("RMSNormalization", "x s", axis=1)], {"s": RMS}, r"the RMSNormalization': it works along axes \[1\] of"),
+    ([node("RMSNormalization", "x x")], {}, "the RMSNormalization': its input 'x' is not a constant"),
     ([node("Slice", "x s e a")], {"s": [1], "e": [3], "a": [0]}, "the Slice': it cuts the time axis from 1 to 3"),
     ([node("Gather", "x i", axis=2)], {"i": [0, 1, 4]}, "the Gather': the engine takes features at even, rising steps"),
     ([node("Gather", "x i", axis=2)], {"i": [6]}, r"the Gather': it takes features \[6\] of 6"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 from tidegate.runtime.contract import Blocks
-from tidegate.runtime.operators import Backward, Concat, Last, Map, Slot
+from tidegate.runtime.operators import Backward, Concat, Last, LastCell, Map, Slot
 from tidegate.runtime.program import Program, Reading
 from tools.random_layers import lstm, rnn
 
@@ -23,6 +23,11 @@ def test_each_value_has_the_width_that_its_operation_makes() -> None:
 
 def test_a_value_after_the_last_frame_has_no_time_axis() -> None:
     assert [PROGRAM.timed(value) for value in range(6)] == [True, True, True, True, False, False]
+
+
+def test_the_final_c_of_a_layer_has_no_time_axis() -> None:
+    program = Program(3, (LAYERS[0], LastCell((1,), 4), Map((2,), "relu")), (("y", 3),))
+    assert [program.timed(value) for value in range(4)] == [True, True, False, False]
 
 
 def test_state_places_have_the_order_of_the_operations() -> None:

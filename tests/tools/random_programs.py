@@ -26,6 +26,7 @@ from tidegate.runtime.operators import (
     IntegerLstm,
     IntegerMap,
     Last,
+    LastCell,
     LayerNorm,
     Linear,
     Lstm,
@@ -185,7 +186,7 @@ def positive(build: Builder, value: int) -> int:
 def add_map(build: Builder) -> None:
     """Add any function, in most cases of a value for which it is defined."""
     value, function = build.pick(), build.one_of(MAPS)
-    if function in ("log", "sqrt", "reciprocal") and build.rng.random() < 0.9:
+    if function in ("log", "sqrt", "reciprocal", "power") and build.rng.random() < 0.9:
         value = positive(build, value)
     if function in ("exp", "square"):
         value = build.emit(Map((value,), "tanh"))
@@ -337,7 +338,8 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     IntegerAffine: add_integer_affine,
     IntegerMap: add_integer_map,
 }
-AT_AN_END = {Last, Embedding}  # Last is drawn at the end of a program, Embedding at the start of one that reads ids
+AT_AN_END = {Last, LastCell, Embedding}  # at the end of a program; at the start of one that reads ids
+WITH_CELL = Lstm | LstmProjected | IntegerLstm
 MOST_DRAWN: list[type[Operator]] = [Lstm, *(operator for operator in OPERATORS if operator not in AT_AN_END)]
 
 
@@ -355,5 +357,10 @@ def programs(draw: st.DrawFn) -> Program:
         outputs.append(("middle", draw(st.integers(1, len(build.ops)))))
     if draw(st.booleans()):
         outputs[0] = ("y", build.emit(Last((len(build.ops),))))
+    layers = [
+        LastCell((v,), op.w.codes.shape[0] // 4) for v, op in enumerate(build.ops, 1) if isinstance(op, WITH_CELL)
+    ]
+    if layers and draw(st.sampled_from([False, True])):
+        outputs.append(("cell", build.emit(layers[-1])))
     blocks = build.blocks if any(isinstance(op, Backward) for op in build.ops) else None
     return Program(build.widths[0], tuple(build.ops), tuple(outputs), ids, blocks)

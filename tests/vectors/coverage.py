@@ -18,6 +18,7 @@ from tidegate.runtime.operators import (
     Embedding,
     IntegerMap,
     Last,
+    LastCell,
     LayerNorm,
     Linear,
     Map,
@@ -79,6 +80,18 @@ def _renamed(op: Operator, place: int) -> Operator:
     names = dict(zip(("h", "c"), op.slots, strict=False))
     changes: dict[str, Any] = {key: replace(slot, name=f"l{place}.{key}") for key, slot in names.items()}
     return replace(op, **changes)
+
+
+def states() -> Program:
+    """Return a program of the final h and c of each kind of LSTM."""
+    rng = np.random.default_rng(7)
+    ops = [
+        cell(rng, 0, (FEATURES, UNITS), Reading.FRAME, 16, kind="lstm", weights=(8, 0)),
+        lstm_projected(rng, 0, (FEATURES, UNITS, 10), Reading.FRAME, 16, weights=(8, 0)),
+        integer_lstm(rng, 0, (FEATURES, UNITS)),
+    ]
+    finals: list[Operator] = [made for layer in (1, 2, 3) for made in (Last((layer,)), LastCell((layer,), UNITS))]
+    return every_output(FEATURES, [*(_renamed(op, place) for place, op in enumerate(ops)), *finals])
 
 
 def tables() -> Program:
@@ -158,7 +171,7 @@ def integers() -> Program:
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
-    others = {"tables": tables(), "functions": functions()}
+    others = {"tables": tables(), "functions": functions(), "states": states()}
     return {
         **formats,
         **others,

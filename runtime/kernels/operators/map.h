@@ -18,7 +18,10 @@
   F(exp, tide_exp(x))                                     \
   F(log, tide_log(x))                                     \
   F(reciprocal, 1.0f / x)                                 \
-  F(square, x *x)
+  F(square, x *x)                                         \
+  F(elu, tide_elu(x, n[0]))                               \
+  F(softplus, tide_softplus(x))                           \
+  F(power, tide_power(x, n[0]))
 
 enum {
 #define F(name, expression) MAP_##name,

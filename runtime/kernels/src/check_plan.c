@@ -51,6 +51,15 @@ static int clock_op(plan_check *c, const tide_operator *operator) {
   return plan_held_ok(c, tide_late_room(c->clocks, operator->holds, held->clock, c->out.clock), width);
 }
 
+/* The input is the answer of a layer with two state vectors, of as many units as the first count says. */
+static int layer_ok(const plan_check *c) {
+  if (!plan_within(c, "layer", c->op.inputs[0], 1, c->index)) return 0;
+  const plan_header header = plan_read_header(c->plan);
+  const plan_op layer = plan_read_op(&header, c->op.inputs[0] - 1);
+  return plan_equal(c, "state vectors of the layer", tide_operator_of(layer.kind)->vectors, 2) &&
+         plan_equal(c, "units of the layer", layer.matrices[0].rows, 4 * (uint64_t)c->op.counts[0]);
+}
+
 static int check_op(plan_check *c, const plan_shape *values) {
   const tide_operator *operator = tide_operator_of(c->op.kind);
   if (!operator) return plan_refuse(c, "kind", c->op.kind, tide_operator_count());
@@ -63,7 +72,7 @@ static int check_op(plan_check *c, const plan_shape *values) {
   c->totals->widths += c->out.width;
   return plan_within(c, "width", c->out.width, 1, PLAN_MAX_WIDTH) &&
          plan_within(c, "width of all values", c->totals->widths, 0, PLAN_MAX_WIDTHS) && operator->check(c) &&
-         clock_op(c, operator);
+         (!operator->of_layer || layer_ok(c)) && clock_op(c, operator);
 }
 
 static int check_plan(plan_check *c) {

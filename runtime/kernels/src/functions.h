@@ -35,7 +35,8 @@ static inline float tide_sigmoid(float x) { return 0.5f * tide_tanh(0.5f * x) + 
 #define LN2_HIGH 0x1.63p-1f
 #define LN2_LOW -0x1.bd0106p-13f
 
-static inline float tide_exp(float x) {
+/* e^r - 1 and 2^k for x = k ln 2 + r. */
+static inline float tide_exp_parts(float x, float *power) {
   x = tide_clamp(x, -42.0f, 45.0f);
   const float k = (x * 0x1.715476p+0f + 0x1.8p23f) - 0x1.8p23f; /* to the nearest whole number, ties to even */
   const float r = (x - k * LN2_HIGH) - k * LN2_LOW;
@@ -46,9 +47,20 @@ static inline float tide_exp(float x) {
   y = y * r + 0x1.555554p-3f;
   y = y * r + 0x1p-1f;
   const uint32_t bits = (uint32_t)((int32_t)k + 127) << 23;
+  memcpy(power, &bits, sizeof *power);
+  return y * (r * r) + r;
+}
+
+static inline float tide_exp(float x) {
   float power;
-  memcpy(&power, &bits, sizeof power);
-  return ((y * (r * r) + r) + 1.0f) * power;
+  const float rest = tide_exp_parts(x, &power);
+  return (rest + 1.0f) * power;
+}
+
+static inline float tide_expm1(float x) {
+  float power;
+  const float rest = tide_exp_parts(x, &power);
+  return rest * power + (power - 1.0f);
 }
 
 static inline float tide_log(float x) {
@@ -73,6 +85,18 @@ static inline float tide_log(float x) {
   y = y * f + 0x1.555554p-2f;
   const float tail = (y * f) * s + k * LN2_LOW;
   return (f + (tail - 0.5f * s)) + k * LN2_HIGH;
+}
+
+static inline float tide_elu(float x, float alpha) { return x > 0.0f ? x : alpha * tide_expm1(x); }
+
+static inline float tide_softplus(float x) {
+  const float e = tide_exp(-fabsf(x)), u = 1.0f + e;
+  return (x > 0.0f ? x : 0.0f) + (tide_log(u) + (e - (u - 1.0f)) / u);
+}
+
+static inline float tide_power(float x, float exponent) {
+  const float at_zero = exponent > 0.0f && x == 0.0f ? 0.0f : NAN;
+  return x > 0.0f ? tide_exp(exponent * tide_log(x)) : at_zero;
 }
 
 static inline float tide_erf(float x) {

@@ -86,6 +86,7 @@ struct tide_operator {
   uint32_t vectors; /* state vectors that callers see */
   int ids;          /* whether it reads ids */
   int bounded;      /* whether its results cannot leave 2^64 */
+  int of_layer;     /* whether it gives c, the second state vector of its input's layer; it has no `run` */
   uint32_t holds;   /* the input that it may have to hold back, from 1; 0: none */
   /* The shape of the value that it makes, from the shapes of its inputs. */
   plan_shape (*shape)(const plan_op *op, const plan_shape *in);

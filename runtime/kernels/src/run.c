@@ -29,6 +29,18 @@ static int run_streams(const tide_batch *b, uint32_t index, const float *const *
   return 1;
 }
 
+/* Copies the second state vector of the layer that made the input, stream by stream. */
+static int run_of_layer(const tide_batch *b, uint32_t index) {
+  const uint32_t layer = b->model->ops[index].inputs[0] - 1, width = b->model->ops[index].width;
+  const model_op *maker = &b->model->ops[layer];
+  const size_t first = maker->operator->vector(maker, b->model->variant, 1).first;
+  for (uint32_t i = 0; i < b->rows; i++) {
+    const float *state = b->streams[i]->states[layer].floats + first;
+    memcpy(b->room->blocks[index + 1] + (size_t)i * width, state, width * sizeof *state);
+  }
+  return 1;
+}
+
 /* Runs an operation. One without a state takes the rows of all streams as if they were one stream's. */
 static int run_op(const tide_batch *b, uint32_t index, uint32_t rows) {
   const model_op *op = &b->model->ops[index];
@@ -36,6 +48,7 @@ static int run_op(const tide_batch *b, uint32_t index, uint32_t rows) {
   for (uint32_t i = 0; i < op->operator->inputs; i++) in[i] = b->room->values[op->inputs[i]];
   const int same_rows = op->timed == has_rows(b->model, op->inputs[0]);
   float *out = b->room->blocks[index + 1];
+  if (op->operator->of_layer) return run_of_layer(b, index);
   if (op->operator->run_rows) return run_cell(b, index, in[0], rows, out);
   if (op->operator->size || !same_rows) return run_streams(b, index, in, rows, out);
   return op->operator->run(op, &b->room->scratch, NULL, in, b->rows * rows, out);

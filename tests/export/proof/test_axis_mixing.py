@@ -73,6 +73,8 @@ def test_a_change_at_one_place_reaches_other_places_only_along_mixed_axes(name: 
     ("node", "axes"),
     [
         (_node("GlobalAveragePool"), {2}),
+        (_node("RMSNormalization", "scale"), {2}),
+        (_node("RMSNormalization", "scale", axis=1), {1, 2}),
         (_node("MaxPool", kernel_shape=[3]), {2}),
         (_node("MaxPool", kernel_shape=[1], strides=[1]), set()),
         (_node("MaxPool", kernel_shape=[1], strides=[2]), {2}),

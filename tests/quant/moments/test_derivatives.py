@@ -17,6 +17,7 @@ from tidegate.runtime.operators import (
     IntegerLinear,
     IntegerMap,
     Last,
+    LastCell,
     LayerNorm,
     Linear,
     Map,
@@ -33,8 +34,8 @@ from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMB
 
 FRAMES, WIDTH = 12, 6
 STEP = 1e-3
-POSITIVE = ("log", "sqrt", "reciprocal", "into")
-NUMBER = {"leaky_relu": (0.1,), "hard_sigmoid": (0.2, 0.5)}
+POSITIVE = ("log", "sqrt", "reciprocal", "into", "power")
+NUMBER = {"leaky_relu": (0.1,), "hard_sigmoid": (0.2, 0.5), "elu": (1.5,), "power": (0.3,)}
 CONSTANT = np.linspace(0.3, 1.5, WIDTH).astype(np.float32)
 CASES: list[tuple[str, Operator]] = [
     *((name, Map((0,), name, NUMBER.get(name, ()))) for name in MAPS),
@@ -93,5 +94,5 @@ def test_every_operator_without_weights_has_a_gradient() -> None:
     with_weights = {op for op in OPERATORS if issubclass(op, Cell)} | {Linear, Embedding}
     refused = {op for op in OPERATORS if issubclass(op, Late)}  # models that look ahead are not calibrated
     integers = {IntegerLinear, IntegerAffine, IntegerMap}  # made from calibrated float operators
-    assert set(BACKWARD) | with_weights | refused | integers | {Last} == set(OPERATORS)
+    assert set(BACKWARD) | with_weights | refused | integers | {Last, LastCell} == set(OPERATORS)
     assert set(NUMBERS) == set(NUMBER)

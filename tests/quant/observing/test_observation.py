@@ -8,7 +8,7 @@ from tidegate.quant.observing import observation
 from tidegate.quant.observing.calibration_streams import Streams
 from tidegate.quant.observing.observation import every_frame, observe
 from tidegate.runtime.errors import QuantizationError
-from tidegate.runtime.operators import Embedding, Last
+from tidegate.runtime.operators import Embedding, Last, LastCell
 from tidegate.runtime.program import Program
 from tidegate.runtime.reference import ReferenceStream
 from tools.float_programs import FEATURES, KINDS, layer_and_head, streams
@@ -46,6 +46,13 @@ def test_a_program_that_answers_the_last_frame_answers_every_frame() -> None:
     segments = observe(every_frame(last), contract_of(program), streams(60), lambda _: None)
     expected = observe(program, contract_of(program), streams(60), lambda _: None)
     np.testing.assert_array_equal(segments[0].values[3], expected[0].values[2])
+
+
+def test_a_program_that_answers_with_a_final_c_is_refused() -> None:
+    program = layer_and_head("lstm")
+    ops = (program.ops[0], LastCell((1,), program.ops[0].width([])))
+    with pytest.raises(QuantizationError, match=r"the final c of a layer, .*; quantize without calibration"):
+        every_frame(replace(program, ops=ops, outputs=(("y", 2),)))
 
 
 def test_a_program_without_a_last_frame_stays_as_it_is() -> None:

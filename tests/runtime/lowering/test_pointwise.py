@@ -31,7 +31,20 @@ def product_under_another_name(d: Draft) -> None:
     d.answer(d.add("Mul", y, d.tensor(2.0)))
 
 
+def product_of_sizes(*axes: int) -> Build:
+    """A Reshape to a product of the sizes of two axes."""
+
+    def build(d: Draft) -> None:
+        y = d.layer("x")
+        sizes = [d.gather(d.add("Shape", y), [axis]) for axis in axes]
+        d.answer(d.add("Reshape", y, d.add("Concat", d.add("Mul", *sizes), d.tensor([-1], np.int64), axis=0)))
+
+    return build
+
+
 REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
+    "time times features": (product_of_sizes(0, 2), UnsupportedError, "it computes with a size that a push decides"),
+    "time times time": (product_of_sizes(0, 0), UnsupportedError, "it computes with a size that a push decides"),
     "division by zero": (of_constant("Div", [1.0] * (HIDDEN - 1) + [0.0]), UnsupportedError, "it divides by zero"),
     "division by a tiny value": (of_constant("Div", 1e-30), UnsupportedError, "it divides by zero"),
 }

@@ -6,9 +6,9 @@ from tidegate.runtime.errors import ModelError, UnsupportedError
 from tools.drafts import Build, Draft, refuses
 
 
-def concat_of_states_by_features(d: Draft) -> None:
+def concat_of_states_by_batch(d: Draft) -> None:
     d.lstm("x", final=("hn", "cn"))
-    d.answer(d.add("Concat", "hn", "cn", axis=2), None, 1)
+    d.answer(d.add("Concat", "hn", "cn", axis=1), None, 1)
 
 
 def split_by_two(d: Draft) -> None:
@@ -42,9 +42,9 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
         "takes 1 indices of the time axis",
     ),
     "Gather computed": (gather_computed, UnsupportedError, "Gather 'gather': the engine takes constant indices"),
-    "Gather of no layer": (layer_that_is_not_there, UnsupportedError, "it takes layer 1 of 1"),
+    "Gather of no layer": (layer_that_is_not_there, UnsupportedError, "it takes index 1 of the one axis, wanted 0"),
     "Split by two": (split_by_two, UnsupportedError, "it splits 4 layers into [2, 2], wanted one each"),
-    "Concat of features": (concat_of_states_by_features, UnsupportedError, "its input 'cn' is not a signal"),
+    "Concat by batch": (concat_of_states_by_batch, UnsupportedError, "it joins along axis 1 of (one, batch, feature)"),
 }
 
 

@@ -5,6 +5,7 @@ from onnx import helper
 from tidegate.runtime.contract import METADATA_KEY, Port, State
 from tidegate.runtime.errors import ContractError, ModelError, UnsupportedError
 from tidegate.runtime.lowering.lower import lower
+from tidegate.runtime.operators import LastCell, Linear, Lstm, Operator
 from tools.drafts import HIDDEN, Build, Draft, refuses, stacked
 
 
@@ -13,7 +14,6 @@ def weight_first(d: Draft) -> None:
 
 
 def cell_as_answer(d: Draft) -> None:
-    """The engine gives h, not c."""
     d.lstm("x")
     d.answer(d.squeeze(d.states[1].output, 0), None, 0)
 
@@ -85,8 +85,6 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "another time axis": (output_of_another_axis(1), ContractError, "has time axis 1, the graph says 0"),
     "time axis left out": (output_of_another_axis(None), ContractError, "has time axis None, the graph says 0"),
     "time axis of a frame": (last_frame_called_timed, ContractError, "has time axis 0, the graph says None"),
-    "answer c": (cell_as_answer, UnsupportedError, "is not a signal the engine can follow"),
-    "c into a layer": (cell_into_linear, UnsupportedError, "is not a signal that the engine can follow"),
     "states swapped": (relabelled("c", "h"), ContractError, "does not come from the layers that read"),
     "state from a signal": (relabelled("y", "c"), ContractError, "state output 'v"),
     "state not connected": (relabelled("x", "c"), ContractError, "is named more than once"),
@@ -118,3 +116,13 @@ def test_two_nodes_cannot_start_from_one_state() -> None:
 def test_an_axis_of_directions_is_refused_in_an_output() -> None:
     message = "has axes (time, one, batch, feature), the engine gives time and features: squeeze"
     refuses(directions_as_features, UnsupportedError, message)
+
+
+@pytest.mark.parametrize(("build", "after"), [(cell_as_answer, []), (cell_into_linear, [Linear])])
+def test_a_final_c_is_read_from_its_layer(build: Build, after: list[type[Operator]]) -> None:
+    d = Draft()
+    build(d)
+    program = d.program()
+    assert [type(op) for op in program.ops] == [Lstm, LastCell, *after]
+    assert program.ops[1].inputs == (1,)
+    assert program.widths[2] == HIDDEN

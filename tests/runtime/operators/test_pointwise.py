@@ -16,6 +16,7 @@ X = np.array([-4, -0.5, 0.5, 4], np.float32)
         ("hard_sigmoid", (0.5, 0.5), [0, 0.25, 0.75, 1]),
         ("relu", (), [0, 0, 0.5, 4]),
         ("reciprocal", (), [-0.25, -2, 2, 0.25]),
+        ("elu", (0.0,), [0, 0, 0.5, 4]),
     ],
 )
 def test_a_function_of_one_value(function: str, numbers: tuple[float, ...], wanted: list[float]) -> None:

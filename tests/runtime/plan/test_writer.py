@@ -17,6 +17,7 @@ from tidegate.runtime.operators import (
     Binary,
     Concat,
     Embedding,
+    LastCell,
     LayerNorm,
     Map,
     Operator,
@@ -52,6 +53,24 @@ def cells_plan() -> bytes:
     third = rnn(rng, 2, (2, 2), Reading.HIDDEN, 16, function="relu")
     program = Program(3, (first, second, third), (("y", 3),))
     return compile_program(program, contract_of(program))
+
+
+@pytest.mark.parametrize(
+    ("layer", "units", "message"),
+    [
+        (0, 4, "operation 2: layer is 0, wanted 1"),
+        (2, 4, "operation 2: state vectors of the layer is 0, wanted 2"),
+        (1, 3, "operation 2: units of the layer is 16, wanted 12"),
+    ],
+)
+def test_a_final_c_is_that_of_an_lstm_of_its_size(layer: int, units: int, message: str) -> None:
+    first = lstm(np.random.default_rng(0), 0, (3, 4), Reading.FRAME, 16)
+    finals = LastCell((1,), 4), LastCell((layer,), units)
+    good, bad = (Program(3, (first, Map((1,), "relu"), last), (("y", 3),)) for last in finals)
+    contract = contract_of(good)
+    assert NativeModel(compile_program(good, contract)).stream().push(np.ones((2, 3), np.float32)).shape == (4,)
+    with pytest.raises(PlanError, match=message):
+        NativeModel(compile_program(bad, contract))
 
 
 def test_plan_file_gives_the_bits_of_the_onnx_file(tmp_path: Path) -> None:

@@ -53,6 +53,50 @@ def test_log_of_what_has_none_is_refused_by_the_range(x: float) -> None:
     assert np.isnan(functions.log(np.array([x], np.float32)))[0]
 
 
+def test_expm1_keeps_its_digits_near_zero() -> None:
+    x = grid(-41.5, 44.3)
+    near = grid(-1, 1)
+    error = relative(functions.expm1, np.expm1, x[x != 0])
+    close = relative(functions.expm1, np.expm1, near[near != 0])
+    print(f"largest relative error of expm1: {error:.2e}, near 0 {close:.2e}")
+    assert max(error, close) < 1.2e-7
+
+
+def test_elu_is_its_input_above_zero_and_bounded_below() -> None:
+    np.testing.assert_array_equal(
+        functions.elu(np.array([3, 0, -1e9], np.float32), 0.5), np.array([3, 0, -0.5], np.float32)
+    )
+
+
+def softplus64(x: Array) -> Array:
+    return np.asarray(np.logaddexp(0, x))
+
+
+def test_softplus_keeps_its_digits_at_both_ends() -> None:
+    error = relative(functions.softplus, softplus64, grid(-41, 41))
+    print(f"largest relative error of softplus: {error:.2e}")
+    assert error < 1.7e-7
+    assert functions.softplus(np.array([1e9], np.float32)) == np.float32(1e9)
+
+
+@pytest.mark.parametrize("exponent", [0.3, 1 / 3, -0.7, 2.2, 12.3])
+def test_power_is_as_close_as_its_logarithm_allows(exponent: float) -> None:
+    x = (2.0 ** grid(-55, 60)).astype(np.float32)
+    size = float(np.float32(exponent)) * np.log(x.astype(np.float64))
+    kept = (size > -41) & (size < 44)
+    error = (functions.power(x[kept], exponent) / np.exp(size[kept]) - 1) / (1 + np.abs(size[kept]))
+    print(f"largest error of power: {np.max(np.abs(error)):.2e}")
+    assert np.max(np.abs(error)) < 1.1e-7
+
+
+def test_power_of_zero_and_of_values_below_it() -> None:
+    x = np.array([0, -1, -1e30], np.float32)
+    with np.errstate(invalid="ignore"):
+        up, down = functions.power(x, 0.3), functions.power(x, -0.3)
+    assert up[0] == 0
+    assert np.all(np.isnan([*up[1:], *down]))
+
+
 def test_erf_is_close_and_saturates_exactly() -> None:
     error = absolute(functions.erf, erf64, grid(-5, 5))
     print(f"largest error of erf: {error:.2e}")

@@ -1,0 +1,141 @@
+"""What the values of a streaming graph are while it is lowered, and what their axes count."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Array, Floats
+from ..operators import Slot
+
+# What an axis counts; ONE has size 1, and LAYER is only in the axes of `Layers`.
+TIME, BATCH, FEATURE, ONE, LAYER = "time", "batch", "feature", "one", "layer"
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A value of the program, with the meaning of each axis of its tensor."""
+
+    value: int
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A value whose frames have two axes, channels and positions. Its tensor has the axes (time, channels, positions).
+
+    In the vector of a frame the channels of one position are adjacent.
+    """
+
+    value: int
+    channels: int
+    positions: int
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Entries of a state input, from which nodes start."""
+
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class CellOf:
+    """The final c of a forward LSTM: the value of its answers, and its units."""
+
+    value: int
+    units: int
+
+
+@dataclass(frozen=True)
+class Final:
+    """Final states of nodes.
+
+    Attributes:
+        values: For each final h the value whose last frame it is; for each final c its layer; None for other states.
+            The final h of a backward node is the first frame of its block.
+        slots: The place of each state; HIDDEN for a backward node.
+        axes: What the axes of the tensor count.
+    """
+
+    values: tuple[int | CellOf | None, ...]
+    slots: tuple[Slot, ...]
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A value of several layers: one part for each, all with the axes of the whole tensor, LAYER among them."""
+
+    parts: tuple[Signal | Final, ...]
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What the axes of the tensor count."""
+        return self.parts[0].axes
+
+
+@dataclass(frozen=True)
+class Extended:
+    """The input of a convolution: the tail of earlier frames, joined with the frames of a push.
+
+    Attributes:
+        slot: The state that carries the tail.
+        signal: The frames of the push.
+        frames: The length of the tail.
+    """
+
+    slot: Slot
+    signal: Signal
+    frames: int
+
+
+@dataclass(frozen=True)
+class Activations:
+    """How the activations of a quantized weight become integers.
+
+    Attributes:
+        bits: The most bits.
+        range: The largest magnitude, from calibration. None: the largest magnitude of each frame, or 1 for an h within
+            (-1, 1).
+    """
+
+    bits: int = 16
+    range: np.float32 | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Constant weights: codes and their scales, or floats.
+
+    Attributes:
+        codes: int8 or int16 of any shape; float32 for 32 bits.
+        scales: float32, with as many axes as the codes; along an axis of size 1 they are shared.
+        bits: 4, 8, 16 or 32.
+        axis: The axis along which scales differ. Blocks are cut along it.
+        block: Codes along `axis` that share a scale; 0: no blocks.
+        activations: How their activations become integers.
+        name: Their name in the node that reads them.
+    """
+
+    codes: Array
+    scales: Floats
+    bits: int
+    axis: int = 0
+    block: int = 0
+    activations: Activations = Activations()
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class AxisSizes:
+    """A tensor that holds sizes of axes: numbers, or TIME and BATCH, which are known only in a push."""
+
+    items: tuple[int | str, ...]
+
+    def numbers(self) -> list[int] | None:
+        """Return the sizes; None if one of them is known only in a push."""
+        known = [size for size in self.items if isinstance(size, int)]
+        return known if len(known) == len(self.items) else None
+
+
+Value = Signal | Grid | Layers | Carried | Final | Extended | Weights | AxisSizes
