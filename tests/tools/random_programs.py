@@ -55,6 +55,7 @@ from tools.random_layers import (
     lstm,
     lstm_projected,
     matrix,
+    random_starts,
     rnn,
 )
 
@@ -356,4 +357,5 @@ def programs(draw: st.DrawFn) -> Program:
     if draw(st.booleans()):
         outputs[0] = ("y", build.emit(Last((len(build.ops),))))
     blocks = build.blocks if any(isinstance(op, Backward) for op in build.ops) else None
-    return Program(build.widths[0], tuple(build.ops), tuple(outputs), ids, blocks)
+    starts = random_starts(build.rng, build.ops) if draw(st.booleans()) else {}
+    return Program(build.widths[0], tuple(build.ops), tuple(outputs), ids, blocks, starts=starts)
