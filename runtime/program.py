@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .arrays import Floats
 from .clocks import Clock
 from .contract import Blocks
 from .operators import Cell, Elementwise, Gru, Last, Linear, Lstm, Rnn, Slot, is_hidden
@@ -55,7 +55,7 @@ class Program:
     ids: bool = False
     blocks: Blocks | None = None
     nodes: tuple[str, ...] = ()
-    starts: Mapping[Slot, Floats] = field(default_factory=dict)
+    starts: Mapping[Slot, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def widths(self) -> list[int]:

@@ -8,11 +8,11 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from ...runtime.arrays import Array
-from ...runtime.backends.onnxruntime import fold_weights
 from ...runtime.contract import Port
 from ...runtime.errors import ModelError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.initial_states import initial_states
+from ...runtime.lowering.quantized import fold_weights
 
 WIDER: dict[int, int] = {TensorProto.FLOAT: TensorProto.DOUBLE}
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.arrays import Array
-from ...runtime.backends.onnxruntime import fold_weights
 from ...runtime.contract import Contract
 from ...runtime.errors import ChunkError, ModelError
 from ...runtime.files import MAX_FILE_BYTES, read_bytes
 from ...runtime.graph.graph import Graph
 from ...runtime.lowering.lower import QUANTIZATION_KEY
+from ...runtime.lowering.quantized import fold_weights
 from ...runtime.plan.magic import is_plan, text_of
 from ...runtime.plan.text import read_text
 from ..nets import stacks

@@ -1,11 +1,15 @@
 """Reading weights that a DequantizeLinear makes from codes and scales."""
 
+import copy
+
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from ..arrays import Array, Floats
+from ..errors import ModelError, UnsupportedError
 from ..graph.graph import Graph
-from ..graph.nodes import attributes
+from ..graph.nodes import attributes, label
 from .trace import Weights, unsupported
 
 CODE_BITS = {"int4": 4, "int8": 8, "int16": 16}
@@ -53,3 +57,30 @@ def _spread(node: onnx.NodeProto, scales: Array, shape: tuple[int, ...], axis: i
     if scales.shape != wanted:
         raise unsupported(node, f"its scales have shape {scales.shape}, wanted {wanted}")
     return scales.reshape(apart), axis
+
+
+def fold_weights(graph: Graph) -> Graph:
+    """Return a copy of a graph with its quantized weights as float32 initializers."""
+    model = copy.deepcopy(graph.model)
+    kept = []
+    for node in model.graph.node:
+        values = _dequantized(graph, node) if node.op_type == "DequantizeLinear" else None
+        if values is None:
+            kept.append(node)
+        else:
+            model.graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    return Graph(model)
+
+
+def _dequantized(graph: Graph, node: onnx.NodeProto) -> Array | None:
+    """Return the floats of a DequantizeLinear of constants; None if onnxruntime must compute it."""
+    try:
+        return floats(quantized(graph, node))
+    except UnsupportedError:
+        return None
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{label(node)}: not valid ONNX ({type(error).__name__}: {error}); export it again") from None

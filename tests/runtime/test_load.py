@@ -143,7 +143,7 @@ def test_bad_chunk_is_refused_alike_on_both_backends(tmp_path: Path, backend: st
 
 
 def test_folded_weights_are_codes_times_scales(tmp_path: Path) -> None:
-    from tidegate.runtime.backends.onnxruntime import fold_weights
+    from tidegate.runtime.lowering.quantized import fold_weights
 
     graph = Graph.load(quantized(tmp_path))
     folded = {t.name: numpy_helper.to_array(t) for t in fold_weights(graph).model.graph.initializer}

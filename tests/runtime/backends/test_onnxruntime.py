@@ -12,13 +12,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array, Floats
-from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel, OnnxruntimeStream, fold_weights, refuse_unfinite
+from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel, OnnxruntimeStream, refuse_unfinite
 from tidegate.runtime.backends.onnxruntime_session import open_session
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.graph.initial_states import initial_states
 from tidegate.runtime.load import load
+from tidegate.runtime.lowering.quantized import fold_weights
 from tidegate.runtime.plan.magic import MAGIC
 from tidegate.runtime.streams import Stream
 from tools.onnx_files import write_lstm
