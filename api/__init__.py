@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tidegate.runtime.errors import RefusedRowsError as RefusedRowsError
     from tidegate.runtime.errors import RowError as RowError
     from tidegate.runtime.errors import SnapshotError as SnapshotError
+    from tidegate.runtime.errors import StateError as StateError
     from tidegate.runtime.errors import TidegateError as TidegateError
     from tidegate.runtime.errors import UnsupportedError as UnsupportedError
     from tidegate.runtime.inspection import Inspection as Inspection
@@ -62,6 +63,7 @@ _HOMES = {
         "RefusedRowsError",
         "RowError",
         "SnapshotError",
+        "StateError",
         "TidegateError",
         "UnsupportedError",
     ],

@@ -22,6 +22,7 @@ from ..quant import quantize
 from ..quant.observing.ranges import RANGE_RULES
 from ..runtime.arrays import Array, Floats
 from ..runtime.graph.graph import Graph
+from ..runtime.graph.initial_states import initial_states
 from ..runtime.load import load
 from .measuring.environment import observe_engine
 from .peers import onnxruntime, pytorch
@@ -209,7 +210,11 @@ def _onnxruntime(source: Path, folder: Path, task: Task) -> list[Array]:
     graph = Graph.load(source)
     onnxruntime.quantize(source, folder / "theirs.onnx", ("LSTM",))
     session = open_session((folder / "theirs.onnx").read_bytes())
-    return [_in_calls(OnnxruntimeStream(session, graph.contract, b"").push, frames, task) for frames in task.streams]
+    initial = initial_states(graph, graph.contract)
+    return [
+        _in_calls(OnnxruntimeStream(session, graph.contract, initial, b"").push, frames, task)
+        for frames in task.streams
+    ]
 
 
 def table(task: Task, made: Sequence[Score]) -> Table:

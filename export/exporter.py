@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from ..runtime.arrays import Array
+from ..runtime.arrays import Array, Floats
 from ..runtime.contract import METADATA_KEY, Blocks, Contract, Port, State
 from ..runtime.errors import ContractError, ExportError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
@@ -37,6 +37,7 @@ from .rewrites.arguments import (
     unpack_sequences,
 )
 from .rewrites.branches import open_branches
+from .rewrites.constant_starts import take_starts, write_starts
 from .rewrites.directions import split_directions
 from .rewrites.loops import roll_loops
 from .rewrites.projections import write_projections
@@ -94,12 +95,12 @@ def export_model(
     """Export a module as streaming ONNX: states are graph inputs and outputs, time and batch are free.
 
     The file is written only after a proof in onnxruntime: its answers equal the module's for a whole signal, in chunks
-    with carried state, and at other lengths and batches; and each state matters. The module runs in eval mode and is
-    afterwards as it was before.
+    with carried state, at other lengths and batches; each state matters. The module runs in eval mode and stays as is.
 
     Args:
         model: A module or ScriptModule in float32. Its recurrent layers are `nn.LSTM`, `nn.GRU` or `nn.RNN`, or their
-            cells in a loop over time, and start from zeros. Its convolutions along time have an answer per frame.
+            cells in a loop over time. They start from zeros or other constants, such as parameters. Its convolutions
+            along time have an answer per frame.
         example: One signal, a tensor or array as the forward takes it, e.g. `[1, 20, 6]`. Its length and batch do not
             matter; its values set the scale of the proof's data. If the forward takes more arguments, a tuple as for
             torch.onnx.export: `(x, (h, c))` or `(x, lengths)`. In the file, the stream carries such states, and the
@@ -203,6 +204,7 @@ class _Traced:
         axes: The axes of its signal.
         convolutions: Its convolutions along time.
         starts: The argument of the forward that each recurrent state starts from.
+        constants: The constants, other than zeros, that a recurrent state starts from.
     """
 
     model: onnx.ModelProto
@@ -210,6 +212,7 @@ class _Traced:
     axes: Axes
     convolutions: list[TimeConvolution]
     starts: dict[StateKey, str]
+    constants: dict[StateKey, Floats]
 
 
 def _trace(subject: "Subject") -> _Traced:
@@ -241,6 +244,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     refuse_read(model, states)
     starts = started_by(model, states)
     fill_arguments(model, states)
+    constants = take_starts(model, subject.input_name, free)
     checked_nodes(Graph(model))
     fold_constants(model)
     follow_batch(model)
@@ -255,7 +259,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
             refuse_lost_frames(model, dims)
         raise
     _check_batch(subject, axes)
-    return _Traced(model, dims, axes, convolutions, starts)
+    return _Traced(model, dims, axes, convolutions, starts, constants)
 
 
 def _sorts(model: onnx.ModelProto) -> bool:
@@ -316,6 +320,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     _finish(model, {name: axes.named(dims[name]) for name in (subject.input_name, *names)}, names)
     name_weights(model, subject.recurrent_paths)
     forget_origin(model)
+    states = write_starts(model, states, traced.constants)
     signal = Port(subject.input_name, axes.time, axes.batch)
     outputs = tuple(replace(ports[old], name=new) for old, new in names.items())
     rate = None if sample_rate is None else float(sample_rate)

@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array
-from ..runtime.contract import METADATA_KEY, Contract, Port, State
+from ..runtime.contract import METADATA_KEY, ZEROS, Contract, Port, State
 from ..runtime.errors import ExportError, ModelError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
@@ -31,6 +31,7 @@ from .graph.recurrent_nodes import checked_nodes
 from .proof.proof import Check, Proof, Runner, peak_error
 from .proof.signals import noise
 from .proof.whole_sequence import whole_refused
+from .rewrites.constant_starts import write_starts
 from .states.convolution_tails import ahead_of, lift_tails, time_convolutions
 from .states.recurrent_states import ForeignState, drop_repeats, lift_states, unplug
 
@@ -73,10 +74,10 @@ def lift(
 ) -> LiftReport:
     """Turn a foreign ONNX file into a streaming file: its states become inputs and outputs, paired by a contract.
 
-    The states may be hidden (zeros inside the graph), or inputs and outputs already. The file may take one frame per
-    run, have an `If` on an option, or be quantized by onnxruntime. The new file is written only after a proof in
-    onnxruntime: its answers equal those of the old file for a whole signal, in chunks with carried state, and at other
-    lengths and batches if the old file takes them; and each state matters.
+    The states may be hidden (they start from zeros or other constants in the graph), or inputs and outputs already.
+    The file may take one frame per run, have an `If` on an option, or be quantized by onnxruntime. The new file is
+    written only after a proof in onnxruntime: its answers equal those of the old file for a whole signal, in chunks
+    with carried state, and at other lengths and batches if the old file takes them; and each state matters.
 
     Args:
         source: The foreign file; its weights may be in other files of its folder.
@@ -209,6 +210,7 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draf
     outputs = tuple(port for name, port in ports.items() if name not in folded)
     remove_dead(model)
     name_weights(model)
+    states = write_starts(model, states, opened.starts)
     done = _state_notes(foreign, states, one_frame, opened.context)
     done += tuple(f"Output {name} has an axis of features now, of one." for name in single)
     contract = looking_ahead(model, Contract((signal,), outputs, states), None, ahead_of(convolutions))
@@ -287,6 +289,8 @@ def _state_notes(
     new = [state.input for state in states if state.input not in own and not state.input.endswith(".context_in")]
     notes = [f"States of the file: {', '.join(own)}."] if own else []
     notes += [f"States that were hidden: {', '.join(new)}."] if new else []
+    started = [state.input for state in states if state.initial != ZEROS]
+    notes += [f"States that start from constants of the file: {', '.join(started)}."] if started else []
     notes += (
         ["It takes one frame per run; now its batch holds the frames of a push, so a push may have many."]
         if one_frame

@@ -14,12 +14,13 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from .arrays import Array
-from .errors import ContractError
+from .errors import ContractError, StateError
 
 METADATA_KEY = "tidegate.contract"
 VERSION = 2
 MAX_VALUES = 2**24  # the most values of all states together
 MOST_PORTS = 1024  # the most entries of a list: a stranger's file may list millions
+ZEROS = "zeros"  # the `initial` of a state that starts from zeros
 MOST_LOOKAHEAD = 2**20  # the most frames that an answer may wait for, and the most frames of a block
 
 ADDED: dict[int, dict[str, Any]] = {1: {"blocks": None, "ahead": []}}
@@ -55,14 +56,15 @@ class State:
             in one tensor of a third-party file).
         shape: The shape of both: `[layers, batch, hidden]`, or `[batch, channels, frames]` for a tail. The axis that
             counts streams is the string `batch`.
-        initial: `zeros`.
+        initial: `zeros`, or the name of the initializer that a stream starts from: float32, of the shape for one
+            stream.
     """
 
     input: str
     output: str
     kind: str
     shape: tuple[int | str, ...]
-    initial: str = "zeros"
+    initial: str = ZEROS
 
     def concrete_shape(self, batch: int = 1) -> tuple[int, ...]:
         """Return the shape for the given number of streams."""
@@ -182,8 +184,35 @@ class Contract:
 
 
 def state_arrays(contract: Contract) -> dict[str, Array]:
-    """Return the initial state of one stream by the contract's input names."""
+    """Return zeros in the shape of each state of one stream, by the contract's input names."""
     return {state.input: np.zeros(state.concrete_shape(), np.float32) for state in contract.states}
+
+
+def checked_state(contract: Contract, given: Mapping[str, Array]) -> dict[str, Array]:
+    """Return states given by name as float32 copies.
+
+    Args:
+        contract: The contract of the model.
+        given: Some of its states by their input names, each in its shape for one stream, e.g. `[layers, 1, hidden]`.
+
+    Raises:
+        StateError: A name is not that of a state, or a shape, type or value is refused.
+    """
+    shapes = {state.input: state.concrete_shape() for state in contract.states}
+    for name in given:
+        if name not in shapes:
+            raise StateError(f"state {name!r} is not one of the model, which has {', '.join(shapes) or 'none'}")
+    return {name: _state_values(name, values, shapes[name]) for name, values in given.items()}
+
+
+def _state_values(name: str, given: Array, shape: tuple[int, ...]) -> Array:
+    values = np.asarray(given)
+    if values.shape != shape or not np.can_cast(values.dtype, np.float32, "same_kind"):
+        raise StateError(f"state {name!r} is {values.dtype} {values.shape}, wanted float32 {shape}")
+    odd = values[~(np.abs(values) <= 2.0**64)]
+    if odd.size:
+        raise StateError(f"state {name!r} holds {odd[0]}, wanted finite values up to 2^64")
+    return values.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -214,7 +243,7 @@ _CHECKS: dict[str, Any] = {
     "batch_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
     "kind": lambda v: v in ("h", "c", "tail", "state"),
     "shape": lambda v: isinstance(v, tuple) and 0 < len(v) < 8 and all(map(_is_size, v)) and _values(v) <= MAX_VALUES,
-    "initial": lambda v: v == "zeros",
+    "initial": lambda v: isinstance(v, str) and v != "",
     "lookahead": lambda v: v is None or (type(v) is int and 0 <= v <= MOST_LOOKAHEAD),
     "frames": lambda v: v is None or (type(v) is int and 0 < v <= MOST_LOOKAHEAD),
     "limit": lambda v: v is None or (type(v) is int and 0 < v <= MOST_LOOKAHEAD),

@@ -10,6 +10,7 @@ TidegateError
   ├── ChunkError          a chunk has the wrong shape or type, or a value that is refused
   │     └── RefusedRowsError  chunks of some rows of a group are refused; it carries the answers of the others
   ├── RowError            a row of a group is not there, has not joined, or none is free
+  ├── StateError          a state given by name is not one of the model, or its shape or a value is refused
   ├── SnapshotError       a snapshot is truncated, altered or of another model
   ├── BackendError        a backend, instruction set or optional package is not there
   └── DeviceError         a model could not be built for a device
@@ -74,6 +75,10 @@ class RefusedRowsError(ChunkError):
 
 class RowError(TidegateError, ValueError):
     """A row of a group is not there, has not joined or has already, or none is free; the group is unchanged."""
+
+
+class StateError(TidegateError, ValueError):
+    """A state given by name is not one of the model, or has a wrong shape or a value that is refused."""
 
 
 class SnapshotError(TidegateError, ValueError):

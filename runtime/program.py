@@ -3,12 +3,17 @@
 Operation k reads earlier values and makes value k + 1; value 0 is the input.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .clocks import Clock
 from .contract import Blocks
 from .operators import Cell, Elementwise, Gru, Last, LastCell, Linear, Lstm, Rnn, Slot, is_hidden
 from .operators import Operator as Op
+from .operators.base import State
 from .operators.matrix import Matrix, Reading, activation_bits
 
 __all__ = [
@@ -41,6 +46,7 @@ class Program:
         blocks: The grid of backward cells, if there are any.
         nodes: For each operation the first output of its node in the file, for messages and metadata; empty if the
             program does not come from a file.
+        starts: The state vectors that a stream does not start from zeros: float32, magnitudes 2^-60 to 2^64 or 0.
     """
 
     input_width: int
@@ -49,6 +55,7 @@ class Program:
     ids: bool = False
     blocks: Blocks | None = None
     nodes: tuple[str, ...] = ()
+    starts: Mapping[Slot, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def widths(self) -> list[int]:
@@ -79,3 +86,15 @@ class Program:
     def slots(self) -> tuple[Slot, ...]:
         """The places of the state vectors in the engine's order: first those of the first operation, e.g. h and c."""
         return tuple(slot for op in self.ops for slot in op.slots)
+
+    def initial(self) -> list[State]:
+        """Return the state of each operation at the start of a stream."""
+        return [self._initial(op) for op in self.ops]
+
+    def _initial(self, op: Op) -> State:
+        zeros = op.initial()
+        own = [
+            np.reshape(self.starts.get(slot, vector), vector.shape)
+            for slot, vector in zip(op.slots, zeros, strict=False)
+        ]
+        return (*own, *zeros[len(own) :])

@@ -27,7 +27,7 @@ class ReferenceStream:
 
     def reset(self) -> None:
         """Set every state to its initial value."""
-        self._states = [op.initial() for op in self._program.ops]
+        self._states = self._program.initial()
 
     def states(self) -> list[Floats]:
         """Return the state vectors in program order, e.g. h and c of each layer."""

@@ -1,6 +1,6 @@
 """Streams, groups and models: what a user holds, on every backend."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .arrays import Answer, Array
@@ -54,7 +54,7 @@ class Stream(Protocol):
         """Whether `finish` ended the stream."""
 
     def reset(self) -> None:
-        """Make the stream as new."""
+        """Make the stream as new: it starts from the model's initial state again."""
 
     def snapshot(self) -> bytes:
         """Return the stream as bytes: its state and counters, tied to its model; see docs/snapshot.md.
@@ -83,6 +83,17 @@ class Stream(Protocol):
 
     def state(self) -> dict[str, Array]:
         """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
+
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        """Go on from given states; counters, states that are not given and frames held back stay as they are.
+
+        Args:
+            state: States by the contract's input names, float32 in the shapes that `state()` gives.
+
+        Raises:
+            StateError: The model has no such state, a shape or type is wrong, a value is not finite or above 2^64, or
+                the stream is finished. The stream is unchanged.
+        """
 
 
 class Group(Protocol):
@@ -122,18 +133,23 @@ class Group(Protocol):
             RowError: A row is named twice, is not there or has not joined; nothing was streamed.
         """
 
-    def join(self, row: int | None = None) -> int:
-        """Start a stream in a free row, the first by default, and return the row.
+    def join(self, row: int | None = None, state: Mapping[str, Array] | None = None) -> int:
+        """Start a stream in a free row and return the row.
+
+        Args:
+            row: The row; None: the first free one.
+            state: States to start from, as for `Model.stream`.
 
         Raises:
             RowError: The row is taken, or all are.
+            StateError: A state is refused; the row stays free.
         """
 
     def leave(self, row: int) -> None:
         """End the stream in a row; what it carried is cleared at once, and the row is free."""
 
     def reset(self, row: int) -> None:
-        """Make the stream in a row as new."""
+        """Make the stream in a row as new: it starts from the model's initial state again."""
 
     def snapshot(self, row: int) -> bytes:
         """Return the stream in a row as bytes, which any stream or row of the model goes on from."""
@@ -161,6 +177,13 @@ class Group(Protocol):
     def state(self, row: int) -> dict[str, Array]:
         """Return a copy of a row's state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""
 
+    def set_state(self, row: int, state: Mapping[str, Array]) -> None:
+        """Go on in a row from given states, as `Stream.set_state` does.
+
+        Raises:
+            StateError: A state is refused. The row is unchanged.
+        """
+
 
 class Model(Protocol):
     """A loaded model; it is read-only and serves any number of streams."""
@@ -173,8 +196,17 @@ class Model(Protocol):
     def backend(self) -> str:
         """What executes it, e.g. `native (avx512_vnni)`."""
 
-    def stream(self) -> Stream:
-        """Start a stream from the initial state."""
+    def stream(self, state: Mapping[str, Array] | None = None) -> Stream:
+        """Start a stream from the model's initial state.
+
+        Args:
+            state: States to start from instead, by the contract's input names, e.g. `lstm.h_in`: float32 in their
+                shapes for one stream, e.g. `[layers, 1, hidden]`. States that are not given start as in the model.
+                `reset()` goes back to the model's own.
+
+        Raises:
+            StateError: The model has no such state, a shape or type is wrong, or a value is not finite or above 2^64.
+        """
 
     def streams(self, rows: int) -> Group:
         """Start streams in a group of so many rows, all joined, from the initial state.

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from tidegate.benchmarks.tables import Table
     from tidegate.export import Check
-    from tidegate.runtime.contract import Blocks, Contract, Port
+    from tidegate.runtime.contract import Blocks, Contract, Port, State
 
     Parts = Iterator[Table | str]
 
@@ -78,7 +78,7 @@ def contract_table(contract: "Contract") -> "Table":
         *(["input", port.name, _axes(port)] for port in contract.inputs),
         *(["output", port.name, _axes(port)] for port in contract.outputs),
         *(
-            [f"state {state.kind}", f"{state.input} <- {state.output}", " x ".join(map(str, state.shape))]
+            [f"state {state.kind}", f"{state.input} <- {state.output}", _shape_and_start(state)]
             for state in contract.states
         ),
         *(["ahead", late.node, f"{late.frames} frames"] for late in contract.ahead),
@@ -90,6 +90,11 @@ def contract_table(contract: "Contract") -> "Table":
     step = contract.frame_seconds
     rate = "no rate stated" if step is None else f"a frame every {step * 1e3:g} ms"
     return Table(f"Contract: {rate}", ["|", "name|", "axes, shape|"], rows, whole=True)
+
+
+def _shape_and_start(state: "State") -> str:
+    start = "" if state.initial == "zeros" else f", starts from {state.initial}"
+    return " x ".join(map(str, state.shape)) + start
 
 
 def _grid(blocks: "Blocks") -> str:

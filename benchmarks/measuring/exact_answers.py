@@ -12,6 +12,7 @@ from ...runtime.backends.folded_weights import fold_weights
 from ...runtime.contract import Port
 from ...runtime.errors import ModelError
 from ...runtime.graph.graph import Graph
+from ...runtime.graph.initial_states import initial_states
 
 WIDER: dict[int, int] = {TensorProto.FLOAT: TensorProto.DOUBLE}
 
@@ -35,7 +36,7 @@ def exact_answers(graph: Graph, chunks: list[Array]) -> npt.NDArray[np.float64]:
     contract = graph.contract
     port, answer = contract.inputs[0], contract.outputs[0]
     names = [answer.name, *(state.output for state in contract.states)]
-    states = {state.input: np.zeros(state.concrete_shape()) for state in contract.states}
+    states = {name: values.astype(np.float64) for name, values in initial_states(graph, contract).items()}
     rows = []
     try:
         evaluator = ReferenceEvaluator(_doubled(fold_weights(graph).model))

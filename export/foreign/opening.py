@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import onnx
 
-from ...runtime.arrays import Array
+from ...runtime.arrays import Array, Floats
 from ...runtime.errors import ContractError
 from ..graph.axes import Dims, set_dims, settled_values, shape_of, shape_text
 from ..graph.constants import fold_constants, fold_neutral
 from ..graph.editing import drop_identities, remove_dead
 from ..graph.recurrent_nodes import name_nodes
+from ..rewrites.arguments import StateKey
 from ..rewrites.branches import bind_inputs, open_branches
+from ..rewrites.constant_starts import take_starts
 from .dequantized import replace_integers
 from .input_roles import Roles, find_roles, likely_signal
 from .opsets import modernize
@@ -41,8 +43,9 @@ class Opened:
         quantized: The file as it was, but in float32, if it had integer operators; else None.
         declared: The declared shape of its signal; a size that its Reshapes fix is a number.
         feeds: The inputs that became constants, and their values.
-        model: The graph, without branches.
+        model: The graph, without branches; states that started from constants start from zeros.
         roles: The roles of its inputs.
+        starts: The constants that states started from, other than zeros.
         context: As in `FrameSize`.
         done: What was changed, one sentence per change.
     """
@@ -53,6 +56,7 @@ class Opened:
     feeds: dict[str, Array]
     model: onnx.ModelProto
     roles: Roles
+    starts: dict[StateKey, Floats]
     context: int
     done: tuple[str, ...]
 
@@ -92,13 +96,15 @@ def open_file(
     name_nodes(model)
     roles = find_roles(model, states)
     _fix_frame(model, roles.signal, frame)
+    sizes = shape_of(next(item for item in model.graph.input if item.name == roles.signal))
+    starts = take_starts(model, roles.signal, [axis for axis, size in enumerate(sizes) if not isinstance(size, int)])
     done = [f"Input {name} is constant: {value:g}." for name, value in values.items()]
     done += [f"Its floats were {' and '.join(types)}; now all are float32."] if types else []
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
-    return Opened(original, came if replaced else None, shape, feeds, model, roles, frame.context, tuple(done))
+    return Opened(original, came if replaced else None, shape, feeds, model, roles, starts, frame.context, tuple(done))
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:

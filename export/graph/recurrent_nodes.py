@@ -171,8 +171,8 @@ def _check_initial(graph: Graph, node: onnx.NodeProto, slot: StateOperand) -> No
     odd = nonzero_source(graph, operand(node, slot.input))
     if odd is not None:
         raise UnsupportedError(
-            f"{label(node)}: initial_{slot.kind} comes from {odd}, wanted zeros; "
-            "call the module without an initial state, a stream starts from zeros"
+            f"{label(node)}: initial_{slot.kind} comes from {odd}, wanted zeros or "
+            "constants that are the same for all streams; hand other states in as arguments of the forward"
         )
 
 

@@ -19,6 +19,7 @@ from ...runtime.backends.onnxruntime_session import session_options
 from ...runtime.contract import Contract, Port, State
 from ...runtime.errors import ExportError
 from ...runtime.graph.graph import Graph
+from ...runtime.graph.initial_states import initial_states
 from ..optional import need
 from .signals import FreshData, chunkings, cut, time_axis, time_axis_of_one
 
@@ -96,13 +97,14 @@ class Runner:
         except Exception as error:  # onnxruntime has no common class of its own
             raise ExportError(f"onnxruntime cannot load the file: {_first_line(error)}") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._initial = initial_states(Graph(onnx.load_from_string(data)), contract)
 
     def run(self, x: Array, states: Answers | None = None) -> dict[str, Array]:
         """Run one chunk.
 
         Args:
             x: The chunk, with the axes of the file's signal.
-            states: State inputs by name; a state that is not given is zeros.
+            states: State inputs by name; a state that is not given is the initial one.
 
         Returns:
             All outputs by name, state outputs among them.
@@ -112,9 +114,10 @@ class Runner:
         """
         port = self.contract.inputs[0]
         batch = 1 if port.batch_axis is None else x.shape[port.batch_axis]
-        zeros = {s.input: np.zeros(s.concrete_shape(batch), np.float32) for s in self.contract.states}
+        shapes = {state.input: state.concrete_shape(batch) for state in self.contract.states}
+        initial = {name: np.broadcast_to(self._initial[name], shape).copy() for name, shape in shapes.items()}
         try:
-            answers = self._session.run(self._outputs, {**zeros, **(states or {}), port.name: x})
+            answers = self._session.run(self._outputs, {**initial, **(states or {}), port.name: x})
         except Exception as error:
             raise ExportError(f"onnxruntime cannot run the file: {_first_line(error)}") from error
         return dict(zip(self._outputs, answers, strict=True))

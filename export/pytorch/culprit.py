@@ -51,7 +51,8 @@ def sees_later_frames(module: nn.Module, run: Callable[[Tensor], object], x: Ten
     """Return the first submodule whose output depends on later frames, by its path and class; None if there is none.
 
     The module runs on two signals that differ only in their second half. If the first half of a submodule's inputs is
-    the same in both runs, the first half of its outputs must be the same too. Backward directions are exempt.
+    the same in both runs, and its states are, the first half of its outputs must be the same too. Backward directions
+    are exempt.
 
     Args:
         module: The module.
@@ -67,7 +68,7 @@ def sees_later_frames(module: nn.Module, run: Callable[[Tensor], object], x: Ten
     for (path, child, read, made), (_, _, other_read, other_made) in zip(*calls, strict=False):
         if getattr(child, "bidirectional", False):
             continue
-        if _same(read, other_read, frames) and not _same(made, other_made, frames):
+        if _same(read, other_read, frames, states=True) and not _same(made, other_made, frames):
             return f"module {path!r} ({type(child).__name__})" if path else None
     return None
 
@@ -101,9 +102,18 @@ def _tensors(value: object) -> Iterator[Tensor]:
         yield from _tensors(item)
 
 
-def _same(first: Sequence[Tensor], second: Sequence[Tensor], frames: int) -> bool:
-    """Return whether the first half of the frames is the same in all tensors that have an axis of frames."""
+def _same(first: Sequence[Tensor], second: Sequence[Tensor], frames: int, *, states: bool = False) -> bool:
+    """Return whether the first half of the frames is the same in all tensors that have an axis of frames.
+
+    Args:
+        first: Tensors of the first run.
+        second: Those of the second run.
+        frames: The number of frames.
+        states: Whether tensors without an axis of frames must be the same too.
+    """
     for a, b in zip(first, second, strict=True):
+        if states and frames not in a.shape and not torch.equal(a, b):
+            return False
         if a.shape == b.shape and frames in a.shape:
             time = list(a.shape).index(frames)
             if not torch.allclose(a.narrow(time, 0, frames // 2), b.narrow(time, 0, frames // 2), equal_nan=True):

@@ -1,7 +1,7 @@
 """The rows of a group: which are taken, and every call about one row. A backend adds how rows are pushed together."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import index
 
 from ..arrays import Answer, Array
@@ -37,11 +37,11 @@ class Rows(ABC):
     def push(self, chunks: Array, rows: Sequence[int] | None = None, *, out: Array | None = None) -> Answer:
         return self._push(chunks, list(self._joined) if rows is None else self._named(rows), out)
 
-    def join(self, row: int | None = None) -> int:
+    def join(self, row: int | None = None, state: Mapping[str, Array] | None = None) -> int:
         chosen = self._first_free() if row is None else self._there(row)
         if chosen in self._joined:
             raise RowError(f"row {chosen} has joined; leave it first, or reset it")
-        self._open(chosen)
+        self._open(chosen, state or {})
         self._joined = dict.fromkeys(sorted([*self._joined, chosen]))
         return chosen
 
@@ -67,8 +67,8 @@ class Rows(ABC):
         """Push one chunk per row; the rows are taken and each is named once."""
 
     @abstractmethod
-    def _open(self, row: int) -> None:
-        """Start a new stream in a free row."""
+    def _open(self, row: int, state: Mapping[str, Array]) -> None:
+        """Start a new stream in a free row, from states given by name; if one is refused, the row stays free."""
 
     @abstractmethod
     def _close(self, row: int) -> None:

@@ -1,7 +1,7 @@
 """The `native` backend: tidegate's own engine."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -67,11 +67,17 @@ class NativeModel:
     def __repr__(self) -> str:
         return describe_model(self)
 
-    def stream(self) -> "NativeStream":
-        return NativeStream(self)
+    def stream(self, state: Mapping[str, Array] | None = None) -> "NativeStream":
+        stream = NativeStream(self)
+        stream.set_state(state or {})
+        return stream
 
     def streams(self, rows: int) -> "NativeGroup":
         return NativeGroup(self, rows)
+
+    def vectors_of(self, state: Mapping[str, Array]) -> list[Array | None]:
+        """Return the engine's state vectors of states given by name; the text of the plan is not read for none."""
+        return self.text.vectors_of(state) if state else []
 
     def kernel_model(self) -> _kernels.Model:
         """Return the engine's own object."""
@@ -100,6 +106,9 @@ class NativeStream(_kernels.Stream):
 
     def state(self) -> dict[str, Array]:
         return self._model.text.state_of(self.states())
+
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        self.write_states(self._model.vectors_of(state))
 
 
 @documented(Group)
@@ -132,11 +141,16 @@ class NativeGroup(Rows):
     def state(self, row: int) -> dict[str, Array]:
         return self._model.text.state_of(self._group.states(self._taken(row)))
 
+    def set_state(self, row: int, state: Mapping[str, Array]) -> None:
+        self._group.write_states(self._taken(row), self._model.vectors_of(state))
+
     def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
         return self._group.push(chunks, rows, out)
 
-    def _open(self, row: int) -> None:
+    def _open(self, row: int, state: Mapping[str, Array]) -> None:
+        vectors = self._model.vectors_of(state)  # refused before the row joins
         self._group.join(row)
+        self._group.write_states(row, vectors)
 
     def _close(self, row: int) -> None:
         self._group.leave(row)

@@ -1,16 +1,17 @@
 """The `onnxruntime` backend: it runs any streaming ONNX file on one thread and carries states by name."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Answer, Array
-from ..contract import Contract, Port, state_arrays
-from ..errors import BackendError, ChunkError, ContractError, ModelError, RefusedRowsError
+from ..contract import Contract, Port, checked_state
+from ..errors import BackendError, ChunkError, ContractError, ModelError, RefusedRowsError, StateError
 from ..graph.graph import Graph
+from ..graph.initial_states import initial_states
 from ..streams import FINISHED, Group, Model, Stream, describe_group, describe_model, describe_stream, documented
 from . import onnxruntime_snapshot as snapshots
 from .folded_weights import fold_weights
@@ -37,6 +38,7 @@ class OnnxruntimeModel:
 
     def __init__(self, graph: Graph) -> None:
         self._contract = graph.contract
+        self._initial = initial_states(graph, self._contract)
         folded = fold_weights(graph).model.SerializeToString(deterministic=True)
         self.hash = snapshots.hash_of(folded)
         self.session = open_session(folded)
@@ -54,8 +56,10 @@ class OnnxruntimeModel:
     def __repr__(self) -> str:
         return describe_model(self)
 
-    def stream(self) -> "OnnxruntimeStream":
-        return OnnxruntimeStream(self.session, self._contract, self.hash, self._stages)
+    def stream(self, state: Mapping[str, Array] | None = None) -> "OnnxruntimeStream":
+        stream = OnnxruntimeStream(self.session, self._contract, self._initial, self.hash, self._stages)
+        stream.set_state(state or {})
+        return stream
 
     def streams(self, rows: int) -> "OnnxruntimeGroup":
         return OnnxruntimeGroup(self, rows)
@@ -72,6 +76,7 @@ class OnnxruntimeStream:
     Args:
         session: The session of the model.
         contract: The contract of the model.
+        initial: The state of a new stream, by the contract's input names.
         model_hash: The hash of the model, for snapshots.
         stages: The stages of a model that looks ahead; None for other models.
     """
@@ -80,6 +85,7 @@ class OnnxruntimeStream:
         self,
         session: Any,  # noqa: ANN401  onnxruntime has no types
         contract: Contract,
+        initial: Mapping[str, Array],
         model_hash: bytes,
         stages: StagedModel | None = None,
     ) -> None:
@@ -87,6 +93,7 @@ class OnnxruntimeStream:
             raise ModelError(f"{len(contract.inputs)} signal inputs; a stream takes one")
         self._session = session
         self._contract = contract
+        self._initial = initial
         self._hash = model_hash
         self._stages = stages
         self._port = contract.inputs[0]
@@ -116,7 +123,7 @@ class OnnxruntimeStream:
     def reset(self) -> None:
         waiting = self._waiting_shapes(0, finished=False).items()
         zeros = {name: np.zeros(shape, np.float32) for name, shape in waiting}
-        self._put(Snapshot(state_arrays(self._contract) | zeros, 0, 0))
+        self._put(Snapshot({**self._initial, **zeros}, 0, 0))
 
     def snapshot(self) -> bytes:
         return snapshots.pack(Snapshot(self._state, self._frames, self._refused, self._finished), self._hash)
@@ -127,12 +134,17 @@ class OnnxruntimeStream:
         self._put(snapshots.unpack(snapshot, self._hash, self._shapes, most))
 
     def fork(self) -> "OnnxruntimeStream":
-        other = OnnxruntimeStream(self._session, self._contract, self._hash, self._stages)
+        other = OnnxruntimeStream(self._session, self._contract, self._initial, self._hash, self._stages)
         other.restore(self.snapshot())
         return other
 
     def state(self) -> dict[str, Array]:
         return {state.input: self._state[state.input].copy() for state in self._contract.states}
+
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        if state and self._finished:
+            raise StateError(FINISHED)
+        self._state |= checked_state(self._contract, state)
 
     def push(self, chunk: Array, *, out: Array | None = None) -> Answer:
         self._refuse_finished()
@@ -266,6 +278,10 @@ class OnnxruntimeGroup(Rows):
         with self._turn():
             return self._streams[self._taken(row)].state()
 
+    def set_state(self, row: int, state: Mapping[str, Array]) -> None:
+        with self._turn():
+            self._streams[self._taken(row)].set_state(state)
+
     def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
         chunks = np.asarray(chunks)
         if out is not None and np.may_share_memory(chunks, out):
@@ -310,9 +326,10 @@ class OnnxruntimeGroup(Rows):
         out[...] = stacked
         return out
 
-    def _open(self, row: int) -> None:
+    def _open(self, row: int, state: Mapping[str, Array]) -> None:
         with self._turn():
             self._streams[row].reset()
+            self._streams[row].set_state(state)
 
     def _close(self, row: int) -> None:
         with self._turn():

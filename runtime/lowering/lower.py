@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 
+from ..arrays import Floats
 from ..errors import ModelError
 from ..graph.graph import Graph
+from ..graph.initial_states import initial_states
 from ..graph.nodes import attributes
-from ..operators import Linear
+from ..operators import HIDDEN, Linear, Slot
 from ..operators.matrix import LARGEST_RANGE, LEAST_RANGE
 from ..program import Program
 from . import frame_convolution, over_features, pointwise, recurrent, select, shapes
@@ -42,11 +44,19 @@ def lower(graph: Graph) -> Program:
     activations = _activations(graph, fields.get("activation_bits"), fields.get("activation_ranges", {}))
     try:
         program = Trace(graph, HANDLERS, activations).run()
+        program = replace(program, starts=_starts(graph, program))
         return in_integers(program, _exponents(fields)) if "integer" in fields else program
     except ModelError:
         raise
     except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the graph is not valid ONNX ({type(error).__name__}: {error}); export it again") from None
+
+
+def _starts(graph: Graph, program: Program) -> dict[Slot, Floats]:
+    """Return the state vectors that a stream does not start from zeros."""
+    values = initial_states(graph, graph.contract)
+    found = {slot: values[slot.name][slot.index].ravel() for slot in program.slots if slot != HIDDEN}
+    return {slot: vector for slot, vector in found.items() if vector.any()}
 
 
 def _quantization(graph: Graph) -> dict[str, Any]:

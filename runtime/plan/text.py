@@ -1,12 +1,12 @@
 """The text of a plan: what the caller of the engine needs to know; docs/plan.md is the specification."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 
 from ..arrays import Array
-from ..contract import HIDDEN, Contract, Slot, state_arrays
+from ..contract import HIDDEN, Contract, Slot, checked_state, state_arrays
 from ..errors import PlanError
 
 
@@ -30,16 +30,15 @@ class Text:
         Raises:
             PlanError: The slots do not fit the states of the engine.
         """
-        initial = state_arrays(self.contract)
+        states = state_arrays(self.contract)
         known = [
-            slot == HIDDEN or (slot.name in initial and 0 <= slot.index < len(initial[slot.name]))
-            for slot in self.slots
+            slot == HIDDEN or (slot.name in states and 0 <= slot.index < len(states[slot.name])) for slot in self.slots
         ]
         pairs = zip(self.slots, widths, strict=False)
         if (
             len(known) != len(widths)
             or not all(known)
-            or any(slot != HIDDEN and initial[slot.name][slot.index].size != width for slot, width in pairs)
+            or any(slot != HIDDEN and states[slot.name][slot.index].size != width for slot, width in pairs)
         ):
             raise PlanError("plan: its text does not name the engine's states; the file is damaged, compile it again")
 
@@ -51,6 +50,15 @@ class Text:
                 continue
             state[slot.name][slot.index] = values.reshape(state[slot.name][slot.index].shape)
         return state
+
+    def vectors_of(self, given: Mapping[str, Array]) -> list[Array | None]:
+        """Return the engine's state vectors of states given by name; None for vectors that are not given.
+
+        Raises:
+            StateError: As `checked_state` does.
+        """
+        state = checked_state(self.contract, given)
+        return [state[slot.name][slot.index].ravel() if slot.name in state else None for slot in self.slots]
 
 
 def read_text(text: bytes) -> Text:

@@ -25,7 +25,9 @@ ALIGNMENT = 64
 HASHED_FROM = 48  # the hash is over all bytes from here on
 HEADER = struct.Struct("<8sII32sQIIIIQQQQIII12x")
 MATRIX = struct.Struct("<QQIIIIIIif")
-OP = struct.Struct("<II2I4i4f48s48s48s2Q48x")
+OP = struct.Struct("<II2I4i4f48s48s48s2Q2Q32x")
+
+STARTS = 1  # the flag of a plan whose streams do not all start from zeros
 
 KINDS: dict[type[Operator], int] = {operator: kind for kind, operator in enumerate(OPERATORS, 1)}
 
@@ -83,12 +85,14 @@ def compile_program(program: Program, contract: Contract) -> bytes:
     blob.append(np.asarray([value for _, value in program.outputs], "<u4"))
     text = _text(program, contract)
     text_at = blob.append(text)
-    records = b"".join(_op_record(blob, op) for op in program.ops)
+    records = b"".join(_op_record(blob, op, _starts(program, op)) for op in program.ops)
     blob.data.extend(bytes(-len(blob.data) % ALIGNMENT))
     blob.data[HEADER.size : HEADER.size + ops_bytes] = records
     fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, int(program.ids))
     places = (HEADER.size, outputs_at, text_at, len(text))
-    blob.data[: HEADER.size] = HEADER.pack(*PlanHeader(MAGIC, VERSION, 0, b"", *fields, *places, *_grid(program)))
+    blob.data[: HEADER.size] = HEADER.pack(
+        *PlanHeader(MAGIC, VERSION, STARTS * bool(program.starts), b"", *fields, *places, *_grid(program))
+    )
     return seal(blob.data)
 
 
@@ -140,14 +144,20 @@ def _padded(values: Sequence[Any], size: int, empty: object = 0) -> list[Any]:
     return [*values, *[empty] * (size - len(values))]
 
 
-def _op_record(blob: _Blob, op: Operator) -> bytes:
+def _starts(program: Program, op: Operator) -> list[Array | None]:
+    """Return the vectors that an operation starts from; None for zeros."""
+    return [program.starts.get(slot) for slot in op.slots]
+
+
+def _op_record(blob: _Blob, op: Operator, starts: Sequence[Array | None]) -> bytes:
     """Append the arrays of an operation to the blob and return its record."""
     record: Record = op.record()
     matrices = [_matrix(blob, matrix) for matrix in record.matrices]
     vectors = [_vector(blob, vector) for vector in record.vectors]
+    initial = [0 if vector is None else _vector(blob, vector) for vector in starts]
     inputs, counts = _padded(op.inputs, 2), _padded(record.counts, 4)
     numbers = _padded(record.numbers, 4)
-    places = [*_padded(matrices, 3, bytes(MATRIX.size)), *_padded(vectors, 2)]
+    places = [*_padded(matrices, 3, bytes(MATRIX.size)), *_padded(vectors, 2), *_padded(initial, 2)]
     return OP.pack(KINDS[type(op)], record.function, *inputs, *counts, *numbers, *places)
 
 

@@ -29,6 +29,7 @@ NAMES = [
     "RefusedRowsError",
     "RowError",
     "SnapshotError",
+    "StateError",
     "Stream",
     "TidegateError",
     "UnsupportedError",

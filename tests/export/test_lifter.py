@@ -85,6 +85,20 @@ def test_torch_exports_with_zeros_inside(lifted: Lift, tmp_path: Path, op: str, 
     _assert_streams_alike(tmp_path / "out.onnx")
 
 
+@pytest.mark.parametrize("batch", [1, "batch"])
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_states_that_start_from_constants_of_the_file(lifted: Lift, tmp_path: Path, op: str, batch: int | str) -> None:
+    report = lifted(foreign_files.torch_zeros(op, batch=batch, factor=0.1))
+    assert [state.initial for state in report.contract.states] == ["rnn.h_0", "rnn.c_0"][: len(report.contract.states)]
+    assert any(note.startswith("States that start from constants of the file: rnn.h_in") for note in report.done)
+    start = tidegate.load(tmp_path / "out.onnx").stream().state()["rnn.h_in"]
+    np.testing.assert_allclose(start.ravel(), 0.1 * np.arange(1, 13), rtol=1e-6)
+    x = _signal(tmp_path / "out.onnx", 20)
+    (wanted,) = onnxruntime.InferenceSession(tmp_path / "foreign.onnx").run(None, {"input": x[None]})
+    np.testing.assert_allclose(_streamed(tmp_path / "out.onnx", "native", x), wanted[0], atol=NATIVE)
+    _assert_streams_alike(tmp_path / "out.onnx")
+
+
 def test_a_file_of_one_stream_is_compared_stream_by_stream(lifted: Lift) -> None:
     checks = [check.name for check in lifted(foreign_files.torch_zeros(batch=1)).checks]
     assert "whole, at length 20, batch 3 (example: length 20, batch 2)" in checks

@@ -99,7 +99,7 @@ def lookups() -> Program:
 
 
 def late() -> Program:
-    """Return a program of both directions of a layer in blocks, joined, and a window that looks ahead."""
+    """Return a program of both directions of a layer in blocks, joined, a window that looks ahead, initial states."""
     rng = np.random.default_rng(3)
     blocks = Blocks(4, 2)
     forward = cell(rng, 0, (3, 2), FRAME, 16, kind="lstm")
@@ -111,7 +111,8 @@ def late() -> Program:
         BlockStart((2,), blocks),
         Window((0,), 3, 1, 3, Slot("tail", 0), 1),
     )
-    return Program(3, ops, (("last", 4), ("first", 5), ("window", 6)), blocks=blocks)
+    starts = {forward.h: _ones(2), Slot("tail", 0): _ones(6)}
+    return Program(3, ops, (("last", 4), ("first", 5), ("window", 6)), blocks=blocks, starts=starts)
 
 
 def integers() -> Program:

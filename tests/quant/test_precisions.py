@@ -16,7 +16,7 @@ from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.backends.onnxruntime import OnnxruntimeStream
 from tidegate.runtime.backends.onnxruntime_session import open_session
-from tidegate.runtime.contract import Contract
+from tidegate.runtime.contract import Contract, state_arrays
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
@@ -130,4 +130,6 @@ def test_any_precision_of_any_weight(data: st.DataObject) -> None:
 
 def on_onnxruntime(model: onnx.ModelProto, contract: Contract, frames: Array) -> Array:
     """Stream frames through the model without folding its constants."""
-    return np.asarray(OnnxruntimeStream(open_session(model.SerializeToString()), contract, b"").push(frames))
+    return np.asarray(
+        OnnxruntimeStream(open_session(model.SerializeToString()), contract, state_arrays(contract), b"").push(frames)
+    )

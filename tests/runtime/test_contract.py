@@ -4,9 +4,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
-from tidegate.runtime.contract import MOST_PORTS, Blocks, Contract, Port, State
-from tidegate.runtime.errors import ContractError
+from tidegate.runtime.contract import MOST_PORTS, Blocks, Contract, Port, State, checked_state, state_arrays
+from tidegate.runtime.errors import ContractError, StateError
 
 CONTRACT = Contract(
     (Port("x", 1, 0),),
@@ -136,3 +137,42 @@ def test_row_18_states_that_are_too_large_together_are_refused(count: int) -> No
     fields["states"][0]["shape"] = [257, "batch", width]
     with pytest.raises(ContractError, match=f"the states hold {2**24 + width} values, at most 16777216 are allowed"):
         Contract.from_json(json.dumps(fields))
+
+
+# ---- states ----
+
+
+def test_a_state_may_name_the_initializer_that_it_starts_from() -> None:
+    first, second = CONTRACT.states
+    contract = replace(CONTRACT, states=(replace(first, initial="lstm.h_0"), second))
+    assert Contract.from_json(contract.to_json()) == contract
+
+
+@pytest.mark.parametrize("initial", ["", None, 0, ["zeros"], {"values": [1.0]}])
+def test_an_initial_state_that_is_no_name_is_refused(initial: object) -> None:
+    fields = json.loads(CONTRACT.to_json())
+    fields["states"][1]["initial"] = initial
+    with pytest.raises(ContractError, match=r"states\[1\]: initial = .* is not allowed"):
+        Contract.from_json(json.dumps(fields))
+
+
+def test_state_arrays_are_zeros_for_one_stream() -> None:
+    found = state_arrays(CONTRACT)
+    assert {name: values.shape for name, values in found.items()} == {
+        "lstm.h_in": (2, 1, 64),
+        "lstm.c_in": (2, 1, 64),
+    }
+    assert not any(values.any() for values in found.values())
+
+
+def test_given_states_are_copied_to_float32_and_the_rest_is_left_out() -> None:
+    given = np.ones((2, 1, 64))
+    found = checked_state(CONTRACT, {"lstm.c_in": given})
+    given[:] = 7
+    assert list(found) == ["lstm.c_in"]
+    np.testing.assert_array_equal(found["lstm.c_in"], np.ones((2, 1, 64), np.float32), strict=True)
+
+
+def test_a_model_without_states_says_so() -> None:
+    with pytest.raises(StateError, match="state 'h' is not one of the model, which has none"):
+        checked_state(replace(CONTRACT, states=()), {"h": np.ones(1)})

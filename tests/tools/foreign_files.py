@@ -107,16 +107,20 @@ def keras(op: str = "LSTM", *, batch: int | str = "unk__8", sequences: bool = Tr
     return file.model()
 
 
-def torch_zeros(op: str = "LSTM", *, batch: int | str = "batch", layers: int = 2) -> onnx.ModelProto:
-    """Return nn.LSTM(batch_first=True) without a given state, as torch.onnx.export writes it: x `[batch, time, 5]`."""
+def torch_zeros(op: str = "LSTM", *, batch: int | str = "batch", layers: int = 2, factor: float = 0) -> onnx.ModelProto:
+    """Return nn.LSTM(batch_first=True), as torch.onnx.export writes it: x `[batch, time, 5]`.
+
+    Its states start from `factor` times 1, 2, ... in each layer.
+    """
+    first = factor * np.arange(1, layers * 6 + 1, dtype=np.float32).reshape(layers, 1, 6)
     file = ForeignFile(17)
     value = file.add("Transpose", [file.input("input", [batch, "time", 5])], perm=[1, 0, 2])
     if isinstance(batch, int):
-        zeros = file.constant(np.zeros((layers, batch, 6), np.float32))
+        zeros = file.constant(first.repeat(batch, 1))
     else:
         size = file.add("Gather", [file.add("Shape", ["input"]), file.constant(np.int64(0))], axis=0)
         size = file.add("Unsqueeze", [size, file.axes(0)])
-        zeros = file.add("Expand", [file.constant(np.zeros((layers, 1, 6), np.float32)),
+        zeros = file.add("Expand", [file.constant(first),
                                     file.add("Concat", [file.axes(layers), size, file.axes(6)], axis=0)])  # fmt: skip
     for layer in range(layers):
         start = file.add("Slice", [zeros, file.axes(layer), file.axes(layer + 1), file.axes(0)])

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
+from tidegate.runtime.graph.graph import Graph
 
 
 def write_lstm(
@@ -87,3 +89,11 @@ def write_scalar(path: Path) -> Path:
     del model.graph.output[0].type.tensor_type.shape.dim[1]
     onnx.save(model, path)
     return path
+
+
+def name_initial(model: onnx.ModelProto, state: str, values: Array) -> None:
+    """Let a state of a streaming file start from values, in place."""
+    graph = Graph(model)
+    model.graph.initializer.append(numpy_helper.from_array(values, f"{state}.0"))
+    states = tuple(replace(s, initial=f"{state}.0") if s.input == state else s for s in graph.contract.states)
+    graph.set_metadata(METADATA_KEY, replace(graph.contract, states=states).to_json())

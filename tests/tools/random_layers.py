@@ -1,11 +1,13 @@
 """Random weights and layers for the engine, of given sizes, for tests and golden vectors."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.operators import (
+    HIDDEN,
     Embedding,
     Gru,
     IntegerAffine,
@@ -162,6 +164,18 @@ def cell(
     if kind in ("tanh", "relu"):
         return rnn(rng, value, sizes, reading, most_bits, function=kind, weights=weights)
     return (lstm if kind == "lstm" else gru)(rng, value, sizes, reading, most_bits, weights=weights)
+
+
+def random_starts(rng: np.random.Generator, ops: Sequence[Operator]) -> dict[Slot, Floats]:
+    """Return initial values for about half of the state vectors; some are far above 1, some are 0."""
+    found = {}
+    for op in ops:
+        for slot, zeros in zip(op.slots, op.initial(), strict=False):
+            values = rng.normal(0, 2.0 ** rng.integers(-4, 8), zeros.size).astype(np.float32)
+            values[rng.random(zeros.size) < 0.2] = 0
+            if rng.random() < 0.5 and slot != HIDDEN:
+                found[slot] = values
+    return found
 
 
 def embedding(table: Matrix | Floats) -> Program:

@@ -56,6 +56,7 @@ from tools.random_layers import (
     lstm,
     lstm_projected,
     matrix,
+    random_starts,
     rnn,
 )
 
@@ -363,4 +364,5 @@ def programs(draw: st.DrawFn) -> Program:
     if layers and draw(st.sampled_from([False, True])):
         outputs.append(("cell", build.emit(layers[-1])))
     blocks = build.blocks if any(isinstance(op, Backward) for op in build.ops) else None
-    return Program(build.widths[0], tuple(build.ops), tuple(outputs), ids, blocks)
+    starts = random_starts(build.rng, build.ops) if draw(st.booleans()) else {}
+    return Program(build.widths[0], tuple(build.ops), tuple(outputs), ids, blocks, starts=starts)

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.native import NativeStream
-from tidegate.runtime.contract import Contract, Port, State
+from tidegate.runtime.contract import ZEROS, Contract, Port, State
 from tidegate.runtime.operators import (
     HIDDEN,
     Embedding,
@@ -20,7 +20,13 @@ def contract_of(program: Program) -> Contract:
     """Return a contract that fits a program."""
     outputs = tuple(Port(name, 0 if program.timed(value) else None, None) for name, value in program.outputs)
     states = tuple(
-        State(slot.name, f"{slot.name}.out", slot.name.rpartition(".")[2], (1, "batch", vector.size))
+        State(
+            slot.name,
+            f"{slot.name}.out",
+            slot.name.rpartition(".")[2],
+            (1, "batch", vector.size),
+            f"{slot.name}.0" if slot in program.starts else ZEROS,
+        )
         for op in program.ops
         for slot, vector in zip(op.slots, op.initial(), strict=False)
         if slot != HIDDEN

@@ -43,6 +43,7 @@ from tools.random_layers import (
     integer_lstm,
     lstm_projected,
     matrix,
+    random_starts,
 )
 
 WIDTH, UNITS = 37, 11  # odd sizes: groups of 8 and 32 that are not full, incomplete panels, padding
@@ -168,6 +169,23 @@ def integers() -> Program:
     return every_output(WIDTH, [_renamed(op, place) for place, op in enumerate(ops)])
 
 
+def starts() -> Program:
+    """Return a program of every operator with a state, most of whose state vectors do not start from zeros."""
+    rng = np.random.default_rng(7)
+    floats = [cell(rng, 0, (WIDTH, UNITS), Reading.FRAME, 16, kind=kind, weights=(FLOAT, 0)) for kind in KINDS]
+    codes = [cell(rng, 0, (WIDTH, UNITS), Reading.FRAME, 8, kind=kind) for kind in KINDS]
+    ops: list[Operator] = [
+        *floats,
+        *codes,
+        lstm_projected(rng, 0, (WIDTH, UNITS, 10), Reading.FRAME, 16),
+        integer_lstm(rng, 0, (WIDTH, UNITS)),
+        integer_gru(rng, 0, (WIDTH, UNITS)),
+        Window((0,), 3, 2, WIDTH, Slot("tail", 0)),
+    ]
+    program = every_output(WIDTH, [_renamed(op, place) for place, op in enumerate(ops)])
+    return replace(program, starts=random_starts(rng, program.ops))
+
+
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
@@ -178,6 +196,7 @@ def programs() -> dict[str, Program]:
         "blocks": lookahead(Blocks(5, 3)),
         "whole": lookahead(Blocks(None, 0, 100)),
         "integers": integers(),
+        "starts": starts(),
     }
 
 

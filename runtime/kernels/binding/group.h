@@ -91,6 +91,11 @@ class Group : Owned {
     return all;
   }
 
+  void write_states(uint32_t row, const nb::list &vectors) {
+    Turn turn(*this);
+    ::write_states(stream(row), model_->get(), vectors);
+  }
+
  private:
   uint32_t checked(uint32_t row) const {
     if (row >= tide_group_rows(group_)) throw nb::index_error();

@@ -212,6 +212,21 @@ inline std::string describe_refusal(const tide_model *model, tide_status status,
   return describe_value(static_cast<const float *>(values) + place * count * width, count, width);
 }
 
+// Sets the first state vectors of a stream; None: as it is. Their sizes are checked here, their values by the engine.
+inline void write_states(tide_stream *stream, const tide_model *model, const nb::list &vectors) {
+  if (vectors.size() > tide_state_count(model)) throw nb::index_error();
+  for (uint32_t i = 0; i < vectors.size(); i++) {
+    if (vectors[i].is_none()) continue;
+    const nb::object values = as_float32(vectors[i]);
+    auto *array = reinterpret_cast<PyArrayObject *>(values.ptr());
+    if (PyArray_SIZE(array) != tide_state_width(model, i)) throw nb::index_error();
+    const tide_status status = tide_state_write(stream, i, data(values));
+    if (status == TIDE_E_FINISHED) raise("StateError", describe_finished());
+    if (status != TIDE_OK)
+      raise("StateError", "state vector " + std::to_string(i) + " holds a value above 2^64 or NaN");
+  }
+}
+
 inline std::string describe_snapshot(const tide_fault &fault) {
   const std::string field = fault.field;
   if (field == "state") {

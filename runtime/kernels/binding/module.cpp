@@ -40,7 +40,10 @@ NB_MODULE(_kernels, m) {
       .def_prop_ro("frames", &Stream::frames, said_of("frames").c_str())
       .def_prop_ro("refused", &Stream::refused, said_of("refused").c_str())
       .def("states", &Stream::states, nb::sig("def states(self) -> list[Array]"),
-           "Return copies of the state vectors, in the order of the plan.");
+           "Return copies of the state vectors, in the order of the plan.")
+      .def("write_states", &Stream::write_states, nb::arg("vectors"),
+           nb::sig("def write_states(self, vectors: Sequence[Array | None]) -> None"),
+           "Set the first state vectors, in the order of the plan; None: as it is.");
   nb::class_<Group>(m, "Group", "Streams in rows, pushed together.")
       .def(nb::init<nb::object, uint32_t>(), nb::arg("model"), nb::arg("rows"),
            nb::sig("def __init__(self, model: Model, rows: int) -> None"))
@@ -53,5 +56,7 @@ NB_MODULE(_kernels, m) {
       .def("restore", &Group::restore, nb::arg("row"), nb::arg("snapshot"))
       .def("frames", &Group::frames, nb::arg("row"))
       .def("refused", &Group::refused, nb::arg("row"))
-      .def("states", &Group::states, nb::arg("row"), nb::sig("def states(self, row: int) -> list[Array]"));
+      .def("states", &Group::states, nb::arg("row"), nb::sig("def states(self, row: int) -> list[Array]"))
+      .def("write_states", &Group::write_states, nb::arg("row"), nb::arg("vectors"),
+           nb::sig("def write_states(self, row: int, vectors: Sequence[Array | None]) -> None"));
 }

@@ -104,6 +104,11 @@ class Stream : Owned {
     return all;
   }
 
+  void write_states(const nb::list &vectors) {
+    Turn turn(*this);
+    ::write_states(stream_, model_->get(), vectors);
+  }
+
  private:
   // Returns the number of frames.
   size_t check_shape(PyArrayObject *array) const {

@@ -64,8 +64,8 @@ const char *tide_version(void);
 typedef enum tide_status {
   TIDE_OK = 0,
   TIDE_E_PLAN = -1,     /* the plan is truncated, altered, of another version, or not valid */
-  TIDE_E_INPUT = -2,    /* a frame holds NaN, infinity, a magnitude above 2^64, or an id that is not in the table;
-                         * the state is unchanged */
+  TIDE_E_INPUT = -2,    /* a frame or a state holds NaN, infinity, a magnitude above 2^64, or an id that is not in the
+                         * table; the state is unchanged */
   TIDE_E_RANGE = -3,    /* a value inside the model left 2^64; the state is unchanged */
   TIDE_E_SNAPSHOT = -4, /* the snapshot is truncated, altered, of another plan, or not valid; the stream is unchanged */
   TIDE_E_FINISHED = -5, /* the stream was finished; tide_reset makes it as new */
@@ -133,7 +133,7 @@ typedef struct tide_stream tide_stream;
 
 size_t tide_stream_bytes(const tide_model *model);
 tide_stream *tide_stream_init(void *memory, const tide_model *model);
-/* Makes the stream as new. */
+/* Makes the stream as new: it starts from the states of the plan, which are zeros if the plan has none. */
 void tide_reset(tide_stream *stream);
 
 /* Rows that a push of `count` frames will write to an output, and rows that tide_finish will write: the answers of a
@@ -156,6 +156,9 @@ int tide_finished(const tide_stream *stream);
 
 /* Copies state vector `state` (tide_state_width values). */
 void tide_state_read(const tide_stream *stream, uint32_t state, float *values);
+/* Sets state vector `state` (tide_state_width values), so that a stream starts or goes on from it. Returns TIDE_OK; or
+ * TIDE_E_INPUT if a value is NaN, infinite or above 2^64, or TIDE_E_FINISHED: then the stream is unchanged. */
+tide_status tide_state_write(tide_stream *stream, uint32_t state, const float *values);
 
 /* Frames that the stream has consumed since it was new, and frames of refused pushes. A counter stays at 2^64 - 1. */
 uint64_t tide_frames(const tide_stream *stream);

@@ -17,7 +17,7 @@ static inline int cell_check(const plan_check *c, uint32_t gates, plan_reading o
   const uint32_t hidden = c->out.width;
   return plan_timed(c) && plan_matrix_ok(c, 0, gates * hidden, c->in[0].width) &&
          plan_matrix_ok(c, 1, gates * hidden, hidden) && plan_reading_ok(c, 1, own) &&
-         plan_vector_ok(c, 0, "bias", gates * hidden, 1);
+         plan_vector_ok(c, 0, "bias", gates * hidden, 1) && plan_initial_ok(c, 0, hidden);
 }
 
 /* `own` is the bias of r; NULL: none. */

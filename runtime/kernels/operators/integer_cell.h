@@ -21,7 +21,7 @@ static inline int integer_cell_check(const plan_check *c, uint32_t gates) {
   return plan_timed(c) && plan_fixed_matrix_ok(c, W, gates * hidden, c->in[0].width) &&
          plan_fixed_matrix_ok(c, R, gates * hidden, hidden) &&
          plan_equal(c, "r.exponent", (uint32_t)r->exponent, r->bits - 1) &&
-         plan_integers_ok(c, 0, "bias", (uint64_t)gates * hidden, -MOST_SUM, MOST_SUM);
+         plan_integers_ok(c, 0, "bias", (uint64_t)gates * hidden, -MOST_SUM, MOST_SUM) && plan_initial_ok(c, 0, hidden);
 }
 
 static inline void integer_cell_prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant,

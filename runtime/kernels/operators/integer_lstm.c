@@ -2,7 +2,8 @@
 #include "integer_cell.h"
 
 static int check(const plan_check *c) {
-  return integer_cell_check(c, 4) && plan_integers_ok(c, 1, "exponents of c", c->out.width, 0, UNIT);
+  return integer_cell_check(c, 4) && plan_integers_ok(c, 1, "exponents of c", c->out.width, 0, UNIT) &&
+         plan_initial_ok(c, 1, c->out.width);
 }
 
 static op_size size(const model_op *op, const tide_variant *variant) {

@@ -1,7 +1,7 @@
 /* A layer of an LSTM. Its state is h, then c. */
 #include "cell.h"
 
-static int check(const plan_check *c) { return cell_check(c, 4, READ_HIDDEN); }
+static int check(const plan_check *c) { return cell_check(c, 4, READ_HIDDEN) && plan_initial_ok(c, 1, c->out.width); }
 
 static void prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op) {
   cell_prepare(arena, source, variant, op, 4, NULL);

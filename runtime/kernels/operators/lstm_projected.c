@@ -23,7 +23,8 @@ static int check(const plan_check *c) {
   return plan_timed(c) && plan_within(c, "p.columns", units, 1, PLAN_MAX_WIDTH) &&
          plan_matrix_ok(c, W, 4 * units, c->in[0].width) && plan_matrix_ok(c, R, 4 * units, width) &&
          plan_matrix_ok(c, P, width, units) && plan_reading_ok(c, R, READ_FRAME) &&
-         plan_reading_ok(c, P, READ_HIDDEN) && plan_vector_ok(c, 0, "bias", 4 * units, 1);
+         plan_reading_ok(c, P, READ_HIDDEN) && plan_vector_ok(c, 0, "bias", 4 * units, 1) &&
+         plan_initial_ok(c, 0, width) && plan_initial_ok(c, 1, units);
 }
 
 static void prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op) {

@@ -26,7 +26,7 @@ static int check(const plan_check *c) {
   c->totals->tails += tail;
   return plan_within(c, "tail", tail, 1, PLAN_MAX_TAIL) &&
          plan_within(c, "tails of all windows", c->totals->tails, 0, PLAN_MAX_TAIL) &&
-         plan_within(c, "lookahead", n[LOOKAHEAD], 0, reach(n));
+         plan_within(c, "lookahead", n[LOOKAHEAD], 0, reach(n)) && plan_initial_ok(c, 0, tail);
 }
 
 static uint32_t clock(const plan_op *op, const plan_shape *in, tide_clocks *clocks) {

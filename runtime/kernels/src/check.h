@@ -7,7 +7,7 @@
 
 /* Totals of the operations checked so far. Their limits bound the memory and the time that a small plan can cost. */
 typedef struct plan_totals {
-  uint64_t array_bytes, widths, tails;
+  uint64_t array_bytes, widths, tails, starts;
 } plan_totals;
 
 /* The operation being checked. The functions below return 1, or write the fault and return 0. */
@@ -50,6 +50,9 @@ int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint
 /* A number of magnitude 2^-60 to 2^60, or 0. */
 int plan_number_ok(const plan_check *c, uint32_t index, const char *field);
 
+/* State vector `index`, of `count` values, starts from zeros or from floats, each 0 or of magnitude 2^-60 to 2^64. */
+int plan_initial_ok(const plan_check *c, uint32_t index, uint64_t count);
+
 /* Writes a copy of a checked plan, its arrays in this machine's byte order. */
 void plan_to_native(const void *plan, uint8_t *native);
 
@@ -60,8 +63,9 @@ void plan_to_native(const void *plan, uint8_t *native);
 int plan_array_ok(const plan_check *c, const char *field, uint64_t offset, uint64_t bytes);
 /* Copies a checked array to c->native, if there is one, in this machine's byte order. */
 void plan_array_to_native(const plan_check *c, const void *array, uint64_t count, size_t bytes);
-/* `count` floats at `values`, each of magnitude 2^-power to 2^power; with `zero` also 0. */
-int plan_floats_ok(const plan_check *c, const void *values, const char *field, uint64_t count, int zero, int power);
+/* `count` floats at `values`, each of magnitude 2^least to 2^most; with `zero` also 0. */
+int plan_floats_ok(const plan_check *c, const void *values, const char *field, uint64_t count, int zero, int least,
+                   int most);
 /* An exponent of codes is within its limits. */
 int plan_exponent_within(const plan_check *c, const char *field, int32_t exponent);
 

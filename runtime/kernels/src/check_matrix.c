@@ -53,7 +53,7 @@ static int codes_ok(const plan_check *c, const char *field, const plan_matrix *m
 }
 
 static int floats_ok(const plan_check *c, const char *field, const plan_matrix *m) {
-  return plan_floats_ok(c, m->codes, field, (uint64_t)m->rows * m->columns, 1, 40);
+  return plan_floats_ok(c, m->codes, field, (uint64_t)m->rows * m->columns, 1, -40, 40);
 }
 
 static int weight_bits_ok(const plan_check *c, const char *field, uint32_t bits) {

@@ -31,9 +31,9 @@ static int check_header(const plan_check *c) {
   if (memcmp(p, "TIDEGATE", 8) != 0) return plan_refuse(c, "magic", u64_at(p), 0x4554414745444954u);
   const uint32_t ops = u32_at(p + AT_OPERATIONS), outputs = u32_at(p + AT_OUTPUTS);
   return plan_equal(c, "version", u32_at(p + AT_VERSION), PLAN_VERSION) &&
-         plan_equal(c, "flags", u32_at(p + AT_FLAGS), 0) && plan_equal(c, "size", c->bytes, u64_at(p + AT_SIZE)) &&
-         hash_ok(c) && plan_within(c, "operations", ops, 1, PLAN_MAX_OPS) &&
-         plan_within(c, "outputs", outputs, 1, PLAN_MAX_OPS) &&
+         plan_within(c, "flags", u32_at(p + AT_FLAGS), 0, PLAN_STARTS) &&
+         plan_equal(c, "size", c->bytes, u64_at(p + AT_SIZE)) && hash_ok(c) &&
+         plan_within(c, "operations", ops, 1, PLAN_MAX_OPS) && plan_within(c, "outputs", outputs, 1, PLAN_MAX_OPS) &&
          plan_within(c, "input kind", u32_at(p + AT_INPUT_KIND), 0, 1) &&
          plan_within(c, "input width", u32_at(p + AT_INPUT_WIDTH), 1, u32_at(p + AT_INPUT_KIND) ? 1 : PLAN_MAX_WIDTH) &&
          plan_array_ok(c, "operation table", u64_at(p + AT_OPERATION_TABLE), (uint64_t)ops * PLAN_OP_BYTES) &&
@@ -93,7 +93,8 @@ static int check_plan(plan_check *c) {
   for (uint32_t i = 0; i < header.outputs; i++) {
     if (!plan_within(c, "output", plan_read_output(&header, i), 1, header.ops)) return 0;
   }
-  return 1;
+  /* The hash does not cover the flags, so that an engine that does not know them refuses the plan by them. */
+  return plan_equal(c, "flags", u32_at(c->plan + AT_FLAGS), c->totals->starts ? PLAN_STARTS : 0);
 }
 
 tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault) {

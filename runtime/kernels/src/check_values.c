@@ -54,21 +54,31 @@ static const void *vector(const plan_check *c, uint32_t vector, const char *fiel
   return plan_array_ok(c, field, offset, count * sizeof(float)) ? c->op.vectors[vector] : NULL;
 }
 
-int plan_floats_ok(const plan_check *c, const void *values, const char *field, uint64_t count, int zero, int power) {
+int plan_floats_ok(const plan_check *c, const void *values, const char *field, uint64_t count, int zero, int least,
+                   int most) {
   if (!values) return 0;
   for (uint64_t i = 0; i < count; i++) {
-    if (!plan_magnitude_ok(c, field, plan_bits_at(values, i), zero, -power, power)) return 0;
+    if (!plan_magnitude_ok(c, field, plan_bits_at(values, i), zero, least, most)) return 0;
   }
   plan_array_to_native(c, values, count, sizeof(float));
   return 1;
 }
 
 int plan_vector_ok(const plan_check *c, uint32_t index, const char *field, uint64_t count, int zero) {
-  return plan_floats_ok(c, vector(c, index, field, count), field, count, zero, 60);
+  return plan_floats_ok(c, vector(c, index, field, count), field, count, zero, -60, 60);
 }
 
 int plan_scales_ok(const plan_check *c, uint32_t index, const char *field, uint64_t count) {
-  return plan_floats_ok(c, vector(c, index, field, count), field, count, 0, 40);
+  return plan_floats_ok(c, vector(c, index, field, count), field, count, 0, -40, 40);
+}
+
+int plan_initial_ok(const plan_check *c, uint32_t index, uint64_t count) {
+  const char *field = "initial state";
+  const uint64_t offset = u64_at(c->record + AT_INITIAL + 8 * index);
+  if (!offset) return 1;
+  c->totals->starts++;
+  return plan_array_ok(c, field, offset, count * sizeof(float)) &&
+         plan_floats_ok(c, c->op.initial[index], field, count, 1, -60, 64);
 }
 
 /* A fault has 64 unsigned bits: a negative value is given in two's complement. */

@@ -11,6 +11,7 @@ static model_op prepare_op(tide_arena *arena, const plan_op *source, const tide_
   memcpy(op.counts, source->counts, sizeof op.counts);
   memcpy(op.numbers, source->numbers, sizeof op.numbers);
   memcpy(op.vectors, source->vectors, sizeof op.vectors);
+  memcpy(op.initial, source->initial, sizeof op.initial);
   if (op.operator->prepare) op.operator->prepare(arena, source, variant, &op);
   return op;
 }

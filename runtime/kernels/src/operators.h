@@ -17,6 +17,7 @@ typedef struct model_op {
   uint32_t counts[PLAN_NUMBERS];
   float numbers[PLAN_NUMBERS];
   const float *vectors[PLAN_VECTORS];
+  const float *initial[PLAN_STATES]; /* what its state vectors start from; NULL: zeros */
   tide_matrix matrices[PLAN_MATRICES];
   plan_matrix table; /* the first matrix as it is in the plan, for operators that do not pack it */
   uint32_t width;    /* of the value that it makes */
@@ -83,7 +84,7 @@ typedef struct op_scratch {
 struct tide_operator {
   const char *name;
   uint32_t inputs;  /* values it reads */
-  uint32_t vectors; /* state vectors that callers see */
+  uint32_t vectors; /* state vectors that callers see, at most PLAN_STATES */
   int ids;          /* whether it reads ids */
   int bounded;      /* whether its results cannot leave 2^64 */
   int of_layer;     /* whether it gives c, the second state vector of its input's layer; it has no `run` */

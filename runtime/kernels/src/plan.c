@@ -57,6 +57,10 @@ plan_op plan_read_op(const plan_header *header, uint32_t op) {
   for (uint32_t i = 0; i < PLAN_VECTORS; i++) {
     out.vectors[i] = place(header, u64_at(record + AT_VECTORS + 8 * i));
   }
+  for (uint32_t i = 0; i < PLAN_STATES; i++) {
+    const uint64_t offset = u64_at(record + AT_INITIAL + 8 * i);
+    out.initial[i] = offset ? place(header, offset) : NULL;
+  }
   return out;
 }
 

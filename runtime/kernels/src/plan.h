@@ -12,6 +12,7 @@
 
 enum {
   PLAN_VERSION = 2,
+  PLAN_STARTS = 1, /* the flag of a plan with initial states */
   PLAN_HEADER_BYTES = 128,
   PLAN_OP_BYTES = 256,
   PLAN_MAX_OPS = TIDE_MAX_OPS,
@@ -24,6 +25,7 @@ enum {
   PLAN_INPUTS = 2,
   PLAN_MATRICES = 3,
   PLAN_VECTORS = 2,
+  PLAN_STATES = 2, /* state vectors of an operation */
   PLAN_NUMBERS = 4,
 };
 
@@ -72,6 +74,7 @@ typedef struct plan_op {
   float numbers[PLAN_NUMBERS];
   plan_matrix matrices[PLAN_MATRICES];
   const float *vectors[PLAN_VECTORS];
+  const float *initial[PLAN_STATES]; /* what its state vectors start from; NULL: zeros */
 } plan_op;
 
 typedef struct plan_header {

@@ -31,6 +31,7 @@ enum {
   AT_MATRICES = 48,
   MATRIX_BYTES = 48,
   AT_VECTORS = 192,
+  AT_INITIAL = 208,
 };
 
 #endif

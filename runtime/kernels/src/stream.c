@@ -92,8 +92,19 @@ void tide_undo_late(tide_stream *stream, uint64_t frames) {
   }
 }
 
+/* Sets every state vector of an operation to what it starts from; they are zeros now. */
+static void start_op(const tide_model *model, const model_op *op, op_state *state) {
+  for (uint32_t i = 0; i < op->operator->vectors; i++) {
+    if (!op->initial[i]) continue;
+    const op_vector vector = op->operator->vector(op, model->variant, i);
+    memcpy(state->floats + vector.first, op->initial[i], vector.count * sizeof(float));
+  }
+}
+
 void tide_reset(tide_stream *stream) {
+  const tide_model *model = stream->model;
   memset(stream->carried, 0, stream->carried_bytes);
+  for (uint32_t i = 0; i < model->header.ops; i++) start_op(model, &model->ops[i], &stream->states[i]);
   stream->frames = stream->refused = 0;
   stream->finished = 0;
   tide_undo_late(stream, 0);
@@ -119,6 +130,19 @@ float *tide_state_at(const tide_stream *stream, uint32_t state) {
 
 void tide_state_read(const tide_stream *stream, uint32_t state, float *values) {
   memcpy(values, tide_state_at(stream, state), tide_state_width(stream->model, state) * sizeof *values);
+}
+
+tide_status tide_state_write(tide_stream *stream, uint32_t state, const float *values) {
+  uint32_t owner;
+  const tide_model *model = stream->model;
+  const op_vector vector = tide_state_vector(model, state, &owner);
+  const model_op *op = &model->ops[owner];
+  op_state *own = &stream->states[owner];
+  if (stream->finished) return TIDE_E_FINISHED;
+  if (!model->variant->in_range(values, vector.count)) return TIDE_E_INPUT;
+  memcpy(own->floats + vector.first, values, vector.count * sizeof *values);
+  if (op->operator->derive) op->operator->derive(op, model->variant, own);
+  return TIDE_OK;
 }
 
 const float *tide_held(const tide_stream *stream, uint32_t op, size_t *count) {

@@ -83,10 +83,15 @@ static int every_call(const room *r) {
   if (tide_push(r->stream, r->bad, FRAMES, outputs) != TIDE_E_INPUT) return 4;
   if (tide_restore(r->stream, r->snapshot, bytes, &fault) != TIDE_OK) return 5;
   if (tide_restore(r->stream, r->snapshot, bytes - 1, &fault) != TIDE_E_SNAPSHOT) return 6;
-  for (uint32_t i = 0; i < tide_state_count(r->model); i++) tide_state_read(r->stream, i, r->state);
+  for (uint32_t i = 0; i < tide_state_count(r->model); i++) {
+    tide_state_read(r->stream, i, r->state);
+    if (tide_state_write(r->stream, i, r->state) != TIDE_OK) return 14;
+  }
   const tide_status finished = tide_finish(r->stream, outputs);
   if (finished != TIDE_OK && finished != TIDE_E_RANGE) return 9;
   if (finished == TIDE_OK && tide_push(r->stream, r->frames, 1, outputs) != TIDE_E_FINISHED) return 10;
+  if (finished == TIDE_OK && tide_state_count(r->model) && tide_state_write(r->stream, 0, r->state) != TIDE_E_FINISHED)
+    return 15;
   return tide_frames(r->stream) == 1 && tide_refused(r->stream) == 0 ? 0 : 7;
 }
 

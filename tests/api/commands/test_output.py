@@ -58,3 +58,9 @@ def test_a_contract_names_ports_states_and_rate() -> None:
         ["output", "y", "one answer per chunk"],
         ["state h", "h_in <- h_out", "1 x batch x 4"],
     ]
+
+
+def test_a_contract_names_what_a_state_starts_from() -> None:
+    state = State("h_in", "h_out", "h", (1, "batch", 4), "h_0")
+    rows = contract_table(Contract((Port("x", 0, 1),), (Port("y", 0, 1),), (state,))).rows
+    assert rows[-1] == ["state h", "h_in <- h_out", "1 x batch x 4, starts from h_0"]

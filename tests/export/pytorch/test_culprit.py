@@ -88,3 +88,21 @@ def test_a_batch_norm_without_statistics_is_named() -> None:
     seen = place_of(module, (), RuntimeError("unsupported: batch_size is not known"))
     assert seen.startswith("; module '1' (BatchNorm1d) has no running statistics")
     assert place_of(nn.Linear(3, 3), (), RuntimeError("anything else")) == ""
+
+
+class Remembering(nn.Module):
+    """Keeps its state between calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4, batch_first=True)
+        self.state = torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, self.state = self.rnn(x, self.state)
+        answer: Tensor = y
+        return answer
+
+
+def test_a_layer_that_starts_from_another_state_in_each_call_is_no_culprit() -> None:
+    assert _later(Remembering()) is None

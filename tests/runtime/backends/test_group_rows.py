@@ -1,6 +1,6 @@
 """Rows of a group: which are taken, and what is refused, on a backend that keeps bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ class Kept(Rows):
             self.sums[row] += int(chunk)
         return np.array([self.sums[row] for row in rows])
 
-    def _open(self, row: int) -> None:
+    def _open(self, row: int, state: Mapping[str, Array]) -> None:  # noqa: ARG002
         self.sums[row] = 0
 
     def _close(self, row: int) -> None:

@@ -18,6 +18,7 @@ from tidegate.runtime.backends.onnxruntime_session import open_session
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError
 from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.graph.initial_states import initial_states
 from tidegate.runtime.load import load
 from tidegate.runtime.plan.magic import MAGIC
 from tidegate.runtime.streams import Stream
@@ -278,7 +279,9 @@ def test_folding_changes_no_answer_of_a_quantized_file(tmp_path: Path) -> None:
     """The reference is onnxruntime's own DequantizeLinear at every call."""
     quantize(write_lstm(tmp_path / "m.onnx", hidden=32), tmp_path / "m.int8.onnx")
     graph = Graph.load(tmp_path / "m.int8.onnx")
-    plain = OnnxruntimeStream(open_session(graph.model.SerializeToString()), graph.contract, bytes(32))
+    plain = OnnxruntimeStream(
+        open_session(graph.model.SerializeToString()), graph.contract, initial_states(graph, graph.contract), bytes(32)
+    )
     np.testing.assert_allclose(
         np.asarray(OnnxruntimeModel(graph).stream().push(FRAMES)), np.asarray(plain.push(FRAMES)), atol=1e-6
     )

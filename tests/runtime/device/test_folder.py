@@ -5,13 +5,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tidegate.quant import quantize
 from tidegate.runtime.device.folder import UNFINISHED, sizes_of, write_device_folder, write_files
 from tidegate.runtime.device.targets import TARGETS
 from tidegate.runtime.errors import DeviceError, ModelError
-from tidegate.runtime.load import compile_model, plan_of
-from tools.onnx_files import write_lstm
+from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.load import compile_model, load, plan_of
+from tools.onnx_files import name_initial, write_lstm
 
 
 @pytest.fixture
@@ -28,6 +30,20 @@ def test_a_folder_has_all_that_its_files_include(model: Path, tmp_path: Path) ->
         for name in re.findall(r'^#include "([^"]+)"$', path.read_text(), re.MULTILINE):
             places = [path.parent / name, tmp_path / "out/tidegate/include" / name, tmp_path / "out" / name]
             assert any(place.is_file() for place in places), (path, name)
+
+
+def test_a_device_starts_from_the_initial_states_of_the_model(tmp_path: Path) -> None:
+    graph = Graph.load(write_lstm(tmp_path / "m.onnx", 2, 3))
+    name_initial(graph.model, "lstm.h_in", np.array([[[0.75, -0.5, 2]]], np.float32))
+    graph.save(tmp_path / "m.onnx")
+    write_files(plan_of(tmp_path / "m.onnx"), TARGETS["generic"], tmp_path / "out")
+    build = ["make", "-C", "out"]
+    subprocess.run(build, cwd=tmp_path, capture_output=True, check=True)
+    frames = np.random.default_rng(0).normal(0, 1, (4, 2)).astype("<f4")
+    said = subprocess.run([tmp_path / "out/model"], input=frames.tobytes(), capture_output=True, check=True).stdout
+    stream = load(tmp_path / "m.onnx").stream()
+    wanted = [stream.push(frame[None]) for frame in frames]
+    np.testing.assert_allclose([list(map(float, line.split())) for line in said.splitlines()], wanted, atol=1e-6)
 
 
 def test_only_the_operators_and_variants_of_the_model_and_target_are_there(model: Path, tmp_path: Path) -> None:

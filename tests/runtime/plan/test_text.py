@@ -55,3 +55,11 @@ def test_state_vectors_go_to_their_places_and_hidden_ones_nowhere() -> None:
     text = Text(CONTRACT, ("y",), (SLOTS[1], HIDDEN, SLOTS[0]))
     found = text.state_of([np.full(3, value, np.float32) for value in (1, 2, 3)])
     np.testing.assert_array_equal(found["l.h_in"], [[[3, 3, 3]], [[1, 1, 1]]])
+
+
+def test_given_states_go_to_the_engines_vectors_and_the_rest_is_left_out() -> None:
+    text = Text(CONTRACT, ("y",), (SLOTS[1], HIDDEN, SLOTS[0]))
+    first, hidden, second = text.vectors_of({"l.h_in": np.arange(6.0).reshape(2, 1, 3)})
+    assert hidden is None
+    np.testing.assert_array_equal(np.array([first, second], np.float32), [[3, 4, 5], [0, 1, 2]])
+    assert text.vectors_of({}) == [None, None, None]

@@ -29,7 +29,7 @@ from tidegate.runtime.operators import (
 )
 from tidegate.runtime.operators.pointwise import CONSTANTS
 from tidegate.runtime.plan.magic import text_of
-from tidegate.runtime.plan.writer import HASHED_FROM, HEADER, OP, c_source, compile_program, seal
+from tidegate.runtime.plan.writer import HASHED_FROM, HEADER, OP, c_source, compile_program, read_header, seal
 from tidegate.runtime.program import Elementwise, Last, Linear, Program, Reading
 from tools.onnx_files import write_lstm
 from tools.random_layers import gru, lstm, matrix, rnn
@@ -52,6 +52,13 @@ def cells_plan() -> bytes:
     second = rnn(rng, 1, (4, 2), Reading.HIDDEN, 16, function="tanh")
     third = rnn(rng, 2, (2, 2), Reading.HIDDEN, 16, function="relu")
     program = Program(3, (first, second, third), (("y", 3),))
+    return compile_program(program, contract_of(program))
+
+
+def started_plan() -> bytes:
+    """An LSTM 3 -> 4 whose h starts from 1 to 4."""
+    layer = lstm(np.random.default_rng(0), 0, (3, 4), Reading.FRAME, 16)
+    program = Program(3, (layer,), (("y", 1),), starts={layer.h: np.arange(1, 5, dtype=np.float32)})
     return compile_program(program, contract_of(program))
 
 
@@ -101,7 +108,7 @@ def test_every_truncation_is_refused() -> None:
             NativeModel(plan[:size])
 
 
-@pytest.mark.parametrize("make", [small_plan, cells_plan])
+@pytest.mark.parametrize("make", [small_plan, cells_plan, started_plan])
 def test_every_flipped_bit_is_refused(make: Callable[[], bytes]) -> None:
     plan = make()
     for bit in range(8 * len(plan)):
@@ -111,7 +118,7 @@ def test_every_flipped_bit_is_refused(make: Callable[[], bytes]) -> None:
             NativeModel(bytes(altered))
 
 
-@pytest.mark.parametrize("make", [small_plan, cells_plan])
+@pytest.mark.parametrize("make", [small_plan, cells_plan, started_plan])
 def test_flipped_bits_under_a_repaired_hash_are_refused_or_run_within_bounds(make: Callable[[], bytes]) -> None:
     plan = make()
     frames = np.ones((20, 3), np.float32)
@@ -165,6 +172,7 @@ def at_op(op: int, offset: int) -> int:
     [
         (8, 3, "plan: version is 3, wanted 2; it is of another version of the format, compile it again"),
         (12, 1, "plan: flags is 1, wanted 0"),
+        (12, 2, "plan: flags is 2, wanted 1"),
         (56, 0, "plan: operations is 0, wanted 1"),
         (64, 99999, "plan: input width is 99999, wanted 16384"),
         (72, 64, "plan: operation table is 64, wanted 128"),
@@ -184,6 +192,39 @@ def test_each_field_is_checked_by_name(offset: int, value: int, message: str) ->
     plan[offset : offset + 4] = struct.pack("<I", value)
     with pytest.raises(PlanError, match=message):
         NativeModel(seal(plan))
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "message"),
+    [
+        (12, 0, "plan: flags is 0, wanted 1"),
+        (at_op(0, 208), 0, "plan: flags is 1, wanted 0"),
+        (at_op(0, 208), 65, "plan, operation 0: initial state is 65, wanted 64"),
+        (at_op(0, 208), 1 << 20, "plan, operation 0: initial state is 1048576"),
+        (at_op(0, 216), 64, "plan, operation 0: initial state is 64, wanted 128"),
+    ],
+)
+def test_initial_states_are_checked_by_name(offset: int, value: int, message: str) -> None:
+    plan = bytearray(started_plan())
+    plan[offset : offset + 4] = struct.pack("<I", value)
+    with pytest.raises(PlanError, match=message):
+        NativeModel(seal(plan))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2.0**65, 2.0**-61, 1e-40])
+def test_an_initial_value_that_no_state_has_is_refused(value: float) -> None:
+    plan = bytearray(started_plan())
+    (values,) = struct.unpack_from("<Q", plan, at_op(0, 208))
+    plan[values + 4 : values + 8] = struct.pack("<f", value)
+    with pytest.raises(PlanError, match="plan, operation 0: initial state is"):
+        NativeModel(seal(plan))
+
+
+def test_only_a_plan_with_initial_states_has_the_flag() -> None:
+    """So the plans of before are written as before, and an engine of before refuses such a plan by its flags."""
+    flags = [read_header(plan()).flags for plan in (small_plan, cells_plan, started_plan)]
+    assert flags == [0, 0, 1]
+    np.testing.assert_array_equal(NativeModel(started_plan()).stream().states()[0], [1, 2, 3, 4])
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf, 2.0**-41, 2.0**41])
