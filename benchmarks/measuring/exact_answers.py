@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from ...runtime.arrays import Array
-from ...runtime.backends.onnxruntime import fold_weights
+from ...runtime.backends.folded_weights import fold_weights
 from ...runtime.contract import Port
 from ...runtime.errors import ModelError
 from ...runtime.graph.graph import Graph

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.arrays import Array
-from ...runtime.backends.onnxruntime import fold_weights
+from ...runtime.backends.folded_weights import fold_weights
 from ...runtime.contract import Contract
 from ...runtime.errors import ChunkError, ModelError
 from ...runtime.files import MAX_FILE_BYTES, read_bytes

@@ -1,22 +1,19 @@
 """The `onnxruntime` backend: it runs any streaming ONNX file on one thread and carries states by name."""
 
-import copy
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from onnx import numpy_helper
 
 from ..arrays import Answer, Array
 from ..contract import Contract, Port, state_arrays
-from ..errors import BackendError, ChunkError, ContractError, ModelError, RefusedRowsError, UnsupportedError
+from ..errors import BackendError, ChunkError, ContractError, ModelError, RefusedRowsError
 from ..graph.graph import Graph
-from ..graph.nodes import label
-from ..lowering.quantized import floats, quantized
 from ..streams import FINISHED, Group, Model, Stream, describe_group, describe_model, describe_stream, documented
 from . import onnxruntime_snapshot as snapshots
+from .folded_weights import fold_weights
 from .group_rows import Rows
 from .onnxruntime_session import open_session, run_session
 from .onnxruntime_snapshot import MOST_COUNTED, Snapshot
@@ -381,30 +378,3 @@ def one_stream(port: Port, values: Array) -> Array:
     if port.time_axis is None:
         return values
     return np.moveaxis(values, port.time_axis - (port.batch_axis is not None and port.batch_axis < port.time_axis), 0)
-
-
-def fold_weights(graph: Graph) -> Graph:
-    """Return a copy of a graph with its quantized weights as float32 initializers."""
-    model = copy.deepcopy(graph.model)
-    kept = []
-    for node in model.graph.node:
-        values = _dequantized(graph, node) if node.op_type == "DequantizeLinear" else None
-        if values is None:
-            kept.append(node)
-        else:
-            model.graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    return Graph(model)
-
-
-def _dequantized(graph: Graph, node: Any) -> Array | None:  # noqa: ANN401  a NodeProto
-    """Return the floats of a DequantizeLinear of constants; None if onnxruntime must compute it."""
-    try:
-        return floats(quantized(graph, node))
-    except UnsupportedError:
-        return None
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{label(node)}: not valid ONNX ({type(error).__name__}: {error}); export it again") from None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
@@ -140,16 +140,6 @@ def test_bad_chunk_is_refused_alike_on_both_backends(tmp_path: Path, backend: st
         stream.push(chunk)
     for name, values in before[1].items():
         np.testing.assert_array_equal(stream.state()[name], values)
-
-
-def test_folded_weights_are_codes_times_scales(tmp_path: Path) -> None:
-    from tidegate.runtime.backends.onnxruntime import fold_weights
-
-    graph = Graph.load(quantized(tmp_path))
-    folded = {t.name: numpy_helper.to_array(t) for t in fold_weights(graph).model.graph.initializer}
-    codes, scales = folded["W.int8"], folded["W.scale"]
-    np.testing.assert_array_equal(folded["W"], codes.astype(np.float32) * scales[None, :, None])
-    assert all(n.op_type != "DequantizeLinear" for n in fold_weights(graph).nodes)
 
 
 # ---- models in memory ----

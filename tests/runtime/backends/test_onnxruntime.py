@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array, Floats
-from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel, OnnxruntimeStream, fold_weights, refuse_unfinite
+from tidegate.runtime.backends.folded_weights import fold_weights
+from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel, OnnxruntimeStream, refuse_unfinite
 from tidegate.runtime.backends.onnxruntime_session import open_session
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError
