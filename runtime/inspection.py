@@ -289,4 +289,5 @@ def _weight(graph: "Graph", name: str) -> _Weight | None:
     size = sum(-(-array.size * width // 8) for array, width in zip(arrays, bits, strict=True))
     shape = tuple(arrays[0].shape)
     block = next((a.i for a in node.attribute if a.name == "block_size"), 0) if node is not None else 0
-    return _Weight(shape, bits[0], block if block < shape[-1] else 0, size)
+    grouped = len(shape) > 0 and block < shape[-1]
+    return _Weight(shape, bits[0], block if grouped else 0, size)

@@ -16,6 +16,7 @@ from ..errors import ModelError
 from .nodes import attributes, label
 
 MAX_VALUES = 2**31 - 1  # of one value, as its shape says; protobuf's own limit of bytes
+MAX_INPUT = 2**24  # values of an input: trials and proofs make inputs of the size that it says
 
 
 def check_graph(graph: onnx.GraphProto, path: str) -> None:
@@ -29,8 +30,10 @@ def check_graph(graph: onnx.GraphProto, path: str) -> None:
     _refuse_twice([*(tensor.name for tensor in graph.initializer), *outputs], path)
     _refuse_twice([*(item.name for item in graph.input), *outputs], path)
     _refuse_twice([item.name for item in graph.output], path)
-    for item in (*graph.input, *graph.output, *graph.value_info):
-        _check_shape(item, path)
+    for item in graph.input:
+        _check_shape(item, MAX_INPUT, path)
+    for item in (*graph.output, *graph.value_info):
+        _check_shape(item, MAX_VALUES, path)
     _refuse_circles(graph, path)
     makers = {name: node for node in graph.node for name in node.output}
     tensors = {tensor.name: tensor for tensor in graph.initializer}
@@ -47,10 +50,10 @@ def _refuse_twice(names: Iterable[str], path: str) -> None:
         )
 
 
-def _check_shape(item: onnx.ValueInfoProto, path: str) -> None:
+def _check_shape(item: onnx.ValueInfoProto, most: int, path: str) -> None:
     sizes = [dim.dim_value for dim in item.type.tensor_type.shape.dim]
-    if prod(size for size in sizes if size > 0) > MAX_VALUES:
-        raise ModelError(f"{path}: {item.name!r} has shape {sizes}, at most {MAX_VALUES} values are allowed")
+    if prod(size for size in sizes if size > 0) > most:
+        raise ModelError(f"{path}: {item.name!r} has shape {sizes}, at most {most} values are allowed")
 
 
 def _refuse_circles(graph: onnx.GraphProto, path: str) -> None:

@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import tidegate
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tidegate.benchmarks.nets import stacks
 from tidegate.runtime.errors import BackendError, ModelError, PlanError
 from tidegate.runtime.inspection import inspect_file
 from tidegate.runtime.plan.magic import is_plan
+from tools.onnx_files import write_lstm
 
 SMALL = stacks.Case("small", 3, 5, 2)
 
@@ -157,3 +159,16 @@ def test_a_forced_instruction_set_that_is_not_there_is_refused(folder: Path, mon
 
     with pytest.raises(BackendError, match="sse9"):
         inspect_file(folder / "m.tide")
+
+
+@pytest.mark.parametrize("name", ["W", "R", "B", "V"])
+def test_weight_without_an_axis_is_refused_or_shown(tmp_path: Path, name: str) -> None:
+    model = onnx.load(write_lstm(tmp_path / "m.onnx"))
+    tensor = next(one for one in model.graph.initializer if one.name == name)
+    tensor.CopyFrom(numpy_helper.from_array(np.float32(1), name))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    if name in "WR":
+        with pytest.raises(ModelError, match=f"{name} has shape \\[\\], wanted "):
+            inspect_file(tmp_path / "m.onnx")
+    else:
+        assert len(inspect_file(tmp_path / "m.onnx").layers) == 1

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tidegate.runtime.errors import ModelError
-from tidegate.runtime.graph.structure import MAX_VALUES, check_graph
+from tidegate.runtime.graph.structure import MAX_INPUT, MAX_VALUES, check_graph
 from tools.hostile import read_itself, second_initializer, set_attribute
 from tools.onnx_files import write_lstm
 
@@ -120,7 +120,16 @@ def test_nested_graph_with_names_of_its_own_is_no_circle(model: onnx.ModelProto)
 @pytest.mark.parametrize("place", ["input", "output", "value_info"])
 def test_row_18_value_that_is_too_large_is_refused(model: onnx.ModelProto, place: str, shape: list[int]) -> None:
     getattr(model.graph, place).append(helper.make_tensor_value_info("large", TensorProto.FLOAT, shape))
-    with pytest.raises(ModelError, match=r"^m.onnx: 'large' has shape \[.*\], at most 2147483647 values"):
+    with pytest.raises(ModelError, match=r"^m.onnx: 'large' has shape \[.*\], at most (16777216|2147483647) values"):
+        check_graph(model.graph, "m.onnx")
+
+
+def test_input_that_is_too_large_for_a_trial_is_refused(model: onnx.ModelProto) -> None:
+    size = model.graph.input[0].type.tensor_type.shape.dim[2]
+    size.dim_value = MAX_INPUT
+    check_graph(model.graph, "m.onnx")
+    size.dim_value = MAX_INPUT + 1
+    with pytest.raises(ModelError, match=r"^m.onnx: 'x' has shape \[0, 0, 16777217\], at most 16777216 values"):
         check_graph(model.graph, "m.onnx")
 
 
