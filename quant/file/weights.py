@@ -75,7 +75,7 @@ def weights_of(graph: Graph) -> list[Weight]:
     """Return each weight matrix once, even if several nodes read it.
 
     Raises:
-        QuantizationError: A weight holds NaN or infinity, or no value.
+        QuantizationError: A weight holds NaN or infinity, no value, or a part of a gate.
     """
     found: dict[str, Weight] = {}
     for node in [with_weights(node) or node for node in graph.nodes]:
@@ -121,6 +121,11 @@ def _weight(graph: Graph, node: onnx.NodeProto, name: str, axis: int, gates: str
         raise QuantizationError(f"{label(node)}: weight {name!r} holds NaN or infinity; train or export it again")
     elif not values.size:
         raise QuantizationError(f"{label(node)}: weight {name!r} has shape {values.shape}, no value; export it again")
+    elif gates and values.shape[axis] % len(gates):
+        raise QuantizationError(
+            f"{label(node)}: weight {name!r} has {values.shape[axis]} output channels, wanted the same number for each "
+            f"of its {len(gates)} gates; export it again"
+        )
     return Weight(name, label(node), recurrent, axis, values.astype(np.float32), reason, gates)
 
 

@@ -370,9 +370,19 @@ def _written(out: Array, answer: Answer) -> Array:
 
 
 def one_stream(port: Port, values: Array) -> Array:
-    """Return an output of one stream: without its batch axis, time first."""
-    if port.time_axis is None and len(values) == 0:
+    """Return an output of one stream: without its batch axis, time first.
+
+    Raises:
+        ModelError: It has fewer axes than the contract says.
+    """
+    if port.time_axis is None and values.shape[:1] == (0,):
         return values  # no answer
+    last = max((axis for axis in (port.time_axis, port.batch_axis) if axis is not None), default=-1)
+    if values.ndim <= last:
+        raise ModelError(
+            f"output {port.name!r} has shape {values.shape}, but the contract names its axis {last}; export the model "
+            "again"
+        )
     if port.batch_axis is not None:
         values = np.take(values, 0, port.batch_axis)
     if port.time_axis is None:

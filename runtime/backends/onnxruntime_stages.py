@@ -125,7 +125,7 @@ class StagedModel:
                 sizes[port.time_axis or 0] = frames
                 feeds[item.name] = np.zeros(sizes, np.int64 if "int64" in item.type else np.float32)
         made = [name for name in names if name != port.name]
-        return {port.name: feeds[port.name]} | dict(zip(made, session.run(made, feeds), strict=True))
+        return {port.name: feeds[port.name]} | run_session(session, made, feeds)
 
     def _check_reads(self) -> None:
         makers = {name: stage for stage, _ in self.stages for name in stage.gives}

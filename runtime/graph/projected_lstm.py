@@ -65,8 +65,10 @@ def projected_lstm(name: str, inputs: list[str], outputs: list[str], weights: di
 def with_weights(node: onnx.NodeProto) -> onnx.NodeProto | None:
     """Return the Scan of a projected LSTM as a node with the inputs X, W, R, P, B, h, c; None for any other node."""
     given = attributes(node)
-    names = _matched(given["body"]) if node.op_type == "Scan" and given.get("num_scan_inputs") == 1 else None
-    if names is None or set(given) != {"body", "num_scan_inputs"}:
+    ends = len(node.input), len(node.output)
+    fits = node.op_type == "Scan" and set(given) == {"body", "num_scan_inputs"} and ends == (3, 3)
+    names = _matched(given["body"]) if fits and given["num_scan_inputs"] == 1 else None
+    if names is None:
         return None
     h, c, x = node.input
     return helper.make_node(PROJECTED_LSTM.name, [x, *(names[key] for key in WEIGHTS), h, c], node.output, node.name)

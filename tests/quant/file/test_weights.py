@@ -166,3 +166,13 @@ def test_replacing_keeps_the_other_nodes_and_tensors(tmp_path: Path) -> None:
     names = {tensor.name for tensor in made.model.graph.initializer}
     assert {"W.int8", "W.scale", "R", "V"} <= names
     assert "W" not in names
+
+
+@pytest.mark.parametrize("channels", [1, 3, 31, 33])
+def test_a_weight_with_a_part_of_a_gate_is_refused(channels: int, tmp_path: Path) -> None:
+    graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
+    tensor = next(one for one in graph.model.graph.initializer if one.name == "W")
+    tensor.CopyFrom(numpy_helper.from_array(np.ones((1, channels, 6), np.float32), "W"))
+    message = f"LSTM 'lstm': weight 'W' has {channels} output channels, wanted the same number for each of its 4 gates"
+    with pytest.raises(QuantizationError, match=message):
+        weights_of(Graph(graph.model))

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.folded_weights import fold_weights
-from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel, OnnxruntimeStream, refuse_unfinite
+from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel, OnnxruntimeStream, one_stream, refuse_unfinite
 from tidegate.runtime.backends.onnxruntime_session import open_session
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError
@@ -291,3 +291,12 @@ def test_states_are_those_of_the_contract(tmp_path: Path) -> None:
         "lstm.h_in": (1, 1, 8),
         "lstm.c_in": (1, 1, 8),
     }
+
+
+@pytest.mark.parametrize(
+    ("port", "shape"),
+    [(Port("y", 1, 0), ()), (Port("y", 1, 0), (3,)), (Port("y", None, 0), ()), (Port("y", 0, 2), (3, 1))],
+)
+def test_answer_with_fewer_axes_than_the_contract_says_is_refused(port: Port, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match=r"output 'y' has shape \(.*\), but the contract names its axis"):
+        one_stream(port, np.zeros(shape, np.float32))

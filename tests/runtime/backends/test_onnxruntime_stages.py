@@ -5,10 +5,10 @@ from math import prod
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import METADATA_KEY, Ahead, Contract, Port
-from tidegate.runtime.errors import UnsupportedError
+from tidegate.runtime.errors import ModelError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
 from tools.graphs import floats, model_of, run
 
@@ -78,6 +78,16 @@ def test_waiting_frames_have_the_shapes_that_a_stream_holds() -> None:
         held = len(stream.snapshot()) - len(OnnxruntimeModel(graph()).stream().snapshot())
         assert held == 4 * (sum(map(prod, wanted)) - sum(map(prod, start)))
     assert all(shape[0] == 0 for shape in staged.waiting_shapes(4, finished=True).values())
+
+
+def test_a_graph_that_fails_on_zeros_is_refused() -> None:
+    """The time axes are found by a run over zeros."""
+    made = graph()
+    made.model.graph.node[0].op_type = "Identity"
+    made.model.graph.initializer[0].CopyFrom(numpy_helper.from_array(floats(CHANNELS, CHANNELS + 1, 3), "w"))
+    del made.model.graph.input[0].type.tensor_type.shape.dim[:]
+    with pytest.raises(ModelError, match="onnxruntime"):
+        StagedModel(made)
 
 
 def test_a_value_without_a_time_axis_cannot_go_to_a_late_stage() -> None:

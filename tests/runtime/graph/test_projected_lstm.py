@@ -254,3 +254,13 @@ def test_tiny_h_becomes_zero() -> None:
 def test_plans_with_other_readings_are_refused(changes: dict[str, Reading], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         NativeModel(plan(changes=changes))
+
+
+def test_scan_that_lacks_an_end_or_an_attribute_is_none() -> None:
+    node = projected_lstm("l", ["h", "c", "x"], ["last_h", "last_c", "y"], {})
+    assert with_weights(node) is not None
+    for place in ("input", "output", "attribute"):
+        changed = onnx.NodeProto()
+        changed.CopyFrom(node)
+        del getattr(changed, place)[0]
+        assert with_weights(changed) is None, place
