@@ -30,13 +30,13 @@ def check_graph(graph: onnx.GraphProto, path: str) -> None:
     _refuse_twice([*(tensor.name for tensor in graph.initializer), *outputs], path)
     _refuse_twice([*(item.name for item in graph.input), *outputs], path)
     _refuse_twice([item.name for item in graph.output], path)
-    for item in graph.input:
-        _check_shape(item, MAX_INPUT, path)
+    makers = {name: node for node in graph.node for name in node.output}
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for item in graph.input:  # up to IR version 3 weights are among them
+        _check_shape(item, MAX_VALUES if item.name in tensors else MAX_INPUT, path)
     for item in (*graph.output, *graph.value_info):
         _check_shape(item, MAX_VALUES, path)
     _refuse_circles(graph, path)
-    makers = {name: node for node in graph.node for name in node.output}
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type in STANDARD and node.domain in ("", "ai.onnx"):
             _check_weights(node, [_shape(name, makers, tensors) for name in node.input[1:3]], path)

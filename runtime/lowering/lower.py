@@ -43,7 +43,7 @@ def lower(graph: Graph) -> Program:
         return in_integers(program, _exponents(fields)) if "integer" in fields else program
     except ModelError:
         raise
-    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the graph is not valid ONNX ({type(error).__name__}: {error}); export it again") from None
 
 

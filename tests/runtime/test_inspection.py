@@ -165,7 +165,7 @@ def test_a_forced_instruction_set_that_is_not_there_is_refused(folder: Path, mon
 def test_weight_without_an_axis_is_refused_or_shown(tmp_path: Path, name: str) -> None:
     model = onnx.load(write_lstm(tmp_path / "m.onnx"))
     tensor = next(one for one in model.graph.initializer if one.name == name)
-    tensor.CopyFrom(numpy_helper.from_array(np.float32(1), name))
+    tensor.CopyFrom(numpy_helper.from_array(np.array(1, np.float32), name))
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     if name in "WR":
         with pytest.raises(ModelError, match=f"{name} has shape \\[\\], wanted "):

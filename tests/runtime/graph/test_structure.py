@@ -71,7 +71,7 @@ def test_row_19_name_of_two_values_is_refused(
 
 def test_initializer_may_be_an_input_too(model: onnx.ModelProto) -> None:
     """So ONNX wants it up to IR version 3."""
-    model.graph.input.append(helper.make_tensor_value_info("W", TensorProto.FLOAT, [1, 32, 6]))
+    model.graph.input.append(helper.make_tensor_value_info("W", TensorProto.FLOAT, [1, 32, MAX_INPUT]))
     check_graph(model.graph, "m.onnx")
 
 

@@ -1,13 +1,19 @@
 """Lowering refuses other operators by name, and follows the metadata of quantization."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from tidegate.runtime.errors import ModelError, UnsupportedError
+from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.program import Reading
 from tools.drafts import HIDDEN, Build, Draft, of_frame, refuses
+from tools.onnx_files import write_lstm
 
 
 def matmul() -> Draft:
@@ -109,3 +115,12 @@ def test_quantization_that_is_not_readable_is_refused(text: str) -> None:
     d.quantization = text
     with pytest.raises(ModelError, match=r"metadata tidegate\.quantization is not readable; quantize the file again"):
         d.program()
+
+
+@pytest.mark.parametrize("axis", [float("inf"), float("nan"), 1e30, 2.0**62])
+def test_constant_that_is_no_integer_is_not_valid(axis: float, tmp_path: Path) -> None:
+    model = onnx.load(write_lstm(tmp_path / "m.onnx"))
+    tensor = next(one for one in model.graph.initializer if one.name == "one")
+    tensor.CopyFrom(numpy_helper.from_array(np.array([axis]), "one"))
+    with pytest.raises(ModelError, match=r"the graph is not valid ONNX \(|axes"):
+        lower(Graph(model))
