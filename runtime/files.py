@@ -23,6 +23,8 @@ def read_bytes(path: str | os.PathLike[str], limit: int, *, links: bool = True) 
         ModelError: It is not a regular file, is a link, or is larger than the limit.
         FileNotFoundError: There is no such file.
     """
+    if "\0" in os.fspath(path):
+        raise ModelError(f"{os.fspath(path)}: not the name of a file, which has no null byte")
     try:
         opener = _open_now if links else _open_itself
         file = open(path, "rb", opener=opener)  # noqa: SIM115  closed below; Path.open has no opener
@@ -30,10 +32,6 @@ def read_bytes(path: str | os.PathLike[str], limit: int, *, links: bool = True) 
         raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
     except IsADirectoryError:
         raise ModelError(f"{os.fspath(path)}: not a regular file") from None
-    except ModelError:
-        raise
-    except ValueError as error:  # a name with a null byte
-        raise ModelError(f"{os.fspath(path)}: not the name of a file ({error})") from None
     with file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
