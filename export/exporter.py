@@ -25,7 +25,9 @@ from .graph.markers import forget_markers
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
 from .optional import need
-from .proof.proof import Check, Proof, Runner
+from .proof.comparison import Check
+from .proof.proof import Proof
+from .proof.runner import Runner
 from .proof.whole_sequence import WholeSequenceError, reads_other_frames, refuse_lost_frames, whole_refused
 from .rewrites.arguments import (
     StateKey,

@@ -28,7 +28,9 @@ from .graph.axes import set_dims, shape_of, shape_text, signal_input
 from .graph.editing import remove_dead, rename
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
-from .proof.proof import Check, Proof, Runner, peak_error
+from .proof.comparison import Check, peak_error
+from .proof.proof import Proof
+from .proof.runner import Runner
 from .proof.signals import noise
 from .proof.whole_sequence import whole_refused
 from .states.convolution_tails import ahead_of, lift_tails, time_convolutions

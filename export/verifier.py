@@ -20,7 +20,9 @@ from ..runtime.streams import Model
 from .factory import load_module
 from .graph.axes import Axes
 from .optional import need
-from .proof.proof import Check, Proof, Runner, peak_error
+from .proof.comparison import Check, peak_error
+from .proof.proof import Proof
+from .proof.runner import Runner
 from .proof.signals import time_axis, time_axis_of_one
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...runtime.arrays import Array
 from ...runtime.contract import Contract
-from ..proof.proof import Runner
+from ..proof.runner import Runner
 from ..proof.signals import cut, time_axis
 
 

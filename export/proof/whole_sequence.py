@@ -26,7 +26,7 @@ from ..graph.names import module_path
 from ..graph.recurrent_nodes import signal_of
 from ..states.convolution_tails import TimeConvolution
 from .axis_mixing import ATTEND, OUTSIDE, mixings
-from .proof import quiet_session
+from .runner import quiet_session
 from .signals import FreshData, cut
 
 FRAMES = 12  # of the signal for the comparison of values

@@ -8,7 +8,9 @@ import numpy.typing as npt
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from tidegate.export.proof.proof import Check, Proof, Runner, peak_error
+from tidegate.export.proof.comparison import Check
+from tidegate.export.proof.proof import Proof
+from tidegate.export.proof.runner import Runner
 from tidegate.export.states.recurrent_states import lift_states
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import ExportError
@@ -97,24 +99,3 @@ def test_an_answer_of_another_shape_fails(make_graph: MakeGraph) -> None:
     model.graph.output[0].type.tensor_type.ClearField("shape")
     with pytest.raises(ExportError, match=r"output 'y' has shape \[14, 1, 2, 4\], wanted \[14, 2, 4\]"):
         _prove(model, states, make_graph())
-
-
-def test_a_file_that_onnxruntime_cannot_load_is_refused(make_graph: MakeGraph) -> None:
-    with pytest.raises(ExportError, match="onnxruntime cannot load the file"):
-        Runner(make_graph(op="NoSuchOperator").SerializeToString(), _contract(()))
-
-
-@pytest.mark.parametrize(
-    ("seen", "wanted", "error"),
-    [
-        ([1.0, 2.0], [1.0, 2.0], 0.0),
-        ([1.0, 2.5], [1.0, 2.0], 0.25),
-        ([0.0], [0.0], 0.0),
-        ([1e-9], [0.0], np.inf),
-        ([np.nan], [1.0], np.inf),
-        ([1.0], [np.inf], np.inf),
-        ([], [], 0.0),
-    ],
-)
-def test_peak_error(seen: list[float], wanted: list[float], error: float) -> None:
-    assert peak_error(np.array(seen), np.array(wanted)) == error
