@@ -1,7 +1,7 @@
 """Export: from a PyTorch module to a streaming ONNX file that proved equal to it."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,10 +25,12 @@ from .graph.markers import forget_markers
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
 from .optional import need
-from .proof.comparison import Check
+from .proof.comparison import Check, Judge
 from .proof.proof import Proof
+from .proof.rounding import Rounding
 from .proof.runner import Runner
 from .proof.whole_sequence import WholeSequenceError, reads_other_frames, refuse_lost_frames, whole_refused
+from .pytorch.answers import InChunks, Original, answers_in_chunks, whole_answers
 from .rewrites.arguments import (
     StateKey,
     fill_arguments,
@@ -50,9 +52,6 @@ if TYPE_CHECKING:
     import torch
 
     from .pytorch.module import Subject
-
-Original = Callable[[Array], dict[str, Array]]
-InChunks = Callable[[Sequence[Array]], Iterator[dict[str, Array]]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def export_model(
     block: int | None = None,
     lookahead: int = 0,
     limit: int | None = None,
-    tolerance: float = 1e-5,
+    tolerance: float | None = None,
 ) -> ExportReport:
     """Export a module as streaming ONNX: states are graph inputs and outputs, time and batch are free.
 
@@ -114,7 +113,8 @@ def export_model(
             stream is one block, and its answers come at `finish()`, as offline; see docs/contract.md.
         lookahead: Frames after a block that its backward directions see.
         limit: Most frames of a stream that is one block; None: 4096.
-        tolerance: Largest error allowed, relative to the largest value of an output.
+        tolerance: Largest error allowed, relative to the largest value of an output. None: 1e-5, or in each frame 32
+            times what float32 rounding changes in the answers, if that is more.
 
     Returns:
         The report, with the contract and all measured errors.
@@ -138,7 +138,9 @@ def export_model(
             ):
                 draft = _draft(subject, traced, sample_rate, hop, blocks)
                 data = draft.model.SerializeToString()
-                proof = Proof(Runner(data, draft.contract), draft.original, subject.example, tolerance, own=draft.own)
+                runner = Runner(data, draft.contract)
+                judge = Judge(Rounding(runner), tolerance)
+                proof = Proof(runner, draft.original, subject.example, judge, own=draft.own)
                 checks = proof.run()
     write_atomic(target, data)
     return ExportReport(target, len(data), draft.contract, checks, subject.exporter, draft.folded)
@@ -329,8 +331,8 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     subject.axes = axes
     returned = {state: name for name, state in folded.items()}
     feeds = {argument: returned[state] for argument, state in handed.items() if state in returned}
-    own = _in_chunks(subject, names, feeds) if len(feeds) == len(subject.others.states) > 0 else None
-    return _Draft(model, contract, _original(subject, contract, names | folded), own, folded)
+    own = answers_in_chunks(subject, names, feeds) if len(feeds) == len(subject.others.states) > 0 else None
+    return _Draft(model, contract, whole_answers(subject, contract, names | folded), own, folded)
 
 
 def _handed(model: onnx.ModelProto, states: Sequence[State], starts: Mapping[StateKey, str]) -> dict[str, str]:
@@ -369,38 +371,3 @@ def check_model(model: onnx.ModelProto) -> None:
         raise ExportError(
             f"the ONNX checker refuses the lifted file: {first}; report this as a fault of tidegate"
         ) from error
-
-
-def _original(subject: "Subject", contract: Contract, names: dict[str, str]) -> Original:
-    """Return a function that gives the module's answers, with the names and state shapes of the file."""
-    shapes = {state.output: state for state in contract.states}
-    axis = contract.inputs[0].batch_axis
-
-    def answers(x: Array) -> dict[str, Array]:
-        batch = 1 if axis is None else x.shape[axis]
-        found = {names[name]: value for name, value in subject.answers(x).items()}
-        return {
-            name: value.reshape(shapes[name].concrete_shape(batch)) if name in shapes else value
-            for name, value in found.items()
-        }
-
-    return answers
-
-
-def _in_chunks(subject: "Subject", names: Mapping[str, str], feeds: Mapping[str, str]) -> InChunks:
-    """Return a function that gives the module's answers to chunks; it passes the returned states in again.
-
-    Args:
-        subject: The module.
-        names: The module's outputs that are not states, and their names in the file.
-        feeds: For each state argument, the output with its next value.
-    """
-
-    def answers(chunks: Sequence[Array]) -> Iterator[dict[str, Array]]:
-        states: dict[str, Array] | None = None
-        for chunk in chunks:
-            found = subject.answers(chunk, states)
-            states = {argument: found[name] for argument, name in feeds.items()}
-            yield {new: found[name] for name, new in names.items()}
-
-    return answers

@@ -28,8 +28,9 @@ from .graph.axes import set_dims, shape_of, shape_text, signal_input
 from .graph.editing import remove_dead, rename
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
-from .proof.comparison import Check, peak_error
+from .proof.comparison import Check, Judge, peak_error
 from .proof.proof import Proof
+from .proof.rounding import Rounding
 from .proof.runner import Runner
 from .proof.signals import noise
 from .proof.whole_sequence import whole_refused
@@ -71,7 +72,7 @@ def lift(
     context: int = 0,
     sample_rate: float | None = None,
     hop: int | None = None,
-    tolerance: float = 1e-5,
+    tolerance: float | None = None,
 ) -> LiftReport:
     """Turn a foreign ONNX file into a streaming file: its states become inputs and outputs, paired by a contract.
 
@@ -90,7 +91,7 @@ def lift(
             state.
         sample_rate: Samples per second of the signal, for the contract.
         hop: Samples from one frame to the next, for the contract.
-        tolerance: Largest error allowed, relative to the largest value of an output.
+        tolerance: As in `export_model`.
 
     Returns:
         The report, with the contract, all measured errors and a list of changes.
@@ -298,7 +299,7 @@ def _state_notes(
     return tuple(notes)
 
 
-def _prove(opened: Opened, draft: _Draft, runner: Runner, tolerance: float) -> tuple[Check, ...]:
+def _prove(opened: Opened, draft: _Draft, runner: Runner, tolerance: float | None) -> tuple[Check, ...]:
     """Prove that a lifted file equals the foreign file, and return the checks."""
     file = _original_file(opened.original, opened, draft)
 
@@ -307,7 +308,7 @@ def _prove(opened: Opened, draft: _Draft, runner: Runner, tolerance: float) -> t
         return {name: value[..., None] if name in draft.single else value for name, value in found.items()}
 
     example, lengths, batches = _example(draft, file), file.takes_any_length(), draft.layout.batch == "batch"
-    return Proof(runner, original, example, tolerance, lengths=lengths, batches=batches).run()
+    return Proof(runner, original, example, Judge(Rounding(runner), tolerance), lengths=lengths, batches=batches).run()
 
 
 def _example(draft: _Draft, file: OriginalFile) -> Array:

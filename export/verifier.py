@@ -20,8 +20,9 @@ from ..runtime.streams import Model
 from .factory import load_module
 from .graph.axes import Axes
 from .optional import need
-from .proof.comparison import Check, peak_error
+from .proof.comparison import Check, Judge, peak_error
 from .proof.proof import Proof
+from .proof.rounding import Rounding
 from .proof.runner import Runner
 from .proof.signals import time_axis, time_axis_of_one
 
@@ -226,7 +227,8 @@ class _Module:
             return []
         runner = Runner(Path(self._file.path).read_bytes(), self._file.contract)
         with self.subject.evaluating():
-            return list(Proof(runner, self.answers, _batched(signal, self._port), limit).run())
+            judge = Judge(Rounding(runner), limit, "limit")
+            return list(Proof(runner, self.answers, _batched(signal, self._port), judge).run())
 
     def _matched(self, found: Answers, x: Array) -> dict[str, str]:
         """Return the file's output for each output of the module: by name, else the one with the closest answers."""

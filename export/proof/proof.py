@@ -14,7 +14,7 @@ import numpy as np
 from ...runtime.arrays import Array
 from ...runtime.contract import Port, State
 from ...runtime.errors import ExportError
-from .comparison import Check, first_bad, peak_error
+from .comparison import Answer, Check, Judge, Measured, RoundingError, peak_error
 from .runner import Answers, Runner
 from .signals import FreshData, chunkings, cut, time_axis
 
@@ -39,7 +39,7 @@ class Proof:
         runner: The file.
         original: Returns the original's answers to a whole signal, by the names and in the shapes of the file.
         example: A signal; its values set the scale of the proof's data.
-        tolerance: The largest relative error allowed.
+        judge: Compares the answers.
         lengths: Whether the original takes signals of other lengths than the example's.
         batches: Whether the original takes other numbers of streams.
         own: Returns the original's answers to chunks, with its own state passed from chunk to chunk; None if it
@@ -49,7 +49,7 @@ class Proof:
     runner: Runner
     original: Callable[[Array], Answers]
     example: Array
-    tolerance: float
+    judge: Judge
     lengths: bool = True
     batches: bool = True
     own: Callable[[Sequence[Array]], Iterator[Answers]] | None = None
@@ -64,12 +64,14 @@ class Proof:
             ExportError: A check failed; the message says which one, where, the value seen and the value wanted.
         """
         fresh = FreshData(self.example, self._port)
-        checks = [self._whole("whole, at the example", self.example, _FAULT)]
-        checks += [self._whole(*named, _SIZES) for named in self._other_sizes(fresh)]
+        example = "whole, at the example", self.example, _FAULT
+        sized = [example, *((*named, _SIZES) for named in self._other_sizes(fresh))]
+        checks = self.judge.proving([self._whole(*named) for named in sized])
         signal = fresh(int(np.clip(fresh.length, *CHUNKED_FRAMES)), fresh.batch)
         compare = self._streamed if self.runner.contract.looks_ahead else self._chunked
-        chunked = [compare(signal, chunks) for chunks in chunkings(signal.shape[self._time])]
-        chunked += self._own(signal)
+        chunked = self.judge.proving(
+            [*(compare(signal, chunks) for chunks in chunkings(signal.shape[self._time])), *self._own(signal)]
+        )
         # A spoilt state must change the answers more than chunking does; else the checks above could not see it.
         floor = max(10 * max(check.error for check in chunked), 1e-7)
         streams = None if fresh.batch is None else max(fresh.batch, SPOILT_STREAMS) if self.batches else fresh.batch
@@ -97,15 +99,15 @@ class Proof:
             own = f"length {length}" + ("" if batch is None else f", batch {batch}")
             yield f"whole, at {size} (example: {own})", fresh(frames, streams)
 
-    def _whole(self, name: str, x: Array, hint: str) -> Check:
+    def _whole(self, name: str, x: Array, hint: str) -> Check | None:
         """Compare the file with the original on a whole signal."""
         with _located(name, hint):
             wanted = self.original(x)
             seen = self.runner.run(x)
-            errors = [self._compare(key, seen[key], value) for key, value in wanted.items()]
-        return Check(name, max(errors), self.tolerance)
+            found = [self._compare(key, seen[key], value, x) for key, value in wanted.items()]
+            return self.judge.check(name, found)
 
-    def _chunked(self, x: Array, chunks: Sequence[int]) -> Check:
+    def _chunked(self, x: Array, chunks: Sequence[int]) -> Check | None:
         """Compare the file in chunks, with carried state, with the file on the whole signal.
 
         An output with a time axis is compared as a whole. An output without one is compared at the end of each chunk,
@@ -114,7 +116,7 @@ class Proof:
         name = f"in chunks of {_runs(chunks)}"
         states: dict[str, Array] = {}
         pieces: dict[str, list[Array]] = defaultdict(list)
-        errors: list[float] = []
+        found: list[Measured] = []
         with _located(name, _CHUNKS):
             for end, frames in zip(accumulate(chunks), chunks, strict=True):
                 seen = self.runner.run(cut(x, self._time, end - frames, end), states)
@@ -122,25 +124,27 @@ class Proof:
                 for key, value in seen.items():
                     pieces[key].append(value)
                 if end == sum(chunks) or any(port.time_axis is None for port in self.runner.contract.outputs):
-                    errors += self._compare_end(pieces, self.runner.run(cut(x, self._time, 0, end)), end)
-        return Check(name, max(errors), self.tolerance)
+                    found += self._compare_end(pieces, cut(x, self._time, 0, end))
+            return self.judge.check(name, found)
 
-    def _own(self, x: Array) -> Iterator[Check]:
+    def _own(self, x: Array) -> Iterator[Check | None]:
         """Compare the file with the original in the same chunks, each with its own carried state."""
         if self.own is None:
             return
         length, time = x.shape[self._time], self._time
         edges = [0, *sorted({1, length // 3, length}.difference((0,)))]
         chunks = [cut(x, time, start, end) for start, end in pairwise(edges)]
-        name, states, errors = "in chunks, against the module with its own state", dict[str, Array](), list[float]()
+        name, states, found = "in chunks, against the module with its own state", dict[str, Array](), list[Measured]()
         with _located(name, _FAULT):
-            for chunk, wanted in zip(chunks, self.own(chunks), strict=True):
+            for (start, end), chunk, wanted in zip(pairwise(edges), chunks, self.own(chunks), strict=True):
                 seen = self.runner.run(chunk, states)
                 states = self.runner.carried(seen)
-                errors += [self._compare(key, seen[key], value) for key, value in wanted.items()]
-        yield Check(name, max(errors), self.tolerance)
+                past = cut(x, time, 0, end)
+                found += [self._compare(key, seen[key], value, past, start) for key, value in wanted.items()]
+            checked = self.judge.check(name, found)
+        yield checked
 
-    def _streamed(self, x: Array, chunks: Sequence[int]) -> Check:
+    def _streamed(self, x: Array, chunks: Sequence[int]) -> Check | None:
         """Compare a stream in chunks with the whole signal; for blocks of fixed size, with one push of the signal."""
         name, blocks = f"streamed in chunks of {_runs(chunks)}", self.runner.contract.blocks
         batch = self._port.batch_axis
@@ -149,18 +153,18 @@ class Proof:
             seen = self.runner.stream(x, chunks)
             gridded = blocks is not None and blocks.frames is not None
             wanted = self.runner.stream(x, [sum(chunks)]) if gridded else self.runner.first_stream(self.runner.run(x))
-            errors = [self._compare(key, value, wanted[key]) for key, value in seen.items()]
+            found = [self._compare_one(key, value, wanted[key], x) for key, value in seen.items()]
             if gridded:  # an answer that needs other blocks than its own differs if one push completes several blocks
                 seen, wanted = (self.runner.stream(x, cuts, finished=False) for cuts in (chunks, [sum(chunks)]))
-                errors += [self._compare(key, value, wanted[key]) for key, value in seen.items()]
-        return Check(name, max(errors), self.tolerance)
+                found += [self._compare_one(key, value, wanted[key], x) for key, value in seen.items()]
+            return self.judge.check(name, found)
 
-    def _compare_end(self, pieces: Mapping[str, Sequence[Array]], wanted: Answers, end: int) -> Iterator[float]:
-        """Yield the errors of the chunks so far against the whole signal up to frame `end`."""
-        for key, value in wanted.items():
+    def _compare_end(self, pieces: Mapping[str, Sequence[Array]], x: Array) -> Iterator[Measured]:
+        """Yield the errors of the chunks so far against their signal as a whole."""
+        for key, value in self.runner.run(x).items():
             axis = self._time_axes().get(key)
             seen = pieces[key][-1] if axis is None else np.concatenate(pieces[key], axis)
-            yield self._compare(key, seen, value, end)
+            yield self._compare(key, seen, value, x)
 
     def _spoilt(self, signals: Sequence[Array], floor: float) -> Iterator[Check]:
         """Spoil each state in the middle of each signal: the answer must change in at least one signal."""
@@ -193,25 +197,15 @@ class Proof:
     def _time_axes(self) -> dict[str, int | None]:
         return {port.name: port.time_axis for port in self.runner.contract.outputs}
 
-    def _compare(self, key: str, seen: Array, wanted: Array, end: int | None = None) -> float:
-        """Return the relative error of one output.
+    def _compare(self, key: str, seen: Array, wanted: Array, x: Array, start: int = 0) -> Measured:
+        """Return the error of one output: the answer to a signal, from frame `start` of it."""
+        answer = Answer(key, seen, self._time_axes().get(key), x, start)
+        return self.judge.compare(answer, wanted, x.shape[self._time] - 1)
 
-        Raises:
-            ExportError: The shapes differ, or the error is above the tolerance.
-        """
-        if seen.shape != wanted.shape:
-            raise ExportError(f"output {key!r} has shape {list(seen.shape)}, wanted {list(wanted.shape)}")
-        error = peak_error(seen, wanted)
-        if error > self.tolerance:
-            axis = self._time_axes().get(key)
-            index = first_bad(seen, wanted, axis, self.tolerance)
-            frame = (None if end is None else end - 1) if axis is None else index[axis]
-            place = f"{list(index)}" + ("" if frame is None else f", frame {frame}")
-            raise ExportError(
-                f"output {key!r} at {place}: seen {seen[index]:.7g}, wanted {wanted[index]:.7g}; "
-                f"error {error:.2g} of the largest value, at most {self.tolerance:.2g} allowed"
-            )
-        return error
+    def _compare_one(self, key: str, seen: Array, wanted: Array, x: Array) -> Measured:
+        """Return the error of one output of one stream, time first."""
+        answer = Answer(key, seen, None if self._time_axes()[key] is None else 0, x)
+        return self.judge.compare(answer, wanted, x.shape[self._time] - 1)
 
 
 @contextmanager
@@ -219,6 +213,8 @@ def _located(name: str, hint: str) -> Iterator[None]:
     """Add the failed check and a likely cause to an ExportError."""
     try:
         yield
+    except RoundingError as error:
+        raise RoundingError(f"{name}: {error}") from error
     except ExportError as error:
         raise ExportError(f"{name}: {error}; {hint}") from error
 

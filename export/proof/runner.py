@@ -43,12 +43,13 @@ class Runner:
         exact_integers: As in `quiet_session`.
 
     Attributes:
+        data: The file.
         contract: The contract.
     """
 
     def __init__(self, data: bytes, contract: Contract, *, exact_integers: bool = False) -> None:
         self.contract = contract
-        self._data = data
+        self.data = data
         need("onnxruntime")  # a missing package is no fault of the file
         try:
             self._session = quiet_session(data, exact_integers=exact_integers)
@@ -83,7 +84,7 @@ class Runner:
         port = self.contract.inputs[0]
         one = x if port.batch_axis is None else np.take(x, 0, port.batch_axis)
         frames = np.moveaxis(one, time_axis_of_one(port), 0)
-        stream = OnnxruntimeModel(Graph(onnx.load_from_string(self._data))).stream()
+        stream = OnnxruntimeModel(Graph(onnx.load_from_string(self.data))).stream()
         pushed = [stream.push(part) for part in np.split(frames, np.cumsum(chunks)[:-1])]
         rest = stream.finish() if finished else None
         answers = [*pushed, *([] if rest is None else [rest])]

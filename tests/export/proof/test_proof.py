@@ -8,8 +8,9 @@ import numpy.typing as npt
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from tidegate.export.proof.comparison import Check
+from tidegate.export.proof.comparison import Check, Judge
 from tidegate.export.proof.proof import Proof
+from tidegate.export.proof.rounding import Rounding
 from tidegate.export.proof.runner import Runner
 from tidegate.export.states.recurrent_states import lift_states
 from tidegate.runtime.contract import Contract, Port, State
@@ -30,7 +31,7 @@ def _prove(model: onnx.ModelProto, states: tuple[State, ...], original: onnx.Mod
     """Prove a lifted model against the model before lifting."""
     reference = Runner(original.SerializeToString(), _contract(()))
     runner = Runner(model.SerializeToString(), _contract(states))
-    return Proof(runner, reference.run, EXAMPLE, 1e-5).run()
+    return Proof(runner, reference.run, EXAMPLE, Judge(Rounding(runner), None)).run()
 
 
 def test_a_good_file_passes(make_graph: MakeGraph) -> None:
