@@ -21,11 +21,14 @@ from ..runtime.graph.stages import looking_ahead
 from .graph.axes import Axes, Dims, find_axes, output_ports, set_dims, settled_values, sized_model, trace_dims
 from .graph.constants import fold_constants
 from .graph.editing import forget_origin, remove_dead, rename, value_names
+from .graph.features import give_features
 from .graph.markers import forget_markers
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
+from .graph.squeezes import fix_squeezes
 from .optional import need
 from .proof.comparison import Check, Judge
+from .proof.loaded import load_everywhere
 from .proof.proof import Proof
 from .proof.rounding import Rounding
 from .proof.runner import Runner
@@ -65,6 +68,7 @@ class ExportReport:
         checks: The comparisons of the proof, with measured errors and their limits.
         exporter: The name and version of the tracer.
         folded: Outputs of the module that repeat a state; for each, the name of the state output in the file.
+        refused: The backends that do not run the file, with their reasons.
     """
 
     path: Path
@@ -73,6 +77,7 @@ class ExportReport:
     checks: tuple[Check, ...]
     exporter: str
     folded: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
     @property
     def error(self) -> float:
@@ -139,11 +144,12 @@ def export_model(
                 draft = _draft(subject, traced, sample_rate, hop, blocks)
                 data = draft.model.SerializeToString()
                 runner = Runner(data, draft.contract)
+                loaded = load_everywhere(data, target)
                 judge = Judge(Rounding(runner), tolerance)
-                proof = Proof(runner, draft.original, subject.example, judge, own=draft.own)
+                proof = Proof(runner, draft.original, subject.example, judge, loaded, own=draft.own)
                 checks = proof.run()
     write_atomic(target, data)
-    return ExportReport(target, len(data), draft.contract, checks, subject.exporter, draft.folded)
+    return ExportReport(target, len(data), draft.contract, checks, subject.exporter, draft.folded, loaded.refused)
 
 
 @dataclass(frozen=True)
@@ -250,6 +256,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     follow_batch(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
+    fix_squeezes(model, dims)
     convolutions = time_convolutions(model, dims)
     try:
         axes = find_axes(model, dims)
@@ -318,10 +325,11 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     folded = drop_repeats(model, states, handed_out=bool(handed))
     names = _final_names(model, [name for name in ports if name not in folded])
     _finish(model, {name: axes.named(dims[name]) for name in (subject.input_name, *names)}, names)
+    outputs = tuple(replace(ports[old], name=new) for old, new in names.items())
+    give_features(model, {port.name: port for port in outputs})
     name_weights(model, subject.recurrent_paths)
     forget_origin(model)
     signal = Port(subject.input_name, axes.time, axes.batch)
-    outputs = tuple(replace(ports[old], name=new) for old, new in names.items())
     rate = None if sample_rate is None else float(sample_rate)
     contract = Contract((signal,), outputs, states, sample_rate=rate, hop=None if hop is None else index(hop))
     contract = looking_ahead(model, contract, used_blocks(model, blocks), ahead_of(traced.convolutions))

@@ -98,4 +98,6 @@ def _parts(report: "ExportReport") -> "Parts":
     yield contract_table(report.contract)
     for output, state in report.folded.items():
         yield f"Output {output} of the module is the state {state}."
+    for backend, why in report.refused.items():
+        yield f"Not run on {backend}: {why}."
     yield f"{report.path}: {size(report.bytes)}"

@@ -91,4 +91,6 @@ def _parts(report: "LiftReport") -> "Parts":
     yield from report.done
     for output, state in report.folded.items():
         yield f"Output {output} of the file is the state {state}."
+    for backend, why in report.refused.items():
+        yield f"Not run on {backend}: {why}."
     yield f"{report.path}: {size(report.bytes)}"

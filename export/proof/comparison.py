@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from ...runtime.arrays import Array
+from ...runtime.contract import Port
 from ...runtime.errors import ExportError
 from .rounding import Rounding
 
 TOLERANCE = 1e-5  # of each frame, however small its rounding is
 MARGIN = 32  # limit over the change that rounding makes; seen between valid programs of 20 models: up to 9
 MOST = 1e-3  # a frame with a larger limit proves nothing, and is not judged
+_SQUEEZE = "; squeeze() drops the axis of a single stream too: squeeze an axis by its number, e.g. squeeze(-1)"
 TINY = 1e-30  # in place of a limit of 0
 SMALL = 1e-2  # a larger error is no matter of tolerance
 
@@ -98,11 +101,16 @@ class Judge:
     tolerance: float | None = None
     option: str = "tolerance"
 
+    @property
+    def base(self) -> float:
+        """The limit of a frame that rounding does not move."""
+        return TOLERANCE if self.tolerance is None else self.tolerance
+
     def measure(self, seen: Answer, wanted: Array, largest: float | None = None) -> Measured:
         """Return the error of an answer of the right shape, relative to a largest value; None: that of `wanted`."""
         largest = float(np.abs(wanted).max(initial=0.0)) if largest is None else largest
         errors = frame_errors(seen.values, wanted, seen.time, largest)
-        error, limit = float(errors.max(initial=0.0)), TOLERANCE if self.tolerance is None else self.tolerance
+        error, limit = float(errors.max(initial=0.0)), self.base
         if error <= limit or self.rounding is None:
             return Measured(error, limit)
         changes = np.atleast_1d(self.rounding.changes(seen.x)[seen.name])
@@ -127,7 +135,10 @@ class Judge:
         """
         values = seen.values
         if values.shape != wanted.shape:
-            raise ExportError(f"output {seen.name!r} has shape {list(values.shape)}, wanted {list(wanted.shape)}")
+            way_out = "" if values.ndim == wanted.ndim else _SQUEEZE
+            raise ExportError(
+                f"output {seen.name!r} has shape {list(values.shape)}, wanted {list(wanted.shape)}{way_out}"
+            )
         found = self.measure(seen, wanted)
         if self.tolerance is None and not found.judged:
             return found
@@ -168,6 +179,27 @@ class Judge:
     @property
     def _asked(self) -> str:
         return f"{self.option}= (--{self.option})"
+
+
+def with_dropped_axes(wanted: Array, port: Port, shape: Sequence[int], streams: int) -> Array:
+    """Return an original's answer with the axes that it lacks: those of a single stream, frame or feature.
+
+    A squeeze() in a module drops the first two, and files give an axis of features to a single number.
+
+    Args:
+        wanted: The answer.
+        port: Its output in the file.
+        shape: The shape of the file's answer.
+        streams: The streams of the signal.
+    """
+    features = [axis for axis in range(len(shape)) if axis not in (port.time_axis, port.batch_axis)]
+    lacking = [port.time_axis, port.batch_axis if streams == 1 else None, *(features if len(features) == 1 else [])]
+    single = [axis for axis in lacking if axis is not None and shape[axis] == 1]
+    for count in range(1, len(single) + 1):
+        for dropped in combinations(single, count):
+            if tuple(size for axis, size in enumerate(shape) if axis not in dropped) == wanted.shape:
+                return wanted.reshape(shape)
+    return wanted
 
 
 def peak_error(seen: Array, wanted: Array) -> float:

@@ -12,11 +12,14 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from ...runtime.arrays import Array
+from ...runtime.backends.onnxruntime import one_stream
 from ...runtime.contract import Port, State
 from ...runtime.errors import ExportError
-from .comparison import Answer, Check, Judge, Measured, RoundingError, peak_error
+from .comparison import Answer, Check, Judge, Measured, RoundingError, peak_error, with_dropped_axes
+from .loaded import Loaded
 from .runner import Answers, Runner
 from .signals import FreshData, chunkings, cut, time_axis
+from .streaming import graph_axes, one_of, stream
 
 CHUNKED_FRAMES = (12, 48)  # fewest and most frames of a chunked signal; answers are compared at each cut
 SPOILT_STREAMS = 8  # a spoilt state must change one of them: a ReLU may hide the change in a single stream
@@ -40,6 +43,7 @@ class Proof:
         original: Returns the original's answers to a whole signal, by the names and in the shapes of the file.
         example: A signal; its values set the scale of the proof's data.
         judge: Compares the answers.
+        loaded: The file as its user loads it.
         lengths: Whether the original takes signals of other lengths than the example's.
         batches: Whether the original takes other numbers of streams.
         own: Returns the original's answers to chunks, with its own state passed from chunk to chunk; None if it
@@ -50,6 +54,7 @@ class Proof:
     original: Callable[[Array], Answers]
     example: Array
     judge: Judge
+    loaded: Loaded
     lengths: bool = True
     batches: bool = True
     own: Callable[[Sequence[Array]], Iterator[Answers]] | None = None
@@ -70,7 +75,11 @@ class Proof:
         signal = fresh(int(np.clip(fresh.length, *CHUNKED_FRAMES)), fresh.batch)
         compare = self._streamed if self.runner.contract.looks_ahead else self._chunked
         chunked = self.judge.proving(
-            [*(compare(signal, chunks) for chunks in chunkings(signal.shape[self._time])), *self._own(signal)]
+            [
+                *(compare(signal, chunks) for chunks in chunkings(signal.shape[self._time])),
+                *self._own(signal),
+                *self._as_loaded(signal if self.lengths else self.example),
+            ]
         )
         # A spoilt state must change the answers more than chunking does; else the checks above could not see it.
         floor = max(10 * max(check.error for check in chunked), 1e-7)
@@ -146,18 +155,68 @@ class Proof:
 
     def _streamed(self, x: Array, chunks: Sequence[int]) -> Check | None:
         """Compare a stream in chunks with the whole signal; for blocks of fixed size, with one push of the signal."""
-        name, blocks = f"streamed in chunks of {_runs(chunks)}", self.runner.contract.blocks
-        batch = self._port.batch_axis
-        x = x if batch is None else cut(x, batch, 0, 1)
+        name = f"streamed in chunks of {_runs(chunks)}"
+        x = self._one(x)
         with _located(name, _CHUNKS):
-            seen = self.runner.stream(x, chunks)
-            gridded = blocks is not None and blocks.frames is not None
-            wanted = self.runner.stream(x, [sum(chunks)]) if gridded else self.runner.first_stream(self.runner.run(x))
+            seen = self._streams(x, chunks)
+            gridded = self._gridded
+            wanted = self._streams(x, [sum(chunks)]) if gridded else self._first(self.runner.run(x))
             found = [self._compare_one(key, value, wanted[key], x) for key, value in seen.items()]
             if gridded:  # an answer that needs other blocks than its own differs if one push completes several blocks
-                seen, wanted = (self.runner.stream(x, cuts, finished=False) for cuts in (chunks, [sum(chunks)]))
+                seen, wanted = (self._streams(x, cuts, finished=False) for cuts in (chunks, [sum(chunks)]))
                 found += [self._compare_one(key, value, wanted[key], x) for key, value in seen.items()]
             return self.judge.check(name, found)
+
+    def _streams(self, x: Array, chunks: Sequence[int], *, finished: bool = True) -> dict[str, Array]:
+        """Return the outputs, time first, of one stream in chunks; of an output without a time axis the last answer."""
+        found = stream(self.runner.model, one_of(self._port, x), chunks, finished=finished)
+        return {name: one.values if one.ends is None else one.values[-1] for name, one in found.items()}
+
+    def _first(self, answers: Answers) -> dict[str, Array]:
+        """Return the outputs of the first stream of a batch, time first."""
+        return {name: one_stream(port, answers[name]) for name, port in self._ports.items()}
+
+    def _as_loaded(self, x: Array) -> Iterator[Check | None]:
+        """Stream one stream frame by frame on each backend, and compare each answer with the original's."""
+        x = self._one(x)
+        length = x.shape[self._time]
+        late = self.runner.contract.looks_ahead or not self.lengths  # the original answers only the whole signal
+        wanted: dict[int, Answers] = {}
+        for backend, model in self.loaded.models.items():
+            name = f"streamed frame by frame on {backend}"
+            with _located(name, _FAULT):
+                found: list[Measured] = []
+                for key, seen in stream(model, one_of(self._port, x), [1] * length).items():
+                    port = self._ports[key]
+                    answers = [seen.values] if seen.ends is None else list(seen.values)
+                    ends = [length] if seen.ends is None or late else [*seen.ends]
+                    for end, values in zip(ends, answers[-len(ends) :], strict=True):
+                        past = cut(x, self._time, 0, end)
+                        wanted[end] = wanted.get(end) or self._wanted_of(past)
+                        found.append(self._compare(key, graph_axes(port, values), wanted[end][key], past))
+                checked = self.judge.check(name, found)
+            yield checked
+
+    def _wanted_of(self, x: Array) -> Answers:
+        """Return the original's answers to one stream; for blocks of fixed size, the answers of one push."""
+        if not self._gridded:
+            return self.original(x)
+        found = self._streams(x, [x.shape[self._time]])
+        return {name: graph_axes(self._ports[name], values) for name, values in found.items()}
+
+    @property
+    def _gridded(self) -> bool:
+        blocks = self.runner.contract.blocks
+        return blocks is not None and blocks.frames is not None
+
+    @property
+    def _ports(self) -> dict[str, Port]:
+        return {port.name: port for port in self.runner.contract.outputs}
+
+    def _one(self, x: Array) -> Array:
+        """Return the first stream of a batch, with its batch axis."""
+        batch = self._port.batch_axis
+        return x if batch is None else cut(x, batch, 0, 1)
 
     def _compare_end(self, pieces: Mapping[str, Sequence[Array]], x: Array) -> Iterator[Measured]:
         """Yield the errors of the chunks so far against their signal as a whole."""
@@ -200,6 +259,10 @@ class Proof:
     def _compare(self, key: str, seen: Array, wanted: Array, x: Array, start: int = 0) -> Measured:
         """Return the error of one output: the answer to a signal, from frame `start` of it."""
         answer = Answer(key, seen, self._time_axes().get(key), x, start)
+        if key in self._ports:
+            batch = self._port.batch_axis
+            streams = 1 if batch is None else x.shape[batch]
+            wanted = with_dropped_axes(wanted, self._ports[key], seen.shape, streams)
         return self.judge.compare(answer, wanted, x.shape[self._time] - 1)
 
     def _compare_one(self, key: str, seen: Array, wanted: Array, x: Array) -> Measured:

@@ -1,19 +1,19 @@
 """An ONNX file in onnxruntime on one thread, as a proof runs it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import onnx
 
 from ...runtime.arrays import Array
-from ...runtime.backends.onnxruntime import OnnxruntimeModel, one_stream
+from ...runtime.backends.onnxruntime import OnnxruntimeModel
 from ...runtime.backends.onnxruntime_session import session_options
 from ...runtime.contract import Contract
 from ...runtime.errors import ExportError
 from ...runtime.graph.graph import Graph
 from ..optional import need
-from .signals import time_axis_of_one
 
 Answers = Mapping[str, Array]
 
@@ -79,26 +79,10 @@ class Runner:
             raise ExportError(f"onnxruntime cannot run the file: {_first_line(error)}") from error
         return dict(zip(self._outputs, answers, strict=True))
 
-    def stream(self, x: Array, chunks: Sequence[int], *, finished: bool = True) -> dict[str, Array]:
-        """Return the outputs, time first, of one stream pushed in chunks, with or without its finish()."""
-        port = self.contract.inputs[0]
-        one = x if port.batch_axis is None else np.take(x, 0, port.batch_axis)
-        frames = np.moveaxis(one, time_axis_of_one(port), 0)
-        stream = OnnxruntimeModel(Graph(onnx.load_from_string(self.data))).stream()
-        pushed = [stream.push(part) for part in np.split(frames, np.cumsum(chunks)[:-1])]
-        rest = stream.finish() if finished else None
-        answers = [*pushed, *([] if rest is None else [rest])]
-        named = [a if isinstance(a, dict) else {self.contract.outputs[0].name: a} for a in answers]
-        found = {}
-        for output in self.contract.outputs:
-            parts = [answer[output.name] for answer in named]
-            newest = [part for part in parts if len(part)] or parts
-            found[output.name] = newest[-1] if output.time_axis is None else np.concatenate(parts)
-        return found
-
-    def first_stream(self, answers: Answers) -> dict[str, Array]:
-        """Return the outputs of the first stream of a batch, time first."""
-        return {port.name: one_stream(port, answers[port.name]) for port in self.contract.outputs}
+    @cached_property
+    def model(self) -> OnnxruntimeModel:
+        """The file on the backend onnxruntime."""
+        return OnnxruntimeModel(Graph(onnx.load_from_string(self.data)))
 
     def carried(self, answers: Answers) -> dict[str, Array]:
         """Return the state inputs of the next chunk."""

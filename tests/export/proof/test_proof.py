@@ -9,12 +9,14 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from tidegate.export.proof.comparison import Check, Judge
+from tidegate.export.proof.loaded import Loaded, load_everywhere
 from tidegate.export.proof.proof import Proof
 from tidegate.export.proof.rounding import Rounding
 from tidegate.export.proof.runner import Runner
 from tidegate.export.states.recurrent_states import lift_states
-from tidegate.runtime.contract import Contract, Port, State
+from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 from tidegate.runtime.errors import ExportError
+from tidegate.runtime.graph.graph import Graph
 
 MakeGraph = Callable[..., onnx.ModelProto]
 Array = npt.NDArray[np.float32]
@@ -27,11 +29,13 @@ def _contract(states: tuple[State, ...]) -> Contract:
     return Contract((Port("x", 0, 1),), (Port("y", 0, 1),), states)
 
 
-def _prove(model: onnx.ModelProto, states: tuple[State, ...], original: onnx.ModelProto) -> tuple[Check, ...]:
+def _prove(
+    model: onnx.ModelProto, states: tuple[State, ...], original: onnx.ModelProto, loaded: Loaded | None = None
+) -> tuple[Check, ...]:
     """Prove a lifted model against the model before lifting."""
     reference = Runner(original.SerializeToString(), _contract(()))
     runner = Runner(model.SerializeToString(), _contract(states))
-    return Proof(runner, reference.run, EXAMPLE, Judge(Rounding(runner), None)).run()
+    return Proof(runner, reference.run, EXAMPLE, Judge(Rounding(runner)), loaded or Loaded()).run()
 
 
 def test_a_good_file_passes(make_graph: MakeGraph) -> None:
@@ -89,6 +93,29 @@ def test_a_state_that_only_looks_connected_fails(make_graph: MakeGraph) -> None:
     states = lift_states(graphs[0])
     with pytest.raises(ExportError, match=r"lstm.c_in zeroed in layer 0: the answer changes by .*, wanted more than"):
         _prove(graphs[0], states, graphs[1])
+
+
+def test_a_file_whose_stream_has_other_answers_is_refused(make_graph: MakeGraph) -> None:
+    """As it is loaded, the file has another weight."""
+    model = make_graph(NAMES)
+    states = lift_states(model)
+    Graph(model).set_metadata(METADATA_KEY, _contract(states).to_json())
+    other = onnx.ModelProto()
+    other.CopyFrom(model)
+    weights = next(tensor for tensor in other.graph.initializer if tensor.name == "onnx::R1")
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.01), weights.name))
+    loaded = load_everywhere(other.SerializeToString(), "m.onnx")
+    with pytest.raises(ExportError, match=r"streamed frame by frame on native: output 'y' at .*, frame 1: seen"):
+        _prove(model, states, make_graph(NAMES), loaded)
+
+
+def test_a_file_is_streamed_on_each_backend(make_graph: MakeGraph) -> None:
+    model = make_graph(NAMES)
+    states = lift_states(model)
+    Graph(model).set_metadata(METADATA_KEY, _contract(states).to_json())
+    checks = _prove(model, states, make_graph(NAMES), load_everywhere(model.SerializeToString(), "m.onnx"))
+    names = [check.name for check in checks if check.name.startswith("streamed")]
+    assert names == ["streamed frame by frame on native", "streamed frame by frame on onnxruntime"]
 
 
 def test_an_answer_of_another_shape_fails(make_graph: MakeGraph) -> None:
