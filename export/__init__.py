@@ -6,7 +6,7 @@ torch and onnxruntime are imported only when an export runs, not with this packa
 from .exporter import ExportReport, export_model
 from .factory import example_from_shape, load_module
 from .lifter import LiftReport, lift
-from .proof.proof import Check
+from .proof.comparison import Check
 from .verifier import Verification, verify
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Export: from a PyTorch module to a streaming ONNX file that proved equal to it."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,12 +21,19 @@ from ..runtime.graph.stages import looking_ahead
 from .graph.axes import Axes, Dims, find_axes, output_ports, set_dims, settled_values, sized_model, trace_dims
 from .graph.constants import fold_constants
 from .graph.editing import forget_origin, remove_dead, rename, value_names
+from .graph.features import give_features
 from .graph.markers import forget_markers
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
+from .graph.squeezes import fix_squeezes
 from .optional import need
-from .proof.proof import Check, Proof, Runner
+from .proof.comparison import Check, Judge
+from .proof.loaded import load_everywhere
+from .proof.proof import Proof
+from .proof.rounding import Rounding
+from .proof.runner import Runner
 from .proof.whole_sequence import WholeSequenceError, reads_other_frames, refuse_lost_frames, whole_refused
+from .pytorch.answers import InChunks, Original, answers_in_chunks, whole_answers
 from .rewrites.arguments import (
     StateKey,
     fill_arguments,
@@ -50,9 +57,6 @@ if TYPE_CHECKING:
 
     from .pytorch.module import Subject
 
-Original = Callable[[Array], dict[str, Array]]
-InChunks = Callable[[Sequence[Array]], Iterator[dict[str, Array]]]
-
 
 @dataclass(frozen=True)
 class ExportReport:
@@ -65,6 +69,7 @@ class ExportReport:
         checks: The comparisons of the proof, with measured errors and their limits.
         exporter: The name and version of the tracer.
         folded: Outputs of the module that repeat a state; for each, the name of the state output in the file.
+        refused: The backends that do not run the file, with their reasons.
     """
 
     path: Path
@@ -73,6 +78,7 @@ class ExportReport:
     checks: tuple[Check, ...]
     exporter: str
     folded: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
     @property
     def error(self) -> float:
@@ -90,7 +96,7 @@ def export_model(
     block: int | None = None,
     lookahead: int = 0,
     limit: int | None = None,
-    tolerance: float = 1e-5,
+    tolerance: float | None = None,
 ) -> ExportReport:
     """Export a module as streaming ONNX: states are graph inputs and outputs, time and batch are free.
 
@@ -113,7 +119,8 @@ def export_model(
             stream is one block, and its answers come at `finish()`, as offline; see docs/contract.md.
         lookahead: Frames after a block that its backward directions see.
         limit: Most frames of a stream that is one block; None: 4096.
-        tolerance: Largest error allowed, relative to the largest value of an output.
+        tolerance: Largest error allowed, relative to the largest value of an output. None: 1e-5, or in each frame 32
+            times what float32 rounding changes in the answers, if that is more.
 
     Returns:
         The report, with the contract and all measured errors.
@@ -137,10 +144,13 @@ def export_model(
             ):
                 draft = _draft(subject, traced, sample_rate, hop, blocks)
                 data = draft.model.SerializeToString()
-                proof = Proof(Runner(data, draft.contract), draft.original, subject.example, tolerance, own=draft.own)
+                runner = Runner(data, draft.contract)
+                loaded = load_everywhere(data, target)
+                judge = Judge(Rounding(runner), tolerance)
+                proof = Proof(runner, draft.original, subject.example, judge, loaded, own=draft.own)
                 checks = proof.run()
     write_atomic(target, data)
-    return ExportReport(target, len(data), draft.contract, checks, subject.exporter, draft.folded)
+    return ExportReport(target, len(data), draft.contract, checks, subject.exporter, draft.folded, loaded.refused)
 
 
 @dataclass(frozen=True)
@@ -250,6 +260,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     follow_batch(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
+    fix_squeezes(model, dims)
     convolutions = time_convolutions(model, dims)
     try:
         axes = find_axes(model, dims)
@@ -318,11 +329,12 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     folded = drop_repeats(model, states, handed_out=bool(handed))
     names = _final_names(model, [name for name in ports if name not in folded])
     _finish(model, {name: axes.named(dims[name]) for name in (subject.input_name, *names)}, names)
+    outputs = tuple(replace(ports[old], name=new) for old, new in names.items())
+    give_features(model, {port.name: port for port in outputs})
     name_weights(model, subject.recurrent_paths)
     forget_origin(model)
     states = write_starts(model, states, traced.constants)
     signal = Port(subject.input_name, axes.time, axes.batch)
-    outputs = tuple(replace(ports[old], name=new) for old, new in names.items())
     rate = None if sample_rate is None else float(sample_rate)
     contract = Contract((signal,), outputs, states, sample_rate=rate, hop=None if hop is None else index(hop))
     contract = looking_ahead(model, contract, used_blocks(model, blocks), ahead_of(traced.convolutions))
@@ -332,8 +344,8 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     subject.axes = axes
     returned = {state: name for name, state in folded.items()}
     feeds = {argument: returned[state] for argument, state in handed.items() if state in returned}
-    own = _in_chunks(subject, names, feeds) if len(feeds) == len(subject.others.states) > 0 else None
-    return _Draft(model, contract, _original(subject, contract, names | folded), own, folded)
+    own = answers_in_chunks(subject, names, feeds) if len(feeds) == len(subject.others.states) > 0 else None
+    return _Draft(model, contract, whole_answers(subject, contract, names | folded), own, folded)
 
 
 def _handed(model: onnx.ModelProto, states: Sequence[State], starts: Mapping[StateKey, str]) -> dict[str, str]:
@@ -372,38 +384,3 @@ def check_model(model: onnx.ModelProto) -> None:
         raise ExportError(
             f"the ONNX checker refuses the lifted file: {first}; report this as a fault of tidegate"
         ) from error
-
-
-def _original(subject: "Subject", contract: Contract, names: dict[str, str]) -> Original:
-    """Return a function that gives the module's answers, with the names and state shapes of the file."""
-    shapes = {state.output: state for state in contract.states}
-    axis = contract.inputs[0].batch_axis
-
-    def answers(x: Array) -> dict[str, Array]:
-        batch = 1 if axis is None else x.shape[axis]
-        found = {names[name]: value for name, value in subject.answers(x).items()}
-        return {
-            name: value.reshape(shapes[name].concrete_shape(batch)) if name in shapes else value
-            for name, value in found.items()
-        }
-
-    return answers
-
-
-def _in_chunks(subject: "Subject", names: Mapping[str, str], feeds: Mapping[str, str]) -> InChunks:
-    """Return a function that gives the module's answers to chunks; it passes the returned states in again.
-
-    Args:
-        subject: The module.
-        names: The module's outputs that are not states, and their names in the file.
-        feeds: For each state argument, the output with its next value.
-    """
-
-    def answers(chunks: Sequence[Array]) -> Iterator[dict[str, Array]]:
-        states: dict[str, Array] | None = None
-        for chunk in chunks:
-            found = subject.answers(chunk, states)
-            states = {argument: found[name] for argument, name in feeds.items()}
-            yield {new: found[name] for name, new in names.items()}
-
-    return answers

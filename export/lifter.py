@@ -6,9 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from operator import index
 
-import numpy as np
 import onnx
-from onnx import helper, numpy_helper
 
 from ..runtime.arrays import Array
 from ..runtime.contract import METADATA_KEY, ZEROS, Contract, Port, State
@@ -25,10 +23,16 @@ from .foreign.layout import Layout, find_layout
 from .foreign.opening import FrameSize, Opened, open_file
 from .foreign.original import OriginalFile
 from .graph.axes import set_dims, shape_of, shape_text, signal_input
-from .graph.editing import remove_dead, rename
+from .graph.editing import remove_dead
+from .graph.features import give_features
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
-from .proof.proof import Check, Proof, Runner, peak_error
+from .graph.squeezes import fix_squeezes
+from .proof.comparison import Check, Judge, peak_error
+from .proof.loaded import Loaded, load_everywhere
+from .proof.proof import Proof
+from .proof.rounding import Rounding
+from .proof.runner import Runner
 from .proof.signals import noise
 from .proof.whole_sequence import whole_refused
 from .rewrites.constant_starts import write_starts
@@ -70,7 +74,7 @@ def lift(
     context: int = 0,
     sample_rate: float | None = None,
     hop: int | None = None,
-    tolerance: float = 1e-5,
+    tolerance: float | None = None,
 ) -> LiftReport:
     """Turn a foreign ONNX file into a streaming file: its states become inputs and outputs, paired by a contract.
 
@@ -89,7 +93,7 @@ def lift(
             state.
         sample_rate: Samples per second of the signal, for the contract.
         hop: Samples from one frame to the next, for the contract.
-        tolerance: Largest error allowed, relative to the largest value of an output.
+        tolerance: As in `export_model`.
 
     Returns:
         The report, with the contract, all measured errors and a list of changes.
@@ -114,13 +118,14 @@ def lift(
             Graph(draft.model).set_metadata(METADATA_KEY, contract.to_json())
             check_model(draft.model)
             data = draft.model.SerializeToString()
-            checks = _prove(opened, draft, Runner(data, contract), tolerance)
+            loaded = load_everywhere(data, path)
+            checks = _prove(opened, draft, Runner(data, contract), tolerance, loaded)
             integers = None if opened.quantized is None else _measure_integers(opened, opened.quantized, draft)
     write_atomic(path, data)
     made_by = f"lifted from {os.fspath(source)}"
     done = (*opened.done, *draft.done, *(integers.sentences() if integers else ()))
     errors = (integers.activations, integers.saturation) if integers else (None, None)
-    return LiftReport(path, len(data), contract, checks, made_by, draft.folded, done, *errors)
+    return LiftReport(path, len(data), contract, checks, made_by, draft.folded, loaded.refused, done, *errors)
 
 
 @contextmanager
@@ -151,7 +156,6 @@ class _Draft:
         one_frame: Whether the foreign file takes one frame per run.
         folded: Outputs that repeat a state; for each, the name of the state output.
         done: What was changed, one sentence per change.
-        single: Outputs that got a last axis of features, of size 1.
     """
 
     model: onnx.ModelProto
@@ -160,7 +164,6 @@ class _Draft:
     one_frame: bool
     folded: dict[str, str]
     done: tuple[str, ...]
-    single: tuple[str, ...]
 
 
 def _layout(bare: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout | None:
@@ -200,7 +203,8 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draf
     for item in (*model.graph.input, *model.graph.output):
         if item.name in ports or item.name == name:
             set_dims(item, layout.axes.named(layout.dims[item.name]))
-    single = _give_features(model, ports)
+    single = give_features(model, ports)
+    fix_squeezes(model, layout.dims)
     before = _keep_context(model, name, layout, opened.context)
     convolutions = time_convolutions(model, layout.dims)
     tails = lift_tails(model, convolutions, layout.batch)
@@ -214,7 +218,7 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draf
     done = _state_notes(foreign, states, one_frame, opened.context)
     done += tuple(f"Output {name} has an axis of features now, of one." for name in single)
     contract = looking_ahead(model, Contract((signal,), outputs, states), None, ahead_of(convolutions))
-    return _Draft(model, contract, layout, one_frame, folded, done, single)
+    return _Draft(model, contract, layout, one_frame, folded, done)
 
 
 def _bare(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> onnx.ModelProto:
@@ -251,24 +255,6 @@ def _with_batch(known: ForeignState, batch: int | str) -> ForeignState:
     return replace(known, state=replace(known.state, shape=(layers, batch, size)))
 
 
-def _give_features(model: onnx.ModelProto, ports: Mapping[str, Port]) -> tuple[str, ...]:
-    """Give outputs of one value per frame a feature axis, as all backends have it, in place; return their names."""
-    found = []
-    for item in model.graph.output:
-        dims, port = shape_of(item), ports.get(item.name)
-        if port is not None and len(dims) == sum(axis is not None for axis in (port.time_axis, port.batch_axis)):
-            inside, axis = f"{item.name}/values", f"{item.name}/axis"
-            rename(model, item.name, inside)
-            item.name = axis.removesuffix("/axis")
-            set_dims(item, (*dims, 1))
-            model.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), axis))
-            model.graph.node.append(
-                helper.make_node("Unsqueeze", [inside, axis], [item.name], f"{item.name}/Unsqueeze")
-            )
-            found.append(item.name)
-    return tuple(found)
-
-
 def _keep_context(model: onnx.ModelProto, name: str, layout: Layout, context: int) -> tuple[State, ...]:
     if not context:
         return ()
@@ -300,16 +286,16 @@ def _state_notes(
     return tuple(notes)
 
 
-def _prove(opened: Opened, draft: _Draft, runner: Runner, tolerance: float) -> tuple[Check, ...]:
+def _prove(opened: Opened, draft: _Draft, runner: Runner, tolerance: float | None, loaded: Loaded) -> tuple[Check, ...]:
     """Prove that a lifted file equals the foreign file, and return the checks."""
     file = _original_file(opened.original, opened, draft)
 
     def original(x: Array) -> dict[str, Array]:
-        found = {draft.folded.get(name, name): value for name, value in file.answers(x).items()}
-        return {name: value[..., None] if name in draft.single else value for name, value in found.items()}
+        return {draft.folded.get(name, name): value for name, value in file.answers(x).items()}
 
     example, lengths, batches = _example(draft, file), file.takes_any_length(), draft.layout.batch == "batch"
-    return Proof(runner, original, example, tolerance, lengths=lengths, batches=batches).run()
+    judge = Judge(Rounding(runner), tolerance)
+    return Proof(runner, original, example, judge, loaded, lengths=lengths, batches=batches).run()
 
 
 def _example(draft: _Draft, file: OriginalFile) -> Array:

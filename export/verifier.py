@@ -1,8 +1,7 @@
 """Verify: repeat the proof of an export for any file, or compare two files on a user's own data."""
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -10,30 +9,38 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from ..runtime.arrays import Array
+from ..runtime.backends.onnxruntime import one_stream
 from ..runtime.contract import Contract, Port
-from ..runtime.errors import ExportError, TidegateError
+from ..runtime.errors import ExportError
+from ..runtime.files import MAX_FILE_BYTES, read_bytes
 from ..runtime.graph.graph import Graph
-from ..runtime.load import load
 from ..runtime.lowering.lower import QUANTIZATION_KEY
 from ..runtime.plan.magic import is_plan
 from ..runtime.streams import Model
 from .factory import load_module
 from .graph.axes import Axes
 from .optional import need
-from .proof.proof import Check, Proof, Runner, peak_error
-from .proof.signals import time_axis, time_axis_of_one
+from .proof.comparison import Answer, Check, Judge, Measured, frame_errors, peak_error, with_dropped_axes
+from .proof.loaded import load_everywhere
+from .proof.proof import Proof
+from .proof.rounding import Rounding
+from .proof.runner import Runner
+from .proof.signals import cut, time_axis, time_axis_of_one
+from .proof.streaming import Streamed, common, graph_axes, one_of, stream
 
 if TYPE_CHECKING:
     import torch
 
 
 Answers = dict[str, Array]
+Streams = dict[str, Streamed]
 Chunks = int | Literal["all"]
 
 CHUNKS: tuple[Chunks, ...] = (1, 3, 17, "all")
 FRAMES = 50  # of noise, if there is no data
+MODULE_ANSWERS = 256  # of a module that answers for the last frame: each takes a forward over all frames before it
 SPANS = 10  # parts of a signal, for the error over time
-FLOAT_LIMIT, QUANTIZED_LIMIT = 1e-5, 0.05
+QUANTIZED_LIMIT = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,14 @@ class FrameSpan:
         start: The first frame.
         end: The frame after the last.
         largest: max|seen - wanted| in the span / max|wanted| in the whole signal.
-        mean: rms(seen - wanted) / rms(wanted), both in the span.
+        rms: rms(seen - wanted) / rms(wanted), both in the span.
     """
 
     output: str
     start: int
     end: int
     largest: float
-    mean: float
+    rms: float
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,10 @@ def verify(
 ) -> Verification:
     """Compare a streaming file with the module that it was exported from, or with another file.
 
-    Each backend that runs the file streams the signal in chunks of each size. Its answers must equal those of the other
-    side within the limit, and the engine's answers must have the same bits for all sizes. Against a module, the whole
+    Each backend that runs the file streams the signal frame by frame and in chunks of each size. Every answer of these
+    streams must equal that of the other side within the limit, and the engine's answers must have the same bits for all
+    sizes. A module answers after each frame of a signal of up to MODULE_ANSWERS; of a longer signal, after as many
+    frames at equal distances. Against a module, the whole
     proof of an export runs too: other lengths and batches, random chunkings, spoilt states.
 
     Args:
@@ -104,8 +113,8 @@ def verify(
         data: A signal, float32 `[frames, features]` or ids `[frames]`; None: noise.
         ids: The number of ids, if the model takes ids and there is no data.
         chunks: Frames per push; "all" for the whole signal at once.
-        limit: Largest error allowed, relative to the largest value of an output; None: 1e-5, or 0.05 if one of the
-            files is quantized.
+        limit: Largest error allowed, relative to the largest value of an output; None: that of an export, or 0.05 if
+            one of the files is quantized.
 
     Returns:
         The errors of all comparisons, passed or not.
@@ -118,18 +127,45 @@ def verify(
     """
     file = _File(path)
     other = _File(against) if _is_file(against) else None
-    allowed = limit if limit is not None else QUANTIZED_LIMIT if _quantized(file, other) else FLOAT_LIMIT
     signal = file.noise(ids) if data is None else _as_signal(data)
+    judge = _judge(limit, file, other)
     if other is not None:
-        name, wanted, checks = other.path, other.whole(signal), list[Check]()
+        name, wanted, checks = other.path, other.frame_by_frame(signal), list[Check]()
     else:
         original = _original(file, against, weights, signal)
-        name, wanted, checks = original.name, original.whole(signal), original.proof(signal, allowed)
-    for backend in file.models:
-        checks += _chunked(file, backend, signal, chunks, wanted=wanted, limit=allowed)
+        name, wanted, checks = original.name, original.frame_by_frame(signal), original.proof(signal, limit)
+    port = file.contract.inputs[0]
+    pushed = _Signal(_batched(signal, port), time_axis(port))
+    sizes = chunks if 1 in chunks else (1, *chunks)
+    streams = {
+        backend: {size: _streamed(model, signal, size) for size in sizes} for backend, model in file.models.items()
+    }
+    for backend, seen in streams.items():
+        checks += _compared(backend, seen, wanted, judge, pushed)
     backends = tuple(model.backend for model in file.models.values())
-    spans = tuple(_over_time(file, signal, other, wanted))
-    return Verification(file.path, name, backends, file.refused, tuple(checks), spans)
+    spans = tuple(_over_time(next(iter(streams.values()))[1], wanted))
+    return Verification(file.path, name, backends, file.loaded.refused, tuple(checks), spans)
+
+
+def _judge(limit: float | None, *files: "_File | None") -> Judge:
+    """Return what compares the answers: by a limit, or by the rounding of a float file."""
+    if limit is None and _quantized(*files):
+        limit = QUANTIZED_LIMIT
+    graphs = [file for file in files if file is not None and not is_plan(file.path)]
+    rounding = Rounding(Runner(graphs[0].data, graphs[0].contract)) if graphs and limit is None else None
+    return Judge(rounding, limit, "limit")
+
+
+@dataclass(frozen=True)
+class _Signal:
+    """A signal of one stream, with the axes of the file, and its axis of frames."""
+
+    x: Array
+    time: int
+
+    def up_to(self, end: int) -> Array:
+        """Return the frames before `end`."""
+        return cut(self.x, self.time, 0, min(end, self.x.shape[self.time]))
 
 
 class _File:
@@ -137,26 +173,28 @@ class _File:
 
     Attributes:
         path: The file.
-        models: The loaded models by backend, the engine first.
-        refused: The reasons of the backends that do not run the file.
+        data: Its bytes.
+        loaded: The file on its backends.
     """
 
     def __init__(self, path: object) -> None:
         self.path = os.fspath(cast("str", path))
-        self.models: dict[str, Model] = {}
-        self.refused: dict[str, str] = {}
-        for backend in ("native", "onnxruntime"):
-            try:
-                self.models[backend] = load(self.path, cast("Any", backend))
-            except TidegateError as error:
-                self.refused[backend] = str(error)
-        if not self.models:
-            raise ExportError(f"{self.path}: no backend runs it: {'; '.join(self.refused.values())}")
+        self.data = read_bytes(self.path, MAX_FILE_BYTES)
+        self.loaded = load_everywhere(self.data, self.path)
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The loaded models by backend, the engine first."""
+        return self.loaded.models
 
     @property
     def contract(self) -> Contract:
         """The contract of the file."""
         return next(iter(self.models.values())).contract
+
+    def port(self, name: str) -> Port:
+        """Return an output of the file."""
+        return next(port for port in self.contract.outputs if port.name == name)
 
     @property
     def quantized(self) -> bool:
@@ -178,9 +216,9 @@ class _File:
         features = [size for axis, size in enumerate(sizes) if axis not in (port.time_axis, port.batch_axis)]
         return random.standard_normal((FRAMES, *features), np.float32)
 
-    def whole(self, signal: Array) -> Answers:
-        """Return the answers by name to a signal in one push, on the more exact backend."""
-        return _streamed(self.models.get("onnxruntime") or self.models["native"], signal, "all")
+    def frame_by_frame(self, signal: Array) -> Streams:
+        """Return all answers to a signal, on the more exact backend."""
+        return _streamed(self.models.get("onnxruntime") or self.models["native"], signal, 1)
 
 
 class _Module:
@@ -200,13 +238,33 @@ class _Module:
         self.subject.axes = Axes(time_axis(self._port), self._port.batch_axis)
         self._names: dict[str, str] = {}
 
-    def whole(self, signal: Array) -> Answers:
-        """Return the module's answers to a signal of one stream, by the names of the file."""
+    def frame_by_frame(self, signal: Array) -> Streams:
+        """Return the module's answers to a signal of one stream: to all of it, or to the frames up to each answer."""
         with self.subject.evaluating():
             self.subject.try_example()
-            answers = self.answers(_batched(signal, self._port))
-        ports = {port.name: port for port in self._file.contract.outputs}
-        return {name: _one_stream(values, ports[name]) for name, values in answers.items()}
+            self.answers(_batched(signal, self._port))  # learns the names from the whole signal
+            return {
+                name: self._streamed(name, seen, signal) for name, seen in self._file.frame_by_frame(signal).items()
+            }
+
+    def _streamed(self, name: str, seen: Streamed, signal: Array) -> Streamed:
+        if seen.ends is None:
+            return Streamed(self._answer(name, seen.values, signal))
+        few = np.linspace(0, len(seen.ends) - 1, min(MODULE_ANSWERS, len(seen.ends))).round().astype(int).tolist()
+        # With lookahead, the module answers like the last push only.
+        chosen = few[-1:] if self._file.contract.looks_ahead else few
+        ends = tuple(seen.ends[i] for i in chosen)
+        return Streamed(np.array([self._answer(name, seen.values[-1], signal[:end]) for end in ends]), ends)
+
+    def _answer(self, name: str, seen: Array, signal: Array) -> Array:
+        """Return one answer of the module to one stream; `seen` is such an answer of the file."""
+        values = self._aligned(name, seen, self.answers(_batched(signal, self._port))[name])
+        return one_stream(self._file.port(name), values)
+
+    def _aligned(self, name: str, seen: Array, values: Array) -> Array:
+        """Return an answer of the module with the axes that it has in the file."""
+        port = self._file.port(name)
+        return with_dropped_axes(values, port, graph_axes(port, seen).shape, 1)
 
     def answers(self, x: Array) -> Answers:
         """Return the module's answers to a batch of streams, by the names of the file."""
@@ -214,7 +272,7 @@ class _Module:
         self._names = self._names or self._matched(found, x)
         return {new: found[old] for old, new in self._names.items()}
 
-    def proof(self, signal: Array, limit: float) -> list[Check]:
+    def proof(self, signal: Array, limit: float | None) -> list[Check]:
         """Return the checks of an export's proof; none for a plan.
 
         Raises:
@@ -222,28 +280,25 @@ class _Module:
         """
         if is_plan(self._file.path):
             return []
-        runner = Runner(Path(self._file.path).read_bytes(), self._file.contract)
+        runner = Runner(self._file.data, self._file.contract)
         with self.subject.evaluating():
-            return list(Proof(runner, self.answers, _batched(signal, self._port), limit).run())
+            judge = Judge(Rounding(runner), limit, "limit")
+            return list(Proof(runner, self.answers, _batched(signal, self._port), judge, self._file.loaded).run())
 
     def _matched(self, found: Answers, x: Array) -> dict[str, str]:
         """Return the file's output for each output of the module: by name, else the one with the closest answers."""
         names = [port.name for port in self._file.contract.outputs]
         if set(names) <= found.keys():
             return {name: name for name in names}
-        ports = {port.name: port for port in self._file.contract.outputs}
-        first = np.take(x, 0, self._port.batch_axis) if self._port.batch_axis is not None else x
-        seen = self._file.whole(np.moveaxis(first, time_axis_of_one(self._port), 0))
         matched = {}
-        for name in names:
-            errors = {
-                old: peak_error(seen[name], one)
-                for old, values in found.items()
-                if (one := _one_stream(values, ports[name])).shape == seen[name].shape
-            }
+        for name, streamed in self._file.frame_by_frame(one_of(self._port, x)).items():
+            seen = streamed.values if streamed.ends is None else streamed.values[-1]
+            shown = graph_axes(self._file.port(name), seen)
+            aligned = {old: self._aligned(name, seen, values) for old, values in found.items()}
+            errors = {old: peak_error(shown, one) for old, one in aligned.items() if one.shape == shown.shape}
             if not errors:
                 shapes = ", ".join(f"{old} {list(values.shape)}" for old, values in found.items())
-                raise ExportError(f"output {name!r} has shape {list(seen[name].shape)}; the module gives {shapes}")
+                raise ExportError(f"output {name!r} has shape {list(shown.shape)}; the module gives {shapes}")
             matched[min(errors, key=errors.__getitem__)] = name
         return matched
 
@@ -270,80 +325,76 @@ def _quantized(*files: _File | None) -> bool:
     return any(file is not None and file.quantized for file in files)
 
 
-def _chunked(
-    file: _File, backend: str, signal: Array, chunks: Sequence[Chunks], *, wanted: Answers, limit: float
-) -> list[Check]:
-    """Return the checks of one backend: against the wanted answers, then between its chunk sizes."""
-    answers = {size: _streamed(file.models[backend], signal, size) for size in chunks}
-    checks = [Check(f"{backend}, in chunks of {size}", _error(seen, wanted), limit) for size, seen in answers.items()]
-    first, *others = answers.values()
-    sizes = ", ".join(map(str, chunks))
+def _compared(
+    backend: str, streams: Mapping[Chunks, Streams], wanted: Streams, judge: Judge, signal: _Signal
+) -> Iterator[Check]:
+    """Yield the checks of one backend: against the wanted answers, then between its chunk sizes."""
+    for size, seen in streams.items():
+        yield _check(f"{backend}, in chunks of {size}", seen, wanted, judge, signal)
+    sizes, first = ", ".join(map(str, streams)), streams[1]
+    others = [seen for size, seen in streams.items() if size != 1]
     if backend == "native":
-        differing = sum(int((seen[key] != first[key]).sum()) for seen in others for key in first)
-        return [*checks, Check(f"native, bits that differ between chunks of {sizes}", differing, 0.0)]
-    error = max((_error(seen, first) for seen in others), default=0.0)
-    return [*checks, Check(f"{backend}, between chunks of {sizes}", error, FLOAT_LIMIT)]
+        pairs = [common(seen[name], first[name]) for seen in others for name in seen]
+        differing = sum(int(np.sum(a != b)) for a, b, _ in pairs)
+        yield Check(f"native, bits that differ between chunks of {sizes}", differing, 0.0)
+        return
+    between = Judge(judge.rounding, None)
+    checks = [_check(f"{backend}, between chunks of {sizes}", seen, first, between, signal) for seen in others]
+    yield from sorted(checks, key=lambda check: check.error)[-1:]
 
 
-def _error(seen: Answers, wanted: Answers) -> float:
+def _check(name: str, seen: Streams, wanted: Streams, judge: Judge, signal: _Signal) -> Check:
+    """Return the check of all answers of a stream.
+
+    Raises:
+        ExportError: The file has no such output, or one of another shape.
+    """
     if missing := wanted.keys() - seen.keys():
         raise ExportError(f"the file has no output {', '.join(sorted(missing))}; it has {', '.join(seen)}")
-    shapes = {key: (seen[key].shape, value.shape) for key, value in wanted.items()}
-    for key, (ours, theirs) in shapes.items():
-        if ours != theirs:
-            raise ExportError(f"output {key!r} has shape {list(ours)}, wanted {list(theirs)}")
-    return max(peak_error(seen[key], value) for key, value in wanted.items())
+    found = [measured for key in wanted for measured in _measured(key, seen, wanted, judge, signal)]
+    worst = max(found, key=lambda measured: measured.share)
+    return Check(name, worst.error, worst.limit)
 
 
-def _streamed(model: Model, signal: Array, size: Chunks, *, every: bool = False) -> Answers:
-    """Return the answers to a signal in chunks, time first; of an output without a time axis the last answer.
-
-    Args:
-        model: The model.
-        signal: `[frames, ...]`.
-        size: Frames per push.
-        every: Whether to keep the answers of all pushes for outputs without a time axis.
-    """
-    step, stream = (len(signal) if size == "all" else size), model.stream()
-    pushes = [stream.push(signal[start : start + step]) for start in range(0, len(signal), step)]
-    tail = stream.finish()
-    pieces: dict[str, list[Array]] = defaultdict(list)
-    for answer in [*pushes, *([] if tail is None else [tail])]:
-        named = answer if isinstance(answer, dict) else {model.contract.outputs[0].name: answer}
-        for name, values in named.items():
-            pieces[name].append(np.array(values))
-    timed = {port.name for port in model.contract.outputs if port.time_axis is not None}
-    join: Callable[[list[Array]], Array] = np.stack if every else lambda parts: parts[-1]
-    # A push whose answer is not complete yet gives an empty one.
-    given = {name: [part for part in parts if part.size] or parts for name, parts in pieces.items()}
-    return {name: np.concatenate(pieces[name]) if name in timed else join(parts) for name, parts in given.items()}
+def _measured(name: str, seen: Streams, wanted: Streams, judge: Judge, signal: _Signal) -> Iterator[Measured]:
+    """Yield the errors of one output: of all frames together, or of each answer."""
+    values, right, ends = common(seen[name], wanted[name])
+    if values.shape != right.shape:
+        raise ExportError(f"output {name!r} has shape {list(values.shape)}, wanted {list(right.shape)}")
+    if ends is None:
+        yield judge.measure(Answer(name, values, 0, signal.x), right)
+        return
+    largest = float(np.abs(wanted[name].values).max(initial=0.0))
+    errors = frame_errors(values, right, 0, largest)
+    within = errors <= judge.base
+    if within.any():
+        yield Measured(float(errors[within].max()), judge.base)
+    beyond = np.flatnonzero(~within)
+    for i in beyond if judge.rounding else beyond[np.argsort(errors[beyond])][-1:]:
+        yield judge.measure(Answer(name, values[i], None, signal.up_to(ends[i])), right[i], largest)
 
 
-def _over_time(file: _File, signal: Array, other: _File | None, wanted: Mapping[str, Array]) -> list[FrameSpan]:
-    """Return the error of each output in parts of the signal, from pushes of one frame."""
-    model = next(iter(file.models.values()))
-    seen = _streamed(model, signal, 1, every=True)
-    if other is not None:
-        wanted = _streamed(other.models.get("onnxruntime") or other.models["native"], signal, 1, every=True)
-    spans = []
-    for name, values in wanted.items():
-        if seen[name].shape != values.shape or len(values) != len(signal):
-            continue  # only an answer to the last frame
-        largest = float(np.abs(values).max()) or 1.0
-        for part in np.array_split(np.arange(len(values)), min(SPANS, len(values))):
-            gap, own = (a[part].astype(np.float64) for a in (seen[name] - values, values))
-            mean = float(np.sqrt((gap**2).mean() / max((own**2).mean(), 1e-30)))
-            spans.append(FrameSpan(name, int(part[0]), int(part[-1]) + 1, float(np.abs(gap).max()) / largest, mean))
-    return spans
+def _streamed(model: Model, signal: Array, size: Chunks) -> Streams:
+    """Return all answers to a signal `[frames, ...]` in chunks of one size."""
+    step = len(signal) if size == "all" else size
+    return stream(model, signal, [min(step, len(signal) - start) for start in range(0, len(signal), step)])
+
+
+def _over_time(seen: Streams, wanted: Streams) -> Iterator[FrameSpan]:
+    """Yield the error of each output in parts of the signal, from pushes of one frame."""
+    for name in wanted:
+        values, right, ends = common(seen[name], wanted[name])
+        if len(right) < 2:
+            continue  # only an answer at the end
+        frames = range(1, len(right) + 1) if ends is None else ends
+        largest = float(np.abs(right).max()) or 1.0
+        for part in np.array_split(np.arange(len(right)), min(SPANS, len(right))):
+            gap, own = (a[part].astype(np.float64) for a in (values - right, right))
+            rms = float(np.sqrt((gap**2).mean() / max((own**2).mean(), 1e-30)))
+            yield FrameSpan(name, frames[part[0]] - 1, frames[part[-1]], float(np.abs(gap).max()) / largest, rms)
 
 
 def _batched(signal: Array, port: Port) -> Array:
     """Return a signal `[frames, ...]` as one stream with the axes of a graph input."""
     frames = np.moveaxis(signal, 0, time_axis_of_one(port))
     return frames if port.batch_axis is None else np.expand_dims(frames, port.batch_axis)
-
-
-def _one_stream(values: Array, port: Port) -> Array:
-    """Return the first stream of an answer, frames first."""
-    one = values if port.batch_axis is None else np.take(values, 0, port.batch_axis)
-    return one if port.time_axis is None else np.moveaxis(one, time_axis_of_one(port), 0)

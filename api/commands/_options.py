@@ -52,6 +52,14 @@ SampleRate = Annotated[
 Hop = Annotated[
     int | None, typer.Option(min=1, max=2**31 - 1, metavar="N", help="Samples from one frame to the next, e.g. 160.")
 ]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="E",
+        help="Largest relative error allowed in the proof; default: 1e-5, or 32 times what float32 rounding changes.",
+    ),
+]
 Chunk = Annotated[int, typer.Option("--chunk", min=1, metavar="N", help="Frames per chunk.")]
 
 

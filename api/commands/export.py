@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import Hop, Json, Output, SampleRate, check_target, usage
+from tidegate.commands._options import Hop, Json, Output, SampleRate, Tolerance, check_target, usage
 from tidegate.commands._output import busy, contract_table, print_json, proof_table, show, size
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def command(
             help="For bidirectional layers without --block: most frames of a stream; default: 4096.",
         ),
     ] = None,
-    tolerance: Annotated[float, typer.Option(help="Largest relative error allowed in the proof.")] = 1e-5,
+    tolerance: Tolerance = None,
     as_json: Json = False,
 ) -> None:
     """Export a PyTorch module as streaming ONNX.
@@ -98,4 +98,6 @@ def _parts(report: "ExportReport") -> "Parts":
     yield contract_table(report.contract)
     for output, state in report.folded.items():
         yield f"Output {output} of the module is the state {state}."
+    for backend, why in report.refused.items():
+        yield f"Not run on {backend}: {why}."
     yield f"{report.path}: {size(report.bytes)}"

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import Hop, Json, Output, SampleRate, check_target
+from tidegate.commands._options import Hop, Json, Output, SampleRate, Tolerance, check_target
 from tidegate.commands._output import busy, contract_table, print_json, proof_table, show, size
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def command(
     ] = 0,
     sample_rate: SampleRate = None,
     hop: Hop = None,
-    tolerance: Annotated[float, typer.Option(help="Largest relative error allowed in the proof.")] = 1e-5,
+    tolerance: Tolerance = None,
     as_json: Json = False,
 ) -> None:
     """Make streaming ONNX from a third-party ONNX file.
@@ -91,4 +91,6 @@ def _parts(report: "LiftReport") -> "Parts":
     yield from report.done
     for output, state in report.folded.items():
         yield f"Output {output} of the file is the state {state}."
+    for backend, why in report.refused.items():
+        yield f"Not run on {backend}: {why}."
     yield f"{report.path}: {size(report.bytes)}"

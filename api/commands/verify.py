@@ -51,7 +51,8 @@ def command(
         typer.Option(
             min=0,
             metavar="E",
-            help="Largest error allowed, relative to the largest value; default: 1e-5, for a quantized file 0.05.",
+            help="Largest error allowed, relative to the largest value; default: 1e-5 or 32 times what float32 "
+            "rounding changes, for a quantized file 0.05.",
         ),
     ] = None,
     lookaheads: Annotated[
@@ -66,8 +67,8 @@ def command(
 ) -> None:
     """Compare a streaming file with its module or with another file.
 
-    Both backends stream a signal with each chunk size, and the answers are compared with the original's. tidegate's
-    engine must give the same bits with all chunk sizes.
+    Both backends stream a signal frame by frame and with each chunk size, and every answer is compared with the
+    original's. tidegate's engine must give the same bits with all chunk sizes.
 
     The exit status is 1 if an error exceeds its limit.
     """
@@ -117,7 +118,7 @@ def _curve(path: Path, data: Path | None, block: int, lookaheads: str, *, as_jso
         [str(p.lookahead), str(p.wait), f"{p.error:.2e}", f"{p.largest:.2e}", f"{100 * p.agreement:.2f} %"]
         for p in points
     ]
-    head = ["lookahead", "waits for", "rms error", "largest", "same decision"]
+    head = ["lookahead", "waits for", "rms error / rms answer", "largest error / largest answer", "same decision"]
     show(iter([Table(f"Agreement with offline, blocks of {block}", head, rows)]))
 
 
@@ -143,10 +144,11 @@ def _parts(found: "Verification") -> "Parts":
     yield proof_table(found.checks)
     if found.over_time:
         rows = [
-            [span.output, f"{span.start} to {span.end - 1}", f"{span.largest:.1e}", f"{span.mean:.1e}"]
+            [span.output, f"{span.start} to {span.end - 1}", f"{span.largest:.1e}", f"{span.rms:.1e}"]
             for span in found.over_time
         ]
-        yield Table("Error over time, frame by frame", ["output|", "frames", "largest", "mean"], rows)
+        head = ["output|", "frames", "largest error / largest answer", "rms error / rms answer in these frames"]
+        yield Table("Error over time, frame by frame", head, rows)
     yield f"Run on {', '.join(found.backends)}; compared with {found.against}."
     for backend, why in found.refused.items():
         yield f"Not run on {backend}: {why}."

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...runtime.arrays import Array
 from ...runtime.contract import Contract
-from ..proof.proof import Runner
+from ..proof.runner import Runner
 from ..proof.signals import cut, time_axis
 
 
@@ -59,7 +59,7 @@ class OriginalFile:
             answers.append(self.runner.run(frames, {**self.feeds, **states}))
             states = self.runner.carried(answers[-1])
         joined = dict(answers[-1])
-        for port in self.contract.outputs:
+        for port in self.contract.outputs if len(answers) > 1 else ():
             if port.time_axis is not None:
                 joined[port.name] = np.concatenate([answer[port.name] for answer in answers], port.time_axis)
         return joined

@@ -26,7 +26,8 @@ from ..graph.names import module_path
 from ..graph.recurrent_nodes import signal_of
 from ..states.convolution_tails import TimeConvolution
 from .axis_mixing import ATTEND, OUTSIDE, mixings
-from .proof import quiet_session
+from .comparison import RoundingError
+from .runner import quiet_session
 from .signals import FreshData, cut
 
 FRAMES = 12  # of the signal for the comparison of values
@@ -88,6 +89,8 @@ def whole_refused(
     before.CopyFrom(model)
     try:
         yield
+    except RoundingError:
+        raise
     except (ContractError, ExportError) as error:
         remove_dead(before)
         named = {name: axes.named(shape) for name, shape in dims.items()}

@@ -387,7 +387,7 @@ def _written(out: Array, answer: Answer) -> Array:
 
 
 def one_stream(port: Port, values: Array) -> Array:
-    """Return an output of one stream: without its batch axis, time first.
+    """Return an output of one stream: without its batch axis, time first. A single number has the shape [1].
 
     Raises:
         ModelError: It has fewer axes than the contract says.
@@ -403,5 +403,5 @@ def one_stream(port: Port, values: Array) -> Array:
     if port.batch_axis is not None:
         values = np.take(values, 0, port.batch_axis)
     if port.time_axis is None:
-        return values
+        return np.atleast_1d(values)
     return np.moveaxis(values, port.time_axis - (port.batch_axis is not None and port.batch_axis < port.time_axis), 0)

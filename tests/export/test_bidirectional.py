@@ -384,6 +384,6 @@ def test_state_that_is_handed_to_both_directions_is_refused(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("grid", [{}, {"block": 5, "lookahead": 3}])
 def test_branches_that_look_ahead_differently_are_refused_where_they_meet(tmp_path: Path, grid: dict[str, int]) -> None:
-    with pytest.raises(UnsupportedError, match="Add '/Add': it joins values that look ahead in ways"):
+    with pytest.raises(UnsupportedError, match="Add '/Add': it joins two values that look ahead, and neither can wait"):
         export_model(Branches(), torch.randn(1, 20, 6), tmp_path / "m.onnx", **grid)
     assert list(tmp_path.iterdir()) == []

@@ -11,11 +11,12 @@ import safetensors.torch
 import torch
 from onnx import numpy_helper
 from tidegate.cli import main
-from tidegate.export import export_model, verify
+from tidegate.export import Verification, export_model, verify
+from tidegate.export.verifier import Chunks
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ExportError
 from tidegate.runtime.graph.graph import Graph
-from tidegate.runtime.load import compile_model
+from tidegate.runtime.load import compile_model, load
 from torch import Tensor, nn
 
 SOURCE = """
@@ -104,6 +105,80 @@ class Last(nn.Module):
         return answer
 
 
+def limit_on_the_way(found: Verification) -> float:
+    """Return a limit that an answer on the way exceeds, and the answers at the end do not."""
+    worst = max(span.largest for span in found.over_time)
+    assert found.over_time[-1].largest < 0.5 * worst
+    return 0.7 * worst
+
+
+@pytest.mark.parametrize("chunks", [(1, 3, "all"), ("all",), (7,)])
+def test_row_63_an_answer_on_the_way_is_judged(chunks: tuple[Chunks, ...], tmp_path: Path) -> None:
+    """Loud, then silent: the last answer is nearer to that of the float file than those before it."""
+    torch.manual_seed(0)
+    path, int8 = tmp_path / "m.onnx", tmp_path / "q.onnx"
+    export_model(nn.Sequential(Last(), nn.Linear(8, 3)), torch.randn(1, 20, 6), path)
+    quantize(path, int8)
+    data = np.random.default_rng(0).standard_normal((200, 6)).astype(np.float32)
+    data[120:] = 0
+    found = verify(int8, path, data=data, chunks=chunks)
+    assert found.passed
+    limit = limit_on_the_way(found)
+    assert not verify(int8, path, data=data, chunks=chunks, limit=limit).passed
+    assert verify(int8, path, data=data[120:], chunks=chunks, limit=limit).passed
+
+
+@pytest.mark.parametrize("frames", [20, 150])
+def test_a_module_is_asked_for_answers_on_the_way(frames: int, tmp_path: Path) -> None:
+    """The module answers otherwise while a value of its last frame is negative; the last frame is positive."""
+
+    class Odd(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            answer: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+            return answer + 1e-3 * (x[:, -1, :1] < 0)
+
+    torch.manual_seed(0)
+    module = nn.Sequential(Last(), nn.Linear(8, 3))
+    export_model(module, torch.randn(1, 20, 6), tmp_path / "m.onnx")
+    compile_model(tmp_path / "m.onnx", tmp_path / "m.tide")  # of a plan, verify has no proof on data of its own
+    data = np.abs(np.random.default_rng(0).standard_normal((frames, 6)).astype(np.float32))
+    assert verify(tmp_path / "m.tide", Odd(*module), data=data, limit=1e-4).passed
+    wrong = np.concatenate([data, data])
+    wrong[4:6] *= -1  # of 2 neighbours, at least one is among the 256 answers
+    found = verify(tmp_path / "m.tide", Odd(*module), data=wrong, limit=1e-4)
+    assert not found.passed
+    assert len(found.over_time) == 10
+
+
+def test_columns_say_what_they_are(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(made.folder / "x.npy", made.data)
+    names = [str(made.folder / name) for name in ("m.int8.onnx", "m.onnx", "x.npy")]
+    assert _status(["verify", names[0], "--against", names[1], "--data", names[2], "--json"]) == 0
+    spans = json.loads(capsys.readouterr().out)["over_time"]
+    assert set(spans[0]) == {"output", "start", "end", "largest", "rms"}
+    found = verify(made.int8, made.float32, data=made.data)
+    seen, wanted = (np.asarray(load(path).stream().push(made.data)) for path in (made.int8, made.float32))
+    first = slice(0, found.over_time[0].end)
+    gap = (seen - wanted)[first]
+    assert found.over_time[0].rms == pytest.approx(np.sqrt(np.mean(gap**2) / np.mean(wanted[first] ** 2)), rel=1e-2)
+    assert found.over_time[0].largest == pytest.approx(np.abs(gap).max() / np.abs(wanted).max(), rel=1e-2)
+    assert _status(["verify", names[0], "--against", names[1], "--data", names[2]]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "largest error" in printed
+    assert "rms error" in printed
+
+
+def test_a_loud_net_verifies_within_its_rounding(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(Last(), nn.Linear(8, 3))
+    with torch.no_grad():
+        for tensor in module[0].parameters():
+            tensor.mul_(12)
+    export_model(module, torch.randn(1, 20, 6), tmp_path / "m.onnx")
+    data = np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32)
+    assert verify(tmp_path / "m.onnx", module, data=data).passed
+
+
 def test_another_module_does_not_pass(made: Made) -> None:
     with pytest.raises(ExportError, match=r"whole, at the example: output 'output' at .*: seen"):
         verify(made.float32, Net())
@@ -131,7 +206,7 @@ def test_a_plan_is_compared_over_data(made: Made) -> None:
 def test_a_file_of_another_shape_is_refused(made: Made) -> None:
     torch.manual_seed(1)
     export_model(nn.Sequential(Last(), nn.Linear(8, 2)), torch.randn(1, 20, 6), made.folder / "o.onnx")
-    with pytest.raises(ExportError, match=r"output 'output' has shape \[2\], wanted \[50, 3\]"):
+    with pytest.raises(ExportError, match=r"output 'output' has shape \[50, 2\], wanted \[50, 3\]"):
         verify(made.folder / "o.onnx", made.float32)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.export.foreign.original import OriginalFile
-from tidegate.export.proof.proof import Runner
+from tidegate.export.proof.runner import Runner
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import Contract, Port, State
 from tools.graphs import floats

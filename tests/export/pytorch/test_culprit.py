@@ -106,3 +106,44 @@ class Remembering(nn.Module):
 
 def test_a_layer_that_starts_from_another_state_in_each_call_is_no_culprit() -> None:
     assert _later(Remembering()) is None
+
+
+class Sizes(nn.Module):
+    """A GRU whose batch and width are as many as its frames."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.gru = nn.GRU(3, size, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, h = self.gru(x)
+        answer: Tensor = y[:, -1] + h[0]
+        return answer
+
+
+@pytest.mark.parametrize(("batch", "size"), [(1, FRAMES), (FRAMES, 4), (FRAMES, FRAMES), (1, 2 * FRAMES)])
+def test_a_layer_with_as_many_values_as_frames_is_not_blamed(batch: int, size: int) -> None:
+    module = Sizes(size).eval()
+    assert sees_later_frames(module, module, torch.randn(batch, FRAMES, 3), 1) is None
+
+
+class AtRandom(nn.Module):
+    """Other answers at each call."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y + 0.1 * torch.rand_like(y)
+
+
+class Rounded(nn.Module):
+    """Other last digits if later frames are other."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y + 2e-5 * y.mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize("step", [AtRandom(), Rounded()])
+def test_random_answers_and_rounding_are_not_blamed_on_later_frames(step: nn.Module) -> None:
+    torch.manual_seed(0)
+    module = Step(step).eval()
+    assert sees_later_frames(module, module, torch.randn(2, FRAMES, 3), 1) is None

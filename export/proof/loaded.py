@@ -1,0 +1,45 @@
+"""A file as its user loads it: on each backend that takes it."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ...runtime.errors import ExportError, TidegateError
+from ...runtime.load import IN_MEMORY, load
+from ...runtime.streams import Model
+
+BACKENDS: tuple[Literal["native", "onnxruntime"], ...] = ("native", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file on its backends.
+
+    Attributes:
+        models: The loaded models by backend, the engine first.
+        refused: The reasons of the backends that do not run the file.
+    """
+
+    models: dict[str, Model] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def load_everywhere(data: bytes, path: str | os.PathLike[str]) -> Loaded:
+    """Load the bytes of a file on each backend.
+
+    Args:
+        data: The bytes.
+        path: The name of the file, for messages.
+
+    Raises:
+        ExportError: No backend runs the file.
+    """
+    found = Loaded()
+    for backend in BACKENDS:
+        try:
+            found.models[backend] = load(data, backend)
+        except TidegateError as error:
+            found.refused[backend] = str(error).replace(IN_MEMORY, os.fspath(path))
+    if not found.models:
+        raise ExportError(f"{os.fspath(path)}: no backend runs it: {'; '.join(found.refused.values())}")
+    return found
