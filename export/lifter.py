@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from operator import index
 
@@ -10,7 +10,7 @@ import onnx
 
 from ..runtime.arrays import Array
 from ..runtime.contract import METADATA_KEY, ZEROS, Contract, Port, State
-from ..runtime.errors import ExportError, ModelError, TidegateError, UnsupportedError
+from ..runtime.errors import ContractError, ExportError, ModelError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
 from ..runtime.graph.nodes import attributes, label
@@ -107,7 +107,9 @@ def lift(
     """
     path = writable(target)
     with _naming(source):
-        opened = open_file(Graph.load(source, data_files=True).model, values or {}, states, FrameSize(frame, context))
+        graph = Graph.load(source, data_files=True)
+        _refuse_initial_states(graph)
+        opened = open_file(graph.model, values or {}, states, FrameSize(frame, context))
         bare = _bare(opened.model, opened.roles.states)
         layout = _layout(bare, opened.roles.states)
         with _whole_refused(bare, layout):
@@ -126,6 +128,20 @@ def lift(
     done = (*opened.done, *draft.done, *(integers.sentences() if integers else ()))
     errors = (integers.activations, integers.saturation) if integers else (None, None)
     return LiftReport(path, len(data), contract, checks, made_by, draft.folded, loaded.refused, done, *errors)
+
+
+def _refuse_initial_states(graph: Graph) -> None:
+    """Refuse a streaming file whose states start from initializers: only its contract says so, and it would be lost.
+
+    Raises:
+        UnsupportedError: It is such a file.
+    """
+    with suppress(ContractError):  # without a valid contract it is a foreign file
+        started = [state.input for state in graph.contract.states if state.initial != ZEROS]
+        if started:
+            raise UnsupportedError(
+                f"a streaming file already, and {', '.join(started)} start from its initial states; use it as is"
+            )
 
 
 @contextmanager

@@ -92,8 +92,7 @@ class OnnxruntimeStream:
         if len(contract.inputs) != 1:
             raise ModelError(f"{len(contract.inputs)} signal inputs; a stream takes one")
         self._session = session
-        self._contract = contract
-        self._initial = initial
+        self._contract, self._initial = contract, initial
         self._hash = model_hash
         self._stages = stages
         self._port = contract.inputs[0]
@@ -121,16 +120,14 @@ class OnnxruntimeStream:
         return self._finished
 
     def reset(self) -> None:
-        waiting = self._waiting_shapes(0, finished=False).items()
-        zeros = {name: np.zeros(shape, np.float32) for name, shape in waiting}
-        self._put(Snapshot({**self._initial, **zeros}, 0, 0))
+        zeros = {name: np.zeros(shape, np.float32) for name, shape in self._shapes(0, finished=False).items()}
+        self._put(Snapshot({**zeros, **self._initial}, 0, 0))
 
     def snapshot(self) -> bytes:
         return snapshots.pack(Snapshot(self._state, self._frames, self._refused, self._finished), self._hash)
 
     def restore(self, snapshot: bytes) -> None:
-        limit = self._limit
-        most = MOST_COUNTED if limit is None else limit
+        most = MOST_COUNTED if self._limit is None else self._limit
         self._put(snapshots.unpack(snapshot, self._hash, self._shapes, most))
 
     def fork(self) -> "OnnxruntimeStream":
@@ -169,11 +166,8 @@ class OnnxruntimeStream:
 
     def _shapes(self, frames: int, *, finished: bool) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the state after the given number of frames."""
-        states = {state.input: state.concrete_shape() for state in self._contract.states}
-        return states | self._waiting_shapes(frames, finished=finished)
-
-    def _waiting_shapes(self, frames: int, *, finished: bool) -> dict[str, tuple[int, ...]]:
-        return {} if self._stages is None else self._stages.waiting_shapes(frames, finished=finished)
+        waiting = {} if self._stages is None else self._stages.waiting_shapes(frames, finished=finished)
+        return {name: values.shape for name, values in self._initial.items()} | waiting
 
     @property
     def _limit(self) -> int | None:
@@ -332,8 +326,7 @@ class OnnxruntimeGroup(Rows):
             self._streams[row].set_state(state)
 
     def _close(self, row: int) -> None:
-        with self._turn():
-            self._streams[row].reset()
+        self._open(row, {})
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -100,6 +100,14 @@ def test_states_that_start_from_constants_of_the_file(lifted: Lift, tmp_path: Pa
     _assert_streams_alike(tmp_path / "out.onnx")
 
 
+def test_a_lifted_file_whose_states_start_from_constants_is_not_lifted_again(lifted: Lift, tmp_path: Path) -> None:
+    """Only its contract says what they start from."""
+    lifted(foreign_files.torch_zeros(factor=0.1))
+    with pytest.raises(UnsupportedError, match=r"a streaming file already, and rnn\.h_in, rnn\.c_in start from its"):
+        lift(tmp_path / "out.onnx", tmp_path / "again.onnx")
+    assert not (tmp_path / "again.onnx").exists()
+
+
 def test_a_file_of_one_stream_is_compared_stream_by_stream(lifted: Lift) -> None:
     checks = [check.name for check in lifted(foreign_files.torch_zeros(batch=1)).checks]
     assert "whole, at length 20, batch 3 (example: length 20, batch 2)" in checks
