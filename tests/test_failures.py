@@ -19,6 +19,7 @@ def rows() -> dict[str, list[str]]:
     for line in INDEX.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 4 and cells[0].isdecimal():
+            assert cells[0] not in found, f"row {cells[0]} is there twice"
             found[cells[0]] = re.findall(r"`(test_\w+)`", cells[3])
     return found
 

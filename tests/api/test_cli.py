@@ -78,7 +78,7 @@ def closed(descriptors: str, *arguments: object) -> "subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize("descriptors", ["2>&-", "<&-", ">&-", "<&- >&- 2>&-"])
-def test_row_76_command_that_needs_no_standard_stream_works_without(descriptors: str, folder: Path) -> None:
+def test_row_51_command_that_needs_no_standard_stream_works_without(descriptors: str, folder: Path) -> None:
     """Without care the new file would get the descriptor of standard error, and the messages of other libraries."""
     done = closed(descriptors, "quantize", folder / "m.onnx", "-o", folder / "new.onnx")
 

@@ -77,7 +77,7 @@ def _frame_by_frame(policy: nn.Module, *states: Tensor) -> np.ndarray:
     return np.concatenate(answers)
 
 
-def test_row_68_a_policy_of_one_frame_per_call_streams_both_ways_that_the_message_names(tmp_path: Path) -> None:
+def test_row_63_a_policy_of_one_frame_per_call_streams_both_ways_that_the_message_names(tmp_path: Path) -> None:
     policy, states, path = Policy().eval(), (torch.zeros(1, 1, 8), torch.zeros(1, 1, 8)), tmp_path / "m.onnx"
     wanted = _frame_by_frame(policy, *states)
     message = (
@@ -150,7 +150,7 @@ class AsCell(nn.Module):
         return torch.stack(answers, 1)
 
 
-def test_row_69_a_cell_written_out_streams_when_its_weights_are_those_of_a_cell(tmp_path: Path) -> None:
+def test_row_64_a_cell_written_out_streams_when_its_weights_are_those_of_a_cell(tmp_path: Path) -> None:
     module, path = WrittenOut().eval(), tmp_path / "m.onnx"
     with pytest.raises(
         ModelError, match=r"a cell written out of other layers: copy its weights into one of them"

@@ -46,7 +46,7 @@ HEADS: dict[str, tuple[Callable[[Net, Tensor, Tensor], Tensor], int]] = {
 
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("head", HEADS)
-def test_row_62_a_head_with_a_squeeze_streams_the_answers_of_the_module(head: str, batch: int, tmp_path: Path) -> None:
+def test_row_54_a_head_with_a_squeeze_streams_the_answers_of_the_module(head: str, batch: int, tmp_path: Path) -> None:
     net = Net(*HEADS[head]).eval()
     report = export_model(net, torch.randn(batch, 20, 6), tmp_path / "m.onnx")
     assert report.refused == {}

@@ -99,7 +99,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_row_90_a_function_of_each_frame(name: str, tmp_path: Path) -> None:
+def test_row_66_a_function_of_each_frame(name: str, tmp_path: Path) -> None:
     assert_streams(After(FUNCTIONS[name]), tmp_path)
 
 
@@ -145,7 +145,7 @@ HEADS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_row_90_a_head_on_final_states(name: str, tmp_path: Path) -> None:
+def test_row_66_a_head_on_final_states(name: str, tmp_path: Path) -> None:
     assert_streams(OfStates(HEADS[name]), tmp_path, timed=False)
 
 

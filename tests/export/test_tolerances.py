@@ -47,7 +47,7 @@ def example(frames: int, *, gain: float = 1.0) -> Tensor:
 
 @pytest.mark.parametrize("name", ["muff_lstm64", "ht1_gru64"])
 @pytest.mark.parametrize(("frames", "gain"), [(64, 1.0), (100, 0.05), (100, 3.0)])
-def test_row_61_a_real_amplifier_is_exported_with_the_defaults(
+def test_row_53_a_real_amplifier_is_exported_with_the_defaults(
     name: str, frames: int, gain: float, tmp_path: Path
 ) -> None:
     shared_folder("amp")

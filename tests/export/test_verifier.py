@@ -113,7 +113,7 @@ def limit_on_the_way(found: Verification) -> float:
 
 
 @pytest.mark.parametrize("chunks", [(1, 3, "all"), ("all",), (7,)])
-def test_row_63_an_answer_on_the_way_is_judged(chunks: tuple[Chunks, ...], tmp_path: Path) -> None:
+def test_row_55_an_answer_on_the_way_is_judged(chunks: tuple[Chunks, ...], tmp_path: Path) -> None:
     """Loud, then silent: the last answer is nearer to that of the float file than those before it."""
     torch.manual_seed(0)
     path, int8 = tmp_path / "m.onnx", tmp_path / "q.onnx"

@@ -218,7 +218,7 @@ def test_the_report_says_how_far_the_answers_are_from_float(tmp_path: Path, prec
     assert bool(report.warnings) == (report.answers.error > BOUND)
 
 
-def test_row_42_answers_that_err_too_much_are_a_warning_whose_advice_helps(tmp_path: Path) -> None:
+def test_row_45_answers_that_err_too_much_are_a_warning_whose_advice_helps(tmp_path: Path) -> None:
     source, target = write_lstm(tmp_path / "m.onnx", hidden=32), tmp_path / "q.onnx"
     (warning,) = quantize(source, target, precision="W4A8").warnings
     assert re.search(r"the answers err by \d+% of their root mean square on noise of [01.]+, above 10%", warning)

@@ -166,7 +166,7 @@ def test_archives_that_hold_no_arrays_are_refused(data: bytes, message: str) -> 
         list(arrays_of(data, "x.npz"))
 
 
-def test_row_71_archive_that_expands_too_far_is_refused_before_it_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_46_archive_that_expands_too_far_is_refused_before_it_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is lower here, so that the test is fast. Uncompressed arrays have no limit."""
     monkeypatch.setattr(_arrays, "FREE_BYTES", 2**20)
     zeros = npy(np.zeros(2**19, np.float32))

@@ -16,7 +16,7 @@ def test_a_time_has_a_unit(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["soon", "0ms", "-1s", "1h", "", "1e-3", "10", "0.5", "160 samples"])
-def test_row_75_other_times_are_refused_by_the_name_of_their_option(text: str) -> None:
+def test_row_50_other_times_are_refused_by_the_name_of_their_option(text: str) -> None:
     """A number without a unit is one of them: another command would take it for samples."""
     with pytest.raises(typer.BadParameter, match=f"--hop is '{text}', wanted a time with its unit, e.g. 10ms"):
         duration(text, "--hop")

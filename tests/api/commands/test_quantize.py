@@ -211,7 +211,7 @@ def test_a_limit_of_bytes_or_error_chooses_precisions(tide: Command) -> None:
         (["--ranges", "mse", "--arithmetic", "integer", "--calibration", "x.npy"], "leave ranges out"),
     ],
 )
-def test_row_77_wrong_usage_has_status_2_and_leaves_no_file(
+def test_row_52_wrong_usage_has_status_2_and_leaves_no_file(
     options: list[str], message: str, tide: Command, folder: Path
 ) -> None:
     before = sorted(folder.iterdir())

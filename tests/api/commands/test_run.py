@@ -143,7 +143,7 @@ def test_token_ids_are_streamed_from_arrays_and_text(backend: str, tide: Command
         assert np.array_equal(np.loadtxt(io.StringIO(out), np.float32, delimiter=","), np.array(wanted, np.float32))
 
 
-def test_row_72_answers_that_are_one_number_are_lines_and_entries_of_a_file(tide: Command, tmp_path: Path) -> None:
+def test_row_47_answers_that_are_one_number_are_lines_and_entries_of_a_file(tide: Command, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     path, frames = write_scalar(tmp_path / "m.onnx"), np.ones((4, 6), np.float32)
     np.save(tmp_path / "x.npy", frames)

@@ -126,6 +126,6 @@ def test_a_recording_has_one_feature_per_channel() -> None:
         ),
     ],
 )
-def test_row_73_recording_of_another_form_is_refused(form: SignalForm, rate: int, message: str) -> None:
+def test_row_48_recording_of_another_form_is_refused(form: SignalForm, rate: int, message: str) -> None:
     with pytest.raises(ChunkError, match=f"x.wav: .*{message}"):
         form.fit_recording(np.ones((5, 2), np.float32), rate, "x.wav")

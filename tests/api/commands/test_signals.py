@@ -194,7 +194,7 @@ def test_one_file_is_its_streams(tmp_path: Path) -> None:
         ("b.wav", np.zeros((3, 1)), r"b\.wav: has 1 channels, wanted \(frames, 2\)"),
     ],
 )
-def test_row_74_bad_file_of_a_folder_is_named(name: str, values: Array, message: str, tmp_path: Path) -> None:
+def test_row_49_bad_file_of_a_folder_is_named(name: str, values: Array, message: str, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", FRAMES)
     WRITERS[f"x{Path(name).suffix}"](tmp_path / name, values)
     with pytest.raises(ChunkError, match=message):

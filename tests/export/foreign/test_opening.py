@@ -73,7 +73,7 @@ def test_weights_among_the_inputs_are_no_inputs() -> None:
 
 @pytest.mark.parametrize("opset", [7, 8])
 @pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
-def test_row_62_a_file_of_ir_version_3_is_lifted(tmp_path: Path, op: str, opset: int) -> None:
+def test_row_57_a_file_of_ir_version_3_is_lifted(tmp_path: Path, op: str, opset: int) -> None:
     gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
     shapes = {"W": (1, gates * 5, 6), "R": (1, gates * 5, 5), "B": (1, gates * 10), "F": (5, 3)}
     weights = [onnx.numpy_helper.from_array(floats(*shape), name) for name, shape in shapes.items()]

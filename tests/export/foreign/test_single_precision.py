@@ -45,7 +45,7 @@ def _streamed(model: onnx.ModelProto, folder: Path, frames: np.ndarray) -> tuple
 
 @pytest.mark.parametrize("make", [foreign_files.torch_zeros, foreign_files.with_states])
 @pytest.mark.parametrize("name", TYPES)
-def test_row_63_files_of_other_float_types_stream_as_their_weights_in_float32(
+def test_row_58_files_of_other_float_types_stream_as_their_weights_in_float32(
     tmp_path: Path, make: object, name: str
 ) -> None:
     model, kind = make(), TYPES[name]  # type: ignore[operator] # one of the two functions

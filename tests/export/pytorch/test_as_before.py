@@ -75,7 +75,7 @@ def _seen(module: Remembering) -> list[object]:
 
 
 @pytest.mark.parametrize("kind", [WritesBuffer, ReplacesBuffer, ReplacesData, CountsAndCollects])
-def test_row_61_what_a_forward_writes_is_afterwards_as_it_was(tmp_path: Path, kind: type[Remembering]) -> None:
+def test_row_56_what_a_forward_writes_is_afterwards_as_it_was(tmp_path: Path, kind: type[Remembering]) -> None:
     module = kind()
     before = _seen(module)
     export_model(module, EXAMPLE, tmp_path / "m.onnx")

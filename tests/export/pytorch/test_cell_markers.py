@@ -117,7 +117,7 @@ LOOPS: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.mark.parametrize("name", LOOPS)
-def test_row_65_layers_called_frame_by_frame_stream_as_their_module(tmp_path: Path, name: str) -> None:
+def test_row_60_layers_called_frame_by_frame_stream_as_their_module(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     module, x = LOOPS[name]().eval(), torch.linspace(-2, 2, 66).reshape(11, 6).sin()
     time = 1 if module.get_submodule("rnn").batch_first else 0

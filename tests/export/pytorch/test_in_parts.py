@@ -27,7 +27,7 @@ def test_parts_of_rms_norm_compute_what_torch_computes(shape: tuple[int, ...], o
     assert nn.functional.rms_norm is plain
 
 
-def test_row_67_a_model_with_rms_norm_streams(tmp_path: Path) -> None:
+def test_row_62_a_model_with_rms_norm_streams(tmp_path: Path) -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()

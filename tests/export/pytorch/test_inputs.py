@@ -152,7 +152,7 @@ SECOND: dict[str, tuple[type[Two], Tensor, Tensor, type[Two], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", SECOND)
-def test_row_64_a_second_signal_is_refused_and_streams_when_it_is_joined(tmp_path: Path, name: str) -> None:
+def test_row_59_a_second_signal_is_refused_and_streams_when_it_is_joined(tmp_path: Path, name: str) -> None:
     kind, first, second, way_out, joined = SECOND[name]
     module, one = kind().eval(), way_out().eval()
     one.load_state_dict(module.state_dict())

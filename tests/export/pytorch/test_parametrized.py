@@ -42,7 +42,7 @@ KINDS: dict[str, Callable[[Net], object]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("training", [True, False])
-def test_row_66_parametrized_weights_stream_as_their_module(tmp_path: Path, kind: str, *, training: bool) -> None:
+def test_row_61_parametrized_weights_stream_as_their_module(tmp_path: Path, kind: str, *, training: bool) -> None:
     torch.manual_seed(0)
     module, x = Net(), torch.linspace(-1, 1, 33).reshape(11, 3)
     KINDS[kind](module)

@@ -133,7 +133,7 @@ def answers_of(module: nn.Module, frames: Array, *, batch: bool = True) -> Array
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_row_70_a_stream_starts_from_the_constants_on_both_backends_and_after_reset(tmp_path: Path, name: str) -> None:
+def test_row_65_a_stream_starts_from_the_constants_on_both_backends_and_after_reset(tmp_path: Path, name: str) -> None:
     factory, names = MODULES[name]
     torch.manual_seed(0)
     module, batch = factory().eval(), name != "one sequence"
