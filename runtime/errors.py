@@ -74,7 +74,7 @@ class RefusedRowsError(ChunkError):
 
 
 class RowError(TidegateError, ValueError):
-    """A row of a group is not there, has not joined or has already, or none is free; the group is unchanged."""
+    """A row of a group does not exist, has not joined, has joined already, or none is free. The group is unchanged."""
 
 
 class StateError(TidegateError, ValueError):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...runtime.errors import ExportError, TidegateError
+from ...runtime.graph.graph import Graph
 from ...runtime.load import IN_MEMORY, load
 from ...runtime.streams import Model
 
@@ -18,10 +19,12 @@ class Loaded:
     Attributes:
         models: The loaded models by backend, the engine first.
         refused: The reasons of the backends that do not run the file.
+        quantized: Whether the file has quantized weights; the engine then quantizes activations too.
     """
 
     models: dict[str, Model] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    quantized: bool = False
 
 
 def load_everywhere(data: bytes, path: str | os.PathLike[str]) -> Loaded:
@@ -34,7 +37,8 @@ def load_everywhere(data: bytes, path: str | os.PathLike[str]) -> Loaded:
     Raises:
         ExportError: No backend runs the file.
     """
-    found = Loaded()
+    nodes = Graph.parse(data, os.fspath(path)).nodes
+    found = Loaded(quantized=any(node.op_type == "DequantizeLinear" for node in nodes))
     for backend in BACKENDS:
         try:
             found.models[backend] = load(data, backend)

@@ -99,13 +99,15 @@ def _weight_inputs(graph: Graph, node: onnx.NodeProto) -> list[tuple[int, int]]:
         return [(1 + place, 1) for place in range(BY_NAME[node.op_type].weights)]
     if node.op_type == "Gemm":
         return [(1, 0 if attributes(node).get("transB", 0) else 1)]
-    if node.op_type == "Gather" and is_table(graph, node):
+    if is_table(graph, node):
         return [(0, 0)]
     return {"MatMul": [(1, 1)], "Conv": [(1, 0)]}.get(node.op_type, [])
 
 
 def is_table(graph: Graph, node: onnx.NodeProto) -> bool:
-    """Return whether a Gather looks ids up in a constant table of floats."""
+    """Return whether a node is a Gather that looks ids up in a constant table of floats."""
+    if node.op_type != "Gather":
+        return False
     table = graph.constant(node.input[0])
     varying = graph.constant(node.input[1]) is None
     by_id = attributes(node).get("axis", 0) == 0

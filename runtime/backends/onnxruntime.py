@@ -214,9 +214,9 @@ class OnnxruntimeStream:
     def _checked(self, chunk: Array) -> Array:
         """Return a chunk in the axes of the graph, or refuse it before any state changes."""
         features = [s for a, s in enumerate(self._shape) if a not in (self._port.time_axis, self._port.batch_axis)]
-        if chunk.ndim != 1 + len(features) or list(chunk.shape[1:]) != features:
-            wanted = ", ".join(map(str, ["frames", *features]))
-            raise ChunkError(f"chunk has shape {chunk.shape}, wanted ({wanted})")
+        fits = chunk.ndim == 1 + len(features)
+        if not fits or any(size not in (None, seen) for seen, size in zip(chunk.shape[1:], features, strict=True)):
+            raise ChunkError(f"chunk has shape {chunk.shape}, wanted ({', '.join(map(str, ['frames', *features]))})")
         if not np.can_cast(chunk.dtype, self._dtype, "same_kind"):
             raise ChunkError(f"chunk has dtype {chunk.dtype}, wanted {np.dtype(self._dtype)}")
         self._refuse_length(len(chunk))

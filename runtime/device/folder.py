@@ -41,6 +41,7 @@ MOST_CLOCKS, CLOCK_BYTES = 64, 16  # as in src/clocks.h; a build for one model l
 PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward"}
 FOR_PRODUCTS = {"pack.c", "project.c"}  # files of src/ that these operators call
 INTEGER = {"integer_lstm", "integer_gru", "integer_linear"}
+MOVES = {"last", "last_cell", "slice", "concat", "align", "block_start"}  # operators that copy values as they are
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
 
@@ -292,6 +293,7 @@ def _left_out(ops: Ops) -> list[str]:
     listed = LISTED.findall((KERNELS / "src/operators.inc").read_text())
     needed = ops.names | ({"lstm", "gru", "rnn"} if "backward" in ops.names else set())
     parts = [part for part, users in (("products", PRODUCTS), ("sums", INTEGER)) if not ops.names & users]
+    parts += ["floats"] if all(name.startswith("integer_") or name in MOVES for name in ops.names) else []
     return [name for name in listed if name not in needed] + parts
 
 

@@ -154,7 +154,7 @@ def test_row_47_answers_that_are_one_number_are_lines_and_entries_of_a_file(tide
     assert tide("run", path, tmp_path / "x.npy", "--backend", "onnxruntime", "-o", tmp_path / "y.npy").status == 0
 
     assert np.array(printed.out.split(), np.float32).tolist() == wanted
-    assert np.load(tmp_path / "y.npy").tolist() == wanted
+    assert np.load(tmp_path / "y.npy").tolist() == [[number] for number in wanted]
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":

@@ -39,7 +39,11 @@ def test_dynamic_quantize_lstm(tmp_path: Path, weights: QuantType, *, per_channe
     model = foreign_files.quantized(tmp_path, foreign_files.torch_zeros(), per_channel=per_channel, weight_type=weights)
     codes = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name.endswith("_quantized")}
     report = _lift(tmp_path, model)
-    assert report.error <= 1e-6
+    engine, floats = (
+        [c.error for c in report.checks if not c.must_differ and ("native" in c.name) == on] for on in (1, 0)
+    )
+    assert max(floats) <= 1e-6
+    assert max(engine) <= 1e-4  # seen: 4e-5, from activations of 16 bits
     assert report.activation_error is not None
     assert 0 < report.activation_error <= 0.02  # seen: 0.013, exact products on every processor
     lifted = onnx.load(tmp_path / "out.onnx")
