@@ -240,6 +240,7 @@ def test_row_19_attribute_that_is_there_twice_is_refused(tmp_path: Path, name: s
 
 
 def test_attribute_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")  # the gate leaves this to what reads the attribute
     model = lstm_model(tmp_path)
     model.graph.node[0].attribute.append(helper.make_attribute("direction", b"\xff\xfe"))
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
