@@ -7,6 +7,7 @@ from typing import Literal
 from ...runtime.errors import ExportError, TidegateError
 from ...runtime.graph.graph import Graph
 from ...runtime.load import IN_MEMORY, load
+from ...runtime.plan.magic import MAGIC
 from ...runtime.streams import Model
 
 BACKENDS: tuple[Literal["native", "onnxruntime"], ...] = ("native", "onnxruntime")
@@ -19,7 +20,7 @@ class Loaded:
     Attributes:
         models: The loaded models by backend, the engine first.
         refused: The reasons of the backends that do not run the file.
-        quantized: Whether the file has quantized weights; the engine then quantizes activations too.
+        quantized: Whether an ONNX file has quantized weights; the engine then quantizes activations too.
     """
 
     models: dict[str, Model] = field(default_factory=dict)
@@ -37,7 +38,7 @@ def load_everywhere(data: bytes, path: str | os.PathLike[str]) -> Loaded:
     Raises:
         ExportError: No backend runs the file.
     """
-    nodes = Graph.parse(data, os.fspath(path)).nodes
+    nodes = [] if data.startswith(MAGIC) else Graph.parse(data, os.fspath(path)).nodes
     found = Loaded(quantized=any(node.op_type == "DequantizeLinear" for node in nodes))
     for backend in BACKENDS:
         try:
