@@ -183,3 +183,13 @@ def refuses(build: Build, error: type[ModelError], message: str) -> None:
         draft.program()
     assert type(caught.value) is error
     assert message in str(caught.value)
+
+
+def of_weight(codes: Array, scales: Array, zero: Array | None = None, **attributes: Any) -> Build:  # noqa: ANN401
+    """A MatMul with weights as given."""
+
+    def build(d: Draft, y: str) -> str:
+        more = [] if zero is None else [d.tensor(zero, zero.dtype)]
+        return d.add("MatMul", y, d.dequantize(codes, scales, *more, **attributes))
+
+    return of_frame(build)

@@ -1,26 +1,13 @@
 """Codes and scales that the engine does not have are refused by name."""
 
-from typing import Any
-
 import numpy as np
 import pytest
-from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ModelError, UnsupportedError
-from tools.drafts import HIDDEN, Build, Draft, of_frame, refuses
+from tools.drafts import HIDDEN, Build, Draft, of_weight, refuses
 
 CODES = np.ones((HIDDEN, 3), np.int8)
 SCALES = np.full(3, 0.01, np.float32)
 BLOCKS = np.full((HIDDEN, 3), 0.01, np.float32)
-
-
-def of_weight(codes: Array, scales: Array, zero: Array | None = None, **attributes: Any) -> Build:  # noqa: ANN401
-    """A MatMul with weights as given."""
-
-    def build(d: Draft, y: str) -> str:
-        more = [] if zero is None else [d.tensor(zero, zero.dtype)]
-        return d.add("MatMul", y, d.dequantize(codes, scales, *more, **attributes))
-
-    return of_frame(build)
 
 
 def weight_computed(d: Draft) -> None:
