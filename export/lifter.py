@@ -213,9 +213,9 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draf
     unplug(model, foreign)
     one_frame = layout is None
     if layout is None:
-        layout = _run_along_batch(model, foreign)
+        layout = _run_along_batch(model)
     ports = {port.name: port for port in layout.outputs(bare)}
-    foreign = tuple(_with_batch(known, layout.batch) for known in foreign)
+    whole = tuple(_with_batch(known, layout.batch) for known in foreign if not known.packed)
     for item in (*model.graph.input, *model.graph.output):
         if item.name in ports or item.name == name:
             set_dims(item, layout.axes.named(layout.dims[item.name]))
@@ -224,7 +224,7 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draf
     before = _keep_context(model, name, layout, opened.context)
     convolutions = time_convolutions(model, layout.dims)
     tails = lift_tails(model, convolutions, layout.batch)
-    states = (*before, *tails, *lift_states(model, batch=layout.batch, foreign=foreign))
+    states = (*before, *tails, *lift_states(model, batch=layout.batch, foreign=whole))
     folded = drop_repeats(model, states)
     signal = Port(name, layout.axes.time, layout.streams)
     outputs = tuple(port for name, port in ports.items() if name not in folded)
@@ -241,18 +241,12 @@ def _bare(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> onnx.Model
     """Return a copy without states: its only input is the signal."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
-    unplug(bare, [replace(known, tangled=False) for known in foreign])
+    unplug(bare, foreign)
     return bare
 
 
-def _run_along_batch(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout:
+def _run_along_batch(model: onnx.ModelProto) -> Layout:
     """Let a file that takes one frame per run take many, in place; return its layout."""
-    for known in foreign:
-        if known.tangled:
-            raise UnsupportedError(
-                f"state {known.state.input!r} of shape {shape_text(known.state.shape)} in a file that takes one frame "
-                "a run; wanted [layers, batch, hidden]; export the model with a time axis, or with such states"
-            )
     run_along_batch(model)
     layout = find_layout(model)
     if layout is None:
@@ -264,9 +258,7 @@ def _run_along_batch(model: onnx.ModelProto, foreign: Sequence[ForeignState]) ->
 
 
 def _with_batch(known: ForeignState, batch: int | str) -> ForeignState:
-    """Return a state [layers, batch, hidden] with the batch of the lifted file; a tangled state as it is."""
-    if known.tangled:
-        return known
+    """Return a state [layers, batch, hidden] with the batch of the lifted file."""
     layers, _, size = known.state.shape
     return replace(known, state=replace(known.state, shape=(layers, batch, size)))
 
@@ -287,10 +279,12 @@ def _state_notes(
     foreign: Sequence[ForeignState], states: Sequence[State], one_frame: bool, context: int
 ) -> tuple[str, ...]:
     """Return sentences on the changes to states."""
-    own = [known.state.input for known in foreign]
+    own = [known.state.input for known in foreign if not known.packed]
+    packed = [known.state.input for known in foreign if known.packed]
     new = [state.input for state in states if state.input not in own and not state.input.endswith(".context_in")]
     notes = [f"States of the file: {', '.join(own)}."] if own else []
-    notes += [f"States that were hidden: {', '.join(new)}."] if new else []
+    notes += [f"States that were packed in {', '.join(packed)} or hidden: {', '.join(new)}."] if packed else []
+    notes += [f"States that were hidden: {', '.join(new)}."] if new and not packed else []
     started = [state.input for state in states if state.initial != ZEROS]
     notes += [f"States that start from constants of the file: {', '.join(started)}."] if started else []
     notes += (
@@ -305,9 +299,11 @@ def _state_notes(
 def _prove(opened: Opened, draft: _Draft, runner: Runner, tolerance: float | None, loaded: Loaded) -> tuple[Check, ...]:
     """Prove that a lifted file equals the foreign file, and return the checks."""
     file = _original_file(opened.original, opened, draft)
+    packed = {known.state.output for known in opened.roles.states if known.packed}  # the lifted file has only its parts
 
     def original(x: Array) -> dict[str, Array]:
-        return {draft.folded.get(name, name): value for name, value in file.answers(x).items()}
+        answers = file.answers(x)
+        return {draft.folded.get(name, name): value for name, value in answers.items() if name not in packed}
 
     example, lengths, batches = _example(draft, file), file.takes_any_length(), draft.layout.batch == "batch"
     judge = Judge(Rounding(runner), tolerance)

@@ -160,7 +160,7 @@ def _alike(first: onnx.ValueInfoProto, second: onnx.ValueInfoProto) -> bool:
 
 
 def _foreign_state(model: onnx.ModelProto, pair: State, layers: Sequence[Source], numbers: Array) -> ForeignState:
-    """Return a state and what it starts; it is tangled unless its shape is [layers, 1, hidden]."""
+    """Return a state and what it starts; it is packed unless its shape is [layers, 1, hidden]."""
     dims = next(shape_of(item) for item in model.graph.input if item.name == pair.input)
     own = {source.numbers: source for source in layers}
     rows = [tuple(map(int, row)) for row in numbers.reshape(len(numbers), -1)] if numbers.ndim == 3 else []
@@ -170,11 +170,25 @@ def _foreign_state(model: onnx.ModelProto, pair: State, layers: Sequence[Source]
     if rows and len(in_order) == len(rows) == len(layers) and numbers.shape[1] == 1:
         state = replace(pair, kind=kind, shape=(len(rows), "batch", numbers.shape[2]))
         return ForeignState(state, tuple((source.node.name, source.slot) for source in in_order), dims)
-    state = replace(pair, kind=kind, shape=_tangled_shape(pair.input, dims))
-    return ForeignState(state, tuple((source.node.name, source.slot) for source in layers), dims, tangled=True)
+    _refuse_shared(pair.input, layers)
+    state = replace(pair, kind=kind, shape=_packed_shape(pair.input, dims))
+    return ForeignState(state, tuple((source.node.name, source.slot) for source in layers), dims, packed=True)
 
 
-def _tangled_shape(name: str, dims: Dims) -> tuple[int | str, ...]:
+def _refuse_shared(name: str, layers: Sequence[Source]) -> None:
+    """Refuse a packed state if two states of layers start from one of its values: they cannot become two states."""
+    starts: dict[int, onnx.NodeProto] = {}
+    for source in layers:
+        for number in source.numbers:
+            other = starts.setdefault(number, source.node)
+            if other is not source.node or len(set(source.numbers)) < len(source.numbers):
+                raise ContractError(
+                    f"state input {name!r} starts {label(other)} and {label(source.node)} from the same of its values, "
+                    "wanted values of its own for each state; export the model with one state for each layer"
+                )
+
+
+def _packed_shape(name: str, dims: Dims) -> tuple[int | str, ...]:
     shape = as_shape(dims)
     if shape.count("batch") > 1:
         raise ContractError(

@@ -30,13 +30,14 @@ class ForeignState:
         state: The pair, by the file's own names.
         starts: What the state starts: the name of a recurrent node and which of its states, one entry per layer.
         declared: The shape of the input as the file declares it.
-        tangled: The state is not [layers, batch, hidden]: nodes of the file take it apart, and these nodes stay.
+        packed: It holds states in another layout than [layers, batch, hidden], as [1, layers, hidden, 2] with h and c
+            last. Each becomes a state of its layer, as if it were hidden.
     """
 
     state: State
     starts: tuple[tuple[str, StateOperand], ...]
     declared: Dims
-    tangled: bool = False
+    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def lift_states(
         batch: The number of streams, or the name of the free axis.
         modules: Paths of the recurrent modules, if known. If a node is named after the end of exactly one path, the
             node belongs to that path.
-        foreign: States that the file had before `unplug` took them out. They come back under their own names.
+        foreign: States that the file had before `unplug` took them out, none of them packed. They come back under their
+            own names.
 
     Returns:
         The state pairs: first those of the file, then those of the modules in the order in which they run.
@@ -78,15 +80,12 @@ def lift_states(
     graph = Graph(model)
     if graph.opset() < MIN_OPSET:
         raise UnsupportedError(f"opset {graph.opset()}, wanted at least {MIN_OPSET}; use onnx.version_converter")
-    own = {(name, slot.kind) for state in foreign for name, slot in state.starts}
-    checked = checked_nodes(
-        graph, {(name, slot.kind) for state in foreign if state.tangled for name, slot in state.starts}
-    )
+    own = _keys(foreign)
+    checked = checked_nodes(graph)
     nodes = [node for node in checked if not is_backward(node)]  # a backward direction starts from zeros in each block
     by_name = {node.name: node for node in nodes}
     for known in foreign:
-        if not known.tangled:
-            _plug(model, [(by_name[name], slot) for name, slot in known.starts], known.state)
+        _plug(model, [(by_name[name], slot) for name, slot in known.starts], known.state)
     states = [
         _lift_state(model, stack, slot, batch, size, own)
         for stack in _stacks(graph, nodes, modules)
@@ -97,20 +96,19 @@ def lift_states(
 
 
 def unplug(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> None:
-    """Take states out of a file, so that its recurrent nodes start from zeros, in place; tangled states stay.
+    """Take states out of a file, so that its recurrent nodes start from zeros, in place.
 
     Afterwards the graph has no dead nodes.
     """
-    loose = [known for known in foreign if not known.tangled]
-    started = _keys(loose)
+    started = _keys(foreign)
     for node in model.graph.node:
         for slot in CELLS[node.op_type].states if node.op_type in CELLS else ():
             if (node.name, slot.kind) in started:
                 node.input[slot.input] = ""
     taken = value_names(model)
-    renamed = {known.state.output: unused(f"{known.state.output}/was", taken) for known in loose}
+    renamed = {known.state.output: unused(f"{known.state.output}/was", taken) for known in foreign}
     rename_all(model, renamed)
-    gone = {known.state.input for known in loose} | set(renamed.values())
+    gone = {known.state.input for known in foreign} | set(renamed.values())
     for items in (model.graph.input, model.graph.output):
         kept = [item for item in items if item.name not in gone]
         del items[:]

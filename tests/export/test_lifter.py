@@ -13,7 +13,6 @@ from onnx import TensorProto, helper
 from tidegate.export import LiftReport, lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ContractError, ModelError, TidegateError, UnsupportedError
-from tidegate.runtime.load import load
 from tools import foreign_files
 from tools.graphs import model_of
 
@@ -178,10 +177,11 @@ def test_one_frame_per_run(lifted: Lift, tmp_path: Path, op: str, batch: int | s
 
 
 def test_h_and_c_in_the_last_axis_of_one_tensor(lifted: Lift, tmp_path: Path) -> None:
-    """DTLN keeps all states in one tensor, and its own nodes split it. The names say nothing, so the graph is used."""
+    """DTLN keeps all states in one tensor, and its own nodes split it. Each becomes a state of its layer."""
     report = lifted(foreign_files.dtln())
-    assert _states(report) == [("input_3", "tf_op_layer_stack_2", "state")]
-    assert report.contract.states[0].shape == (1, 2, 8, 2)
+    assert _states(report) == [("lstm.h_in", "lstm.h_out", "h"), ("lstm.c_in", "lstm.c_out", "c")]
+    assert [state.shape for state in report.contract.states] == [(2, 1, 8)] * 2
+    assert "States that were packed in input_3 or hidden: lstm.h_in, lstm.c_in." in report.done
     x = _signal(tmp_path / "out.onnx")
     seen = _streamed(tmp_path / "out.onnx", "onnxruntime", x)
     session = onnxruntime.InferenceSession(tmp_path / "foreign.onnx", providers=["CPUExecutionProvider"])
@@ -191,8 +191,7 @@ def test_h_and_c_in_the_last_axis_of_one_tensor(lifted: Lift, tmp_path: Path) ->
         answer, state = session.run(names, {"input_2": frame[None, None], "input_3": state})
         wanted.append(answer[0, 0])
     np.testing.assert_allclose(seen, wanted, atol=1e-6)
-    with pytest.raises(UnsupportedError, match="use backend='onnxruntime'"):
-        load(tmp_path / "out.onnx", "native")
+    _assert_streams_alike(tmp_path / "out.onnx")
 
 
 # ---- refusals ----

@@ -1,6 +1,7 @@
 """The picture of the states: its texts name states, layers, bits and bytes, and it is the same at every run."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -58,15 +59,17 @@ def test_lines_to_the_next_push_are_dashed_and_arrows_of_a_push_are_not(facts: I
     )
 
 
-def test_states_of_no_layer_have_a_row_and_a_refusal_is_shown(tmp_path: Path) -> None:
-    onnx.save(foreign_files.dtln(), tmp_path / "vendor.onnx")
-    tidegate.lift(tmp_path / "vendor.onnx", tmp_path / "m.onnx")
-    facts = inspect_file(tmp_path / "m.onnx")
-    save(facts, tmp_path / "m.svg")
+def test_states_of_no_layer_have_a_row(tmp_path: Path) -> None:
+    onnx.save(foreign_files.one_frame(batch=1), tmp_path / "foreign.onnx")
+    tidegate.lift(tmp_path / "foreign.onnx", tmp_path / "m.onnx", frame=3, context=2)
+    save(inspect_file(tmp_path / "m.onnx"), tmp_path / "m.svg")
     texts = _texts(tmp_path / "m.svg")
-    if facts.refusal:
-        assert any(text.startswith("not on the engine: ") for text in texts)
-    assert "h: input_3" in texts
+    assert "frame.context_in" in texts
+
+
+def test_a_refusal_is_shown(facts: Inspection, tmp_path: Path) -> None:
+    save(replace(facts, refusal="a reason"), tmp_path / "m.svg")
+    assert "not on the engine: a reason" in _texts(tmp_path / "m.svg")
 
 
 def test_a_file_without_a_contract_says_that_nothing_is_carried(tmp_path: Path) -> None:

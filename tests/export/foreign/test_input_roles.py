@@ -39,16 +39,28 @@ def test_a_state_of_layers_knows_what_each_layer_starts() -> None:
     for known in find_roles(model, None).states:
         assert known.state.shape == (2, "batch", 6)
         assert known.declared == (2, "batch", 6)
-        assert not known.tangled
+        assert not known.packed
         assert [(name, slot.kind) for name, slot in known.starts] == [(name, known.state.kind) for name in names]
 
 
-def test_a_state_that_the_file_takes_apart_is_tangled() -> None:
+def test_a_state_in_another_layout_is_packed() -> None:
     model = foreign_files.dtln()
     name_nodes(model)
     (known,) = find_roles(model, None).states
-    assert known.tangled
+    assert known.packed
     assert (known.state.kind, known.state.shape, len(known.starts)) == ("state", (1, 2, 8, 2), 4)
+
+
+def test_a_packed_state_whose_values_start_two_states_is_refused() -> None:
+    model = foreign_files.dtln(layers=1)
+    twin = copy.deepcopy(next(node for node in model.graph.node if node.op_type == "LSTM"))
+    twin.output[:] = ["twin_y", "twin_h", "twin_c"]
+    model.graph.node.append(twin)
+    model.graph.output.append(onnx.helper.make_tensor_value_info("twin_y", onnx.TensorProto.FLOAT, None))
+    name_nodes(model)
+    message = r"state input 'input_3' starts LSTM .* and LSTM .* from the same of its values, wanted values of its own"
+    with pytest.raises(ContractError, match=message):
+        find_roles(model, None)
 
 
 def test_pairs_of_the_caller_are_checked_in_the_graph() -> None:
