@@ -39,9 +39,11 @@ from .rewrites.arguments import (
     fill_arguments,
     fill_lengths,
     follow_batch,
+    name_states,
     refuse_read,
     started_by,
     unpack_sequences,
+    whole_arguments,
 )
 from .rewrites.branches import open_branches
 from .rewrites.constant_starts import take_starts, write_starts
@@ -215,6 +217,7 @@ class _Traced:
         convolutions: Its convolutions along time.
         starts: The argument of the forward that each recurrent state starts from.
         constants: The constants, other than zeros, that a recurrent state starts from.
+        whole: The arguments that hold whole states and give them their names.
     """
 
     model: onnx.ModelProto
@@ -223,6 +226,7 @@ class _Traced:
     convolutions: list[TimeConvolution]
     starts: dict[StateKey, str]
     constants: dict[StateKey, Floats]
+    whole: set[str]
 
 
 def _trace(subject: "Subject") -> _Traced:
@@ -253,6 +257,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     _write_markers(model)
     refuse_read(model, states)
     starts = started_by(model, states)
+    whole = whole_arguments(model, {name: states[name] for name in states if name in subject.others.whole})
     fill_arguments(model, states)
     constants = take_starts(model, subject.input_name, free)
     checked_nodes(Graph(model))
@@ -270,7 +275,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
             refuse_lost_frames(model, dims)
         raise
     _check_batch(subject, axes)
-    return _Traced(model, dims, axes, convolutions, starts, constants)
+    return _Traced(model, dims, axes, convolutions, starts, constants, whole)
 
 
 def _sorts(model: onnx.ModelProto) -> bool:
@@ -334,6 +339,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     name_weights(model, subject.recurrent_paths)
     forget_origin(model)
     states = write_starts(model, states, traced.constants)
+    states = name_states(model, states, traced.starts, traced.whole)
     signal = Port(subject.input_name, axes.time, axes.batch)
     rate = None if sample_rate is None else float(sample_rate)
     contract = Contract((signal,), outputs, states, sample_rate=rate, hop=None if hop is None else index(hop))

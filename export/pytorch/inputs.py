@@ -36,6 +36,7 @@ class OtherInputs:
 
     Attributes:
         names: The names of the tensors, in the order in which torch flattens them.
+        whole: The names of those that are a parameter of the forward themselves, not a part of a tuple.
     """
 
     def __init__(self, parameters: Sequence[str], values: tuple[Any, ...]) -> None:
@@ -43,6 +44,7 @@ class OtherInputs:
         self._values = values
         self._tensors = {name: tensor for parameter, value in named for name, tensor in _leaves(parameter, value)}
         self.names = list(self._tensors)
+        self.whole = [name for name in self.names if name in parameters]
 
     @property
     def states(self) -> list[str]:

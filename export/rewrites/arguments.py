@@ -5,6 +5,7 @@ like those of any other module.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,14 +13,16 @@ from onnx import helper, numpy_helper
 
 from ...runtime.arrays import Array
 from ...runtime.cells import CELLS, STANDARD
+from ...runtime.contract import State
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ...runtime.graph.projected_lstm import with_weights
 from ..graph.axes import Dims, sized_model
 from ..graph.constants import fold_constants
+from ..graph.editing import rename_all, value_names
 from ..graph.recurrent_nodes import MOVES, SEQUENCE_LENS, operand, signal_of
-from ..states.routes import moved_from
+from ..states.routes import moved, moved_from
 
 _PERMUTING = (
     "TopK",
@@ -118,6 +121,49 @@ def started_by(model: onnx.ModelProto, inputs: Collection[str]) -> dict[StateKey
             if len(given) == 1:
                 found[node.name, slot.kind] = given[0]
     return found
+
+
+def whole_arguments(model: onnx.ModelProto, values: Mapping[str, Array]) -> set[str]:
+    """Return the state arguments that hold the states of their nodes, bottom layer first, and nothing else.
+
+    Args:
+        model: A translated model that still has its arguments.
+        values: The arguments in the example.
+    """
+    graph, found = Graph(model), set[str]()
+    numbers = {name: np.arange(value.size, dtype=np.float64).reshape(value.shape) for name, value in values.items()}
+    parts: dict[str, list[Array]] = {name: [] for name in values}
+    for (node, kind), name in started_by(model, values).items():
+        by_name = next(maker for maker in graph.nodes if maker.name == node)
+        slot = next(slot for slot in CELLS[by_name.op_type].states if slot.kind == kind)
+        part = moved(model, operand(by_name, slot.input), {name: numbers[name]})
+        parts[name].append(np.zeros(0) if part is None else part.ravel())
+    for name, taken in parts.items():
+        if taken and np.array_equal(np.concatenate(taken), numbers[name].ravel()):
+            found.add(name)
+    return found
+
+
+def name_states(
+    model: onnx.ModelProto, states: Sequence[State], starts: Mapping[StateKey, str], whole: Collection[str]
+) -> tuple[State, ...]:
+    """Give each state that an argument of the forward holds the name of the argument, in place; return the states.
+
+    Args:
+        model: A lifted model.
+        states: Its states.
+        starts: The argument that each recurrent state starts from.
+        whole: The arguments from `whole_arguments` that may give their names.
+    """
+    lifted, taken = started_by(model, [state.input for state in states]), value_names(model)
+    named = {}
+    for argument in set(whole) - taken:
+        units = {unit for unit, name in starts.items() if name == argument}
+        own = {lifted[unit] for unit in units if unit in lifted}
+        if len(own) == 1 and units == {unit for unit, name in lifted.items() if name in own}:
+            named[own.pop()] = argument
+    rename_all(model, named)
+    return tuple(replace(state, input=named.get(state.input, state.input)) for state in states)
 
 
 def refuse_read(model: onnx.ModelProto, names: Iterable[str]) -> None:

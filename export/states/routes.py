@@ -80,9 +80,9 @@ def arrivals(model: onnx.ModelProto, states: Sequence[Source]) -> dict[str, Arra
     found = {}
     for output in model.graph.output:
         needed = origins(graph, output.name, finals)
-        moved = _moved(model, output.name, {name: finals[name] for name in needed}) if needed else None
-        if moved is not None:
-            found[output.name] = moved.astype(np.int64)
+        numbers = moved(model, output.name, {name: finals[name] for name in needed}) if needed else None
+        if numbers is not None:
+            found[output.name] = numbers.astype(np.int64)
     return found
 
 
@@ -117,11 +117,11 @@ def _source(
             f"{what} is made of the inputs {', '.join(numbers)}, wanted one input; give each state its own"
         )
     (name,) = numbers
-    moved = _moved(model, operand(node, slot.input), numbers)
-    if moved is None or moved.size != size:
-        seen = "an unknown number of" if moved is None else str(moved.size)
+    taken = moved(model, operand(node, slot.input), numbers)
+    if taken is None or taken.size != size:
+        seen = "an unknown number of" if taken is None else str(taken.size)
         raise ContractError(f"{what} gets {seen} values of {name!r} for one stream, wanted {size}")
-    return Source(node, slot, size, name, tuple(np.ravel(moved).astype(np.int64).tolist()))
+    return Source(node, slot, size, name, tuple(np.ravel(taken).astype(np.int64).tolist()))
 
 
 def _finals(states: Sequence[Source]) -> Iterator[tuple[str, Array]]:
@@ -138,7 +138,7 @@ def _made(node: onnx.NodeProto, position: int) -> str:
     return node.output[position] if position < len(node.output) else ""
 
 
-def _moved(model: onnx.ModelProto, name: str, values: Mapping[str, Array]) -> Array | None:
+def moved(model: onnx.ModelProto, name: str, values: Mapping[str, Array]) -> Array | None:
     """Run the nodes that move some values to a name; return None if anything else takes part, e.g. a chunk's size."""
     graph = Graph(model)
     nodes: list[onnx.NodeProto] = []
