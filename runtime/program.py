@@ -47,6 +47,7 @@ class Program:
         nodes: For each operation the first output of its node in the file, for messages and metadata; empty if the
             program does not come from a file.
         starts: The state vectors that a stream does not start from zeros: float32, magnitudes 2^-60 to 2^64 or 0.
+        shapes: The shape of one answer of each output whose answers do not have exactly one axis, by name.
     """
 
     input_width: int
@@ -56,6 +57,7 @@ class Program:
     blocks: Blocks | None = None
     nodes: tuple[str, ...] = ()
     starts: Mapping[Slot, NDArray[np.float32]] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def widths(self) -> list[int]:
@@ -72,6 +74,10 @@ class Program:
         for op in self.ops:
             clocks.append(op.clock(clocks))
         return clocks
+
+    def shape_of(self, output: str) -> tuple[int, ...]:
+        """Return the shape of one answer of an output: `[width]`, or with several axes as in the file."""
+        return self.shapes.get(output, (self.widths[dict(self.outputs)[output]],))
 
     def timed(self, value: int) -> bool:
         """Return whether a value has a time axis: one frame for each frame of the input."""

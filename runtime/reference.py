@@ -39,7 +39,7 @@ class ReferenceStream:
 
         Returns:
             Each output by name: `[frames, width]`. An output without a time axis gives `[width]`, its answer for the
-            last frame that became ready, or None if no frame did.
+            last frame that became ready, or None if no frame did. Answers with several axes have them here too.
 
         Raises:
             ChunkError: A value is not finite or leaves 2^64, or an id is not in a table; the state is unchanged.
@@ -63,9 +63,10 @@ class ReferenceStream:
             values.append(made)
             states.append(after)
         self._states = states
-        return {name: self._answer(value, values[value]) for name, value in self._program.outputs}
+        return {name: self._answer(name, value, values[value]) for name, value in self._program.outputs}
 
-    def _answer(self, value: int, frames: Frames) -> Floats | None:
+    def _answer(self, name: str, value: int, frames: Frames) -> Floats | None:
+        shape = self._program.shape_of(name)
         if self._program.timed(value):
-            return np.array(frames, np.float32).reshape(len(frames), self._program.widths[value])
-        return frames[0] if frames else None
+            return np.array(frames, np.float32).reshape(len(frames), *shape)
+        return frames[0].reshape(shape) if frames else None

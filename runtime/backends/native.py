@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import _kernels
 from ..arrays import Answer, Array
-from ..plan.magic import text_of
+from ..plan.magic import has_shapes, text_of
 from ..streams import Group, Model, Stream, describe_group, describe_model, describe_stream, documented
 from .group_rows import Rows
 
@@ -35,8 +35,8 @@ class NativeModel:
         chosen = os.environ.get(ISA_VARIABLE, "") if isa is None else isa
         self._model = _kernels.Model(plan, chosen)  # checks the hash, then every field
         self._text = text_of(plan)
-        if self._model.outputs > 1:  # then answers are dicts by name
-            self._model.name_outputs(list(self.text.outputs))
+        if self._model.outputs > 1 or has_shapes(plan):  # then answers are dicts by name, or have several axes
+            self._model.describe_outputs(self.text.outputs, self.text.shapes)
 
     @cached_property
     def text(self) -> "Text":

@@ -21,7 +21,7 @@ def over_layers(handler: Handler) -> Handler:
     """Return a handler that also takes values of several layers: it works layer by layer, or along the layers."""
 
     def run(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-        stacks = {name: stack for name in node.input if (stack := _layers(trace.values.get(name)))}
+        stacks = {name: stack for name in node.input if (stack := layers_of(trace.values.get(name)))}
         first = stacks.get(node.input[0]) if node.input else None
         along = ALONG.get(node.op_type)
         made = along(trace, node, first) if first is not None and along is not None else None
@@ -30,7 +30,7 @@ def over_layers(handler: Handler) -> Handler:
     return run
 
 
-def _layers(value: Value | None) -> Layers | None:
+def layers_of(value: Value | None) -> Layers | None:
     """Return a value of several layers; None for other values."""
     if not isinstance(value, Final) or len(value.values) == 1:
         return value if isinstance(value, Layers) else None

@@ -19,6 +19,7 @@ from ..operators import HIDDEN, Linear, Slot
 from ..operators.matrix import LARGEST_RANGE, LEAST_RANGE
 from ..program import Program
 from . import frame_convolution, over_features, pointwise, recurrent, select, shapes
+from .answers import answer_of
 from .integer import in_integers
 from .layers import over_layers
 from .trace import Handler, Trace, unsupported
@@ -43,7 +44,7 @@ def lower(graph: Graph) -> Program:
     fields = _quantization(graph)
     activations = _activations(graph, fields.get("activation_bits"), fields.get("activation_ranges", {}))
     try:
-        program = Trace(graph, HANDLERS, activations).run()
+        program = Trace(graph, HANDLERS, activations).run(answer_of)
         program = replace(program, starts=_starts(graph, program))
         return in_integers(program, _exponents(fields)) if "integer" in fields else program
     except ModelError:

@@ -19,9 +19,10 @@ from ..graph.nodes import attributes, label
 from ..operators import HIDDEN, Align, Backward, BlockStart, Last, LastCell, Operator, Slot, is_hidden
 from ..operators.matrix import Reading
 from ..program import Program
-from .values import BATCH, FEATURE, ONE, TIME, Activations, AxisSizes, Carried, CellOf, Final, Signal, Value
+from .values import BATCH, FEATURE, TIME, Activations, AxisSizes, Carried, CellOf, Final, Signal, Value
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
+AnswerOf = Callable[["Trace", Port], tuple[int, tuple[int, ...]]]
 
 
 def unsupported(node: onnx.NodeProto, why: str) -> UnsupportedError:
@@ -58,8 +59,12 @@ class Trace:
         self._taken: set[Slot] = set()  # the states from which a node starts
         self._hidden: set[int] = set()  # the values that are an h within (-1, 1)
 
-    def run(self) -> Program:
-        """Visit the nodes in order and return the program."""
+    def run(self, answer_of: AnswerOf) -> Program:
+        """Visit the nodes in order and return the program.
+
+        Args:
+            answer_of: Returns the value of an output, and the sizes of one answer.
+        """
         self._bind_states()
         self.ids = self._input_holds_ids()
         self.widths.append(self._bind_input())
@@ -67,10 +72,12 @@ class Trace:
             if self.graph.constant(node.output[0]) is None:
                 self._visit(node)
         self._check_states()
-        outputs = tuple((port.name, self._output(port)) for port in self._contract.outputs)
+        answers = {port.name: answer_of(self, port) for port in self._contract.outputs}
+        outputs = tuple((name, value) for name, (value, _) in answers.items())
+        shapes = {name: shape for name, (value, shape) in answers.items() if shape != (self.widths[value],)}
         used = any(isinstance(op, Backward) for op in self.ops)
         blocks, nodes = self.blocks if used else None, tuple(self._nodes)
-        program = Program(self.widths[0], tuple(self.ops), outputs, self.ids, blocks, nodes)
+        program = Program(self.widths[0], tuple(self.ops), outputs, self.ids, blocks, nodes, shapes=shapes)
         self._check_lookahead(program)
         return program
 
@@ -249,22 +256,6 @@ class Trace:
         if width < 1:
             raise ContractError(f"input {name!r} has no fixed number of features; export the model again")
         return width
-
-    def _output(self, port: Port) -> int:
-        name = port.name
-        signal = self.resolved(self.values.get(name))
-        if signal is None:
-            raise UnsupportedError(f"output {name!r} is not a signal the engine can follow; use backend='onnxruntime'")
-        streams = sum(axis in (ONE, BATCH) for axis in signal.axes)
-        if FEATURE not in signal.axes or streams != (port.batch_axis is not None):
-            raise UnsupportedError(
-                f"output {name!r} has axes ({', '.join(signal.axes)}), the engine gives time and features: squeeze "
-                "axes of size 1 and keep the feature axis, or use backend='onnxruntime'"
-            )
-        found = signal.axes.index(TIME) if TIME in signal.axes else None
-        if found != port.time_axis:
-            raise ContractError(f"contract: output {name!r} has time axis {port.time_axis}, the graph says {found}")
-        return signal.value
 
     def _check_states(self) -> None:
         """Check that every state output is the final state of the node that starts from its input."""

@@ -7,6 +7,8 @@ import os
 import struct
 
 MAGIC = b"TIDEGATE"
+FLAGS_AT = 12  # the position of the flags, u32
+SHAPES = 2  # the flag of a plan whose text gives the shapes of answers
 TEXT_AT = 88  # the position of offset and size, u64 each
 
 
@@ -25,3 +27,9 @@ def text_of(plan: bytes) -> bytes:
     """Return the text of a plan that the engine has checked; `text.read_text` reads it."""
     at, size = struct.unpack_from("<QQ", plan, TEXT_AT)
     return plan[at : at + size]
+
+
+def has_shapes(plan: bytes) -> bool:
+    """Return whether the text of a plan that the engine has checked gives the shapes of answers."""
+    (flags,) = struct.unpack_from("<I", plan, FLAGS_AT)
+    return bool(flags & SHAPES)

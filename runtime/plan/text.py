@@ -18,11 +18,13 @@ class Text:
         contract: The streaming contract of the model.
         outputs: Names of the outputs in the order of the plan.
         slots: The place of each state vector of the engine in the contract.
+        shapes: The shape of one answer of each output; empty if the answers of all outputs have one axis, of features.
     """
 
     contract: Contract
     outputs: tuple[str, ...]
     slots: tuple[Slot, ...]
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     def check(self, widths: Sequence[int]) -> None:
         """Compare the slots with the widths of the engine's state vectors.
@@ -70,6 +72,20 @@ def read_text(text: bytes) -> Text:
     try:
         fields = json.loads(text)
         slots = tuple(Slot(str(name), index(row)) for name, row in fields["slots"])
-        return Text(Contract.from_json(fields["contract"]), tuple(map(str, fields["outputs"])), slots)
+        shapes = tuple(tuple(map(_size, shape)) for shape in fields.get("shapes", []))
+        return Text(Contract.from_json(fields["contract"]), tuple(map(str, fields["outputs"])), slots, shapes)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise PlanError(f"plan: text is not readable ({error}); the file is damaged, compile it again") from None
+
+
+def _size(value: object) -> int:
+    """Return a size of a shape.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is below 1, or too large for the engine.
+    """
+    size = index(value)  # type: ignore[arg-type] # anything from a file
+    if not 1 <= size < 2**31:
+        raise ValueError(f"a shape has the size {size}")
+    return size

@@ -18,12 +18,12 @@ from ..contract import Contract
 from ..operators import OPERATORS, Operator, Record
 from ..operators.matrix import Matrix, Reading
 from ..program import Program
-from .magic import MAGIC
+from .magic import MAGIC, SHAPES
 
 VERSION = 2
 ALIGNMENT = 64
 HASHED_FROM = 48  # the hash is over all bytes from here on
-HEADER = struct.Struct("<8sII32sQIIIIQQQQIII12x")
+HEADER = struct.Struct("<8sII32sQIIIIQQQQIIII8x")
 MATRIX = struct.Struct("<QQIIIIIIif")
 OP = struct.Struct("<II2I4i4f48s48s48s2Q2Q32x")
 
@@ -51,6 +51,7 @@ class PlanHeader(NamedTuple):
     block: int
     lookahead: int
     limit: int
+    shapes: int
 
 
 def read_header(plan: bytes) -> PlanHeader:
@@ -90,9 +91,9 @@ def compile_program(program: Program, contract: Contract) -> bytes:
     blob.data[HEADER.size : HEADER.size + ops_bytes] = records
     fields = (len(blob.data), len(program.ops), len(program.outputs), program.input_width, int(program.ids))
     places = (HEADER.size, outputs_at, text_at, len(text))
-    blob.data[: HEADER.size] = HEADER.pack(
-        *PlanHeader(MAGIC, VERSION, STARTS * bool(program.starts), b"", *fields, *places, *_grid(program))
-    )
+    flags = STARTS * bool(program.starts) | SHAPES * bool(program.shapes)
+    last = (*_grid(program), int(bool(program.shapes)))
+    blob.data[: HEADER.size] = HEADER.pack(*PlanHeader(MAGIC, VERSION, flags, b"", *fields, *places, *last))
     return seal(blob.data)
 
 
@@ -137,6 +138,8 @@ def _text(program: Program, contract: Contract) -> bytes:
         "outputs": [name for name, _ in program.outputs],
         "slots": [[slot.name, slot.index] for slot in program.slots],
     }
+    if program.shapes:
+        fields["shapes"] = [program.shape_of(name) for name, _ in program.outputs]
     return json.dumps(fields, separators=(",", ":")).encode()
 
 

@@ -135,7 +135,7 @@ def starts(target: str, folder: Path) -> Path:
             (folder / name).write_bytes(plan)
         return folder
     model = _kernels.Model(reference_plans()[SNAPSHOT_OF], "")
-    model.name_outputs(["last", "first", "window"])
+    model.describe_outputs(["last", "first", "window"], [])
     stream = _kernels.Stream(model)
     for frames in range(9):
         (folder / str(frames)).write_bytes(stream.snapshot())

@@ -29,14 +29,16 @@ class Group : Owned {
     const size_t count = check_shape(reinterpret_cast<PyArrayObject *>(given.ptr()), rows.size());
     std::vector<nb::object> answers;
     std::vector<float *> outputs;
-    for (uint32_t i = 0; i < tide_output_count(model_->get()); i++) {
-      answers.push_back(answer(i, rows.size(), count, out));
+    for (size_t i = 0; i < model_->outputs().count(); i++) {
+      const npy_intp named = static_cast<npy_intp>(rows.size());
+      answers.push_back(out.is_none() ? model_->outputs().fresh(i, count, {named})
+                                      : model_->outputs().checked(out, i, count, {named}));
       outputs.push_back(data(answers.back()));
     }
     std::vector<tide_status> statuses(rows.size(), TIDE_OK);
     const nb::object apart = out.is_none() ? frames : without_overlap(frames, answers[0]);
     const tide_status status = run(apart, rows, count, outputs, statuses);
-    const nb::object all = by_name(answers);
+    const nb::object all = model_->outputs().by_name(answers);
     if (status != TIDE_OK) refuse(all, rows, statuses, given, count);
     return all;
   }
@@ -114,32 +116,11 @@ class Group : Owned {
     raise("ChunkError", "chunks has shape " + shape_of(chunks) + ", wanted " + wanted + ")");
   }
 
-  // The array for one output: [rows, frames, width], or [rows, width] for an output without a time axis ([rows, 0] if
-  // there is no frame).
-  nb::object answer(uint32_t output, size_t rows, size_t count, nb::handle out) const {
-    const npy_intp width = tide_output_width(model_->get(), output);
-    const bool timed = tide_output_timed(model_->get(), output);
-    const npy_intp frames = static_cast<npy_intp>(count), last = count ? width : 0;
-    npy_intp sizes[3] = {static_cast<npy_intp>(rows), timed ? frames : last, width};
-    if (out.is_none()) return new_array(timed ? 3 : 2, sizes);
-    if (tide_output_count(model_->get()) > 1) {
-      raise("ChunkError", "out is for models with one output; this one has several");
-    }
-    return as_out(out, timed ? 3 : 2, sizes);
-  }
-
   tide_status run(const nb::object &frames, const std::vector<uint32_t> &rows, size_t count,
                   const std::vector<float *> &outputs, std::vector<tide_status> &statuses) {
     Turn turn(*this);
     WithoutGil others;
     return tide_group_push(group_, rows.data(), rows.size(), data(frames), count, outputs.data(), statuses.data());
-  }
-
-  nb::object by_name(const std::vector<nb::object> &answers) const {
-    if (answers.size() == 1) return answers[0];
-    nb::dict named;
-    for (size_t i = 0; i < answers.size(); i++) named[model_->output_names()[i].c_str()] = answers[i];
-    return named;
   }
 
   [[noreturn]] void refuse(const nb::object &answers, const std::vector<uint32_t> &rows,

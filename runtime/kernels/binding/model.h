@@ -3,7 +3,6 @@
 #define TIDE_BINDING_MODEL_H
 
 #include <nanobind/stl/tuple.h>
-#include <nanobind/stl/vector.h>
 
 #include <atomic>
 #include <chrono>
@@ -16,8 +15,7 @@
 #include <vector>
 
 #include "../src/kernels.h"
-#include "arrays.h"
-#include "tidegate.h"
+#include "outputs.h"
 
 struct Free {
   void operator()(void *p) const { std::free(p); }
@@ -107,19 +105,15 @@ class Model {
     check_plan(plan_, plan.size());
     memory_ = aligned(tide_model_bytes(plan_.get(), variant_));
     model_ = tide_model_init(memory_.get(), plan_.get(), variant_);
+    outputs_.init(model_);
   }
 
-  void name_outputs(std::vector<std::string> names) {
-    if (names.size() != tide_output_count(model_)) {
-      raise("PlanError", "plan: " + std::to_string(names.size()) + " output names for " +
-                             std::to_string(tide_output_count(model_)) + " outputs; compile it again");
-    }
-    output_names_ = std::move(names);
+  void describe_outputs(const std::vector<std::string> &names, const std::vector<std::vector<uint64_t>> &shapes) {
+    outputs_.describe(names, shapes);
   }
 
   const tide_model *get() const { return model_; }
-  uint32_t outputs() const { return tide_output_count(model_); }
-  const std::vector<std::string> &output_names() const { return output_names_; }
+  const Outputs &outputs() const { return outputs_; }
   std::string variant() const { return tide_variant_name(variant_); }
   std::vector<uint32_t> state_widths() const {
     std::vector<uint32_t> widths(tide_state_count(model_));
@@ -130,7 +124,7 @@ class Model {
  private:
   const tide_variant *variant_;
   Memory plan_, memory_;
-  std::vector<std::string> output_names_;
+  Outputs outputs_;
   tide_model *model_;
 };
 

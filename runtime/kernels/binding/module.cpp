@@ -24,9 +24,9 @@ NB_MODULE(_kernels, m) {
   m.def("variants", &variants, nb::arg("supported_only") = true, "Names of the instruction-set variants, best first.");
   nb::class_<Model>(m, "Model", "A checked plan, packed for one instruction set.")
       .def(nb::init<nb::bytes, const std::string &>(), nb::arg("plan"), nb::arg("variant"))
-      .def("name_outputs", &Model::name_outputs, nb::arg("names"))
+      .def("describe_outputs", &Model::describe_outputs, nb::arg("names"), nb::arg("shapes"))
       .def_prop_ro("variant", &Model::variant)
-      .def_prop_ro("outputs", &Model::outputs)
+      .def_prop_ro("outputs", [](const Model &model) { return model.outputs().count(); })
       .def_prop_ro("state_widths", &Model::state_widths);
   nb::class_<Stream>(m, "Stream", "One sequence in progress.")
       .def(nb::init<nb::object>(), nb::arg("model"), nb::sig("def __init__(self, model: Model) -> None"))

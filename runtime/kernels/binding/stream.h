@@ -24,8 +24,9 @@ class Stream : Owned {
     const size_t count = check_shape(reinterpret_cast<PyArrayObject *>(frames.ptr()));
     Turn turn(*this);
     if (tide_finished(stream_)) raise("ChunkError", describe_finished());
-    if (tide_output_count(model_->get()) != 1) return push_many(given, frames, count, out);
-    nb::object result = out.is_none() ? fresh(0, count) : checked(out, 0, count);
+    if (model_->outputs().count() != 1 && out.is_none()) return push_many(given, frames, count);
+    const size_t ready = tide_rows(stream_, 0, count);
+    nb::object result = out.is_none() ? model_->outputs().fresh(0, ready) : model_->outputs().checked(out, 0, ready);
     float *outputs[1] = {data(result)};
     const nb::object apart = out.is_none() ? frames : without_overlap(frames, result);
     run(given, apart, count, outputs);
@@ -33,15 +34,14 @@ class Stream : Owned {
   }
 
   nb::object finish() {
-    const uint32_t count = tide_output_count(model_->get());
     std::vector<nb::object> results;
     std::vector<float *> outputs;
     Turn turn(*this);
     bool held = false;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < model_->outputs().count(); i++) {
       const size_t rows = tide_rest(stream_, i);
       held |= rows > 0;
-      results.push_back(with_rows(i, rows));
+      results.push_back(model_->outputs().fresh(i, rows));
       outputs.push_back(data(results.back()));
     }
     tide_status status;
@@ -52,11 +52,7 @@ class Stream : Owned {
     if (status == TIDE_E_FINISHED) raise("ChunkError", describe_finished());
     if (status == TIDE_E_ROUNDING) raise("BackendError", describe_rounding());
     if (status != TIDE_OK) raise("ChunkError", "a value inside the model left 2^64 at the end; stream unchanged");
-    if (!held) return nb::none();
-    if (count == 1) return results[0];
-    nb::dict named;
-    for (uint32_t i = 0; i < count; i++) named[model_->output_names()[i].c_str()] = results[i];
-    return named;
+    return held ? model_->outputs().by_name(results) : nb::none();
   }
 
   bool finished() {
@@ -117,34 +113,15 @@ class Stream : Owned {
     raise("ChunkError", "chunk has shape " + shape_of(array) + ", wanted (frames, " + std::to_string(width) + ")");
   }
 
-  // An array for an output: [rows, width] if it has a time axis; else [width], or [0] if there is no row.
-  nb::object with_rows(uint32_t output, size_t rows) const {
-    npy_intp sizes[2] = {static_cast<npy_intp>(rows), tide_output_width(model_->get(), output)};
-    if (tide_output_timed(model_->get(), output)) return new_array(2, sizes);
-    return new_array(1, rows ? sizes + 1 : sizes);
-  }
-
-  nb::object fresh(uint32_t output, size_t count) const { return with_rows(output, tide_rows(stream_, output, count)); }
-
-  nb::object checked(nb::handle out, uint32_t output, size_t count) const {
-    const size_t ready = tide_rows(stream_, output, count);
-    const bool timed = tide_output_timed(model_->get(), output);
-    const npy_intp width = tide_output_width(model_->get(), output);
-    const npy_intp sizes[2] = {timed || !ready ? static_cast<npy_intp>(ready) : width, width};
-    return as_out(out, timed ? 2 : 1, sizes);
-  }
-
-  nb::object push_many(const nb::object &given, const nb::object &frames, size_t count, nb::handle out) {
-    if (!out.is_none()) raise("ChunkError", "out is for models with one output; this one has several");
-    nb::dict results;
+  nb::object push_many(const nb::object &given, const nb::object &frames, size_t count) {
+    std::vector<nb::object> results;
     std::vector<float *> outputs;
-    for (uint32_t i = 0; i < tide_output_count(model_->get()); i++) {
-      nb::object result = fresh(i, count);
-      outputs.push_back(data(result));
-      results[model_->output_names()[i].c_str()] = result;
+    for (uint32_t i = 0; i < model_->outputs().count(); i++) {
+      results.push_back(model_->outputs().fresh(i, tide_rows(stream_, i, count)));
+      outputs.push_back(data(results.back()));
     }
     run(given, frames, count, outputs.data());
-    return results;
+    return model_->outputs().by_name(results);
   }
 
   void run(const nb::object &given, const nb::object &frames, size_t count, float *const *outputs) {

@@ -31,11 +31,12 @@ static int check_header(const plan_check *c) {
   if (memcmp(p, "TIDEGATE", 8) != 0) return plan_refuse(c, "magic", u64_at(p), 0x4554414745444954u);
   const uint32_t ops = u32_at(p + AT_OPERATIONS), outputs = u32_at(p + AT_OUTPUTS);
   return plan_equal(c, "version", u32_at(p + AT_VERSION), PLAN_VERSION) &&
-         plan_within(c, "flags", u32_at(p + AT_FLAGS), 0, PLAN_STARTS) &&
+         plan_within(c, "flags", u32_at(p + AT_FLAGS), 0, PLAN_STARTS | PLAN_SHAPES) &&
          plan_equal(c, "size", c->bytes, u64_at(p + AT_SIZE)) && hash_ok(c) &&
          plan_within(c, "operations", ops, 1, PLAN_MAX_OPS) && plan_within(c, "outputs", outputs, 1, PLAN_MAX_OPS) &&
          plan_within(c, "input kind", u32_at(p + AT_INPUT_KIND), 0, 1) &&
          plan_within(c, "input width", u32_at(p + AT_INPUT_WIDTH), 1, u32_at(p + AT_INPUT_KIND) ? 1 : PLAN_MAX_WIDTH) &&
+         plan_within(c, "shapes", u32_at(p + AT_SHAPES), 0, 1) &&
          plan_array_ok(c, "operation table", u64_at(p + AT_OPERATION_TABLE), (uint64_t)ops * PLAN_OP_BYTES) &&
          plan_array_ok(c, "output table", u64_at(p + AT_OUTPUT_TABLE), (uint64_t)outputs * 4) &&
          plan_array_ok(c, "text", u64_at(p + AT_TEXT), u64_at(p + AT_TEXT_SIZE)) && grid_ok(c);
@@ -94,7 +95,8 @@ static int check_plan(plan_check *c) {
     if (!plan_within(c, "output", plan_read_output(&header, i), 1, header.ops)) return 0;
   }
   /* The hash does not cover the flags, so that an engine that does not know them refuses the plan by them. */
-  return plan_equal(c, "flags", u32_at(c->plan + AT_FLAGS), c->totals->starts ? PLAN_STARTS : 0);
+  const uint32_t shapes = u32_at(c->plan + AT_SHAPES) ? PLAN_SHAPES : 0;
+  return plan_equal(c, "flags", u32_at(c->plan + AT_FLAGS), shapes | (c->totals->starts ? PLAN_STARTS : 0));
 }
 
 tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault) {

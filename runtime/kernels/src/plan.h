@@ -13,6 +13,7 @@
 enum {
   PLAN_VERSION = 2,
   PLAN_STARTS = 1, /* the flag of a plan with initial states */
+  PLAN_SHAPES = 2, /* the flag of a plan whose text gives the shapes of answers */
   PLAN_HEADER_BYTES = 128,
   PLAN_OP_BYTES = 256,
   PLAN_MAX_OPS = TIDE_MAX_OPS,

@@ -19,6 +19,7 @@ enum {
   AT_BLOCK = 104,
   AT_LOOKAHEAD = 108,
   AT_LIMIT = 112,
+  AT_SHAPES = 116,
 };
 
 /* Fields of an operation's record. */

@@ -39,11 +39,6 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
         UnsupportedError,
         "it joins the layers of (batch, feature, layer), wanted features after the layers",
     ),
-    "layers as they are": (
-        of_two_layers(lambda d, h: d.add("Relu", h)),
-        UnsupportedError,
-        "is not a signal the engine can follow",
-    ),
     "another number of layers": (
         of_two_layers(lambda d, h: d.add("Add", h, d.add("Concat", h, "h_0", axis=0))),
         UnsupportedError,

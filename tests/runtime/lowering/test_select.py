@@ -31,11 +31,6 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
         UnsupportedError,
         "it takes index 0 of the time axis, wanted the last frame (-1)",
     ),
-    "Gather of a feature": (
-        lambda d: d.answer(d.gather(d.layer("x"), -1, axis=2)),
-        UnsupportedError,
-        "has axes (time, batch), the engine gives time and features",
-    ),
     "Gather of a list": (
         lambda d: d.answer(d.gather(d.layer("x"), [-1])),
         UnsupportedError,

@@ -72,11 +72,6 @@ def same_start(d: Draft) -> None:
     d.answer(d.squeeze(d.lstm("x", start=start, final=("hn", "cn")), 1))
 
 
-def directions_as_features(d: Draft) -> None:
-    """Y with its axis of directions: onnxruntime answers (frames, 1, hidden), the engine (frames, hidden)."""
-    d.answer(d.lstm("x"))
-
-
 REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "weight first": (weight_first, UnsupportedError, "is not a signal that the engine can follow"),
     "two inputs": (two_inputs, UnsupportedError, "2 signal inputs, the engine takes one; use backend='onnxruntime'"),
@@ -111,11 +106,6 @@ def test_name_of_the_contract_that_the_graph_lacks_is_refused(what: str) -> None
 
 def test_two_nodes_cannot_start_from_one_state() -> None:
     refuses(same_start, UnsupportedError, "LSTM 'lstm2': it starts from entry 0 of 'v0.h', as another node does")
-
-
-def test_an_axis_of_directions_is_refused_in_an_output() -> None:
-    message = "has axes (time, one, batch, feature), the engine gives time and features: squeeze"
-    refuses(directions_as_features, UnsupportedError, message)
 
 
 @pytest.mark.parametrize(("build", "after"), [(cell_as_answer, []), (cell_into_linear, [Linear])])

@@ -25,6 +25,16 @@ def test_a_missing_field_is_refused(field: str) -> None:
         read_text(json.dumps(rest).encode())
 
 
+def test_shapes_of_answers_are_read() -> None:
+    assert read_text(json.dumps(FIELDS | {"shapes": [[2, 3]]}).encode()).shapes == ((2, 3),)
+
+
+@pytest.mark.parametrize("shapes", [[[0]], [[-1]], [[2.0]], [["2"]], [[2**31]], [3], 3, [[[2]]]])
+def test_row_13_shape_that_cannot_be_is_refused(shapes: object) -> None:
+    with pytest.raises(PlanError, match="text is not readable"):
+        read_text(json.dumps(FIELDS | {"shapes": shapes}).encode())
+
+
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"7", b"\xff", b"[" * 100_000])
 def test_a_text_that_is_no_object_is_refused(text: bytes) -> None:
     with pytest.raises(PlanError, match="text is not readable"):

@@ -172,7 +172,10 @@ def at_op(op: int, offset: int) -> int:
     [
         (8, 3, "plan: version is 3, wanted 2; it is of another version of the format, compile it again"),
         (12, 1, "plan: flags is 1, wanted 0"),
-        (12, 2, "plan: flags is 2, wanted 1"),
+        (12, 2, "plan: flags is 2, wanted 0"),
+        (12, 4, "plan: flags is 4, wanted 3"),
+        (116, 1, "plan: flags is 0, wanted 2"),
+        (116, 2, "plan: shapes is 2, wanted 1"),
         (56, 0, "plan: operations is 0, wanted 1"),
         (64, 99999, "plan: input width is 99999, wanted 16384"),
         (72, 64, "plan: operation table is 64, wanted 128"),
