@@ -238,7 +238,7 @@ def test_the_way_out_of_the_refusal_works(tmp_path: Path) -> None:
     module, zeros = HandedIn().eval(), torch.zeros(1, 2, HIDDEN)
     export_model(module, (torch.randn(2, 9, FEATURES), zeros, zeros), tmp_path / "m.onnx")
     h, c = (start.detach() for start in module.starts)
-    stream = load(tmp_path / "m.onnx").stream({"rnn.h_in": h.numpy(), "rnn.c_in": c.numpy()})
+    stream = load(tmp_path / "m.onnx").stream({"h": h.numpy(), "c": c.numpy()})
     with torch.no_grad():
         wanted = module(torch.from_numpy(FRAMES)[None], h, c)[0][0].numpy()
     np.testing.assert_allclose(np.asarray(stream.push(FRAMES)), wanted, atol=2e-6)
