@@ -1,12 +1,12 @@
 """The recurrent cells, each described once: what ONNX, PyTorch and the engine call its gates, states and weights.
 
-Export, quantization, lowering, inspection and benchmarks read this table; it imports nothing of theirs. A new form of a
-cell that is known (a GRU whose reset gate comes before the product, an LSTM with peepholes, coupled gates or a clip)
-is one more `CellKind`, distinguished by the attributes of its node.
+Export, quantization, lowering, inspection and benchmarks read this table; it imports nothing of theirs. What a node
+may change about its kind (the activations, a clip, coupled gates, the place of the reset gate) is in `CellOptions`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,60 @@ class StateOperand:
     kind: str
     input: int
     output: int
+
+
+ACTIVATIONS: dict[str, tuple[tuple[float | None, ...], int]] = {
+    "Sigmoid": ((), 2),
+    "HardSigmoid": ((0.2, 0.5), 2),
+    "Tanh": ((), 1),
+    "Softsign": ((), 1),
+    "Relu": ((), 0),
+    "LeakyRelu": ((0.01,), 0),
+    "ThresholdedRelu": ((None,), 0),  # the standard's default is 1, that of onnxruntime 0: so a node must give it
+    "Elu": ((1.0,), 0),
+    "Softplus": ((), 0),
+    "Affine": ((None, None), 0),
+    "ScaledTanh": ((None, None), 0),
+}
+"""The activation functions of recurrent nodes, in the order of their numbers in a plan, from 1: the defaults of alpha
+and beta (None: a node must give them), and where their values are: 2 within [0, 1], 1 within [-1, 1], 0 anywhere."""
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function of a recurrent node.
+
+    Attributes:
+        name: One of `ACTIVATIONS`.
+        alpha: Its first number; 0 if it has none.
+        beta: Its second number; 0 if it has none.
+    """
+
+    name: str
+    alpha: float = 0.0
+    beta: float = 0.0
+
+    def is_within(self, bound: int) -> bool:
+        """Return whether its values are within [-1, 1] (bound 1) or [0, 1] (bound 2)."""
+        return ACTIVATIONS[self.name][1] >= bound
+
+
+@dataclass(frozen=True)
+class CellOptions:
+    """What a recurrent node may change about its kind. Peepholes are weights, so they are not here.
+
+    Attributes:
+        activations: The functions in the order of ONNX: of the gates, of the candidate, of c.
+        clip: The largest magnitude of the sums that the gates and the candidate are made from; 0: no limit.
+        coupled: Whether the forget gate of an LSTM is 1 minus its input gate.
+        reset_first: Whether the reset gate of a GRU multiplies h, and R multiplies the result. If not, it multiplies
+            the product of R and h, as in PyTorch.
+    """
+
+    activations: tuple[Activation, ...]
+    clip: float = 0.0
+    coupled: bool = False
+    reset_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +110,11 @@ class CellKind:
     signal: int = 0
     weights: int = 2
     biases: int = 2
+
+    @cached_property
+    def plain(self) -> CellOptions:
+        """The options of PyTorch's layer."""
+        return CellOptions(tuple(map(Activation, self.activations[0])))
 
     @property
     def torch_places(self) -> tuple[int, ...]:
@@ -108,7 +167,7 @@ PROJECTED_LSTM = CellKind(
     gates="iofc",
     torch_gates="ifco",
     states=(StateOperand("h", 0, 0), StateOperand("c", 1, 1)),
-    activations=((),),
+    activations=(("Sigmoid", "Tanh", "Tanh"),),
     signal=2,
     weights=3,
     biases=1,

@@ -1,13 +1,13 @@
 """Recurrent nodes of an ONNX graph: their states, the options that are refused, and where their states start."""
 
 from collections.abc import Collection
-from typing import Any
 
 import onnx
 from onnx import numpy_helper
 
 from ...runtime.cells import CELLS, STANDARD, StateOperand
 from ...runtime.errors import ModelError, UnsupportedError
+from ...runtime.graph.cell_options import cell_options
 from ...runtime.graph.gate import MAX_NODES
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
@@ -16,7 +16,7 @@ from ...runtime.graph.projected_lstm import with_weights
 REFUSED_CELLS = ("Scan", "Loop", "DynamicQuantizeLSTM")
 
 _MODULES = "nn.LSTM, nn.GRU or nn.RNN"
-SEQUENCE_LENS, _PEEPHOLES = 4, 7  # positions among the inputs; only an LSTM has peepholes
+SEQUENCE_LENS = 4  # its position among the inputs
 
 # Operators whose output consists only of values of their first input.
 MOVES = frozenset(
@@ -24,12 +24,6 @@ MOVES = frozenset(
         *("Cast", "CastLike", "Expand", "Flatten", "Gather", "Identity", "Reshape"),
         *("Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
     )
-)
-
-_OPTIONS: tuple[tuple[str, object, str], ...] = (
-    ("layout", 0, "write the model with the time axis first (layout 0)"),
-    ("input_forget", 0, "train it with separate input and forget gates"),
-    ("clip", 0.0, "train it without clipping of the cell"),
 )
 
 
@@ -83,8 +77,8 @@ def checked_nodes(graph: Graph, started: Collection[tuple[str, str]] = ()) -> li
         started: States that start from inputs of the file: names of nodes and kinds. All others must start from zeros.
 
     Raises:
-        UnsupportedError: A node has another layout or activation, clips, has sequence lengths or peepholes, does not
-            start from zeros, or is of a kind that cannot be exported.
+        UnsupportedError: A node has another layout, an unknown activation, or sequence lengths, does not start from
+            zeros, or is of a kind that cannot be exported.
         ModelError: There is no recurrent node.
     """
     nodes = recurrent_nodes(graph)
@@ -97,22 +91,18 @@ def checked_nodes(graph: Graph, started: Collection[tuple[str, str]] = ()) -> li
 
 
 def _check_options(node: onnx.NodeProto) -> None:
-    values = attributes(node)
-    for name, wanted, way_out in _OPTIONS:
-        seen = values.get(name, wanted)
-        if seen != wanted:
-            raise UnsupportedError(f"{label(node)}: {name} = {seen!r}, wanted {wanted!r}; {way_out}")
-    _check_activations(node, values)
-    for position, name, way_out in (
-        (
-            SEQUENCE_LENS,
-            "sequence_lens",
-            "pack whole sequences, x.size(1) frames of each: a stream has no padding",
-        ),
-        (_PEEPHOLES, "P (peepholes)", "use nn.LSTM, which has none"),
-    ):
-        if operand(node, position):
-            raise UnsupportedError(f"{label(node)}: {name} = {operand(node, position)!r}, wanted none; {way_out}")
+    layout, lengths = attributes(node).get("layout", 0), operand(node, SEQUENCE_LENS)
+    if layout != 0:
+        raise UnsupportedError(
+            f"{label(node)}: layout = {layout}, wanted 0; write the model with the time axis first (layout 0)"
+        )
+    if lengths:
+        raise UnsupportedError(
+            f"{label(node)}: sequence_lens = {lengths!r}, wanted none; pack whole sequences, x.size(1) frames of each: "
+            "a stream has no padding"
+        )
+    if node.op_type in STANDARD:
+        cell_options(node)
 
 
 def operand(node: onnx.NodeProto, position: int) -> str:
@@ -154,17 +144,6 @@ def _hidden_size(graph: Graph, node: onnx.NodeProto) -> int:
     if weights is None:
         raise UnsupportedError(f"{label(node)}: no hidden_size and no constant R, wanted one of them")
     return int(weights.shape[-1])
-
-
-def _check_activations(node: onnx.NodeProto, values: dict[str, Any]) -> None:
-    known = CELLS[node.op_type].activations
-    seen = tuple(v.decode() for v in values.get("activations", ())) or known[0]
-    both = values.get("direction") == "bidirectional"
-    if seen not in known and not (both and seen[: len(seen) // 2] * 2 == seen and seen[: len(seen) // 2] in known):
-        wanted = " or ".join(", ".join(names) for names in known)
-        raise UnsupportedError(
-            f"{label(node)}: activations = {', '.join(seen)}, wanted {wanted}; use those of nn.{node.op_type}"
-        )
 
 
 def _check_initial(graph: Graph, node: onnx.NodeProto, slot: StateOperand) -> None:

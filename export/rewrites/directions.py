@@ -7,7 +7,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ...runtime.cells import STANDARD
 from ...runtime.errors import UnsupportedError
+from ...runtime.graph.cell_options import PEEPHOLES, cell_options, option_attributes
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.editing import remove_dead
@@ -67,19 +69,18 @@ def _both(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto) -> list[on
 def _one(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto, direction: int) -> onnx.NodeProto:
     """Return one direction of a bidirectional node."""
     which, given = _DIRECTIONS[direction], attributes(node)
-    names = [f"{name}/{which}" if name else "" for name in node.input[1:4]]
-    for old, new in zip(node.input[1:4], names, strict=True):
+    peepholes = ["", "", "", operand(node, PEEPHOLES)] if operand(node, PEEPHOLES) else []
+    whole = [*node.input[1:4], *peepholes]
+    names = [f"{name}/{which}" if name else "" for name in whole]
+    for old, new in zip(whole, names, strict=True):
         if old:
             weights = graph.constant(old)
             if weights is None:
                 raise UnsupportedError(f"{label(node)}: its weight {old!r} is not constant, wanted a constant")
             model.graph.initializer.append(numpy_helper.from_array(weights[direction : direction + 1], new))
     outputs = [f"{name}/{which}" if name else "" for name in node.output]
-    activations = given.get("activations")
-    options: dict[str, Any] = {key: given[key] for key in ("hidden_size", "linear_before_reset") if key in given}
-    if activations:
-        half = len(activations) // 2
-        options["activations"] = activations[half * direction : half * (direction + 1)]
+    options: dict[str, Any] = {key: given[key] for key in ("hidden_size",) if key in given}
+    options |= option_attributes(STANDARD[node.op_type], cell_options(node, direction))
     name = node.name + (REVERSE if direction else "")
     return helper.make_node(node.op_type, [node.input[0], *names], outputs, name=name, direction=which, **options)
 

@@ -20,7 +20,8 @@ from .. import _kernels
 from ..errors import DeviceError
 from ..files import write_atomic
 from ..load import naming, plan_of
-from ..operators import OPERATORS, Embedding
+from ..operators import OPERATORS, Backward, Embedding
+from ..operators.blocks import BACKWARD_CELLS
 from ..plan import writer as plans
 from .targets import LAYOUTS, TARGETS, Board, Target
 
@@ -38,7 +39,8 @@ OMITTED = {"snapshot.c", "group.c"}  # files of src/ that a program with one str
 STACK_BYTES = 3072  # reserved by the program of a microcontroller; `make devices` measures its use
 MOST_CLOCKS, CLOCK_BYTES = 64, 16  # as in src/clocks.h; a build for one model leaves out clocks that it cannot have
 # Operators that multiply by weights with the code of a variant, and integer operators with their own.
-PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward"}
+WITH_OPTIONS = {"lstm_with_options", "gru_with_options", "rnn_with_options"}
+PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", *WITH_OPTIONS}
 FOR_PRODUCTS = {"pack.c", "project.c"}  # files of src/ that these operators call
 INTEGER = {"integer_lstm", "integer_gru", "integer_linear"}
 MOVES = {"last", "last_cell", "slice", "concat", "align", "block_start"}  # operators that copy values as they are
@@ -189,7 +191,7 @@ def _fitted(name: str, text: str, ops: Ops, target: Target) -> str:
     """Return the text of a file; lists of variants and operators keep only those of this target and model."""
     if name == "src/variants.inc":
         return "".join(f"TIDE_VARIANT({variant})\n" for variant in target.variants)
-    if name == "src/operators.inc":
+    if name in ("src/operators.inc", "src/cells.inc"):
         return LISTED.sub(lambda found: found[0] if found[1] in ops.names else f"TIDE_NO_OPERATOR({found[1]})", text)
     return text
 
@@ -282,6 +284,8 @@ def _operations(plan: bytes) -> Ops:
     for index in range(header.operations):
         record = plans.OP.unpack_from(plan, header.operations_at + index * plans.OP.size)
         names.add(snake[record[0] - 1])
+        if OPERATORS[record[0] - 1] is Backward:
+            names.add(snake[OPERATORS.index(BACKWARD_CELLS[record[4] - 1])])
         if OPERATORS[record[0] - 1] is not Embedding:
             matrices = (plans.MATRIX.unpack(part) for part in record[12:15])
             total += sum(rows * columns for _, _, rows, columns, *_ in matrices)
@@ -289,12 +293,11 @@ def _operations(plan: bytes) -> Ops:
 
 
 def _left_out(ops: Ops) -> list[str]:
-    """Return the parts of the engine that the build leaves out. A backward cell needs the forward cells."""
+    """Return the parts of the engine that the build leaves out."""
     listed = LISTED.findall((KERNELS / "src/operators.inc").read_text())
-    needed = ops.names | ({"lstm", "gru", "rnn"} if "backward" in ops.names else set())
     parts = [part for part, users in (("products", PRODUCTS), ("sums", INTEGER)) if not ops.names & users]
     parts += ["floats"] if all(name.startswith("integer_") or name in MOVES for name in ops.names) else []
-    return [name for name in listed if name not in needed] + parts
+    return [name for name in listed if name not in ops.names] + parts
 
 
 def _has_integers(ops: Ops) -> bool:

@@ -1,31 +1,58 @@
 """Recurrent nodes: LSTM, GRU, RNN and the Scan of a projected LSTM."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import onnx
 
 from ..arrays import Floats
-from ..cells import CELLS
+from ..cells import CELLS, GRU, LSTM, RNN, CellOptions
+from ..graph.cell_options import PEEPHOLES, cell_options
 from ..graph.nodes import attributes, is_backward
 from ..graph.projected_lstm import with_weights
-from ..operators import HIDDEN, Backward, Cell, Gru, Lstm, LstmProjected, Rnn, Slot
+from ..operators import (
+    HIDDEN,
+    Backward,
+    Cell,
+    Gru,
+    GruWithOptions,
+    Lstm,
+    LstmProjected,
+    LstmWithOptions,
+    Rnn,
+    RnnWithOptions,
+    Slot,
+)
 from ..operators.matrix import Matrix, Reading
 from .trace import Handler, Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, Carried, CellOf, Final, Signal, Value, Weights
 from .weights import bias_of, flushed, matrix_of, weights_of
 
+SEQUENCE_LENS = 4  # its position among the inputs
+_Cell = TypeVar("_Cell", Lstm, Gru, Rnn, RnnWithOptions)
+
 
 def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """An LSTM."""
     value = _sequence(trace, node)
-    _check_options(node, input_forget=0)
-    _activations(node)
-    w, r, halves = _cell_weights(trace, node, value, Reading.HIDDEN)
+    _check_options(node)
+    options, peepholes = cell_options(node), _peepholes(trace, node)
+    w, r, halves = _cell_weights(trace, node, value)
     h, c = (_start(trace, node, position, r.codes.shape[1]) for position in (5, 6))
-    layer = Lstm((value,), w, r, flushed(node, halves[0] + halves[1]), h, c)
-    y, last_h = _answers(trace, node, layer)
+    parts = (value,), w, r, flushed(node, halves[0] + halves[1]), h, c
+    plain = options == LSTM.plain and peepholes is None
+    layer = Lstm(*parts) if plain else LstmWithOptions(*parts, options, peepholes)
+    y, last_h = _answers(trace, node, _with_reading(layer))
     return [y, last_h, _final_c(y, c, layer.hidden)]
+
+
+def _peepholes(trace: Trace, node: onnx.NodeProto) -> Floats | None:
+    """Return the weights of c in the gates i, o, f; None if there are none."""
+    if len(node.input) <= PEEPHOLES or not node.input[PEEPHOLES]:
+        return None
+    hidden = weights_of(trace, node, 2).codes.shape[-1]
+    return bias_of(trace, node, PEEPHOLES, 3 * hidden)
 
 
 def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -55,29 +82,40 @@ def _final_c(y: Value, c: Slot, units: int) -> Final:
 
 
 def gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """A GRU with linear_before_reset."""
+    """A GRU; with the reset gate first, all its gates add both biases."""
     value = _sequence(trace, node)
     _check_options(node)
-    _activations(node)
-    if attributes(node).get("linear_before_reset", 0) != 1:
-        raise unsupported(node, "linear_before_reset is 0, wanted 1, the form of PyTorch and cuDNN")
-    w, r, (bias, own) = _cell_weights(trace, node, value, Reading.HIDDEN)
+    options = cell_options(node)
+    w, r, (bias, own) = _cell_weights(trace, node, value)
     h = _start(trace, node, 5, r.codes.shape[1])
-    gates = 2 * r.codes.shape[1]  # z and r add both biases
+    gates = (3 if options.reset_first else 2) * r.codes.shape[1]
     joined = np.concatenate([bias[:gates] + own[:gates], bias[gates:]])
-    return _answers(trace, node, Gru((value,), w, r, flushed(node, joined), own[gates:], h))
+    candidate = np.zeros(r.codes.shape[1], np.float32) if options.reset_first else own[gates:]
+    parts = (value,), w, r, flushed(node, joined), candidate, h
+    layer = Gru(*parts) if options == GRU.plain else GruWithOptions(*parts, options)
+    return _answers(trace, node, _with_reading(layer))
 
 
 def rnn(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """A plain RNN."""
     value = _sequence(trace, node)
     _check_options(node)
-    (function,) = _activations(node)
-    reading = Reading.FRAME if function == "relu" else Reading.HIDDEN
-    w, r, halves = _cell_weights(trace, node, value, reading)
+    options = cell_options(node)
+    w, r, halves = _cell_weights(trace, node, value)
     h = _start(trace, node, 5, r.codes.shape[1])
-    bias = flushed(node, halves[0] + halves[1])
-    return _answers(trace, node, Rnn((value,), function, w, r, bias, h))
+    parts = w, r, flushed(node, halves[0] + halves[1]), h
+    function = options.activations[0].name
+    plain = (function,) in RNN.activations and options == CellOptions(options.activations)
+    if plain:
+        return _answers(trace, node, _with_reading(Rnn((value,), function.lower(), *parts)))
+    return _answers(trace, node, _with_reading(RnnWithOptions((value,), *parts, options)))
+
+
+def _with_reading(layer: _Cell) -> _Cell:
+    """Return a layer whose R reads an h without bound by the largest magnitude of each frame."""
+    if layer.is_bounded or layer.r.reading is Reading.CONSTANT:
+        return layer
+    return replace(layer, r=replace(layer.r, reading=Reading.FRAME))
 
 
 def _sequence(trace: Trace, node: onnx.NodeProto) -> int:
@@ -88,14 +126,14 @@ def _sequence(trace: Trace, node: onnx.NodeProto) -> int:
     return signal.value
 
 
-def _cell_weights(trace: Trace, node: onnx.NodeProto, value: int, own: Reading) -> tuple[Matrix, Matrix, Floats]:
-    """Return W, R with the given reading of h, and the biases of both, `[2, gates * hidden]`."""
+def _cell_weights(trace: Trace, node: onnx.NodeProto, value: int) -> tuple[Matrix, Matrix, Floats]:
+    """Return W, R for an h within [-1, 1], and the biases of both, `[2, gates * hidden]`."""
     weights, recurrent = (_first_direction(weights_of(trace, node, position)) for position in (1, 2))
     hidden, gates = recurrent.codes.shape[-1], len(CELLS[node.op_type].gates)
     if (rows := {weights.codes.shape[0], recurrent.codes.shape[0]}) != {gates * hidden}:
         raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {gates * hidden} for {hidden} units")
     w = matrix_of(node, weights, 0, trace.widths[value], trace.reading(value))
-    r = matrix_of(node, recurrent, 0, hidden, own)
+    r = matrix_of(node, recurrent, 0, hidden, Reading.HIDDEN)
     return w, r, bias_of(trace, node, 3, 2 * gates * hidden).reshape(2, -1)
 
 
@@ -129,31 +167,16 @@ def _first_direction(weights: Weights) -> Weights:
     return replace(weights, codes=weights.codes[0], scales=weights.scales[0], axis=weights.axis - 1)
 
 
-def _activations(node: onnx.NodeProto) -> tuple[str, ...]:
-    """Return the names of the activation functions in lower case; refuse functions that the engine does not have."""
-    known = [tuple(map(str.lower, names)) for names in CELLS[node.op_type].activations]
-    seen = tuple(_text(name).lower() for name in attributes(node).get("activations", ())) or known[0]
-    if seen not in known:
-        wanted = " or ".join(", ".join(names) for names in known)
-        raise unsupported(node, f"activations are {', '.join(seen)}, wanted {wanted}")
-    return seen
-
-
-def _check_options(node: onnx.NodeProto, **more: object) -> None:
+def _check_options(node: onnx.NodeProto) -> None:
+    """Refuse what has no place in a stream; `cell_options` reads the rest."""
     if is_backward(node) and any(node.input[5:7]):
         raise unsupported(node, "it runs backward from an initial state, wanted none")
-    wanted = {"direction": "reverse" if is_backward(node) else "forward", "layout": 0, "clip": 0.0, **more}
     given = attributes(node)
-    for key, value in wanted.items():
-        if given.get(key, value) != value:
-            raise unsupported(node, f"{key} is {given[key]!r}, wanted {value!r}")
-    for position, what in ((4, "sequence_lens"), (7, "peepholes")):
-        if position < len(node.input) and node.input[position]:
-            raise unsupported(node, f"it has {what}")
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    for key, wanted in {"direction": "reverse" if is_backward(node) else "forward", "layout": 0}.items():
+        if given.get(key, wanted) != wanted:
+            raise unsupported(node, f"{key} is {given[key]!r}, wanted {wanted!r}")
+    if len(node.input) > SEQUENCE_LENS and node.input[SEQUENCE_LENS]:
+        raise unsupported(node, "it has sequence_lens")
 
 
 HANDLERS: dict[str, Handler] = {"LSTM": lstm, "GRU": gru, "RNN": rnn, "Scan": scan}

@@ -8,6 +8,7 @@ specification of its kernel.
 from ..contract import HIDDEN, Slot
 from .base import FloatOperator, Operator, Record, State
 from .blocks import Align, Backward, BlockStart
+from .cells_with_options import GruWithOptions, LstmWithOptions, RnnWithOptions
 from .embedding import Embedding
 from .integer import IntegerAffine, IntegerGru, IntegerLinear, IntegerLstm, IntegerMap
 from .linear import Linear
@@ -43,6 +44,9 @@ OPERATORS: tuple[type[Operator], ...] = (
     IntegerAffine,
     IntegerMap,
     LastCell,
+    LstmWithOptions,
+    GruWithOptions,
+    RnnWithOptions,
 )
 
 __all__ = [
@@ -58,6 +62,7 @@ __all__ = [
     "Embedding",
     "FloatOperator",
     "Gru",
+    "GruWithOptions",
     "IntegerAffine",
     "IntegerGru",
     "IntegerLinear",
@@ -69,11 +74,13 @@ __all__ = [
     "Linear",
     "Lstm",
     "LstmProjected",
+    "LstmWithOptions",
     "Map",
     "Operator",
     "Record",
     "Reduce",
     "Rnn",
+    "RnnWithOptions",
     "Slice",
     "Slot",
     "Softmax",

@@ -10,9 +10,14 @@ from ..arrays import Array, Floats
 from ..clocks import Clock
 from ..contract import Blocks, Slot
 from .base import Frames, Operator, Record, State
+from .cells_with_options import GruWithOptions, LstmWithOptions, RnnWithOptions
 from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn
 
-BACKWARD_CELLS: tuple[type[Cell], ...] = (Lstm, Gru, Rnn, LstmProjected)  # a plan numbers them from 1
+# A plan numbers them from 1.
+BACKWARD_CELLS: tuple[type[Cell], ...] = (
+    *(Lstm, Gru, Rnn, LstmProjected),
+    *(LstmWithOptions, GruWithOptions, RnnWithOptions),
+)
 
 
 class Late(Operator):

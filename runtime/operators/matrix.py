@@ -5,7 +5,7 @@ inputs. Weights of 32 bits are float32 values without scales.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -121,6 +121,11 @@ def product(matrix: Matrix, x: Floats) -> Floats:
 def affine(matrix: Matrix, bias: Floats, x: Floats) -> Floats:
     """Return W x + b for one frame: `[inputs]` -> `[outputs]`."""
     return product(matrix, x) + bias
+
+
+def channels(matrix: Matrix, start: int, stop: int) -> Matrix:
+    """Return some of the output channels of a matrix."""
+    return replace(matrix, codes=matrix.codes[start:stop], scales=matrix.scales[start:stop])
 
 
 def row(matrix: Matrix, index: int) -> Floats:

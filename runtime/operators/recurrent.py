@@ -1,4 +1,8 @@
-"""Recurrent layers in floats: LSTM, projected LSTM, GRU and RNN, one step at a time."""
+"""Recurrent layers in floats: LSTM, projected LSTM, GRU and RNN, one step at a time.
+
+The equations of each cell are written once, with the options of its kind. The plain layers are those of PyTorch, for
+which the engine has its fastest code; the layers with options are in `cells_with_options`.
+"""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -8,11 +12,12 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Floats
-from ..cells import GRU, LSTM, PROJECTED_LSTM, RNN, CellKind
+from ..cells import GRU, LSTM, PROJECTED_LSTM, RNN, Activation, CellKind, CellOptions
 from ..contract import Slot
+from .activations import activate
 from .base import Operator, Record, State
-from .matrix import Matrix, affine, product
-from .numbers.functions import check_range, sigmoid, tanh, without_tiny
+from .matrix import Matrix, affine, channels, product
+from .numbers.functions import ONE, check_range, without_tiny
 
 
 class Cell(Operator):
@@ -28,6 +33,17 @@ class Cell(Operator):
     def hidden(self) -> int:
         """The number of units."""
         return int(self.r.codes.shape[1])
+
+    @property
+    def form(self) -> CellOptions:
+        """Its options."""
+        return self.kind.plain
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether h stays within [-1, 1]: it is a product of such values, or a weighted mean of such and the old h."""
+        first, last = self.form.activations[0], self.form.activations[-1]
+        return first.is_within(2 if self.kind is GRU else 1) and last.is_within(1)
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -52,15 +68,24 @@ class Cell(Operator):
         return after[0], after
 
 
-def _lstm_step(gates: Floats, c: Floats) -> tuple[Floats, Floats]:
-    """Return o * tanh(c) and the new c."""
-    i, o, f, g = np.split(gates, 4)
-    input_gate = sigmoid(i)
-    output_gate = sigmoid(o)
-    forget_gate = sigmoid(f)
-    candidate = tanh(g)
-    cell = without_tiny(forget_gate * c + input_gate * candidate)
-    return output_gate * tanh(cell), cell
+def lstm_step(form: CellOptions, sums: Floats, c: Floats, peepholes: Floats | None = None) -> tuple[Floats, Floats]:
+    """Return o * h(c) and the new c from the sums of the gates, without the shares of the peepholes i, o, f.
+
+    Raises:
+        ChunkError: c leaves 2^64, which a plain LSTM cannot do.
+    """
+    gate, squash, bound = form.activations
+    i, o, f, g = np.split(sums, 4)
+    if peepholes is not None:
+        of_i, of_o, of_f = np.split(peepholes, 3)
+        i, f = i + of_i * c, f + of_f * c
+    input_gate = activate(gate, i, form.clip)
+    forget_gate = ONE - input_gate if form.coupled else activate(gate, f, form.clip)
+    candidate = activate(squash, g, form.clip)
+    cell = check_range(without_tiny(forget_gate * c + input_gate * candidate))
+    if peepholes is not None:
+        o = o + of_o * cell
+    return activate(gate, o, form.clip) * activate(bound, cell), cell
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +107,7 @@ class Lstm(Cell):
 
     def next_state(self, x: Floats, *state: Floats) -> State:
         """The equations of the ONNX LSTM."""
-        return _lstm_step(affine(self.w, self.bias, x) + product(self.r, state[0]), state[1])
+        return lstm_step(self.form, affine(self.w, self.bias, x) + product(self.r, state[0]), state[1])
 
     def record(self) -> Record:
         """The matrices w and r, and the bias."""
@@ -110,6 +135,11 @@ class LstmProjected(Cell):
     c: Slot
 
     @property
+    def is_bounded(self) -> bool:
+        """False: P may be of any size."""
+        return False
+
+    @property
     def slots(self) -> tuple[Slot, ...]:
         """The places of h and c."""
         return self.h, self.c
@@ -124,7 +154,7 @@ class LstmProjected(Cell):
         Raises:
             ChunkError: h leaves 2^64.
         """
-        output, cell = _lstm_step(affine(self.w, self.bias, x) + product(self.r, state[0]), state[1])
+        output, cell = lstm_step(self.form, affine(self.w, self.bias, x) + product(self.r, state[0]), state[1])
         return check_range(without_tiny(product(self.p, output))), cell
 
     def record(self) -> Record:
@@ -151,17 +181,32 @@ class Gru(Cell):
 
     def next_state(self, x: Floats, *state: Floats) -> State:
         """The equations of the ONNX GRU."""
-        (h,) = state
-        z_x, r_x, n_x = np.split(affine(self.w, self.bias, x), 3)
-        z_h, r_h, n_h = np.split(product(self.r, h), 3)
-        update = sigmoid(z_x + z_h)
-        reset = sigmoid(r_x + r_h)
-        candidate = tanh(n_x + reset * (n_h + self.candidate_bias))
-        return (without_tiny((np.float32(1) - update) * candidate + update * h),)
+        return (gru_step(self, x, state[0]),)
 
     def record(self) -> Record:
         """The matrices w and r, and both biases."""
         return Record(matrices=(self.w, self.r), vectors=(self.bias, self.candidate_bias))
+
+
+def gru_step(cell: Gru, x: Floats, h: Floats) -> Floats:
+    """Return the new h of a GRU.
+
+    Raises:
+        ChunkError: The reset gate, its product with h, or the new h leaves 2^64, which a plain GRU cannot do.
+    """
+    (gate, squash), clip = cell.form.activations, cell.form.clip
+    gates = 2 * cell.hidden
+    z_x, r_x, n_x = np.split(affine(cell.w, cell.bias, x), 3)
+    z_h, r_h = np.split(product(channels(cell.r, 0, gates), h), 2)
+    candidate_r = channels(cell.r, gates, gates + cell.hidden)
+    update = activate(gate, z_x + z_h, clip)
+    reset = activate(gate, r_x + r_h, clip)
+    if cell.form.reset_first:
+        of_h = product(candidate_r, check_range(reset * h))
+    else:
+        of_h = check_range(reset) * (product(candidate_r, h) + cell.candidate_bias)
+    candidate = activate(squash, n_x + of_h, clip)
+    return check_range(without_tiny((ONE - update) * candidate + update * h))
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,22 +222,33 @@ class Rnn(Cell):
     bias: Floats
     h: Slot
 
+    @property
+    def form(self) -> CellOptions:
+        """Its options: the activation."""
+        return CellOptions((Activation(self.function.title()),))
+
     def next_state(self, x: Floats, *state: Floats) -> State:
         """The equation of the ONNX RNN.
 
         Raises:
             ChunkError: h leaves 2^64, which can happen with relu.
         """
-        sums = affine(self.w, self.bias, x) + product(self.r, state[0])
-        hidden = tanh(sums) if self.function == "tanh" else np.where(sums > 0, sums, np.float32(0))
-        return (check_range(without_tiny(hidden)),)
+        return (rnn_step(self.form, affine(self.w, self.bias, x) + product(self.r, state[0])),)
 
     def record(self) -> Record:
         """The function, the matrices w and r, and the bias."""
         return Record(self.FUNCTIONS.index(self.function) + 1, matrices=(self.w, self.r), vectors=(self.bias,))
 
 
+def rnn_step(form: CellOptions, sums: Floats) -> Floats:
+    """Return the new h of an RNN from its sums.
+
+    Raises:
+        ChunkError: h leaves 2^64.
+    """
+    return check_range(without_tiny(activate(form.activations[0], sums, form.clip)))
+
+
 def is_hidden(op: Operator) -> bool:
-    """Return whether the result of an operation is an h within (-1, 1)."""
-    unbounded = isinstance(op, LstmProjected) or (isinstance(op, Rnn) and op.function == "relu")
-    return isinstance(op, Cell) and not unbounded
+    """Return whether the result of an operation is an h within [-1, 1]."""
+    return isinstance(op, Cell) and op.is_bounded

@@ -1,9 +1,12 @@
-"""Five small plans that have every operator and every width of weights.
+"""Six small plans that have every operator and every width of weights.
 
 Tests damage them bit by bit, and the fuzzer starts from them.
 """
 
+from dataclasses import replace
+
 import numpy as np
+from tidegate.runtime.cells import GRU, RNN, Activation, CellOptions
 from tidegate.runtime.contract import Blocks, Contract, Port
 from tidegate.runtime.operators import (
     OPERATORS,
@@ -30,7 +33,17 @@ from tidegate.runtime.operators import (
 from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
-from tools.random_layers import cell, integer_affine, integer_gru, integer_linear, integer_lstm, lstm_projected, matrix
+from tools.random_layers import (
+    cell,
+    cell_with_options,
+    integer_affine,
+    integer_gru,
+    integer_linear,
+    integer_lstm,
+    lstm_projected,
+    lstm_with_options,
+    matrix,
+)
 
 FRAME = Reading.FRAME
 
@@ -58,6 +71,25 @@ def cells() -> Program:
             Linear((6,), matrix(rng, 2, 4, FRAME, 16, weights=(16, 8)), _ones(2)),
         ],
     )
+
+
+def cells_with_options() -> Program:
+    """Return a program of each cell with options, each with another weight format; the last one runs backward."""
+    rng = np.random.default_rng(5)
+    relu, hard, elu = Activation("Relu"), Activation("HardSigmoid", 0.25, 0.5), Activation("Elu", 0.5)
+    lstm = CellOptions((hard, relu, elu), clip=2.0, coupled=True)
+    blocks = Blocks(2, 1)
+    peeping = lstm_with_options(rng, 0, (3, 2, 2), FRAME, 16, options=lstm)
+    back = cell_with_options(rng, 0, (3, 2), FRAME, 16, kind=RNN, weights=(8, 8), options=CellOptions((elu,)))
+    ops: list[Operator] = [
+        replace(peeping, peepholes=_ones(6)),
+        cell_with_options(
+            rng, 0, (3, 2), FRAME, 8, kind=GRU, weights=(4, 8), options=CellOptions((hard, relu), reset_first=True)
+        ),
+        cell_with_options(rng, 0, (3, 2), FRAME, 16, kind=RNN, weights=(FLOAT, 0), options=CellOptions((relu,))),
+        Backward((0,), back, blocks),
+    ]
+    return replace(_program(3, ops), blocks=blocks)
 
 
 def functions() -> Program:
@@ -131,7 +163,14 @@ def integers() -> Program:
 
 
 def _programs() -> dict[str, Program]:
-    return {"cells": cells(), "functions": functions(), "lookups": lookups(), "late": late(), "integers": integers()}
+    return {
+        "cells": cells(),
+        "functions": functions(),
+        "lookups": lookups(),
+        "late": late(),
+        "integers": integers(),
+        "options": cells_with_options(),
+    }
 
 
 def reference_plans() -> dict[str, bytes]:

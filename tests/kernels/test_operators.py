@@ -4,7 +4,9 @@ import re
 
 import pytest
 from kernels.building import KERNELS
+from tidegate.runtime.cells import ACTIVATIONS
 from tidegate.runtime.operators import OPERATORS
+from tidegate.runtime.operators.blocks import BACKWARD_CELLS
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS
 
@@ -13,9 +15,22 @@ def snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
+def listed(file: str) -> list[str]:
+    """Return the operators that a list of the engine names."""
+    return re.findall(r"^TIDE_OPERATOR\((\w+)\)", (KERNELS / "src" / file).read_text(), re.MULTILINE)
+
+
 def test_operators_are_those_of_the_engine() -> None:
-    listed = re.findall(r"^TIDE_OPERATOR\((\w+)\)", (KERNELS / "src/operators.inc").read_text(), re.MULTILINE)
-    assert listed == [snake(operator.__name__) for operator in OPERATORS]
+    assert listed("operators.inc") == [snake(operator.__name__) for operator in OPERATORS]
+
+
+def test_cells_that_run_backward_are_those_of_the_engine() -> None:
+    assert listed("cells.inc") == [snake(cell.__name__) for cell in BACKWARD_CELLS]
+
+
+def test_activations_are_those_of_the_engine() -> None:
+    text = (KERNELS / "operators/activations.h").read_text()
+    assert re.findall(r"^  F\((\w+)[,)]", text, re.MULTILINE) == [snake(name) for name in ACTIVATIONS]
 
 
 def test_every_file_of_operators_is_listed() -> None:

@@ -6,18 +6,23 @@ from typing import Any
 
 import numpy as np
 from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.cells import ACTIVATIONS, GRU, LSTM, RNN, Activation, CellKind, CellOptions
 from tidegate.runtime.operators import (
     HIDDEN,
+    Cell,
     Embedding,
     Gru,
+    GruWithOptions,
     IntegerAffine,
     IntegerGru,
     IntegerLinear,
     IntegerLstm,
     Lstm,
     LstmProjected,
+    LstmWithOptions,
     Operator,
     Rnn,
+    RnnWithOptions,
     Slot,
 )
 from tidegate.runtime.operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE
@@ -164,6 +169,104 @@ def cell(
     if kind in ("tanh", "relu"):
         return rnn(rng, value, sizes, reading, most_bits, function=kind, weights=weights)
     return (lstm if kind == "lstm" else gru)(rng, value, sizes, reading, most_bits, weights=weights)
+
+
+def cell_options(rng: np.random.Generator, kind: CellKind) -> CellOptions:
+    """Return random options; in half of the cases the activations are those of PyTorch's layer."""
+    names = kind.activations[0] if rng.random() < 0.5 else rng.choice(list(ACTIVATIONS), len(kind.activations[0]))
+    numbers = [[float(np.float32(n)) for n in rng.normal(0.3, 0.4, len(ACTIVATIONS[name][0]))] for name in names]
+    return CellOptions(
+        tuple(Activation(str(name), *own) for name, own in zip(names, numbers, strict=True)),
+        clip=float(np.float32(rng.uniform(0.2, 3))) if rng.random() < 0.3 else 0.0,
+        coupled=kind is LSTM and bool(rng.random() < 0.4),
+        reset_first=kind is GRU and bool(rng.random() < 0.6),
+    )
+
+
+def _reading(layer: Any) -> Reading:  # noqa: ANN401  a cell
+    return Reading.HIDDEN if layer.is_bounded else Reading.FRAME
+
+
+def lstm_with_options(
+    rng: np.random.Generator,
+    value: int,
+    sizes: tuple[int, ...],
+    reading: Reading,
+    most_bits: int,
+    *,
+    weights: tuple[int, int] | None = (8, 0),
+    options: CellOptions | None = None,
+) -> LstmWithOptions:
+    """Return a random LSTM layer of sizes (inputs, hidden) or (inputs, hidden, projected), with options."""
+    inputs, hidden, width = (*sizes, sizes[1])[:3]
+    form = options or cell_options(rng, LSTM)
+    peepholes = rng.normal(0, 0.5, 3 * hidden).astype(np.float32) if rng.random() < 0.5 else None
+    bias = rng.normal(0, 1, 4 * hidden).astype(np.float32)
+    w = matrix(rng, 4 * hidden, inputs, reading, most_bits, weights=weights)
+    r = matrix(rng, 4 * hidden, width, Reading.HIDDEN, most_bits, weights=weights)
+    slots = Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0)
+    layer = LstmWithOptions((value,), w, r, bias, *slots, options=form, peepholes=peepholes)
+    if len(sizes) == 3:
+        p = matrix(rng, width, hidden, _reading(layer), most_bits, weights=weights)
+        layer = replace(layer, p=p)
+    return replace(layer, r=_own(rng, layer, width))
+
+
+def _own(rng: np.random.Generator, layer: Any, width: int) -> Matrix:  # noqa: ANN401  a cell
+    """Return R of a cell with options; if h has no bound, most streams stay within bounds."""
+    r = layer.r if layer.is_bounded else weaker(layer.r, np.float32(2.0 ** rng.uniform(-6, 0) / width))
+    return replace(r, reading=_reading(layer))
+
+
+def gru_with_options(
+    rng: np.random.Generator,
+    value: int,
+    sizes: tuple[int, int],
+    reading: Reading,
+    most_bits: int,
+    *,
+    weights: tuple[int, int] | None = (8, 0),
+    options: CellOptions | None = None,
+) -> GruWithOptions:
+    """Return a random GRU layer of sizes (inputs, hidden), with options."""
+    plain = gru(rng, value, sizes, reading, most_bits, weights=weights)
+    form = options or cell_options(rng, GRU)
+    own = plain.candidate_bias * np.float32(not form.reset_first)
+    layer = GruWithOptions((value,), plain.w, plain.r, plain.bias, own, plain.h, options=form)
+    return replace(layer, r=_own(rng, layer, sizes[1]))
+
+
+def rnn_with_options(
+    rng: np.random.Generator,
+    value: int,
+    sizes: tuple[int, int],
+    reading: Reading,
+    most_bits: int,
+    *,
+    weights: tuple[int, int] | None = (8, 0),
+    options: CellOptions | None = None,
+) -> RnnWithOptions:
+    """Return a random RNN layer of sizes (inputs, hidden), with options."""
+    plain = rnn(rng, value, sizes, reading, most_bits, function="tanh", weights=weights)
+    layer = RnnWithOptions((value,), plain.w, plain.r, plain.bias, plain.h, options or cell_options(rng, RNN))
+    return replace(layer, r=_own(rng, layer, sizes[1]))
+
+
+def cell_with_options(
+    rng: np.random.Generator,
+    value: int,
+    sizes: tuple[int, int],
+    reading: Reading,
+    most_bits: int,
+    *,
+    kind: CellKind,
+    weights: tuple[int, int] | None = (8, 0),
+    options: CellOptions | None = None,
+) -> Cell:
+    """Return a random layer of one kind, with options."""
+    make: Any = {LSTM: lstm_with_options, GRU: gru_with_options, RNN: rnn_with_options}[kind]
+    made: Cell = make(rng, value, sizes, reading, most_bits, weights=weights, options=options)
+    return made
 
 
 def random_starts(rng: np.random.Generator, ops: Sequence[Operator]) -> dict[Slot, Floats]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from tidegate.runtime.operators import (
     Elementwise,
     Embedding,
     Gru,
+    GruWithOptions,
     IntegerAffine,
     IntegerGru,
     IntegerLinear,
@@ -31,16 +34,19 @@ from tidegate.runtime.operators import (
     Linear,
     Lstm,
     LstmProjected,
+    LstmWithOptions,
     Map,
     Operator,
     Reduce,
     Rnn,
+    RnnWithOptions,
     Slice,
     Slot,
     Softmax,
     Window,
     is_hidden,
 )
+from tidegate.runtime.operators.blocks import BACKWARD_CELLS
 from tidegate.runtime.operators.integer import INTEGER_MAPS
 from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
@@ -49,15 +55,18 @@ from tidegate.runtime.program import Program, Reading
 from tools.random_layers import (
     by_constants,
     gru,
+    gru_with_options,
     integer_affine,
     integer_gru,
     integer_linear,
     integer_lstm,
     lstm,
     lstm_projected,
+    lstm_with_options,
     matrix,
     random_starts,
     rnn,
+    rnn_with_options,
 )
 
 WIDTHS = st.one_of(st.integers(1, 20), st.sampled_from([31, 32, 33, 63, 64, 65, 100]))
@@ -129,39 +138,28 @@ class Builder:
         return self.rng.uniform(0.1, 3, width).astype(np.float32)
 
 
-def add_lstm(build: Builder) -> None:
-    """Add a layer of any size."""
-    value = build.pick()
-    sizes = (build.widths[value], build.draw(WIDTHS))
-    slots = len(build.ops)
-    layer = lstm(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
-    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
+def add_layer(build: Builder, make: Callable[..., Cell], sizes: int = 1, **options: object) -> None:
+    """Add a recurrent layer of any size; `sizes` counts the sizes besides that of its input."""
+    value, place = build.pick(), len(build.ops)
+    drawn = (build.widths[value], *(build.draw(WIDTHS) for _ in range(sizes)))
+    layer = make(build.rng, value, drawn, build.reading(value), build.most_bits, weights=build.weights, **options)
+    slots: dict[str, Any] = {name: Slot(f"l{place}.{name}", 0) for name, _ in zip("hc", layer.slots, strict=False)}
+    build.emit(replace(layer, **slots))
 
 
 def add_lstm_projected(build: Builder) -> None:
     """Add a layer of any size; its h may be shorter or longer than its c."""
-    value, slots = build.pick(), len(build.ops)
-    sizes = (build.widths[value], build.draw(WIDTHS), build.draw(WIDTHS))
-    layer = lstm_projected(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
-    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
-
-
-def add_gru(build: Builder) -> None:
-    """Add a layer of any size."""
-    value = build.pick()
-    sizes = (build.widths[value], build.draw(WIDTHS))
-    layer = gru(build.rng, value, sizes, build.reading(value), build.most_bits, weights=build.weights)
-    build.emit(replace(layer, h=Slot(f"l{len(build.ops)}.h", 0)))
+    add_layer(build, lstm_projected, 2)
 
 
 def add_rnn(build: Builder) -> None:
     """Add a layer of any size, with tanh or relu."""
-    value, function = build.pick(), build.draw(st.sampled_from(Rnn.FUNCTIONS))
-    sizes = (build.widths[value], build.draw(WIDTHS))
-    layer = rnn(
-        build.rng, value, sizes, build.reading(value), build.most_bits, function=function, weights=build.weights
-    )
-    build.emit(replace(layer, h=Slot(f"l{len(build.ops)}.h", 0)))
+    add_layer(build, rnn, function=build.draw(st.sampled_from(Rnn.FUNCTIONS)))
+
+
+def add_lstm_with_options(build: Builder) -> None:
+    """Add a layer of any size and options, sometimes with a projection."""
+    add_layer(build, lstm_with_options, build.draw(st.sampled_from([1, 2])))
 
 
 def add_linear(build: Builder) -> None:
@@ -261,7 +259,7 @@ def add_window(build: Builder) -> None:
 
 def add_backward(build: Builder) -> None:
     """Add the backward direction of any cell."""
-    add = build.draw(st.sampled_from([add_lstm, add_gru, add_rnn, add_lstm_projected]))
+    add = build.draw(st.sampled_from([ADD[cell] for cell in BACKWARD_CELLS]))
     add(build)
     layer = build.ops.pop()
     del build.widths[-1], build.clocks[-1]
@@ -315,8 +313,8 @@ def add_integer_map(build: Builder) -> None:
 
 
 ADD: dict[type[Operator], Callable[[Builder], None]] = {
-    Lstm: add_lstm,
-    Gru: add_gru,
+    Lstm: partial(add_layer, make=lstm),
+    Gru: partial(add_layer, make=gru),
     Rnn: add_rnn,
     Linear: add_linear,
     Elementwise: add_elementwise,
@@ -338,6 +336,9 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     IntegerLinear: add_integer_linear,
     IntegerAffine: add_integer_affine,
     IntegerMap: add_integer_map,
+    LstmWithOptions: add_lstm_with_options,
+    GruWithOptions: partial(add_layer, make=gru_with_options),
+    RnnWithOptions: partial(add_layer, make=rnn_with_options),
 }
 AT_AN_END = {Last, LastCell, Embedding}  # at the end of a program; at the start of one that reads ids
 WITH_CELL = Lstm | LstmProjected | IntegerLstm

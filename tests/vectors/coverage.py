@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from tidegate.runtime.cells import ACTIVATIONS, GRU, RNN, Activation, CellOptions
 from tidegate.runtime.contract import Blocks
 from tidegate.runtime.operators import (
     HIDDEN,
@@ -37,13 +38,16 @@ from tidegate.runtime.program import Program
 from tools.random_layers import (
     FORMATS,
     cell,
+    cell_with_options,
     integer_affine,
     integer_gru,
     integer_linear,
     integer_lstm,
     lstm_projected,
+    lstm_with_options,
     matrix,
     random_starts,
+    weaker,
 )
 
 WIDTH, UNITS = 37, 11  # odd sizes: groups of 8 and 32 that are not full, incomplete panels, padding
@@ -186,6 +190,37 @@ def starts() -> Program:
     return replace(program, starts=random_starts(rng, program.ops))
 
 
+def _tamed(op: Any) -> Operator:  # noqa: ANN401  a cell with options
+    """Return a cell whose sums are so small that no activation takes its state out of range."""
+    matrices = {name: getattr(op, name) for name in ("w", "p") if getattr(op, name, None) is not None}
+    changes: dict[str, Any] = {name: weaker(one, np.float32(2.0**-5)) for name, one in matrices.items()}
+    tamed: Operator = replace(op, bias=op.bias * np.float32(0.125), **changes)
+    return tamed
+
+
+def options() -> Program:
+    """Return a program of cells with options on values within (-1, 1): each activation, each option, each format.
+
+    Every other LSTM is projected. The last cells run backward.
+    """
+    rng = np.random.default_rng(8)
+    functions = [Activation(name, *(0.5, 0.25)[: len(own)]) for name, (own, _) in ACTIVATIONS.items()]
+    ops: list[Operator] = [Map((0,), "tanh")]
+    for place, function in enumerate(functions):
+        weights, bits, clip = FORMATS[place % len(FORMATS)], (16, 8)[place % 2], 0.75 * (place % 3 == 0)
+        lstm = CellOptions((function, functions[place - 1], functions[place - 2]), clip, coupled=place % 2 == 1)
+        gru = CellOptions((functions[place % 2], function), clip, reset_first=place % 4 < 2)
+        sizes = (FEATURES, UNITS, 10) if place % 2 else (FEATURES, UNITS)
+        ops.append(lstm_with_options(rng, 1, sizes, Reading.FRAME, bits, weights=weights, options=lstm))
+        for kind, form in ((GRU, gru), (RNN, CellOptions((function,), clip))):
+            own = (FEATURES, UNITS)
+            ops.append(cell_with_options(rng, 1, own, Reading.FRAME, bits, kind=kind, weights=weights, options=form))
+    ops = [_tamed(op) if isinstance(op, Cell) else op for op in ops]
+    blocks = Blocks(5, 3)
+    ops += [Backward((1,), op, blocks) for op in ops[1:4] if isinstance(op, Cell)]
+    return replace(every_output(FEATURES, [_renamed(op, place) for place, op in enumerate(ops)]), blocks=blocks)
+
+
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
@@ -197,6 +232,7 @@ def programs() -> dict[str, Program]:
         "whole": lookahead(Blocks(None, 0, 100)),
         "integers": integers(),
         "starts": starts(),
+        "options": options(),
     }
 
 

@@ -5,11 +5,20 @@
 
 #include "../src/operators.h"
 
-extern const tide_operator tide_operator_lstm, tide_operator_gru, tide_operator_rnn, tide_operator_lstm_projected;
+#define TIDE_OPERATOR(name) extern const tide_operator tide_operator_##name;
+#define TIDE_NO_OPERATOR(name)
+#include "../src/cells.inc"
+#undef TIDE_OPERATOR
+#undef TIDE_NO_OPERATOR
 
-static const tide_operator *const CELLS[] = {&tide_operator_lstm, &tide_operator_gru, &tide_operator_rnn,
-                                             &tide_operator_lstm_projected};
-enum { CELL, CELL_KINDS = 4 }; /* the count that names the cell, from 1 */
+static const tide_operator *const CELLS[] = {
+#define TIDE_OPERATOR(name) &tide_operator_##name,
+#define TIDE_NO_OPERATOR(name) NULL,
+#include "../src/cells.inc"
+#undef TIDE_OPERATOR
+#undef TIDE_NO_OPERATOR
+};
+enum { CELL, CELL_KINDS = sizeof CELLS / sizeof *CELLS }; /* the count that names the cell, from 1 */
 
 static const tide_operator *cell_of(uint32_t kind) { return kind >= 1 && kind <= CELL_KINDS ? CELLS[kind - 1] : NULL; }
 

@@ -104,6 +104,8 @@ struct tide_variant {
   tide_reduce *const *reduce;
   tide_softmax *const *softmax;
   void (*layer_norm)(const float *x, size_t n, const float *scale, const float *bias, float epsilon, float *out);
+  /* The activation functions of cells with options; the index is their number less 1. */
+  tide_map *const *activation;
   /* The gates of an LSTM with projection: updates c in place, writes o * tanh(c) to `outputs`. */
   void (*update_units)(const float *gates_x, const float *gates_h, size_t units, float *c, float *outputs);
 };

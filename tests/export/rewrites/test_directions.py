@@ -57,6 +57,8 @@ def _same(model: onnx.ModelProto) -> None:
         ("GRU", {"linear_before_reset": 1}),
         ("GRU", {}),
         ("RNN", {"activations": ["Relu", "Tanh"]}),
+        ("RNN", {"activations": ["Elu", "LeakyRelu"], "activation_alpha": [0.5, 0.25], "clip": 0.5}),
+        ("LSTM", {"input_forget": 1, "clip": 0.5}),
     ],
 )
 def test_both_directions_give_the_same_answers_as_two_nodes(op: str, options: dict[str, object]) -> None:

@@ -1,15 +1,15 @@
-"""Recurrent nodes that the engine does not have are refused by name."""
+"""Recurrent nodes: their options, and the nodes that the engine does not have, which are refused by name."""
+
+from typing import Any
 
 import numpy as np
 import pytest
+from tidegate.runtime.cells import GRU, LSTM, RNN, Activation, CellKind, CellOptions
 from tidegate.runtime.contract import Port, State
 from tidegate.runtime.errors import ModelError, UnsupportedError
+from tidegate.runtime.operators import Gru, GruWithOptions, Lstm, LstmWithOptions, Operator, Rnn, RnnWithOptions
+from tidegate.runtime.program import Reading
 from tools.drafts import FEATURES, HIDDEN, Build, Draft, of_lstm, refuses
-
-
-def gru(d: Draft) -> None:
-    w, r = d.weights(1, 3 * HIDDEN, FEATURES, axis=1), d.weights(1, 3 * HIDDEN, HIDDEN, axis=1)
-    d.answer(d.squeeze(d.add("GRU", "x", w, r, "", "", d.state()[0], hidden_size=HIDDEN), 1))
 
 
 def lstm_of_batch_first(d: Draft) -> None:
@@ -20,8 +20,8 @@ def sequence_lens(d: Draft) -> None:
     d.answer(d.squeeze(d.lstm("x", lens=d.tensor([1], np.int32)), 1))
 
 
-def peepholes(d: Draft) -> None:
-    d.answer(d.squeeze(d.lstm("x", P=d.tensor(d.random(1, 3 * HIDDEN))), 1))
+def peepholes_of(*shape: int) -> Build:
+    return lambda d: d.answer(d.squeeze(d.lstm("x", P=d.tensor(d.random(*shape))), 1))
 
 
 def start_left_out(d: Draft) -> None:
@@ -65,15 +65,13 @@ def relabelled(h: str, c: str) -> Build:
 
 
 REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
-    "linear_before_reset": (gru, UnsupportedError, "GRU 'gru': linear_before_reset is 0, wanted 1"),
     "axes of an LSTM": (lstm_of_batch_first, UnsupportedError, "axes (batch, time, feature), wanted (time, batch"),
     "reverse": (of_lstm(direction="reverse"), UnsupportedError, "it runs backward from an initial state, wanted none"),
     "bidirectional": (of_lstm(direction="bidirectional"), UnsupportedError, "direction is 'bidirectional', wanted"),
     "layout": (of_lstm(layout=1), UnsupportedError, "layout is 1, wanted 0"),
-    "clip": (of_lstm(clip=3.0), UnsupportedError, "clip is 3.0, wanted 0.0"),
-    "input_forget": (of_lstm(input_forget=1), UnsupportedError, "input_forget is 1, wanted 0"),
-    "activations": (of_lstm(activations=["Sigmoid", "Tanh", "Relu"]), UnsupportedError, "wanted sigmoid, tanh, tanh"),
-    "peepholes": (peepholes, UnsupportedError, "LSTM 'lstm': it has peepholes"),
+    "clip": (of_lstm(clip=-3.0), UnsupportedError, "clip is -3.0, wanted a number above 0"),
+    "activations": (of_lstm(activations=["Sigmoid", "Tanh", "Gelu"]), UnsupportedError, "activation Gelu is unknown"),
+    "peepholes": (peepholes_of(1, HIDDEN), UnsupportedError, "has shape (1, 8), wanted 24 values"),
     "sequence_lens": (sequence_lens, UnsupportedError, "LSTM 'lstm': it has sequence_lens"),
     "no start": (start_left_out, UnsupportedError, "it starts from '', wanted a state input; lift it with"),
     "start of zeros": (start_of_zeros, UnsupportedError, "it starts from 'v"),
@@ -88,3 +86,59 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
 @pytest.mark.parametrize("form", REFUSALS)
 def test_form_that_the_engine_lacks_is_refused_by_name(form: str) -> None:
     refuses(*REFUSALS[form])
+
+
+def cell_of(kind: CellKind, **options: Any) -> Operator:  # noqa: ANN401  attributes
+    """Return the operation of a node."""
+    d = Draft()
+    rows = len(kind.gates) * HIDDEN
+    weights = [d.weights(1, rows, size, axis=1) for size in (FEATURES, HIDDEN)]
+    d.states = [State(f"s.{s.kind}", f"s.{s.kind}.out", s.kind, (1, "batch", HIDDEN)) for s in kind.states]
+    inputs = ["x", *weights, d.tensor(d.random(1, 2 * rows)), "", *(s.input for s in d.states)]
+    outputs = [d.name(), *(s.output for s in d.states)]
+    d.answer(d.squeeze(d.many(kind.operator, inputs, outputs, hidden_size=HIDDEN, **options)[0], 1))
+    return d.program().ops[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "plain", "other"),
+    [
+        (LSTM, {"clip": 0.0, "input_forget": 0}, Lstm, None),
+        (LSTM, {"input_forget": 1}, LstmWithOptions, CellOptions(LSTM.plain.activations, coupled=True)),
+        (GRU, {"linear_before_reset": 1}, Gru, None),
+        (GRU, {}, GruWithOptions, CellOptions(GRU.plain.activations, reset_first=True)),
+        (RNN, {"activations": ["Relu"]}, Rnn, None),
+        (RNN, {"activations": ["Softsign"]}, RnnWithOptions, CellOptions((Activation("Softsign"),))),
+        (RNN, {"clip": 2.0}, RnnWithOptions, CellOptions(RNN.plain.activations, clip=2.0)),
+    ],
+)
+def test_only_a_node_with_options_becomes_a_cell_with_options(
+    kind: CellKind, options: dict[str, Any], plain: type[Operator], other: CellOptions | None
+) -> None:
+    op = cell_of(kind, **options)
+    assert type(op) is plain
+    assert getattr(op, "options", None) == other
+
+
+def test_a_gru_that_resets_first_joins_all_biases() -> None:
+    first, plain = cell_of(GRU), cell_of(GRU, linear_before_reset=1)
+    assert isinstance(first, GruWithOptions)
+    assert isinstance(plain, Gru)
+    np.testing.assert_array_equal(first.bias[:16], plain.bias[:16])
+    np.testing.assert_array_equal(first.bias[16:], plain.bias[16:] + plain.candidate_bias)
+    assert not first.candidate_bias.any()
+
+
+def test_an_h_without_bound_is_read_by_the_largest_magnitude_of_each_frame() -> None:
+    op = cell_of(GRU, activations=["Sigmoid", "Relu"])
+    assert isinstance(op, GruWithOptions)
+    assert op.r.reading is Reading.FRAME
+
+
+def test_peepholes_are_weights_of_the_gates() -> None:
+    d = Draft()
+    values = d.random(1, 3 * HIDDEN)
+    d.answer(d.squeeze(d.lstm("x", P=d.tensor(values)), 1))
+    op = d.program().ops[0]
+    assert isinstance(op, LstmWithOptions)
+    np.testing.assert_array_equal(op.peepholes, values[0])
