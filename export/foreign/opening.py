@@ -1,12 +1,13 @@
 """Opening a foreign file: its options become constants, its branches are resolved, its inputs get their roles."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import onnx
 
 from ...runtime.arrays import Array, Floats
-from ...runtime.errors import ContractError
+from ...runtime.errors import ContractError, ModelError, UnsupportedError
 from ..graph.axes import Dims, set_dims, settled_values, shape_of, shape_text
 from ..graph.constants import fold_constants, fold_neutral
 from ..graph.editing import drop_identities, remove_dead
@@ -19,6 +20,7 @@ from .input_roles import Roles, find_roles, likely_signal
 from .opsets import modernize
 from .single_precision import make_single
 from .squeezes import name_dropped_axes
+from .written_steps import write_steps
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,10 @@ def open_file(
     frozen = name_dropped_axes(model, first)
     drop_identities(model)
     remove_dead(model)
+    refusal = write_steps(model, first, states)
     name_nodes(model)
-    roles = find_roles(model, states)
+    with _remembering(refusal):
+        roles = find_roles(model, states)
     _fix_frame(model, roles.signal, frame)
     sizes = shape_of(next(item for item in model.graph.input if item.name == roles.signal))
     starts = take_starts(model, roles.signal, [axis for axis, size in enumerate(sizes) if not isinstance(size, int)])
@@ -105,6 +109,20 @@ def open_file(
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
     return Opened(original, came if replaced else None, shape, feeds, model, roles, starts, frame.context, tuple(done))
+
+
+@contextmanager
+def _remembering(refusal: str | None) -> Iterator[None]:
+    """Say why a part of the file is no cell, if the file has no recurrent layer or a state starts none."""
+    try:
+        yield
+    except UnsupportedError as error:
+        raise error if refusal is None else UnsupportedError(f"{error}; {refusal}") from error
+    except ContractError:
+        raise
+    except ModelError as error:
+        way_out = "export the module itself with `tidegate export`, its weights in nn.LSTM, nn.GRU or nn.RNN"
+        raise error if refusal is None else UnsupportedError(f"no recurrent layer, and {refusal}; {way_out}") from error
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
