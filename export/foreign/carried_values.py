@@ -13,7 +13,7 @@ import onnx
 from ...runtime.arrays import Array
 from ...runtime.graph.graph import Graph
 from ..graph.recurrent_nodes import MOVES
-from ..states.routes import moved_from, moved, number_inputs
+from ..states.routes import moved, moved_from, number_inputs
 
 
 def carried_values(
