@@ -15,7 +15,9 @@ from ..graph.recurrent_nodes import name_nodes
 from ..rewrites.arguments import StateKey
 from ..rewrites.branches import bind_inputs, open_branches
 from ..rewrites.constant_starts import take_starts
+from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
+from .flat_frames import unfold_frames
 from .input_roles import Roles, find_roles, likely_signal
 from .opsets import modernize
 from .single_precision import make_single
@@ -49,6 +51,7 @@ class Opened:
         roles: The roles of its inputs.
         starts: The constants that states started from, other than zeros.
         context: As in `FrameSize`.
+        flat: Whether the file takes all frames of a run in one axis.
         done: What was changed, one sentence per change.
     """
 
@@ -60,6 +63,7 @@ class Opened:
     roles: Roles
     starts: dict[StateKey, Floats]
     context: int
+    flat: bool
     done: tuple[str, ...]
 
 
@@ -88,10 +92,14 @@ def open_file(
     declared = {item.name: shape_of(item) for item in model.graph.input}
     feeds = bind_inputs(model, values)
     first = likely_signal(model, states)
-    _fix_frame(model, first, frame)
+    flat = unfold_frames(model, first)
+    if not flat and not _may_be_flat(model, first, frame):
+        _fix_frame(model, first, frame)
     opened = open_branches(model, lambda part, names: settled_values(part, first, (0,), names))
     fold_constants(model)
     fold_neutral(model)
+    rolled = roll_bodies(model)
+    flat = flat or unfold_frames(model, first)
     frozen = name_dropped_axes(model, first)
     drop_identities(model)
     remove_dead(model)
@@ -107,8 +115,13 @@ def open_file(
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
+    done += rolled
+    if flat:
+        done.append(f"Its input held frames of {flat[1]} values in one axis; now frames and values have an axis each.")
+        declared[first] = (declared[first][0], *flat)
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
-    return Opened(original, came if replaced else None, shape, feeds, model, roles, starts, frame.context, tuple(done))
+    kept = came if replaced else None
+    return Opened(original, kept, shape, feeds, model, roles, starts, frame.context, bool(flat), tuple(done))
 
 
 @contextmanager
@@ -132,6 +145,13 @@ def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
     del model.graph.input[:]
     model.graph.input.extend(kept)
     model.ir_version = max(model.ir_version, 4)  # the first in which a weight need not be an input
+
+
+def _may_be_flat(model: onnx.ModelProto, name: str, frame: FrameSize) -> bool:
+    """Return whether a signal may hold several of the caller's frames in one axis."""
+    dims = shape_of(next(item for item in model.graph.input if item.name == name))
+    known = dims[-1] if len(dims) == 2 else None
+    return isinstance(known, int) and not frame.context and frame.new is not None and known % frame.new == 0
 
 
 def _fix_frame(model: onnx.ModelProto, name: str, frame: FrameSize) -> None:
