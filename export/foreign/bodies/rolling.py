@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import onnx
 from onnx import helper, numpy_helper
 
+from ....runtime.cells import CELLS
 from ....runtime.errors import UnsupportedError
 from ....runtime.graph.graph import Graph
 from ....runtime.graph.projected_lstm import with_weights
@@ -58,22 +59,23 @@ def _roll(model: onnx.ModelProto, node: onnx.NodeProto) -> str:
     open_masks(model, step, inner)
     fold_neutral(inner)
     drop_identities(inner)
-    cells = _with_cells(inner, step)
+    _write_cells(inner, step)
+    cells = [node.op_type for node in inner.graph.node if node.op_type in CELLS]
     known = {name: dims for name, (_, dims) in (types | _types(inner)).items() if dims is not None}
     made = Rolled(step, Graph(inner), {name: len(dims) for name, dims in known.items()}).run()
     _replace(model, node, [*step.links, *made], inner)
     return f"{step.label} is {' and '.join(cells) or 'nodes'} of all frames now."
 
 
-def _with_cells(inner: onnx.ModelProto, step: Step) -> list[str]:
-    """Write the cells of a step as recurrent nodes, in place; return their operators."""
+def _write_cells(inner: onnx.ModelProto, step: Step) -> None:
+    """Write the cells of a step as recurrent nodes, in place."""
     shapes = {
         name: tuple(size if isinstance(size, int) and size else 1 for size in dims)
         for name, (_, dims) in _types(inner).items()
         if dims is not None
     }
     try:
-        return write_cells(inner, {each.inside: each.next for each in step.carried}, shapes, step.name)
+        write_cells(inner, {each.inside: each.next for each in step.carried}, shapes, step.name)
     except UnsupportedError as error:
         raise UnsupportedError(f"{step.label}: {error}; {WAY_OUT}") from error
 
