@@ -370,7 +370,7 @@ def _original_file(data: bytes, opened: Opened, draft: _Draft, *, exact_integers
     single = draft.one_frame or bool(opened.context)
     frames = _fixed(declared[layout.axes.time])
     streams = None if layout.streams is None else _fixed(declared[layout.streams])
-    return OriginalFile(runner, opened.feeds, 1 if single else frames, streams, opened.context)
+    return OriginalFile(runner, opened.feeds, 1 if single else frames, streams, opened.context, opened.flat)
 
 
 def _fixed(size: int | str | None) -> int | None:

@@ -1,12 +1,13 @@
 """Opening a foreign file: its options become constants, its branches are resolved, its inputs get their roles."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import onnx
 
 from ...runtime.arrays import Array, Floats
-from ...runtime.errors import ContractError
+from ...runtime.errors import ContractError, ModelError, UnsupportedError
 from ..graph.axes import Dims, set_dims, settled_values, shape_of, shape_text
 from ..graph.constants import fold_constants, fold_neutral
 from ..graph.editing import drop_identities, remove_dead
@@ -14,11 +15,14 @@ from ..graph.recurrent_nodes import name_nodes
 from ..rewrites.arguments import StateKey
 from ..rewrites.branches import bind_inputs, open_branches
 from ..rewrites.constant_starts import take_starts
+from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
+from .flat_frames import unfold_frames
 from .input_roles import Roles, find_roles, likely_signal
 from .opsets import modernize
 from .single_precision import make_single
 from .squeezes import name_dropped_axes
+from .written_steps import write_steps
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Opened:
         roles: The roles of its inputs.
         starts: The constants that states started from, other than zeros.
         context: As in `FrameSize`.
+        flat: Whether the file takes all frames of a run in one axis.
         done: What was changed, one sentence per change.
     """
 
@@ -58,6 +63,7 @@ class Opened:
     roles: Roles
     starts: dict[StateKey, Floats]
     context: int
+    flat: bool
     done: tuple[str, ...]
 
 
@@ -86,15 +92,21 @@ def open_file(
     declared = {item.name: shape_of(item) for item in model.graph.input}
     feeds = bind_inputs(model, values)
     first = likely_signal(model, states)
-    _fix_frame(model, first, frame)
+    flat = unfold_frames(model, first)
+    if not flat and not _may_be_flat(model, first, frame):
+        _fix_frame(model, first, frame)
     opened = open_branches(model, lambda part, names: settled_values(part, first, (0,), names))
     fold_constants(model)
     fold_neutral(model)
+    rolled = roll_bodies(model)
+    flat = flat or unfold_frames(model, first)
     frozen = name_dropped_axes(model, first)
     drop_identities(model)
     remove_dead(model)
+    refusal = write_steps(model, first, states)
     name_nodes(model)
-    roles = find_roles(model, states)
+    with _remembering(refusal):
+        roles = find_roles(model, states)
     _fix_frame(model, roles.signal, frame)
     sizes = shape_of(next(item for item in model.graph.input if item.name == roles.signal))
     starts = take_starts(model, roles.signal, [axis for axis, size in enumerate(sizes) if not isinstance(size, int)])
@@ -103,8 +115,27 @@ def open_file(
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
+    done += rolled
+    if flat:
+        done.append(f"Its input held frames of {flat[1]} values in one axis; now frames and values have an axis each.")
+        declared[first] = (declared[first][0], *flat)
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
-    return Opened(original, came if replaced else None, shape, feeds, model, roles, starts, frame.context, tuple(done))
+    kept = came if replaced else None
+    return Opened(original, kept, shape, feeds, model, roles, starts, frame.context, bool(flat), tuple(done))
+
+
+@contextmanager
+def _remembering(refusal: str | None) -> Iterator[None]:
+    """Say why a part of the file is no cell, if the file has no recurrent layer or a state starts none."""
+    try:
+        yield
+    except UnsupportedError as error:
+        raise error if refusal is None else UnsupportedError(f"{error}; {refusal}") from error
+    except ContractError:
+        raise
+    except ModelError as error:
+        way_out = "export the module itself with `tidegate export`, its weights in nn.LSTM, nn.GRU or nn.RNN"
+        raise error if refusal is None else UnsupportedError(f"no recurrent layer, and {refusal}; {way_out}") from error
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
@@ -114,6 +145,13 @@ def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
     del model.graph.input[:]
     model.graph.input.extend(kept)
     model.ir_version = max(model.ir_version, 4)  # the first in which a weight need not be an input
+
+
+def _may_be_flat(model: onnx.ModelProto, name: str, frame: FrameSize) -> bool:
+    """Return whether a signal may hold several of the caller's frames in one axis."""
+    dims = shape_of(next(item for item in model.graph.input if item.name == name))
+    known = dims[-1] if len(dims) == 2 else None
+    return isinstance(known, int) and not frame.context and frame.new is not None and known % frame.new == 0
 
 
 def _fix_frame(model: onnx.ModelProto, name: str, frame: FrameSize) -> None:

@@ -21,6 +21,7 @@ class OriginalFile:
         frames: Frames per run; None: any number.
         streams: Streams per run; None: any number.
         context: Samples of the frame before that come first in each frame.
+        flat: Whether all frames of a run are in one axis.
     """
 
     runner: Runner
@@ -28,6 +29,7 @@ class OriginalFile:
     frames: int | None = None
     streams: int | None = None
     context: int = 0
+    flat: bool = False
 
     @property
     def contract(self) -> Contract:
@@ -41,15 +43,18 @@ class OriginalFile:
     def answers(self, x: Array) -> dict[str, Array]:
         """Return the answers to a whole signal; `x` has only the new values of each frame.
 
-        If the file cannot take all frames in one run, there are several runs, and the states are fed back. If it cannot
-        take all streams in one run, they run one by one.
+        If the file cannot take all frames in one run, there are several runs, and the states are fed back. If it takes
+        another number of streams, they run in groups of that number, the last stream as often as it must.
         """
         batch = self.contract.inputs[0].batch_axis
         if batch is None or self.streams is None or x.shape[batch] == self.streams:
             return self._stream(x)
-        parts = [self._stream(cut(x, batch, i, i + 1)) for i in range(x.shape[batch])]
+        count = x.shape[batch]
+        groups = np.minimum(np.arange(-(-count // self.streams) * self.streams), count - 1).reshape(-1, self.streams)
+        parts = [self._stream(np.take(x, group, batch)) for group in groups]
         axes = {port.name: port.batch_axis for port in self.contract.outputs}
-        return {name: np.concatenate([part[name] for part in parts], axis) for name, axis in axes.items()}
+        joined = {name: np.concatenate([part[name] for part in parts], axis) for name, axis in axes.items()}
+        return {name: np.take(value, range(count), axes[name]) for name, value in joined.items()}
 
     def _stream(self, x: Array) -> dict[str, Array]:
         """Return the answers to a signal that has as many streams as the file takes."""
@@ -74,4 +79,4 @@ class OriginalFile:
             if self.context:
                 frames = np.concatenate([before, frames], -1)
                 before = frames[:, -self.context :]
-            yield frames
+            yield frames.reshape(len(frames), -1) if self.flat else frames

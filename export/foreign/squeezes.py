@@ -1,8 +1,9 @@
-"""Reshapes that only drop axes of size 1: torch's dynamo exporter writes them with sizes of the example.
+"""Reshapes that only drop or add axes of size 1: exporters write them with sizes of the example.
 
-After an LSTM it transposes [time, directions, batch, hidden] to [time, batch, directions, hidden] and reshapes that to
-three axes. The target has sizes computed in the graph or, with time first, the number of frames in the example. In the
-second case the file works for that number only, although it declares any number.
+After an LSTM torch's dynamo exporter transposes [time, directions, batch, hidden] to [time, batch, directions, hidden]
+and reshapes that to three axes. The target has sizes computed in the graph or, with time first, the number of frames in
+the example. In the second case the file works for that number only, although it declares any number. Keras's tensordot
+drops an axis before its product and adds it after, both for one frame.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ _OPEN = (1009, 1021, 1033, 1049, 1061, 1069, 1087, 1091)  # primes: no product o
 
 
 def name_dropped_axes(model: onnx.ModelProto, source: str) -> dict[int, int]:
-    """Replace each Reshape that only drops axes of size 1 by a Squeeze, in place.
+    """Replace each Reshape that only drops or adds axes of size 1 by a Squeeze or Unsqueeze, in place.
 
     Args:
         model: An ONNX model.
@@ -36,15 +37,16 @@ def name_dropped_axes(model: onnx.ModelProto, source: str) -> dict[int, int]:
     graph, taken, frozen = Graph(model), value_names(model), dict[int, int]()
     for node in [node for node in model.graph.node if node.op_type == "Reshape"]:
         before, after = shapes.get(node.input[0], (None,)), shapes.get(node.output[0], (None,))
-        axes = _dropped(before, after)
-        if not axes:
+        axes, added = _dropped(before, after), _dropped(after, before)
+        if not axes and not added:
             axes, found = _frozen(before, graph.constant(operand(node, 1)))
             frozen |= {axis: found[size] for axis, size in sizes.items() if size in found}
-        if axes:
+        if axes or added:
             name = unused(f"{node.output[0]}/axes", taken)
             taken.add(name)
-            model.graph.initializer.append(numpy_helper.from_array(np.array(axes, np.int64), name))
-            node.CopyFrom(helper.make_node("Squeeze", [node.input[0], name], [node.output[0]], node.name))
+            model.graph.initializer.append(numpy_helper.from_array(np.array(axes or added, np.int64), name))
+            operator = "Squeeze" if axes else "Unsqueeze"
+            node.CopyFrom(helper.make_node(operator, [node.input[0], name], [node.output[0]], node.name))
     return frozen
 
 

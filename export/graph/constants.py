@@ -7,6 +7,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from ...runtime.graph.graph import Graph
+from .editing import reads
 
 _NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
 CODES = "DequantizeLinear"  # weights stored as codes stay codes
@@ -63,7 +64,7 @@ def _plain(node: onnx.NodeProto) -> bool:
 
 
 def _reads(nodes: list[onnx.NodeProto]) -> set[str]:
-    return {name for node in nodes for name in node.input}
+    return {name for node in nodes for name in reads(node)}
 
 
 def _evaluate(model: onnx.ModelProto, nodes: list[onnx.NodeProto], names: list[str]) -> list[onnx.TensorProto]:

@@ -1,6 +1,7 @@
 """Markers: nodes of tidegate's own domain. A trace has them for layers that torch's exporter has no rule for.
 
-No file contains one: `rewrites.projections` and `rewrites.loops` replace them by standard operators.
+No file contains one: `rewrites.projections`, `rewrites.loops` and `rewrites.single_steps` replace them by standard
+operators.
 """
 
 import numpy as np
@@ -12,6 +13,8 @@ from ...runtime.cells import BY_STEP, STANDARD
 DOMAIN = "tidegate"
 PROJECTION = f"{DOMAIN}::LSTM"  # reads X, h, c and the weights as torch lists them; gives Y, h, c
 STEP_MARKERS = {kind: f"{DOMAIN}::{kind}Cell" for kind in BY_STEP}  # x, states, weights -> states
+WRITTEN_STEP = f"{DOMAIN}::Step"  # x, states, weights as ONNX has them -> states; the operator and its attributes
+ALL_STEPS = (*STEP_MARKERS.values(), WRITTEN_STEP)
 
 
 def is_marker(node: onnx.NodeProto, *names: str) -> bool:

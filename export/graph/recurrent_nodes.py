@@ -37,7 +37,8 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
     for node in graph.nodes:
         if node.op_type in REFUSED_CELLS and with_weights(node) is None:
             raise UnsupportedError(
-                f"{label(node)}: wanted one of {', '.join(STANDARD)}; use {_MODULES}, in Keras LSTM or GRU"
+                f"{label(node)}: wanted one of {', '.join(STANDARD)}; use {_MODULES}, or write the model with "
+                "torch.onnx.export and give the file to `tidegate lift`"
             )
     found = [node for node in graph.nodes if node.op_type in CELLS]
     if not found:

@@ -3,14 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 
-from ...runtime.cells import BY_STEP
+from ...runtime.cells import BY_STEP, STANDARD
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
-from ...runtime.graph.nodes import label
-from ..graph.markers import STEP_MARKERS, is_marker
+from ...runtime.graph.nodes import attributes, label
+from ..graph.markers import ALL_STEPS, WRITTEN_STEP, is_marker
 
 
 @dataclass(frozen=True)
@@ -18,26 +19,28 @@ class Chain:
     """The calls of one cell, in the order of the steps.
 
     Attributes:
-        kind: `LSTM`, `GRU`, or `Tanh` or `Relu` for an RNN.
+        operator: The ONNX operator that replaces all steps.
+        attributes: Its attributes.
         steps: The markers, one per step.
     """
 
-    kind: str
+    operator: str
+    attributes: Mapping[str, Any]
     steps: tuple[onnx.NodeProto, ...]
 
     @property
-    def operator(self) -> str:
-        """The ONNX operator that replaces all steps."""
-        return BY_STEP[self.kind].operator
+    def written(self) -> bool:
+        """Whether its weights are already those of the operator."""
+        return is_marker(self.steps[0], WRITTEN_STEP)
 
     @property
     def states(self) -> int:
         """The number of its states."""
-        return len(BY_STEP[self.kind].states)
+        return len(STANDARD[self.operator].states)
 
     @property
     def weights(self) -> list[str]:
-        """The names of w_ih, w_hh and, if it has biases, b_ih and b_hh."""
+        """The names of its weights: w_ih, w_hh and, if it has biases, b_ih and b_hh; or W, R, B and P."""
         return list(self.steps[0].input[1 + self.states :])
 
 
@@ -45,11 +48,20 @@ def find_chains(graph: Graph) -> list[Chain]:
     """Return one chain per cell: all calls with the same weights."""
     found: dict[tuple[str, ...], list[onnx.NodeProto]] = defaultdict(list)
     for node in graph.nodes:
-        if is_marker(node, *STEP_MARKERS.values()):
-            kind = node.op_type.removesuffix("Cell")
-            states = len(BY_STEP[kind].states)
-            found[(kind, *node.input[1 + states :])].append(node)
-    return [Chain(kind, tuple(steps)) for (kind, *_), steps in found.items()]
+        if is_marker(node, *ALL_STEPS):
+            operator, _ = _operator(node)
+            found[(node.op_type, *node.input[1 + len(STANDARD[operator].states) :])].append(node)
+    return [Chain(*_operator(steps[0]), tuple(steps)) for steps in found.values()]
+
+
+def _operator(step: onnx.NodeProto) -> tuple[str, dict[str, Any]]:
+    """Return the ONNX operator of a step, and its attributes but hidden_size if the step is one of torch."""
+    if is_marker(step, WRITTEN_STEP):
+        given = attributes(step)
+        return given.pop("operator"), given
+    kind = step.op_type.removesuffix("Cell")
+    cell = BY_STEP[kind]
+    return cell.operator, {**cell.attributes, **({"activations": [kind]} if len(cell.activations) > 1 else {})}
 
 
 def nearest_steps(graph: Graph, chains: Iterable[Chain]) -> dict[str, frozenset[int]]:

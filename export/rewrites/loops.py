@@ -8,18 +8,16 @@ runs other lengths, so it shows whether the other copies do the same.
 
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ...runtime.cells import BY_STEP
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.editing import remove_dead, sort_nodes
-from ..graph.markers import DOMAIN, STEP_MARKERS, in_onnx_order, is_marker
+from ..graph.markers import ALL_STEPS, DOMAIN, in_onnx_order, is_marker
 from ..graph.recurrent_nodes import nonzero_source, operand
 from .loop_body import FRAMES, rolled_node
 from .loop_cells import Chain, check_chain, find_chains, joins_steps, nearest_steps
@@ -165,7 +163,7 @@ class _Rolling:
         starts = [self._start(node.input[1 + i], node.output[i]) for i in range(chain.states)]
         finals = [f"{node.output[i]}/final" for i in range(chain.states)]
         y, frames = f"{node.output[0]}/y", f"{node.output[0]}{FRAMES}"
-        self.nodes.append(_recurrent(self._graph, chain, [signal, *starts], [y, *finals]))
+        self.nodes.append(recurrent_node(self._graph, chain, [signal, *starts], [y, *finals]))
         self._add("Squeeze", [y, self._axes(1)], frames)
         return {node.output[0]: frames}
 
@@ -220,7 +218,7 @@ def _first_frame(graph: Graph, node: onnx.NodeProto) -> tuple[int, bool] | None:
     return (given.get("axis", 0), True) if node.op_type == "Split" else None
 
 
-def _recurrent(graph: Graph, chain: Chain, inputs: list[str], outputs: list[str]) -> onnx.NodeProto:
+def recurrent_node(graph: Graph, chain: Chain, inputs: list[str], outputs: list[str]) -> onnx.NodeProto:
     """Return the recurrent node that replaces all steps of a cell.
 
     Args:
@@ -229,26 +227,36 @@ def _recurrent(graph: Graph, chain: Chain, inputs: list[str], outputs: list[str]
         inputs: X and the initial states.
         outputs: Y and the final states.
     """
-    operator, first = chain.operator, chain.steps[0]
+    x, *states = inputs
+    given = dict(chain.attributes)
+    if chain.written:
+        w, r, b, *peepholes = chain.weights
+        more = [*[""] * (2 - len(states)), *peepholes] if peepholes else []
+        reads = [x, w, r, b, "", *states, *more]
+    else:
+        names, given["hidden_size"] = _weights_of_torch(graph, chain)
+        reads = [x, *names, *[""] * (4 - len(names)), *states]
+    return helper.make_node(chain.operator, reads, outputs, chain.steps[0].name, **given)
+
+
+def _weights_of_torch(graph: Graph, chain: Chain) -> tuple[list[str], int]:
+    """Append W, R and B of a cell of torch; return their names and the number of units."""
+    first = chain.steps[0]
     listed = [graph.constant(name) for name in chain.weights]
     known = [values for values in listed if values is not None]
     if len(known) < len(listed):
         raise UnsupportedError(f"{label(first)}: its weights vary, wanted constants")
-    w, r, *biases = (in_onnx_order(values, operator) for values in known)
+    w, r, *biases = (in_onnx_order(values, chain.operator) for values in known)
     weights = {"W": w[None], "R": r[None]} | ({"B": np.concatenate(biases)[None]} if biases else {})
     names = [f"/{first.name.strip('/')}/{key}" for key in weights]
     graph.model.graph.initializer.extend(map(numpy_helper.from_array, weights.values(), names))
-    x, *states = inputs
-    cell = BY_STEP[chain.kind]
-    own: dict[str, Any] = {**cell.attributes, **({"activations": [chain.kind]} if len(cell.activations) > 1 else {})}
-    reads = [x, *names, *[""] * (4 - len(names)), *states]
-    return helper.make_node(operator, reads, outputs, first.name, hidden_size=r.shape[1], **own)
+    return names, r.shape[1]
 
 
 def _check_gone(model: onnx.ModelProto) -> None:
     """Refuse a graph that still has a marker of a cell."""
     for node in model.graph.node:
-        if is_marker(node, *STEP_MARKERS.values()):
+        if is_marker(node, *ALL_STEPS):
             raise UnsupportedError(
                 f"{label(node)}: the answer of a single step is read outside the loop, wanted the last one's or "
                 "torch.stack() of all; " + _BY_FRAME

@@ -1,8 +1,7 @@
 """One step of a graph, written out in small operators, as the ONNX cell that computes the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any
 
 from ...runtime.arrays import Floats
@@ -11,6 +10,7 @@ from ...runtime.graph.graph import Graph
 from .gates import Variables
 from .matching import Matched, match_gru, match_lstm, match_rnn
 from .small_operators import Step
+from .sums import Sum
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,21 @@ def recognize(graph: Graph, shapes: Mapping[str, tuple[int, ...]], states: Mappi
             raise UnsupportedError(f"{states[name]!r} has {len(sums)} values for {len(own[name])} of {name!r}")
     signals = [(name, i) for name, shape in shapes.items() if name not in states for i in range(_size(shape))]
     x = {step.atoms.variable(*one): place for place, one in enumerate(signals)}
-    refusals = []
-    for order in permutations(states):
-        h, c = (*order, "")[:2]
-        variables = Variables(x, own[h], own.get(c, {}))
-        for matcher in (match_lstm,) if c else (match_gru, match_rnn):
-            try:
-                found: Matched = matcher(step.atoms, variables, *(following[name] for name in order))
-            except UnsupportedError as error:
-                refusals.append(f"{matcher.__name__.removeprefix('match_').upper()}: {error}")
-                continue
-            return WrittenCell(found.operator, found.attributes, found.weights, found.projection, order)
-    raise UnsupportedError(f"the step of {', '.join(states)} is no LSTM, GRU or RNN ({'; '.join(refusals)})")
+    adding = [name for name, sums in following.items() if _adds(sums, own[name])]
+    order = sorted(states, key=adding.__contains__)  # an LSTM adds to c, and makes h anew
+    variables = Variables(x, own[order[0]], own[order[1]] if len(order) > 1 else {})
+    matcher = match_lstm if len(order) > 1 else match_gru if adding else match_rnn
+    try:
+        found: Matched = matcher(step.atoms, variables, *(following[name] for name in order))
+    except UnsupportedError as error:
+        kind = matcher.__name__.removeprefix("match_").upper()
+        raise UnsupportedError(f"the step of state {', '.join(states)} is no {kind}: {error}") from error
+    return WrittenCell(found.operator, found.attributes, found.weights, found.projection, tuple(order))
+
+
+def _adds(sums: Sequence[Sum], own: Mapping[int, int]) -> bool:
+    """Return whether the next values of a state hold the values themselves."""
+    return any(number in own for of in sums for monomial in of for number in monomial)
 
 
 def _size(shape: tuple[int, ...]) -> int:

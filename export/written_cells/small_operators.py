@@ -20,7 +20,7 @@ MAX_SIZE = 2**16  # elements of a value; four gates of 8,192 units have half as 
 
 _ARRANGING = MOVES | {"Concat"}
 _POINTWISE: dict[str, Callable[[Sum, Sum], Sum]] = {"Add": plus, "Mul": times, "Sub": minus, "Sum": plus}
-_OPTIONS: dict[str, dict[str, float]] = {
+ACTIVATIONS: dict[str, dict[str, float]] = {
     **{name: {} for name in ("Relu", "Sigmoid", "Softplus", "Softsign", "Tanh")},
     "Elu": {"alpha": 1.0},
     "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
@@ -103,9 +103,9 @@ class Step:
             return _pointwise(times, reads[0], 1.0 / reads[1].astype(np.float64))
         if kind in ("MatMul", "Gemm"):
             return self._gemm(node, *reads) if kind == "Gemm" else self._product(node.output[0], *reads)
-        if kind in _OPTIONS:
+        if kind in ACTIVATIONS:
             given = attributes(node)
-            options = tuple(float(given.get(name, default)) for name, default in _OPTIONS[kind].items())
+            options = tuple(float(given.get(name, default)) for name, default in ACTIVATIONS[kind].items())
             return self._activation(node.output[0], kind, options, reads[0])
         if kind in ("Clip", "Min", "Max"):
             return self._clip(node, reads[0])

@@ -225,3 +225,32 @@ def test_functions_of_a_file_are_inlined_as_the_message_says(tmp_path: Path) -> 
         lift(tmp_path / "own.onnx", tmp_path / "m.onnx")
     onnx.save(inliner.inline_local_functions(model), tmp_path / "own.onnx")
     lift(tmp_path / "own.onnx", tmp_path / "m.onnx")
+
+
+class Scripted(nn.Module):
+    """A loop that torch.jit.script keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.LSTMCell(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, c = torch.zeros(x.shape[0], 8), torch.zeros(x.shape[0], 8)
+        answers: list[Tensor] = []
+        for t in range(x.shape[1]):
+            h, c = self.cell(x[:, t], (h, c))
+            answers.append(h)
+        answer: Tensor = self.head(torch.stack(answers, 1))
+        return answer
+
+
+def test_a_scripted_loop_is_lifted_as_the_message_says(tmp_path: Path) -> None:
+    module, path = torch.jit.script(Scripted().eval()), tmp_path / "m.onnx"
+    message = r"Loop '/Loop': wanted one of .*; use nn.LSTM, nn.GRU or nn.RNN, or write the model with torch.onnx.expor"
+    with pytest.raises(UnsupportedError, match=message + "t and give the file to `tidegate lift`"):
+        export_model(module, EXAMPLE, path)
+    names = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch", 1: "time"}}}
+    torch.onnx.export(module, (EXAMPLE,), tmp_path / "own.onnx", dynamo=False, **names)  # type: ignore[arg-type]
+    assert lift(tmp_path / "own.onnx", path).done[0] == "Loop '/Loop' is LSTM of all frames now."
+    with torch.no_grad():
+        np.testing.assert_allclose(_streamed(path, EXAMPLE[0]), module(EXAMPLE)[0].numpy(), atol=1e-6)

@@ -32,10 +32,10 @@ class Sums:
 
 
 def _file(sums: Sums, **sizes: int) -> OriginalFile:
-    return OriginalFile(cast("Runner", sums), {"gain": np.float32(2)}, **sizes)  # type: ignore[dict-item]
+    return OriginalFile(cast("Runner", sums), {"gain": np.full((), 2, np.float32)}, **sizes)  # type: ignore[arg-type]
 
 
-@given(frames=st.integers(1, 5), streams=st.sampled_from([None, 1]), runs=st.integers(1, 4))
+@given(frames=st.integers(1, 5), streams=st.sampled_from([None, 1, 2, 4]), runs=st.integers(1, 4))
 def test_answers_do_not_depend_on_the_frames_and_streams_per_run(frames: int, streams: int | None, runs: int) -> None:
     x = floats(runs * frames, 3, 2)
     sums = Sums()
@@ -78,3 +78,10 @@ def test_the_context_comes_before_each_frame() -> None:
     seen = _file(Echo(), frames=1, context=2).answers(x)["y"]
     before = np.concatenate([np.zeros((1, 2), np.float32), x[:-1, -2:]])
     np.testing.assert_array_equal(seen, np.concatenate([before, x], 1))
+
+
+def test_a_flat_file_takes_all_frames_of_a_stream_in_one_axis() -> None:
+    x = floats(2, 4, 3)
+    file = Echo()
+    file.contract = Contract((Port("x", 1, 0),), (Port("y", None, 0),), ())
+    assert _file(file, flat=True).answers(x)["y"].tolist() == x.reshape(2, 12).tolist()

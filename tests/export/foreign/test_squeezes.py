@@ -1,4 +1,4 @@
-"""Reshapes that only drop axes of size 1."""
+"""Reshapes that only drop or add axes of size 1."""
 
 from collections.abc import Sequence
 
@@ -36,6 +36,21 @@ def test_a_reshape_that_drops_an_axis_is_a_squeeze(
     assert node.op_type == "Squeeze"
     assert axes is not None
     assert axes.tolist() == [shape.index(1)]
+
+
+@pytest.mark.parametrize(
+    ("target", "shape", "axis"), [((1, 1, 6), (1, 6), 0), ((0, 1, 6), ("time", 6), 1), ((2, 1, 6), (2, 6), 1)]
+)
+def test_a_reshape_that_adds_an_axis_is_an_unsqueeze(
+    target: Sequence[int], shape: Sequence[int | str], axis: int
+) -> None:
+    model = _model(target, shape)
+    assert name_dropped_axes(model, "x") == {}
+    (node,) = model.graph.node
+    assert node.op_type == "Unsqueeze"
+    axes = Graph(model).constant(node.input[1])
+    assert axes is not None
+    assert axes.tolist() == [axis]
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,13 @@ def test_neutral_constants_leave_an_identity() -> None:
         ("Identity", ["a"]),
         ("Div", ["one", "b"]),
     ]
+
+
+def test_a_constant_that_only_a_body_reads_stays() -> None:
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in ("h", "frame", "next")]
+    inner = helper.make_graph([helper.make_node("Mul", ["frame", "square"], ["next"])], "body", values[:2], values[2:])
+    scan = helper.make_node("Scan", ["a", "x"], ["y"], body=inner, num_scan_inputs=1)
+    model = made(NODES[0], scan, a=[2, 3])
+    fold_constants(model)
+    assert [node.op_type for node in model.graph.node] == ["Scan"]
+    np.testing.assert_array_equal(np.asarray(Graph(model).constant("square")), [4, 9])

@@ -1,0 +1,79 @@
+"""The signals of a step: the values that it reads besides its states, taken as far back as its first products."""
+
+from collections.abc import Collection, Mapping
+
+import onnx
+
+from ...runtime.graph.graph import Graph
+from ..graph.recurrent_nodes import MOVES
+from .small_operators import ACTIVATIONS
+
+_JOINS = frozenset(("Add", "Concat", "Neg", "Sub", "Sum"))
+_PRODUCTS = ("Gemm", "MatMul")
+
+
+def find_signals(graph: Graph, states: Mapping[str, str]) -> list[str]:
+    """Return the values that a step reads besides its states and constants, in the order of the file.
+
+    If a step adds what the signal contributes to its gates, the signal is taken before that product.
+
+    Args:
+        graph: A graph whose constants and sizes are initializers.
+        states: The states of one cell, and the names of their next values.
+    """
+    cone = _cone(graph, states)
+    dependent = {name for node in cone for name in node.output}.union(states)
+    found: list[str] = []
+    for node in cone:
+        for name in node.input:
+            if name and name not in dependent and graph.constant(name) is None:
+                before = _meets_product(graph, node, dependent)
+                found += [name] if before else _before_product(graph, name)
+    return list(dict.fromkeys(found))
+
+
+def _cone(graph: Graph, states: Mapping[str, str]) -> list[onnx.NodeProto]:
+    """Return the nodes between the states and their next values, in the order of the file."""
+    after, ends = set(states), set[str]()
+    for node in graph.nodes:
+        if after.intersection(node.input):
+            after.update(node.output)
+    waiting = list(states.values())
+    while waiting:
+        maker = graph.producer(name := waiting.pop())
+        if name in after and name not in ends and name not in states and maker is not None:
+            ends.update(maker.output)
+            waiting += maker.input
+    return [node for node in graph.nodes if ends.intersection(node.output)]
+
+
+def _meets_product(graph: Graph, node: onnx.NodeProto, dependent: Collection[str]) -> bool:
+    """Return whether what a node computes is multiplied by weights before its next activation."""
+    waiting, seen = [node], set[str]()
+    while waiting:
+        node = waiting.pop()
+        if node.op_type in _PRODUCTS:
+            return True
+        if node.op_type not in ACTIVATIONS and node.output[0] in dependent and node.output[0] not in seen:
+            seen.add(node.output[0])
+            waiting += [reader for name in node.output for reader in graph.consumers(name)]
+    return False
+
+
+def _before_product(graph: Graph, name: str) -> list[str]:
+    """Return the values whose products with weights add up to a value; the value itself if it is no such sum."""
+    waiting, seen, found, products = [name], set[str](), list[str](), 0
+    while waiting:
+        node = graph.producer(wanted := waiting.pop(0))
+        if wanted in seen:
+            continue
+        seen.add(wanted)
+        varying = [one for one in node.input if one and graph.constant(one) is None] if node is not None else []
+        if node is not None and node.op_type in _PRODUCTS and len(varying) == 1:
+            products += 1
+            found += varying
+        elif node is not None and (node.op_type in _JOINS or (node.op_type in MOVES and len(varying) == 1)):
+            waiting = varying + waiting
+        else:
+            found.append(wanted)
+    return found if products else [name]

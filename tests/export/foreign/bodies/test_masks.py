@@ -1,0 +1,45 @@
+"""Masked layers: a mask that lets every frame through is none; any other is refused, and its way out streams."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from tidegate.runtime.errors import UnsupportedError
+from tools import loop_files
+from tools.lifting import assert_streams_as, lifted, original
+
+X = np.random.default_rng(1).standard_normal((20, loop_files.FEATURES)).astype(np.float32)
+REFUSED = (
+    r"Loop 'model/layer/while_loop': Where '.*' keeps a state for the frames that '%s' masks, wanted no mask; a stream "
+    r"has no padding: export the model without it \(in Keras without Masking, mask_zero and mask\) and push only the "
+    r"frames that count"
+)
+
+
+def test_a_mask_of_ones_is_folded(tmp_path: Path) -> None:
+    lifted(tmp_path, loop_files.loop(loop_files.rnn, mask="ones", batch=1, frames=20))
+    assert_streams_as(tmp_path, X, original(tmp_path, X[None])[0])
+
+
+def test_a_mask_that_is_an_input_is_refused_until_it_is_set(tmp_path: Path) -> None:
+    model = loop_files.loop(loop_files.lstm, 2, mask="given", batch=1, frames=20)
+    with pytest.raises(UnsupportedError, match=REFUSED % "unsqueeze.*" + "; or set it, .* no frame: --set mask=1"):
+        lifted(tmp_path, model)
+    lifted(tmp_path, model, values={"mask": 1})
+    session = onnxruntime.InferenceSession(tmp_path / "foreign.onnx")
+    assert_streams_as(tmp_path, X, session.run(None, {"x": X[None], "mask": np.ones((1, 20), np.bool_)})[0][0])
+
+
+def test_a_mask_of_the_signal_is_refused_and_a_file_without_it_streams_the_frames_that_count(tmp_path: Path) -> None:
+    masked = loop_files.loop(loop_files.rnn, mask="computed")
+    with pytest.raises(UnsupportedError, match=REFUSED % "greater.*" + "$"):
+        lifted(tmp_path, masked)
+    padded = X.copy()
+    padded[5:9] = padded[17:] = 0
+    counts = np.abs(padded).max(1) > 0
+    onnx.save(masked, tmp_path / "foreign.onnx")
+    wanted = original(tmp_path, padded[None])[0]
+    lifted(tmp_path, loop_files.loop(loop_files.rnn))
+    assert_streams_as(tmp_path, padded[counts], wanted[counts])
