@@ -9,6 +9,7 @@ from ..contract import HIDDEN, Slot
 from .base import FloatOperator, Operator, Record, State
 from .blocks import Align, Backward, BlockStart
 from .embedding import Embedding
+from .frame import Convolution, Depthwise, Geometry, Take
 from .integer import IntegerAffine, IntegerGru, IntegerLinear, IntegerLstm, IntegerMap
 from .linear import Linear
 from .over_features import LayerNorm, Reduce, Softmax
@@ -43,6 +44,9 @@ OPERATORS: tuple[type[Operator], ...] = (
     IntegerAffine,
     IntegerMap,
     LastCell,
+    Take,
+    Convolution,
+    Depthwise,
 )
 
 __all__ = [
@@ -54,9 +58,12 @@ __all__ = [
     "BlockStart",
     "Cell",
     "Concat",
+    "Convolution",
+    "Depthwise",
     "Elementwise",
     "Embedding",
     "FloatOperator",
+    "Geometry",
     "Gru",
     "IntegerAffine",
     "IntegerGru",
@@ -78,6 +85,7 @@ __all__ = [
     "Slot",
     "Softmax",
     "State",
+    "Take",
     "Window",
     "is_hidden",
 ]
