@@ -9,7 +9,22 @@ from collections.abc import Callable
 import numpy as np
 
 from ...runtime.arrays import Array, Floats
-from ...runtime.operators import Binary, Concat, Elementwise, LayerNorm, Map, Operator, Reduce, Slice, Softmax, Window
+from ...runtime.operators import (
+    Binary,
+    Concat,
+    Convolution,
+    Depthwise,
+    Elementwise,
+    Geometry,
+    LayerNorm,
+    Map,
+    Operator,
+    Reduce,
+    Slice,
+    Softmax,
+    Take,
+    Window,
+)
 
 Inputs = tuple[Floats, ...]
 
@@ -99,22 +114,32 @@ def _binary(op: Binary, x: Inputs, y: Floats, grad: Floats) -> Inputs:
     return tuple(g.sum(-1, keepdims=True) if v.shape[-1] < g.shape[-1] else g for v, g in zip(x, whole, strict=True))
 
 
+def _in_parts(x: Floats, part: int) -> Floats:
+    """Return frames cut into parts, `[frames, segments, parts, features]`."""
+    return x.reshape(*x.shape[:2], -1, part or x.shape[-1])
+
+
 def _reduce(op: Reduce, x: Inputs, y: Floats, grad: Floats) -> Inputs:
-    return (grad * REDUCTIONS[op.function](x[0], y),)
+    slope = REDUCTIONS[op.function](_in_parts(x[0], op.part), y[..., None])
+    return ((grad[..., None] * slope).reshape(x[0].shape),)
 
 
-def _softmax(op: Softmax, _: Inputs, y: Floats, grad: Floats) -> Inputs:
+def _softmax(op: Softmax, x: Inputs, y: Floats, grad: Floats) -> Inputs:
+    made, into = _in_parts(y, op.part), _in_parts(grad, op.part)
     if op.function == "softmax":
-        return (y * (grad - np.sum(grad * y, -1, keepdims=True)),)
-    return (grad - np.exp(y) * np.sum(grad, -1, keepdims=True),)
+        found = made * (into - np.sum(into * made, -1, keepdims=True))
+    else:
+        found = into - np.exp(made) * np.sum(into, -1, keepdims=True)
+    return (found.reshape(x[0].shape),)
 
 
 def _layer_norm(op: LayerNorm, x: Inputs, _: Floats, grad: Floats) -> Inputs:
-    d = x[0] - x[0].mean(-1, keepdims=True)
+    parts, scaled = _in_parts(x[0], op.part), _in_parts(grad * op.scale, op.part)
+    d = parts - parts.mean(-1, keepdims=True)
     deviation = np.sqrt(np.mean(d * d, -1, keepdims=True) + op.epsilon)
-    normal, scaled = d / deviation, grad * op.scale
+    normal = d / deviation
     along = normal * np.mean(scaled * normal, -1, keepdims=True)
-    return ((scaled - scaled.mean(-1, keepdims=True) - along) / deviation,)
+    return (((scaled - scaled.mean(-1, keepdims=True) - along) / deviation).reshape(x[0].shape),)
 
 
 def _slice(op: Slice, x: Inputs, _: Floats, grad: Floats) -> Inputs:
@@ -129,12 +154,48 @@ def _concat(_: Concat, x: Inputs, __: Floats, grad: Floats) -> Inputs:
 
 
 def _window(op: Window, x: Inputs, _: Floats, grad: Floats) -> Inputs:
-    found, taps = np.zeros_like(x[0]), grad.reshape(*grad.shape[:2], op.channels, op.kernel)
+    found, groups = np.zeros_like(x[0]), op.channels // op.together
+    taps = grad.reshape(*grad.shape[:2], groups, op.kernel, op.together)
     for tap in range(op.kernel):
         delay = (op.kernel - 1 - tap) * op.dilation
         later = taps[delay:, :, :, tap]
-        found[: len(later)] += later
+        found[: len(later)] += later.reshape(*later.shape[:2], op.channels)
     return (found,)
+
+
+def _scattered(grad: Floats, places: Array, width: int) -> Floats:
+    """Return the sum of gradients `[..., places]` at each of `width` places; those at -1 are left out."""
+    found = np.zeros((*grad.shape[:-1], width + 1), np.float32)
+    np.add.at(found, (..., places), grad)
+    return found[..., :-1]
+
+
+def _take(op: Take, x: Inputs, _: Floats, grad: Floats) -> Inputs:
+    each = op.places[:, None] + np.arange(op.run)
+    return (_scattered(grad, np.where(op.places[:, None] < 0, -1, each).ravel(), x[0].shape[-1]),)
+
+
+def _to_frame(geometry: Geometry, x: Floats, taps: Floats) -> Floats:
+    """Return the gradient of a frame from those of its taps, `[frames, segments, channels, answers, taps]`."""
+    flat = taps.reshape(*taps.shape[:3], -1)
+    return _scattered(flat, geometry.places.ravel(), geometry.size[0] * geometry.size[1]).reshape(x.shape)
+
+
+def _convolution(op: Convolution, x: Inputs, _: Floats, grad: Floats) -> Inputs:
+    answers, taps = op.geometry.places.shape
+    shape = (answers, -1) if op.answers_first else (-1, answers)
+    by_answer = grad.reshape(*grad.shape[:2], *shape)
+    by_answer = by_answer if op.answers_first else np.swapaxes(by_answer, -1, -2)
+    reads = (by_answer @ op.w.codes).reshape(*by_answer.shape[:3], -1, taps)
+    return (_to_frame(op.geometry, x[0], np.swapaxes(reads, 2, 3)),)
+
+
+def _depthwise(op: Depthwise, x: Inputs, _: Floats, grad: Floats) -> Inputs:
+    (answers, taps), outputs = op.geometry.places.shape, len(op.weights)
+    reads = grad.reshape(*grad.shape[:2], outputs, answers, 1) * op.weights[:, None]
+    channels = x[0].shape[-1] // (op.geometry.size[0] * op.geometry.size[1])
+    by_channel = reads.reshape(*grad.shape[:2], channels, -1, answers, taps).sum(3)
+    return (_to_frame(op.geometry, x[0], by_channel),)
 
 
 BACKWARD: dict[type[Operator], Callable[..., Inputs]] = {
@@ -147,4 +208,7 @@ BACKWARD: dict[type[Operator], Callable[..., Inputs]] = {
     Slice: _slice,
     Concat: _concat,
     Window: _window,
+    Take: _take,
+    Convolution: _convolution,
+    Depthwise: _depthwise,
 }

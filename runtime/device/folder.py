@@ -40,10 +40,18 @@ STACK_BYTES = 3072  # reserved by the program of a microcontroller; `make device
 MOST_CLOCKS, CLOCK_BYTES = 64, 16  # as in src/clocks.h; a build for one model leaves out clocks that it cannot have
 # Operators that multiply by weights with the code of a variant, and integer operators with their own.
 WITH_OPTIONS = {"lstm_with_options", "gru_with_options", "rnn_with_options"}
-PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", *WITH_OPTIONS}
+PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward", "convolution", *WITH_OPTIONS}
 FOR_PRODUCTS = {"pack.c", "project.c"}  # files of src/ that these operators call
 INTEGER = {"integer_lstm", "integer_gru", "integer_linear"}
-MOVES = {"last", "last_cell", "slice", "concat", "align", "block_start"}  # operators that copy values as they are
+MOVES = {
+    "last",
+    "last_cell",
+    "slice",
+    "concat",
+    "align",
+    "block_start",
+    "take",
+}  # operators that copy values as they are
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
 

@@ -9,7 +9,7 @@ from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Linear, Slice, Window
 from .trace import Trace, unsupported
-from .values import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Signal, Value
+from .values import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Grid, Signal, Value
 from .weights import bias_of, matrix_of, weights_of
 
 MOST_DENSE = 1_000_000  # the most weights of a grouped convolution that becomes a dense one
@@ -18,7 +18,8 @@ END = 2**30  # a larger bound means the end
 
 def extended(trace: Trace, node: onnx.NodeProto, tail: Carried, axis: int) -> Extended:
     """Follow a Concat of a carried tail and the frames of a push."""
-    signal = trace.signal(node, 1)
+    known = trace.values.get(node.input[1])
+    signal = known if isinstance(known, Grid) else trace.signal(node, 1)
     if len(node.input) != 2 or len(tail.slots) != 1 or signal.axes[axis] != TIME:
         raise unsupported(node, f"it joins the state {tail.slots[0].name!r} along axis {axis}, not along time")
     frames = trace.state_shape(tail.slots[0])[axis]
@@ -29,30 +30,30 @@ def extended(trace: Trace, node: onnx.NodeProto, tail: Carried, axis: int) -> Ex
 
 def tail_of(
     trace: Trace, node: onnx.NodeProto, value: Extended, cuts: list[tuple[int, int, int, int]]
-) -> Final | Signal:
+) -> Final | Signal | Grid:
     """Follow a Slice: of the frames kept for the next push, or of earlier frames. A cut is axis, start, end, step."""
     frames, axes = value.frames, value.signal.axes
     axis, start, end, step = cuts[0]
     if len(cuts) == 1 and axes[axis] == TIME and (start, end, step) == (0, -frames, 1):
-        return replace(value.signal, value=_before(trace, node, value))
+        return replace(value.signal, value=_before(trace, node, value, value.signal))
     if len(cuts) != 1 or axes[axis] != TIME or (-start, step) != (frames, 1) or end < END:
         raise unsupported(node, f"it does not keep the last {frames} frames, as the state {value.slot.name!r} wants")
     return Final((None,), (value.slot,), axes)
 
 
-def _before(trace: Trace, node: onnx.NodeProto, value: Extended) -> int:
+def _before(trace: Trace, node: onnx.NodeProto, value: Extended, signal: Signal | Grid) -> int:
     """Return a value that gives, for each frame, the frame that came `frames` earlier."""
-    width = trace.widths[value.signal.value]
+    width = trace.widths[signal.value]
     shape = trace.state_shape(value.slot)
     tail = trace.take(node, value.slot, *shape[1:])  # type: ignore[arg-type]  # the first axis counts streams
-    window = trace.emit(Window((value.signal.value,), 2, value.frames, width, tail))
+    window = trace.emit(Window((signal.value,), 2, value.frames, width, tail))
     return trace.emit(Slice((window,), 0, width, 2))
 
 
 def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """Lower to a Linear on a window of frames, or on the frame itself if the kernel is 1."""
     known = trace.values.get(node.input[0])
-    signal = known.signal if isinstance(known, Extended) else trace.signal(node)
+    signal = known.signal if isinstance(known, Extended) and isinstance(known.signal, Signal) else trace.signal(node)
     channels = trace.widths[signal.value]
     if len(signal.axes) != 3 or signal.axes[0] not in (ONE, BATCH) or signal.axes[1:] != (FEATURE, TIME):
         raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted (batch, feature, time)")

@@ -1,195 +1,177 @@
-"""Convolutions inside a frame, over its samples or bands, as in the first layers of a speech detector.
+"""Convolutions inside a frame, over its samples or bands, and linear layers at several places of a frame.
 
-The engine holds a frame of channels and positions as one vector, position after position. So the input of one answer of
-a convolution is a contiguous part of that vector: a Slice selects it, and a Linear computes the answer. Padding only
-copies values or adds zeros.
+The weights are stored once and applied at each place. A convolution that also spans time reads a Window of frames: then
+time is one more axis of the frame.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import onnx
 
-from ..arrays import Array
+from ..arrays import Floats
 from ..graph.nodes import attributes
-from ..operators import Concat, Linear, Slice
-from ..operators.matrix import FLOAT, Matrix, Reading, activation_bits
-from .convolution import along_time, dense_groups
-from .trace import Handler, Trace, unsupported
-from .values import FEATURE, ONE, TIME, Grid, Signal, Value
+from ..operators import Concat, Convolution, Depthwise, Geometry, Linear, Slice, Window
+from .convolution import along_time
+from .grids import as_grid, grid_of, moved, settled
+from .taps import Taps, taps_of
+from .trace import Trace, unsupported
+from .values import BATCH, FEATURE, ONE, TIME, Extended, Grid, Signal, Value, Weights
 from .weights import bias_of, matrix_of, weights_of
 
-MOST_POSITIONS = 64  # the most answers of one channel in a frame; each answer is a Linear
-FLAT = (TIME, FEATURE)
+MOST_GROUPS = 16  # groups of a convolution that are neither one nor one per channel: each is a convolution
 
 
 def conv(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """Lower a convolution along time, or one inside each frame: there each position is a Linear."""
-    value = trace.values.get(node.input[0])
-    if not isinstance(value, Grid) and not (isinstance(value, Signal) and value.axes[0] == TIME):
+    """Lower a convolution along time, or inside each frame, or both."""
+    known = trace.values.get(node.input[0])
+    signal = known.signal if isinstance(known, Extended) else known
+    if (
+        isinstance(signal, Signal)
+        and len(signal.axes) == 3
+        and signal.axes[0] in (ONE, BATCH)
+        and signal.axes[2] == TIME
+    ):
         return along_time(trace, node)
-    grid = _grid_of(trace, node)
+    grid = as_grid(trace, signal) if isinstance(signal, Signal | Grid) else grid_of(trace, node)
     weights = weights_of(trace, node, 1)
-    if weights.codes.ndim != 3:
-        raise unsupported(node, f"its weights have shape {weights.codes.shape}, wanted three axes")
-    taps = _Taps.of(node, grid, weights.codes.shape[2])
+    rank = weights.codes.ndim - 2
+    if rank not in (1, 2) or len(grid.axes) != rank + 2 or grid.axes[1] == TIME:
+        raise unsupported(
+            node, f"its input has axes ({', '.join(grid.axes)}), wanted (batch, channels, one or two axes of a frame)"
+        )
     if weights.block or (weights.scales.size > 1 and weights.axis != 0):
         raise unsupported(
             node, f"its weights are scaled along axis {weights.axis}, wanted one scale per output channel"
         )
-    codes = dense_groups(node, weights.codes, grid.channels)  # [out, channels, taps]
-    bias = bias_of(trace, node, 2, len(codes))
-    parts = []
-    for first in taps.starts(grid.positions):
-        read = {place: tap for tap, place in enumerate(taps.places(first)) if 0 <= place < grid.positions}
-        run = range(min(read, default=0), max(read, default=0) + 1)  # if it reads only padding: one column of zeros
-        columns = np.zeros((len(codes), len(run), grid.channels), codes.dtype)
-        for place, tap in read.items():
-            columns[:, place - run.start] = codes[:, :, tap]
-        own = replace(weights, codes=columns.reshape(len(codes), -1), scales=weights.scales.reshape(-1, 1))
-        source = _run(trace, grid, run)
-        matrix = matrix_of(node, own, 0, own.codes.shape[1], trace.reading(source))
-        parts.append(trace.emit(Linear((source,), matrix, bias)))
-    return [_shaped(Grid(_joined(trace, parts), len(codes), len(parts)))]
-
-
-def cut(trace: Trace, node: onnx.NodeProto, grid: Grid, axis: int, bounds: slice) -> Signal | Grid:
-    """Select channels or positions."""
-    if axis == 0:
-        if bounds.start == 0 and bounds.stop > 2**30 and bounds.step == 1:
-            return grid
-        raise unsupported(node, f"it cuts time from {bounds.start} to {bounds.stop}, wanted channels or positions")
-    size = grid.channels if axis == 1 else grid.positions
-    chosen = range(size)[bounds]
-    if not chosen or chosen.step != 1:
-        raise unsupported(node, f"it takes {len(chosen)} of {size} at a step of {chosen.step}, wanted consecutive ones")
-    if axis == 2:
-        return _shaped(Grid(_run(trace, grid, chosen), grid.channels, len(chosen)))
-    places = range(0, grid.channels * grid.positions, grid.channels)
-    parts = [trace.emit(Slice((grid.value,), place + chosen.start, len(chosen))) for place in places]
-    return _shaped(Grid(_joined(trace, parts), len(chosen), grid.positions))
-
-
-def over_grids(handler: Handler) -> Handler:
-    """Return a handler of element-wise functions that also takes grids, all of one shape, and single constants."""
-
-    def run(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-        grids = {name: value for name in node.input if isinstance(value := trace.values.get(name), Grid)}
-        if not grids:
-            return handler(trace, node)
-        (first, *others) = grids.values()
-        vectors = [array for name in node.input if (array := trace.graph.constant(name)) is not None and array.size > 1]
-        alike = all((other.channels, other.positions) == (first.channels, first.positions) for other in others)
-        if not alike or vectors or any(isinstance(trace.values.get(name), Signal) for name in node.input):
-            raise unsupported(node, "inside a frame of several axes, its operands must be alike or single constants")
-        trace.values.update({name: Signal(grid.value, FLAT) for name, grid in grids.items()})
-        made = handler(trace, node)
-        trace.values.update(grids)
-        return [replace(first, value=value.value) if isinstance(value, Signal) else value for value in made]
-
-    return run
-
-
-def pad(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """Lower padding at the ends of a frame: mirrored values, repeated values, or zeros."""
-    signal, pads = trace.signal(node), trace.integers(node, 1, "pads")
-    mode = attributes(node).get("mode", "constant")
-    value = trace.constant(node, 2)
-    axis, rank = signal.axes.index(FEATURE), len(signal.axes)
-    if pads is None or len(pads) != 2 * rank or any(node.input[3:]):
-        raise unsupported(node, "its pads are not constants for every axis")
-    before, after = pads[axis], pads[axis + rank]
-    if before < 0 or after < 0 or sum(map(abs, pads)) != before + after:
-        raise unsupported(node, f"its pads are {pads}, wanted padding of the features only")
-    if mode not in ("constant", "reflect", "edge") or (mode == "constant" and value is not None and np.any(value)):
-        raise unsupported(node, f"its mode is {mode!r}, wanted reflect, edge, or zeros")
-    width = trace.widths[signal.value]
-    if mode == "reflect" and max(before, after) >= width:
-        raise unsupported(node, f"it mirrors {max(before, after)} values of {width}")
-    fill = {"constant_values": -1} if mode == "constant" else {}
-    places = np.pad(np.arange(width), (before, after), mode=mode, **fill)
-    ends = [_copied(trace, signal.value, width, part) for part in (places[:before], places[len(places) - after :])]
-    parts = [part for part in (ends[0], signal.value, ends[1]) if part is not None]
-    return [replace(signal, value=_joined(trace, parts))]
+    given = taps_of(node, _open_sizes(grid, known), list(weights.codes.shape[2:]))
+    value, taps = _over_time(trace, node, grid, known, given)
+    frame = _Frame(value, grid.places.shape[1], _geometry(taps))
+    made = _convolved(trace, node, frame, weights, bias_of(trace, node, 2, len(weights.codes)))
+    sizes = [1 if axis == TIME else tap.answers for axis, tap in zip(grid.axes[2:], given, strict=True)]
+    places = np.arange(trace.widths[made]).reshape(1, len(weights.codes), *sizes)
+    return [settled(trace, made, (grid.axes[0], FEATURE, *grid.axes[2:]), places)]
 
 
 @dataclass(frozen=True)
-class _Taps:
-    """The options of a convolution: kernel, stride, dilation, and zeros before and after."""
+class _Frame:
+    """The input of a convolution: a value `[channels, height, width]`."""
 
-    kernel: int
-    stride: int
-    dilation: int
-    pads: tuple[int, int]
-
-    @classmethod
-    def of(cls, node: onnx.NodeProto, grid: Grid, kernel: int) -> "_Taps":
-        """Return the options of a node whose kernel has the given length."""
-        given = attributes(node)
-        if given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-            raise unsupported(node, f"auto_pad is {given['auto_pad']}, wanted NOTSET")
-        before, after = given.get("pads", (0, 0))
-        taps = cls(kernel, given.get("strides", [1])[0], given.get("dilations", [1])[0], (before, after))
-        count = len(taps.starts(grid.positions))
-        if not 1 <= count <= MOST_POSITIONS:
-            raise unsupported(node, f"it has {count} answers inside a frame, the engine takes 1 to {MOST_POSITIONS}")
-        return taps
-
-    def starts(self, positions: int) -> range:
-        """Return the position of the first tap of each answer."""
-        reach = (self.kernel - 1) * self.dilation
-        return range(-self.pads[0], positions + self.pads[1] - reach, self.stride)
-
-    def places(self, first: int) -> range:
-        """Return the positions of all taps of an answer."""
-        return range(first, first + self.kernel * self.dilation, self.dilation)
+    value: int
+    channels: int
+    geometry: Geometry
 
 
-def _grid_of(trace: Trace, node: onnx.NodeProto) -> Grid:
-    """Return the input of a convolution as channels and positions."""
-    value = trace.values.get(node.input[0])
-    if isinstance(value, Grid):
-        return value
-    signal = trace.signal(node)
-    width = trace.widths[signal.value]
-    shapes = {(TIME, ONE, FEATURE): (1, width), (TIME, FEATURE, ONE): (width, 1)}
-    if signal.axes not in shapes:
-        raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted (batch, feature, time)")
-    return Grid(signal.value, *shapes[signal.axes])
+def _geometry(taps: list[Taps]) -> Geometry:
+    rows = [Taps(1, 1, 1, 1, 0, 1)] * (2 - len(taps)) + taps
+    fields = (
+        [getattr(tap, key) for tap in rows] for key in ("size", "kernel", "stride", "dilation", "before", "answers")
+    )
+    return Geometry(*((first, second) for first, second in fields))
 
 
-def _shaped(grid: Grid) -> Signal | Grid:
-    """Return a grid; one with a single channel or position becomes a signal."""
-    if grid.positions == 1:
-        return Signal(grid.value, (TIME, FEATURE, ONE))
-    return Signal(grid.value, (TIME, ONE, FEATURE)) if grid.channels == 1 else grid
+# ---- time ----
 
 
-def _run(trace: Trace, grid: Grid, positions: range) -> int:
-    """Return the value that holds consecutive positions."""
-    if len(positions) == grid.positions:
-        return grid.value
-    return trace.emit(Slice((grid.value,), positions.start * grid.channels, len(positions) * grid.channels))
+def _open_sizes(grid: Grid, known: Value | None) -> list[int]:
+    """Return the sizes of the axes of a kernel; along time as many frames as one answer may read."""
+    frames = known.frames + 1 if isinstance(known, Extended) else 1
+    return [frames if axis == TIME else size for axis, size in zip(grid.axes[2:], grid.places.shape[2:], strict=True)]
 
 
-def _joined(trace: Trace, values: Sequence[int]) -> int:
-    joined = values[0]
-    for value in values[1:]:
+def _over_time(
+    trace: Trace, node: onnx.NodeProto, grid: Grid, known: Value | None, taps: list[Taps]
+) -> tuple[int, list[Taps]]:
+    """Return the frames that each answer reads as one frame, and the taps in it: time is one of its axes."""
+    value = moved(trace, grid.value, grid.places)
+    if TIME not in grid.axes[2:]:
+        return value, taps
+    at = grid.axes[2:].index(TIME)
+    time, together = taps[at], prod(grid.places.shape[3 + at :])
+    ahead, reach = trace.ahead(node), (time.kernel - 1) * time.dilation
+    width = trace.widths[value]
+    if isinstance(known, Extended) and (known.frames, time.before, time.stride) == (reach, 0, 1):
+        sizes = [
+            known.frames if axis == TIME else size for axis, size in zip(grid.axes, grid.places.shape, strict=True)
+        ]
+        tail = trace.take(node, known.slot, *sizes[1:])
+        value = trace.emit(Window((value,), time.kernel, time.dilation, width, tail, together=together))
+    elif ahead and (time.before, time.stride) == (reach - ahead, 1):
+        value = trace.emit(Window((value,), time.kernel, time.dilation, width, lookahead=ahead, together=together))
+    elif isinstance(known, Extended) or (time.kernel, time.stride, time.before) != (1, 1, 0):
+        raise unsupported(
+            node,
+            f"along time it has {time.kernel} taps {time.dilation} apart, stride {time.stride}, {time.before} zeros "
+            "before; they need frames of earlier pushes: lift it with `tidegate lift`",
+        )
+    return value, [*taps[:at], Taps(time.kernel, time.kernel, 1, 1, 0, 1), *taps[at + 1 :]]
+
+
+# ---- weights ----
+
+
+def _convolved(trace: Trace, node: onnx.NodeProto, frame: _Frame, weights: Weights, bias: Floats) -> int:
+    groups, (outputs, inside) = int(attributes(node).get("group", 1)), weights.codes.shape[:2]
+    if inside * groups != frame.channels or outputs % groups:
+        raise unsupported(
+            node,
+            f"its weights {list(weights.codes.shape)} in {groups} groups do not fit {frame.channels} channels",
+        )
+    rows = replace(weights, codes=weights.codes.reshape(outputs, -1), scales=weights.scales.reshape(-1, 1))
+    if groups == 1:
+        return _dense(trace, node, frame, rows, bias)
+    if inside == 1:
+        w = matrix_of(node, rows, 0, rows.codes.shape[1], trace.reading(frame.value))
+        return trace.emit(Depthwise((frame.value,), w, bias, frame.geometry))
+    if groups > MOST_GROUPS:
+        raise unsupported(
+            node, f"it has {groups} groups of {inside} channels, wanted 1 to {MOST_GROUPS} or one channel each"
+        )
+    made = [_group(trace, node, frame, rows, bias, (groups, number)) for number in range(groups)]
+    joined = made[0]
+    for value in made[1:]:
         joined = trace.emit(Concat((joined, value)))
     return joined
 
 
-def _copied(trace: Trace, value: int, width: int, places: Array) -> int | None:
-    """Return a value of copied features, -1 for a zero: a Linear of ones and zeros, which is exact."""
-    if not len(places):
-        return None
-    first, last = max(int(places.min()), 0), max(int(places.max()), 0) + 1
-    read = value if last - first == width else trace.emit(Slice((value,), first, last - first))
-    ones = (places[:, None] == np.arange(first, last)).astype(np.float32)
-    scales = np.ones((len(ones), 1), np.float32)
-    matrix = Matrix(ones, scales, Reading.FRAME, activation_bits(ones.shape[1], weight_bits=FLOAT), FLOAT, 0)
-    return trace.emit(Linear((read,), matrix, np.zeros(len(ones), np.float32)))
+def _group(  # noqa: PLR0917
+    trace: Trace, node: onnx.NodeProto, frame: _Frame, rows: Weights, bias: Floats, group: tuple[int, int]
+) -> int:
+    """Return one group of a convolution: its channels are adjacent, and so are its outputs."""
+    groups, number = group
+    width, each = trace.widths[frame.value] // groups, len(bias) // groups
+    own = slice(number * each, (number + 1) * each)
+    scales = rows.scales if len(rows.scales) == 1 else rows.scales[own]
+    part = trace.emit(Slice((frame.value,), number * width, width))
+    inside = replace(frame, value=part, channels=frame.channels // groups)
+    return _dense(trace, node, inside, replace(rows, codes=rows.codes[own], scales=scales), bias[own])
 
 
-HANDLERS: dict[str, Handler] = {"Conv": conv, "Pad": pad}
+def _dense(trace: Trace, node: onnx.NodeProto, frame: _Frame, rows: Weights, bias: Floats) -> int:
+    """Return a convolution; a Linear if its only answer reads the whole frame."""
+    w = matrix_of(node, rows, 0, rows.codes.shape[1], trace.reading(frame.value))
+    width = trace.widths[frame.value]
+    if len(frame.geometry.places) == 1 and np.array_equal(frame.geometry.places[0], np.arange(width // frame.channels)):
+        return trace.emit(Linear((frame.value,), w, bias))
+    return trace.emit(Convolution((frame.value,), w, bias, frame.geometry))
+
+
+# ---- linear layers ----
+
+
+def linear_at_places(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    """Lower a MatMul along the last axis of a frame of several axes."""
+    grid, weights = grid_of(trace, node), weights_of(trace, node, 1)
+    inputs = grid.places.shape[-1]
+    if weights.codes.ndim != 2 or grid.axes[-1] == TIME:
+        raise unsupported(
+            node, f"its input has axes ({', '.join(grid.axes)}), wanted features last and a weight of two axes"
+        )
+    value = moved(trace, grid.value, grid.places)
+    w = matrix_of(node, weights, 1, inputs, trace.reading(value))
+    where = Geometry((grid.places.size // inputs, inputs), (1, inputs), answers=(grid.places.size // inputs, 1))
+    outputs = len(w.codes)
+    made = trace.emit(Convolution((value,), w, np.zeros(outputs, np.float32), where, answers_first=True))
+    places = np.arange(trace.widths[made]).reshape(*grid.places.shape[:-1], outputs)
+    return [settled(trace, made, (*grid.axes[:-1], FEATURE), places)]

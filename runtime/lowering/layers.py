@@ -160,8 +160,11 @@ def _reshape(trace: Trace, node: onnx.NodeProto, stack: Layers) -> list[Value]:
     if stack.axes[0] != LAYER or target[0] not in (0, len(stack.parts)):
         return [reshaped(trace, node, _joined(trace, node, stack), target)]
     parts = [Signal(value, stack.axes[1:]) for value in _values(trace, node, stack)]
-    parts = [reshaped(trace, node, part, target[1:]) for part in parts]
-    return [Layers(tuple(replace(part, axes=(LAYER, *part.axes)) for part in parts))]
+    made = [reshaped(trace, node, part, target[1:]) for part in parts]
+    signals = [part for part in made if isinstance(part, Signal)]
+    if len(signals) < len(made):
+        raise unsupported(node, f"it turns the features of ({', '.join(stack.axes)}) into several axes: {list(target)}")
+    return [Layers(tuple(replace(part, axes=(LAYER, *part.axes)) for part in signals))]
 
 
 def _flatten(trace: Trace, node: onnx.NodeProto, stack: Layers) -> list[Value]:

@@ -18,8 +18,9 @@ from ..graph.nodes import attributes
 from ..operators import HIDDEN, Linear, Slot
 from ..operators.matrix import LARGEST_RANGE, LEAST_RANGE
 from ..program import Program
-from . import frame_convolution, over_features, pointwise, recurrent, select, shapes
+from . import over_features, pointwise, recurrent, select, shapes
 from .answers import answer_of
+from .in_frames import in_frames
 from .integer import in_integers
 from .layers import over_layers
 from .trace import Handler, Trace, unsupported
@@ -142,10 +143,9 @@ ONE_LAYER: dict[str, Handler] = {
     **select.HANDLERS,
     "DequantizeLinear": dequantize,
     **recurrent.HANDLERS,
-    **frame_convolution.HANDLERS,
     "Gemm": _gemm,
     "MatMul": _matmul,
-    **{name: frame_convolution.over_grids(handler) for name, handler in pointwise.HANDLERS.items()},
+    **pointwise.HANDLERS,
     **over_features.HANDLERS,
 }
-HANDLERS: dict[str, Handler] = {name: over_layers(handler) for name, handler in ONE_LAYER.items()}
+HANDLERS: dict[str, Handler] = {name: over_layers(handler) for name, handler in in_frames(ONE_LAYER).items()}

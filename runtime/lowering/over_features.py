@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ..arrays import Array
+from ..arrays import Array, Floats
 from ..graph.nodes import attributes
 from ..operators import Binary, Elementwise, LayerNorm, Map, Reduce, Softmax
 from .trace import Handler, Trace, unsupported
-from .values import FEATURE, ONE, Signal, Value
+from .values import BATCH, FEATURE, ONE, Signal, Value
 from .weights import flushed
 
 REDUCTIONS = {
@@ -39,7 +39,7 @@ def _reduce(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     signal = trace.signal(node)
     along = {a % len(signal.axes) for a in numbers if -len(signal.axes) <= a < len(signal.axes)}
     axes = signal.axes if kept else tuple(axis for i, axis in enumerate(signal.axes) if i not in along)
-    if along and {signal.axes[a] for a in along} == {ONE} and node.op_type in SAME_OF_ONE:
+    if along and {signal.axes[a] for a in along} <= {ONE, BATCH} and node.op_type in SAME_OF_ONE:
         return [replace(signal, axes=axes)]
     _over_features(trace, node, numbers)
     return [Signal(trace.emit(Reduce((signal.value,), REDUCTIONS[node.op_type])), axes)]
@@ -88,15 +88,25 @@ def _vector(trace: Trace, node: onnx.NodeProto, position: int, signal: Signal, d
 
 def _batch_norm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """Fold mean and variance into a scale and a shift, computed in float64 and rounded once."""
+    signal = _over_features(trace, node, [1])
+    gain, shift = gain_and_shift(node, *(_vector(trace, node, i, signal, 0.0) for i in range(1, 5)))
+    value = trace.emit(Elementwise((signal.value,), "mul", gain))
+    return [replace(signal, value=trace.emit(Elementwise((value,), "add", shift)))]
+
+
+def gain_and_shift(
+    node: onnx.NodeProto, scale: Floats, bias: Floats, mean: Floats, variance: Floats
+) -> tuple[Floats, Floats]:
+    """Return what a batch normalization multiplies by and adds, computed in float64 and rounded once.
+
+    Raises:
+        UnsupportedError: It is in training mode.
+    """
     given = attributes(node)
     if given.get("training_mode", 0):
         raise unsupported(node, "it is in training mode; export the model in eval mode")
-    signal = _over_features(trace, node, [1])
-    parts = (_vector(trace, node, i, signal, 0.0).astype(np.float64) for i in range(1, 5))
-    scale, bias, mean, variance = parts
-    gain = scale / np.sqrt(variance + given.get("epsilon", 1e-5))
-    value = trace.emit(Elementwise((signal.value,), "mul", flushed(node, gain)))
-    return [replace(signal, value=trace.emit(Elementwise((value,), "add", flushed(node, bias - mean * gain))))]
+    gain = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + given.get("epsilon", 1e-5))
+    return flushed(node, gain), flushed(node, bias - mean * gain)
 
 
 def _lp_norm(trace: Trace, node: onnx.NodeProto) -> list[Value]:

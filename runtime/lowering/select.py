@@ -6,14 +6,14 @@ import numpy as np
 import onnx
 
 from ..graph.nodes import attributes
-from ..operators import Concat, Last, Slice
+from ..operators import Concat, Last
 from .convolution import extended, tail_of
 from .embedding import embedded
-from .frame_convolution import cut
+from .grids import moved
 from .layers import joined_state, stacked
 from .pointwise import aligned
 from .trace import Handler, Trace, unsupported
-from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Carried, Extended, Grid, Signal, Value
+from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Carried, Extended, Signal, Value
 
 
 def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -45,15 +45,13 @@ def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 def _features(
     trace: Trace, node: onnx.NodeProto, signal: Signal, index: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 ) -> Signal:
-    """Emit a choice of one feature, or of several at even steps."""
+    """Emit a choice of features."""
     width = trace.widths[signal.value]
     if np.any((index < -width) | (index >= width)):
         raise unsupported(node, f"it takes features {index.tolist()} of {width}")
-    chosen = np.atleast_1d(index % width)
-    steps = set(np.diff(chosen).tolist()) or {1}
-    if chosen.ndim > 1 or len(steps) > 1 or min(steps) < 1:
-        raise unsupported(node, "the engine takes features at even, rising steps")
-    value = trace.emit(Slice((signal.value,), int(chosen[0]), chosen.size, int(steps.pop())))
+    if index.ndim > 1:
+        raise unsupported(node, f"it takes features by {index.ndim} axes of indices, wanted one")
+    value = moved(trace, signal.value, np.atleast_1d(index % width))
     axes = signal.axes if index.ndim else tuple(a for a in signal.axes if a != FEATURE)
     return Signal(value, axes)
 
@@ -72,13 +70,9 @@ def _slice(trace: Trace, node: onnx.NodeProto) -> list[Value]:
         return [AxisSizes(value.items[starts[0] : ends[0] : steps[0]])]
     if isinstance(value, Extended):
         return [tail_of(trace, node, value, list(zip(axes, starts, ends, steps, strict=True)))]
-    chosen: Signal | Grid = value if isinstance(value, Grid) else trace.signal(node)
+    chosen = trace.signal(node)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        bounds = slice(start, end, step)
-        if isinstance(chosen, Grid):
-            chosen = cut(trace, node, chosen, axis % 3, bounds)
-        else:
-            chosen = _cut(trace, node, chosen, axis % len(chosen.axes), bounds)
+        chosen = _cut(trace, node, chosen, axis % len(chosen.axes), slice(start, end, step))
     return [chosen]
 
 
@@ -96,11 +90,9 @@ def _cut(trace: Trace, node: onnx.NodeProto, signal: Signal, axis: int, bounds: 
 
 def part(trace: Trace, node: onnx.NodeProto, signal: Signal, chosen: range) -> Signal:
     """Emit a choice of features, given as a range."""
-    if not chosen or chosen.step < 1:
-        raise unsupported(node, f"it takes {len(chosen)} features at a step of {chosen.step}")
-    if len(chosen) == trace.widths[signal.value]:
-        return signal
-    return replace(signal, value=trace.emit(Slice((signal.value,), chosen.start, len(chosen), chosen.step)))
+    if not chosen:
+        raise unsupported(node, "it takes no feature")
+    return replace(signal, value=moved(trace, signal.value, np.asarray(chosen)))
 
 
 def _split(trace: Trace, node: onnx.NodeProto) -> list[Value]:

@@ -1,11 +1,13 @@
 """Operators that only change axes: they follow the axes and emit no operation."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import onnx
 
 from ..graph.nodes import attributes
+from .grids import as_grid, regrouped, settled
 from .trace import Handler, Trace, unsupported
 from .values import BATCH, FEATURE, LAYER, ONE, TIME, AxisSizes, Final, Grid, Signal, Value
 
@@ -75,18 +77,25 @@ def _shape(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 def axis_sizes(node: onnx.NodeProto, axes: tuple[str, ...], width: int, layers: int = 1) -> AxisSizes:
     """Return the sizes of a tensor that a Shape asks for."""
-    given = attributes(node)
     sizes: dict[str, int | str] = {ONE: 1, FEATURE: width, TIME: TIME, BATCH: BATCH, LAYER: layers}
-    return AxisSizes(tuple(sizes[a] for a in axes[given.get("start", 0) : given.get("end", len(axes))]))
+    return sizes_asked_for(node, [sizes[a] for a in axes])
+
+
+def sizes_asked_for(node: onnx.NodeProto, sizes: Sequence[int | str]) -> AxisSizes:
+    """Return the part of a tensor's sizes that a Shape asks for."""
+    given = attributes(node)
+    return AxisSizes(tuple(sizes[given.get("start", 0) : given.get("end", len(sizes))]))
 
 
 def _reshape(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     return [reshaped(trace, node, trace.signal(node), target_of(trace, node))]
 
 
-def reshaped(trace: Trace, node: onnx.NodeProto, signal: Signal, target: tuple[int | str, ...]) -> Signal:
-    """Return a signal with the axes that a Reshape gives it."""
-    return replace(signal, axes=_regrouped(node, signal.axes, trace.widths[signal.value], target))
+def reshaped(trace: Trace, node: onnx.NodeProto, signal: Signal, target: tuple[int | str, ...]) -> Signal | Grid:
+    """Return a signal with the axes that a Reshape gives it; a grid if its features become several axes."""
+    grid = as_grid(trace, signal)
+    axes, sizes = regrouped(node, grid.axes, grid.places.shape, target)
+    return settled(trace, grid.value, axes, grid.places.reshape(sizes))
 
 
 def target_of(trace: Trace, node: onnx.NodeProto) -> tuple[int | str, ...]:
@@ -109,39 +118,6 @@ def flattened(node: onnx.NodeProto, signal: Signal) -> Signal:
     if any(len(group) > 1 for group in groups):
         raise unsupported(node, f"it folds the axes ({', '.join(signal.axes)}) at {axis}")
     return replace(signal, axes=(groups[0][0], groups[1][0]))
-
-
-def _regrouped(
-    node: onnx.NodeProto, axes: tuple[str, ...], width: int, target: tuple[int | str, ...]
-) -> tuple[str, ...]:
-    """Return what the axes of a reshaped tensor count; time and features must stay whole and in order.
-
-    A stream is a batch of one, so a batch axis may be added, removed, or merged into time.
-    """
-    left = [a for a in axes if a == TIME or (a == FEATURE and width > 1)]
-    seen = f"it turns axes ({', '.join(axes)}) with {width} features into {list(target)}"
-    new: list[str] = []
-    for position, size in enumerate(target):
-        later = sum(1 for s in target[position + 1 :] if s == TIME or (isinstance(s, int) and s > 1))
-        kind = _axis_of(size, axes, position, left, later)
-        if kind in (TIME, FEATURE) and (not left or left.pop(0) != kind or (size not in (-1, 0, TIME, width))):
-            raise unsupported(node, seen)
-        new.append(kind)
-    if left:
-        raise unsupported(node, seen)
-    if width == 1 and FEATURE in axes and new and new[-1] in (ONE, BATCH):
-        new[-1] = FEATURE
-    return tuple(new)
-
-
-def _axis_of(size: int | str, axes: tuple[str, ...], position: int, left: list[str], later: int) -> str:
-    if isinstance(size, str):
-        return size
-    if size == 0 and position < len(axes):
-        return axes[position]
-    if size == -1:
-        return left[0] if len(left) > later else BATCH if BATCH in axes else ONE
-    return ONE if size == 1 else FEATURE
 
 
 def _expand(trace: Trace, node: onnx.NodeProto) -> list[Value]:

@@ -19,7 +19,9 @@ from ..graph.nodes import attributes, label
 from ..operators import HIDDEN, Align, Backward, BlockStart, Last, LastCell, Operator, Slot, is_hidden
 from ..operators.matrix import Reading
 from ..program import Program
-from .values import BATCH, FEATURE, TIME, Activations, AxisSizes, Carried, CellOf, Final, Signal, Value
+from .values import BATCH, FEATURE, TIME, Activations, AxisSizes, Carried, CellOf, Final, Grid, Signal, Value
+
+MOST_FEATURES = 16384  # of a frame of any value, as in kernels/src/plan.h
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
 AnswerOf = Callable[["Trace", Port], tuple[int, tuple[int, ...]]]
@@ -58,6 +60,8 @@ class Trace:
         self.blocks = self._contract.blocks
         self._taken: set[Slot] = set()  # the states from which a node starts
         self._hidden: set[int] = set()  # the values that are an h within (-1, 1)
+        self.moved: dict[tuple[int, bytes], int] = {}  # by value and order of its features: the value in that order
+        self.laid: dict[str, Array] = {}  # constants in the order of a value, while a node is lowered
 
     def run(self, answer_of: AnswerOf) -> Program:
         """Visit the nodes in order and return the program.
@@ -91,7 +95,12 @@ class Trace:
             position: The position of the input.
             ids: Whether ids are allowed; else they are refused.
         """
-        signal = self.resolved(self.values.get(node.input[position]))
+        value = self.values.get(node.input[position])
+        signal = self.resolved(value)
+        if isinstance(value, Grid):
+            raise unsupported(
+                node, f"its input {node.input[position]!r} has several axes inside a frame, wanted one axis of features"
+            )
         if signal is not None and self.is_ids(signal) and not ids:
             raise unsupported(node, f"it computes with the ids {node.input[position]!r}; the engine only looks ids up")
         if signal is None:
@@ -115,8 +124,8 @@ class Trace:
 
     def constant(self, node: onnx.NodeProto, position: int) -> Array | None:
         """Return an input of a node if it is constant, else None."""
-        present = position < len(node.input) and node.input[position] != ""
-        return self.graph.constant(node.input[position]) if present else None
+        name = node.input[position] if position < len(node.input) else ""
+        return self.laid.get(name, self.graph.constant(name)) if name else None
 
     def integers(self, node: onnx.NodeProto, position: int, attribute: str) -> list[int] | None:
         """Return a constant integer input, or the attribute that older operator sets have instead."""
@@ -136,6 +145,11 @@ class Trace:
         self.ops.append(op)
         self._nodes.append(self._node)
         self.widths.append(op.width(self.widths))
+        if self.widths[-1] > MOST_FEATURES:
+            raise UnsupportedError(
+                f"the node of {self._node!r}: it makes {self.widths[-1]} features per frame, the engine takes at most "
+                f"{MOST_FEATURES}; use backend='onnxruntime'"
+            )
         self.clocks.append(op.clock(self.clocks))
         if self._makes_hidden(op):
             self._hidden.add(len(self.ops))
@@ -166,7 +180,7 @@ class Trace:
 
     def readers(self, value: int) -> int:
         """Return how many nodes and graph outputs read a value, under all its names."""
-        names = {name for name, v in self.values.items() if isinstance(v, Signal) and v.value == value}
+        names = {name for name, v in self.values.items() if isinstance(v, Signal | Grid) and v.value == value}
         outputs = sum(output.name in names for output in self.graph.model.graph.output)
         return sum(len(self.graph.consumers(name)) for name in names) + outputs - (len(names) - 1)
 

@@ -19,16 +19,20 @@ class Signal:
     axes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grid:
-    """A value whose frames have two axes, channels and positions. Its tensor has the axes (time, channels, positions).
+    """A view of a value whose frames have several axes, for example channels and bins.
 
-    In the vector of a frame the channels of one position are adjacent.
+    Attributes:
+        value: The value, a vector of features.
+        axes: What the axes of the tensor count, as of a `Signal`; several of them are features.
+        places: For each place of the tensor the feature of the value there, -1 for a zero. Each of `axes` has its axis
+            here, of size 1 for time, batch and one.
     """
 
     value: int
-    channels: int
-    positions: int
+    axes: tuple[str, ...]
+    places: Array
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Extended:
     """
 
     slot: Slot
-    signal: Signal
+    signal: Signal | Grid
     frames: int
 
 

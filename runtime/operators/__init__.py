@@ -10,6 +10,7 @@ from .base import FloatOperator, Operator, Record, State
 from .blocks import Align, Backward, BlockStart
 from .cells_with_options import GruWithOptions, LstmWithOptions, RnnWithOptions
 from .embedding import Embedding
+from .frame import Convolution, Depthwise, Geometry, Take
 from .integer import IntegerAffine, IntegerGru, IntegerLinear, IntegerLstm, IntegerMap
 from .linear import Linear
 from .over_features import LayerNorm, Reduce, Softmax
@@ -47,6 +48,9 @@ OPERATORS: tuple[type[Operator], ...] = (
     LstmWithOptions,
     GruWithOptions,
     RnnWithOptions,
+    Take,
+    Convolution,
+    Depthwise,
 )
 
 __all__ = [
@@ -58,9 +62,12 @@ __all__ = [
     "BlockStart",
     "Cell",
     "Concat",
+    "Convolution",
+    "Depthwise",
     "Elementwise",
     "Embedding",
     "FloatOperator",
+    "Geometry",
     "Gru",
     "GruWithOptions",
     "IntegerAffine",
@@ -85,6 +92,7 @@ __all__ = [
     "Slot",
     "Softmax",
     "State",
+    "Take",
     "Window",
     "is_hidden",
 ]

@@ -1,4 +1,7 @@
-"""Operators over all features of a frame: reductions to one value, softmax, layer normalization."""
+"""Operators over all features of a frame: reductions to one value, softmax, layer normalization.
+
+Each also works on the parts of a frame: `part` consecutive features at a time. A part of 0 is the whole frame.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,23 +27,29 @@ REDUCTIONS: dict[str, Callable[[Floats], np.float32]] = {  # a plan numbers them
 }
 
 
+def parts_of(x: Floats, part: int) -> Floats:
+    """Return a frame cut into parts, `[parts, features]`."""
+    return x.reshape(-1, part or len(x))
+
+
 @dataclass(frozen=True, eq=False)
 class Reduce(FloatOperator):
-    """Reduce all features to one value; sums have the order of `tree_sum`."""
+    """Reduce the features of each part to one value; sums have the order of `tree_sum`."""
 
     function: str
+    part: int = 0
 
-    def width(self, widths: Sequence[int]) -> int:  # noqa: ARG002
-        """One."""
-        return 1
+    def width(self, widths: Sequence[int]) -> int:
+        """One for each part."""
+        return widths[self.inputs[0]] // self.part if self.part else 1
 
     def formula(self, *x: Floats) -> Floats:
         """The reduction."""
-        return np.asarray([REDUCTIONS[self.function](x[0])], np.float32)
+        return np.asarray([REDUCTIONS[self.function](part) for part in parts_of(x[0], self.part)], np.float32)
 
     def record(self) -> Record:
-        """The function."""
-        return Record(list(REDUCTIONS).index(self.function) + 1)
+        """The function and the part."""
+        return Record(list(REDUCTIONS).index(self.function) + 1, (self.part,))
 
 
 def softmax(x: Floats) -> Floats:
@@ -61,9 +70,10 @@ SOFTMAXES: dict[str, Callable[[Floats], Floats]] = {"softmax": softmax, "log_sof
 
 @dataclass(frozen=True, eq=False)
 class Softmax(FloatOperator):
-    """Softmax over the features, or its logarithm."""
+    """Softmax over the features of each part, or its logarithm."""
 
     function: str
+    part: int = 0
 
     def width(self, widths: Sequence[int]) -> int:
         """The width of the input."""
@@ -71,20 +81,24 @@ class Softmax(FloatOperator):
 
     def formula(self, *x: Floats) -> Floats:
         """The function."""
-        return SOFTMAXES[self.function](x[0])
+        return np.concatenate([SOFTMAXES[self.function](part) for part in parts_of(x[0], self.part)])
 
     def record(self) -> Record:
-        """The function."""
-        return Record(list(SOFTMAXES).index(self.function) + 1)
+        """The function and the part."""
+        return Record(list(SOFTMAXES).index(self.function) + 1, (self.part,))
 
 
 @dataclass(frozen=True, eq=False)
 class LayerNorm(FloatOperator):
-    """(x - mean) / sqrt(variance + epsilon) * scale + bias; scale and bias are float32 `[width]`."""
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias; scale and bias are float32 `[width]`.
+
+    Each part has a mean and a variance of its own.
+    """
 
     scale: Floats
     bias: Floats
     epsilon: float
+    part: int = 0
 
     def width(self, widths: Sequence[int]) -> int:
         """The width of the input."""
@@ -92,11 +106,15 @@ class LayerNorm(FloatOperator):
 
     def formula(self, *x: Floats) -> Floats:
         """Two passes: first the mean, then the squared differences from it."""
-        d = without_tiny(x[0] - _mean(x[0]))
+        normal = np.concatenate([self._normal(part) for part in parts_of(x[0], self.part)])
+        return without_tiny(normal) * self.scale + self.bias
+
+    def _normal(self, x: Floats) -> Floats:
+        d = without_tiny(x - _mean(x))
         variance = without_tiny(np.asarray(_mean(d * d)))
-        deviation = np.sqrt(variance + np.float32(self.epsilon))
-        return without_tiny(d / deviation) * self.scale + self.bias
+        normal: Floats = d / np.sqrt(variance + np.float32(self.epsilon))
+        return normal
 
     def record(self) -> Record:
-        """Scale, bias and epsilon."""
-        return Record(numbers=(self.epsilon,), vectors=(self.scale, self.bias))
+        """Scale, bias, epsilon and the part."""
+        return Record(counts=(self.part,), numbers=(self.epsilon,), vectors=(self.scale, self.bias))

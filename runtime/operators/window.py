@@ -20,6 +20,9 @@ class Window(Operator):
     a, with a = t + lookahead. The oldest comes first, as in an ONNX weight `[out, channels, kernel]`. Frames before the
     start and after the end of the stream are zeros. The state is the tail: the last (kernel - 1) * dilation frames of
     the input, `[channels, frames]`.
+
+    With `together`, each `together` consecutive channels stay together: the result is `[channels / together, kernel,
+    together]`, and the tail `[channels / together, frames, together]`.
     """
 
     floats: ClassVar[bool] = False
@@ -29,6 +32,7 @@ class Window(Operator):
     channels: int
     tail: Slot = HIDDEN
     lookahead: int = 0
+    together: int = 1
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -60,10 +64,10 @@ class Window(Operator):
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
         """The taps whose newest frame is x; values are not changed."""
-        tail = state[0].reshape(self.channels, -1)
-        frames = np.concatenate([tail, x[0][:, None]], axis=1)
+        tail = state[0].reshape(self.channels // self.together, -1, self.together)
+        frames = np.concatenate([tail, x[0].reshape(-1, 1, self.together)], axis=1)
         return frames[:, :: self.dilation].ravel(), (frames[:, 1:].ravel(),)
 
     def record(self) -> Record:
-        """Kernel, dilation and lookahead."""
-        return Record(counts=(self.kernel, self.dilation, self.lookahead))
+        """Kernel, dilation, lookahead, and the channels that stay together, less 1."""
+        return Record(counts=(self.kernel, self.dilation, self.lookahead, self.together - 1))

@@ -15,8 +15,11 @@ from tidegate.runtime.operators import (
     Binary,
     BlockStart,
     Concat,
+    Convolution,
+    Depthwise,
     Elementwise,
     Embedding,
+    Geometry,
     IntegerMap,
     Last,
     LastCell,
@@ -28,6 +31,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Take,
     Window,
 )
 from tidegate.runtime.operators.matrix import FLOAT, Reading
@@ -162,6 +166,25 @@ def integers() -> Program:
     )
 
 
+def frames() -> Program:
+    """Return a program of the operators inside a frame of several axes, here `[2, 1, 3]`."""
+    rng = np.random.default_rng(5)
+    where = Geometry((1, 3), (1, 2), (1, 1), (1, 2), (0, 1), (1, 3))
+    return _program(
+        3,
+        [
+            Take((0,), np.array([0, 1, -1]), 2),
+            Convolution((1,), matrix(rng, 2, 4, FRAME, 16), _ones(2), where),
+            Depthwise((2,), matrix(rng, 4, 2, FRAME, 16, weights=(8, 0)), _ones(4), where),
+            Convolution((3,), matrix(rng, 1, 8, FRAME, 16, weights=(FLOAT, 0)), _ones(1), where, answers_first=True),
+            Window((2,), 2, 1, 6, Slot("tail", 0), together=3),
+            Reduce((5,), "max", 3),
+            Softmax((6,), "softmax", 2),
+            LayerNorm((7,), _ones(4), _ones(4), 2.0**-16, 2),
+        ],
+    )
+
+
 def _programs() -> dict[str, Program]:
     return {
         "cells": cells(),
@@ -170,6 +193,7 @@ def _programs() -> dict[str, Program]:
         "late": late(),
         "integers": integers(),
         "options": cells_with_options(),
+        "frames": frames(),
     }
 
 

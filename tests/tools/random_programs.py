@@ -19,6 +19,8 @@ from tidegate.runtime.operators import (
     BlockStart,
     Cell,
     Concat,
+    Convolution,
+    Depthwise,
     Elementwise,
     Embedding,
     Gru,
@@ -43,6 +45,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Take,
     Window,
     is_hidden,
 )
@@ -52,6 +55,7 @@ from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
 from tidegate.runtime.program import Program, Reading
+from tools import random_frames
 from tools.random_layers import (
     by_constants,
     gru,
@@ -124,6 +128,11 @@ class Builder:
         """Draw the number of a value to read."""
         newest = len(self.ops)
         return self.draw(st.one_of(st.just(newest), st.integers(self.least, newest)))
+
+    def part(self, value: int) -> int:
+        """Draw the features of a part of a value; 0: all."""
+        width = self.widths[value]
+        return self.draw(st.sampled_from([0, *(n for n in range(1, width + 1) if width % n == 0)]))
 
     def reading(self, value: int) -> Reading:
         """Return how a matrix quantizes a value."""
@@ -208,12 +217,14 @@ def add_binary(build: Builder) -> None:
 
 def add_reduce(build: Builder) -> None:
     """Add any reduction."""
-    build.emit(Reduce((build.pick(),), build.one_of(REDUCTIONS)))
+    value = build.pick()
+    build.emit(Reduce((value,), build.one_of(REDUCTIONS), build.part(value)))
 
 
 def add_softmax(build: Builder) -> None:
     """Add a softmax or a log softmax."""
-    build.emit(Softmax((build.pick(),), build.one_of(SOFTMAXES)))
+    value = build.pick()
+    build.emit(Softmax((value,), build.one_of(SOFTMAXES), build.part(value)))
 
 
 def add_layer_norm(build: Builder) -> None:
@@ -221,7 +232,7 @@ def add_layer_norm(build: Builder) -> None:
     value = build.pick()
     width = build.widths[value]
     bias = build.rng.normal(0, 1, width).astype(np.float32)
-    build.emit(LayerNorm((value,), build.constants(width), bias, float(np.float32(1e-5))))
+    build.emit(LayerNorm((value,), build.constants(width), bias, float(np.float32(1e-5)), build.part(value)))
 
 
 def add_slice(build: Builder) -> None:
@@ -254,7 +265,27 @@ def add_window(build: Builder) -> None:
     kernel, dilation = build.draw(st.integers(2, 5)), build.draw(st.integers(1, 9))
     lookahead = build.draw(st.one_of(st.just(0), st.integers(1, (kernel - 1) * dilation)))
     tail = HIDDEN if lookahead else Slot(f"l{len(build.ops)}.tail", 0)
-    build.emit(Window((value,), kernel, dilation, channels, tail, lookahead))
+    together = build.draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
+    build.emit(Window((value,), kernel, dilation, channels, tail, lookahead, together))
+
+
+def add_take(build: Builder) -> None:
+    """Add any features of a value, in any order, or zeros."""
+    value = build.pick()
+    build.emit(random_frames.take(build.rng, value, build.widths[value]))
+
+
+def add_convolution(build: Builder) -> None:
+    """Add a convolution inside the frames of a value."""
+    value = build.pick()
+    reading, width = build.reading(value), build.widths[value]
+    build.emit(random_frames.convolution(build.rng, value, width, reading, build.most_bits, build.weights))
+
+
+def add_depthwise(build: Builder) -> None:
+    """Add a convolution of each channel by itself."""
+    value = build.pick()
+    build.emit(random_frames.depthwise(build.rng, value, build.widths[value], build.weights))
 
 
 def add_backward(build: Builder) -> None:
@@ -339,6 +370,9 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     LstmWithOptions: add_lstm_with_options,
     GruWithOptions: partial(add_layer, make=gru_with_options),
     RnnWithOptions: partial(add_layer, make=rnn_with_options),
+    Take: add_take,
+    Convolution: add_convolution,
+    Depthwise: add_depthwise,
 }
 AT_AN_END = {Last, LastCell, Embedding}  # at the end of a program; at the start of one that reads ids
 WITH_CELL = Lstm | LstmProjected | IntegerLstm

@@ -15,8 +15,11 @@ from tidegate.runtime.operators import (
     BlockStart,
     Cell,
     Concat,
+    Convolution,
+    Depthwise,
     Elementwise,
     Embedding,
+    Geometry,
     IntegerMap,
     Last,
     LastCell,
@@ -28,6 +31,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Take,
     Window,
 )
 from tidegate.runtime.operators.integer import INTEGER_MAPS
@@ -221,6 +225,38 @@ def options() -> Program:
     return replace(every_output(FEATURES, [_renamed(op, place) for place, op in enumerate(ops)]), blocks=blocks)
 
 
+def frames() -> Program:
+    """Return a program of every operator inside frames `[3, 2, 5]`, each also with taps outside of the frame."""
+    rng = np.random.default_rng(8)
+    width = 30
+    bias = rng.normal(0, 1, UNITS).astype(np.float32)
+    places = [
+        Geometry((2, 5), (1, 1), answers=(2, 5)),
+        Geometry((2, 5), (2, 3), (1, 2), (1, 1), (1, 1), (2, 3)),
+        Geometry((1, 10), (1, 3), (1, 2), (1, 2), (0, 2), (1, 5)),
+    ]
+    ops: list[Operator] = []
+    for weights in FORMATS:
+        for where in places:
+            taps = where.places.shape[1]
+            w = matrix(rng, UNITS, 3 * taps, Reading.FRAME, 16, weights=weights)
+            ops.append(Convolution((0,), w, bias, where, answers_first=where is places[1]))
+            w = matrix(rng, 6, taps, Reading.FRAME, 16, weights=weights)
+            ops.append(Depthwise((0,), w, bias[:6], where))
+    scale = rng.uniform(0.1, 3, width).astype(np.float32)
+    ops.append(Map((0,), "tanh"))
+    bounded = len(ops)
+    ops += [Reduce((bounded,), name, 5) for name in REDUCTIONS]
+    ops += [Softmax((bounded,), name, 10) for name in SOFTMAXES]
+    ops += [
+        LayerNorm((bounded,), scale, scale, float(np.float32(1e-5)), 15),
+        Take((0,), np.array([25, -1, 0, 7]), 5),
+        Take((0,), rng.permutation(width)),
+        Window((0,), 3, 2, width, Slot("tail", 0), together=5),
+    ]
+    return every_output(width, ops)
+
+
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
@@ -233,6 +269,7 @@ def programs() -> dict[str, Program]:
         "integers": integers(),
         "starts": starts(),
         "options": options(),
+        "frames": frames(),
     }
 
 

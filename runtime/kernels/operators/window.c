@@ -1,11 +1,14 @@
 /* The taps of a convolution along time. For each channel: its values at the frame `lookahead` frames ahead and at
  * `dilation`, 2 * dilation, ... frames before it, the oldest first. The state is the tail: the last frames that were
- * read, [channels, frames]. Before and after a stream there are zeros. */
+ * read, [channels, frames]. Before and after a stream there are zeros. Channels may stay together, in twos or more:
+ * then the last axis of the answers and of the tail counts them. */
 #include <string.h>
 
 #include "../src/operators.h"
 
-enum { KERNEL, DILATION, LOOKAHEAD };
+enum { KERNEL, DILATION, LOOKAHEAD, OTHERS }; /* OTHERS: channels that stay together, less 1 */
+
+static uint64_t together(const uint32_t *counts) { return (uint64_t)counts[OTHERS] + 1; }
 
 /* Frames of the tail. */
 static uint64_t reach(const uint32_t *counts) { return (uint64_t)(counts[KERNEL] - 1) * counts[DILATION]; }
@@ -20,6 +23,10 @@ static int check(const plan_check *c) {
   const uint32_t *n = c->op.counts;
   if (!plan_timed(c) || !plan_within(c, "kernel", n[KERNEL], 2, PLAN_MAX_WIDTH) ||
       !plan_within(c, "dilation", n[DILATION], 1, PLAN_MAX_TAIL)) {
+    return 0;
+  }
+  if (!plan_within(c, "channels together", together(n), 1, c->in[0].width) ||
+      !plan_equal(c, "channels together in the input", c->in[0].width % together(n), 0)) {
     return 0;
   }
   const uint64_t tail = reach(n) * c->in[0].width;
@@ -42,31 +49,36 @@ static op_size size(const model_op *op, const tide_variant *variant) {
   return (op_size){vector(op, variant, 0).count, 0};
 }
 
-/* Takes `count` values of a channel, `step` frames apart. Frames are counted from the start of the tail: first the
- * tail's, then the block's `x`; NULL: zeros. */
+/* Takes `count` values of a channel, `step` frames apart; those of channels that stay together alternate. Frames are
+ * counted from the start of the tail: first the tail's, then the block's `x`; NULL: zeros. */
 static void take(const model_op *op, const float *tail, const float *x, size_t channel, size_t from, size_t step,
                  size_t count, float *out) {
-  const size_t carried = (size_t)reach(op->counts), channels = op->in_widths[0];
+  const size_t carried = (size_t)reach(op->counts), channels = op->in_widths[0], each = together(op->counts);
   const size_t there = from < carried ? (carried - from + step - 1) / step : 0, past = there < count ? there : count;
-  for (size_t k = 0; k < past; k++) out[k] = tail[channel * carried + from + k * step];
-  for (size_t k = past; k < count; k++) out[k] = x ? x[(from + k * step - carried) * channels + channel] : 0.0f;
+  for (size_t k = 0; k < past; k++) out[k * each] = tail[(from + k * step) * each];
+  for (size_t k = past; k < count; k++) out[k * each] = x ? x[(from + k * step - carried) * channels + channel] : 0.0f;
 }
 
 /* Moves the tail on by `frames` frames. */
 static void advance(const model_op *op, float *tail, const float *x, size_t frames) {
-  const size_t carried = (size_t)reach(op->counts);
-  for (size_t i = 0; i < op->in_widths[0]; i++) take(op, tail, x, i, frames, 1, carried, tail + i * carried);
+  const size_t carried = (size_t)reach(op->counts), each = together(op->counts);
+  for (size_t i = 0; i < op->in_widths[0]; i += each, tail += each * carried) {
+    for (size_t k = 0; k < each; k++) take(op, tail + k, x, i + k, frames, 1, carried, tail + k);
+  }
+}
+
+/* Writes the answer of frame `t` of the block `x`. */
+static void answer(const model_op *op, const float *tail, const float *x, size_t t, float *out) {
+  const size_t carried = (size_t)reach(op->counts), each = together(op->counts), kernel = op->counts[KERNEL];
+  for (size_t i = 0; i < op->in_widths[0]; i += each, tail += each * carried, out += each * kernel) {
+    for (size_t k = 0; k < each; k++) take(op, tail + k, x, i + k, t, op->counts[DILATION], kernel, out + k);
+  }
 }
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
                float *out) {
   (void)scratch;
-  const size_t kernel = op->counts[KERNEL], dilation = op->counts[DILATION];
-  for (size_t t = 0; t < frames; t++) {
-    for (size_t i = 0; i < op->in_widths[0]; i++, out += kernel) {
-      take(op, state->floats, in[0], i, t, dilation, kernel, out);
-    }
-  }
+  for (size_t t = 0; t < frames; t++) answer(op, state->floats, in[0], t, out + t * op->width);
   advance(op, state->floats, in[0], frames);
   return 1;
 }

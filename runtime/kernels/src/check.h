@@ -7,7 +7,7 @@
 
 /* Totals of the operations checked so far. Their limits bound the memory and the time that a small plan can cost. */
 typedef struct plan_totals {
-  uint64_t array_bytes, widths, tails, starts;
+  uint64_t array_bytes, widths, tails, starts, products;
 } plan_totals;
 
 /* The operation being checked. The functions below return 1, or write the fault and return 0. */

@@ -14,7 +14,7 @@ struct tide_model {
   int fallible; /* some operation's result may leave 2^64 */
   int late;     /* some operation's answers come late */
   tide_clocks clocks;
-  size_t code_bytes, row_floats; /* the largest that one frame needs in any operation */
+  size_t code_bytes, row_floats, gathered; /* the largest that one frame needs in any operation */
 };
 
 /* Scratch memory for the frames of a push, of one stream or several. Nothing in it is needed after the push. */

@@ -21,6 +21,7 @@ static void account_op(tide_model *model, const model_op *op) {
   if (op->operator->ids && op->counts[0] < model->ids) model->ids = op->counts[0];
   model->states += op->operator->vectors;
   model->fallible |= !op->operator->bounded;
+  model->gathered = larger(model->gathered, op->gathered);
   for (uint32_t i = 0; i < PLAN_MATRICES; i++) {
     model->code_bytes = larger(model->code_bytes, op->matrices[i].code_bytes);
     model->row_floats = larger(model->row_floats, (size_t)op->matrices[i].vectors * model->variant->lanes);

@@ -20,6 +20,7 @@ typedef struct model_op {
   const float *initial[PLAN_STATES]; /* what its state vectors start from; NULL: zeros */
   tide_matrix matrices[PLAN_MATRICES];
   plan_matrix table; /* the first matrix as it is in the plan, for operators that do not pack it */
+  uint32_t gathered; /* floats of its input that it copies side by side at a time */
   uint32_t width;    /* of the value that it makes */
   uint32_t in_widths[PLAN_INPUTS];
   int timed;      /* whether this value has a row for each frame */
@@ -79,6 +80,7 @@ typedef struct op_scratch {
   uint8_t *codes; /* [block, code bytes of the widest matrix] */
   float *scales;  /* [block] */
   float *rows;    /* [block, packed rows of the largest matrix] */
+  float *gathered;
 } op_scratch;
 
 struct tide_operator {

@@ -44,10 +44,11 @@ tide_room *tide_lay_room(tide_arena *arena, const tide_model *model, uint32_t st
   uint8_t *codes = tide_take(arena, most * model->code_bytes);
   float *scales = tide_take(arena, most * sizeof *scales);
   float *rows = tide_take(arena, most * model->row_floats * sizeof *rows);
+  float *gathered = tide_take(arena, model->gathered * sizeof *gathered);
   uint32_t *counts = tide_take(arena, (ops + 1) * sizeof *counts);
   uint8_t *closed = tide_take(arena, ops + 1);
   size_t *totals = tide_take(arena, (ops + 1) * sizeof *totals);
-  if (room) *room = (tide_room){values, blocks, counts, closed, totals, {model->variant, codes, scales, rows}};
+  if (room) *room = (tide_room){values, blocks, counts, closed, totals, {model->variant, codes, scales, rows, gathered}};
   for (uint32_t i = 0; i <= ops; i++) {
     const uint32_t width = i ? model->ops[i - 1].width : streams > 1 ? model->header.input_width : 0;
     float *block = tide_take(arena, most * width * sizeof *block);

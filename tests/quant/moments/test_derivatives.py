@@ -11,8 +11,11 @@ from tidegate.runtime.operators import (
     Binary,
     Cell,
     Concat,
+    Convolution,
+    Depthwise,
     Elementwise,
     Embedding,
+    Geometry,
     IntegerAffine,
     IntegerLinear,
     IntegerMap,
@@ -26,9 +29,11 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Take,
     Window,
 )
 from tidegate.runtime.operators.blocks import Late
+from tidegate.runtime.operators.matrix import FLOAT, Matrix, Reading
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
 
@@ -37,6 +42,14 @@ STEP = 1e-3
 POSITIVE = ("log", "sqrt", "reciprocal", "into", "power")
 NUMBER = {"leaky_relu": (0.1,), "hard_sigmoid": (0.2, 0.5), "elu": (1.5,), "power": (0.3,)}
 CONSTANT = np.linspace(0.3, 1.5, WIDTH).astype(np.float32)
+GEOMETRY = Geometry((1, 3), (2, 2), (1, 2), (1, 1), (1, 1), (2, 2))  # of two channels
+
+
+def _matrix(outputs: int, inputs: int) -> Matrix:
+    floats = np.random.default_rng(outputs).normal(0, 0.5, (outputs, inputs)).astype(np.float32)
+    return Matrix(floats, np.ones((outputs, 1), np.float32), Reading.FRAME, 16, FLOAT)
+
+
 CASES: list[tuple[str, Operator]] = [
     *((name, Map((0,), name, NUMBER.get(name, ()))) for name in MAPS),
     *((name, Elementwise((0,), name, CONSTANT)) for name in CONSTANTS),
@@ -47,6 +60,14 @@ CASES: list[tuple[str, Operator]] = [
     ("slice", Slice((0,), 1, 2, 3)),
     ("concat", Concat((0, 1))),
     ("window", Window((0,), 3, 2, WIDTH, Slot("tail", 0))),
+    ("window of pairs", Window((0,), 3, 2, WIDTH, Slot("tail", 0), together=2)),
+    *((f"{name} of parts", Reduce((0,), name, 3)) for name in REDUCTIONS),
+    *((f"{name} of parts", Softmax((0,), name, 2)) for name in SOFTMAXES),
+    ("layer_norm of parts", LayerNorm((0,), CONSTANT, CONSTANT, 1e-5, 3)),
+    ("take", Take((0,), np.array([4, -1, 0, 2, 4]), 2)),
+    ("convolution", Convolution((0,), _matrix(4, 8), CONSTANT[:4], GEOMETRY)),
+    ("convolution, answers first", Convolution((0,), _matrix(4, 8), CONSTANT[:4], GEOMETRY, answers_first=True)),
+    ("depthwise", Depthwise((0,), _matrix(4, 4), CONSTANT[:4], GEOMETRY)),
 ]
 
 

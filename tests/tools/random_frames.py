@@ -1,0 +1,56 @@
+"""Random operators inside a frame of several axes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from tidegate.runtime.arrays import Floats
+from tidegate.runtime.operators import Convolution, Depthwise, Geometry, Take
+from tidegate.runtime.operators.matrix import FLOAT, Reading
+from tools.random_layers import matrix
+
+Pair = tuple[int, int]
+
+
+def _pair(rng: np.random.Generator, least: int, most: Sequence[int]) -> Pair:
+    first, second = (int(rng.integers(least, max(least, limit) + 1)) for limit in most)
+    return first, second
+
+
+def geometry(rng: np.random.Generator, width: int) -> tuple[int, Geometry]:
+    """Return channels and a geometry whose frame has `width` features; taps may lie outside of the frame."""
+    channels = int(rng.choice([n for n in range(1, width + 1) if width % n == 0]))
+    area = width // channels
+    height = int(rng.choice([n for n in range(1, area + 1) if area % n == 0]))
+    size = (height, area // height)
+    kernel, answers = _pair(rng, 1, (3, 4)), _pair(rng, 1, (3, 7))
+    return channels, Geometry(
+        size, kernel, _pair(rng, 1, (2, 3)), _pair(rng, 1, (2, 2)), _pair(rng, 0, (2, 3)), answers
+    )
+
+
+def take(rng: np.random.Generator, value: int, width: int) -> Take:
+    """Return any features of a value, or zeros."""
+    run = int(rng.integers(1, width + 1))
+    return Take((value,), rng.integers(-1, width - run + 1, int(rng.integers(1, 2 + 60 // run))), run)
+
+
+def convolution(  # noqa: PLR0917
+    rng: np.random.Generator, value: int, width: int, reading: Reading, bits: int, weights: Pair | None
+) -> Convolution:
+    """Return a convolution inside the frames of a value."""
+    channels, where = geometry(rng, width)
+    outputs = int(rng.integers(1, 20))
+    w = matrix(rng, outputs, channels * where.places.shape[1], reading, bits, weights=weights)
+    return Convolution((value,), w, _bias(rng, outputs), where, bool(rng.integers(2)))
+
+
+def depthwise(rng: np.random.Generator, value: int, width: int, weights: Pair | None) -> Depthwise:
+    """Return a convolution of each channel by itself."""
+    channels, where = geometry(rng, width)
+    outputs = channels * int(rng.integers(1, 3))
+    w = matrix(rng, outputs, where.places.shape[1], Reading.FRAME, 16, weights=weights or (FLOAT, 0))
+    return Depthwise((value,), w, _bias(rng, outputs), where)
+
+
+def _bias(rng: np.random.Generator, outputs: int) -> Floats:
+    return rng.normal(0, 1, outputs).astype(np.float32)
