@@ -9,7 +9,20 @@ from collections.abc import Callable
 import numpy as np
 
 from ...runtime.arrays import Array, Floats
-from ...runtime.operators import Binary, Concat, Elementwise, LayerNorm, Map, Operator, Reduce, Slice, Softmax, Window
+from ...runtime.operators import (
+    Binary,
+    Concat,
+    Constant,
+    Elementwise,
+    LayerNorm,
+    Map,
+    Operator,
+    Reduce,
+    Slice,
+    Softmax,
+    Static,
+    Window,
+)
 
 Inputs = tuple[Floats, ...]
 
@@ -128,6 +141,10 @@ def _concat(_: Concat, x: Inputs, __: Floats, grad: Floats) -> Inputs:
     return grad[..., :width], grad[..., width:]
 
 
+def _steady(_: Constant | Static, x: Inputs, __: Floats, ___: Floats) -> Inputs:
+    return (np.zeros_like(x[0]),)
+
+
 def _window(op: Window, x: Inputs, _: Floats, grad: Floats) -> Inputs:
     found, taps = np.zeros_like(x[0]), grad.reshape(*grad.shape[:2], op.channels, op.kernel)
     for tap in range(op.kernel):
@@ -147,4 +164,6 @@ BACKWARD: dict[type[Operator], Callable[..., Inputs]] = {
     Slice: _slice,
     Concat: _concat,
     Window: _window,
+    Constant: _steady,
+    Static: _steady,
 }

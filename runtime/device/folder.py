@@ -41,7 +41,16 @@ MOST_CLOCKS, CLOCK_BYTES = 64, 16  # as in src/clocks.h; a build for one model l
 PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward"}
 FOR_PRODUCTS = {"pack.c", "project.c"}  # files of src/ that these operators call
 INTEGER = {"integer_lstm", "integer_gru", "integer_linear"}
-MOVES = {"last", "last_cell", "slice", "concat", "align", "block_start"}  # operators that copy values as they are
+MOVES = {
+    "last",
+    "last_cell",
+    "slice",
+    "concat",
+    "align",
+    "block_start",
+    "constant",
+    "static",
+}  # operators that copy values as they are
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
 

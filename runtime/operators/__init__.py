@@ -15,6 +15,7 @@ from .over_features import LayerNorm, Reduce, Softmax
 from .pointwise import Binary, Elementwise, Map
 from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn, is_hidden
 from .select import Concat, Last, LastCell, Slice
+from .steady import Constant, Static
 from .window import Window
 
 OPERATORS: tuple[type[Operator], ...] = (
@@ -43,6 +44,8 @@ OPERATORS: tuple[type[Operator], ...] = (
     IntegerAffine,
     IntegerMap,
     LastCell,
+    Constant,
+    Static,
 )
 
 __all__ = [
@@ -54,6 +57,7 @@ __all__ = [
     "BlockStart",
     "Cell",
     "Concat",
+    "Constant",
     "Elementwise",
     "Embedding",
     "FloatOperator",
@@ -78,6 +82,7 @@ __all__ = [
     "Slot",
     "Softmax",
     "State",
+    "Static",
     "Window",
     "is_hidden",
 ]

@@ -12,6 +12,7 @@ from tidegate.runtime.operators import (
     Binary,
     BlockStart,
     Concat,
+    Constant,
     Elementwise,
     Embedding,
     IntegerMap,
@@ -25,6 +26,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Static,
     Window,
 )
 from tidegate.runtime.operators.matrix import FLOAT, Reading
@@ -74,8 +76,12 @@ def functions() -> Program:
             Slice((5,), 1, 2, 2),
             Reduce((6,), "l2"),
             Binary((5, 7), "mul"),
-            Last((8,)),
-            Softmax((9,), "softmax"),
+            Constant((8,), _ones(4)),
+            Static((8,), Slot("s.static", 0), 4),
+            Binary((9, 10), "add"),
+            Binary((8, 11), "add"),
+            Last((12,)),
+            Softmax((13,), "softmax"),
         ],
     )
 

@@ -17,6 +17,7 @@ from tidegate.runtime.operators import (
     BlockStart,
     Cell,
     Concat,
+    Constant,
     Elementwise,
     Embedding,
     Gru,
@@ -38,6 +39,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Static,
     Window,
     is_hidden,
 )
@@ -314,6 +316,16 @@ def add_integer_map(build: Builder) -> None:
     build.emit(IntegerMap((build.pick(),), build.one_of(INTEGER_MAPS)))
 
 
+def add_constant(build: Builder) -> None:
+    """Add a constant of any width."""
+    build.emit(Constant((build.pick(),), build.rng.normal(0, 1, build.draw(WIDTHS)).astype(np.float32)))
+
+
+def add_static(build: Builder) -> None:
+    """Add a static input of any width."""
+    build.emit(Static((build.pick(),), Slot(f"s{len(build.ops)}.static", 0), build.draw(WIDTHS)))
+
+
 ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Lstm: add_lstm,
     Gru: add_gru,
@@ -338,6 +350,8 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     IntegerLinear: add_integer_linear,
     IntegerAffine: add_integer_affine,
     IntegerMap: add_integer_map,
+    Constant: add_constant,
+    Static: add_static,
 }
 AT_AN_END = {Last, LastCell, Embedding}  # at the end of a program; at the start of one that reads ids
 WITH_CELL = Lstm | LstmProjected | IntegerLstm

@@ -14,6 +14,7 @@ from tidegate.runtime.operators import (
     BlockStart,
     Cell,
     Concat,
+    Constant,
     Elementwise,
     Embedding,
     IntegerMap,
@@ -27,6 +28,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Static,
     Window,
 )
 from tidegate.runtime.operators.integer import INTEGER_MAPS
@@ -127,6 +129,8 @@ def functions() -> Program:
         Slice((x,), 1, 4, 2),
         Concat((x, 0)),
         Window((0,), 3, 2, FEATURES, Slot("tail", 0)),
+        Constant((0,), constants()),
+        Static((0,), Slot("s.static", 0), FEATURES),
         Last((x,)),
     ]
     return every_output(FEATURES, ops)

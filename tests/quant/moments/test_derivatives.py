@@ -11,6 +11,7 @@ from tidegate.runtime.operators import (
     Binary,
     Cell,
     Concat,
+    Constant,
     Elementwise,
     Embedding,
     IntegerAffine,
@@ -26,6 +27,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Static,
     Window,
 )
 from tidegate.runtime.operators.blocks import Late
@@ -47,6 +49,8 @@ CASES: list[tuple[str, Operator]] = [
     ("slice", Slice((0,), 1, 2, 3)),
     ("concat", Concat((0, 1))),
     ("window", Window((0,), 3, 2, WIDTH, Slot("tail", 0))),
+    ("constant", Constant((0,), CONSTANT)),
+    ("static", Static((0,), Slot("static", 0), WIDTH)),
 ]
 
 
