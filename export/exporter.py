@@ -21,6 +21,7 @@ from ..runtime.graph.stages import looking_ahead
 from .graph.axes import Axes, Dims, find_axes, output_ports, set_dims, settled_values, sized_model, trace_dims
 from .graph.constants import fold_constants
 from .graph.editing import forget_origin, remove_dead, rename, value_names
+from .graph.expands import write_expands
 from .graph.features import give_features
 from .graph.markers import forget_markers
 from .graph.names import name_weights
@@ -266,6 +267,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     split_directions(model, starts)
     dims = trace_dims(model, free)
     fix_squeezes(model, dims)
+    write_expands(model, dims, subject.input_name)
     convolutions = time_convolutions(model, dims)
     try:
         axes = find_axes(model, dims)

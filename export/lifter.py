@@ -24,6 +24,7 @@ from .foreign.opening import FrameSize, Opened, open_file
 from .foreign.original import OriginalFile
 from .graph.axes import set_dims, shape_of, shape_text, signal_input
 from .graph.editing import remove_dead
+from .graph.expands import write_expands
 from .graph.features import give_features
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
@@ -69,7 +70,7 @@ def lift(
     target: str | os.PathLike[str],
     *,
     states: Mapping[str, str] | None = None,
-    values: Mapping[str, float] | None = None,
+    values: Mapping[str, float | Array] | None = None,
     frame: int | None = None,
     context: int = 0,
     sample_rate: float | None = None,
@@ -87,7 +88,8 @@ def lift(
         source: The foreign file; its weights may be in other files of its folder.
         target: The file to write. An older file is replaced only if everything succeeded.
         states: The output that feeds each state input, e.g. `{"h": "hn"}`. None: found by names and the graph.
-        values: Inputs that stay the same for a whole stream, e.g. `{"sr": 16000}`; they become constants.
+        values: Inputs that stay the same for a whole stream; they become constants. A number fills an input of fixed
+            shape, `{"sr": 16000}`; an array has the shape for one stream, `{"speaker": vector}` of `[1, 256]`.
         frame: New values per frame, if the file does not say it: 512 for Silero VAD at 16 kHz.
         context: Values of the frame before that come first in each frame: 64 for Silero VAD at 16 kHz. They become a
             state.
@@ -221,6 +223,7 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draf
             set_dims(item, layout.axes.named(layout.dims[item.name]))
     single = give_features(model, ports)
     fix_squeezes(model, layout.dims)
+    write_expands(model, layout.dims, name)
     before = _keep_context(model, name, layout, opened.context)
     convolutions = time_convolutions(model, layout.dims)
     tails = lift_tails(model, convolutions, layout.batch)
@@ -370,7 +373,7 @@ def _original_file(data: bytes, opened: Opened, draft: _Draft, *, exact_integers
     single = draft.one_frame or bool(opened.context)
     frames = _fixed(declared[layout.axes.time])
     streams = None if layout.streams is None else _fixed(declared[layout.streams])
-    return OriginalFile(runner, opened.feeds, 1 if single else frames, streams, opened.context, opened.flat)
+    return OriginalFile(runner, opened.fixed, 1 if single else frames, streams, opened.context, opened.flat)
 
 
 def _fixed(size: int | str | None) -> int | None:

@@ -52,8 +52,8 @@ class State:
     Attributes:
         input: Name of the graph input, e.g. `lstm.h_in`.
         output: Name of the graph output, e.g. `lstm.h_out`.
-        kind: `h` (hidden), `c` (cell), `tail` (the last frames that a convolution read) or `state` (several of these
-            in one tensor of a third-party file).
+        kind: `h` (hidden), `c` (cell), `tail` (the last frames that a convolution read), `state` (several of these
+            in one tensor of a third-party file) or `static` (an input that stays the same until the caller sets it).
         shape: The shape of both: `[layers, batch, hidden]`, or `[batch, channels, frames]` for a tail. The axis that
             counts streams is the string `batch`.
         initial: `zeros`, or the name of the initializer that a stream starts from: float32, of the shape for one
@@ -241,7 +241,7 @@ _CHECKS: dict[str, Any] = {
     "output": lambda v: isinstance(v, str) and v != "",
     "time_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
     "batch_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
-    "kind": lambda v: v in ("h", "c", "tail", "state"),
+    "kind": lambda v: v in ("h", "c", "tail", "state", "static"),
     "shape": lambda v: isinstance(v, tuple) and 0 < len(v) < 8 and all(map(_is_size, v)) and _values(v) <= MAX_VALUES,
     "initial": lambda v: isinstance(v, str) and v != "",
     "lookahead": lambda v: v is None or (type(v) is int and 0 <= v <= MOST_LOOKAHEAD),

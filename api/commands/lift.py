@@ -4,18 +4,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tidegate.commands._arrays import array_of
 from tidegate.commands._options import Hop, Json, Output, SampleRate, Tolerance, check_target
 from tidegate.commands._output import busy, contract_table, print_json, proof_table, show, size
+from tidegate.runtime.files import MAX_FILE_BYTES, read_bytes
 
 if TYPE_CHECKING:
     from tidegate.commands._output import Parts
     from tidegate.export import LiftReport
+    from tidegate.runtime.arrays import Array
 
 EXAMPLE = (
     "tidegate lift tagger.onnx -o tagger.stream.onnx\n"
     "  tidegate lift gru.onnx --state h_prev=h_new -o gru.stream.onnx\n"
     "  tidegate lift silero_vad.onnx --set sr=16000 --frame 512 --context 64 \\\n"
-    "    --sample-rate 16000 --hop 512 -o vad.stream.onnx"
+    "    --sample-rate 16000 --hop 512 -o vad.stream.onnx\n"
+    "  tidegate lift voicefilter.onnx --set dvec=speaker.npy -o filter.stream.onnx"
 )
 
 
@@ -32,7 +36,11 @@ def command(
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="INPUT=NUMBER", help="An input with a fixed value. May be repeated."),
+        typer.Option(
+            "--set",
+            metavar="INPUT=VALUE",
+            help="An input that stays the same: a number, or a .npy file of its shape for one stream. May be repeated.",
+        ),
     ] = None,
     frame: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="New values per frame, if the file does not fix the number.")
@@ -56,7 +64,7 @@ def command(
 
     check_target(output)
     states = dict([_pair("--state", text) for text in state]) if state else None
-    values = {name: _number(text, value) for text in setting or () for name, value in [_pair("--set", text)]}
+    values = {name: _value(text, value) for text in setting or () for name, value in [_pair("--set", text)]}
     with busy("lifting"):
         report = lift(
             source, output, states=states, values=values, frame=frame, context=context, sample_rate=sample_rate,
@@ -77,11 +85,14 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return name, value
 
 
-def _number(text: str, value: str) -> float:
+def _value(text: str, value: str) -> "float | Array":
+    """Return a number, or the array of a .npy file."""
+    if value.lower().endswith(".npy"):
+        return array_of(read_bytes(value, MAX_FILE_BYTES), value)
     try:
         return float(value)
     except ValueError:
-        raise typer.BadParameter(f"--set {text!r}: {value!r} is not a number") from None
+        raise typer.BadParameter(f"--set {text!r}: {value!r} is neither a number nor the name of a .npy file") from None
 
 
 def _parts(report: "LiftReport") -> "Parts":

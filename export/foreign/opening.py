@@ -13,10 +13,11 @@ from ..graph.constants import fold_constants, fold_neutral
 from ..graph.editing import drop_identities, remove_dead
 from ..graph.recurrent_nodes import name_nodes
 from ..rewrites.arguments import StateKey
-from ..rewrites.branches import bind_inputs, open_branches
+from ..rewrites.branches import open_branches
 from ..rewrites.constant_starts import take_starts
 from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
+from .fixed_inputs import FixedInput, fix_inputs, spread_over_streams
 from .flat_frames import unfold_frames
 from .input_roles import Roles, find_roles, likely_signal
 from .opsets import modernize
@@ -46,7 +47,7 @@ class Opened:
         original: The file as it was, but in float32, and with float operators instead of integer ones.
         quantized: The file as it was, but in float32, if it had integer operators; else None.
         declared: The declared shape of its signal; a size that its Reshapes fix is a number.
-        feeds: The inputs that became constants, and their values.
+        fixed: The inputs that became constants.
         model: The graph, without branches; states that started from constants start from zeros.
         roles: The roles of its inputs.
         starts: The constants that states started from, other than zeros.
@@ -58,7 +59,7 @@ class Opened:
     original: bytes
     quantized: bytes | None
     declared: Dims
-    feeds: dict[str, Array]
+    fixed: tuple[FixedInput, ...]
     model: onnx.ModelProto
     roles: Roles
     starts: dict[StateKey, Floats]
@@ -68,7 +69,7 @@ class Opened:
 
 
 def open_file(
-    model: onnx.ModelProto, values: Mapping[str, float], states: Mapping[str, str] | None, frame: FrameSize
+    model: onnx.ModelProto, values: Mapping[str, float | Array], states: Mapping[str, str] | None, frame: FrameSize
 ) -> Opened:
     """Open a file: fix its options and the size of a frame, resolve its branches, and find the roles of its inputs.
 
@@ -90,9 +91,10 @@ def open_file(
     original = model.SerializeToString()
     model = modernize(model)
     declared = {item.name: shape_of(item) for item in model.graph.input}
-    feeds = bind_inputs(model, values)
+    fixed = fix_inputs(model, values)
     first = likely_signal(model, states)
     flat = unfold_frames(model, first)
+    spread_over_streams(model, fixed, first)
     if not flat and not _may_be_flat(model, first, frame):
         _fix_frame(model, first, frame)
     opened = open_branches(model, lambda part, names: settled_values(part, first, (0,), names))
@@ -110,7 +112,7 @@ def open_file(
     _fix_frame(model, roles.signal, frame)
     sizes = shape_of(next(item for item in model.graph.input if item.name == roles.signal))
     starts = take_starts(model, roles.signal, [axis for axis, size in enumerate(sizes) if not isinstance(size, int)])
-    done = [f"Input {name} is constant: {value:g}." for name, value in values.items()]
+    done = [f"Input {one.name} is constant: {one.text}." for one in fixed]
     done += [f"Its floats were {' and '.join(types)}; now all are float32."] if types else []
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
@@ -121,7 +123,7 @@ def open_file(
         declared[first] = (declared[first][0], *flat)
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
     kept = came if replaced else None
-    return Opened(original, kept, shape, feeds, model, roles, starts, frame.context, bool(flat), tuple(done))
+    return Opened(original, kept, shape, fixed, model, roles, starts, frame.context, bool(flat), tuple(done))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A foreign file as its author runs it, in onnxruntime: the lifted file is compared with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from ...runtime.arrays import Array
 from ...runtime.contract import Contract
 from ..proof.runner import Runner
 from ..proof.signals import cut, time_axis
+from .fixed_inputs import FixedInput
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class OriginalFile:
 
     Attributes:
         runner: The file; its contract pairs its state inputs and outputs.
-        feeds: Inputs that stay the same, and their values.
+        fixed: Inputs that stay the same.
         frames: Frames per run; None: any number.
         streams: Streams per run; None: any number.
         context: Samples of the frame before that come first in each frame.
@@ -25,7 +26,7 @@ class OriginalFile:
     """
 
     runner: Runner
-    feeds: Mapping[str, Array]
+    fixed: Sequence[FixedInput]
     frames: int | None = None
     streams: int | None = None
     context: int = 0
@@ -60,8 +61,10 @@ class OriginalFile:
         """Return the answers to a signal that has as many streams as the file takes."""
         states: dict[str, Array] = {}
         answers: list[dict[str, Array]] = []
+        batch = self.contract.inputs[0].batch_axis
+        feeds = {one.name: one.of_streams(1 if batch is None else x.shape[batch]) for one in self.fixed}
         for frames in self._runs(x):
-            answers.append(self.runner.run(frames, {**self.feeds, **states}))
+            answers.append(self.runner.run(frames, {**feeds, **states}))
             states = self.runner.carried(answers[-1])
         joined = dict(answers[-1])
         for port in self.contract.outputs if len(answers) > 1 else ():

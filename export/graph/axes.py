@@ -26,11 +26,13 @@ Dims = tuple[int | str | None, ...]
 # Primes: no product or sum of small constants equals one of them in both rounds.
 _SIZES = ((1009, 1021, 1033, 1049, 1061), (1013, 1031, 1039, 1051, 1063))
 
+_MOST_AXES = 8  # of a tensor; more numbers are no shape
+
 # Operators that compute sizes; none of them makes a large tensor from a small one.
 _OF_SIZES = frozenset(
     (
         *("Add", "Cast", "Concat", "Div", "Equal", "Gather", "Mul"),
-        *("Not", "Reshape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze"),
+        *("Not", "Reshape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze", "Where"),
     )
 )
 
@@ -184,8 +186,21 @@ def _settle_sizes(model: onnx.ModelProto, shapes: dict[str, Dims]) -> bool:
         sizes = shapes[node.input[0]][given.get("start", 0) : given.get("end")]
         model.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), node.output[0]))
         model.graph.node.remove(node)
+    _settle_fills(model, shapes)
     fold_constants(model, _OF_SIZES)
     return bool(asking)
+
+
+def _settle_fills(model: onnx.ModelProto, shapes: dict[str, Dims]) -> None:
+    """Replace each ConstantOfShape that makes a shape by a constant: torch writes one for `expand`."""
+    fills = [node for node in model.graph.node if node.op_type == "ConstantOfShape"]
+    for node in fills:
+        size, *others = (*shapes.get(node.output[0], ()), None)
+        if isinstance(size, int) and others == [None] and size <= _MOST_AXES:
+            given = attributes(node).get("value")
+            value = np.zeros(1, np.float32) if given is None else numpy_helper.to_array(given)
+            model.graph.initializer.append(numpy_helper.from_array(np.repeat(value, size), node.output[0]))
+            model.graph.node.remove(node)
 
 
 def _is_known(dims: Dims | None) -> bool:

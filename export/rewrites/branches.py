@@ -1,4 +1,4 @@
-"""Branches of a graph that are known before it streams: constant inputs, and the If nodes that depend on them.
+"""Branches of a graph that are known before it streams: If nodes that depend on constants only.
 
 Silero VAD has an If on the sample rate at its top, and inside it Ifs on the rank of its own values. An If is opened if
 its condition follows from constants and from sizes that no chunk changes. Any other If is refused by name.
@@ -7,46 +7,20 @@ its condition follows from constants and from sizes that no chunk changes. Any o
 from collections.abc import Callable, Mapping, Sequence
 from os.path import commonprefix
 
-import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from ...runtime.arrays import Array
-from ...runtime.errors import ModelError, UnsupportedError
+from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.constants import fold_constants
 from ..graph.editing import drop_identities, remove_dead, rename_all, unused, value_names
 
 MAX_OPENED = 64  # Ifs; Silero VAD has 6
-MAX_VALUES = 65_536  # of an input that becomes a constant
 
 Conditions = Callable[[onnx.ModelProto, Sequence[str]], Mapping[str, Array]]
 """Returns those of the named values of a model that do not depend on the sizes of a chunk."""
-
-
-def bind_inputs(model: onnx.ModelProto, values: Mapping[str, float]) -> dict[str, Array]:
-    """Turn graph inputs into constants, in place, and return the constants by name.
-
-    Args:
-        model: The model.
-        values: One value per input, by the input's name; it fills the whole input.
-
-    Raises:
-        ModelError: There is no input of that name, its shape is not fixed, or it is larger than MAX_VALUES.
-    """
-    inputs, bound = {item.name: item for item in model.graph.input}, {}
-    for name, value in values.items():
-        if name not in inputs:
-            raise ModelError(f"there is no input {name!r} to set; the file has {', '.join(inputs)}")
-        kind = inputs[name].type.tensor_type
-        shape = [max(dim.dim_value, 1) for dim in kind.shape.dim]
-        if any(dim.dim_param for dim in kind.shape.dim) or np.prod(shape, dtype=object) > MAX_VALUES:
-            raise ModelError(f"input {name!r} has shape {shape}, wanted a few values of fixed shape to set")
-        bound[name] = np.full(shape, value, helper.tensor_dtype_to_np_dtype(kind.elem_type))
-        model.graph.input.remove(inputs[name])
-        model.graph.initializer.append(numpy_helper.from_array(bound[name], name))
-    return bound
 
 
 def open_branches(model: onnx.ModelProto, conditions: Conditions) -> list[str]:

@@ -12,6 +12,7 @@ from ...runtime.arrays import Array, Floats
 from ...runtime.operators import (
     Binary,
     Concat,
+    Constant,
     Convolution,
     Depthwise,
     Elementwise,
@@ -22,6 +23,7 @@ from ...runtime.operators import (
     Reduce,
     Slice,
     Softmax,
+    Static,
     Take,
     Window,
 )
@@ -153,6 +155,10 @@ def _concat(_: Concat, x: Inputs, __: Floats, grad: Floats) -> Inputs:
     return grad[..., :width], grad[..., width:]
 
 
+def _steady(_: Constant | Static, x: Inputs, __: Floats, ___: Floats) -> Inputs:
+    return (np.zeros_like(x[0]),)
+
+
 def _window(op: Window, x: Inputs, _: Floats, grad: Floats) -> Inputs:
     found, groups = np.zeros_like(x[0]), op.channels // op.together
     taps = grad.reshape(*grad.shape[:2], groups, op.kernel, op.together)
@@ -211,4 +217,6 @@ BACKWARD: dict[type[Operator], Callable[..., Inputs]] = {
     Take: _take,
     Convolution: _convolution,
     Depthwise: _depthwise,
+    Constant: _steady,
+    Static: _steady,
 }

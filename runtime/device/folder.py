@@ -51,6 +51,8 @@ MOVES = {
     "align",
     "block_start",
     "take",
+    "constant",
+    "static",
 }  # operators that copy values as they are
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)

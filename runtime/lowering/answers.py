@@ -23,7 +23,7 @@ def answer_of(trace: Trace, port: Port) -> tuple[int, tuple[int, ...]]:
     value = trace.values.get(port.name)
     stack = layers_of(value)
     parts = [trace.resolved(part) for part in (stack.parts if stack else [value])]
-    signals = [part for part in parts if part is not None]
+    signals = [trace.last(part) for part in parts if part is not None]
     if len(signals) < len(parts):
         raise UnsupportedError(f"output {port.name!r} is not a signal the engine can follow; use backend='onnxruntime'")
     axes = stack.axes if stack else signals[0].axes

@@ -229,16 +229,24 @@ def _unbiased_linear(trace: Trace, signal: Signal) -> Linear | None:
 
 def paired(trace: Trace, node: onnx.NodeProto, a: Signal, b: Signal, function: str) -> Signal:
     """Emit a function of two values."""
-    axes = aligned(node, a, b)
+    a, b = alike(trace, a, b)
+    axes = aligned(trace, node, a, b)
     widths = {trace.widths[a.value], trace.widths[b.value]}
     if len(widths) == 2 and 1 not in widths:
         raise unsupported(node, f"its operands have {trace.widths[a.value]} and {trace.widths[b.value]} features")
     return Signal(trace.emit(Binary((a.value, b.value), function)), axes)
 
 
-def aligned(node: onnx.NodeProto, a: Signal, b: Signal) -> tuple[str, ...]:
+def alike(trace: Trace, a: Signal, b: Signal) -> tuple[Signal, Signal]:
+    """Return two operands; next to a value of the last frame only, a steady one is such a value too."""
+    if TIME in a.axes or TIME in b.axes or trace.is_steady(a) == trace.is_steady(b):
+        return a, b
+    return trace.last(a), trace.last(b)
+
+
+def aligned(trace: Trace, node: onnx.NodeProto, a: Signal, b: Signal) -> tuple[str, ...]:
     """Return the axes of two operands after broadcasting, aligned from the right as in ONNX."""
-    if (TIME in a.axes) != (TIME in b.axes):
+    if (TIME in a.axes) != (TIME in b.axes) and not (trace.is_steady(a) or trace.is_steady(b)):
         raise unsupported(node, "it joins a value of each frame with a value of only the last frame")
     rank = max(len(a.axes), len(b.axes))
     first, second = ((ONE,) * (rank - len(s.axes)) + s.axes for s in (a, b))

@@ -11,7 +11,7 @@ from .convolution import extended, tail_of
 from .embedding import embedded
 from .grids import moved
 from .layers import joined_state, stacked
-from .pointwise import aligned
+from .pointwise import aligned, alike
 from .trace import Handler, Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Carried, Extended, Signal, Value
 
@@ -144,8 +144,9 @@ def _concat(trace: Trace, node: onnx.NodeProto) -> list[Value]:
             continue
         raise unsupported(node, f"it joins along axis {axis} of ({', '.join(signal.axes)}), wanted features or layers")
     for signal in signals[1:]:
-        axes = aligned(node, joined, signal)
-        joined = Signal(trace.emit(Concat((joined.value, signal.value))), axes)
+        first, second = alike(trace, joined, signal)
+        axes = aligned(trace, node, first, second)
+        joined = Signal(trace.emit(Concat((first.value, second.value))), axes)
     return [joined]
 
 

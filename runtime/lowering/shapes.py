@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
+from ..arrays import Array
 from ..graph.nodes import attributes
+from ..operators import Constant
 from .grids import as_grid, regrouped, settled
 from .trace import Handler, Trace, unsupported
-from .values import BATCH, FEATURE, LAYER, ONE, TIME, AxisSizes, Final, Grid, Signal, Value
+from .values import BATCH, FEATURE, LAYER, ONE, TIME, AxisSizes, Final, Grid, Signal, Value, steady_axes
+from .weights import flushed
 
 BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these operators broadcast a value of one feature
 
@@ -121,12 +124,59 @@ def flattened(node: onnx.NodeProto, signal: Signal) -> Signal:
 
 
 def _expand(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    """Emit nothing: the operators that read the value must broadcast it themselves."""
+    """Repeat a vector in each frame; one feature is widened by the operators that read it."""
+    constant, sizes = trace.constant(node, 0), _sizes(trace, node)
+    if constant is not None and sizes is not None:
+        return [_repeated_constant(trace, node, constant, sizes)]
     signal = trace.signal(node)
+    axes = None if sizes is None else _expanded(signal.axes, trace.widths[signal.value], sizes)
+    if axes is not None and (TIME in axes) > (TIME in signal.axes) and not trace.is_steady(signal):
+        raise unsupported(node, "it repeats a value of the last frame in earlier frames")
+    return [replace(signal, axes=axes)] if axes is not None else [_widened(trace, node, signal)]
+
+
+def _sizes(trace: Trace, node: onnx.NodeProto) -> tuple[int | str, ...] | None:
+    """Return the sizes that an Expand asks for; None if the engine cannot follow them."""
+    known, constant = trace.values.get(node.input[1]), trace.constant(node, 1)
+    if isinstance(known, AxisSizes):
+        return known.items
+    return None if constant is None else tuple(int(size) for size in np.ravel(constant))
+
+
+def _repeated_constant(trace: Trace, node: onnx.NodeProto, constant: Array, sizes: tuple[int | str, ...]) -> Signal:
+    """Emit a constant vector for each frame."""
+    rank = max(constant.ndim, len(sizes))
+    own = (1,) * (rank - constant.ndim) + constant.shape
+    asked = (1,) * (rank - len(sizes)) + sizes
+    made = tuple(size if isinstance(size, str) else max(size, had) for size, had in zip(asked, own, strict=True))
+    axes = steady_axes(made)
+    if axes.count(FEATURE) != 1 or any(had > 1 and isinstance(size, str) for had, size in zip(own, made, strict=True)):
+        raise unsupported(node, f"it expands a constant {constant.shape} to {list(sizes)}, wanted a vector of features")
+    whole = np.broadcast_to(constant, tuple(size if isinstance(size, int) else 1 for size in made))
+    vector = flushed(node, whole.ravel())
+    return Signal(trace.emit(Constant((0,), vector)), axes)
+
+
+def _expanded(axes: tuple[str, ...], width: int, sizes: tuple[int | str, ...]) -> tuple[str, ...] | None:
+    """Return what the axes of an expanded tensor count; None if it has more features."""
+    rank = max(len(axes), len(sizes))
+    made = []
+    for axis, size in zip((ONE,) * (rank - len(axes)) + axes, (1,) * (rank - len(sizes)) + sizes, strict=True):
+        if axis == ONE and isinstance(size, str):
+            made.append(size)
+        elif size in (1, {FEATURE: width}.get(axis, axis)):
+            made.append(axis)
+        else:
+            return None
+    return tuple(made)
+
+
+def _widened(trace: Trace, node: onnx.NodeProto, signal: Signal) -> Signal:
+    """Return one feature that its readers broadcast themselves."""
     readers = {reader.op_type for reader in trace.graph.consumers(node.output[0])}
     if trace.widths[signal.value] != 1 or not readers or readers - BROADCASTING:
         raise unsupported(node, "the engine widens one feature only for Add, Sub, Mul, Div, Max and Min")
-    return [signal]
+    return signal
 
 
 HANDLERS: dict[str, Handler] = {

@@ -6,6 +6,7 @@ nothing at run time.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import onnx
@@ -16,10 +17,35 @@ from ..contract import Port, State
 from ..errors import ContractError, UnsupportedError
 from ..graph.graph import Graph
 from ..graph.nodes import attributes, label
-from ..operators import HIDDEN, Align, Backward, BlockStart, Last, LastCell, Operator, Slot, is_hidden
+from ..operators import (
+    HIDDEN,
+    Align,
+    Backward,
+    BlockStart,
+    Constant,
+    Last,
+    LastCell,
+    Operator,
+    Slot,
+    Static,
+    is_hidden,
+)
 from ..operators.matrix import Reading
 from ..program import Program
-from .values import BATCH, FEATURE, TIME, Activations, AxisSizes, Carried, CellOf, Final, Grid, Signal, Value
+from .values import (
+    BATCH,
+    FEATURE,
+    TIME,
+    Activations,
+    AxisSizes,
+    Carried,
+    CellOf,
+    Final,
+    Grid,
+    Signal,
+    Value,
+    steady_axes,
+)
 
 MOST_FEATURES = 16384  # of a frame of any value, as in kernels/src/plan.h
 
@@ -62,6 +88,7 @@ class Trace:
         self._hidden: set[int] = set()  # the values that are an h within (-1, 1)
         self.moved: dict[tuple[int, bytes], int] = {}  # by value and order of its features: the value in that order
         self.laid: dict[str, Array] = {}  # constants in the order of a value, while a node is lowered
+        self._steady: set[int] = set()  # the values that are the same in each frame of a push
 
     def run(self, answer_of: AnswerOf) -> Program:
         """Visit the nodes in order and return the program.
@@ -69,9 +96,9 @@ class Trace:
         Args:
             answer_of: Returns the value of an output, and the sizes of one answer.
         """
-        self._bind_states()
         self.ids = self._input_holds_ids()
         self.widths.append(self._bind_input())
+        self._bind_states()
         for node in self.graph.nodes:
             if self.graph.constant(node.output[0]) is None:
                 self._visit(node)
@@ -153,11 +180,21 @@ class Trace:
         self.clocks.append(op.clock(self.clocks))
         if self._makes_hidden(op):
             self._hidden.add(len(self.ops))
+        if self._makes_steady(op):
+            self._steady.add(len(self.ops))
         return len(self.ops)
 
     def ahead(self, node: onnx.NodeProto) -> int:
         """Return the frames that a convolution looks ahead according to the contract."""
         return next((late.frames for late in self._contract.ahead if late.node == node.name), 0)
+
+    def is_steady(self, signal: Signal) -> bool:
+        """Return whether a signal has no time axis and is the same in each frame: a constant or a static input."""
+        return signal.value in self._steady and TIME not in signal.axes
+
+    def last(self, signal: Signal) -> Signal:
+        """Return a signal without a time axis as a value of the last frame."""
+        return replace(signal, value=self.emit(Last((signal.value,)))) if self.is_steady(signal) else signal
 
     def reading(self, value: int) -> Reading:
         """Return how a matrix turns a value into integers: HIDDEN for an h within (-1, 1), else FRAME."""
@@ -189,6 +226,11 @@ class Trace:
     def _makes_hidden(self, op: Operator) -> bool:
         passed = {Last: 0, BlockStart: 0, Align: 1}.get(type(op))
         return is_hidden(op) if passed is None else op.inputs[passed] in self._hidden
+
+    def _makes_steady(self, op: Operator) -> bool:
+        if isinstance(op, Constant | Static):
+            return True
+        return not isinstance(op, Last | LastCell) and not op.initial() and self._steady.issuperset(op.inputs)
 
     def _together(self, first: int, second: int) -> tuple[int, int]:
         """Return two values whose frames come together: the earlier one waits for the other."""
@@ -243,7 +285,20 @@ class Trace:
     def _bind_states(self) -> None:
         for state in self._contract.states:
             self._dimensions(state.input, "state")
-            self.values[state.input] = Carried(_slots(state))
+            static = state.kind == "static"
+            self.values[state.input] = self._static(state) if static else Carried(_slots(state))
+
+    def _static(self, state: State) -> Signal:
+        """Return a static input as a value of each frame."""
+        (slot, *others), axes = _slots(state), steady_axes(state.shape)
+        if others or axes.count(FEATURE) != 1:
+            raise UnsupportedError(
+                f"static input {state.input!r} has shape {state.shape}, the engine takes one vector of features, "
+                "[batch, features]; use backend='onnxruntime'"
+            )
+        self._node = state.input
+        self._taken.add(slot)
+        return Signal(self.emit(Static((0,), slot, prod(state.concrete_shape()))), axes)
 
     def _input_holds_ids(self) -> bool:
         names = {port.name for port in self._contract.inputs}
@@ -275,6 +330,8 @@ class Trace:
         """Check that every state output is the final state of the node that starts from its input."""
         for state in self._contract.states:
             final = self.values.get(state.output)
+            if state.kind == "static" and final == self.values[state.input]:
+                continue
             if not isinstance(final, Final) or final.slots != _slots(state) or not self._taken.issuperset(final.slots):
                 raise ContractError(
                     f"contract: state output {state.output!r} does not come from the layers that read "

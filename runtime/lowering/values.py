@@ -1,5 +1,6 @@
 """What the values of a streaming graph are while it is lowered, and what their axes count."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,3 +144,11 @@ class AxisSizes:
 
 
 Value = Signal | Grid | Layers | Carried | Final | Extended | Weights | AxisSizes
+
+
+def steady_axes(sizes: Sequence[int | str]) -> tuple[str, ...]:
+    """Return what the axes of a vector of features count: sizes with a name by their names, a single number is one."""
+    axes = [size if isinstance(size, str) else ONE if size == 1 else FEATURE for size in sizes]
+    if FEATURE not in axes and ONE in axes:
+        axes[len(axes) - 1 - axes[::-1].index(ONE)] = FEATURE
+    return tuple(axes)

@@ -17,6 +17,7 @@ from .over_features import LayerNorm, Reduce, Softmax
 from .pointwise import Binary, Elementwise, Map
 from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn, is_hidden
 from .select import Concat, Last, LastCell, Slice
+from .steady import Constant, Static
 from .window import Window
 
 OPERATORS: tuple[type[Operator], ...] = (
@@ -51,6 +52,8 @@ OPERATORS: tuple[type[Operator], ...] = (
     Take,
     Convolution,
     Depthwise,
+    Constant,
+    Static,
 )
 
 __all__ = [
@@ -62,6 +65,7 @@ __all__ = [
     "BlockStart",
     "Cell",
     "Concat",
+    "Constant",
     "Convolution",
     "Depthwise",
     "Elementwise",
@@ -92,6 +96,7 @@ __all__ = [
     "Slot",
     "Softmax",
     "State",
+    "Static",
     "Take",
     "Window",
     "is_hidden",

@@ -15,6 +15,7 @@ from tidegate.runtime.operators import (
     Binary,
     BlockStart,
     Concat,
+    Constant,
     Convolution,
     Depthwise,
     Elementwise,
@@ -31,6 +32,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Static,
     Take,
     Window,
 )
@@ -110,8 +112,12 @@ def functions() -> Program:
             Slice((5,), 1, 2, 2),
             Reduce((6,), "l2"),
             Binary((5, 7), "mul"),
-            Last((8,)),
-            Softmax((9,), "softmax"),
+            Constant((8,), _ones(4)),
+            Static((8,), Slot("s.static", 0), 4),
+            Binary((9, 10), "add"),
+            Binary((8, 11), "add"),
+            Last((12,)),
+            Softmax((13,), "softmax"),
         ],
     )
 

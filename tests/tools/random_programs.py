@@ -19,6 +19,7 @@ from tidegate.runtime.operators import (
     BlockStart,
     Cell,
     Concat,
+    Constant,
     Convolution,
     Depthwise,
     Elementwise,
@@ -45,6 +46,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Static,
     Take,
     Window,
     is_hidden,
@@ -343,6 +345,16 @@ def add_integer_map(build: Builder) -> None:
     build.emit(IntegerMap((build.pick(),), build.one_of(INTEGER_MAPS)))
 
 
+def add_constant(build: Builder) -> None:
+    """Add a constant of any width."""
+    build.emit(Constant((build.pick(),), build.rng.normal(0, 1, build.draw(WIDTHS)).astype(np.float32)))
+
+
+def add_static(build: Builder) -> None:
+    """Add a static input of any width."""
+    build.emit(Static((build.pick(),), Slot(f"s{len(build.ops)}.static", 0), build.draw(WIDTHS)))
+
+
 ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Lstm: partial(add_layer, make=lstm),
     Gru: partial(add_layer, make=gru),
@@ -373,6 +385,8 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Take: add_take,
     Convolution: add_convolution,
     Depthwise: add_depthwise,
+    Constant: add_constant,
+    Static: add_static,
 }
 AT_AN_END = {Last, LastCell, Embedding}  # at the end of a program; at the start of one that reads ids
 WITH_CELL = Lstm | LstmProjected | IntegerLstm

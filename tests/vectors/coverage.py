@@ -15,6 +15,7 @@ from tidegate.runtime.operators import (
     BlockStart,
     Cell,
     Concat,
+    Constant,
     Convolution,
     Depthwise,
     Elementwise,
@@ -31,6 +32,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Static,
     Take,
     Window,
 )
@@ -135,6 +137,8 @@ def functions() -> Program:
         Slice((x,), 1, 4, 2),
         Concat((x, 0)),
         Window((0,), 3, 2, FEATURES, Slot("tail", 0)),
+        Constant((0,), constants()),
+        Static((0,), Slot("s.static", 0), FEATURES),
         Last((x,)),
     ]
     return every_output(FEATURES, ops)

@@ -88,6 +88,7 @@ struct tide_operator {
   uint32_t inputs;  /* values it reads */
   uint32_t vectors; /* state vectors that callers see, at most PLAN_STATES */
   int ids;          /* whether it reads ids */
+  int unread;       /* whether it reads no values, only how many rows its input has; ids too */
   int bounded;      /* whether its results cannot leave 2^64 */
   int of_layer;     /* whether it gives c, the second state vector of its input's layer; it has no `run` */
   uint32_t holds;   /* the input that it may have to hold back, from 1; 0: none */

@@ -41,7 +41,8 @@ def test_json_holds_the_report(tmp_path: Path, tide: Command) -> None:
     ("options", "status", "message"),
     [
         (["--state", "h"], 2, "--state 'h': wanted NAME=VALUE"),
-        (["--set", "sr=fast"], 2, "'fast' is not a number"),
+        (["--set", "sr=fast"], 2, "'fast' is neither a number nor the name of a .npy file"),
+        (["--set", "args_0=none.npy"], 1, "none.npy: no such file"),
         (["--set", "sr=16000"], 1, "there is no input 'sr' to set; the file has args_0"),
         (["--frame", "0"], 2, "--frame"),
         (["--sample-rate", "0"], 2, "0 samples per second, wanted a number above 0"),

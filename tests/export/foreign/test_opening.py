@@ -50,7 +50,7 @@ def test_an_option_becomes_a_constant_and_chooses_its_branch(rate: int, doubles:
     assert "If" not in kinds
     assert kinds.count("Add") == 1 + doubles  # one is the head's
     assert [item.name for item in opened.model.graph.input] == ["x", "h0", "c0"]
-    assert opened.feeds["rate"].item() == rate
+    assert opened.fixed[0].value.item() == rate
     assert opened.done == (f"Input rate is constant: {rate}.", "Opened 1 conditions, the first of them If 'choice'.")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tidegate.export.foreign.fixed_inputs import FixedInput
 from tidegate.export.foreign.original import OriginalFile
 from tidegate.export.proof.runner import Runner
 from tidegate.runtime.arrays import Array
@@ -32,7 +33,7 @@ class Sums:
 
 
 def _file(sums: Sums, **sizes: int) -> OriginalFile:
-    return OriginalFile(cast("Runner", sums), {"gain": np.full((), 2, np.float32)}, **sizes)  # type: ignore[arg-type]
+    return OriginalFile(cast("Runner", sums), (FixedInput("gain", np.array(2, np.float32)),), **sizes)  # type: ignore[arg-type]
 
 
 @given(frames=st.integers(1, 5), streams=st.sampled_from([None, 1, 2, 4]), runs=st.integers(1, 4))

@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tidegate.export.rewrites.branches import bind_inputs, open_branches
+from tidegate.export.rewrites.branches import open_branches
 from tidegate.runtime.arrays import Array
-from tidegate.runtime.errors import ModelError, UnsupportedError
+from tidegate.runtime.errors import UnsupportedError
 from tidegate.runtime.graph.gate import MAX_DEPTH
 
 
@@ -72,18 +72,3 @@ def test_branches_with_equal_names_are_kept_apart() -> None:
     open_branches(model, _never)
     onnx.checker.check_model(model, full_check=True)
     assert sorted(node.op_type for node in model.graph.node) == ["Add", "Identity", "Identity", "Mul"]
-
-
-def test_an_input_becomes_a_constant_of_its_type() -> None:
-    model = _nested(1)
-    model.graph.input.append(helper.make_tensor_value_info("sr", TensorProto.INT64, []))
-    bound = bind_inputs(model, {"sr": 16000})
-    assert (str(bound["sr"].dtype), bound["sr"].shape, bound["sr"].item()) == ("int64", (), 16000)
-    assert [item.name for item in model.graph.input] == ["x"]
-
-
-def test_an_input_of_many_values_is_not_set() -> None:
-    model = _nested(1)
-    model.graph.input.append(helper.make_tensor_value_info("noise", TensorProto.FLOAT, [1000, 1000]))
-    with pytest.raises(ModelError, match=r"input 'noise' has shape \[1000, 1000\], wanted a few values of fixed shape"):
-        bind_inputs(model, {"noise": 0})

@@ -11,6 +11,7 @@ from tidegate.runtime.operators import (
     Binary,
     Cell,
     Concat,
+    Constant,
     Convolution,
     Depthwise,
     Elementwise,
@@ -29,6 +30,7 @@ from tidegate.runtime.operators import (
     Slice,
     Slot,
     Softmax,
+    Static,
     Take,
     Window,
 )
@@ -68,6 +70,8 @@ CASES: list[tuple[str, Operator]] = [
     ("convolution", Convolution((0,), _matrix(4, 8), CONSTANT[:4], GEOMETRY)),
     ("convolution, answers first", Convolution((0,), _matrix(4, 8), CONSTANT[:4], GEOMETRY, answers_first=True)),
     ("depthwise", Depthwise((0,), _matrix(4, 4), CONSTANT[:4], GEOMETRY)),
+    ("constant", Constant((0,), CONSTANT)),
+    ("static", Static((0,), Slot("static", 0), WIDTH)),
 ]
 
 

@@ -1,0 +1,57 @@
+"""Sizes of Expand and Tile: torch computes them in chains of nodes, here they follow the axes of the signal."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ...runtime.graph.graph import Graph
+from .axes import Dims
+from .editing import unused, value_names
+
+
+def write_expands(model: onnx.ModelProto, dims: Mapping[str, Dims], source: str) -> None:
+    """Let each Expand of known shape, and each Tile of axes of size 1, take its sizes from the signal's, in place.
+
+    Args:
+        model: An ONNX model.
+        dims: The shapes of its values; a size that follows axis i of the signal is `axis<i>`.
+        source: The signal input.
+    """
+    graph, taken, nodes = Graph(model), value_names(model), list[onnx.NodeProto]()
+    for node in model.graph.node:
+        if (
+            node.op_type in ("Expand", "Tile")
+            and graph.constant(node.input[1]) is None
+            and _only_repeats(graph, dims, node)
+        ):
+            name = unused(f"{node.output[0]}/sizes", taken)
+            taken.add(name)
+            nodes += _sizes(model, dims[node.output[0]], source, name)
+            node.CopyFrom(helper.make_node("Expand", [node.input[0], name], list(node.output), node.name))
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _only_repeats(graph: Graph, dims: Mapping[str, Dims], node: onnx.NodeProto) -> bool:
+    """Return whether the shapes of a node are known, and it only repeats axes of size 1."""
+    constant, after = graph.constant(node.input[0]), dims.get(node.output[0], (None,))
+    before = dims.get(node.input[0], (None,)) if constant is None else constant.shape
+    same = (1,) * (len(after) - len(before)) + before
+    known = all(isinstance(size, int) or re.fullmatch(r"axis\d+", size or "") for size in after)
+    return known and len(same) == len(after) and all(a in (1, b) for a, b in zip(same, after, strict=True))
+
+
+def _sizes(model: onnx.ModelProto, shape: Dims, source: str, name: str) -> Iterator[onnx.NodeProto]:
+    """Yield nodes that make a shape; sizes that are numbers become initializers."""
+    parts = [f"{name}.{axis}" for axis in range(len(shape))]
+    for part, size in zip(parts, shape, strict=True):
+        if isinstance(size, str):
+            axis = int(size.removeprefix("axis"))
+            yield helper.make_node("Shape", [source], [part], part, start=axis, end=axis + 1)
+        else:
+            model.graph.initializer.append(numpy_helper.from_array(np.array([size], np.int64), part))
+    yield helper.make_node("Concat", parts, [name], name, axis=0)
