@@ -1,12 +1,15 @@
 """A foreign file as its author runs it, in onnxruntime: the lifted file is compared with it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import onnx
 
 from ...runtime.arrays import Array
 from ...runtime.contract import Contract
+from ...runtime.errors import ExportError
+from ..graph.axes import set_dims, shape_of
 from ..proof.runner import Runner
 from ..proof.signals import cut, time_axis
 
@@ -41,15 +44,17 @@ class OriginalFile:
     def answers(self, x: Array) -> dict[str, Array]:
         """Return the answers to a whole signal; `x` has only the new values of each frame.
 
-        If the file cannot take all frames in one run, there are several runs, and the states are fed back. If it cannot
-        take all streams in one run, they run one by one.
+        If the file cannot take all frames in one run, there are several runs, and the states are fed back. If it takes
+        a fixed number of streams, there are several runs too, the last with some streams twice.
         """
         batch = self.contract.inputs[0].batch_axis
         if batch is None or self.streams is None or x.shape[batch] == self.streams:
             return self._stream(x)
-        parts = [self._stream(cut(x, batch, i, i + 1)) for i in range(x.shape[batch])]
-        axes = {port.name: port.batch_axis for port in self.contract.outputs}
-        return {name: np.concatenate([part[name] for part in parts], axis) for name, axis in axes.items()}
+        count = x.shape[batch]
+        runs = np.arange(-(-count // self.streams) * self.streams).reshape(-1, self.streams) % count
+        parts = [self._stream(np.ascontiguousarray(np.take(x, run, batch))) for run in runs]
+        axes = {port.name: port.batch_axis or 0 for port in self.contract.outputs}
+        return {n: cut(np.concatenate([part[n] for part in parts], axis), axis, 0, count) for n, axis in axes.items()}
 
     def _stream(self, x: Array) -> dict[str, Array]:
         """Return the answers to a signal that has as many streams as the file takes."""
@@ -75,3 +80,32 @@ class OriginalFile:
                 frames = np.concatenate([before, frames], -1)
                 before = frames[:, -self.context :]
             yield frames
+
+
+def at_any_length(file: OriginalFile) -> OriginalFile:
+    """Return a file that fixes a number of frames as one that takes any number; as it is if it needs its number.
+
+    The file needs it if it has states, fails at another length, or gives other bits at its own length if the length is
+    free.
+    """
+    port, frames = file.contract.inputs[0], file.frames
+    if frames is None or file.contract.states or file.context:
+        return file
+    model, time = onnx.load_from_string(file.runner.data), time_axis(port)
+    item = next(item for item in model.graph.input if item.name == port.name)
+    dims = shape_of(item)
+    set_dims(item, (*dims[:time], "time", *dims[time + 1 :]))
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    kind = onnx.helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
+    sizes = [size if isinstance(size, int) else 1 for size in dims]
+    own, longer = (np.ones((*sizes[:time], n, *sizes[time + 1 :]), kind) for n in (frames, frames + 7))
+    try:
+        freed = Runner(model.SerializeToString(), file.contract)
+        freed.run(longer, file.feeds)
+        wanted, seen = (runner.run(own, file.feeds) for runner in (file.runner, freed))
+    except ExportError:
+        return file
+    alike = all(np.array_equal(value, seen[name]) for name, value in wanted.items())
+    return replace(file, runner=freed, frames=None) if alike else file

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate.export.foreign.original import OriginalFile
+from onnx import helper
+from tidegate.export.foreign.original import OriginalFile, at_any_length
 from tidegate.export.proof.runner import Runner
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import Contract, Port, State
-from tools.graphs import floats
+from tools.graphs import floats, model_of
 
 
 class Sums:
@@ -35,7 +36,7 @@ def _file(sums: Sums, **sizes: int) -> OriginalFile:
     return OriginalFile(cast("Runner", sums), {"gain": np.float32(2)}, **sizes)  # type: ignore[dict-item]
 
 
-@given(frames=st.integers(1, 5), streams=st.sampled_from([None, 1]), runs=st.integers(1, 4))
+@given(frames=st.integers(1, 5), streams=st.sampled_from([None, 1, 2, 3, 5]), runs=st.integers(1, 4))
 def test_answers_do_not_depend_on_the_frames_and_streams_per_run(frames: int, streams: int | None, runs: int) -> None:
     x = floats(runs * frames, 3, 2)
     sums = Sums()
@@ -78,3 +79,35 @@ def test_the_context_comes_before_each_frame() -> None:
     seen = _file(Echo(), frames=1, context=2).answers(x)["y"]
     before = np.concatenate([np.zeros((1, 2), np.float32), x[:-1, -2:]])
     np.testing.assert_array_equal(seen, np.concatenate([before, x], 1))
+
+
+def _fixed_gru(*more: object, states: tuple[State, ...] = (), **tensors: object) -> OriginalFile:
+    """Return a GRU over x [3, 2, 4], a file that fixes 3 frames and 2 streams, followed by some nodes."""
+    gru = helper.make_node("GRU", ["x", "w", "r"], ["y"], hidden_size=5)
+    weights = {"w": floats(1, 15, 4), "r": floats(1, 15, 5)}
+    model = model_of([gru, *more], {"x": [3, 2, 4]}, ["y", *(["out"] if more else [])], weights | tensors)  # type: ignore[list-item]
+    ports = (Port("y", 0, 2), *([Port("out", 0, 2)] if more else []))
+    runner = Runner(model.SerializeToString(), Contract((Port("x", 0, 1),), ports, ()))
+    runner.contract = Contract((Port("x", 0, 1),), ports, states)
+    return OriginalFile(runner, {}, frames=3, streams=2)
+
+
+def test_a_file_of_fixed_length_is_compared_at_any_length() -> None:
+    file = _fixed_gru()
+    freed = at_any_length(file)
+    assert (freed.frames, freed.streams, freed.takes_any_length()) == (None, 2, True)
+    x = floats(9, 5, 4)
+    long = freed.answers(x)["y"]
+    assert long.shape == (9, 1, 5, 5)
+    np.testing.assert_array_equal(file.answers(x[:3])["y"], long[:3])
+
+
+def test_a_file_that_needs_its_length_keeps_it() -> None:
+    """A Reshape to its 3 frames: onnxruntime fails at another length."""
+    file = _fixed_gru(helper.make_node("Reshape", ["y", "shape"], ["out"]), shape=np.array([3, 1, 2, 5]))
+    assert at_any_length(file) is file
+
+
+def test_a_file_with_states_runs_as_it_is() -> None:
+    file = _fixed_gru(states=(State("h", "hn", "h", (1, "batch", 5)),))
+    assert at_any_length(file) is file
