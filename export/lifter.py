@@ -9,11 +9,10 @@ from operator import index
 import onnx
 
 from ..runtime.arrays import Array
-from ..runtime.contract import METADATA_KEY, ZEROS, Contract, Port, State
+from ..runtime.contract import METADATA_KEY, ZEROS, Blocks, Contract, Port, State
 from ..runtime.errors import ContractError, ExportError, ModelError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
-from ..runtime.graph.nodes import attributes, label
 from ..runtime.graph.stages import looking_ahead
 from ..runtime.load import naming
 from .exporter import ExportReport, check_model, writable
@@ -21,7 +20,7 @@ from .foreign.frames_as_batch import keep_context, run_along_batch
 from .foreign.input_roles import as_shape
 from .foreign.layout import Layout, find_layout
 from .foreign.opening import FrameSize, Opened, open_file
-from .foreign.original import OriginalFile
+from .foreign.original import OriginalFile, at_any_length
 from .graph.axes import set_dims, shape_of, shape_text, signal_input
 from .graph.editing import remove_dead
 from .graph.expands import write_expands
@@ -37,8 +36,9 @@ from .proof.runner import Runner
 from .proof.signals import noise
 from .proof.whole_sequence import whole_refused
 from .rewrites.constant_starts import write_starts
+from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import ahead_of, lift_tails, time_convolutions
-from .states.recurrent_states import ForeignState, drop_repeats, lift_states, unplug
+from .states.recurrent_states import ForeignState, lift_states, unplug
 
 FRAMES, STREAMS = 20, 2  # of the proof's data, if the file leaves them open
 ACTIVATION_ERROR = 0.1  # from 8-bit activations with one scale per run, as in onnxruntime; seen: 0.013
@@ -75,6 +75,9 @@ def lift(
     context: int = 0,
     sample_rate: float | None = None,
     hop: int | None = None,
+    block: int | None = None,
+    lookahead: int = 0,
+    limit: int | None = None,
     tolerance: float | None = None,
 ) -> LiftReport:
     """Turn a foreign ONNX file into a streaming file: its states become inputs and outputs, paired by a contract.
@@ -95,6 +98,9 @@ def lift(
             state.
         sample_rate: Samples per second of the signal, for the contract.
         hop: Samples from one frame to the next, for the contract.
+        block: As in `export_model`, for layers with a backward direction.
+        lookahead: As in `export_model`.
+        limit: As in `export_model`.
         tolerance: As in `export_model`.
 
     Returns:
@@ -102,12 +108,12 @@ def lift(
 
     Raises:
         ModelError: The file cannot be lifted; the message names the node or input, and the way out.
-        ContractError: A state, the time axis or the frame is ambiguous.
+        ContractError: A state, the time axis or the frame is ambiguous, or the block options do not fit.
         UnsupportedError: A node cannot be streamed.
         ExportError: The proof failed; nothing was written.
         BackendError: onnxruntime is not installed.
     """
-    path = writable(target)
+    path, blocks = writable(target), asked_blocks(block, lookahead, limit)
     with _naming(source):
         graph = Graph.load(source, data_files=True)
         _refuse_initial_states(graph)
@@ -115,7 +121,7 @@ def lift(
         bare = _bare(opened.model, opened.roles.states)
         layout = _layout(bare, opened.roles.states)
         with _whole_refused(bare, layout):
-            draft = _lift(opened, bare, layout)
+            draft = _lift(opened, bare, layout, blocks)
             rate = None if sample_rate is None else float(sample_rate)
             contract = replace(draft.contract, sample_rate=rate, hop=None if hop is None else index(hop))
             Contract.from_json(contract.to_json())  # refuses rates that are not positive
@@ -129,7 +135,7 @@ def lift(
     made_by = f"lifted from {os.fspath(source)}"
     done = (*opened.done, *draft.done, *(integers.sentences() if integers else ()))
     errors = (integers.activations, integers.saturation) if integers else (None, None)
-    return LiftReport(path, len(data), contract, checks, made_by, draft.folded, loaded.refused, done, *errors)
+    return LiftReport(path, len(data), contract, checks, made_by, {}, loaded.refused, done, *errors)
 
 
 def _refuse_initial_states(graph: Graph) -> None:
@@ -172,7 +178,6 @@ class _Draft:
         contract: Its contract.
         layout: The axes of its signal.
         one_frame: Whether the foreign file takes one frame per run.
-        folded: Outputs that repeat a state; for each, the name of the state output.
         done: What was changed, one sentence per change.
     """
 
@@ -180,23 +185,12 @@ class _Draft:
     contract: Contract
     layout: Layout
     one_frame: bool
-    folded: dict[str, str]
     done: tuple[str, ...]
 
 
 def _layout(bare: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout | None:
-    """Return the layout of a file without its states; None if the file takes one frame per run.
-
-    Raises:
-        UnsupportedError: A recurrent node has a backward direction.
-    """
-    for node in checked_nodes(Graph(bare)):
-        direction = attributes(node).get("direction", "forward")
-        if direction != "forward":
-            raise UnsupportedError(
-                f"{label(node)}: direction = {direction!r}, wanted 'forward'; export the module itself, "
-                "`tidegate export` streams both directions"
-            )
+    """Return the layout of a file without its states; None if the file takes one frame per run."""
+    checked_nodes(Graph(bare))
     return find_layout(bare, free_batch=all("batch" in known.state.shape for known in foreign))
 
 
@@ -209,7 +203,7 @@ def _whole_refused(bare: onnx.ModelProto, layout: Layout | None) -> AbstractCont
     return whole_refused(bare, layout.dims, layout.axes, time_convolutions(bare, layout.dims), example)
 
 
-def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draft:
+def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None, blocks: Blocks) -> _Draft:
     """Lift the states of an opened file and write its contract."""
     model, name, foreign = opened.model, opened.roles.signal, opened.roles.states
     unplug(model, foreign)
@@ -228,16 +222,17 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None) -> _Draf
     convolutions = time_convolutions(model, layout.dims)
     tails = lift_tails(model, convolutions, layout.batch)
     states = (*before, *tails, *lift_states(model, batch=layout.batch, foreign=whole))
-    folded = drop_repeats(model, states)
     signal = Port(name, layout.axes.time, layout.streams)
-    outputs = tuple(port for name, port in ports.items() if name not in folded)
+    outputs = tuple(ports.values())
     remove_dead(model)
     name_weights(model)
     states = write_starts(model, states, opened.starts)
     done = _state_notes(foreign, states, one_frame, opened.context)
     done += tuple(f"Output {name} has an axis of features now, of one." for name in single)
-    contract = looking_ahead(model, Contract((signal,), outputs, states), None, ahead_of(convolutions))
-    return _Draft(model, contract, layout, one_frame, folded, done)
+    contract = looking_ahead(
+        model, Contract((signal,), outputs, states), used_blocks(model, blocks), ahead_of(convolutions)
+    )
+    return _Draft(model, contract, layout, one_frame, done)
 
 
 def _bare(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> onnx.ModelProto:
@@ -302,11 +297,11 @@ def _state_notes(
 def _prove(opened: Opened, draft: _Draft, runner: Runner, tolerance: float | None, loaded: Loaded) -> tuple[Check, ...]:
     """Prove that a lifted file equals the foreign file, and return the checks."""
     file = _original_file(opened.original, opened, draft)
+    file = file if draft.one_frame else at_any_length(file)
     packed = {known.state.output for known in opened.roles.states if known.packed}  # the lifted file has only its parts
 
     def original(x: Array) -> dict[str, Array]:
-        answers = file.answers(x)
-        return {draft.folded.get(name, name): value for name, value in answers.items() if name not in packed}
+        return {name: value for name, value in file.answers(x).items() if name not in packed}
 
     example, lengths, batches = _example(draft, file), file.takes_any_length(), draft.layout.batch == "batch"
     judge = Judge(Rounding(runner), tolerance)

@@ -52,6 +52,23 @@ SampleRate = Annotated[
 Hop = Annotated[
     int | None, typer.Option(min=1, max=2**31 - 1, metavar="N", help="Samples from one frame to the next, e.g. 160.")
 ]
+Block = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="For bidirectional layers: frames per block of the backward direction; default: the whole stream.",
+    ),
+]
+Lookahead = Annotated[
+    int, typer.Option(min=0, metavar="M", help="Frames after a block that its backward direction sees too.")
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="For bidirectional layers without --block: most frames of a stream; default: 4096."
+    ),
+]
 Tolerance = Annotated[
     float | None,
     typer.Option(

@@ -4,7 +4,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import Hop, Json, Output, SampleRate, Tolerance, check_target, usage
+from tidegate.commands._options import (
+    Block,
+    Hop,
+    Json,
+    Limit,
+    Lookahead,
+    Output,
+    SampleRate,
+    Tolerance,
+    check_target,
+    usage,
+)
 from tidegate.commands._output import busy, contract_table, print_json, proof_table, show, size
 
 if TYPE_CHECKING:
@@ -39,26 +50,9 @@ def command(
     ] = None,
     sample_rate: SampleRate = None,
     hop: Hop = None,
-    block: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="For bidirectional layers: frames per block of the backward direction; default: the whole stream.",
-        ),
-    ] = None,
-    lookahead: Annotated[
-        int,
-        typer.Option(min=0, metavar="M", help="Frames after a block that its backward direction sees too."),
-    ] = 0,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="For bidirectional layers without --block: most frames of a stream; default: 4096.",
-        ),
-    ] = None,
+    block: Block = None,
+    lookahead: Lookahead = 0,
+    limit: Limit = None,
     tolerance: Tolerance = None,
     as_json: Json = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tidegate.commands._arrays import array_of
-from tidegate.commands._options import Hop, Json, Output, SampleRate, Tolerance, check_target
+from tidegate.commands._options import Block, Hop, Json, Limit, Lookahead, Output, SampleRate, Tolerance, check_target
 from tidegate.commands._output import busy, contract_table, print_json, proof_table, show, size
 from tidegate.runtime.files import MAX_FILE_BYTES, read_bytes
 
@@ -51,6 +51,9 @@ def command(
     ] = 0,
     sample_rate: SampleRate = None,
     hop: Hop = None,
+    block: Block = None,
+    lookahead: Lookahead = 0,
+    limit: Limit = None,
     tolerance: Tolerance = None,
     as_json: Json = False,
 ) -> None:
@@ -68,7 +71,7 @@ def command(
     with busy("lifting"):
         report = lift(
             source, output, states=states, values=values, frame=frame, context=context, sample_rate=sample_rate,
-            hop=hop, tolerance=tolerance,
+            hop=hop, block=block, lookahead=lookahead, limit=limit, tolerance=tolerance,
         )  # fmt: skip
     if as_json:
         from dataclasses import asdict
@@ -100,8 +103,6 @@ def _parts(report: "LiftReport") -> "Parts":
     yield proof_table(report.checks)
     yield contract_table(report.contract)
     yield from report.done
-    for output, state in report.folded.items():
-        yield f"Output {output} of the file is the state {state}."
     for backend, why in report.refused.items():
         yield f"Not run on {backend}: {why}."
     yield f"{report.path}: {size(report.bytes)}"

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ...runtime.contract import State
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
-from ...runtime.graph.nodes import label
+from ...runtime.graph.nodes import is_backward, label
 from ..graph.axes import Dims, set_dims, shape_of
 from ..graph.editing import rename, unused, value_names
 from ..graph.recurrent_nodes import recurrent_nodes
@@ -31,13 +31,19 @@ def run_along_batch(model: onnx.ModelProto) -> None:
     """Let recurrent nodes, which start from zeros, run along their batch as along time, in place.
 
     Raises:
-        UnsupportedError: The cell state of a node is part of an answer, or a node is an LSTM with projection.
+        UnsupportedError: The cell state of a node is part of an answer, a node is an LSTM with projection, or it runs
+            backward.
     """
     for node in recurrent_nodes(Graph(model)):
         if node.op_type == "Scan" or (len(node.output) > 2 and Graph(model).consumers(node.output[2])):
             raise UnsupportedError(
                 f"{label(node)}: its final state is part of an answer, wanted only its outputs; the file takes one "
                 "frame per run, and the frames of one run have only one final state"
+            )
+        if is_backward(node):
+            raise UnsupportedError(
+                f"{label(node)}: direction = 'reverse' in a file that takes one frame per run, wanted 'forward'; write "
+                "the model with all frames in one run"
             )
     for name in [node.name for node in recurrent_nodes(Graph(model))]:
         _turn(model, next(node for node in model.graph.node if node.name == name))

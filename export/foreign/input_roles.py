@@ -1,6 +1,6 @@
 """Roles of a foreign file's inputs: which one is the signal and which are states, by name and checked in the graph."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,8 +29,13 @@ class Roles:
     states: tuple[ForeignState, ...]
 
 
-def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None) -> str:
+def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None, options: Collection[str] = ()) -> str:
     """Return the input that is most likely the signal, only by names: the first input that no output feeds.
+
+    Args:
+        model: The file.
+        given: The output that feeds each state input, as the caller says; None: find them.
+        options: Inputs that stay the same for a whole stream.
 
     Raises:
         ContractError: The caller's pairs have names that the file has not, or every input may be a state.
@@ -39,7 +44,7 @@ def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None) -> st
     if given is not None:
         check_pairs(given, inputs, outputs)
     pairs = _named_pairs(model) if given is None else given
-    left = [name for name in inputs if name not in pairs]
+    left = [name for name in inputs if name not in pairs and name not in options]
     if not left:
         raise ContractError(
             f"every input ({listed(inputs)}) may be a state by its name, wanted one signal; say which are states: "

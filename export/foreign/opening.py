@@ -15,11 +15,14 @@ from ..graph.recurrent_nodes import name_nodes
 from ..rewrites.arguments import StateKey
 from ..rewrites.branches import open_branches
 from ..rewrites.constant_starts import take_starts
+from ..rewrites.directions import refuse_state_inputs, split_directions
 from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
 from .fixed_inputs import FixedInput, fix_inputs, spread_over_streams
 from .flat_frames import unfold_frames
 from .input_roles import Roles, find_roles, likely_signal
+from .integer_ids import widen_ids
+from .node_forms import drop_lengths, put_time_first
 from .opsets import modernize
 from .single_precision import make_single
 from .squeezes import name_dropped_axes
@@ -86,6 +89,8 @@ def open_file(
     """
     _forget_weights_among_inputs(model)
     types = make_single(model)
+    ids = widen_ids(model)
+    batched, whole = put_time_first(model), drop_lengths(model, likely_signal(model, states, values))
     came = model.SerializeToString()
     replaced = replace_integers(model)
     original = model.SerializeToString()
@@ -107,13 +112,18 @@ def open_file(
     remove_dead(model)
     refusal = write_steps(model, first, states)
     name_nodes(model)
+    refuse_state_inputs(model)
     with _remembering(refusal):
         roles = find_roles(model, states)
     _fix_frame(model, roles.signal, frame)
     sizes = shape_of(next(item for item in model.graph.input if item.name == roles.signal))
     starts = take_starts(model, roles.signal, [axis for axis, size in enumerate(sizes) if not isinstance(size, int)])
+    split_directions(model)
     done = [f"Input {one.name} is constant: {one.text}." for one in fixed]
     done += [f"Its floats were {' and '.join(types)}; now all are float32."] if types else []
+    done += [f"Ids of {kind} are int64 now." for kind in ids]
+    done += [f"{len(batched)} recurrent layers had the batch first (layout 1), now time."] if batched else []
+    done += [f"The lengths of sequences {name} are those of the whole signal: left out." for name in whole]
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]

@@ -1,12 +1,15 @@
 """A foreign file as its author runs it, in onnxruntime: the lifted file is compared with it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import onnx
 
 from ...runtime.arrays import Array
 from ...runtime.contract import Contract
+from ...runtime.errors import ExportError
+from ..graph.axes import set_dims, shape_of
 from ..proof.runner import Runner
 from ..proof.signals import cut, time_axis
 from .fixed_inputs import FixedInput
@@ -37,6 +40,10 @@ class OriginalFile:
         """The ports of the file and the pairs of its states."""
         return self.runner.contract
 
+    def feeds(self, streams: int) -> dict[str, Array]:
+        """Return the inputs that stay the same, for a number of streams."""
+        return {one.name: one.of_streams(streams) for one in self.fixed}
+
     def takes_any_length(self) -> bool:
         """Return whether the file can answer a signal of any length, in one run or frame by frame."""
         return self.frames is None or (self.frames == 1 and bool(self.contract.states))
@@ -62,7 +69,7 @@ class OriginalFile:
         states: dict[str, Array] = {}
         answers: list[dict[str, Array]] = []
         batch = self.contract.inputs[0].batch_axis
-        feeds = {one.name: one.of_streams(1 if batch is None else x.shape[batch]) for one in self.fixed}
+        feeds = self.feeds(1 if batch is None else x.shape[batch])
         for frames in self._runs(x):
             answers.append(self.runner.run(frames, {**feeds, **states}))
             states = self.runner.carried(answers[-1])
@@ -83,3 +90,33 @@ class OriginalFile:
                 frames = np.concatenate([before, frames], -1)
                 before = frames[:, -self.context :]
             yield frames.reshape(len(frames), -1) if self.flat else frames
+
+
+def at_any_length(file: OriginalFile) -> OriginalFile:
+    """Return a file that fixes a number of frames as one that takes any number; as it is if it needs its number.
+
+    The file needs it if it has states, fails at another length, or gives other bits at its own length if the length is
+    free.
+    """
+    port, frames = file.contract.inputs[0], file.frames
+    if frames is None or file.contract.states or file.context:
+        return file
+    model, time = onnx.load_from_string(file.runner.data), time_axis(port)
+    item = next(item for item in model.graph.input if item.name == port.name)
+    dims = shape_of(item)
+    set_dims(item, (*dims[:time], "time", *dims[time + 1 :]))
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    kind = onnx.helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
+    sizes = [size if isinstance(size, int) else 1 for size in dims]
+    own, longer = (np.ones((*sizes[:time], n, *sizes[time + 1 :]), kind) for n in (frames, frames + 7))
+    feeds = file.feeds(file.streams or 1)
+    try:
+        freed = Runner(model.SerializeToString(), file.contract)
+        freed.run(longer, feeds)
+        wanted, seen = (runner.run(own, feeds) for runner in (file.runner, freed))
+    except ExportError:
+        return file
+    alike = all(np.array_equal(value, seen[name]) for name, value in wanted.items())
+    return replace(file, runner=freed, frames=None) if alike else file

@@ -349,11 +349,31 @@ def test_an_operator_set_that_cannot_be_converted_is_refused(lifted: Lift, tmp_p
     _refused(tmp_path, UnsupportedError, message, lambda: lifted(model))
 
 
-def test_a_backward_layer_is_refused(lifted: Lift, tmp_path: Path) -> None:
-    model = foreign_files.keras()
-    node = next(node for node in model.graph.node if node.op_type == "LSTM")
-    next(a for a in node.attribute if a.name == "direction").s = b"reverse"
-    _refused(tmp_path, UnsupportedError, r"LSTM 'model/lstm/LSTM': direction = 'reverse'", lambda: lifted(model))
+def test_all_outputs_of_a_file_stay(lifted: Lift, tmp_path: Path) -> None:
+    """A final state that is an output is an answer, also if it repeats a state."""
+    file = foreign_files.ForeignFile(15)
+    y, h, c = file.cell("LSTM", file.input("x", ["time", "batch", 5]), 5, 6)
+    file.output(y, ["time", 1, "batch", 6])
+    file.output(h, [1, "batch", 6])
+    file.output(c, [1, "batch", 6])
+    report = lifted(file.model())
+    assert [port.name for port in report.contract.outputs] == [y, h, c]
+    stream = tidegate.load(tmp_path / "out.onnx").stream()
+    answers = stream.push(_signal(tmp_path / "out.onnx", 9))
+    assert isinstance(answers, dict)
+    assert {name: values.shape for name, values in answers.items()} == {y: (9, 1, 6), h: (1, 6), c: (1, 6)}
+    state = stream.state()
+    for name, kind in ((h, "h"), (c, "c")):
+        np.testing.assert_array_equal(answers[name], state[f"lstm.{kind}_in"][:, 0])
+
+
+def test_a_backward_layer_of_a_file_of_one_frame_per_run_is_refused(lifted: Lift, tmp_path: Path) -> None:
+    file = foreign_files.ForeignFile(15)
+    x = file.add("Unsqueeze", [file.input("x", ["N", 5]), file.axes(0)])
+    y, *_ = file.cell("GRU", x, 5, 6, direction="reverse", linear_before_reset=1)
+    file.output(file.squeezed(y, 0, 1), ["N", 6])
+    message = "direction = 'reverse' in a file that takes one frame per run, wanted 'forward'; write the model with all"
+    _refused(tmp_path, UnsupportedError, message, lambda: lifted(file.model()))
 
 
 def test_a_graph_that_is_not_valid_is_refused(lifted: Lift, tmp_path: Path) -> None:

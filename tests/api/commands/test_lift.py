@@ -58,3 +58,18 @@ def test_a_wrong_option_is_refused_and_no_file_is_left(
     assert outcome.status == status
     assert message in " ".join(outcome.err.split())
     assert not (tmp_path / "s.onnx").exists()
+
+
+def test_it_takes_the_options_of_blocks(tmp_path: Path, tide: Command) -> None:
+    pytest.importorskip("onnxruntime")  # the proof runs the file in it
+    model = foreign_files.keras(batch=1)
+    for attribute in next(node for node in model.graph.node if node.op_type == "LSTM").attribute:
+        if attribute.name == "direction":
+            attribute.s = b"reverse"
+    onnx.save(model, tmp_path / "v.onnx")
+
+    outcome = tide("lift", tmp_path / "v.onnx", "-o", tmp_path / "s.onnx", "--block", 8, "--lookahead", 2, "--json")
+
+    assert outcome.status == 0
+    blocks = json.loads(outcome.out)["contract"]["blocks"]
+    assert blocks == {"frames": 8, "lookahead": 2, "limit": None}

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import helper
 from tidegate.export.foreign.fixed_inputs import FixedInput
-from tidegate.export.foreign.original import OriginalFile
+from tidegate.export.foreign.original import OriginalFile, at_any_length
 from tidegate.export.proof.runner import Runner
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import Contract, Port, State
-from tools.graphs import floats
+from tools.graphs import floats, model_of
 
 
 class Sums:
@@ -36,7 +37,7 @@ def _file(sums: Sums, **sizes: int) -> OriginalFile:
     return OriginalFile(cast("Runner", sums), (FixedInput("gain", np.array(2, np.float32)),), **sizes)  # type: ignore[arg-type]
 
 
-@given(frames=st.integers(1, 5), streams=st.sampled_from([None, 1, 2, 4]), runs=st.integers(1, 4))
+@given(frames=st.integers(1, 5), streams=st.sampled_from([None, 1, 2, 3, 5]), runs=st.integers(1, 4))
 def test_answers_do_not_depend_on_the_frames_and_streams_per_run(frames: int, streams: int | None, runs: int) -> None:
     x = floats(runs * frames, 3, 2)
     sums = Sums()
@@ -86,3 +87,35 @@ def test_a_flat_file_takes_all_frames_of_a_stream_in_one_axis() -> None:
     file = Echo()
     file.contract = Contract((Port("x", 1, 0),), (Port("y", None, 0),), ())
     assert _file(file, flat=True).answers(x)["y"].tolist() == x.reshape(2, 12).tolist()
+
+
+def _fixed_gru(*more: object, states: tuple[State, ...] = (), **tensors: object) -> OriginalFile:
+    """Return a GRU over x [3, 2, 4], a file that fixes 3 frames and 2 streams, followed by some nodes."""
+    gru = helper.make_node("GRU", ["x", "w", "r"], ["y"], hidden_size=5)
+    weights = {"w": floats(1, 15, 4), "r": floats(1, 15, 5)}
+    model = model_of([gru, *more], {"x": [3, 2, 4]}, ["y", *(["out"] if more else [])], weights | tensors)  # type: ignore[list-item]
+    ports = (Port("y", 0, 2), *([Port("out", 0, 2)] if more else []))
+    runner = Runner(model.SerializeToString(), Contract((Port("x", 0, 1),), ports, ()))
+    runner.contract = Contract((Port("x", 0, 1),), ports, states)
+    return OriginalFile(runner, (), frames=3, streams=2)
+
+
+def test_a_file_of_fixed_length_is_compared_at_any_length() -> None:
+    file = _fixed_gru()
+    freed = at_any_length(file)
+    assert (freed.frames, freed.streams, freed.takes_any_length()) == (None, 2, True)
+    x = floats(9, 5, 4)
+    long = freed.answers(x)["y"]
+    assert long.shape == (9, 1, 5, 5)
+    np.testing.assert_array_equal(file.answers(x[:3])["y"], long[:3])
+
+
+def test_a_file_that_needs_its_length_keeps_it() -> None:
+    """A Reshape to its 3 frames: onnxruntime fails at another length."""
+    file = _fixed_gru(helper.make_node("Reshape", ["y", "shape"], ["out"]), shape=np.array([3, 1, 2, 5]))
+    assert at_any_length(file) is file
+
+
+def test_a_file_with_states_runs_as_it_is() -> None:
+    file = _fixed_gru(states=(State("h", "hn", "h", (1, "batch", 5)),))
+    assert at_any_length(file) is file

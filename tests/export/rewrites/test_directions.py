@@ -90,6 +90,50 @@ def test_a_single_final_state_does_not_need_the_other_direction(which: str) -> N
     ]
 
 
+def test_options_of_each_direction_are_split_and_others_kept() -> None:
+    options = {"activations": ["HardSigmoid", "Tanh", "Tanh"] * 2, "activation_alpha": [0.2, 0.3], "clip": 0.5}
+    model = _both("LSTM", [], ["y"], **options)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(floats(2, 3 * HIDDEN, seed=4), "p"))
+    model.graph.node[0].input.extend(["", "", "", "p"])
+    _same(model)
+    seen = [attributes(node) for node in model.graph.node if node.op_type == "LSTM"]
+    assert [len(one["activations"]) for one in seen] == [3, 3]
+    np.testing.assert_allclose([one["activation_alpha"] for one in seen], [[0.2], [0.3]])
+    assert [one["clip"] for one in seen] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("direction", ["bidirectional", "reverse"])
+def test_a_backward_node_names_its_answers(direction: str) -> None:
+    """A stream sees by them when a final state is there."""
+    model = _both("GRU", [], ["h"])
+    node = model.graph.node[0]
+    node.output[0] = ""
+    if direction == "reverse":
+        next(a for a in node.attribute if a.name == "direction").s = b"reverse"
+        for tensor in model.graph.initializer:
+            if tensor.name in "wrb":
+                tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor)[:1], tensor.name))
+    _same(model)
+    assert all(one.output[0] for one in model.graph.node if one.op_type == "GRU")
+
+
+def test_final_states_of_both_directions_are_joined_from_answers_that_can_wait() -> None:
+    model = _both("RNN", [], ["h"])
+    _same(model)
+    read = {name for node in model.graph.node for name in node.input}
+    forward, backward = (node for node in model.graph.node if node.op_type == "RNN")
+    assert forward.output[1] not in read
+    assert backward.output[1] in read
+
+
+def test_a_start_that_is_computed_is_refused() -> None:
+    model = _both("GRU", [], ["y"])
+    model.graph.node[0].input.extend(["", "made"])
+    model.graph.node.insert(0, helper.make_node("Relu", ["h0"], ["made"]))
+    with pytest.raises(UnsupportedError, match=r"GRU 'rnn': initial_h comes from Relu 'made', but its backward"):
+        split_directions(model)
+
+
 def test_a_model_of_one_direction_does_not_change() -> None:
     model = _both("GRU", [], ["y"])
     del model.graph.node[0].attribute[:]
