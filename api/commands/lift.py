@@ -1,5 +1,6 @@
 """`tidegate lift`: makes streaming ONNX from a third-party ONNX file."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from tidegate.commands._output import busy, contract_table, print_json, proof_ta
 if TYPE_CHECKING:
     from tidegate.commands._output import Parts
     from tidegate.export import LiftReport
+    from tidegate.runtime.arrays import Array
 
 EXAMPLE = (
     "tidegate lift tagger.onnx -o tagger.stream.onnx\n"
@@ -44,13 +46,17 @@ def command(
     sample_rate: SampleRate = None,
     hop: Hop = None,
     tolerance: Tolerance = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A signal as for `tidegate run`: the answers are compared on it too."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make streaming ONNX from a third-party ONNX file.
 
     States that are hidden in the graph become inputs and outputs. States that are inputs and outputs already are
-    paired. The new file is written only if its answers equal the original's: on a whole signal, in chunks, and at
-    other lengths.
+    paired. The new file is written only if its answers equal the original's: on a whole signal, in chunks, at other
+    lengths, and on your data.
     """
     from tidegate.export import lift
 
@@ -60,7 +66,7 @@ def command(
     with busy("lifting"):
         report = lift(
             source, output, states=states, values=values, frame=frame, context=context, sample_rate=sample_rate,
-            hop=hop, tolerance=tolerance,
+            hop=hop, tolerance=tolerance, data=None if data is None else partial(_signal, data, output),
         )  # fmt: skip
     if as_json:
         from dataclasses import asdict
@@ -68,6 +74,14 @@ def command(
         print_json(asdict(report))
     else:
         show(_parts(report))
+
+
+def _signal(data: Path, output: Path, file: bytes) -> "Array":
+    """Read the data in the form that the lifted file takes."""
+    from tidegate.commands._signal_form import SignalForm
+    from tidegate.commands._signals import read_signal
+
+    return read_signal(data, SignalForm.of_bytes(file, output))
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:
@@ -94,3 +108,4 @@ def _parts(report: "LiftReport") -> "Parts":
     for backend, why in report.refused.items():
         yield f"Not run on {backend}: {why}."
     yield f"{report.path}: {size(report.bytes)}"
+    yield from (f"warning: {text}" for text in report.warnings)

@@ -118,6 +118,7 @@ class Model {
   }
 
   const tide_model *get() const { return model_; }
+  const void *plan() const { return plan_.get(); }
   uint32_t outputs() const { return tide_output_count(model_); }
   const std::vector<std::string> &output_names() const { return output_names_; }
   std::string variant() const { return tide_variant_name(variant_); }
