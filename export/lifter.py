@@ -1,7 +1,7 @@
 """Lift: from a foreign ONNX file, without its source, to a streaming file that proved equal to it."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from operator import index
@@ -10,7 +10,7 @@ import onnx
 
 from ..runtime.arrays import Array
 from ..runtime.contract import METADATA_KEY, ZEROS, Blocks, Contract, Port, State
-from ..runtime.errors import ContractError, ExportError, ModelError, TidegateError, UnsupportedError
+from ..runtime.errors import ChunkError, ContractError, ExportError, ModelError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
 from ..runtime.graph.stages import looking_ahead
@@ -18,6 +18,8 @@ from ..runtime.load import naming
 from .exporter import ExportReport, check_model, writable
 from .foreign.frames_as_batch import keep_context, run_along_batch
 from .foreign.input_roles import as_shape
+from .foreign.integer_activations import DATA, NOISE, Forms, IntegerError, warnings
+from .foreign.integer_weights import prove_weights
 from .foreign.layout import Layout, find_layout
 from .foreign.opening import FrameSize, Opened, open_file
 from .foreign.original import OriginalFile, at_any_length
@@ -28,12 +30,12 @@ from .graph.features import give_features
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
 from .graph.squeezes import fix_squeezes
-from .proof.comparison import Check, Judge, peak_error
+from .proof.comparison import Check, Judge
 from .proof.loaded import Loaded, load_everywhere
 from .proof.proof import Proof
 from .proof.rounding import Rounding
 from .proof.runner import Runner
-from .proof.signals import noise
+from .proof.signals import as_signal, batched, noise
 from .proof.whole_sequence import whole_refused
 from .rewrites.constant_starts import write_starts
 from .states.block_grid import asked_blocks, used_blocks
@@ -41,8 +43,6 @@ from .states.convolution_tails import ahead_of, lift_tails, time_convolutions
 from .states.recurrent_states import ForeignState, lift_states, unplug
 
 FRAMES, STREAMS = 20, 2  # of the proof's data, if the file leaves them open
-ACTIVATION_ERROR = 0.1  # from 8-bit activations with one scale per run, as in onnxruntime; seen: 0.013
-
 
 # Errors that an invalid graph may raise anywhere, here or in onnx.
 _INVALID = (AttributeError, IndexError, KeyError, RuntimeError, StopIteration, TypeError, ValueError, ZeroDivisionError)
@@ -54,15 +54,14 @@ class LiftReport(ExportReport):
 
     Attributes:
         done: What was changed, one sentence per change.
-        activation_error: How far the 8-bit activations of a quantized file move its answers, relative to the largest
-            value, with exact integer products; None if the file has no integer operators.
-        saturation_error: How far integer products that saturate in onnxruntime on this processor move them further; 0
-            if they are exact here, None if the file has no integer operators.
+        integers: How far the 8-bit activations of a quantized file move its answers: to noise, then to the data if
+            there is some; empty if the file has no integer operators.
+        warnings: What a caller must know, one sentence each, with a way out.
     """
 
     done: tuple[str, ...] = ()
-    activation_error: float | None = None
-    saturation_error: float | None = None
+    integers: tuple[IntegerError, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def lift(
@@ -79,6 +78,7 @@ def lift(
     lookahead: int = 0,
     limit: int | None = None,
     tolerance: float | None = None,
+    data: Array | Callable[[bytes], Array] | None = None,
 ) -> LiftReport:
     """Turn a foreign ONNX file into a streaming file: its states become inputs and outputs, paired by a contract.
 
@@ -102,6 +102,8 @@ def lift(
         lookahead: As in `export_model`.
         limit: As in `export_model`.
         tolerance: As in `export_model`.
+        data: A signal of the caller, float32 `[frames, features]` or ids `[frames]`: the answers to it are compared
+            too. Or a function from the bytes of the streaming file to such a signal.
 
     Returns:
         The report, with the contract, all measured errors and a list of changes.
@@ -111,9 +113,12 @@ def lift(
         ContractError: A state, the time axis or the frame is ambiguous, or the block options do not fit.
         UnsupportedError: A node cannot be streamed.
         ExportError: The proof failed; nothing was written.
+        ChunkError: The file does not take the data.
         BackendError: onnxruntime is not installed.
     """
     path, blocks = writable(target), asked_blocks(block, lookahead, limit)
+    if data is not None and not callable(data):
+        data = as_signal(data)
     with _naming(source):
         graph = Graph.load(source, data_files=True)
         _refuse_initial_states(graph)
@@ -127,15 +132,16 @@ def lift(
             Contract.from_json(contract.to_json())  # refuses rates that are not positive
             Graph(draft.model).set_metadata(METADATA_KEY, contract.to_json())
             check_model(draft.model)
-            data = draft.model.SerializeToString()
-            loaded = load_everywhere(data, path)
-            checks = _prove(opened, draft, Runner(data, contract), tolerance, loaded)
-            integers = None if opened.quantized is None else _measure_integers(opened, opened.quantized, draft)
-    write_atomic(path, data)
+            file = draft.model.SerializeToString()
+            loaded = load_everywhere(file, path)
+            given = [] if data is None else _signals(data(file) if callable(data) else data, opened, draft, loaded)
+            checks = _prove(opened, draft, Runner(file, contract), tolerance, loaded, given)
+            integers = () if opened.quantized is None else _integers(opened, opened.quantized, draft, given)
+    write_atomic(path, file)
     made_by = f"lifted from {os.fspath(source)}"
-    done = (*opened.done, *draft.done, *(integers.sentences() if integers else ()))
-    errors = (integers.activations, integers.saturation) if integers else (None, None)
-    return LiftReport(path, len(data), contract, checks, made_by, {}, loaded.refused, done, *errors)
+    done = (*opened.done, *draft.done, *(text for error in integers for text in error.sentences()))
+    noted = (done, integers, tuple(warnings(integers)))
+    return LiftReport(path, len(file), contract, checks, made_by, {}, loaded.refused, *noted)
 
 
 def _refuse_initial_states(graph: Graph) -> None:
@@ -294,7 +300,27 @@ def _state_notes(
     return tuple(notes)
 
 
-def _prove(opened: Opened, draft: _Draft, runner: Runner, tolerance: float | None, loaded: Loaded) -> tuple[Check, ...]:
+def _signals(data: Array, opened: Opened, draft: _Draft, loaded: Loaded) -> list[Array]:
+    """Return a caller's signal with the axes of the file, in pieces as long as the foreign file takes.
+
+    Raises:
+        ChunkError: A backend refuses it, or it is shorter than one piece.
+    """
+    signal = as_signal(data)
+    next(iter(loaded.models.values())).stream().push(signal)
+    file = _original_file(opened.original, opened, draft)
+    length = len(signal) if file.takes_any_length() else file.frames or len(signal)
+    if not 0 < length <= len(signal):
+        raise ChunkError(
+            f"data has {len(signal)} frames, wanted at least {max(length, 1)}, which the file takes at once"
+        )
+    pieces = [signal[start : start + length] for start in range(0, len(signal) - length + 1, length)]
+    return [batched(piece, draft.contract.inputs[0]) for piece in pieces]
+
+
+def _prove(  # noqa: PLR0917  what is proved, and by what
+    opened: Opened, draft: _Draft, runner: Runner, tolerance: float | None, loaded: Loaded, data: Sequence[Array]
+) -> tuple[Check, ...]:
     """Prove that a lifted file equals the foreign file, and return the checks."""
     file = _original_file(opened.original, opened, draft)
     file = file if draft.one_frame else at_any_length(file)
@@ -305,7 +331,7 @@ def _prove(opened: Opened, draft: _Draft, runner: Runner, tolerance: float | Non
 
     example, lengths, batches = _example(draft, file), file.takes_any_length(), draft.layout.batch == "batch"
     judge = Judge(Rounding(runner), tolerance)
-    return Proof(runner, original, example, judge, loaded, lengths=lengths, batches=batches).run()
+    return Proof(runner, original, example, judge, loaded, lengths=lengths, batches=batches, data=data).run()
 
 
 def _example(draft: _Draft, file: OriginalFile) -> Array:
@@ -314,50 +340,18 @@ def _example(draft: _Draft, file: OriginalFile) -> Array:
     return noise(draft.model, draft.contract.inputs[0], frames, STREAMS if draft.layout.batch == "batch" else 1)
 
 
-@dataclass(frozen=True)
-class _Integers:
-    """How far the integers of a quantized file move its answers, relative to the largest value.
-
-    Attributes:
-        activations: By 8-bit activations, with exact products.
-        saturation: By products that saturate in onnxruntime on this processor.
-    """
-
-    activations: float
-    saturation: float
-
-    def sentences(self) -> Iterator[str]:
-        """Yield a sentence for each error."""
-        yield f"Its own 8-bit activations change the answers by {self.activations:.1%} of the largest value."
-        if self.saturation:
-            yield (
-                "On this processor onnxruntime's 8-bit products saturate: that changes the answers of the original by "
-                f"{self.saturation:.2%} of the largest value. The lifted file has no such products."
-            )
-
-
-def _measure_integers(opened: Opened, quantized: bytes, draft: _Draft) -> _Integers:
-    """Compare a quantized file, with exact integer products, with the same weights and float activations.
+def _integers(opened: Opened, quantized: bytes, draft: _Draft, data: Sequence[Array]) -> tuple[IntegerError, ...]:
+    """Prove the weights of a quantized file, and measure how far its 8-bit activations move its answers.
 
     Raises:
-        ExportError: They differ by more than ACTIVATION_ERROR: an integer operator was replaced wrongly.
+        ExportError: An integer operator was replaced wrongly.
     """
+    prove_weights(quantized, opened.original)
     floats = _original_file(opened.original, opened, draft)
     exact = _original_file(quantized, opened, draft, exact_integers=True)
-    example = _example(draft, floats)
-    wanted = exact.answers(example)
-    error = _largest_error(floats, floats.answers(example), wanted)
-    if error > ACTIVATION_ERROR:
-        raise ExportError(
-            f"its own 8-bit activations change the answers by {error:.1%} of the largest value, with exact integer "
-            f"products; wanted at most {ACTIVATION_ERROR:.0%}; report this as a fault of tidegate"
-        )
-    here = _original_file(quantized, opened, draft)
-    return _Integers(error, _largest_error(here, here.answers(example), wanted))
-
-
-def _largest_error(file: OriginalFile, seen: Mapping[str, Array], wanted: Mapping[str, Array]) -> float:
-    return max(peak_error(seen[port.name], wanted[port.name]) for port in file.contract.outputs)
+    forms = Forms(floats, exact, _original_file(quantized, opened, draft))
+    on_noise = forms.error(NOISE, [_example(draft, floats)])
+    return (on_noise, forms.error(DATA, data)) if data else (on_noise,)
 
 
 def _original_file(data: bytes, opened: Opened, draft: _Draft, *, exact_integers: bool = False) -> OriginalFile:

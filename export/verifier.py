@@ -25,7 +25,7 @@ from .proof.loaded import load_everywhere
 from .proof.proof import Proof
 from .proof.rounding import Rounding
 from .proof.runner import Runner
-from .proof.signals import cut, time_axis, time_axis_of_one
+from .proof.signals import as_signal, batched, cut, time_axis
 from .proof.streaming import Streamed, common, graph_axes, one_of, stream
 
 if TYPE_CHECKING:
@@ -127,7 +127,9 @@ def verify(
     """
     file = _File(path)
     other = _File(against) if _is_file(against) else None
-    signal = file.noise(ids) if data is None else _as_signal(data)
+    signal = file.noise(ids) if data is None else as_signal(data)
+    if limit is None and any(one is not None and one.quantized for one in (file, other)):
+        limit = QUANTIZED_LIMIT
     judge = _judge(limit, file, other)
     if other is not None:
         name, wanted, checks = other.path, other.frame_by_frame(signal), list[Check]()
@@ -135,7 +137,7 @@ def verify(
         original = _original(file, against, weights, signal)
         name, wanted, checks = original.name, original.frame_by_frame(signal), original.proof(signal, limit)
     port = file.contract.inputs[0]
-    pushed = _Signal(_batched(signal, port), time_axis(port))
+    pushed = _Signal(batched(signal, port), time_axis(port))
     sizes = chunks if 1 in chunks else (1, *chunks)
     streams = {
         backend: {size: _streamed(model, signal, size) for size in sizes} for backend, model in file.models.items()
@@ -149,8 +151,6 @@ def verify(
 
 def _judge(limit: float | None, *files: "_File | None") -> Judge:
     """Return what compares the answers: by a limit, or by the rounding of a float file."""
-    if limit is None and _quantized(*files):
-        limit = QUANTIZED_LIMIT
     graphs = [file for file in files if file is not None and not is_plan(file.path)]
     rounding = Rounding(Runner(graphs[0].data, graphs[0].contract)) if graphs and limit is None else None
     return Judge(rounding, limit, "limit")
@@ -198,8 +198,10 @@ class _File:
 
     @property
     def quantized(self) -> bool:
-        """Whether the metadata of the file say that it is quantized."""
-        return not is_plan(self.path) and Graph.load(self.path).metadata(QUANTIZATION_KEY) is not None
+        """Whether it has quantized weights: as the engine or, if that does not run it, its metadata say."""
+        return self.loaded.quantized or (
+            not is_plan(self.path) and Graph.load(self.path).metadata(QUANTIZATION_KEY) is not None
+        )
 
     def noise(self, ids: int | None) -> Array:
         """Return a signal of noise, float32 `[FRAMES, features]`, or of random ids, int64 `[FRAMES]`."""
@@ -234,7 +236,7 @@ class _Module:
 
         self.name, self._file = name, file
         self._port = file.contract.inputs[0]
-        self.subject: Subject = Subject(module, _batched(signal, self._port))
+        self.subject: Subject = Subject(module, batched(signal, self._port))
         self.subject.axes = Axes(time_axis(self._port), self._port.batch_axis)
         self._names: dict[str, str] = {}
 
@@ -242,7 +244,7 @@ class _Module:
         """Return the module's answers to a signal of one stream: to all of it, or to the frames up to each answer."""
         with self.subject.evaluating():
             self.subject.try_example()
-            self.answers(_batched(signal, self._port))  # learns the names from the whole signal
+            self.answers(batched(signal, self._port))  # learns the names from the whole signal
             return {
                 name: self._streamed(name, seen, signal) for name, seen in self._file.frame_by_frame(signal).items()
             }
@@ -258,7 +260,7 @@ class _Module:
 
     def _answer(self, name: str, seen: Array, signal: Array) -> Array:
         """Return one answer of the module to one stream; `seen` is such an answer of the file."""
-        values = self._aligned(name, seen, self.answers(_batched(signal, self._port))[name])
+        values = self._aligned(name, seen, self.answers(batched(signal, self._port))[name])
         return one_stream(self._file.port(name), values)
 
     def _aligned(self, name: str, seen: Array, values: Array) -> Array:
@@ -283,7 +285,7 @@ class _Module:
         runner = Runner(self._file.data, self._file.contract)
         with self.subject.evaluating():
             judge = Judge(Rounding(runner), limit, "limit")
-            return list(Proof(runner, self.answers, _batched(signal, self._port), judge, self._file.loaded).run())
+            return list(Proof(runner, self.answers, batched(signal, self._port), judge, self._file.loaded).run())
 
     def _matched(self, found: Answers, x: Array) -> dict[str, str]:
         """Return the file's output for each output of the module: by name, else the one with the closest answers."""
@@ -310,19 +312,9 @@ def _original(file: _File, against: Any, weights: Any, signal: Array) -> _Module
     return _Module(file, against, type(against).__name__, signal)
 
 
-def _as_signal(data: Array) -> Array:
-    """Return a signal as models take it: ids unchanged, features as float32."""
-    values = np.asarray(data)
-    return values if values.ndim == 1 and values.dtype.kind in "iu" else values.astype(np.float32)
-
-
 def _is_file(against: object) -> bool:
     named = isinstance(against, str | os.PathLike) and ":" not in os.fspath(against)
     return named and Path(cast("str", against)).suffix not in (".pt", ".pth", ".ts")
-
-
-def _quantized(*files: _File | None) -> bool:
-    return any(file is not None and file.quantized for file in files)
 
 
 def _compared(
@@ -392,9 +384,3 @@ def _over_time(seen: Streams, wanted: Streams) -> Iterator[FrameSpan]:
             gap, own = (a[part].astype(np.float64) for a in (values - right, right))
             rms = float(np.sqrt((gap**2).mean() / max((own**2).mean(), 1e-30)))
             yield FrameSpan(name, frames[part[0]] - 1, frames[part[-1]], float(np.abs(gap).max()) / largest, rms)
-
-
-def _batched(signal: Array, port: Port) -> Array:
-    """Return a signal `[frames, ...]` as one stream with the axes of a graph input."""
-    frames = np.moveaxis(signal, 0, time_axis_of_one(port))
-    return frames if port.batch_axis is None else np.expand_dims(frames, port.batch_axis)

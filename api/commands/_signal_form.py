@@ -43,8 +43,16 @@ class SignalForm:
             FileNotFoundError: There is no such file.
         """
         with naming(path):
-            data = read_bytes(path, MAX_FILE_BYTES)
-            return cls._of_plan(data) if data.startswith(MAGIC) else cls._of_onnx(data, path)
+            return cls.of_bytes(read_bytes(path, MAX_FILE_BYTES), path)
+
+    @classmethod
+    def of_bytes(cls, data: bytes, path: Path) -> Self:
+        """Return the form of the signal of a model in memory; errors name the path.
+
+        Raises:
+            ModelError: It is not a streaming model.
+        """
+        return cls._of_plan(data) if data.startswith(MAGIC) else cls._of_onnx(data, path)
 
     @classmethod
     def _of_plan(cls, data: bytes) -> Self:

@@ -1,5 +1,6 @@
 """`tidegate lift`: makes streaming ONNX from a third-party ONNX file."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,13 +56,17 @@ def command(
     lookahead: Lookahead = 0,
     limit: Limit = None,
     tolerance: Tolerance = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A signal as for `tidegate run`: the answers are compared on it too."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make streaming ONNX from a third-party ONNX file.
 
     States that are hidden in the graph become inputs and outputs. States that are inputs and outputs already are
-    paired. The new file is written only if its answers equal the original's: on a whole signal, in chunks, and at
-    other lengths.
+    paired. The new file is written only if its answers equal the original's: on a whole signal, in chunks, at other
+    lengths, and on your data.
     """
     from tidegate.export import lift
 
@@ -72,6 +77,7 @@ def command(
         report = lift(
             source, output, states=states, values=values, frame=frame, context=context, sample_rate=sample_rate,
             hop=hop, block=block, lookahead=lookahead, limit=limit, tolerance=tolerance,
+            data=None if data is None else partial(_signal, data, output),
         )  # fmt: skip
     if as_json:
         from dataclasses import asdict
@@ -79,6 +85,14 @@ def command(
         print_json(asdict(report))
     else:
         show(_parts(report))
+
+
+def _signal(data: Path, output: Path, file: bytes) -> "Array":
+    """Read the data in the form that the lifted file takes."""
+    from tidegate.commands._signal_form import SignalForm
+    from tidegate.commands._signals import read_signal
+
+    return read_signal(data, SignalForm.of_bytes(file, output))
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:
@@ -106,3 +120,4 @@ def _parts(report: "LiftReport") -> "Parts":
     for backend, why in report.refused.items():
         yield f"Not run on {backend}: {why}."
     yield f"{report.path}: {size(report.bytes)}"
+    yield from (f"warning: {text}" for text in report.warnings)

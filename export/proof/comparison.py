@@ -95,16 +95,18 @@ class Judge:
         tolerance: The largest error allowed, relative to the largest value. None: TOLERANCE, or in each frame MARGIN
             times the change that rounding makes, if that is more.
         option: The name of the tolerance for users.
+        coarseness: How many times larger the limits are, because the answers are of coarser numbers than float32.
     """
 
     rounding: Rounding | None
     tolerance: float | None = None
     option: str = "tolerance"
+    coarseness: float = 1.0
 
     @property
     def base(self) -> float:
         """The limit of a frame that rounding does not move."""
-        return TOLERANCE if self.tolerance is None else self.tolerance
+        return self.coarseness * TOLERANCE if self.tolerance is None else self.tolerance
 
     def measure(self, seen: Answer, wanted: Array, largest: float | None = None) -> Measured:
         """Return the error of an answer of the right shape, relative to a largest value; None: that of `wanted`."""
@@ -115,8 +117,9 @@ class Judge:
             return Measured(error, limit)
         changes = np.atleast_1d(self.rounding.changes(seen.x)[seen.name])
         changes = changes if seen.time is None else changes[seen.start :][: len(errors)]
-        limits = np.maximum(limit, MARGIN * np.where(np.isfinite(changes), changes, 0) / (largest or 1.0))
-        judged = (limits <= MOST) | ~np.isfinite(errors)
+        margin = self.coarseness * MARGIN
+        limits = np.maximum(limit, margin * np.where(np.isfinite(changes), changes, 0) / (largest or 1.0))
+        judged = (limits <= self.coarseness * MOST) | ~np.isfinite(errors)
         if self.tolerance is not None or not judged.any():
             return Measured(error, limit, bool(np.all((errors <= limits) | ~judged)), bool(judged.any()))
         nearest = int(np.argmax(np.where(judged, errors / limits, -1)))
@@ -173,8 +176,10 @@ class Judge:
     def _advice(self, found: Measured) -> str:
         """Return the way out of an error above its limit, as text for messages; or ''."""
         if found.rounding:
-            return f"; float32 rounding alone may give as much: set a larger {self._asked}, or leave it out"
-        return f"; if so small a difference is right, set {self._asked}" if found.error <= SMALL else ""
+            cause = "float32 rounding" if self.coarseness == 1 else "the rounding of the engine's activations"
+            return f"; {cause} alone may give as much: set a larger {self._asked}, or leave it out"
+        larger = "" if self.tolerance is None else "a larger "
+        return f"; if so small a difference is right, set {larger}{self._asked}" if found.error <= SMALL else ""
 
     @property
     def _asked(self) -> str:

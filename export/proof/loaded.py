@@ -4,10 +4,9 @@ import os
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ...runtime.backends.native import NativeModel
 from ...runtime.errors import ExportError, TidegateError
-from ...runtime.graph.graph import Graph
 from ...runtime.load import IN_MEMORY, load
-from ...runtime.plan.magic import MAGIC
 from ...runtime.streams import Model
 
 BACKENDS: tuple[Literal["native", "onnxruntime"], ...] = ("native", "onnxruntime")
@@ -20,12 +19,16 @@ class Loaded:
     Attributes:
         models: The loaded models by backend, the engine first.
         refused: The reasons of the backends that do not run the file.
-        quantized: Whether an ONNX file has quantized weights; the engine then quantizes activations too.
     """
 
     models: dict[str, Model] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    quantized: bool = False
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the engine runs the file and has quantized weights; it then rounds activations too."""
+        native = self.models.get("native")
+        return isinstance(native, NativeModel) and native.quantized
 
 
 def load_everywhere(data: bytes, path: str | os.PathLike[str]) -> Loaded:
@@ -38,8 +41,7 @@ def load_everywhere(data: bytes, path: str | os.PathLike[str]) -> Loaded:
     Raises:
         ExportError: No backend runs the file.
     """
-    nodes = [] if data.startswith(MAGIC) else Graph.parse(data, os.fspath(path)).nodes
-    found = Loaded(quantized=any(node.op_type == "DequantizeLinear" for node in nodes))
+    found = Loaded()
     for backend in BACKENDS:
         try:
             found.models[backend] = load(data, backend)

@@ -15,6 +15,7 @@ from ...runtime.arrays import Array
 from ...runtime.backends.onnxruntime import one_stream
 from ...runtime.contract import Port, State
 from ...runtime.errors import ExportError
+from ...runtime.streams import Model
 from .comparison import Answer, Check, Judge, Measured, RoundingError, peak_error, with_dropped_axes
 from .loaded import Loaded
 from .runner import Answers, Runner
@@ -23,7 +24,7 @@ from .streaming import graph_axes, one_of, stream
 
 CHUNKED_FRAMES = (12, 48)  # fewest and most frames of a chunked signal; answers are compared at each cut
 SPOILT_STREAMS = 8  # a spoilt state must change one of them: a ReLU may hide the change in a single stream
-CODES = 1e-3  # the error that 16-bit activations may add on the engine, of the largest value; seen: 5e-5
+COARSENESS = 100.0  # of 16-bit activations on the engine: their error may be 1e-3 of the largest value; seen: 5e-5
 LISTED = 5  # chunk sizes listed in a check's name
 
 _FAULT = "the module may answer at random or keep data between calls; else report this as a fault of tidegate"
@@ -49,6 +50,7 @@ class Proof:
         batches: Whether the original takes other numbers of streams.
         own: Returns the original's answers to chunks, with its own state passed from chunk to chunk; None if it
             cannot.
+        data: Signals of one stream, with the axes of the file, on which the answers are compared too.
     """
 
     runner: Runner
@@ -59,6 +61,7 @@ class Proof:
     lengths: bool = True
     batches: bool = True
     own: Callable[[Sequence[Array]], Iterator[Answers]] | None = None
+    data: Sequence[Array] = ()
 
     def run(self) -> tuple[Check, ...]:
         """Run all checks.
@@ -72,18 +75,16 @@ class Proof:
         fresh = FreshData(self.example, self._port)
         example = "whole, at the example", self.example, _FAULT
         sized = [example, *((*named, _SIZES) for named in self._other_sizes(fresh))]
-        checks = self.judge.proving([self._whole(*named) for named in sized])
+        checks = self.judge.proving([self._whole(name, [x], hint) for name, x, hint in sized])
+        checks += self.judge.proving(self._on_data()) if self.data else []
         signal = fresh(int(np.clip(fresh.length, *CHUNKED_FRAMES)), fresh.batch)
         compare = self._streamed if self.runner.contract.looks_ahead else self._chunked
-        chunked = self.judge.proving(
-            [
-                *(compare(signal, chunks) for chunks in chunkings(signal.shape[self._time])),
-                *self._own(signal),
-                *self._as_loaded(signal if self.lengths else self.example),
-            ]
-        )
-        # A spoilt state must change the answers more than chunking does; else the checks above could not see it.
-        floor = max(10 * max(check.error for check in chunked), 1e-7)
+        cuts = [compare(signal, chunks) for chunks in chunkings(signal.shape[self._time])]
+        loaded = self._as_loaded([self._one(signal if self.lengths else self.example)])
+        chunked = self.judge.proving([*cuts, *self._own(signal), *loaded])
+        # A spoilt state must change the answers more than chunking does; else the comparison of cuts could not see it.
+        apart = [check for check in cuts if check is not None] or chunked
+        floor = max(10 * max(check.error for check in apart), 1e-7)
         streams = None if fresh.batch is None else max(fresh.batch, SPOILT_STREAMS) if self.batches else fresh.batch
         shown = fresh(CHUNKED_FRAMES[1], streams)
         own = cut(self.example, self._time, 0, min(fresh.length, CHUNKED_FRAMES[1]))
@@ -109,12 +110,18 @@ class Proof:
             own = f"length {length}" + ("" if batch is None else f", batch {batch}")
             yield f"whole, at {size} (example: {own})", fresh(frames, streams)
 
-    def _whole(self, name: str, x: Array, hint: str) -> Check | None:
-        """Compare the file with the original on a whole signal."""
+    def _on_data(self) -> Iterator[Check | None]:
+        """Compare the answers to the caller's data: of the file on the whole, and on each backend frame by frame."""
+        yield self._whole("whole, on the data", self.data, _FAULT)
+        yield from self._as_loaded(self.data, ", on the data", on_the_way=False)
+
+    def _whole(self, name: str, signals: Sequence[Array], hint: str) -> Check | None:
+        """Compare the file with the original on whole signals."""
+        found: list[Measured] = []
         with _located(name, hint):
-            wanted = self.original(x)
-            seen = self.runner.run(x)
-            found = [self._compare(key, seen[key], value, x) for key, value in wanted.items()]
+            for x in signals:
+                seen = self.runner.run(x)
+                found += [self._compare(key, seen[key], value, x) for key, value in self.original(x).items()]
             return self.judge.check(name, found)
 
     def _chunked(self, x: Array, chunks: Sequence[int]) -> Check | None:
@@ -177,28 +184,46 @@ class Proof:
         """Return the outputs of the first stream of a batch, time first."""
         return {name: one_stream(port, answers[name]) for name, port in self._ports.items()}
 
-    def _as_loaded(self, x: Array) -> Iterator[Check | None]:
-        """Stream one stream frame by frame on each backend, and compare each answer with the original's."""
-        x = self._one(x)
-        length = x.shape[self._time]
-        late = self.runner.contract.looks_ahead or not self.lengths  # the original answers only the whole signal
-        wanted: dict[int, Answers] = {}
+    def _as_loaded(
+        self, signals: Sequence[Array], what: str = "", *, on_the_way: bool = True
+    ) -> Iterator[Check | None]:
+        """Stream each signal of one stream frame by frame on each backend, and compare answers with the original's.
+
+        Args:
+            signals: The signals.
+            what: What they are, for the names of the checks.
+            on_the_way: Whether to compare all answers of an output without a time axis, each with the original's
+                answer to the frames up to there; else only the last.
+        """
+        known: list[dict[int, Answers]] = [{} for _ in signals]
         for backend, model in self.loaded.models.items():
-            name = f"streamed frame by frame on {backend}"
+            name = f"streamed frame by frame on {backend}{what}"
             in_codes = backend == "native" and self.loaded.quantized
-            judge = replace(self.judge, rounding=None, tolerance=CODES) if in_codes else self.judge
+            judge = replace(self.judge, coarseness=COARSENESS) if in_codes else self.judge
             with _located(name, _FAULT):
-                found: list[Measured] = []
-                for key, seen in stream(model, one_of(self._port, x), [1] * length).items():
-                    port = self._ports[key]
-                    answers = [seen.values] if seen.ends is None else list(seen.values)
-                    ends = [length] if seen.ends is None or late else [*seen.ends]
-                    for end, values in zip(ends, answers[-len(ends) :], strict=True):
-                        past = cut(x, self._time, 0, end)
-                        wanted[end] = wanted.get(end) or self._wanted_of(past)
-                        found.append(self._compare(key, graph_axes(port, values), wanted[end][key], past, judge=judge))
+                pairs = zip(signals, known, strict=True)
+                found = [one for x, wanted in pairs for one in self._answers(model, x, wanted, judge, on_the_way)]
                 checked = judge.check(name, found)
             yield checked
+
+    def _answers(
+        self, model: Model, x: Array, wanted: dict[int, Answers], judge: Judge, on_the_way: bool
+    ) -> Iterator[Measured]:
+        """Yield the errors of the answers of a model to a signal, pushed frame by frame.
+
+        The original's answers by the frames before them are kept in `wanted`.
+        """
+        length = x.shape[self._time]
+        # Some originals answer only the whole signal.
+        last = self.runner.contract.looks_ahead or not (self.lengths and on_the_way)
+        for key, seen in stream(model, one_of(self._port, x), [1] * length).items():
+            answers = [seen.values] if seen.ends is None else list(seen.values)
+            ends = [length] if seen.ends is None or last else [*seen.ends]
+            for end, values in zip(ends, answers[-len(ends) :], strict=True):
+                past = cut(x, self._time, 0, end)
+                wanted[end] = wanted.get(end) or self._wanted_of(past)
+                shown = graph_axes(self._ports[key], values)
+                yield self._compare(key, shown, wanted[end][key], past, judge=judge)
 
     def _wanted_of(self, x: Array) -> Answers:
         """Return the original's answers to one stream; for blocks of fixed size, the answers of one push."""

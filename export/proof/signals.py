@@ -7,7 +7,7 @@ import onnx
 
 from ...runtime.arrays import Array
 from ...runtime.contract import Port
-from ...runtime.errors import ExportError
+from ...runtime.errors import ChunkError, ExportError
 from ...runtime.graph.graph import Graph
 
 SEED = 20  # of data and random chunkings: a proof is the same in every run
@@ -66,6 +66,24 @@ def _ids(graph: Graph) -> int:
     """Return the number of ids that all tables of a graph have; 2 if it has no table."""
     tables = [graph.constant(node.input[0]) for node in graph.nodes if node.op_type == "Gather"]
     return min((len(table) for table in tables if table is not None and table.ndim == 2), default=2)
+
+
+def as_signal(data: Array) -> Array:
+    """Return a caller's signal as models take it: ids unchanged, features as float32.
+
+    Raises:
+        ChunkError: It does not hold real numbers.
+    """
+    values = np.asarray(data)
+    if values.dtype.kind not in "fiub":
+        raise ChunkError(f"data holds {values.dtype}, wanted float32 [frames, features], or token ids [frames]")
+    return values if values.ndim == 1 and values.dtype.kind in "iu" else values.astype(np.float32)
+
+
+def batched(signal: Array, port: Port) -> Array:
+    """Return a signal `[frames, ...]` as one stream with the axes of a graph input."""
+    frames = np.moveaxis(signal, 0, time_axis_of_one(port))
+    return frames if port.batch_axis is None else np.expand_dims(frames, port.batch_axis)
 
 
 def time_axis(port: Port) -> int:

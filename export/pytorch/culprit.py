@@ -1,6 +1,7 @@
 """The place in a module that stops an export: the submodule and the line that call an operator without ONNX form."""
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
@@ -14,11 +15,15 @@ DIFFERENT = 1e-3  # relative to the largest value: chunks of other sizes differ 
 
 
 def place_of(module: nn.Module, arguments: Any, error: Exception) -> str:  # noqa: ANN401  as the forward takes them
-    """Return the place of the operator named in an error of torch's exporter, as text for messages; or ''."""
+    """Return the place of the operator named in an error of torch's exporter, as text for messages; or ''.
+
+    The module is traced once more for it, without a gradient and without a word to standard error.
+    """
     kind = re.search(r"aten::\w+", str(error))
     if kind is None:
         return _without_statistics(module) if "batch_size" in str(error) else ""
-    with suppress(Exception):  # if this second trace fails too, the first error says enough
+    with suppress(Exception), warnings.catch_warnings(), torch.no_grad():  # if it fails, the first error says enough
+        warnings.simplefilter("ignore")
         graph = torch.jit.trace(module, arguments, check_trace=False, strict=False).inlined_graph  # type: ignore[no-untyped-call]
         for node in graph.findAllNodes(kind.group()):
             path = node.scopeName().rpartition("/")[2].removeprefix("__module").lstrip(".")

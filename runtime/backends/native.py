@@ -61,6 +61,11 @@ class NativeModel:
         return self._model.variant
 
     @property
+    def quantized(self) -> bool:
+        """Whether a weight is stored in integer codes. The engine then rounds the activations that meet it too."""
+        return self._model.quantized
+
+    @property
     def backend(self) -> str:
         return f"native ({self.isa})"
 

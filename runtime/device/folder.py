@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from ..load import naming, plan_of
 from ..operators import OPERATORS, Backward, Embedding
 from ..operators.blocks import BACKWARD_CELLS
 from ..plan import writer as plans
+from .file_list import LIST, as_text, entries_of, read_list, refuse_links, remove_old
 from .targets import LAYOUTS, TARGETS, Board, Target
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
@@ -103,11 +104,12 @@ def write_device_folder(source: str | os.PathLike[str], target: str, folder: str
     Args:
         source: A streaming ONNX file or a compiled plan.
         target: Name of the device, a key of `tidegate.runtime.device.targets.TARGETS`, e.g. `cortex-m4f`.
-        folder: The folder, which is made if it does not exist. Files of the same names are replaced.
+        folder: The folder, which is made if it does not exist. Files of the same names are replaced, and files of an
+            older model's engine are removed.
 
     Raises:
         DeviceError: There is no such target, or its compiler is installed and fails, e.g. because the board is too
-            small. Nothing is written.
+            small, or a link in the folder leads to another place. Nothing is written.
         ModelError: The file is not a model, or has an operator or option that the engine does not have.
         FileNotFoundError: There is no such file.
     """
@@ -145,11 +147,23 @@ def write_files(plan: bytes, target: Target, folder: Path) -> None:
     """Write all files except report.json. If the plan is refused, nothing is written.
 
     The files of two models must not be built together, even if the writer is killed. So the files that build the folder
-    are written last, and until then others in their place say that the folder is not whole.
+    are written last, and until then others in their place say that the folder is not whole. Files of the engine that an
+    older model needed are removed, see `file_list`; until then the list has them too.
+
+    Raises:
+        DeviceError: A link in the folder leads to another place.
     """
     files = dict(_files(plan, target))
+    refuse_links(folder, [*files, LIST])
     builds = {name: files.pop(name) for name in UNFINISHED}
-    for name, text in [*UNFINISHED.items(), *files.items(), *builds.items()]:
+    old, new = read_list(folder), entries_of(files)
+    _write(folder, UNFINISHED | {LIST: as_text(old | new)} | files)
+    remove_old(folder, old, files)
+    _write(folder, {LIST: as_text(new)} | builds)
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(place, text.encode())

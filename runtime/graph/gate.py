@@ -139,6 +139,7 @@ def _check(model: onnx.ModelProto, path: str, data_files: DataFiles | None) -> N
             f"{path}: function {function.name!r} is defined in the file; inline it "
             "(onnx.inliner.inline_local_functions) and save it again"
         )
+    _check_ir_version(model, path)
     _check_operator_sets(model, path)
     opset = opset_of(model)
     for message in parts(model):
@@ -162,6 +163,15 @@ def _check_message(message: Message, opset: int, path: str, data_files: DataFile
         _check_tensor(message, path, data_files)
     if isinstance(message, onnx.NodeProto):
         _check_node(message, opset, path)
+
+
+def _check_ir_version(model: onnx.ModelProto, path: str) -> None:
+    """Refuse a version of ONNX's format that backends read differently, or not at all."""
+    if not 1 <= model.ir_version <= onnx.IR_VERSION:
+        raise ModelError(
+            f"{path}: its IR version is {model.ir_version}, wanted 1 to {onnx.IR_VERSION}; export the model with an "
+            "older one, or install a newer onnx"
+        )
 
 
 def _check_operator_sets(model: onnx.ModelProto, path: str) -> None:

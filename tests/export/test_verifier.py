@@ -85,6 +85,23 @@ def test_two_files_are_compared_over_data_and_time(made: Made) -> None:
     assert not verify(made.int8, made.float32, data=made.data, limit=1e-6).passed
 
 
+@pytest.mark.parametrize("name", ["m.int8.onnx", "m.int8.tide"])
+@pytest.mark.parametrize("limit", [None, 0.01])
+def test_row_68_a_quantized_file_is_held_against_its_module(made: Made, name: str, limit: float | None) -> None:
+    """The limit counts in all checks, on the engine too; seen: 0.003."""
+    compile_model(made.int8, made.folder / "m.int8.tide")
+    found = verify(made.folder / name, made.module, data=made.data, limit=limit)
+    assert found.passed
+    limits = {check.tolerance for check in found.checks if "between chunks" not in check.name and not check.must_differ}
+    assert limits == {limit or 0.05}
+
+
+def test_a_quantized_file_beyond_the_limit_is_refused_with_the_way_out(made: Made) -> None:
+    with pytest.raises(ExportError, match=r"at most 0.001 allowed; .* set a larger limit= \(--limit\)"):
+        verify(made.int8, made.module, limit=1e-3)
+    assert verify(made.int8, made.module, limit=1e-2).passed
+
+
 def test_an_answer_per_chunk_has_its_error_over_time_too(tmp_path: Path) -> None:
     torch.manual_seed(1)
     path = tmp_path / "m.onnx"

@@ -213,6 +213,14 @@ def quantized(folder: Path, model: onnx.ModelProto, **options: Any) -> onnx.Mode
     return onnx.load(folder / "quantized.onnx")
 
 
+def loud() -> onnx.ModelProto:
+    """Return a file whose recurrent weights make any error grow from frame to frame."""
+    model = torch_zeros(layers=1)
+    recurrent = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [1, 24, 6])
+    recurrent.CopyFrom(numpy_helper.from_array(10 * numpy_helper.to_array(recurrent), recurrent.name))
+    return model
+
+
 def tagger() -> onnx.ModelProto:
     """Return a table of ids `[batch, time]`, an LSTM, a convolution of one frame: answers `[batch, 3, time]`."""
     file = ForeignFile(17)

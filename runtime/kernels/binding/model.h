@@ -114,6 +114,7 @@ class Model {
 
   const tide_model *get() const { return model_; }
   const Outputs &outputs() const { return outputs_; }
+  const void *plan() const { return plan_.get(); }
   std::string variant() const { return tide_variant_name(variant_); }
   std::vector<uint32_t> state_widths() const {
     std::vector<uint32_t> widths(tide_state_count(model_));

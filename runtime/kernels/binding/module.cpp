@@ -13,6 +13,18 @@ std::string said_of(const char *member) {
   return text.is_none() ? "" : nb::cast<std::string>(text);
 }
 
+// Whether a weight of a model is stored in integer codes. Matrices that an operator does not have are 0 bits wide.
+bool quantized(const Model &model) {
+  const plan_header header = plan_read_header(model.plan());
+  for (uint32_t i = 0; i < header.ops; i++) {
+    const plan_op op = plan_read_op(&header, i);
+    for (const plan_matrix &m : op.matrices) {
+      if (m.weight_bits && m.weight_bits != WEIGHT_FLOAT) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 NB_MODULE(_kernels, m) {
@@ -26,6 +38,7 @@ NB_MODULE(_kernels, m) {
       .def(nb::init<nb::bytes, const std::string &>(), nb::arg("plan"), nb::arg("variant"))
       .def("describe_outputs", &Model::describe_outputs, nb::arg("names"), nb::arg("shapes"))
       .def_prop_ro("variant", &Model::variant)
+      .def_prop_ro("quantized", &quantized)
       .def_prop_ro("outputs", [](const Model &model) { return model.outputs().count(); })
       .def_prop_ro("state_widths", &Model::state_widths);
   nb::class_<Stream>(m, "Stream", "One sequence in progress.")

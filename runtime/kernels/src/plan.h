@@ -89,10 +89,16 @@ typedef struct plan_header {
   const uint8_t *arrays; /* what their offsets start at: the plan, or its copy in this machine's byte order */
 } plan_header;
 
+#ifdef __cplusplus
+extern "C" {
+#endif
 plan_header plan_read_header(const void *plan);
 /* In a plan that is not checked yet, pointers outside of the plan are NULL. */
 plan_op plan_read_op(const plan_header *header, uint32_t op);
 uint32_t plan_read_output(const plan_header *header, uint32_t output);
+#ifdef __cplusplus
+}
+#endif
 
 /* Whether arrays can be read in place: the machine is little-endian. Otherwise models hold a copy of the plan. */
 int plan_order_is_native(void);

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from tools import foreign_files
@@ -73,3 +74,48 @@ def test_it_takes_the_options_of_blocks(tmp_path: Path, tide: Command) -> None:
     assert outcome.status == 0
     blocks = json.loads(outcome.out)["contract"]["blocks"]
     assert blocks == {"frames": 8, "lookahead": 2, "limit": None}
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.csv"])
+def test_data_has_any_form_of_a_signal(tmp_path: Path, tide: Command, name: str) -> None:
+    pytest.importorskip("onnxruntime")  # the proof runs the file in it
+    onnx.save(foreign_files.keras(), tmp_path / "v.onnx")
+    signal = np.random.default_rng(0).standard_normal((9, 5)).astype(np.float32)
+    np.save(tmp_path / "x.npy", signal)
+    np.savetxt(tmp_path / "x.csv", signal, delimiter=";")
+
+    outcome = tide("lift", tmp_path / "v.onnx", "-o", tmp_path / "s.onnx", "--data", tmp_path / name)
+
+    assert outcome.status == 0
+    assert "whole, on the data" in " ".join(outcome.out.split())
+
+
+def test_a_quantized_file_far_from_its_weights_is_a_warning(tmp_path: Path, tide: Command) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx.save(foreign_files.quantized(tmp_path, foreign_files.loud()), tmp_path / "v.onnx")
+    np.save(tmp_path / "x.npy", np.zeros((4, 5), np.float32))
+    files = tmp_path / "v.onnx", "-o", tmp_path / "s.onnx"
+
+    outcome = tide("lift", *files)
+
+    assert outcome.status == 0
+    assert "warning: the file's own 8-bit activations change its answers to noise by" in " ".join(outcome.out.split())
+    fields = json.loads(tide("lift", *files, "--json").out)
+    assert len(fields["warnings"]) == 1
+    assert fields["integers"][0]["signal"] == "noise"
+    assert fields["integers"][0]["activation_error"] > 0.1
+    fields = json.loads(tide("lift", *files, "--data", tmp_path / "x.npy", "--json").out)
+    assert fields["warnings"] == []
+    assert [error["signal"] for error in fields["integers"]] == ["noise", "the data"]
+
+
+def test_data_of_another_form_is_refused_by_its_name(tmp_path: Path, tide: Command) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx.save(foreign_files.keras(), tmp_path / "v.onnx")
+    np.save(tmp_path / "x.npy", np.zeros((9, 4), np.float32))
+
+    outcome = tide("lift", tmp_path / "v.onnx", "-o", tmp_path / "s.onnx", "--data", tmp_path / "x.npy")
+
+    assert outcome.status == 1
+    assert "x.npy: has shape (9, 4), wanted (frames, 5)" in " ".join(outcome.err.split())
+    assert not (tmp_path / "s.onnx").exists()

@@ -37,3 +37,7 @@ def test_the_reason_of_a_backend_that_refuses_is_kept(make_graph: MakeGraph) -> 
 def test_a_file_that_runs_nowhere_is_refused(make_graph: MakeGraph) -> None:
     with pytest.raises(ExportError, match=r"m.onnx: no backend runs it: .*contract.*; .*contract"):
         load_everywhere(make_graph().SerializeToString(), "m.onnx")
+
+
+def test_a_file_of_floats_is_not_quantized(make_graph: MakeGraph) -> None:
+    assert not load_everywhere(streaming(make_graph()).SerializeToString(), "m.onnx").quantized

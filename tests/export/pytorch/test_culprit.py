@@ -1,5 +1,7 @@
 """The place in a module that stops an export: named by submodule, class and line."""
 
+import warnings
+
 import pytest
 import torch
 from tidegate.export.pytorch.culprit import place_of, sees_later_frames
@@ -74,10 +76,10 @@ class Untranslatable(nn.Module):
         return answer
 
 
-@pytest.mark.filterwarnings("ignore")  # of the trace; an export collects them
 def test_the_module_and_the_line_of_an_operator_are_named() -> None:
     error = RuntimeError("Exporting the operator 'aten::special_airy_ai' to ONNX is not supported")
-    with torch.no_grad():  # this operator has no derivative
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         seen = place_of(Step(Untranslatable()), (torch.randn(1, FRAMES, 3),), error)
     assert seen.startswith(", which module 'step' calls at test_culprit.py:")
     assert seen.endswith("; write it with operators that have an ONNX form")

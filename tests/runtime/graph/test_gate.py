@@ -239,6 +239,17 @@ def test_row_19_attribute_that_is_there_twice_is_refused(tmp_path: Path, name: s
     refused(tmp_path / "m.onnx", f"LSTM 'lstm': attribute '{name}' is there more than once")
 
 
+@pytest.mark.parametrize("version", [-1, 0, onnx.IR_VERSION + 1, 2**31, 2**62])
+def test_row_19_ir_version_that_only_one_backend_reads_is_refused(tmp_path: Path, version: int) -> None:
+    """The way out, an older one, is taken at the end."""
+    model = lstm_model(tmp_path)
+    model.ir_version = version
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    refused(tmp_path / "m.onnx", f"its IR version is {version}, wanted 1 to .*; export the model with an older one, or")
+    model.ir_version = onnx.IR_VERSION
+    assert load(model.SerializeToString()).contract.inputs
+
+
 def test_attribute_that_is_not_text_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")  # the gate leaves this to what reads the attribute
     model = lstm_model(tmp_path)
