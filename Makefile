@@ -12,6 +12,7 @@
 # make damage  every truncation and every flipped bit of five plans, with the sanitizers
 # make drift   the error against float64 over a million steps (two minutes)
 # make support  writes the tables of docs/support.md, from the golden vectors and the matrix of exports
+# make models  fetches trained models of others, streams them, and writes docs/models.md and their pages (ten minutes)
 # make bench   writes docs/benchmarks.md: every suite on every runtime, 38 minutes of a quiet machine
 # make recall  trains the nets of the suite families on growing lags (about five minutes per seed)
 # make peers   installs the runtimes that `tidegate bench --peers all` measures, in build/peers
@@ -30,7 +31,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format
 C_FILES := $(wildcard tests/devices/*.c examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: demo quick sample test variants check help support soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
+.PHONY: demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -56,6 +57,7 @@ check: setup
 	$(BIN)/mypy -p tidegate
 	$(BIN)/mypy tests
 	cd examples/watch && mypy --config-file ../../pyproject.toml *.py
+	cd examples/models && mypy --config-file ../../pyproject.toml *.py
 	cd examples/cortex-m && mypy --config-file ../../pyproject.toml *.py
 	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
@@ -78,6 +80,9 @@ drift: setup
 
 support: setup
 	$(BIN)/python tests/tools/support.py
+
+models: setup
+	$(BIN)/python examples/models/gallery.py --fetch
 
 accuracy: setup
 	$(BIN)/python -m tidegate.benchmarks.accuracy

@@ -7,10 +7,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from ..quant.answers.own_signal import own_signal, reads_ids
 from ..runtime.arrays import Array
 from ..runtime.backends.onnxruntime import refuse_unfinite
 from ..runtime.errors import ChunkError, ModelError
+from ..runtime.files import MAX_FILE_BYTES, read_bytes
+from ..runtime.graph.graph import Graph
 from ..runtime.inspection import inspect_file
+from ..runtime.plan.magic import is_plan
+from ..runtime.plan.writer import read_header
 from .measuring.environment import observe_engine
 from .measuring.harness import Variants, run_jobs
 from .measuring.jobs import FRAMES, file_job, stack_jobs
@@ -56,7 +61,8 @@ def bench_file(
         peers: Names of peers.
         settings: How to measure. The rate 0 means the rate of the contract.
         closed: Whether to measure in a closed loop.
-        signal: float32 `[frames, features]`, streamed over and over; None means noise.
+        signal: float32 `[frames, features]`, or ids, integers `[frames]`, streamed over and over; None means noise, or
+            random ids.
         steps: Frames per chunk.
         progress: Called with the fraction done (0 to 1) and a description of the work.
         shown: Called with the rows of a job as soon as they are measured.
@@ -70,9 +76,10 @@ def bench_file(
         raise ModelError(f"{path}: it has no streaming contract; export or lift it with tidegate")
     if not closed and not settings.rate and facts.contract.frame_seconds is None:
         raise ModelError(f"{path}: its contract states no rate; give --rate 100/s, --hop 10ms or --closed")
-    frames = _noise(facts.features or 1) if signal is None else signal
-    if frames.ndim != 2 or frames.shape[1] != facts.features:
-        raise ChunkError(f"signal has shape {frames.shape}, wanted (frames, {facts.features})")
+    frames = _own_frames(path, facts.features or 1) if signal is None else signal
+    wanted = ("frames",) if _reads_ids(path) else ("frames", facts.features)
+    if (frames.ndim, frames.shape[1:]) != (len(wanted), wanted[1:]):
+        raise ChunkError(f"signal has shape {frames.shape}, wanted ({', '.join(map(str, wanted))})")
     refuse_unfinite(frames)
     made: list[Make] = [lambda folder: [file_job(folder, path.name, path, frames, steps)]]
     return bench(made, peers, settings, closed=closed, progress=progress, shown=shown)
@@ -134,5 +141,21 @@ def _part(progress: Progress | None, number: int, count: int) -> Progress:
     return move
 
 
-def _noise(features: int) -> Array:
-    return np.random.default_rng(0).standard_normal((FRAMES, features), np.float32)
+def _reads_ids(path: Path) -> bool:
+    """Return whether a file's signal is token ids."""
+    if is_plan(path):
+        return bool(read_header(read_bytes(path, MAX_FILE_BYTES)).input_kind)
+    return reads_ids(Graph.load(path))
+
+
+def _own_frames(path: Path, features: int) -> Array:
+    """Return noise `[FRAMES, features]`, or random ids that the file knows.
+
+    Raises:
+        ChunkError: The file is a plan of ids; it does not say how many there are.
+    """
+    if not _reads_ids(path):
+        return np.random.default_rng(0).standard_normal((FRAMES, features), np.float32)
+    if is_plan(path):
+        raise ChunkError(f"{path}: the plan takes token ids: give some with --input, or the ONNX file")
+    return own_signal(Graph.load(path))["random ids"][:FRAMES]

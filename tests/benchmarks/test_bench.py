@@ -123,6 +123,53 @@ def test_a_signal_that_does_not_fit_is_refused(path: Path, signal: Any, message:
         bench_file(path, [], Settings(), signal=signal)
 
 
+@pytest.fixture
+def ids_path(tmp_path: Path) -> Path:
+    """A file that reads ids from 0 to 5."""
+    torch = pytest.importorskip("torch")
+
+    class Reader(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.cell = torch.nn.Embedding(6, 3), torch.nn.GRU(3, 4, batch_first=True)
+
+        def forward(self, ids: Any) -> Any:  # noqa: ANN401  torch is imported in here
+            return self.cell(self.table(ids))[0]
+
+    tidegate.export_model(Reader(), torch.zeros((1, 5), dtype=torch.int64), tmp_path / "ids.onnx")
+    return tmp_path / "ids.onnx"
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Measure nothing: note the signal of each job."""
+    found: list[Any] = []
+
+    def run_jobs(jobs: Sequence[Job], *_rest: object) -> list[Row]:
+        found.extend(np.concatenate(job.chunks()) for job in jobs)
+        return []
+
+    monkeypatch.setattr(module, "run_jobs", run_jobs)
+    return found
+
+
+def test_a_model_of_ids_is_measured_on_ids_that_it_knows(ids_path: Path, signals: list[Any]) -> None:
+    bench_file(ids_path, [], Settings(), closed=True)
+    (signal,) = signals
+    assert (signal.ndim, signal.dtype.kind, signal.min(), signal.max()) == (1, "i", 0, 5)
+
+
+def test_a_plan_of_ids_needs_a_signal(ids_path: Path, signals: list[Any]) -> None:
+    plan = ids_path.with_suffix(".tide")
+    tidegate.compile_model(ids_path, plan)
+    with pytest.raises(ChunkError, match="the plan takes token ids: give some with --input, or the ONNX file"):
+        bench_file(plan, [], Settings(), closed=True)
+    with pytest.raises(ChunkError, match=r"signal has shape \(4, 1\), wanted \(frames\)"):
+        bench_file(plan, [], Settings(), closed=True, signal=np.zeros((4, 1), np.float32))
+    bench_file(plan, [], Settings(), closed=True, signal=np.arange(4))
+    np.testing.assert_array_equal(signals, [np.arange(4)])
+
+
 def test_a_plan_is_measured_too(path: Path, asked: list[tuple[Job, Settings]]) -> None:
     tidegate.quantize(path, path.with_suffix(".int8.onnx"))
     tidegate.compile_model(path.with_suffix(".int8.onnx"), path.with_suffix(".tide"))
