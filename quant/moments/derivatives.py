@@ -171,9 +171,9 @@ def _window(op: Window, x: Inputs, _: Floats, grad: Floats) -> Inputs:
 
 def _scattered(grad: Floats, places: Array, width: int) -> Floats:
     """Return the sum of gradients `[..., places]` at each of `width` places; those at -1 are left out."""
-    found = np.zeros((*grad.shape[:-1], width + 1), np.float32)
-    np.add.at(found, (..., places), grad)
-    return found[..., :-1]
+    found = np.zeros((width + 1, *grad.shape[:-1]), np.float32)
+    np.add.at(found, places, np.moveaxis(grad, -1, 0))
+    return np.moveaxis(found[:-1], 0, -1)
 
 
 def _take(op: Take, x: Inputs, _: Floats, grad: Floats) -> Inputs:
