@@ -1,6 +1,9 @@
 """Write the golden vectors: small plans, streams, and the answers of the NumPy specification.
 
-    python tests/vectors/generate.py
+    python tests/vectors/generate.py [NAMES]
+
+Without names it writes the cases that have no files. Other files stay as they are:
+an engine that changes its bits, or no longer reads an old plan, fails on them.
 
 Each case has three files: NAME.tide (the plan), NAME.frames (float32 `[frames, features]`) and NAME.answers (float32:
 every output in plan order, then every state vector). They are little-endian and have no header. versions.txt names the
@@ -63,19 +66,23 @@ def answers(program: Program, frames: Floats) -> Floats:
     return np.concatenate([*(outputs[name].ravel() for name, _ in program.outputs), *stream.states()])
 
 
-def main() -> None:
-    """Write all files."""
-    rng = np.random.default_rng(2026)
-    for name, program in programs(rng).items():
-        frames = np.clip(
-            frames_for(program, rng, FRAMES), -1e12, 1e12
-        )  # larger values would make a linear layer leave the range
-        (HERE / f"{name}.tide").write_bytes(compile_program(program, contract_of(program)))
-        (HERE / f"{name}.frames").write_bytes(frames.astype("<f4").tobytes())
-        (HERE / f"{name}.answers").write_bytes(answers(program, frames).astype("<f4").tobytes())
+def write(name: str, program: Program) -> None:
+    """Write the three files of a case; its frames do not depend on other cases."""
+    frames = frames_for(program, np.random.default_rng(list(name.encode())), FRAMES)
+    frames = np.clip(frames, -1e12, 1e12)  # larger values would make a linear layer leave the range
+    (HERE / f"{name}.tide").write_bytes(compile_program(program, contract_of(program)))
+    (HERE / f"{name}.frames").write_bytes(frames.astype("<f4").tobytes())
+    (HERE / f"{name}.answers").write_bytes(answers(program, frames).astype("<f4").tobytes())
+
+
+def main(names: list[str]) -> None:
+    """Write the named cases; by default those that have no files."""
+    cases = programs(np.random.default_rng(2026))
+    for name in names or [name for name in cases if not (HERE / f"{name}.tide").exists()]:
+        write(name, cases[name])
     versions = f"plan {VERSION}\npython {platform.python_version()}\nnumpy {np.__version__}\n"
     (HERE / "versions.txt").write_text(versions)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
