@@ -7,7 +7,7 @@
 enum { OUTPUTS_FIRST = 1, ANSWERS_FIRST };
 
 static int check(const plan_check *c) {
-  uint32_t channels, taps;
+  uint32_t channels = 0, taps = 0;
   return plan_within(c, "function", c->op.function, OUTPUTS_FIRST, ANSWERS_FIRST) &&
          tide_geometry_ok(c, &channels, &taps) &&
          plan_within(c, "taps of all channels", (uint64_t)channels * taps, 1, PLAN_MAX_WIDTH) &&

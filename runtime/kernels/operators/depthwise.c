@@ -6,7 +6,7 @@
 #include "geometry.h"
 
 static int check(const plan_check *c) {
-  uint32_t channels, taps;
+  uint32_t channels = 0, taps = 0;
   const uint32_t outputs = c->op.matrices[0].rows;
   return tide_geometry_ok(c, &channels, &taps) && plan_within(c, "channels", channels, 1, outputs) &&
          plan_equal(c, "outputs of a channel", outputs % channels, 0) && plan_matrix_ok(c, 0, outputs, taps) &&
