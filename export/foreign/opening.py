@@ -23,6 +23,7 @@ from .input_roles import Roles, find_roles, likely_signal
 from .integer_ids import widen_ids
 from .node_forms import drop_lengths, put_time_first
 from .opsets import modernize
+from .reversals import turn_layers
 from .single_precision import make_single
 from .squeezes import name_dropped_axes
 from .written_steps import write_steps
@@ -106,6 +107,7 @@ def open_file(
     fold_neutral(model)
     rolled = roll_bodies(model)
     flat = flat or unfold_frames(model, first)
+    turned = turn_layers(model, first)
     frozen = name_dropped_axes(model, first)
     drop_identities(model)
     remove_dead(model)
@@ -127,6 +129,7 @@ def open_file(
     done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
     done += rolled
+    done += [f"Its frames were turned around for {name}; now that is a backward layer." for name in turned]
     if flat:
         done.append(f"Its input held frames of {flat[1]} values in one axis; now frames and values have an axis each.")
         declared[first] = (declared[first][0], *flat)
