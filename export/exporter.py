@@ -25,7 +25,7 @@ from .graph.expands import write_expands
 from .graph.features import give_features
 from .graph.markers import forget_markers
 from .graph.names import name_weights
-from .graph.recurrent_nodes import checked_nodes
+from .graph.recurrent_nodes import checked_nodes, explaining
 from .graph.squeezes import fix_squeezes
 from .optional import need
 from .proof.comparison import Check, Judge
@@ -51,6 +51,7 @@ from .rewrites.constant_starts import take_starts, write_starts
 from .rewrites.directions import split_directions
 from .rewrites.loops import roll_loops
 from .rewrites.projections import write_projections
+from .rewrites.written_loops import mark_loops
 from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import TimeConvolution, ahead_of, lift_tails, time_convolutions
 from .states.recurrent_states import drop_repeats, lift_states
@@ -255,13 +256,14 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
     fill_lengths(model, filled, subject.input_name, subject.example.shape)
     unpack_sequences(model, subject.input_name, subject.example.shape, lengths=bool(filled) or _sorts(model))
     _open_squeezes(model, subject.input_name, free)
-    _write_markers(model)
-    refuse_read(model, states)
-    starts = started_by(model, states)
-    whole = whole_arguments(model, {name: states[name] for name in states if name in subject.others.whole})
-    fill_arguments(model, states)
-    constants = take_starts(model, subject.input_name, free)
-    checked_nodes(Graph(model))
+    refusal = _write_markers(model, subject.input_name, free)
+    with explaining(refusal):
+        refuse_read(model, states)
+        starts = started_by(model, states)
+        whole = whole_arguments(model, {name: states[name] for name in states if name in subject.others.whole})
+        fill_arguments(model, states)
+        constants = take_starts(model, subject.input_name, free)
+        checked_nodes(Graph(model))
     fold_constants(model)
     follow_batch(model)
     split_directions(model, starts)
@@ -298,12 +300,14 @@ def _open_squeezes(model: onnx.ModelProto, source: str, free: Sequence[int]) -> 
         open_branches(model, settled)
 
 
-def _write_markers(model: onnx.ModelProto) -> None:
-    """Replace the markers of the trace by standard operators."""
+def _write_markers(model: onnx.ModelProto, source: str, free: Sequence[int]) -> str | None:
+    """Replace the markers of the trace by standard operators; return why a loop is no recurrent layer."""
     fold_constants(model)
+    refusal = mark_loops(model, source, free)
     roll_loops(model)
     write_projections(model)
     forget_markers(model)
+    return refusal
 
 
 def _layouts(example: Array) -> list[tuple[int, ...]]:

@@ -1,17 +1,16 @@
 """Opening a foreign file: its options become constants, its branches are resolved, its inputs get their roles."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx
 
 from ...runtime.arrays import Array, Floats
-from ...runtime.errors import ContractError, ModelError, UnsupportedError
+from ...runtime.errors import ContractError
 from ..graph.axes import Dims, set_dims, settled_values, shape_of, shape_text
 from ..graph.constants import fold_constants, fold_neutral
 from ..graph.editing import drop_identities, remove_dead
-from ..graph.recurrent_nodes import name_nodes
+from ..graph.recurrent_nodes import explaining, name_nodes
 from ..rewrites.arguments import StateKey
 from ..rewrites.branches import open_branches
 from ..rewrites.constant_starts import take_starts
@@ -24,6 +23,7 @@ from .input_roles import Roles, find_roles, likely_signal
 from .integer_ids import widen_ids
 from .node_forms import drop_lengths, put_time_first
 from .opsets import modernize
+from .reversals import turn_layers
 from .single_precision import make_single
 from .squeezes import name_dropped_axes
 from .written_steps import write_steps
@@ -107,13 +107,14 @@ def open_file(
     fold_neutral(model)
     rolled = roll_bodies(model)
     flat = flat or unfold_frames(model, first)
+    turned = turn_layers(model, first)
     frozen = name_dropped_axes(model, first)
     drop_identities(model)
     remove_dead(model)
     refusal = write_steps(model, first, states)
     name_nodes(model)
-    refuse_state_inputs(model)
-    with _remembering(refusal):
+    with explaining(refusal):
+        refuse_state_inputs(model)
         roles = find_roles(model, states)
     _fix_frame(model, roles.signal, frame)
     sizes = shape_of(next(item for item in model.graph.input if item.name == roles.signal))
@@ -128,26 +129,13 @@ def open_file(
     done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
     done += rolled
+    done += [f"Its frames were turned around for {name}; now that is a backward layer." for name in turned]
     if flat:
         done.append(f"Its input held frames of {flat[1]} values in one axis; now frames and values have an axis each.")
         declared[first] = (declared[first][0], *flat)
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
     kept = came if replaced else None
     return Opened(original, kept, shape, fixed, model, roles, starts, frame.context, bool(flat), tuple(done))
-
-
-@contextmanager
-def _remembering(refusal: str | None) -> Iterator[None]:
-    """Say why a part of the file is no cell, if the file has no recurrent layer or a state starts none."""
-    try:
-        yield
-    except UnsupportedError as error:
-        raise error if refusal is None else UnsupportedError(f"{error}; {refusal}") from error
-    except ContractError:
-        raise
-    except ModelError as error:
-        way_out = "export the module itself with `tidegate export`, its weights in nn.LSTM, nn.GRU or nn.RNN"
-        raise error if refusal is None else UnsupportedError(f"no recurrent layer, and {refusal}; {way_out}") from error
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:

@@ -5,7 +5,6 @@ from itertools import islice, product
 
 import onnx
 
-from ...runtime.cells import CELLS
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_of, sized_model
@@ -13,9 +12,9 @@ from ..graph.constants import fold_constants
 from ..graph.editing import remove_dead
 from ..graph.markers import forget_markers
 from ..rewrites.loops import roll_loops
-from ..rewrites.single_steps import Call, mark_steps, write_single_steps
+from ..rewrites.single_steps import Call, for_one_stream, mark_steps, name_streams, write_single_steps
 from ..written_cells.recognizer import WrittenCell, recognize
-from ..written_cells.signals import find_signals
+from ..written_cells.signals import find_signals, groups
 from .carried_values import carried_values
 from .state_names import pair_by_name
 
@@ -57,13 +56,7 @@ def _sized(model: onnx.ModelProto, signal: str) -> tuple[onnx.ModelProto, dict[s
     sized, dims = sized_model(model, signal, dict.fromkeys(free, 1))
     fold_constants(sized)
     other = sized_model(model, signal, dict.fromkeys(free, 2))[1]
-    return sized, {name: _named(one, other.get(name, one)) for name, one in dims.items()}
-
-
-def _named(one: Dims, other: Dims) -> Dims:
-    if len(one) != len(other):
-        return one
-    return tuple("batch" if a == 1 and b == 2 else a for a, b in zip(one, other, strict=True))
+    return sized, name_streams(dims, other)
 
 
 def _pairings(model: onnx.ModelProto, signal: str, given: Mapping[str, str] | None) -> Iterator[dict[str, str]]:
@@ -95,45 +88,17 @@ def _cells(sized: onnx.ModelProto, dims: Mapping[str, Dims], pairs: Mapping[str,
         UnsupportedError: States depend on each other as in no cell.
     """
     graph, found = Graph(sized), []
-    shapes = {name: shape for name, one in dims.items() if (shape := _for_one_stream(one)) is not None}
-    for states in _groups(graph, carried_values(sized, shapes, pairs)):
+    shapes = for_one_stream(dims)
+    for states in groups(graph, carried_values(sized, shapes, pairs)):
         signals = find_signals(graph, states)
         if unknown := [name for name in (*signals, *states) if name not in shapes]:
             raise UnsupportedError(
                 f"the step of state {', '.join(states)} reads {unknown[0]!r}, whose shape is not known"
             )
         own = {name: shapes[name] for name in (*signals, *states)}
-        found.append((recognize(graph, own, states), Call(signals, states)))
+        cell = recognize(graph, own, states)
+        found.append((cell, Call(signals, cell.states, [states[name] for name in cell.states])))
     return found
-
-
-def _for_one_stream(dims: Dims) -> tuple[int, ...] | None:
-    """Return a shape for one stream; None if it has a size that is not known."""
-    sizes = [1 if size == "batch" else size for size in dims]
-    return tuple(size for size in sizes if isinstance(size, int)) if None not in sizes else None
-
-
-def _groups(graph: Graph, carried: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return carried values in groups that depend on each other; what only moves, or a node carries, is in none."""
-    needs = {name: _needs(graph, name, carried) for name in carried}
-    groups: list[dict[str, str]] = []
-    for name in carried:
-        own = [other for other in carried if other in needs[name] and name in needs[other]]
-        if name in own and not any(name in group for group in groups):
-            groups.append({other: carried[other] for other in own})
-    return groups
-
-
-def _needs(graph: Graph, name: str, carried: Mapping[str, str]) -> set[str]:
-    """Return the carried values that the next value of one is computed from; none if a recurrent node does that."""
-    waiting, seen = [carried[name]], set[str]()
-    while waiting:
-        node = graph.producer(wanted := waiting.pop())
-        if wanted in seen or (node is not None and node.op_type in CELLS and wanted == carried[name]):
-            continue
-        seen.add(wanted)
-        waiting += node.input if node is not None and wanted not in carried else ()
-    return seen.intersection(carried)
 
 
 def _write(model: onnx.ModelProto) -> None:

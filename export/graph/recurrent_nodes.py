@@ -1,12 +1,13 @@
 """Recurrent nodes of an ONNX graph: their states, the options that are refused, and where their states start."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import onnx
 from onnx import numpy_helper
 
 from ...runtime.cells import CELLS, STANDARD, StateOperand
-from ...runtime.errors import ModelError, UnsupportedError
+from ...runtime.errors import ContractError, ModelError, UnsupportedError
 from ...runtime.graph.cell_options import cell_options
 from ...runtime.graph.gate import MAX_NODES
 from ...runtime.graph.graph import Graph
@@ -44,9 +45,25 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
     if not found:
         raise ModelError(
             f"no recurrent layer found, wanted at least one {_MODULES}, or nn.LSTMCell, nn.GRUCell or nn.RNNCell in a "
-            f"loop over time (a cell written out of other layers: copy its weights into one of them){_unrolled(graph)}"
+            f"loop over time (or one written out of other layers, over at least 4 frames){_unrolled(graph)}"
         )
     return found
+
+
+@contextmanager
+def explaining(refusal: str | None) -> Iterator[None]:
+    """Add to errors why a step that is written out in small operators is no cell; None: there is no such step."""
+    try:
+        yield
+    except ModelError as error:
+        if refusal is None or isinstance(error, ContractError):
+            raise
+        if isinstance(error, UnsupportedError):
+            raise UnsupportedError(f"{error}; {refusal}") from error
+        raise UnsupportedError(
+            f"no recurrent layer found, and {refusal}; a cell that is none of these cannot stream: use {_MODULES}, "
+            "or nn.LSTMCell, nn.GRUCell or nn.RNNCell in a loop over time"
+        ) from error
 
 
 def _unrolled(graph: Graph) -> str:

@@ -223,8 +223,10 @@ class Subject:
     def _shown(self, free: Sequence[int]) -> torch.Tensor:
         """Return the part of the example to trace: only the first frames if a loop over time would be unrolled."""
         shown = self._tensor
-        cells = any(isinstance(child, nn.RNNCellBase) for child in self.module.modules())
-        loops = not self.others.names and (cells or self._stepped)
+        modules = list(self.module.modules())
+        cells = any(isinstance(child, nn.RNNCellBase) for child in modules)
+        written = not any(map(_is_recurrent, modules))  # then only a loop over a cell that it writes out is streamed
+        loops = not self.others.names and (cells or written or self._stepped)
         for axis in free if loops else ():
             shown = shown.narrow(axis, 0, min(shown.size(axis), LOOP_FRAMES))
         return shown

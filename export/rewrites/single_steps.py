@@ -17,6 +17,8 @@ from ..written_cells.recognizer import WrittenCell
 from .loop_cells import Chain, find_chains
 from .loops import recurrent_node
 
+_STREAMS = "batch"
+
 
 @dataclass(frozen=True)
 class Call:
@@ -24,14 +26,18 @@ class Call:
 
     Attributes:
         signals: The values of the signal, joined in this order.
-        states: The states that it starts from, each with the name of its next value.
+        starts: The states that it starts from, h first.
+        nexts: Their next values.
     """
 
     signals: Sequence[str]
-    states: Mapping[str, str]
+    starts: Sequence[str]
+    nexts: Sequence[str]
 
 
-def mark_steps(model: onnx.ModelProto, cell: WrittenCell, calls: Sequence[Call], dims: Mapping[str, Dims]) -> None:
+def mark_steps(
+    model: onnx.ModelProto, cell: WrittenCell, calls: Sequence[Call], dims: Mapping[str, Dims], path: str = ""
+) -> None:
     """Let markers of a cell compute the next states of its steps, in place; the old nodes are dead afterwards.
 
     Args:
@@ -39,19 +45,43 @@ def mark_steps(model: onnx.ModelProto, cell: WrittenCell, calls: Sequence[Call],
         cell: What the steps compute.
         calls: The steps, in their order.
         dims: The shapes of their signals and states; the axis of streams has a name or is the first of size 1.
+        path: The path of the cell's module, which begins the names of nodes and weights.
 
     Raises:
         UnsupportedError: A signal or state has values along several axes.
     """
     taken = value_names(model) | {node.name for node in model.graph.node}
-    path = unused(f"/{cell.operator.lower()}/{cell.operator}", taken)
-    weights = {name: f"{path}/{name}" for name in cell.weights}
-    model.graph.initializer.extend(numpy_helper.from_array(cell.weights[key], name) for key, name in weights.items())
+    name = unused(f"{path or '/' + cell.operator.lower()}/{cell.operator}", taken)
+    weights = {key: f"{name}/{key}" for key in cell.weights}
+    model.graph.initializer.extend(numpy_helper.from_array(cell.weights[key], one) for key, one in weights.items())
     for i, call in enumerate(calls):
-        _Marking(model, dims, f"{path}/{i}" if i else path).mark(cell, call, list(weights.values()))
+        _Marking(model, dims, f"{name}_{i}" if i else name).mark(cell, call, list(weights.values()))
     if all(opset.domain != DOMAIN for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     sort_nodes(model)
+
+
+def name_streams(one: Mapping[str, Dims], more: Mapping[str, Dims]) -> dict[str, Dims]:
+    """Return the shapes of values in which the axis that counts streams has a name.
+
+    Args:
+        one: Their shapes for a number of streams.
+        more: Their shapes for one stream more.
+    """
+    return {name: _named(dims, more.get(name, dims)) for name, dims in one.items()}
+
+
+def _named(one: Dims, more: Dims) -> Dims:
+    if len(one) != len(more):
+        return one
+    pairs = zip(one, more, strict=True)
+    return tuple(_STREAMS if isinstance(a, int) and isinstance(b, int) and b == a + 1 else a for a, b in pairs)
+
+
+def for_one_stream(dims: Mapping[str, Dims]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of values for one stream; values with an unknown size are left out."""
+    sizes = {name: [1 if size == _STREAMS else size for size in one] for name, one in dims.items()}
+    return {name: tuple(s for s in one if isinstance(s, int)) for name, one in sizes.items() if None not in one}
 
 
 class _Marking:
@@ -64,10 +94,10 @@ class _Marking:
         """Append the marker, and let it make the next states."""
         parts = [self._flat(signal) for signal in call.signals]
         x = parts[0] if len(parts) == 1 else self._add("Concat", parts, f"{self._name}/x", axis=1)
-        starts = [self._flat(state) for state in cell.states]
+        starts = [self._flat(state) for state in call.starts]
         made = [f"{self._name}/{kind}" for kind, _ in zip("hc", starts, strict=False)]
-        for state, flat in zip(cell.states, made, strict=True):
-            self._replace(call.states[state], flat)
+        for name, flat in zip(call.nexts, made, strict=True):
+            self._replace(name, flat)
         marker = helper.make_node(WRITTEN_STEP.rpartition(":")[2], [x, *starts, *weights], made, self._name,
                                   domain=DOMAIN, operator=cell.operator, **cell.attributes)  # fmt: skip
         self._model.graph.node.append(marker)

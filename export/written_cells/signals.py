@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 import onnx
 
+from ...runtime.cells import CELLS
 from ...runtime.graph.graph import Graph
 from ..graph.recurrent_nodes import MOVES
 from .small_operators import ACTIVATIONS
@@ -30,6 +31,36 @@ def find_signals(graph: Graph, states: Mapping[str, str]) -> list[str]:
                 before = _meets_product(graph, node, dependent)
                 found += [name] if before else _before_product(graph, name)
     return list(dict.fromkeys(found))
+
+
+def groups(graph: Graph, carried: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return carried values in groups that depend on each other: the states of one cell are in one group.
+
+    What only moves, and what a recurrent node carries, is in no group.
+
+    Args:
+        graph: The graph.
+        carried: Values that are carried from frame to frame, each with the name of its next value.
+    """
+    needs = {name: _needs(graph, name, carried) for name in carried}
+    found: list[dict[str, str]] = []
+    for name in carried:
+        own = [other for other in carried if other in needs[name] and name in needs[other]]
+        if name in own and not any(name in group for group in found):
+            found.append({other: carried[other] for other in own})
+    return found
+
+
+def _needs(graph: Graph, name: str, carried: Mapping[str, str]) -> set[str]:
+    """Return the carried values that the next value of one is computed from; none if a recurrent node does that."""
+    waiting, seen = [carried[name]], set[str]()
+    while waiting:
+        node = graph.producer(wanted := waiting.pop())
+        if wanted in seen or (node is not None and node.op_type in CELLS and wanted == carried[name]):
+            continue
+        seen.add(wanted)
+        waiting += node.input if node is not None and wanted not in carried else ()
+    return seen.intersection(carried)
 
 
 def _cone(graph: Graph, states: Mapping[str, str]) -> list[onnx.NodeProto]:

@@ -132,32 +132,9 @@ class WrittenOut(nn.Module):
         return torch.stack(answers, 1)
 
 
-class AsCell(nn.Module):
-    """The way out: the same weights in a cell."""
-
-    def __init__(self, written: WrittenOut) -> None:
-        super().__init__()
-        self.cell = nn.LSTMCell(6, 8)
-        parts = (written.a.weight, written.b.weight, written.a.bias, written.b.bias)
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        self.cell.load_state_dict(dict(zip(names, parts, strict=True)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        state, answers = None, []
-        for t in range(x.shape[1]):
-            state = self.cell(x[:, t], state)
-            answers.append(state[0])
-        return torch.stack(answers, 1)
-
-
-def test_row_64_a_cell_written_out_streams_when_its_weights_are_those_of_a_cell(tmp_path: Path) -> None:
+def test_row_64_a_cell_written_out_streams_as_its_module(tmp_path: Path) -> None:
     module, path = WrittenOut().eval(), tmp_path / "m.onnx"
-    with pytest.raises(
-        ModelError, match=r"a cell written out of other layers: copy its weights into one of them"
-    ) as seen:
-        export_model(module, EXAMPLE, path)
-    assert "tidegate export" not in str(seen.value)
-    export_model(AsCell(module), EXAMPLE, path)
+    export_model(module, EXAMPLE, path)
     with torch.no_grad():
         np.testing.assert_allclose(_streamed(path, EXAMPLE[0]), module(EXAMPLE)[0].numpy(), atol=1e-6)
 

@@ -23,7 +23,7 @@ def marked(model: onnx.ModelProto, dims: Mapping[str, Dims] | None = None) -> on
     cell = recognize(Graph(model), shapes_of(model), states)
     known: dict[str, Dims] = {"x": (1, 3)}
     known |= {name: (1, 4) for pair in states.items() for name in pair}
-    mark_steps(made, cell, [Call(["x"], states)], known | dict(dims or {}))
+    mark_steps(made, cell, [Call(["x"], cell.states, [states[name] for name in cell.states])], known | dict(dims or {}))
     remove_dead(made)
     return made
 

@@ -127,7 +127,7 @@ def test_a_recurrent_node_stays() -> None:
 
 def test_a_step_that_is_no_cell_is_refused() -> None:
     model, states, shapes = _step(lambda body: {"h": body.add("Mul", ["h", body.number(0.5)])})
-    with pytest.raises(UnsupportedError, match="the step of h is no LSTM, GRU or RNN"):
+    with pytest.raises(UnsupportedError, match=r"the step of state h is no GRU: the next state is '0.5 h', wanted"):
         write_cells(model, states, shapes, "layer")
 
 

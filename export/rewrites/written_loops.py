@@ -1,0 +1,135 @@
+"""Loops over time with cells written out in small operators: each step becomes a marker, as of a cell of torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from ...runtime.errors import UnsupportedError
+from ...runtime.graph.graph import Graph
+from ..graph.axes import Dims, sized_model
+from ..graph.constants import fold_constants
+from ..written_cells.recognizer import WrittenCell, recognize
+from ..written_cells.signals import find_signals, groups
+from ..written_cells.unrolled import UnrolledLoop, carried, counterparts, find_loops
+from .single_steps import Call, for_one_stream, mark_steps, name_streams
+
+
+def mark_loops(model: onnx.ModelProto, source: str, free: Sequence[int]) -> str | None:
+    """Let markers compute the states of loops over time that are written out in small operators, in place.
+
+    Args:
+        model: A graph in which tracing unrolled the loops.
+        source: Its signal input.
+        free: The axes of the signal whose sizes may vary.
+
+    Returns:
+        Why a loop is no LSTM, GRU or RNN; None if there is no such loop.
+    """
+    graph, refusal = Graph(model), None
+    marks: list[tuple[WrittenCell, list[Call], Mapping[str, Dims]]] = []
+    for loop in find_loops(graph):
+        sized, dims = _sizes(model, graph, loop, source, free)
+        try:
+            marks += [(cell, calls, dims) for cell, calls in _Loop(graph, loop, Graph(sized), dims).cells()]
+        except UnsupportedError as error:
+            refusal = refusal or str(error)
+    paths = [_path(graph, calls[0]) for _, calls, _ in marks]
+    for (cell, calls, dims), path in zip(marks, paths, strict=True):
+        mark_steps(model, cell, calls, dims, path)
+    return refusal
+
+
+def _sizes(
+    model: onnx.ModelProto, graph: Graph, loop: UnrolledLoop, source: str, free: Sequence[int]
+) -> tuple[onnx.ModelProto, Mapping[str, Dims]]:
+    """Return the model for one stream, and the shapes of its values with the axis of streams by name."""
+    usual = dict.fromkeys(free or [-1], loop.steps)
+    dims = sized_model(model, source, usual)[1]
+    named, streams, state = dims, dict(usual), carried(graph, loop, 0)[0]
+    for axis in free:
+        with_more = name_streams(dims, sized_model(model, source, usual | {axis: loop.steps + 1})[1])
+        if with_more.get(state) != dims.get(state):
+            named, streams[axis] = with_more, 1
+    sized = sized_model(model, source, streams)[0]
+    fold_constants(sized)
+    return sized, named
+
+
+def _path(graph: Graph, call: Call) -> str:
+    """Return the path of the module that makes the states of a step, from the name of a node."""
+    maker = graph.producer(call.nexts[0])
+    return "" if maker is None else maker.name.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """An unrolled loop whose cells are looked for.
+
+    Attributes:
+        graph: Its graph.
+        loop: The loop.
+        sized: The graph for one stream.
+        dims: The shapes of its values.
+    """
+
+    graph: Graph
+    loop: UnrolledLoop
+    sized: Graph
+    dims: Mapping[str, Dims]
+
+    def cells(self) -> Iterator[tuple[WrittenCell, list[Call]]]:
+        """Yield the cells of the loop and their steps; nothing if the steps read no frames.
+
+        Raises:
+            UnsupportedError: A part of it is no cell, or its steps differ.
+        """
+        shapes = for_one_stream(self.dims)
+        for states in groups(self.graph, self._states()):
+            signals = find_signals(self.sized, states)
+            steps = list(self._steps(states, signals))
+            if all(steps[1][name] == steps[2][name] for name in signals):
+                continue
+            cell = recognize(self.sized, {name: shapes[name] for name in (*signals, *states)}, states)
+            nexts = [states[name] for name in cell.states]
+            yield (
+                cell,
+                [Call(*([step[name] for name in names] for names in (signals, cell.states, nexts))) for step in steps],
+            )
+
+    def _states(self) -> dict[str, str]:
+        """Return the states after the first step, each with its next value.
+
+        Raises:
+            UnsupportedError: The first two steps differ.
+        """
+        before, after = (carried(self.graph, self.loop, step) for step in range(2))
+        ends = {*before, *find_signals(self.sized, dict(zip(before, after, strict=False)))}
+        found = {}
+        for name in after:
+            like = [one for one in before if counterparts(self.graph, name, one, {}, ends) is not None]
+            if len(like) != 1:
+                raise UnsupportedError(
+                    f"a loop over time carries {name!r}, which {len(like)} values of the step before are made like, "
+                    "wanted one; start the loop from a state that is not constant, or let its steps be the same"
+                )
+            found[like[0]] = name
+        return found
+
+    def _steps(self, states: Mapping[str, str], signals: Sequence[str]) -> Iterator[dict[str, str]]:
+        """Yield for each step the values that stand for the signals, states and next states of the second step."""
+        ends, known = {*signals, *states}, dict[str, str]()
+        for step in range(self.loop.steps):
+            own = {name: known[after] for name, after in states.items() if step}
+            for name, after in states.items():
+                own = self._match(after, self.loop.made_in(step) if step > 1 else [(name, after)[step]], own, ends)
+            known = own if step != 1 else own | {name: name for name in ends}
+            yield known
+
+    def _match(self, name: str, wanted: Sequence[str], known: Mapping[str, str], ends: set[str]) -> dict[str, str]:
+        """Return the counterparts of a state and all that makes it, with the state that is one of those wanted."""
+        for one in wanted:
+            found = counterparts(self.graph, name, one, known, ends)
+            if found is not None:
+                return found
+        raise UnsupportedError(f"a loop over time makes {name!r} in other ways at other steps, wanted the same steps")
