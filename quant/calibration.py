@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .moments.sums import Sum, matrix, sums_of
 from .observing.calibration_streams import Streams
 from .observing.drift import drift_of
 from .observing.judge import judge_of
+from .observing.layers import changed
 from .observing.observation import Segment, every_frame, observe
 from .observing.ranges import RANGE_RULES, Magnitudes, bits_of, magnitudes, ranges_of, with_most_bits, with_ranges
 from .report.quantization_report import CalibrationReport
@@ -73,7 +74,7 @@ class Calibration:
         self.exponents: dict[int, Exponents] = {}
         self._ranges, self._magnitudes = ranges, list[Magnitudes]()
         self._methods = [one for one in METHODS_BY_NAME[method] if one != BY_CHANNEL or has_small_sums(self.program)]
-        self._fields = fields_of(program)
+        self._fields = fields_of(self.program)
         self._phases = _Phases(progress)
         self._roundings: dict[tuple[str, Precision], Rounding] = {}  # each rounds a single weight
         weights = sum(m.codes.size for op in program.ops for m in op.record().matrices)
@@ -230,8 +231,8 @@ class Calibration:
         values = np.where(np.abs(values) < 2.0**-40, 0, values).astype(
             np.float32
         )  # the engine takes no smaller float weight
-        changed: dict[str, Any] = {matrix_field: replace(before, codes=values)}
-        ops = (*self.program.ops[:index], replace(op, **changed), *self.program.ops[index + 1 :])
+        alone = changed(op, {matrix_field: replace(before, codes=values)})
+        ops = (*self.program.ops[:index], alone, *self.program.ops[index + 1 :])
         return quantized(replace(self.program, ops=ops), Rounding({}, biases))
 
     def _sums(self, name: str) -> list[Sum]:

@@ -12,7 +12,6 @@ from time import perf_counter
 
 from ..runtime.arrays import Array
 from ..runtime.cells import BY_NAME, STANDARD
-from ..runtime.clocks import Clock
 from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
@@ -99,7 +98,7 @@ def quantize(
 
     Raises:
         ModelError: The source is not a streaming ONNX file, or has no recurrent node.
-        UnsupportedError: Calibration is asked for, but the engine does not run the model, or the model looks ahead.
+        UnsupportedError: Calibration is asked for, but the engine does not run the model.
         QuantizationError: An option, a weight or a calibration stream cannot be used, or no precisions meet
             `max_bytes` and `max_error`. No file is written.
         BackendError: The engine does not run the model, and onnxruntime is not installed.
@@ -294,10 +293,6 @@ def _calibration(graph: Graph, options: Options) -> Calibration:
         program = lower(graph)
     except UnsupportedError as error:
         raise UnsupportedError(f"calibration runs on the engine, and {error}") from None
-    if any(clock != Clock() for clock in program.clocks):
-        raise UnsupportedError(
-            "the model looks ahead, and only causal models can be calibrated: quantize it without calibration"
-        )
     return Calibration(
         program,
         graph.contract,

@@ -224,8 +224,8 @@ def frame_errors(seen: Array, wanted: Array, time: int | None, largest: float) -
         largest: The largest value.
     """
     gap = difference(seen, wanted)
-    frames = gap.reshape(1, -1) if time is None else np.moveaxis(gap, time, 0).reshape(gap.shape[time], -1)
-    gaps = frames.max(1, initial=0.0)
+    frames = gap[None] if time is None else np.moveaxis(gap, time, 0)
+    gaps = frames.max(tuple(range(1, frames.ndim)), initial=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(np.isfinite(gaps) & (largest > 0), gaps / largest, np.inf)
     return np.where(gaps == 0, 0.0, relative)

@@ -10,7 +10,9 @@ import numpy as np
 
 from ...runtime.arrays import Array, Floats
 from ...runtime.operators import (
+    Align,
     Binary,
+    BlockStart,
     Concat,
     Constant,
     Convolution,
@@ -163,9 +165,20 @@ def _window(op: Window, x: Inputs, _: Floats, grad: Floats) -> Inputs:
     found, groups = np.zeros_like(x[0]), op.channels // op.together
     taps = grad.reshape(*grad.shape[:2], groups, op.kernel, op.together)
     for tap in range(op.kernel):
-        delay = (op.kernel - 1 - tap) * op.dilation
-        later = taps[delay:, :, :, tap]
-        found[: len(later)] += later.reshape(*later.shape[:2], op.channels)
+        delay = (op.kernel - 1 - tap) * op.dilation - op.lookahead
+        later = taps[max(delay, 0) : len(taps) + min(delay, 0), :, :, tap]
+        found[max(-delay, 0) :][: len(later)] += later.reshape(*later.shape[:2], op.channels)
+    return (found,)
+
+
+def _align(_: Align, x: Inputs, __: Floats, grad: Floats) -> Inputs:
+    return np.zeros_like(x[0]), grad
+
+
+def _block_start(op: BlockStart, x: Inputs, _: Floats, grad: Floats) -> Inputs:
+    found, block = np.zeros_like(x[0]), op.blocks.frames or len(grad)
+    for first in range(0, len(grad), block):
+        found[first] = grad[first : first + block].sum(0)
     return (found,)
 
 
@@ -219,4 +232,6 @@ BACKWARD: dict[type[Operator], Callable[..., Inputs]] = {
     Depthwise: _depthwise,
     Constant: _steady,
     Static: _steady,
+    Align: _align,
+    BlockStart: _block_start,
 }

@@ -13,9 +13,10 @@ from typing import TypeVar
 import numpy as np
 
 from ...runtime.arrays import Array, Floats
-from ...runtime.operators import Embedding
+from ...runtime.operators import Backward, Embedding
 from ...runtime.program import Program
 from ..observing.observation import Segment
+from .blocks import replay_backward
 from .derivatives import back_through
 from .replay import Replay, replay
 from .sums import matrix, sums_of
@@ -114,11 +115,11 @@ def gather(
     gathered: dict[tuple[str, Key], _Gathering] = {}
     for batch in _batches(program, segments):
         gradients = _squared_gradients(program, batch, scales, random) if set(methods) - {"compensated"} else {}
-        for key, z in _inputs(program, batch):
+        for key, z, counted in _inputs(program, batch):
             for method in methods:
                 if method == "compensated" and _first_alike(program, key) != key:
                     continue
-                weights = _weights(method, gradients.get(key), batch.counted, z.shape[1])
+                weights = _weights(method, gradients.get(key), counted, z.shape[1])
                 gathering = gathered.setdefault((method, key), _Gathering(z, weights.shape[1]))
                 gathering.add(z, weights)
         seen(int(batch.used.size))
@@ -133,14 +134,15 @@ def _first_alike(program: Program, key: Key) -> Key:
     return key[0], next(n for n, one in enumerate(sums) if one.matrices == sums[key[1]].matrices)
 
 
-def _inputs(program: Program, batch: "_Batch") -> Iterator[tuple[Key, Floats]]:
-    """Give the inputs of each sum in the frames that count, `[frames, inputs]`."""
+def _inputs(program: Program, batch: "_Batch") -> Iterator[tuple[Key, Floats, Array]]:
+    """Give the inputs of each sum in the frames that count, `[frames, inputs]`, and which frames count."""
     for op, replayed in batch.replays.items():
+        counted = replayed.counted(batch.counted)
         joined: dict[tuple[str, ...], Floats] = {}
         for number, one in enumerate(sums_of(program.ops[op])):
             if one.matrices not in joined:
-                joined[one.matrices] = np.concatenate([replayed.reads[f][batch.counted] for f in one.matrices], -1)
-            yield (op, number), joined[one.matrices]
+                joined[one.matrices] = np.concatenate([replayed.reads[f][counted] for f in one.matrices], -1)
+            yield (op, number), joined[one.matrices], counted
 
 
 def _weights(method: str, gradient: Floats | None, counted: Array, inputs: int) -> Floats:
@@ -197,7 +199,9 @@ def _batch(program: Program, segments: Sequence[Segment]) -> _Batch:
     values = [stacked([s.values[v] for s in segments], length) for v in range(len(program.ops) + 1)]
     replays = {}
     for index, op in enumerate(program.ops):
-        if sums_of(op):
+        if isinstance(op, Backward):
+            replays[index] = replay_backward(op, values[op.inputs[0]], [len(s.used) for s in segments])
+        elif sums_of(op):
             starts = tuple(np.stack(part) for part in zip(*(s.starts[index] for s in segments), strict=True))
             replays[index] = replay(op, values[op.inputs[0]], values[index + 1], starts)
     return _Batch(values, used, replays)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...runtime.arrays import Floats
+from ...runtime.arrays import Array, Floats
 from ...runtime.operators import Gru, Linear, Lstm, LstmProjected, Operator, Rnn
 
 Starts = tuple[Floats, ...]
@@ -22,10 +22,20 @@ class Replay:
         reads: The input of each matrix, by the operator's field.
         back: A function from the gradient of the output to the gradient of the input, and the gradients of the
             operator's sums in the order of `sums_of`.
+        places: For a layer that runs in another order: the place among all frames of each of its frames, -1 for none.
+            None: the frames are in order.
     """
 
     reads: dict[str, Floats]
     back: Callable[[Floats], tuple[Floats, list[Floats]]]
+    places: Array | None = None
+
+    def counted(self, frames: Array) -> Array:
+        """Return which of its frames count, for those of all frames `[frames, segments]` that count."""
+        if self.places is None:
+            return frames
+        counts: Array = (self.places >= 0) & frames.ravel()[self.places]
+        return counts
 
 
 def replay(op: Operator, x: Floats, y: Floats, starts: Starts) -> Replay:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ...runtime.operators import Gru, Linear, Lstm, LstmProjected, Operator, Rnn
 from ...runtime.operators.matrix import Matrix
+from ..observing.layers import layer_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Sum:
 
 def sums_of(op: Operator) -> tuple[Sum, ...]:
     """Return the sums of an operator, in the order of the gradients of `replay`; none if it has no products."""
+    op = layer_of(op)
     if isinstance(op, Lstm | LstmProjected):
         gates = tuple(_plain(gate, ("w", "r"), rows) for gate, rows in _gates(op.kind.gates, op.w))
         return (
@@ -56,7 +58,7 @@ def sums_of(op: Operator) -> tuple[Sum, ...]:
 
 def matrix(op: Operator, field: str) -> Matrix:
     """Return a matrix of an operator by its field."""
-    found: Matrix = getattr(op, field)
+    found: Matrix = getattr(layer_of(op), field)
     return found
 
 

@@ -8,11 +8,13 @@ import numpy as np
 from ...runtime.arrays import Array, Floats
 from ...runtime.errors import QuantizationError
 from ...runtime.program import Program
+from .layers import looks_ahead
 
 FEWEST_FRAMES = 50
 MOST_FRAMES = 2**19  # 11.9 s at 44.1 kHz, 87 minutes at 10 ms per frame
 MOST_PRODUCTS = 2**36  # frames times weights: keeps calibration within two minutes on one core
 EVERY_FIFTH, FIRST_HELD = 5, 2  # with five streams or more, the third, the eighth ... are held out
+MOST_TOGETHER = 4096  # frames of a stream that looks ahead: all its values are in memory together
 SPANS, HELD_SPANS = 10, (2, 7)  # with fewer streams, two of ten equal spans of each
 
 
@@ -45,7 +47,8 @@ def read_streams(given: Iterable[Array], program: Program) -> Streams:
     """Check streams for a program and choose the frames to hold out.
 
     With five streams or more, every fifth stream is held out. With fewer, the third and the eighth of ten equal spans
-    of each stream are. Streams are read up to the number of frames that two minutes allow for a model of this size.
+    of each stream are. Streams are read up to the number of frames that two minutes allow for a model of this size. A
+    model that looks ahead gets streams of at most MOST_TOGETHER frames, and of its limit: longer ones are cut.
 
     Args:
         given: Each stream is float32 `[frames, features]`, or integers `[frames]` if the model reads ids.
@@ -57,13 +60,14 @@ def read_streams(given: Iterable[Array], program: Program) -> Streams:
     """
     if isinstance(given, np.ndarray):
         raise QuantizationError("calibration is one array, wanted streams: put it into a list, [array]")
-    left = _most_frames(program)
+    left, most = _most_frames(program), _most_together(program)
     streams, complete = [], True
     for number, stream in enumerate(given):
         frames = _checked(np.asarray(stream), program, number)
         complete = len(frames) <= left
-        streams.append(frames[:left])
-        left -= len(streams[-1])
+        used = frames[:left]
+        streams += [used[at : at + most] for at in range(0, max(len(used), 1), most)]
+        left -= len(used)
         if not complete or left == 0:
             break
     if sum(map(len, streams)) < FEWEST_FRAMES:
@@ -77,6 +81,12 @@ def read_streams(given: Iterable[Array], program: Program) -> Streams:
 def _most_frames(program: Program) -> int:
     weights = sum(matrix.codes.size for op in program.ops for matrix in op.record().matrices)
     return min(MOST_FRAMES, max(MOST_PRODUCTS // max(weights, 1), 2000))
+
+
+def _most_together(program: Program) -> int:
+    """Return the most frames of a stream; a longer stream of a model that looks ahead becomes several."""
+    limit = program.blocks.limit if program.blocks is not None else None
+    return min(MOST_TOGETHER, limit or MOST_TOGETHER) if looks_ahead(program) else MOST_FRAMES
 
 
 def _checked(stream: Array, program: Program, number: int) -> Floats:

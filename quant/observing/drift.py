@@ -1,6 +1,7 @@
 """Drift: does the error of a quantized program grow with time? It is streamed next to the float one for many steps."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,8 +70,11 @@ def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams
         steps: Steps of the longest streams.
 
     Returns:
-        The errors; None if a value inside a model leaves its range within the first thousand steps.
+        The errors; None if a value inside a model leaves its range within the first thousand steps, or if a stream
+        that is one block may not have so many frames.
     """
+    if exact.blocks is not None and exact.blocks.frames is None:
+        return None
     held = sorted(_held(streams), key=len, reverse=True)
     edges = _edges(steps)
     found = _Errors(edges, [name for name, _ in exact.outputs])
@@ -81,11 +85,12 @@ def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams
     for number in range(streamed):
         frames, count = held[number % len(held)], reached if number < longest else min(SHORT_STEPS, steps)
         pair = models[0].stream(), models[1].stream()
-        at = 0
+        at, answered = 0, Counter[str]()
         try:
             for chunk in _repeated(frames, count):
                 answers = [_answers(exact, stream, chunk) for stream in pair]
-                found.add(at, *answers)
+                found.add(answered, *answers)
+                answered.update({name: len(values) for name, values in answers[0].items()})
                 at += len(chunk)
         except ChunkError:  # an unstable model, streamed for far longer than it was made for
             if at < SHORT_STEPS:
@@ -133,14 +138,14 @@ class _Errors:
         self._energy, self._values = np.zeros(len(names)), np.zeros(len(names))
         self._counts = np.zeros((len(names), len(edges)))
 
-    def add(self, at: int, exact: dict[str, Array], made: dict[str, Array]) -> None:
-        """Add answers; `at` steps came before them."""
+    def add(self, answered: Mapping[str, int], exact: dict[str, Array], made: dict[str, Array]) -> None:
+        """Add answers; `answered` says how many came before them by output."""
         for place, name in enumerate(self._names):
             values = exact[name].astype(np.float64)
             gap = made[name] - values
-            spans = np.searchsorted(self._edges, np.arange(at + 1, at + len(values) + 1))
+            spans = np.searchsorted(self._edges, np.arange(answered[name] + 1, answered[name] + len(values) + 1))
             np.add.at(self._squares[place], spans, np.sum(gap**2, 1))
-            np.maximum.at(self._largest[place], spans, np.max(np.abs(gap), 1))
+            np.maximum.at(self._largest[place], spans, np.max(np.abs(gap), 1, initial=0.0))
             np.add.at(self._counts[place], spans, values.shape[1])
             self._energy[place] += np.sum(values**2)
             self._values[place] += values.size

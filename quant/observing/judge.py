@@ -97,8 +97,19 @@ def answers(program: Program, contract: Contract, streams: Sequence[Floats]) -> 
     model, made = open_program(program, contract), []
     for frames in streams:
         try:
-            answer = model.stream().push(as_pushed(program, frames))
+            made.append(whole_answers(program, model, frames))
         except ChunkError as error:
             raise QuantizationError(f"calibration: {error}") from None
-        made.append(answer if isinstance(answer, dict) else {program.outputs[0][0]: answer})
     return tuple(made)
+
+
+def whole_answers(program: Program, model: NativeModel, frames: Floats) -> dict[str, Floats]:
+    """Return the answers to a whole stream by output: those of its push and those that a lookahead held back.
+
+    Raises:
+        ChunkError: The engine refuses the stream.
+    """
+    stream = model.stream()
+    given = [stream.push(as_pushed(program, frames)), stream.finish()]
+    listed = [one if isinstance(one, dict) else {program.outputs[0][0]: one} for one in given if one is not None]
+    return {name: np.concatenate([one[name] for one in listed]) for name in listed[0]}

@@ -12,7 +12,8 @@ from ...runtime.errors import ChunkError, QuantizationError
 from ...runtime.operators import Last, LastCell, Slice
 from ...runtime.program import Program
 from .calibration_streams import Streams
-from .judge import as_pushed, open_program
+from .judge import as_pushed, open_program, whole_answers
+from .layers import looks_ahead
 
 SEGMENT = 1024  # frames; gradients go back to the start of a segment
 
@@ -35,17 +36,33 @@ class Segment:
 def every_frame(program: Program) -> Program:
     """Return a program that answers every frame, even if the model answers only the last frame of a push.
 
+    Outputs that hold the final c of a layer are left out: the engine gives it only for the last frame of a push.
+
     Raises:
-        QuantizationError: The model answers with the final c of a layer.
+        QuantizationError: The model answers with nothing else.
     """
-    if any(isinstance(op, LastCell) for op in program.ops):
+    widths, of_c = program.widths, _of_final_c(program)
+    kept = [1 if value in of_c else widths[op.inputs[0]] for value, op in enumerate(program.ops, 1)]
+    ops = tuple(
+        Slice(op.inputs[:1], 0, kept[index]) if index + 1 in of_c or isinstance(op, Last) else op
+        for index, op in enumerate(program.ops)
+    )
+    outputs = tuple((name, value) for name, value in program.outputs if value not in of_c)
+    if not outputs:
         raise QuantizationError(
             "calibration: the model answers with the final c of a layer, which the engine gives only for the last "
             "frame of a push; quantize without calibration, or answer with h"
         )
-    widths = program.widths
-    ops = tuple(Slice(op.inputs, 0, widths[op.inputs[0]]) if isinstance(op, Last) else op for op in program.ops)
-    return replace(program, ops=ops)
+    return replace(program, ops=ops, outputs=outputs, shapes={})
+
+
+def _of_final_c(program: Program) -> set[int]:
+    """Return the values that are made of the final c of a layer."""
+    found: set[int] = set()
+    for value, op in enumerate(program.ops, 1):
+        if isinstance(op, LastCell) or found.intersection(op.inputs):
+            found.add(value)
+    return found
 
 
 def observe(program: Program, contract: Contract, streams: Streams, seen: Callable[[int], None]) -> list[Segment]:
@@ -64,7 +81,22 @@ def observe(program: Program, contract: Contract, streams: Streams, seen: Callab
     program = replace(program, outputs=everything)
     model = open_program(program, contract)
     pairs = zip(streams.frames, streams.held, strict=True)
-    return [segment for frames, held in pairs for segment in _segments(model, program, frames, held, seen)]
+    cut = _whole if looks_ahead(program) else _segments
+    return [segment for frames, held in pairs for segment in cut(model, program, frames, held, seen)]
+
+
+def _whole(
+    model: NativeModel, program: Program, frames: Floats, held: Array, seen: Callable[[int], None]
+) -> Iterator[Segment]:
+    """Give a stream as one segment: after its end, every value has as many frames as the input."""
+    try:
+        answer = whole_answers(program, model, frames)
+    except ChunkError as error:
+        raise QuantizationError(f"calibration: {error}") from None
+    seen(len(frames))
+    pairs = zip(program.ops, program.initial(), strict=True)
+    starts = tuple(tuple(np.asarray(vector) for vector in state[: len(op.slots)]) for op, state in pairs)
+    yield Segment((frames, *(answer[name] for name, _ in program.outputs)), starts, 1 - held.astype(np.float32))
 
 
 def _segments(

@@ -7,12 +7,12 @@ rules that choose T have the field's names: MinMax (Jacob et al. 2018), Percenti
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ...runtime.arrays import Array, Floats
 from ...runtime.errors import QuantizationError
+from ...runtime.operators import Operator
 from ...runtime.operators.matrix import (
     FLOAT,
     LARGEST_RANGE,
@@ -23,6 +23,7 @@ from ...runtime.operators.matrix import (
     largest_activation,
 )
 from ...runtime.program import Program
+from .layers import changed, layer_of
 from .observation import Segment
 
 BINS = 4096
@@ -141,7 +142,7 @@ def ranges_of(program: Program, met: Sequence[Magnitudes], bits: Mapping[str, in
     found: dict[str, np.float32] = {}
     for index, op in enumerate(program.ops):
         for field, value in (("w", op.inputs[0]), ("r", index + 1)):
-            read = getattr(op, field, None)
+            read = getattr(layer_of(op), field, None)
             if isinstance(read, Matrix) and read.name in bits:
                 most = met[value].range(rule, bits[read.name])
                 found[read.name] = max(most, found.get(read.name, most))
@@ -163,12 +164,12 @@ def with_most_bits(program: Program) -> Program:
 
 def _changed(program: Program, change: Callable[[Matrix], Matrix]) -> Program:
     """Return a program with every matrix changed by a function."""
-    ops = []
-    for op in program.ops:
-        matrices = {field: getattr(op, field, None) for field in ("w", "r", "p")}
-        changed: dict[str, Any] = {f: change(m) for f, m in matrices.items() if isinstance(m, Matrix)}
-        ops.append(replace(op, **changed))
-    return replace(program, ops=tuple(ops))
+    return replace(program, ops=tuple(_with_changed(op, change) for op in program.ops))
+
+
+def _with_changed(op: Operator, change: Callable[[Matrix], Matrix]) -> Operator:
+    matrices = {field: getattr(layer_of(op), field, None) for field in ("w", "r", "p")}
+    return changed(op, {field: change(m) for field, m in matrices.items() if isinstance(m, Matrix)})
 
 
 def _divergence(counts: Array, bins: int, levels: int) -> float:

@@ -13,6 +13,7 @@ from ...runtime.precision import Precision
 from ...runtime.program import Program
 from ..moments.moments import Key, Moments
 from ..moments.sums import Sum, matrix, sums_of
+from ..observing.layers import changed, layer_of
 from .compensated import DAMPING, damped, descend, error_of, in_order, nearest_codes
 from .nearest import Rounded, smallest_scale, to_nearest
 
@@ -82,10 +83,10 @@ def quantized(program: Program, rounding: Rounding) -> Program:
     """Return a float program with rounded matrices and corrected biases in place of its own."""
     ops = list(program.ops)
     for (index, name), one in rounding.matrices.items():
-        ops[index] = replace(ops[index], **{name: _matrix(ops[index], name, one)})
+        ops[index] = changed(ops[index], {name: _matrix(ops[index], name, one)})
     for (index, name), added in rounding.biases.items():
-        bias = getattr(ops[index], name)
-        ops[index] = replace(ops[index], **{name: (bias + added).astype(np.float32)})
+        bias = getattr(layer_of(ops[index]), name)
+        ops[index] = changed(ops[index], {name: (bias + added).astype(np.float32)})
     return replace(program, ops=tuple(ops))
 
 
@@ -120,7 +121,7 @@ def _round_sum(made: Rounding, op: Operator, one: Sum, fields: list[OpField], mo
         start = stop
     if one.bias:
         place = fields[0][0], one.bias
-        bias = made.biases.setdefault(place, np.zeros_like(getattr(op, one.bias)))
+        bias = made.biases.setdefault(place, np.zeros_like(getattr(layer_of(op), one.bias)))
         bias[one.bias_channels] += np.sum(difference * moments.mean[:, columns], 1).astype(np.float32)
 
 

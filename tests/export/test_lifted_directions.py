@@ -126,7 +126,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_lifted_file_answers_at_its_end_as_the_file(tmp_path: Path, case: str) -> None:
+def test_row_95_a_lifted_file_answers_at_its_end_as_the_file(tmp_path: Path, case: str) -> None:
     model = CASES[case]
     onnx.save(model, tmp_path / "m.onnx")
     report = lift(tmp_path / "m.onnx", tmp_path / "out.onnx")

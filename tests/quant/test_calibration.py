@@ -360,23 +360,6 @@ def test_each_graph_is_lowered_once(
     assert len(graphs) == count
 
 
-def test_a_model_that_looks_ahead_is_not_calibrated(tmp_path: Path) -> None:
-    class Both(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm = torch.nn.LSTM(6, 5, batch_first=True, bidirectional=True)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            answer: torch.Tensor = self.lstm(x)[0]
-            return answer
-
-    tg.export_model(Both(), torch.randn(1, 20, 6), tmp_path / "m.onnx", block=8, lookahead=4)
-    message = "the model looks ahead, and only causal models can be calibrated: quantize it without calibration"
-    with pytest.raises(UnsupportedError, match=message):
-        quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", calibration=smooth())
-    assert quantize(tmp_path / "m.onnx", tmp_path / "q.onnx").backend.startswith("native")
-
-
 def test_quantizing_twice_gives_the_same_file(tmp_path: Path) -> None:
     source = write(tmp_path / "m.onnx", "LSTM")
     for name in ("a", "b"):

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from tidegate.quant.moments.derivatives import BACKWARD, back_through
 from tidegate.runtime.arrays import Floats
+from tidegate.runtime.contract import Blocks
 from tidegate.runtime.operators import (
     OPERATORS,
+    Align,
+    Backward,
     Binary,
+    BlockStart,
     Cell,
     Concat,
     Constant,
@@ -34,7 +38,6 @@ from tidegate.runtime.operators import (
     Take,
     Window,
 )
-from tidegate.runtime.operators.blocks import Late
 from tidegate.runtime.operators.matrix import FLOAT, Matrix, Reading
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
@@ -72,15 +75,17 @@ CASES: list[tuple[str, Operator]] = [
     ("depthwise", Depthwise((0,), _matrix(4, 4), CONSTANT[:4], GEOMETRY)),
     ("constant", Constant((0,), CONSTANT)),
     ("static", Static((0,), Slot("static", 0), WIDTH)),
+    *((f"window {ahead} ahead", Window((0,), 3, 2, WIDTH, Slot("tail", 0), lookahead=ahead)) for ahead in (1, 2, 4)),
+    ("align", Align((0, 1))),
+    ("first frame of a block", BlockStart((0,), Blocks(5, 2))),
+    ("first frame of a stream", BlockStart((0,), Blocks(None, 0, 100))),
 ]
 
 
 def answers(op: Operator, x: list[Floats]) -> Floats:
-    state, made = op.initial(), []
-    for frames in zip(*x, strict=True):
-        y, state = op.step(state, *frames)
-        made.append(y)
-    return np.stack(made)
+    made, state = op.advance(op.initial(), [list(frames) for frames in x], closing=False)
+    rest, _ = op.advance(state, [[] for _ in x], closing=True)
+    return np.stack([*made, *rest])
 
 
 @pytest.mark.parametrize(("name", "op"), CASES, ids=[f"{i}-{name}" for i, (name, _) in zip(count(), CASES)])
@@ -116,8 +121,7 @@ def test_a_pole_has_no_gradient() -> None:
 
 
 def test_every_operator_without_weights_has_a_gradient() -> None:
-    with_weights = {op for op in OPERATORS if issubclass(op, Cell)} | {Linear, Embedding}
-    refused = {op for op in OPERATORS if issubclass(op, Late)}  # models that look ahead are not calibrated
+    with_weights = {op for op in OPERATORS if issubclass(op, Cell)} | {Linear, Embedding, Backward}
     integers = {IntegerLinear, IntegerAffine, IntegerMap}  # made from calibrated float operators
-    assert set(BACKWARD) | with_weights | refused | integers | {Last, LastCell} == set(OPERATORS)
+    assert set(BACKWARD) | with_weights | integers | {Last, LastCell} == set(OPERATORS)
     assert set(NUMBERS) == set(NUMBER)

@@ -1,6 +1,7 @@
 """Calibration streams: which streams are refused, and which frames are held out."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 from tidegate.quant.observing import calibration_streams as module
 from tidegate.quant.observing.calibration_streams import read_streams
 from tidegate.runtime.arrays import Array, Floats
+from tidegate.runtime.contract import Blocks
 from tidegate.runtime.errors import QuantizationError
-from tidegate.runtime.operators import Embedding, Linear, Operator
+from tidegate.runtime.operators import Backward, Cell, Embedding, Linear, Operator
 from tidegate.runtime.operators.matrix import FLOAT, Matrix, Reading
 from tidegate.runtime.program import Program
+from tools.float_programs import layer
 
 
 def linear(columns: int) -> Program:
@@ -84,3 +87,19 @@ def test_ids_become_whole_floats() -> None:
 def test_unusable_calibration_is_refused(given_streams: list[Array], message: str) -> None:
     with pytest.raises(QuantizationError, match=message):
         read_streams(given_streams, linear(3))
+
+
+@pytest.mark.parametrize(("limit", "lengths"), [(40, [40, 40, 20]), (4096, [60, 40])])
+def test_streams_of_a_model_that_looks_ahead_are_cut(
+    monkeypatch: pytest.MonkeyPatch, limit: int, lengths: list[int]
+) -> None:
+    """All values of a stream are in memory together, and a stream that is one block has at most its limit of frames."""
+    monkeypatch.setattr(module, "MOST_TOGETHER", 60)
+    cell = layer("gru")
+    assert isinstance(cell, Cell)
+    blocks = Blocks(None, 0, limit)
+    late = replace(program(3, Backward((0,), cell, blocks)), blocks=blocks)
+    given = noise(100)
+    found = read_streams(given, late)
+    assert [len(frames) for frames in found.frames] == [len(held) for held in found.held] == lengths
+    np.testing.assert_array_equal(np.concatenate(found.frames), given[0])

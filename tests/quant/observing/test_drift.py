@@ -8,7 +8,8 @@ from tidegate.quant.observing.calibration_streams import Streams
 from tidegate.quant.observing.drift import CHUNK, Drift, drift_of
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.backends.native import NativeModel
-from tidegate.runtime.operators import Linear, Lstm
+from tidegate.runtime.contract import Blocks
+from tidegate.runtime.operators import Linear, Lstm, Slot, Window
 from tidegate.runtime.operators.matrix import FLOAT, Matrix, Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
@@ -89,3 +90,22 @@ def test_a_model_that_leaves_its_range_is_measured_up_to_that_step() -> None:
     assert found.steps == CHUNK
     given.frames[0][20] = 2.0**30
     assert drift_of(program, wild, contract_of(program), given, 4000) is None
+
+
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_answers_that_come_late_are_counted_by_their_frames(ahead: int) -> None:
+    window = Window((0,), 4, 1, 1, Slot("tail", 0), lookahead=ahead)
+    mean = np.full((1, 4), 0.25)
+    exact, made = (
+        Program(1, (window, Linear((1,), floats(mean * factor), np.zeros(1, np.float32))), (("y", 2),))
+        for factor in (1.0, 1.1)
+    )
+    found = drift(exact, made, streams(700), 5000)
+    assert [(span.first, span.last) for span in found.decades] == [(1, 10), (11, 100), (101, 1000), (1001, 5000)]
+    assert all(0.05 < span.error < 0.15 for span in found.decades[1:])
+
+
+def test_a_stream_that_is_one_block_has_no_long_streams() -> None:
+    exact = counter(1.0)
+    whole = replace(exact, blocks=Blocks(None, 0, 100))
+    assert drift_of(whole, whole, contract_of(exact), streams(700), 5000) is None

@@ -8,7 +8,7 @@ from tidegate.quant.observing.calibration_streams import Streams
 from tidegate.quant.observing.judge import answers, as_pushed, judge_of
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.errors import QuantizationError
-from tidegate.runtime.operators import Linear
+from tidegate.runtime.operators import Linear, Slot, Window
 from tidegate.runtime.operators.matrix import FLOAT, Matrix, Reading
 from tidegate.runtime.program import Program
 from tools.float_programs import layer_and_head
@@ -72,6 +72,14 @@ def test_answers_come_by_output_from_the_zero_state() -> None:
     assert {name: values.shape for name, values in first.items()} == {"y": (40, 2), "h": (40, 5)}
     (alone,) = answers(both, contract_of(both), [frames[1]])
     np.testing.assert_array_equal(second["y"], alone["y"])
+
+
+def test_answers_that_come_at_the_end_are_among_them() -> None:
+    window = Window((0,), 3, 1, 1, Slot("tail", 0), lookahead=2)
+    late = Program(1, (window,), (("y", 1),))
+    frames = np.arange(1, 6, dtype=np.float32)[:, None]
+    (found,) = answers(late, contract_of(late), [frames])
+    np.testing.assert_array_equal(found["y"], [[1, 2, 3], [2, 3, 4], [3, 4, 5], [4, 5, 0], [5, 0, 0]])
 
 
 def test_a_value_out_of_range_is_refused() -> None:

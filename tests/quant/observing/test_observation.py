@@ -7,11 +7,12 @@ import pytest
 from tidegate.quant.observing import observation
 from tidegate.quant.observing.calibration_streams import Streams
 from tidegate.quant.observing.observation import every_frame, observe
+from tidegate.runtime.contract import Blocks
 from tidegate.runtime.errors import QuantizationError
-from tidegate.runtime.operators import Embedding, Last, LastCell
+from tidegate.runtime.operators import Align, Backward, Cell, Concat, Embedding, Last, LastCell
 from tidegate.runtime.program import Program
 from tidegate.runtime.reference import ReferenceStream
-from tools.float_programs import FEATURES, KINDS, layer_and_head, streams
+from tools.float_programs import FEATURES, KINDS, layer, layer_and_head, streams
 from tools.streams import contract_of
 
 
@@ -71,3 +72,38 @@ def test_ids_are_pushed_as_integers_and_a_wrong_one_is_refused() -> None:
     np.testing.assert_array_equal(segment.values[1], table[[3, 0, 1]])
     with pytest.raises(QuantizationError, match="calibration: chunk holds id 4 at frame 1; wanted 0 to 3"):
         observe(program, contract_of(program), of(3, 4), lambda _: None)
+
+
+def looking_ahead(blocks: Blocks) -> Program:
+    """Return a forward layer, and a backward layer that it waits for."""
+    cell = layer("gru")
+    assert isinstance(cell, Cell)
+    ops = (layer("lstm"), Backward((0,), cell, blocks), Align((2, 1)), Concat((3, 2)))
+    return Program(FEATURES, ops, (("y", 4),), blocks=blocks)
+
+
+@pytest.mark.parametrize("blocks", [Blocks(None, 0, 100), Blocks(4, 3)])
+def test_values_that_come_late_are_those_of_their_frames(blocks: Blocks) -> None:
+    program, found = looking_ahead(blocks), streams(40, 10)
+    segments = observe(program, contract_of(program), found, lambda _: None)
+    assert [len(segment.used) for segment in segments] == [40, 10]
+    for segment, frames in zip(segments, found.frames, strict=True):
+        values = [list(frames)]
+        for op, state in zip(program.ops, program.initial(), strict=True):
+            made, after = op.advance(state, [values[i] for i in op.inputs], closing=False)
+            rest, _ = op.advance(after, [[] for _ in op.inputs], closing=True)
+            values.append([*made, *rest])
+        for seen, wanted in zip(segment.values, values, strict=True):
+            np.testing.assert_array_equal(seen, np.stack(wanted))
+        assert [len(state) for state in segment.starts] == [2, 0, 0, 0]
+
+
+def test_outputs_of_a_final_c_are_left_out() -> None:
+    program = layer_and_head("lstm")
+    width = program.ops[0].width([])
+    ops = (*program.ops, LastCell((1,), width), Concat((3, 3)), Last((2,)))
+    both = replace(program, ops=ops, outputs=(("y", 2), ("c", 4), ("last", 5)), shapes={"c": (2, width)})
+    every = every_frame(both)
+    assert (every.outputs, every.shapes) == ((("y", 2), ("last", 5)), {})
+    segments = observe(every, contract_of(every), streams(30), lambda _: None)
+    np.testing.assert_array_equal(segments[0].values[2], segments[0].values[5])

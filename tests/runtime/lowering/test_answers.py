@@ -54,7 +54,7 @@ def listed(answer: object) -> list[Array]:
 
 
 @pytest.mark.parametrize("form", SHAPES)
-def test_both_backends_give_the_shape_of_the_file(form: str) -> None:
+def test_row_96_both_backends_give_the_shape_of_the_file(form: str) -> None:
     build, shapes = SHAPES[form]
     graph = graph_of(build)
     seen = {}
