@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ..cells import ACTIVATIONS, CELLS, GRU, Activation, CellKind, CellOptions
+from ..cells import ACTIVATIONS, BY_NAME, GRU, Activation, CellKind, CellOptions
 from ..errors import UnsupportedError
 from .nodes import attributes, label
 
@@ -19,13 +19,13 @@ def cell_options(node: onnx.NodeProto, direction: int = 0) -> CellOptions:
     """Return the options of a recurrent node.
 
     Args:
-        node: An LSTM, GRU or RNN.
+        node: An LSTM, GRU or RNN, or the node that `with_weights` gives for an LSTM with projection.
         direction: Which direction of a bidirectional node; 0 for other nodes.
 
     Raises:
         UnsupportedError: An activation is unknown, a number is missing or too large, or the clip is negative.
     """
-    given, kind = attributes(node), CELLS[node.op_type]
+    given, kind = attributes(node), BY_NAME[node.op_type]
     count, directions = len(kind.activations[0]), 1 + (given.get("direction") == "bidirectional")
     names = [_text(name) for name in given.get("activations", ())] or list(kind.activations[0]) * directions
     if len(names) != count * directions:

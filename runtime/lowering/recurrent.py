@@ -70,9 +70,28 @@ def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     if (rows := {w.codes.shape[0], r.codes.shape[0]}) != {wanted}:
         raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {wanted} for {hidden} units")
     h, c = _start(trace, lstm, 5, projected), _start(trace, lstm, 6, hidden)
-    made = trace.emit(LstmProjected((value,), w, r, p, bias_of(trace, lstm, 4, wanted), h, c))
+    made = trace.emit(_projected(trace, lstm, (value,), (w, r, p), (h, c)))
     y, last_h = _cell_answers(made, h)
     return [last_h, _final_c(y, c, hidden), y]
+
+
+def _projected(
+    trace: Trace,
+    lstm: onnx.NodeProto,
+    inputs: tuple[int, ...],
+    matrices: tuple[Matrix, Matrix, Matrix],
+    slots: tuple[Slot, Slot],
+) -> Cell:
+    """Return an LSTM with projection, with options if it has any."""
+    (w, r, p), hidden = matrices, matrices[2].codes.shape[1]
+    options, bias = cell_options(lstm), bias_of(trace, lstm, 4, 4 * hidden)
+    peepholes = bias_of(trace, lstm, PEEPHOLES, 3 * hidden) if len(lstm.input) > PEEPHOLES else None
+    if options == LSTM.plain and peepholes is None:
+        return LstmProjected(inputs, w, r, p, bias, *slots)
+    layer = LstmWithOptions(inputs, w, r, bias, *slots, options, peepholes)
+    if not layer.is_bounded and p.reading is Reading.HIDDEN:
+        p = replace(p, reading=Reading.FRAME)
+    return replace(layer, p=p)
 
 
 def _final_c(y: Value, c: Slot, units: int) -> Final:

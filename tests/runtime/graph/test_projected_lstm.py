@@ -1,6 +1,7 @@
 """The LSTM with projection: its specification against torch in float64, and its Scan in ONNX."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,13 +13,15 @@ from tidegate.quant.rounding.nearest import rounded
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel
+from tidegate.runtime.cells import LSTM, Activation, CellOptions
 from tidegate.runtime.contract import METADATA_KEY, Contract, Port, State
 from tidegate.runtime.errors import ChunkError, PlanError, UnsupportedError
+from tidegate.runtime.graph.cell_options import cell_options
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.graph.projected_lstm import projected_lstm, with_weights
 from tidegate.runtime.load import compile_graph
 from tidegate.runtime.lowering.lower import lower
-from tidegate.runtime.operators import Linear, LstmProjected, Slot, is_hidden
+from tidegate.runtime.operators import Linear, LstmProjected, LstmWithOptions, Slot, is_hidden
 from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Matrix, Program, Reading
@@ -26,6 +29,7 @@ from tidegate.runtime.reference import ReferenceStream
 from tools.random_layers import lstm_projected
 from tools.streams import contract_of
 
+RELU = Activation("Relu")
 FEATURES, HIDDEN, PROJECTED = 6, 20, 7
 SHAPES = {"W": (FEATURES, 4 * HIDDEN), "R": (PROJECTED, 4 * HIDDEN), "P": (HIDDEN, PROJECTED), "B": (4 * HIDDEN,)}
 
@@ -79,15 +83,18 @@ def test_layers_above_read_it_by_frame() -> None:
 # ---- the Scan ----
 
 
-def scan_graph(*, layers: int = 1, quantized: bool = True) -> Graph:
+def scan_graph(
+    *, layers: int = 1, quantized: bool = True, options: CellOptions = LSTM.plain, peepholes: bool = False
+) -> Graph:
     """Return x `[time, batch, features]` -> a stack -> Y `[time, 1, batch, projected]`, squeezed."""
+    inner = SHAPES | ({"V": (3 * HIDDEN,)} if peepholes else {})
     rng, tensors, nodes, states = np.random.default_rng(0), {"one": np.array([1])}, [], []
     source = "x"
     for n in range(layers):
-        shapes = SHAPES | ({"W": (PROJECTED, 4 * HIDDEN)} if n else {})
+        shapes = inner | ({"W": (PROJECTED, 4 * HIDDEN)} if n else {})
         for key, shape in shapes.items():
             values = rng.normal(0, 0.4, shape).astype(np.float32)
-            if key == "B" or not quantized:
+            if key in "BV" or not quantized:
                 tensors[f"{key}{n}"] = values
                 continue
             codes, scales = rounded(values.T, 8)
@@ -96,7 +103,7 @@ def scan_graph(*, layers: int = 1, quantized: bool = True) -> Graph:
                 helper.make_node("DequantizeLinear", [f"{key}{n}.codes", f"{key}{n}.scales"], [f"{key}{n}"], axis=1)
             )
         ends = [f"l{n}.h_in", f"l{n}.c_in", source], [f"l{n}.h_out", f"l{n}.c_out", f"Y{n}"]
-        nodes.append(projected_lstm(f"l{n}", *ends, {key: f"{key}{n}" for key in SHAPES}))
+        nodes.append(projected_lstm(f"l{n}", *ends, {key: f"{key}{n}" for key in inner}, options))
         source = f"y{n}" if n + 1 < layers else "y"
         nodes.append(helper.make_node("Squeeze", [f"Y{n}", "one"], [source]))
         sizes = {"h": PROJECTED, "c": HIDDEN}
@@ -125,6 +132,38 @@ def test_engine_agrees_with_onnxruntime() -> None:
     assert float(np.abs(seen - wanted).max() / np.abs(wanted).max()) <= 3e-4
     for name, values in streams[1].state().items():
         np.testing.assert_allclose(streams[0].state()[name], values, rtol=0, atol=1e-3)
+
+
+FORMS: dict[str, tuple[CellOptions, bool]] = {
+    "peepholes": (LSTM.plain, True),
+    "coupled": (replace(LSTM.plain, coupled=True), False),
+    "clip": (replace(LSTM.plain, clip=0.5), False),
+    "activations": (
+        CellOptions((Activation("HardSigmoid", 0.25, 0.5), Activation("Elu", 0.5), Activation("Softsign"))),
+        False,
+    ),
+    "all": (CellOptions((Activation("Sigmoid"), RELU, Activation("Softsign")), clip=0.75, coupled=True), True),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_options_are_found_in_the_step_and_run_as_in_onnxruntime(form: str) -> None:
+    pytest.importorskip("onnxruntime")
+    options, peepholes = FORMS[form]
+    graph = scan_graph(quantized=False, options=options, peepholes=peepholes)
+    (layer,) = lower(graph).ops
+    assert isinstance(layer, LstmWithOptions)
+    assert layer.options == options
+    assert (layer.peepholes is not None) == peepholes
+    streams = NativeModel(compile_graph(graph)).stream(), OnnxruntimeModel(graph).stream()
+    seen, wanted = (np.concatenate([np.asarray(s.push(noise()[a:b])) for a, b in ((0, 1), (1, 60))]) for s in streams)
+    error = float(np.abs(seen - wanted).max() / np.abs(wanted).max())
+    print(f"{form}: largest difference over largest value {error:.1e}, allowed 1e-6")
+    assert error <= 1e-6
+    for node in (scan_of(graph), renamed(scan_of(graph))):
+        flat = with_weights(node)
+        assert flat is not None
+        assert cell_options(flat) == options
 
 
 def test_lowering_gives_each_matrix_its_reading() -> None:
@@ -166,7 +205,12 @@ def test_step_is_known_whatever_its_names() -> None:
 
 
 def other_activation(node: onnx.NodeProto) -> None:
-    body_of(node).node[8].op_type = "Relu"
+    body_of(node).node[8].op_type = "Erf"
+
+
+def other_gate(node: onnx.NodeProto) -> None:
+    """One gate only."""
+    body_of(node).node[6].op_type = "Tanh"
 
 
 def swapped_gates(node: onnx.NodeProto) -> None:
@@ -190,7 +234,9 @@ def longer(node: onnx.NodeProto) -> None:
     body_of(node).node.append(helper.make_node("Identity", ["x"], ["more"]))
 
 
-@pytest.mark.parametrize("change", [swapped_gates, other_activation, other_axis, backwards, other_state, longer])
+@pytest.mark.parametrize(
+    "change", [swapped_gates, other_activation, other_gate, other_axis, backwards, other_state, longer]
+)
 def test_other_scans_are_not_taken_for_it_and_refused_by_name(change: Callable[[onnx.NodeProto], None]) -> None:
     graph = scan_graph()
     node = scan_of(graph)
