@@ -81,6 +81,6 @@ def _largest_c(op: Lstm, index: int, segments: Sequence[Segment]) -> Floats:
         x = stacked([s.values[op.inputs[0]] for s in part], length)
         h, used = stacked([s.values[index + 1] for s in part], length), stacked([s.used for s in part], length)
         h_start, start = (np.stack([s.starts[index][k] for s in part]) for k in (0, 1))
-        c = lstm_cells(op, x, np.concatenate([h_start[None], h[:-1]]), start)[-1]
+        c = lstm_cells(op, x, np.concatenate([h_start[None], h[:-1]]), start)
         most = np.maximum(most, np.max(np.abs(c) * (used > 0)[..., None], axis=(0, 1)))
     return most
