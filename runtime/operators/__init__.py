@@ -11,6 +11,7 @@ from .blocks import Align, Backward, BlockStart
 from .cells_with_options import GruWithOptions, LstmWithOptions, RnnWithOptions
 from .embedding import Embedding
 from .integer import IntegerAffine, IntegerGru, IntegerLinear, IntegerLstm, IntegerMap
+from .integer_with_options import IntegerGruWithOptions, IntegerLstmWithOptions
 from .linear import Linear
 from .over_features import LayerNorm, Reduce, Softmax
 from .pointwise import Binary, Elementwise, Map
@@ -47,6 +48,8 @@ OPERATORS: tuple[type[Operator], ...] = (
     LstmWithOptions,
     GruWithOptions,
     RnnWithOptions,
+    IntegerLstmWithOptions,
+    IntegerGruWithOptions,
 )
 
 __all__ = [
@@ -65,8 +68,10 @@ __all__ = [
     "GruWithOptions",
     "IntegerAffine",
     "IntegerGru",
+    "IntegerGruWithOptions",
     "IntegerLinear",
     "IntegerLstm",
+    "IntegerLstmWithOptions",
     "IntegerMap",
     "Last",
     "LastCell",

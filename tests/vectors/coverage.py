@@ -41,8 +41,10 @@ from tools.random_layers import (
     cell_with_options,
     integer_affine,
     integer_gru,
+    integer_gru_with_options,
     integer_linear,
     integer_lstm,
+    integer_lstm_with_options,
     lstm_projected,
     lstm_with_options,
     matrix,
@@ -221,6 +223,16 @@ def options() -> Program:
     return replace(every_output(FEATURES, [_renamed(op, place) for place, op in enumerate(ops)]), blocks=blocks)
 
 
+def integer_options() -> Program:
+    """Return a program of cells without floats that have options; each option is there and left out."""
+    rng = np.random.default_rng(9)
+    lstms = [integer_lstm_with_options(rng, 0, (WIDTH, UNITS)) for _ in range(8)]
+    grus = [integer_gru_with_options(rng, 0, (WIDTH, UNITS)) for _ in range(4)]
+    forms = [(own.clip > 0, own.coupled, own.peepholes is not None) for own in (layer.options for layer in lstms)]
+    assert [len(set(values)) for values in zip(*forms, strict=True)] == [2, 2, 2]
+    return every_output(WIDTH, [_renamed(op, place) for place, op in enumerate((*lstms, *grus))])
+
+
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
@@ -233,6 +245,7 @@ def programs() -> dict[str, Program]:
         "integers": integers(),
         "starts": starts(),
         "options": options(),
+        "integer_options": integer_options(),
     }
 
 
