@@ -74,13 +74,13 @@ def _exponent(most: float, bits: int, room: float) -> int:
 
 
 def _largest_c(op: Lstm, index: int, segments: Sequence[Segment]) -> Floats:
-    """Return the largest magnitude of each unit's c in the frames to calibrate on, `[hidden]`."""
-    ordered, most = sorted(segments, key=lambda s: len(s.used)), np.zeros(op.hidden, np.float32)
+    """Return the largest magnitude of each unit's c in the frames to calibrate on, `[units]`."""
+    ordered, most = sorted(segments, key=lambda s: len(s.used)), np.zeros(len(op.w.codes) // 4, np.float32)
     for part in (ordered[at : at + TOGETHER] for at in range(0, len(ordered), TOGETHER)):
         length = len(part[-1].used)
         x = stacked([s.values[op.inputs[0]] for s in part], length)
         h, used = stacked([s.values[index + 1] for s in part], length), stacked([s.used for s in part], length)
         h_start, start = (np.stack([s.starts[index][k] for s in part]) for k in (0, 1))
-        c = lstm_cells(op, x, np.concatenate([h_start[None], h[:-1]]), start)[-1]
+        c = lstm_cells(op, x, np.concatenate([h_start[None], h[:-1]]), start)
         most = np.maximum(most, np.max(np.abs(c) * (used > 0)[..., None], axis=(0, 1)))
     return most

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping
 
+from ...runtime.cells import RNN
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
 from ...runtime.lowering.integer import Exponents, described, has_integer_form
 from ...runtime.lowering.lower import QUANTIZATION_KEY
-from ...runtime.operators import Operator
+from ...runtime.operators import GruWithOptions, LstmWithOptions, Operator, RnnWithOptions
 from ...runtime.program import Program
 
 
@@ -42,4 +43,10 @@ def _label(graph: Graph, node: str) -> str:
 
 def _reason(op: Operator) -> str:
     name, weights = type(op).__name__, {m.weight_bits for m in op.record().matrices} - {8}
-    return f"its weights have {max(weights)} bits" if weights else f"{name} has no integer form"
+    if weights:
+        return f"its weights have {max(weights)} bits"
+    if isinstance(op, LstmWithOptions | GruWithOptions | RnnWithOptions):
+        seen, wanted = (", ".join(one.name for one in form.activations) for form in (op.options, op.kind.plain))
+        fit = f", wanted {wanted}" if seen != wanted and op.kind is not RNN else ""
+        return f"{op.kind.name} with {seen if fit else 'options'} has no integer form{fit}"
+    return f"{name} has no integer form"

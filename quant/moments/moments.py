@@ -131,7 +131,7 @@ def gather(
 def _first_alike(program: Program, key: Key) -> Key:
     """Return the operation's first sum with the same inputs; with equal weights both have the same moments."""
     sums = sums_of(program.ops[key[0]])
-    return key[0], next(n for n, one in enumerate(sums) if one.matrices == sums[key[1]].matrices)
+    return key[0], next(n for n, one in enumerate(sums) if one.reads == sums[key[1]].reads)
 
 
 def _inputs(program: Program, batch: "_Batch") -> Iterator[tuple[Key, Floats, Array]]:
@@ -140,9 +140,9 @@ def _inputs(program: Program, batch: "_Batch") -> Iterator[tuple[Key, Floats, Ar
         counted = replayed.counted(batch.counted)
         joined: dict[tuple[str, ...], Floats] = {}
         for number, one in enumerate(sums_of(program.ops[op])):
-            if one.matrices not in joined:
-                joined[one.matrices] = np.concatenate([replayed.reads[f][counted] for f in one.matrices], -1)
-            yield (op, number), joined[one.matrices], counted
+            if one.reads not in joined:
+                joined[one.reads] = np.concatenate([replayed.reads[name][counted] for name in one.reads], -1)
+            yield (op, number), joined[one.reads], counted
 
 
 def _weights(method: str, gradient: Floats | None, counted: Array, inputs: int) -> Floats:

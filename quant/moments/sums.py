@@ -1,14 +1,17 @@
 """The sums of products inside an operator: the output channels that are added up, and their bias.
 
 The codes of one matrix of a sum can make up for rounding errors in another, and the bias for their mean. Each gate of
-an LSTM is one sum, W x + R h. The candidate of a GRU has two sums, since its reset gate multiplies one of them.
+an LSTM is one sum, W x + R h. The candidate of a GRU has two sums, since its reset gate multiplies one of them; one if
+the reset gate comes first and multiplies h.
 """
 
 from dataclasses import dataclass
 
-from ...runtime.operators import Gru, Linear, Lstm, LstmProjected, Operator, Rnn
+from ...runtime.operators import Gru, Linear, Lstm, LstmProjected, Operator, Rnn, RnnWithOptions
 from ...runtime.operators.matrix import Matrix
 from ..observing.layers import layer_of
+
+RESET_H = "reset h"  # what R multiplies in the candidate of a GRU whose reset gate comes before the product
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Sum:
 
     Attributes:
         gate: The gate that they make, in ONNX's letters; `y` if there are no gates.
-        matrices: The operator's fields that hold the matrices. The inputs of the sum are theirs, side by side.
+        matrices: The operator's fields that hold the matrices.
+        reads: What each matrix multiplies, as `replay` names it: side by side, the inputs of the sum.
         channels: The output channels of each matrix.
         bias: The operator's field that holds the bias; empty if there is none.
         bias_channels: The part of the bias that belongs to the sum.
@@ -25,6 +29,7 @@ class Sum:
 
     gate: str
     matrices: tuple[str, ...]
+    reads: tuple[str, ...]
     channels: slice
     bias: str
     bias_channels: slice
@@ -35,21 +40,16 @@ def sums_of(op: Operator) -> tuple[Sum, ...]:
     op = layer_of(op)
     if isinstance(op, Lstm | LstmProjected):
         gates = tuple(_plain(gate, ("w", "r"), rows) for gate, rows in _gates(op.kind.gates, op.w))
-        return (
-            (*gates, Sum("p", ("p",), slice(0, len(op.p.codes)), "", slice(0)))
-            if isinstance(op, LstmProjected)
-            else gates
-        )
+        p: Matrix | None = getattr(op, "p", None)
+        return gates if p is None else (*gates, Sum("p", ("p",), ("p",), slice(0, len(p.codes)), "", slice(0)))
     if isinstance(op, Gru):
         update, reset, candidate = _gates(op.kind.gates, op.w)
-        own = Sum("h", ("r",), candidate[1], "candidate_bias", slice(0, op.hidden))
-        return (
-            _plain(update[0], ("w", "r"), update[1]),
-            _plain(reset[0], ("w", "r"), reset[1]),
-            _plain("h", ("w",), candidate[1]),
-            own,
-        )
-    if isinstance(op, Rnn):
+        first = _plain(update[0], ("w", "r"), update[1]), _plain(reset[0], ("w", "r"), reset[1])
+        if op.form.reset_first:
+            return *first, Sum("h", ("w", "r"), ("w", RESET_H), candidate[1], "bias", candidate[1])
+        own = Sum("h", ("r",), ("r",), candidate[1], "candidate_bias", slice(0, op.hidden))
+        return *first, _plain("h", ("w",), candidate[1]), own
+    if isinstance(op, Rnn | RnnWithOptions):
         return (_plain("y", ("w", "r"), slice(0, op.hidden)),)
     if isinstance(op, Linear):
         return (_plain("y", ("w",), slice(0, len(op.w.codes))),)
@@ -68,4 +68,4 @@ def _gates(letters: str, w: Matrix) -> list[tuple[str, slice]]:
 
 
 def _plain(gate: str, matrices: tuple[str, ...], channels: slice) -> Sum:
-    return Sum(gate, matrices, channels, "bias", channels)
+    return Sum(gate, matrices, matrices, channels, "bias", channels)

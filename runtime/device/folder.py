@@ -43,7 +43,7 @@ MOST_CLOCKS, CLOCK_BYTES = 64, 16  # as in src/clocks.h; a build for one model l
 WITH_OPTIONS = {"lstm_with_options", "gru_with_options", "rnn_with_options"}
 PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward", "convolution", *WITH_OPTIONS}
 FOR_PRODUCTS = {"pack.c", "project.c"}  # files of src/ that these operators call
-INTEGER = {"integer_lstm", "integer_gru", "integer_linear"}
+INTEGER = {"integer_lstm", "integer_gru", "integer_linear", "integer_lstm_with_options", "integer_gru_with_options"}
 MOVES = {
     "last",
     "last_cell",

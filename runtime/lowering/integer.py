@@ -8,6 +8,7 @@ without exponents stays as it is.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import floor, log2
 from typing import cast
 
 import numpy as np
@@ -17,19 +18,32 @@ from ..errors import ModelError
 from ..operators import (
     Elementwise,
     Gru,
+    GruWithOptions,
     IntegerAffine,
     IntegerGru,
+    IntegerGruWithOptions,
     IntegerLinear,
     IntegerLstm,
+    IntegerLstmWithOptions,
     IntegerMap,
     Linear,
     Lstm,
+    LstmWithOptions,
     Map,
     Operator,
 )
-from ..operators.integer import INTEGER_MAPS
+from ..operators.integer import INTEGER_MAPS, IntegerOptions
 from ..operators.matrix import Matrix, Reading
-from ..operators.numbers.fixed import GATE, LEAST_EXPONENT, MOST_EXPONENT, MOST_SUM, UNIT, fixed_bits
+from ..operators.numbers.fixed import (
+    GATE,
+    LEAST_EXPONENT,
+    MOST_EXPONENT,
+    MOST_SUM,
+    STATE_BITS,
+    UNIT,
+    fixed_bits,
+    largest,
+)
 from ..program import Program
 
 Exponents = Mapping[str, int | list[int]]  # input and output: one number; state: one per unit
@@ -38,6 +52,8 @@ Exponents = Mapping[str, int | list[int]]  # input and output: one number; state
 NEEDS: dict[type[Operator], tuple[str, ...]] = {
     Lstm: ("input", "state"),
     Gru: ("input",),
+    LstmWithOptions: ("input", "state"),
+    GruWithOptions: ("input",),
     Linear: ("input", "output"),
     Elementwise: ("input", "output"),
     Map: (),
@@ -53,8 +69,16 @@ def has_integer_form(op: Operator) -> bool:
     if isinstance(op, Elementwise):
         scale = _factor(op)
         return scale is not None and bool(np.all((np.abs(scale) >= 2.0**-40) & (np.abs(scale) <= 2.0**40)))
+    if isinstance(op, LstmWithOptions | GruWithOptions) and not _options_fit(op):
+        return False
     matrices = op.record().matrices
     return type(op) in NEEDS and all(m.weight_bits == 8 and m.scales.shape[1] == 1 for m in matrices)
+
+
+def _options_fit(op: LstmWithOptions | GruWithOptions) -> bool:
+    """Return whether integers can express the options: sigmoid and tanh, and a GRU that resets first, no projection."""
+    fits = op.p is None if isinstance(op, LstmWithOptions) else op.options.reset_first
+    return fits and op.options.activations == op.kind.plain.activations
 
 
 def offset(op: Elementwise) -> Floats:
@@ -139,8 +163,27 @@ def _integer(op: Operator, given: Exponents) -> Operator:
     cell = cast("Lstm | Gru", op)
     w, r, bias = _fixed(cell.w, e["input"]), _own(cell.r), _codes(cell.bias, GATE)
     if isinstance(cell, Lstm):
-        return IntegerLstm(op.inputs, w, r, bias, cell.h, cell.c, np.array(given["state"]))
+        parts = op.inputs, w, r, bias, cell.h, cell.c, np.array(given["state"])
+        return (
+            IntegerLstmWithOptions(*parts, _options(cell)) if isinstance(cell, LstmWithOptions) else IntegerLstm(*parts)
+        )
+    if isinstance(cell, GruWithOptions):
+        unused = np.zeros(cell.hidden, np.int64)
+        return IntegerGruWithOptions(op.inputs, w, r, bias, unused, cell.h, _options(cell))
     return IntegerGru(op.inputs, w, r, bias, _codes(cell.candidate_bias, GATE), cell.h)
+
+
+def _options(cell: LstmWithOptions | GruWithOptions) -> IntegerOptions:
+    """Return the options of a cell in integers."""
+    own, values = cell.options, cell.peepholes if isinstance(cell, LstmWithOptions) else None
+    clip = int(_codes(np.array([own.clip], np.float32), GATE)[0]) or int(own.clip > 0)
+    made = IntegerOptions(clip, own.coupled, own.reset_first)
+    if values is None:
+        return made
+    most = float(np.max(np.abs(values))) or 1.0
+    exponent = min(max(floor(log2(largest(STATE_BITS) / most)), LEAST_EXPONENT), MOST_EXPONENT)
+    nearest = np.floor(values.astype(np.float64) * 2.0**exponent + 0.5).astype(np.int64)
+    return replace(made, peepholes=np.clip(nearest, -largest(STATE_BITS), largest(STATE_BITS)), exponent=exponent)
 
 
 def _fixed(matrix: Matrix, exponent: int) -> Matrix:

@@ -12,6 +12,7 @@ from .cells_with_options import GruWithOptions, LstmWithOptions, RnnWithOptions
 from .embedding import Embedding
 from .frame import Convolution, Depthwise, Geometry, Take
 from .integer import IntegerAffine, IntegerGru, IntegerLinear, IntegerLstm, IntegerMap
+from .integer_with_options import IntegerGruWithOptions, IntegerLstmWithOptions
 from .linear import Linear
 from .over_features import LayerNorm, Reduce, Softmax
 from .pointwise import Binary, Elementwise, Map
@@ -54,6 +55,8 @@ OPERATORS: tuple[type[Operator], ...] = (
     Depthwise,
     Constant,
     Static,
+    IntegerLstmWithOptions,
+    IntegerGruWithOptions,
 )
 
 __all__ = [
@@ -76,8 +79,10 @@ __all__ = [
     "GruWithOptions",
     "IntegerAffine",
     "IntegerGru",
+    "IntegerGruWithOptions",
     "IntegerLinear",
     "IntegerLstm",
+    "IntegerLstmWithOptions",
     "IntegerMap",
     "Last",
     "LastCell",

@@ -10,7 +10,7 @@ from ..arrays import Array, Floats
 from ..cells import GRU, LSTM
 from ..contract import Slot
 from .base import Operator, Record, State
-from .matrix import Matrix
+from .matrix import Matrix, channels
 from .numbers import fixed
 from .numbers.fixed import GATE, STATE_BITS, UNIT, VALUE_BITS
 from .numbers.functions import without_tiny
@@ -24,6 +24,39 @@ def _read(matrix: Matrix, x: Floats) -> Array:
 def _product(matrix: Matrix, codes: Array, exponent: int) -> Array:
     """Return W x for the codes of one frame, as codes of an exponent, `[output channels]`."""
     return fixed.scaled(matrix.codes.astype(np.int64) @ codes, matrix.scales[:, 0], exponent - matrix.exponent)
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerOptions:
+    """The options of a cell in integers.
+
+    Attributes:
+        clip: The largest magnitude of the sums of gates and candidate, of exponent GATE; 0: no limit.
+        coupled: As in `CellOptions`.
+        reset_first: As in `CellOptions`.
+        peepholes: The weights of c in the gates i, o, f, int32 codes of 16 bits, `[3 hidden]`; None: there are none.
+        exponent: The exponent of the peepholes.
+    """
+
+    clip: int = 0
+    coupled: bool = False
+    reset_first: bool = False
+    peepholes: Array | None = None
+    exponent: int = 0
+
+    def clipped(self, sums: Array) -> Array:
+        """Return sums within the clip."""
+        return np.clip(sums, -self.clip, self.clip) if self.clip else sums
+
+    def of_c(self, gate: int, c: Array, exponents: Array) -> Array:
+        """Return the share of c, codes of the given exponents, in the sums of gate i, o or f."""
+        if self.peepholes is None:
+            return np.zeros_like(c)
+        weights = np.split(self.peepholes, 3)[gate].astype(np.int64)
+        return fixed.shifted(weights * c, exponents + self.exponent - GATE)
+
+
+PLAIN = IntegerOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +87,7 @@ class IntegerLstm(Cell):
 
     def next_state(self, x: Floats, *state: Floats) -> State:
         """The equations of the ONNX LSTM."""
-        h, c = _read(self.r, state[0]), fixed.codes(state[1], self.exponents, STATE_BITS)
-        sums = _product(self.w, _read(self.w, x), GATE) + self.bias + _product(self.r, h, GATE)
-        i, o, f, g = np.split(sums, 4)
-        added = fixed.rounded(fixed.sigmoid(i) * fixed.tanh(g), UNIT - self.exponents)
-        most = fixed.largest(STATE_BITS)
-        c = np.clip(fixed.rounded(fixed.sigmoid(f) * c + added, UNIT), -most, most)
-        product = fixed.sigmoid(o) * fixed.tanh(c << (GATE - self.exponents))
-        h = np.clip(fixed.rounded(product, 2 * UNIT - self.r.exponent), *_ends(self.r))
-        return fixed.values(h, self.r.exponent), fixed.values(c, self.exponents)
+        return integer_lstm_step(self, x, state, PLAIN)
 
     def record(self) -> Record:
         """The matrices w and r, the bias, and the exponents of c."""
@@ -91,18 +116,46 @@ class IntegerGru(Cell):
 
     def next_state(self, x: Floats, *state: Floats) -> State:
         """The equations of the ONNX GRU."""
-        h = _read(self.r, state[0])
-        z_x, r_x, n_x = np.split(_product(self.w, _read(self.w, x), GATE) + self.bias, 3)
-        z_h, r_h, n_h = np.split(_product(self.r, h, GATE), 3)
-        update, reset = fixed.sigmoid(z_x + z_h), fixed.sigmoid(r_x + r_h)
-        candidate = fixed.tanh(n_x + fixed.rounded(reset * (n_h + self.candidate_bias), UNIT))
-        mixed = ((1 << UNIT) - update) * candidate + update * (h << (UNIT - self.r.exponent))
-        h = np.clip(fixed.rounded(mixed, 2 * UNIT - self.r.exponent), *_ends(self.r))
-        return (fixed.values(h, self.r.exponent),)
+        return (integer_gru_step(self, x, state[0], PLAIN),)
 
     def record(self) -> Record:
         """The matrices w and r, and both biases."""
         return Record(matrices=(self.w, self.r), vectors=(self.bias, self.candidate_bias))
+
+
+def integer_lstm_step(cell: IntegerLstm, x: Floats, state: Sequence[Floats], options: IntegerOptions) -> State:
+    """Return h and c of an LSTM after one frame."""
+    h, c = _read(cell.r, state[0]), fixed.codes(state[1], cell.exponents, STATE_BITS)
+    sums = _product(cell.w, _read(cell.w, x), GATE) + cell.bias + _product(cell.r, h, GATE)
+    i, o, f, g = np.split(sums, 4)
+    input_gate = fixed.sigmoid(options.clipped(i + options.of_c(0, c, cell.exponents)))
+    forget_gate = fixed.sigmoid(options.clipped(f + options.of_c(2, c, cell.exponents)))
+    if options.coupled:
+        forget_gate = (1 << UNIT) - input_gate
+    added = fixed.rounded(input_gate * fixed.tanh(options.clipped(g)), UNIT - cell.exponents)
+    most = fixed.largest(STATE_BITS)
+    c = np.clip(fixed.rounded(forget_gate * c + added, UNIT), -most, most)
+    output_gate = fixed.sigmoid(options.clipped(o + options.of_c(1, c, cell.exponents)))
+    product = output_gate * fixed.tanh(c << (GATE - cell.exponents))
+    h = np.clip(fixed.rounded(product, 2 * UNIT - cell.r.exponent), *_ends(cell.r))
+    return fixed.values(h, cell.r.exponent), fixed.values(c, cell.exponents)
+
+
+def integer_gru_step(cell: IntegerGru, x: Floats, before: Floats, options: IntegerOptions) -> Floats:
+    """Return h of a GRU after one frame."""
+    h, gates = _read(cell.r, before), 2 * cell.hidden
+    z_x, r_x, n_x = np.split(_product(cell.w, _read(cell.w, x), GATE) + cell.bias, 3)
+    z_h, r_h = np.split(_product(channels(cell.r, 0, gates), h, GATE), 2)
+    candidate_r = channels(cell.r, gates, gates + cell.hidden)
+    update, reset = (fixed.sigmoid(options.clipped(sums)) for sums in (z_x + z_h, r_x + r_h))
+    if options.reset_first:
+        heard = _product(candidate_r, fixed.rounded(reset * h, UNIT), GATE)
+    else:
+        heard = fixed.rounded(reset * (_product(candidate_r, h, GATE) + cell.candidate_bias), UNIT)
+    candidate = fixed.tanh(options.clipped(n_x + heard))
+    mixed = ((1 << UNIT) - update) * candidate + update * (h << (UNIT - cell.r.exponent))
+    h = np.clip(fixed.rounded(mixed, 2 * UNIT - cell.r.exponent), *_ends(cell.r))
+    return fixed.values(h, cell.r.exponent)
 
 
 def _ends(matrix: Matrix) -> tuple[int, int]:

@@ -44,8 +44,10 @@ from tools.random_layers import (
     cell_with_options,
     integer_affine,
     integer_gru,
+    integer_gru_with_options,
     integer_linear,
     integer_lstm,
+    integer_lstm_with_options,
     lstm_projected,
     lstm_with_options,
     matrix,
@@ -160,6 +162,7 @@ def late() -> Program:
 def integers() -> Program:
     """Return a program of the operators that compute without floats."""
     rng = np.random.default_rng(4)
+    lstm = integer_lstm_with_options(rng, 1, (3, 2))
     return _program(
         3,
         [
@@ -168,6 +171,8 @@ def integers() -> Program:
             integer_gru(rng, 2, (2, 2)),
             integer_linear(rng, 3, (2, 2)),
             IntegerMap((4,), "sigmoid"),
+            replace(lstm, options=replace(lstm.options, clip=1 << 16, peepholes=np.arange(6), exponent=12)),
+            integer_gru_with_options(rng, 2, (2, 2)),
         ],
     )
 

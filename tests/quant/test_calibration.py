@@ -22,6 +22,11 @@ from tidegate.runtime.program import Program
 from tools.nets import ROWS, Net
 from tools.onnx_files import write_lstm
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "GRU": {"linear_before_reset": 1},
+    "GRU of relu": {"activations": ["Sigmoid", "Relu"]},  # the reset gate comes first
+    "LSTM coupled": {"input_forget": 1, "clip": 3.0, "activations": ["Sigmoid", "Elu", "Softsign"]},
+}
 METHODS = ["nearest", "compensated", "guided"]
 
 
@@ -34,8 +39,7 @@ def net(seed: int, *layers: str, ids: bool = False) -> Net:
         if layer == "linear":
             made.matmul(4)
         else:
-            options = {"linear_before_reset": 1} if layer == "GRU" else {}
-            made.cell(layer, 12, **options)
+            made.cell(layer.split()[0], 12, **OPTIONS.get(layer, {}))
     return made
 
 
@@ -63,7 +67,11 @@ def error(report: QuantizationReport) -> float:
     return report.calibration.error
 
 
-@pytest.mark.parametrize("layers", [("LSTM",), ("GRU",), ("RNN",), ("LSTM", "GRU", "linear")], ids="-".join)
+@pytest.mark.parametrize(
+    "layers",
+    [("LSTM",), ("GRU",), ("RNN",), ("LSTM", "GRU", "linear"), ("GRU of relu",), ("LSTM coupled", "GRU of relu")],
+    ids="-".join,
+)
 def test_compensation_brings_the_output_closer_for_every_cell(tmp_path: Path, layers: tuple[str, ...]) -> None:
     source = write(tmp_path / "m.onnx", *layers)
     errors = {method: error(in_four_bits(source, method)) for method in METHODS}

@@ -17,6 +17,12 @@ from tidegate.runtime.program import Program
 from tools.nets import Net
 
 FEATURES = 6
+OPTIONS: dict[str, dict[str, Any]] = {
+    "GRU": {"linear_before_reset": 1},
+    "GRU resets first": {"clip": 4.0},
+    "LSTM coupled": {"input_forget": 1},
+    "GRU of relu": {"activations": ["Sigmoid", "Relu"]},
+}
 
 
 def smooth(count: int = 4, frames: int = 300) -> list[Floats]:
@@ -32,8 +38,8 @@ def write(path: Path, *layers: str) -> Path:
     for layer in layers:
         if layer == "linear":
             net.matmul(4)
-        elif layer in ("LSTM", "GRU", "RNN"):
-            net.cell(layer, 12, **({"linear_before_reset": 1} if layer == "GRU" else {}))
+        elif layer.split()[0] in ("LSTM", "GRU", "RNN"):
+            net.cell(layer.split()[0], 12, **OPTIONS.get(layer, {}))
         else:
             net.add(layer, [net.value])
     net.save(path, 18, last=False)
@@ -57,7 +63,10 @@ def error(report: QuantizationReport) -> float:
 
 @pytest.mark.parametrize(
     "layers",
-    [("LSTM",), ("GRU",), ("LSTM", "LSTM", "linear"), ("GRU", "GRU", "linear", "Relu"), ("LSTM", "linear", "Sigmoid")],
+    [
+        *(("LSTM",), ("GRU",), ("GRU resets first",), ("LSTM coupled", "linear"), ("LSTM", "LSTM", "linear")),
+        *(("GRU", "GRU", "linear", "Relu"), ("LSTM", "linear", "Sigmoid")),
+    ],
     ids="-".join,
 )
 def test_a_whole_net_computes_with_integers_and_stays_close(tmp_path: Path, layers: tuple[str, ...]) -> None:
@@ -86,13 +95,15 @@ def test_other_runtimes_use_the_weights_and_keep_float_activations(tmp_path: Pat
 
 
 def test_operators_without_an_integer_form_compute_in_floats_and_are_named(tmp_path: Path) -> None:
-    source = write(tmp_path / "m.onnx", "LSTM", "RNN", "linear", "Softmax")
+    source = write(tmp_path / "m.onnx", "LSTM", "RNN", "GRU of relu", "linear", "Softmax")
     report = in_integers(source)
     kinds = [type(op).__name__ for op in program_of(tmp_path / "q.onnx").ops]
     assert kinds[0] == "IntegerLstm"
-    assert [kind for kind in kinds if kind in ("Rnn", "Softmax")] == ["Rnn", "Softmax"]
+    floats = ["Rnn", "GruWithOptions", "Softmax"]
+    assert [kind for kind in kinds if kind in floats] == floats
     named = " ".join(report.float_operators)
-    assert len(report.float_operators) == 2
+    assert len(report.float_operators) == 3
+    assert "GRU with Sigmoid, Relu has no integer form, wanted Sigmoid, Tanh" in named
     assert "Rnn has no integer form" in named
     assert "Softmax has no integer form" in named
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,6 +31,14 @@ CASES = int(os.environ.get("TIDEGATE_CASES", "1000")) // 10
 PRECISIONS = [f"W{w}A{a}{g}" for w in (4, 8, 16) for a in (8, 16) for g in ("", "g8", "g32")] + ["float32"]
 TYPES = {4: TensorProto.INT4, 8: TensorProto.INT8, 16: TensorProto.INT16, 32: TensorProto.FLOAT}
 LARGEST = {4: 7, 8: 127, 16: 32767}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "LSTM": {},
+    "GRU": {"linear_before_reset": 1},
+    "RNN": {},
+    "RNN relu": {"activations": ["Relu"]},
+    "GRU resets first": {"activations": ["HardSigmoid", "Tanh"]},
+    "LSTM coupled": {"input_forget": 1, "clip": 2.0, "activations": ["Sigmoid", "Relu", "Softsign"]},
+}
 WIDTHS = st.sampled_from([1, 5, 8, 9, 31, 32, 33, 40])
 FLOAT_TOLERANCE = 1e-5  # the same floats, summed in another order; seen: 5e-7
 TOLERANCE = {16: 5e-4, 8: 0.2}  # of answers, by the fewest bits of activations; seen: 5e-5 and 0.06
@@ -41,14 +50,12 @@ def nets(draw: st.DrawFn, path: Path) -> Net:
     net = Net(np.random.default_rng(draw(st.integers(0, 2**32 - 1))), draw(WIDTHS))
     if draw(st.booleans()):
         net.embedding(draw(WIDTHS))
-    kinds = ["LSTM", "GRU", "RNN", "RNN relu", "MatMul"]
-    for kind in [draw(st.sampled_from(kinds[:4])), *draw(st.lists(st.sampled_from(kinds), max_size=2))]:
+    kinds = [*OPTIONS, "MatMul"]
+    for kind in [draw(st.sampled_from(kinds[:-1])), *draw(st.lists(st.sampled_from(kinds), max_size=2))]:
         if kind == "MatMul":
             net.matmul(draw(WIDTHS))
         else:
-            options = {"linear_before_reset": 1} if kind == "GRU" else {}
-            relu = {"activations": ["Relu"]} if kind == "RNN relu" else {}
-            net.cell(kind.split()[0], draw(WIDTHS), **options, **relu)
+            net.cell(kind.split()[0], draw(WIDTHS), **OPTIONS[kind])
     last = draw(st.booleans())
     if last:
         net.gemm(draw(WIDTHS), draw(st.integers(0, 1)))

@@ -15,8 +15,10 @@ from tidegate.runtime.operators import (
     GruWithOptions,
     IntegerAffine,
     IntegerGru,
+    IntegerGruWithOptions,
     IntegerLinear,
     IntegerLstm,
+    IntegerLstmWithOptions,
     Lstm,
     LstmProjected,
     LstmWithOptions,
@@ -25,6 +27,7 @@ from tidegate.runtime.operators import (
     RnnWithOptions,
     Slot,
 )
+from tidegate.runtime.operators.integer import IntegerOptions
 from tidegate.runtime.operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE
 from tidegate.runtime.operators.numbers import fixed
 from tidegate.runtime.operators.numbers.fixed import GATE, MOST_SUM, fixed_bits
@@ -322,6 +325,23 @@ def integer_gru(rng: np.random.Generator, value: int, sizes: tuple[int, int]) ->
     inputs, hidden = sizes
     w, r = fixed_matrix(rng, 3 * hidden, inputs), own_matrix(rng, 3 * hidden, hidden)
     return IntegerGru((value,), w, r, sums(rng, 3 * hidden), sums(rng, hidden), Slot(f"l{value}.h", 0))
+
+
+def integer_lstm_with_options(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -> IntegerLstmWithOptions:
+    """Return a random integer LSTM layer of sizes (inputs, hidden), with options."""
+    peepholes = rng.integers(-32767, 32768, 3 * sizes[1]) if rng.random() < 0.6 else None
+    clip, exponent = (int(rng.integers(*ends)) * int(rng.random() < 0.6) for ends in ((1, 4 << GATE), (-4, 20)))
+    options = IntegerOptions(clip, bool(rng.random() < 0.5), peepholes=peepholes, exponent=exponent)
+    plain = integer_lstm(rng, value, sizes)
+    parts = plain.w, plain.r, plain.bias, plain.h, plain.c, plain.exponents
+    return IntegerLstmWithOptions((value,), *parts, options)
+
+
+def integer_gru_with_options(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -> IntegerGruWithOptions:
+    """Return a random integer GRU layer of sizes (inputs, hidden) whose reset gate comes first."""
+    clip, plain = int(rng.integers(1, 4 << GATE)) * int(rng.random() < 0.5), integer_gru(rng, value, sizes)
+    options = IntegerOptions(clip, reset_first=True)
+    return IntegerGruWithOptions((value,), plain.w, plain.r, plain.bias, plain.candidate_bias, plain.h, options)
 
 
 def integer_linear(rng: np.random.Generator, value: int, sizes: tuple[int, int]) -> IntegerLinear:

@@ -28,8 +28,10 @@ from tidegate.runtime.operators import (
     GruWithOptions,
     IntegerAffine,
     IntegerGru,
+    IntegerGruWithOptions,
     IntegerLinear,
     IntegerLstm,
+    IntegerLstmWithOptions,
     IntegerMap,
     Last,
     LastCell,
@@ -64,8 +66,10 @@ from tools.random_layers import (
     gru_with_options,
     integer_affine,
     integer_gru,
+    integer_gru_with_options,
     integer_linear,
     integer_lstm,
+    integer_lstm_with_options,
     lstm,
     lstm_projected,
     lstm_with_options,
@@ -154,8 +158,12 @@ def add_layer(build: Builder, make: Callable[..., Cell], sizes: int = 1, **optio
     value, place = build.pick(), len(build.ops)
     drawn = (build.widths[value], *(build.draw(WIDTHS) for _ in range(sizes)))
     layer = make(build.rng, value, drawn, build.reading(value), build.most_bits, weights=build.weights, **options)
-    slots: dict[str, Any] = {name: Slot(f"l{place}.{name}", 0) for name, _ in zip("hc", layer.slots, strict=False)}
-    build.emit(replace(layer, **slots))
+    build.emit(replace(layer, **slots_of(layer, place)))
+
+
+def slots_of(layer: Cell, place: int) -> dict[str, Any]:
+    """Return the states of a layer by field, named after its place."""
+    return {name: Slot(f"l{place}.{name}", 0) for name, _ in zip("hc", layer.slots, strict=False)}
 
 
 def add_lstm_projected(build: Builder) -> None:
@@ -314,18 +322,11 @@ def add_block_start(build: Builder) -> None:
     build.emit(BlockStart((len(build.ops),), build.blocks))
 
 
-def add_integer_lstm(build: Builder) -> None:
+def add_integer_cell(build: Builder, make: Callable[..., Cell]) -> None:
     """Add a layer of any size."""
-    value, slots = build.pick(), len(build.ops)
-    layer = integer_lstm(build.rng, value, (build.widths[value], build.draw(WIDTHS)))
-    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0), c=Slot(f"l{slots}.c", 0)))
-
-
-def add_integer_gru(build: Builder) -> None:
-    """Add a layer of any size."""
-    value, slots = build.pick(), len(build.ops)
-    layer = integer_gru(build.rng, value, (build.widths[value], build.draw(WIDTHS)))
-    build.emit(replace(layer, h=Slot(f"l{slots}.h", 0)))
+    value, place = build.pick(), len(build.ops)
+    layer = make(build.rng, value, (build.widths[value], build.draw(WIDTHS)))
+    build.emit(replace(layer, **slots_of(layer, place)))
 
 
 def add_integer_linear(build: Builder) -> None:
@@ -374,8 +375,8 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Backward: add_backward,
     Align: add_align,
     BlockStart: add_block_start,
-    IntegerLstm: add_integer_lstm,
-    IntegerGru: add_integer_gru,
+    IntegerLstm: partial(add_integer_cell, make=integer_lstm),
+    IntegerGru: partial(add_integer_cell, make=integer_gru),
     IntegerLinear: add_integer_linear,
     IntegerAffine: add_integer_affine,
     IntegerMap: add_integer_map,
@@ -387,6 +388,8 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Depthwise: add_depthwise,
     Constant: add_constant,
     Static: add_static,
+    IntegerLstmWithOptions: partial(add_integer_cell, make=integer_lstm_with_options),
+    IntegerGruWithOptions: partial(add_integer_cell, make=integer_gru_with_options),
 }
 AT_AN_END = {Last, LastCell, Embedding}  # at the end of a program; at the start of one that reads ids
 WITH_CELL = Lstm | LstmProjected | IntegerLstm

@@ -47,8 +47,10 @@ from tools.random_layers import (
     cell_with_options,
     integer_affine,
     integer_gru,
+    integer_gru_with_options,
     integer_linear,
     integer_lstm,
+    integer_lstm_with_options,
     lstm_projected,
     lstm_with_options,
     matrix,
@@ -261,6 +263,16 @@ def frames() -> Program:
     return every_output(width, ops)
 
 
+def integer_options() -> Program:
+    """Return a program of cells without floats that have options; each option is there and left out."""
+    rng = np.random.default_rng(9)
+    lstms = [integer_lstm_with_options(rng, 0, (WIDTH, UNITS)) for _ in range(8)]
+    grus = [integer_gru_with_options(rng, 0, (WIDTH, UNITS)) for _ in range(4)]
+    forms = [(own.clip > 0, own.coupled, own.peepholes is not None) for own in (layer.options for layer in lstms)]
+    assert [len(set(values)) for values in zip(*forms, strict=True)] == [2, 2, 2]
+    return every_output(WIDTH, [_renamed(op, place) for place, op in enumerate((*lstms, *grus))])
+
+
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
@@ -274,6 +286,7 @@ def programs() -> dict[str, Program]:
         "starts": starts(),
         "options": options(),
         "frames": frames(),
+        "integer_options": integer_options(),
     }
 
 

@@ -66,6 +66,16 @@ static inline int32_t tide_scaled(int32_t sum, const float *scale, int32_t expon
   return found > MOST_SUM ? MOST_SUM : found < -MOST_SUM ? -MOST_SUM : (int32_t)found;
 }
 
+/* A product / 2^shift, shift up to 62, clipped to MOST_SUM. */
+static inline int32_t tide_shifted(int64_t product, int32_t shift) {
+  if (shift > 0) product = (product + ((int64_t)1 << (shift - 1))) >> shift;
+  const int32_t clipped = product > MOST_SUM ? MOST_SUM : product < -MOST_SUM ? -MOST_SUM : (int32_t)product;
+  if (shift >= 0 || !clipped) return clipped;
+  if (shift < -28) return clipped < 0 ? -MOST_SUM : MOST_SUM;
+  const int64_t up = (int64_t)clipped * ((int64_t)1 << -shift);
+  return up > MOST_SUM ? MOST_SUM : up < -MOST_SUM ? -MOST_SUM : (int32_t)up;
+}
+
 /* The table's function at x: odd, places 2^bits apart, linear between them. */
 static inline int32_t tide_between(int32_t x, int bits) {
   const int32_t end = (TABLE_PLACES << bits) - 1, magnitude = x < 0 ? -x : x;

@@ -57,8 +57,11 @@ def scaled(sums: Array, scales: Floats, exponent: int) -> Array:
     and a mantissa fits in 64 bits.
     """
     mantissas, powers = np.frexp(scales.astype(np.float64))
-    products = sums * np.round(mantissas * 2.0**24).astype(np.int64)
-    shifts = 24 - powers - exponent
+    return shifted(sums * np.round(mantissas * 2.0**24).astype(np.int64), 24 - powers - exponent)
+
+
+def shifted(products: Array, shifts: Array) -> Array:
+    """Return products / 2^shifts of int64, rounded and clipped to +-MOST_SUM."""
     down = (products + (np.int64(1) << np.clip(shifts - 1, 0, 62))) >> np.clip(shifts, 1, 63)
     up = np.clip(products, -MOST_SUM, MOST_SUM) << np.clip(-shifts, 0, 30)
     found: Array = np.clip(np.where(shifts > 0, down, up), -MOST_SUM, MOST_SUM)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tidegate.quant.moments.replay import replay
-from tidegate.quant.moments.sums import matrix, sums_of
+from tidegate.quant.moments.sums import RESET_H, matrix, sums_of
 from tidegate.runtime.operators import Gru, Map
 from tools.float_programs import HIDDEN, KINDS, layer, layer_and_head, observed, streams
 
@@ -27,12 +27,17 @@ def test_each_value_of_each_bias_is_in_exactly_one_sum(kind: str) -> None:
     for one in sums_of(op):
         if one.bias:
             counts[one.bias][one.bias_channels] += 1
-    assert all(np.all(count == 1) for count in counts.values())
+    unused = {"candidate_bias"} if kind.startswith("reset first") else set()  # of zeros
+    assert all(np.all(count == (field not in unused)) for field, count in counts.items())
 
 
 @pytest.mark.parametrize(
     ("kind", "gates"),
-    [("lstm", "iofc"), ("gru", "zrhh"), ("tanh", "y"), ("relu", "y"), ("projected", "iofcp")],
+    [
+        *(("lstm", "iofc"), ("gru", "zrhh"), ("tanh", "y"), ("relu", "y"), ("projected", "iofcp")),
+        *(("coupled", "iofc"), ("reset first", "zrh"), ("softsign", "zrhh"), ("elu", "y")),
+        ("projected with options", "iofcp"),
+    ],
 )
 def test_sums_are_named_after_their_gates_in_the_order_of_the_gradients(kind: str, gates: str) -> None:
     program = layer_and_head(kind)
@@ -51,6 +56,11 @@ def test_the_candidate_of_a_gru_is_two_sums_that_share_no_matrix() -> None:
     of_x, of_h = (one for one in sums_of(op) if one.gate == "h")
     assert (of_x.matrices, of_x.bias) == (("w",), "bias")
     assert (of_h.matrices, of_h.bias, of_h.bias_channels) == (("r",), "candidate_bias", slice(0, HIDDEN))
+
+
+def test_the_candidate_of_a_gru_that_resets_first_is_one_sum_that_reads_the_reset_h() -> None:
+    (candidate,) = (one for one in sums_of(layer("reset first")) if one.gate == "h")
+    assert (candidate.matrices, candidate.reads, candidate.bias) == (("w", "r"), ("w", RESET_H), "bias")
 
 
 def test_operators_without_products_have_no_sums() -> None:
