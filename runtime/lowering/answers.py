@@ -6,9 +6,10 @@ from math import prod
 from ..contract import Port
 from ..errors import ContractError, UnsupportedError
 from ..operators import Concat
+from .grids import moved
 from .layers import layers_of
 from .trace import Trace
-from .values import BATCH, FEATURE, LAYER, ONE, TIME
+from .values import BATCH, FEATURE, LAYER, ONE, TIME, Grid
 
 
 def answer_of(trace: Trace, port: Port) -> tuple[int, tuple[int, ...]]:
@@ -21,15 +22,15 @@ def answer_of(trace: Trace, port: Port) -> tuple[int, tuple[int, ...]]:
         ContractError: The contract gives another time axis.
     """
     value = trace.values.get(port.name)
+    if isinstance(value, Grid):
+        return _frame(trace, port, value)
     stack = layers_of(value)
     parts = [trace.resolved(part) for part in (stack.parts if stack else [value])]
     signals = [trace.last(part) for part in parts if part is not None]
     if len(signals) < len(parts):
         raise UnsupportedError(f"output {port.name!r} is not a signal the engine can follow; use backend='onnxruntime'")
     axes = stack.axes if stack else signals[0].axes
-    found = axes.index(TIME) if TIME in axes else None
-    if found != port.time_axis:
-        raise ContractError(f"contract: output {port.name!r} has time axis {port.time_axis}, the graph says {found}")
+    found = _time_of(axes, port)
     rest = _of_one_stream(axes, port)
     sizes = {ONE: 1, BATCH: 1, FEATURE: trace.widths[signals[0].value], LAYER: len(signals)}
     shape = tuple(sizes[axis] for axis in rest)
@@ -40,6 +41,26 @@ def answer_of(trace: Trace, port: Port) -> tuple[int, tuple[int, ...]]:
             "axis, or use backend='onnxruntime'"
         )
     return answer, shape if found is not None else shape or (1,)
+
+
+def _frame(trace: Trace, port: Port, grid: Grid) -> tuple[int, tuple[int, ...]]:
+    """Return an answer that is a frame of several axes."""
+    _time_of(grid.axes, port)
+    _of_one_stream(grid.axes, port)
+    kept = [size for i, size in enumerate(grid.places.shape) if i not in (port.time_axis, port.batch_axis)]
+    return moved(trace, grid.value, grid.places), tuple(kept)
+
+
+def _time_of(axes: tuple[str, ...], port: Port) -> int | None:
+    """Return the time axis of an output.
+
+    Raises:
+        ContractError: The contract gives another one.
+    """
+    found = axes.index(TIME) if TIME in axes else None
+    if found != port.time_axis:
+        raise ContractError(f"contract: output {port.name!r} has time axis {port.time_axis}, the graph says {found}")
+    return found
 
 
 def _of_one_stream(axes: tuple[str, ...], port: Port) -> list[str]:

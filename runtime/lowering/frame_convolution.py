@@ -150,11 +150,29 @@ def _group(  # noqa: PLR0917
 
 def _dense(trace: Trace, node: onnx.NodeProto, frame: _Frame, rows: Weights, bias: Floats) -> int:
     """Return a convolution; a Linear if its only answer reads the whole frame."""
+    frame, rows = _cropped(frame, rows)
     w = matrix_of(node, rows, 0, rows.codes.shape[1], trace.reading(frame.value))
     width = trace.widths[frame.value]
     if len(frame.geometry.places) == 1 and np.array_equal(frame.geometry.places[0], np.arange(width // frame.channels)):
         return trace.emit(Linear((frame.value,), w, bias))
     return trace.emit(Convolution((frame.value,), w, bias, frame.geometry))
+
+
+def _cropped(frame: _Frame, rows: Weights) -> tuple[_Frame, Weights]:
+    """Leave out the taps at the ends of a kernel that lie outside of the frame for every answer."""
+    where = frame.geometry
+    read = np.any(where.places >= 0, 0).reshape(where.kernel)
+    if not read.any():
+        return frame, rows
+    used = [np.flatnonzero(read.any(1 - axis)) for axis in (0, 1)]
+    firsts = [
+        int(taps[0]) if b >= taps[0] * d else 0 for taps, b, d in zip(used, where.before, where.dilation, strict=True)
+    ]
+    pasts = [int(taps[-1]) + 1 for taps in used]
+    codes = rows.codes.reshape(len(rows.codes), -1, *where.kernel)[..., firsts[0] : pasts[0], firsts[1] : pasts[1]]
+    before = [b - first * d for b, first, d in zip(where.before, firsts, where.dilation, strict=True)]
+    cropped = replace(where, kernel=(pasts[0] - firsts[0], pasts[1] - firsts[1]), before=(before[0], before[1]))
+    return replace(frame, geometry=cropped), replace(rows, codes=codes.reshape(len(codes), -1))
 
 
 # ---- linear layers ----

@@ -72,15 +72,14 @@ def _flatten(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 def _expand(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     grid, target = grid_of(trace, node), target_of(trace, node)
-    sizes = [1 if isinstance(size, str) else size for size in target]
-    rank = max(len(sizes), len(grid.axes))
-    axes = [ONE] * (rank - len(grid.axes)) + list(grid.axes)
-    new = [axis if axis in (TIME, BATCH) else kind for axis, kind in zip(axes, [ONE] * (rank - len(target)) + [
-           s if isinstance(s, str) else FEATURE for s in target], strict=True)]  # fmt: skip
-    if new.count(TIME) != axes.count(TIME):
-        raise unsupported(node, f"it widens ({', '.join(grid.axes)}) to {list(target)}, along time")
-    shape = np.broadcast_shapes(grid.places.shape, tuple(sizes))
-    return [settled(trace, grid.value, new, np.broadcast_to(grid.places, shape))]
+    rank = max(len(target), len(grid.axes))
+    axes = (*[ONE] * (rank - len(grid.axes)), *grid.axes)
+    sizes = [*[1] * (rank - len(target)), *(1 if isinstance(size, str) else size for size in target)]
+    wide = [axis for axis, size in zip(axes, sizes, strict=True) if size > 1]
+    if TIME in wide or BATCH in wide or (TIME in target and TIME not in axes):
+        raise unsupported(node, f"it widens ({', '.join(grid.axes)}) to {list(target)}, wanted features only")
+    places = np.broadcast_to(grid.places, np.broadcast_shapes(grid.places.shape, tuple(sizes)))
+    return [settled(trace, grid.value, axes, places)]
 
 
 def _tile(trace: Trace, node: onnx.NodeProto) -> list[Value]:

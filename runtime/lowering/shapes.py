@@ -173,10 +173,21 @@ def _expanded(axes: tuple[str, ...], width: int, sizes: tuple[int | str, ...]) -
 
 def _widened(trace: Trace, node: onnx.NodeProto, signal: Signal) -> Signal:
     """Return one feature that its readers broadcast themselves."""
-    readers = {reader.op_type for reader in trace.graph.consumers(node.output[0])}
-    if trace.widths[signal.value] != 1 or not readers or readers - BROADCASTING:
+    if not _is_left_to_readers(trace, node, signal):
         raise unsupported(node, "the engine widens one feature only for Add, Sub, Mul, Div, Max and Min")
     return signal
+
+
+def _is_left_to_readers(trace: Trace, node: onnx.NodeProto, signal: Signal) -> bool:
+    readers = {reader.op_type for reader in trace.graph.consumers(node.output[0])}
+    return trace.widths[signal.value] == 1 and bool(readers) and not readers - BROADCASTING
+
+
+def makes_features(trace: Trace, node: onnx.NodeProto, signal: Signal) -> bool:
+    """Return whether an Expand of a signal makes more features, other than those that its readers broadcast."""
+    sizes = _sizes(trace, node)
+    known = sizes is not None and _expanded(signal.axes, trace.widths[signal.value], sizes) is None
+    return known and not _is_left_to_readers(trace, node, signal)
 
 
 HANDLERS: dict[str, Handler] = {

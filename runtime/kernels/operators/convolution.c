@@ -20,19 +20,19 @@ static void prepare(tide_arena *arena, const plan_op *source, const tide_variant
   op->gathered = source->matrices[0].columns;
 }
 
-/* Copies the taps of one axis; taps outside of the frame are zeros. */
-static void take_taps(const float *x, int32_t at, int32_t dilation, int32_t kernel, int32_t size, float *out) {
-  const int32_t first = tide_first_tap(at, dilation), past = tide_past_tap(at, dilation, kernel, size);
-  for (int32_t k = 0; k < kernel; k++) out[k] = k >= first && k < past ? x[at + k * dilation] : 0.0f;
-}
-
-/* Copies the taps of an answer. */
+/* Copies the taps of an answer whose first tap is at `at`; taps outside of the frame are zeros. */
 static void gather(const tide_geometry *g, const float *x, uint32_t channels, const int32_t *at, float *out) {
-  for (uint32_t channel = 0; channel < channels; channel++, x += g->size[0] * g->size[1]) {
-    for (int32_t k = 0; k < g->kernel[0]; k++, out += g->kernel[1]) {
-      const int32_t row = at[0] + k * g->dilation[0];
-      if (row < 0 || row >= g->size[0]) memset(out, 0, (size_t)g->kernel[1] * sizeof *out);
-      else take_taps(x + row * g->size[1], at[1], g->dilation[1], g->kernel[1], g->size[1], out);
+  int32_t first[2], past[2];
+  for (int i = 0; i < 2; i++) {
+    first[i] = tide_first_tap(at[i], g->dilation[i]);
+    past[i] = tide_past_tap(at[i], g->dilation[i], g->kernel[i], g->size[i]);
+  }
+  const int32_t taps = g->kernel[0] * g->kernel[1], area = g->size[0] * g->size[1], step = g->dilation[1];
+  if ((past[0] - first[0]) * (past[1] - first[1]) != taps) memset(out, 0, (size_t)taps * channels * sizeof *out);
+  for (uint32_t channel = 0; channel < channels; channel++, x += area, out += taps) {
+    for (int32_t k = first[0]; k < past[0]; k++) {
+      const float *row = x + (at[0] + k * g->dilation[0]) * g->size[1] + at[1];
+      for (int32_t l = first[1]; l < past[1]; l++) out[k * g->kernel[1] + l] = row[l * step];
     }
   }
 }
@@ -55,7 +55,7 @@ static const float *taps_of(const model_op *op, const float *x, uint32_t index, 
 static void store(const model_op *op, const float *rows, size_t stride, uint32_t first, uint32_t count, float *out) {
   const size_t outputs = op->matrices[0].rows, answers = op->width / outputs;
   for (size_t k = 0; k < count; k++, rows += stride) {
-    if (op->function == ANSWERS_FIRST) memcpy(out + (first + k) * outputs, rows, outputs * sizeof *out);
+    if (op->function == ANSWERS_FIRST || answers == 1) memcpy(out + (first + k) * outputs, rows, outputs * sizeof *out);
     else
       for (size_t i = 0; i < outputs; i++) out[i * answers + first + k] = rows[i];
   }

@@ -64,8 +64,8 @@ def test_an_expand_that_changes_nothing() -> None:
 EXPANDS: list[tuple[list[Node], dict[str, Any], str]] = [
     (
         [node("Slice", "x s e a", "o"), node("Expand", "o r")],
-        {"s": [0], "e": [1], "a": [2], "r": [1, 1, 6]},
-        "the Expand': the engine widens one feature",
+        {"s": [0], "e": [1], "a": [2], "r": [1, 7, 6]},
+        r"the Expand': it widens \(time, batch, feature\) to \[1, 7, 6\], wanted features only",
     ),
     (
         [node("Gather", "x i", "l"), node("Shape", "x", "s"), node("Expand", "l s")],

@@ -1,0 +1,36 @@
+"""Frames of several axes on the engine, against onnxruntime, for random graphs."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from tidegate.runtime.arrays import Floats
+from tidegate.runtime.lowering.lower import lower
+from tidegate.runtime.reference import ReferenceStream
+from tools.drafts import FEATURES, Draft
+from tools.frame_graphs import frame_graphs
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+TOLERANCE = 2e-3  # of answers of order 1: products of 16-bit activations, then normalizations; seen: 4e-4
+
+
+def _in_onnxruntime(draft: Draft, x: Floats) -> Floats:
+    model = draft.graph().model
+    options = onnxruntime.SessionOptions()  # optimized, it quantizes activations to 8 bits after a DequantizeLinear
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    answer: Floats = session.run(None, {"x": x})[0]
+    return answer
+
+
+@settings(max_examples=150, derandomize=True)
+@given(draft=frame_graphs())
+def test_any_graph_inside_a_frame_equals_onnxruntime(draft: Draft) -> None:
+    x = np.random.default_rng(0).normal(0, 1, (5, FEATURES)).astype(np.float32)
+    program = lower(draft.graph())
+    wanted = _in_onnxruntime(draft, x)
+    (seen,) = ReferenceStream(program).push(x).values()
+    assert seen is not None
+    difference = float(np.abs(seen - wanted).max() / max(1.0, float(np.abs(wanted).max())))
+    print(f"{difference:.1e}", [node.op_type for node in draft.nodes])
+    assert difference <= TOLERANCE

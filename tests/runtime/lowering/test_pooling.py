@@ -1,0 +1,33 @@
+"""Pools inside a frame, as operations; their answers are compared in test_grids."""
+
+import numpy as np
+import pytest
+from tidegate.runtime.errors import UnsupportedError
+from tidegate.runtime.operators import Elementwise, Linear, Reduce, Take
+from tools.drafts import FEATURES, Draft
+
+
+def _pooled(op: str, **options: object) -> list[type]:
+    d = Draft("tf")
+    wide = d.add("MatMul", "x", d.weights(FEATURES, 16, axis=1))
+    frame = d.add("Reshape", wide, d.tensor((-1, 2, 8), np.int64))
+    made = d.add(op, frame, **options)  # type: ignore[arg-type]  # attributes
+    d.answer(d.add("Flatten", made), batch=None)
+    return [type(op) for op in d.program().ops]
+
+
+def test_windows_that_touch_are_parts_of_the_value() -> None:
+    assert _pooled("MaxPool", kernel_shape=[2], strides=[2]) == [Linear, Reduce]
+
+
+def test_windows_that_overlap_are_taken_first() -> None:
+    assert _pooled("AveragePool", kernel_shape=[3]) == [Linear, Take, Reduce]
+
+
+def test_an_average_without_its_zeros_divides_by_the_values_inside() -> None:
+    assert _pooled("AveragePool", kernel_shape=[3], pads=[1, 1]) == [Linear, Take, Reduce, Elementwise]
+
+
+def test_a_last_window_that_is_not_whole_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="ceil_mode is 1, wanted 0: answers of whole windows only"):
+        _pooled("MaxPool", kernel_shape=[3], strides=[2], ceil_mode=1)
