@@ -20,7 +20,7 @@ from .comparison import Answer, Check, Judge, Measured, RoundingError, peak_erro
 from .loaded import Loaded
 from .runner import Answers, Runner
 from .signals import FreshData, chunkings, cut, time_axis
-from .streaming import graph_axes, one_of, stream
+from .streaming import Streamed, graph_axes, one_of, stream
 
 CHUNKED_FRAMES = (12, 48)  # fewest and most frames of a chunked signal; answers are compared at each cut
 SPOILT_STREAMS = 8  # a spoilt state must change one of them: a ReLU may hide the change in a single stream
@@ -224,6 +224,9 @@ class Proof:
                 wanted[end] = wanted.get(end) or self._wanted_of(past)
                 shown = graph_axes(self._ports[key], values)
                 yield self._compare(key, shown, wanted[end][key], past, judge=judge)
+
+    def _frame_by_frame(self, model: Model, x: Array) -> dict[str, Streamed]:
+        return stream(model, one_of(self._port, x), [1] * x.shape[self._time], given=self.runner.given)
 
     def _wanted_of(self, x: Array) -> Answers:
         """Return the original's answers to one stream; for blocks of fixed size, the answers of one push."""
