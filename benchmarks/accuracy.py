@@ -204,8 +204,8 @@ def _in_calls(push: Callable[[Floats], Any], frames: Floats, task: Task) -> Arra
 
 
 def _onnxruntime(source: Path, folder: Path, task: Task) -> list[Array]:
-    from ..runtime.backends.onnxruntime import OnnxruntimeStream
     from ..runtime.backends.onnxruntime_session import open_session
+    from ..runtime.backends.onnxruntime_stream import OnnxruntimeStream
 
     graph = Graph.load(source)
     onnxruntime.quantize(source, folder / "theirs.onnx", ("LSTM",))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..quant.answers.own_signal import own_signal, reads_ids
 from ..runtime.arrays import Array
-from ..runtime.backends.onnxruntime import refuse_unfinite
+from ..runtime.backends.onnxruntime_stream import refuse_unfinite
 from ..runtime.errors import ChunkError, ModelError
 from ..runtime.files import MAX_FILE_BYTES, read_bytes
 from ..runtime.graph.graph import Graph

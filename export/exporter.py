@@ -2,25 +2,24 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 
-from ..runtime.arrays import Array, Floats
+from ..runtime.arrays import Floats
 from ..runtime.contract import METADATA_KEY, Blocks, Contract, Port, State
-from ..runtime.errors import ContractError, ExportError, TidegateError, UnsupportedError
+from ..runtime.errors import ContractError, ExportError, TidegateError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
 from ..runtime.graph.stages import looking_ahead
-from .graph.axes import Axes, Dims, find_axes, output_ports, set_dims, settled_values, sized_model, trace_dims
+from .graph.axes import Axes, Dims, find_axes, output_ports, set_dims, trace_dims
 from .graph.constants import fold_constants
-from .graph.editing import forget_origin, remove_dead, rename, value_names
+from .graph.editing import check_model, forget_origin, read_names, remove_dead, rename, value_names
 from .graph.expands import write_expands
 from .graph.features import give_features
 from .graph.markers import forget_markers
@@ -46,7 +45,7 @@ from .rewrites.arguments import (
     unpack_sequences,
     whole_arguments,
 )
-from .rewrites.branches import open_branches
+from .rewrites.branches import open_squeezes
 from .rewrites.constant_starts import take_starts, write_starts
 from .rewrites.directions import split_directions
 from .rewrites.loops import roll_loops
@@ -55,11 +54,12 @@ from .rewrites.written_loops import mark_loops
 from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import TimeConvolution, ahead_of, lift_tails, time_convolutions
 from .states.recurrent_states import drop_repeats, lift_states
+from .states.static_inputs import keep_static
 
 if TYPE_CHECKING:
     import torch
 
-    from .pytorch.module import Subject
+    from .pytorch.module import Layout, Subject
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def export_model(
     block: int | None = None,
     lookahead: int = 0,
     limit: int | None = None,
+    static: Sequence[str] = (),
     tolerance: float | None = None,
 ) -> ExportReport:
     """Export a module as streaming ONNX: states are graph inputs and outputs, time and batch are free.
@@ -113,8 +114,10 @@ def export_model(
             along time have an answer per frame.
         example: One signal, a tensor or array as the forward takes it, e.g. `[1, 20, 6]`. Its length and batch do not
             matter; its values set the scale of the proof's data. If the forward takes more arguments, a tuple as for
-            torch.onnx.export: `(x, (h, c))` or `(x, lengths)`. In the file, the stream carries such states, and the
-            lengths are those of whole chunks. Arguments that may be None can be left out.
+            torch.onnx.export: `(x, (h, c))`, `(x, lengths)`, `(near, far)` or `(x, speaker)`. In the file, the stream
+            carries such states, and the lengths are those of whole chunks. Floats of the same batch and frames as the
+            first are further signals: a push takes `{name: frames}`. Other floats are static inputs: they are states
+            that only the caller changes. Arguments that may be None can be left out.
         path: The file to write. An older file is replaced only if everything succeeded.
         sample_rate: Samples per second of the signal, for the contract.
         hop: Samples from one frame to the next, for the contract.
@@ -123,6 +126,7 @@ def export_model(
             stream is one block, and its answers come at `finish()`, as offline; see docs/contract.md.
         lookahead: Frames after a block that its backward directions see.
         limit: Most frames of a stream that is one block; None: 4096.
+        static: Arguments that stay the same for a stream, if the example does not show it, because it has one frame.
         tolerance: Largest error allowed, relative to the largest value of an output. None: 1e-5, or in each frame 32
             times what float32 rounding changes in the answers, if that is more.
 
@@ -137,7 +141,7 @@ def export_model(
         BackendError: torch or onnxruntime is not installed.
     """
     target, blocks = writable(path), asked_blocks(block, lookahead, limit)
-    subject = _subject(model, example)
+    subject = _subject(model, example, static)
     with subject.evaluating():
         subject.try_example()
         with _remarks_of(subject):
@@ -148,7 +152,7 @@ def export_model(
             ):
                 draft = _draft(subject, traced, sample_rate, hop, blocks)
                 data = draft.model.SerializeToString()
-                runner = Runner(data, draft.contract)
+                runner = Runner(data, draft.contract, given=subject.static_states())
                 loaded = load_everywhere(data, target)
                 judge = Judge(Rounding(runner), tolerance)
                 proof = Proof(runner, draft.original, subject.example, judge, loaded, own=draft.own)
@@ -190,11 +194,11 @@ def writable(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _subject(model: object, example: object) -> "Subject":
+def _subject(model: object, example: object, static: Sequence[str]) -> "Subject":
     need("torch")
     from .pytorch.module import Subject  # torch is an extra, and takes 2 s to import
 
-    return Subject(model, example)
+    return Subject(model, example, static)
 
 
 @contextmanager
@@ -233,31 +237,36 @@ class _Traced:
 
 def _trace(subject: "Subject") -> _Traced:
     """Translate the module with free time and batch axes; try layouts until its recurrent layers run along time."""
-    usual, *others = _layouts(subject.example)
+    usual, *others = subject.layouts()
     refusals: list[TidegateError] = []
     try:
         return _translated(subject, usual)
     except (ContractError, WholeSequenceError) as error:
         refusals.append(error)
-    for free in others:
+    for layout in others:
         try:
-            return _translated(subject, free)
+            return _translated(subject, layout)
         except TidegateError as error:
             refusals.append(error)
     # The first refusal that names an operator; else that of the usual layout.
     raise next((error for error in refusals if isinstance(error, WholeSequenceError)), refusals[0])
 
 
-def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
+def _translated(subject: "Subject", layout: "Layout") -> _Traced:
     """Translate the module with two axes of its input free."""
+    free = layout.free
+    subject.take(layout)
     model = subject.trace(free)
     filled = {name: tensor.numpy() for name, tensor in subject.others.tensors().items()}
     states = {name: filled.pop(name) for name in subject.others.states}
+    filled = {name: value for name, value in filled.items() if name in subject.others.lengths}
     fill_lengths(model, filled, subject.input_name, subject.example.shape)
     unpack_sequences(model, subject.input_name, subject.example.shape, lengths=bool(filled) or _sorts(model))
-    _open_squeezes(model, subject.input_name, free)
+    open_squeezes(model, subject.input_name, free)
     refusal = _write_markers(model, subject.input_name, free)
     with explaining(refusal):
+        if subject.others.settle(set(started_by(model, subject.others.names).values()), read_names(model)):
+            return _trace(subject)
         refuse_read(model, states)
         starts = started_by(model, states)
         whole = whole_arguments(model, {name: states[name] for name in states if name in subject.others.whole})
@@ -275,7 +284,7 @@ def _translated(subject: "Subject", free: Sequence[int]) -> _Traced:
         axes = find_axes(model, dims)
     except ContractError:
         # If this layout is only a guess, an operator over features would look like one over time.
-        if free == _layouts(subject.example)[0] or reads_other_frames(model, dims):
+        if layout == subject.layouts()[0] or reads_other_frames(model, dims):
             refuse_lost_frames(model, dims)
         raise
     _check_batch(subject, axes)
@@ -287,19 +296,6 @@ def _sorts(model: onnx.ModelProto) -> bool:
     return any(node.op_type == "TopK" for node in model.graph.node)
 
 
-def _open_squeezes(model: onnx.ModelProto, source: str, free: Sequence[int]) -> None:
-    """Open the Ifs that torch writes to squeeze an axis of unknown size, if the condition is known, in place."""
-
-    def settled(part: onnx.ModelProto, names: Sequence[str]) -> dict[str, Array]:
-        alone = Graph(sized_model(part, source, dict.fromkeys(free, 1))[0])  # one stream, one frame
-        known = settled_values(part, source, free, names)
-        ones = {name: alone.constant(name) for name in known}
-        return {name: v for name, v in known.items() if (one := ones[name]) is not None and np.array_equal(v, one)}
-
-    with suppress(UnsupportedError):  # an If on batch or time stays; the shape of the output shows it later
-        open_branches(model, settled)
-
-
 def _write_markers(model: onnx.ModelProto, source: str, free: Sequence[int]) -> str | None:
     """Replace the markers of the trace by standard operators; return why a loop is no recurrent layer."""
     fold_constants(model)
@@ -308,16 +304,6 @@ def _write_markers(model: onnx.ModelProto, source: str, free: Sequence[int]) -> 
     write_projections(model)
     forget_markers(model)
     return refusal
-
-
-def _layouts(example: Array) -> list[tuple[int, ...]]:
-    """Return sets of axes that may be time and batch, the usual one first.
-
-    The feature axis is never free: the graph needs its size.
-    """
-    features = example.dtype.kind == "f"  # ids have no feature axis
-    usual = (0, 1) if example.ndim - features > 1 else (0,)
-    return [usual, *((0, i) for i in range(1, example.ndim) if (0, i) != usual)]
 
 
 def _check_batch(subject: "Subject", axes: Axes) -> None:
@@ -346,9 +332,12 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     forget_origin(model)
     states = write_starts(model, states, traced.constants)
     states = name_states(model, states, traced.starts, traced.whole)
+    states += keep_static(model, list(subject.static), batch)
     signal = Port(subject.input_name, axes.time, axes.batch)
     rate = None if sample_rate is None else float(sample_rate)
-    contract = Contract((signal,), outputs, states, sample_rate=rate, hop=None if hop is None else index(hop))
+    pieces = () if subject.joined is None else subject.joined.pieces
+    hop = None if hop is None else index(hop)
+    contract = Contract((signal,), outputs, states, sample_rate=rate, hop=hop, pieces=pieces)
     contract = looking_ahead(model, contract, used_blocks(model, blocks), ahead_of(traced.convolutions))
     Contract.from_json(contract.to_json())  # refuses rates that are not positive
     Graph(model).set_metadata(METADATA_KEY, contract.to_json())
@@ -381,18 +370,3 @@ def _finish(model: onnx.ModelProto, dims: dict[str, Dims], names: dict[str, str]
     for old, new in names.items():
         rename(model, old, new)
     remove_dead(model)
-
-
-def check_model(model: onnx.ModelProto) -> None:
-    """Check a finished model by the ONNX checker.
-
-    Raises:
-        ExportError: The checker refuses the model.
-    """
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        first = str(error).partition("\n")[0][:300]
-        raise ExportError(
-            f"the ONNX checker refuses the lifted file: {first}; report this as a fault of tidegate"
-        ) from error

@@ -15,7 +15,7 @@ from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
 from ..runtime.graph.stages import looking_ahead
 from ..runtime.load import naming
-from .exporter import ExportReport, check_model, writable
+from .exporter import ExportReport, writable
 from .foreign.frames_as_batch import keep_context, run_along_batch
 from .foreign.input_roles import as_shape
 from .foreign.integer_activations import DATA, NOISE, Forms, IntegerError, warnings
@@ -24,7 +24,7 @@ from .foreign.layout import Layout, find_layout
 from .foreign.opening import FrameSize, Opened, open_file
 from .foreign.original import OriginalFile, at_any_length
 from .graph.axes import set_dims, shape_of, shape_text, signal_input
-from .graph.editing import remove_dead
+from .graph.editing import check_model, remove_dead
 from .graph.expands import write_expands
 from .graph.features import give_features
 from .graph.names import name_weights

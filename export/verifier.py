@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from ..runtime.arrays import Array
-from ..runtime.backends.onnxruntime import one_stream
+from ..runtime.backends.onnxruntime_stream import one_stream
 from ..runtime.contract import Contract, Port
 from ..runtime.errors import ExportError
 from ..runtime.files import MAX_FILE_BYTES, read_bytes

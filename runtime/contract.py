@@ -17,13 +17,13 @@ from .arrays import Array
 from .errors import ContractError, StateError
 
 METADATA_KEY = "tidegate.contract"
-VERSION = 2
+VERSION = 3
 MAX_VALUES = 2**24  # the most values of all states together
 MOST_PORTS = 1024  # the most entries of a list: a stranger's file may list millions
 ZEROS = "zeros"  # the `initial` of a state that starts from zeros
 MOST_LOOKAHEAD = 2**20  # the most frames that an answer may wait for, and the most frames of a block
 
-ADDED: dict[int, dict[str, Any]] = {1: {"blocks": None, "ahead": []}}
+ADDED: dict[int, dict[str, Any]] = {1: {"blocks": None, "ahead": [], "pieces": []}, 2: {"pieces": []}}
 """Fields that files of an older version do not have, and their values there."""
 
 _T = TypeVar("_T")
@@ -43,6 +43,24 @@ class Port:
     name: str
     time_axis: int | None
     batch_axis: int | None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One of several signals. Their features are side by side in the one input of the graph.
+
+    Attributes:
+        name: Its name.
+        shape: The sizes of one frame, e.g. `[32]`, or `[2, 96]` for frames with two axes.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def features(self) -> int:
+        """Values of one frame."""
+        return prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -115,6 +133,7 @@ class Contract:
         hop: Samples from one frame to the next, if known.
         blocks: The grid of the backward directions; None if there are none.
         ahead: The convolutions that look ahead.
+        pieces: The signals, if there are several, in the order of their features in the input; else empty.
     """
 
     inputs: tuple[Port, ...]
@@ -125,16 +144,23 @@ class Contract:
     hop: int | None = None
     blocks: Blocks | None = None
     ahead: tuple[Ahead, ...] = ()
+    pieces: tuple[Piece, ...] = ()
 
     def __post_init__(self) -> None:
         names = [s.input for s in self.states] + [s.output for s in self.states]
-        names += [p.name for p in self.inputs + self.outputs]
+        names += [p.name for p in self.inputs + self.outputs + self.pieces]
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ContractError(f"contract: {', '.join(twice)} is named more than once; every name has one role")
         values = sum(_values(state.shape) for state in self.states)
         if values > MAX_VALUES:
             raise ContractError(f"contract: the states hold {values} values, at most {MAX_VALUES} are allowed")
+        odd = any(isinstance(size, str) for piece in self.pieces for size in piece.shape)
+        if odd or (self.pieces and (len(self.pieces) < 2 or len(self.inputs) != 1)):
+            raise ContractError(
+                f"contract: pieces = {self.pieces} of {len(self.inputs)} inputs; wanted two or more signals of fixed "
+                "sizes in one input, or none"
+            )
         whole = self.blocks is not None and self.blocks.frames is None
         if (self.lookahead is None) != whole:
             raise ContractError(
@@ -152,9 +178,16 @@ class Contract:
         """Whether the model has blocks or convolutions that look ahead: then an answer may come in a later push."""
         return bool(self.blocks or self.ahead)
 
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The names of the signals: what a push takes by name if there are several."""
+        return tuple(signal.name for signal in self.pieces or self.inputs)
+
     def to_json(self) -> str:
-        """Return the JSON text for a file's metadata."""
-        return json.dumps({"version": VERSION} | asdict(self), separators=(",", ":"))
+        """Return the JSON text for a file's metadata, in the oldest version that has its fields from 2 on."""
+        version, fields = (VERSION if self.pieces else 2), asdict(self)
+        kept = {key: value for key, value in fields.items() if key not in ADDED.get(version, {})}
+        return json.dumps({"version": version} | kept, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -176,7 +209,7 @@ class Contract:
         if version in ADDED:
             _refuse_fields(fields, ADDED[version])
             fields |= ADDED[version]
-        records = {"inputs": Port, "outputs": Port, "states": State, "ahead": Ahead}
+        records = {"inputs": Port, "outputs": Port, "states": State, "ahead": Ahead, "pieces": Piece}
         read = {key: _records(records[key], value, key) if key in records else value for key, value in fields.items()}
         if read.get("blocks") is not None:
             read["blocks"] = _blocks(read["blocks"])
@@ -255,6 +288,7 @@ _CHECKS: dict[str, Any] = {
     "inputs": bool,
     "outputs": bool,
     "states": lambda _: True,
+    "pieces": lambda v: isinstance(v, tuple),
 }
 
 

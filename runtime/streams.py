@@ -3,26 +3,29 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from .arrays import Answer, Array
-from .errors import BackendError
+import numpy as np
+
+from .arrays import Answer, Array, Chunk
+from .errors import BackendError, ChunkError
 
 if TYPE_CHECKING:
-    from .contract import Contract  # read when it is first asked for: its import takes 6 ms of a start
+    from .contract import Contract, Piece  # read when it is first asked for: its import takes 6 ms of a start
 
 Kind = TypeVar("Kind", bound=type)
 
+LARGEST = 2.0**64  # the largest magnitude of a value in a frame
 FINISHED = "the stream was finished; reset() starts a new one"
 
 
 class Stream(Protocol):
     """One sequence in progress: a model plus its state."""
 
-    def push(self, chunk: Array, *, out: Array | None = None) -> Answer:
+    def push(self, chunk: Chunk, *, out: Array | None = None) -> Answer:
         """Stream a chunk; the state carries over to the next.
 
         Args:
             chunk: float32 `[frames, features]`; integers `[frames]` for a model that reads ids. No frames are legal:
-                nothing changes.
+                nothing changes. For a model with several signals a dict: the frames of each by name, equally many.
             out: float32, C-contiguous, of the answer's shape: written and returned in place of a fresh
                 array; for models with one output. It may share memory with the chunk, which is then copied first.
 
@@ -33,8 +36,9 @@ class Stream(Protocol):
             time axis. Answers of other axes in the file have them here too, e.g. `[frames, directions, hidden]`.
 
         Raises:
-            ChunkError: Wrong shape or type, a value that is not finite or above 2^64, an id that is not in the
-                table, or more frames than a stream may have whose answers come at its end. The state is unchanged.
+            ChunkError: Wrong shape, type or names of signals, a value that is not finite or above 2^64, an id that is
+                not in the table, or more frames than a stream may have whose answers come at its end. The state is
+                unchanged.
             BackendError: Another thread uses the stream, or on the engine this thread does not round to nearest.
         """
 
@@ -113,11 +117,12 @@ class Group(Protocol):
     def joined(self) -> tuple[int, ...]:
         """Rows with a stream, ascending: those that a push without `rows` takes."""
 
-    def push(self, chunks: Array, rows: Sequence[int] | None = None, *, out: Array | None = None) -> Answer:
+    def push(self, chunks: Chunk, rows: Sequence[int] | None = None, *, out: Array | None = None) -> Answer:
         """Stream a chunk of each row; their states carry over to the next.
 
         Args:
-            chunks: float32 `[rows, frames, features]`; integers `[rows, frames]` for a model that reads ids.
+            chunks: float32 `[rows, frames, features]`; integers `[rows, frames]` for a model that reads ids; a dict of
+                these for a model with several signals.
             rows: The rows that the chunks belong to, each once, in any order; the others rest. Default: `joined`.
             out: float32, C-contiguous, of the answer's shape: written and returned in place of a fresh
                 array; for models with one output.
@@ -217,10 +222,87 @@ class Model(Protocol):
         """
 
 
+def side_by_side(pieces: Sequence["Piece"], chunk: Chunk, lead: int = 1) -> Array:
+    """Return the signals of a chunk side by side, float32 `[frames, features]`; a chunk of one signal as it is.
+
+    Args:
+        pieces: The signals; empty if there is only one.
+        chunk: `[frames, ...]` of each by name.
+        lead: Axes before those of a frame: 1; for a group 2, rows and frames.
+
+    Raises:
+        ChunkError: The chunk is no dict, a signal is missing or unknown, or one has a wrong shape, type or number of
+            frames.
+    """
+    if not pieces and not isinstance(chunk, Mapping):
+        return chunk
+    _check_names(pieces, chunk)
+    parts = {piece.name: _frames_of(piece, np.asarray(chunk[piece.name]), lead) for piece in pieces}
+    (first, wanted), *others = ((name, part.shape[:lead]) for name, part in parts.items())
+    for name, seen in others:
+        if seen != wanted:
+            what = "rows and frames" if lead > 1 else "frames"
+            numbers = " and ".join(" x ".join(map(str, sizes)) for sizes in (seen, wanted))
+            raise ChunkError(f"signals {name!r} and {first!r} have {numbers} {what}, wanted the same number of each")
+    with np.errstate(over="ignore"):  # too large a value becomes infinity, which is refused
+        return np.concatenate(list(parts.values()), -1, dtype=np.float32, casting="same_kind")
+
+
+def apart(pieces: Sequence["Piece"], frames: Array) -> Chunk:
+    """Return a chunk as a push takes it, from its signals side by side: `[..., features]`; one signal as it is."""
+    if not pieces:
+        return frames
+    ends = np.cumsum([piece.features for piece in pieces])
+    lead = frames.shape[:-1]
+    return {
+        piece.name: frames[..., end - piece.features : end].reshape(*lead, *piece.shape)
+        for piece, end in zip(pieces, ends, strict=True)
+    }
+
+
+def in_signal(pieces: Sequence["Piece"], frames: Array, error: ChunkError) -> ChunkError:
+    """Return the refusal of a chunk `[frames, features]`, with the signal that a refused value is in."""
+    if not pieces or not str(error).startswith("chunk holds"):
+        return error
+    frame, feature = map(int, np.argwhere(~(np.abs(frames) <= LARGEST))[0])
+    value = frames[frame, feature]
+    for piece in pieces:
+        if feature < piece.features:
+            break
+        feature -= piece.features
+    return type(error)(
+        f"chunk holds {value} in signal {piece.name!r} at frame {frame}, feature {feature}; wanted finite values up to "
+        "2^64; chunk refused, state unchanged"
+    )
+
+
+def _check_names(pieces: Sequence["Piece"], chunk: Chunk) -> None:
+    names = [piece.name for piece in pieces]
+    if not isinstance(chunk, Mapping):
+        raise ChunkError(f"chunk is {type(chunk).__name__}, wanted a dict of the signals {', '.join(names)}")
+    if not pieces:
+        raise ChunkError(f"chunk is {type(chunk).__name__}, wanted an array: the model has one signal")
+    for name in chunk:
+        if name not in names:
+            raise ChunkError(f"chunk has a signal {name!r}, which the model has not; it has {', '.join(names)}")
+    for name in names:
+        if name not in chunk:
+            raise ChunkError(f"chunk has no signal {name!r}; the model has {', '.join(names)}")
+
+
+def _frames_of(piece: "Piece", values: Array, lead: int) -> Array:
+    if values.ndim != lead + len(piece.shape) or values.shape[lead:] != piece.shape:
+        wanted = ", ".join(map(str, (*("rows", "frames")[2 - lead :], *piece.shape)))
+        raise ChunkError(f"signal {piece.name!r} has shape {values.shape}, wanted ({wanted})")
+    if not np.can_cast(values.dtype, np.float32, "same_kind"):
+        raise ChunkError(f"signal {piece.name!r} has dtype {values.dtype}, wanted float32")
+    return values.reshape(*values.shape[:lead], piece.features)
+
+
 def describe_model(model: Model) -> str:
     """Return the repr of a model: where it runs, its signals and the number of its states."""
     contract = model.contract
-    names = [", ".join(port.name for port in ports) for ports in (contract.inputs, contract.outputs)]
+    names = [", ".join(names) for names in (contract.signals, [port.name for port in contract.outputs])]
     return f"<tidegate model on {model.backend}: {' -> '.join(names)}, states: {len(contract.states)}>"
 
 

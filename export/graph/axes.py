@@ -5,6 +5,7 @@ both times follows that axis. Inference with names instead of sizes would be sho
 convolution and at most reshapes.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,17 +59,16 @@ class Axes:
 
 
 def signal_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
-    """Return the graph's only input that is not a weight.
+    """Return the graph's first input that is not a weight; others are static inputs.
 
     Raises:
-        ContractError: There is no such input, or more than one.
+        ContractError: There is no such input.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
-    found: list[onnx.ValueInfoProto] = [item for item in model.graph.input if item.name not in weights]
-    if len(found) != 1:
-        names = ", ".join(item.name for item in found) or "none"
-        raise ContractError(f"the graph has {len(found)} inputs ({names}), wanted one signal")
-    return found[0]
+    found = next((item for item in model.graph.input if item.name not in weights), None)
+    if found is None:
+        raise ContractError("the graph has no input, wanted one signal")
+    return found
 
 
 def trace_dims(model: onnx.ModelProto, free: Sequence[int]) -> dict[str, Dims]:
@@ -159,7 +159,7 @@ def sized_model(model: onnx.ModelProto, source: str, sizes: dict[int, int]) -> t
         if item.name == source:
             set_dims(item, tuple(sizes.get(i, size) for i, size in enumerate(dims)))
         else:
-            set_dims(item, tuple(size if isinstance(size, int) else first for size in dims))
+            set_dims(item, tuple(size if isinstance(size, int) else _size_of(size, sizes, first) for size in dims))
     del sized.graph.value_info[:]
     for output in sized.graph.output:  # or the exporter's own guess would be merged in
         output.type.tensor_type.ClearField("shape")
@@ -167,6 +167,12 @@ def sized_model(model: onnx.ModelProto, source: str, sizes: dict[int, int]) -> t
     while _settle_sizes(sized, shapes):
         shapes |= _infer(sized)
     return sized, shapes
+
+
+def _size_of(name: str | None, sizes: dict[int, int], other: int | None) -> int | None:
+    """Return a free size of a static input: that of the axis of the signal that it is named after, which may be 1."""
+    followed = {_follows(axis): size for axis, size in sizes.items()}
+    return followed.get(name, 1) if name and re.fullmatch(r"axis\d+", name) else other
 
 
 def _infer(model: onnx.ModelProto) -> dict[str, Dims]:

@@ -5,6 +5,8 @@ from graphlib import TopologicalSorter
 
 import onnx
 
+from ...runtime.errors import ExportError
+
 
 def rename(model: onnx.ModelProto, old: str, new: str) -> None:
     """Rename a value everywhere: in nodes, subgraphs, initializers, inputs and outputs."""
@@ -26,6 +28,11 @@ def value_names(model: onnx.ModelProto) -> set[str]:
     graph = model.graph
     names = {name for node in graph.node for name in (*node.input, *node.output)}
     return names | {item.name for item in _named(graph)}
+
+
+def read_names(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the values that the nodes of the main graph and its outputs read."""
+    return {name for node in model.graph.node for name in reads(node)} | {item.name for item in model.graph.output}
 
 
 def unused(name: str, taken: Collection[str]) -> str:
@@ -116,3 +123,18 @@ def reads(node: onnx.NodeProto) -> Iterator[str]:
             for child in graph.node:
                 yield from child.input
             yield from (output.name for output in graph.output)
+
+
+def check_model(model: onnx.ModelProto) -> None:
+    """Check a finished model by the ONNX checker.
+
+    Raises:
+        ExportError: The checker refuses the model.
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        first = str(error).partition("\n")[0][:300]
+        raise ExportError(
+            f"the ONNX checker refuses the lifted file: {first}; report this as a fault of tidegate"
+        ) from error

@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from ...runtime.arrays import Array
-from ...runtime.backends.onnxruntime import one_stream
+from ...runtime.backends.onnxruntime_stream import one_stream
 from ...runtime.contract import Port, State
 from ...runtime.errors import ExportError
 from ...runtime.streams import Model
@@ -20,7 +20,7 @@ from .comparison import Answer, Check, Judge, Measured, RoundingError, peak_erro
 from .loaded import Loaded
 from .runner import Answers, Runner
 from .signals import FreshData, chunkings, cut, time_axis
-from .streaming import graph_axes, one_of, stream
+from .streaming import Streamed, graph_axes, one_of, stream
 
 CHUNKED_FRAMES = (12, 48)  # fewest and most frames of a chunked signal; answers are compared at each cut
 SPOILT_STREAMS = 8  # a spoilt state must change one of them: a ReLU may hide the change in a single stream
@@ -177,7 +177,7 @@ class Proof:
 
     def _streams(self, x: Array, chunks: Sequence[int], *, finished: bool = True) -> dict[str, Array]:
         """Return the outputs, time first, of one stream in chunks; of an output without a time axis the last answer."""
-        found = stream(self.runner.model, one_of(self._port, x), chunks, finished=finished)
+        found = stream(self.runner.model, one_of(self._port, x), chunks, finished=finished, given=self.runner.given)
         return {name: one.values if one.ends is None else one.values[-1] for name, one in found.items()}
 
     def _first(self, answers: Answers) -> dict[str, Array]:
@@ -216,7 +216,7 @@ class Proof:
         length = x.shape[self._time]
         # Some originals answer only the whole signal.
         last = self.runner.contract.looks_ahead or not (self.lengths and on_the_way)
-        for key, seen in stream(model, one_of(self._port, x), [1] * length).items():
+        for key, seen in self._frame_by_frame(model, x).items():
             answers = [seen.values] if seen.ends is None else list(seen.values)
             ends = [length] if seen.ends is None or last else [*seen.ends]
             for end, values in zip(ends, answers[-len(ends) :], strict=True):
@@ -224,6 +224,9 @@ class Proof:
                 wanted[end] = wanted.get(end) or self._wanted_of(past)
                 shown = graph_axes(self._ports[key], values)
                 yield self._compare(key, shown, wanted[end][key], past, judge=judge)
+
+    def _frame_by_frame(self, model: Model, x: Array) -> dict[str, Streamed]:
+        return stream(model, one_of(self._port, x), [1] * x.shape[self._time], given=self.runner.given)
 
     def _wanted_of(self, x: Array) -> Answers:
         """Return the original's answers to one stream; for blocks of fixed size, the answers of one push."""
@@ -321,9 +324,9 @@ def _runs(chunks: Sequence[int]) -> str:
 
 
 def _spoil(states: Sequence[State], values: Answers) -> Iterator[tuple[str, dict[str, Array]]]:
-    """Yield names and spoilt states: each layer and each tail set to zeros, and h and c of each module swapped."""
+    """Yield names and spoilt states: each layer, tail and static input zeroed, and h and c of each module swapped."""
     for state in states:
-        if state.kind == "tail":
+        if state.kind in ("tail", "static"):
             yield f"{state.input} zeroed", {state.input: np.zeros_like(values[state.input])}
             continue
         for layer in range(len(values[state.input])):
@@ -331,7 +334,7 @@ def _spoil(states: Sequence[State], values: Answers) -> Iterator[tuple[str, dict
             spoilt[layer] = 0
             yield f"{state.input} zeroed in layer {layer}", {state.input: spoilt}
     modules: dict[str, list[str]] = defaultdict(list)
-    for state in states:
+    for state in (one for one in states if one.kind != "static"):
         modules[state.input.rpartition(".")[0]].append(state.input)
     for names in modules.values():
         if len(names) == 2 and values[names[0]].shape == values[names[1]].shape:

@@ -42,13 +42,17 @@ class Runner:
         data: The file.
         contract: The contract.
         exact_integers: As in `quiet_session`.
+        given: States of one stream that every stream starts from instead of the file's: the static inputs.
 
     Attributes:
         data: The file.
         contract: The contract.
+        given: As above.
     """
 
-    def __init__(self, data: bytes, contract: Contract, *, exact_integers: bool = False) -> None:
+    def __init__(
+        self, data: bytes, contract: Contract, *, exact_integers: bool = False, given: Answers | None = None
+    ) -> None:
         self.contract = contract
         self.data = data
         need("onnxruntime")  # a missing package is no fault of the file
@@ -57,7 +61,8 @@ class Runner:
         except Exception as error:  # onnxruntime has no common class of its own
             raise ExportError(f"onnxruntime cannot load the file: {_first_line(error)}") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
-        self._initial = initial_states(Graph(onnx.load_from_string(data)), contract)
+        self.given = dict(given or {})
+        self._initial = initial_states(Graph(onnx.load_from_string(data)), contract) | self.given
 
     def run(self, x: Array, states: Answers | None = None) -> dict[str, Array]:
         """Run one chunk.

@@ -1,14 +1,14 @@
 """Streams of a model: all answers to a signal, and the frames that each of them answers."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...runtime.arrays import Answer, Array
 from ...runtime.contract import Port
-from ...runtime.streams import Model
+from ...runtime.streams import Model, apart
 from .signals import time_axis_of_one
 
 
@@ -39,17 +39,25 @@ def one_of(port: Port, x: Array) -> Array:
     return np.moveaxis(one, time_axis_of_one(port), 0)
 
 
-def stream(model: Model, signal: Array, chunks: Sequence[int], *, finished: bool = True) -> dict[str, Streamed]:
+def stream(
+    model: Model,
+    signal: Array,
+    chunks: Sequence[int],
+    *,
+    finished: bool = True,
+    given: Mapping[str, Array] | None = None,
+) -> dict[str, Streamed]:
     """Return all answers to a signal of one stream in chunks, by output.
 
     Args:
         model: The model.
-        signal: `[frames, ...]`.
+        signal: `[frames, ...]`; several signals side by side.
         chunks: The frames of each push.
         finished: Whether to finish the stream.
+        given: States that the stream starts from.
     """
     timed = {port.name for port in model.contract.outputs if port.time_axis is not None}
-    stream, end = model.stream(), 0
+    stream, end, pieces = model.stream(given), 0, model.contract.pieces
     values, ends = defaultdict[str, list[Array]](list), defaultdict[str, list[int]](list)
 
     def keep(answer: Answer) -> None:
@@ -61,7 +69,7 @@ def stream(model: Model, signal: Array, chunks: Sequence[int], *, finished: bool
 
     for frames in chunks:
         end += frames
-        keep(stream.push(signal[end - frames : end]))
+        keep(stream.push(apart(pieces, signal[end - frames : end])))
     if finished and (rest := stream.finish()) is not None:
         end += 1
         keep(rest)

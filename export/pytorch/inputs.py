@@ -1,6 +1,7 @@
 """Further arguments of a forward, after its signal: initial states, and lengths of sequences to pack."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...runtime.arrays import Array
-from ...runtime.errors import ExportError
+from ...runtime.errors import ContractError, ExportError
+from ..graph.joined_signals import joined_signals
 from ..rewrites.arguments import ONE_SIGNAL
 
 
@@ -28,28 +30,85 @@ def split_example(example: object) -> tuple[object, tuple[Any, ...]]:
 
 
 class OtherInputs:
-    """Arguments of a forward after its signal: floats are states, integers are lengths, None is passed on as None.
+    """Arguments of a forward after its signal: states, further signals, static inputs and lengths; None stays None.
+
+    Floats are states unless another role is found; integers are lengths.
 
     Args:
         parameters: The names of the forward's parameters after the signal.
         values: The arguments in the example: tensors, None, or tuples of them.
+        static: The names of arguments that stay the same for a stream, as the caller says.
 
     Attributes:
         names: The names of the tensors, in the order in which torch flattens them.
         whole: The names of those that are a parameter of the forward themselves, not a part of a tuple.
+        signals: The names of those that advance with the first signal.
+        static: The names of those that stay the same for a stream.
     """
 
-    def __init__(self, parameters: Sequence[str], values: tuple[Any, ...]) -> None:
+    def __init__(self, parameters: Sequence[str], values: tuple[Any, ...], static: Sequence[str] = ()) -> None:
         named = zip(parameters, values, strict=False)
         self._values = values
         self._tensors = {name: tensor for parameter, value in named for name, tensor in _leaves(parameter, value)}
         self.names = list(self._tensors)
         self.whole = [name for name in self.names if name in parameters]
+        self.signals: list[str] = []
+        self.static: list[str] = []
+        for name in static:
+            if name not in self.whole or name not in self.states:
+                raise ExportError(f"static input {name!r} is none of the floats after the signal in the example")
+        self.static += static
 
     @property
     def states(self) -> list[str]:
         """The names of the states."""
-        return [name for name, tensor in self._tensors.items() if tensor.is_floating_point()]
+        kept = {*self.signals, *self.static}
+        return [name for name, tensor in self._tensors.items() if tensor.is_floating_point() and name not in kept]
+
+    @property
+    def lengths(self) -> list[str]:
+        """The names of integers: lengths."""
+        return [name for name, tensor in self._tensors.items() if not tensor.is_floating_point()]
+
+    def of_example(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return tensors of the example by name."""
+        return {name: self._tensors[name].numpy() for name in names}
+
+    def find_signals(self, name: str, signal: Tensor) -> None:
+        """Find the signals that advance with the first one: floats with its sizes of batch and time.
+
+        Args:
+            name: The name of the first signal.
+            signal: Its tensor in the example.
+
+        Raises:
+            ExportError: The first signal holds ids.
+        """
+        own = tuple(signal.shape)
+        for other in (name for name in self.whole if name in self.states):
+            tensor = self._tensors[other]
+            if signal.is_floating_point() and tensor.dim() >= signal.dim():
+                with suppress(ContractError):
+                    joined_signals({name: own, other: tuple(tensor.shape)})
+                    self.signals.append(other)
+            elif not signal.is_floating_point() and tensor.shape[: len(own)] == own and tensor.dim() > len(own):
+                raise ExportError(
+                    f"signal {name!r} holds ids and {other!r} floats, wanted floats in each signal; export the tables "
+                    "on their own, and give their answers as features"
+                )
+
+    def settle(self, started: Collection[str], read: Collection[str]) -> bool:
+        """Let the graph decide which floats are states, and which other ones it reads; return whether it corrected any.
+
+        Args:
+            started: The arguments that start a recurrent layer.
+            read: The names that nodes read.
+        """
+        before = list(self.signals), list(self.static)
+        self.signals = [name for name in self.signals if name not in started]
+        unsorted = [name for name in self.whole if name in self.states and name in read]
+        self.static += [name for name in unsorted if name not in started]
+        return before != (self.signals, self.static)
 
     def arguments(
         self, sizes: "SignalSizes | None" = None, states: Mapping[str, Array] | None = None
@@ -74,6 +133,8 @@ class OtherInputs:
         tensor = self._tensors[name]
         if name in states:
             return torch.from_numpy(states[name].copy())
+        if name in self.signals or name in self.static:
+            return tensor
         if name not in self.states:
             return (
                 tensor.max().expand(tensor.shape) if sizes is None else torch.full((sizes.streams or 1,), sizes.frames)

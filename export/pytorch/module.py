@@ -4,25 +4,23 @@ Afterwards the module (training flags, hooks, parameters, buffers, other attribu
 warning filters) are as they were before.
 """
 
-import inspect
 import io
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from torch import nn
-from torch.jit._trace import TracerWarning
 from torch.nn.parameter import is_lazy
 
 from ...runtime.arrays import Array
 from ...runtime.cells import STANDARD
 from ...runtime.errors import ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
+from ..graph.joined_signals import JoinedSignals, joined_signals
 from .as_before import kept
 from .cell_markers import marking_steps
 from .compiled import plain, uncompile
@@ -30,7 +28,9 @@ from .culprit import place_of, sees_later_frames
 from .in_parts import in_parts
 from .inputs import OtherInputs, SignalSizes, split_example
 from .parametrized import fix_weights
+from .quiet import listening, own_line, quiet_translator
 from .scripted import in_shell, strip_shell
+from .signature import named_results, parameters_of, signature_of
 
 OPSET = 20
 """The newest operator set of the TorchScript exporter. From 20 on, GELU is one node."""
@@ -39,19 +39,33 @@ OPSET = 20
 LOOP_FRAMES = 4  # traced for cells in a loop: a first step, a last step and two between
 
 
+@dataclass(frozen=True)
+class Layout:
+    """A meaning of the axes of an example.
+
+    Attributes:
+        joined: How several signals are joined; None if there is one.
+        free: The axes of the signal that may be time and batch.
+    """
+
+    joined: JoinedSignals | None
+    free: tuple[int, ...]
+
+
 class Subject:
     """A module under export, with its example.
 
     Attributes:
         module: The module itself; use it only inside `evaluating()`.
-        example: The example's signal, float32 or int64.
+        example: The example's signal, float32 or int64; several signals side by side.
         exporter: The name and version of the tracer.
         remarks: Torch's warnings about lines of the module while tracing, e.g. that a size became a constant.
         others: The arguments of the forward after its signal.
+        joined: How several signals are joined; None if there is one.
         axes: The axes of the signal; None until they are known, and all sizes are then those of the example.
     """
 
-    def __init__(self, module: object, example: object) -> None:
+    def __init__(self, module: object, example: object, static: Sequence[str] = ()) -> None:
         if not isinstance(module, nn.Module):
             raise ExportError(f"got {type(module).__name__}, wanted a torch.nn.Module")
         module = plain(module)
@@ -59,14 +73,55 @@ class Subject:
         self.module = module
         signal, others = split_example(example)
         self._tensor = _as_tensor(signal)
-        self.example: Array = self._tensor.numpy()
         self.exporter = f"torch {torch.__version__}, TorchScript tracing, opset {OPSET}"
         self.remarks: list[str] = []
-        self.input_name, *parameters = _parameters(module, 1 + len(others))
-        self.others = OtherInputs(parameters, others or (None,) * len(parameters))
+        self._first, *parameters = parameters_of(module, 1 + len(others))
+        self.others = OtherInputs(parameters, others or (None,) * len(parameters), static)
+        self.others.find_signals(self._first, self._tensor)
+        self.joined: JoinedSignals | None = None
+        self.layouts()
         self.axes: Axes | None = None
         self._output_names: list[str] = []
         self._stepped: list[Any] = []  # recurrent modules in a loop over time
+
+    @property
+    def input_name(self) -> str:
+        """The name of the signal; several signals have one together."""
+        return self._first if self.joined is None else self.joined.name
+
+    @property
+    def example(self) -> Array:
+        """The example's signal."""
+        return self._tensor.numpy() if self.joined is None else self.joined.together(self._signals())
+
+    @property
+    def static(self) -> dict[str, Array]:
+        """The example's static inputs, for its first stream."""
+        found = self.others.of_example(self.others.static)
+        return {name: v if self._streams_axis(name) is None else v[:1].copy() for name, v in found.items()}
+
+    def static_states(self) -> dict[str, Array]:
+        """Return the example's static inputs as states of the file, which have an axis for the streams."""
+        return {name: value if value.ndim > 1 else value.reshape(1, -1) for name, value in self.static.items()}
+
+    def layouts(self) -> list[Layout]:
+        """Return the layouts of the signals that may be meant, the usual one first; that one is taken at once."""
+        shapes = {name: tuple(value.shape) for name, value in self._signals().items()}
+        ways: list[JoinedSignals | None] = [*joined_signals(shapes, self.others.names)] if len(shapes) > 1 else [None]
+        self.joined = ways[0]
+        return [Layout(one, free) for one in ways for free in _free_axes(self._tensor, one)]
+
+    def take(self, layout: Layout) -> None:
+        """Join the signals as a layout says."""
+        self.joined = layout.joined
+
+    def _signals(self) -> dict[str, Array]:
+        return {self._first: self._tensor.numpy(), **self.others.of_example(self.others.signals)}
+
+    def _streams_axis(self, name: str) -> int | None:
+        """Return the axis of the signal that counts streams as the first axis of a static input does, if it has one."""
+        shape, sizes = self.others.of_example([name])[name].shape, self.example.shape[:-1] or (0,)
+        return sizes.index(shape[0]) if len(shape) > 1 and shape[0] in sizes else None
 
     @property
     def recurrent_paths(self) -> list[str]:
@@ -104,12 +159,21 @@ class Subject:
         """
         device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
         try:
-            arguments = self.others.arguments(self._sizes(x), states)
-            returned = self.module(torch.from_numpy(x.copy()).to(device), *_on(device, arguments))
+            signal, given = self._given(x)
+            arguments = self.others.arguments(self._sizes(x), given | dict(states or {}))
+            returned = self.module(torch.from_numpy(signal.copy()).to(device), *_on(device, arguments))
         except Exception as error:
             left = "" if self.others.names else self._left_out()
             raise ExportError(f"the module's own forward fails: {_first_line(error)}{left}") from error
-        return {name: tensor.cpu().numpy() for name, tensor in _name_outputs(returned).items()}
+        return {name: tensor.cpu().numpy() for name, tensor in named_results(returned).items()}
+
+    def _given(self, x: Array) -> tuple[Array, dict[str, Array]]:
+        """Return the first signal, and the other signals and the static inputs by name."""
+        parts = {self._first: x} if self.joined is None else self.joined.apart(x)
+        for name, value in self.static.items():
+            axis = self._streams_axis(name)
+            parts[name] = value if axis is None else np.repeat(value, x.shape[axis], 0)
+        return parts.pop(self._first), parts
 
     def _sizes(self, x: Array) -> SignalSizes | None:
         if self.axes is None:
@@ -120,7 +184,7 @@ class Subject:
     def _left_out(self) -> str:
         """Return a text that names the arguments that were None because the example has none; or ''."""
         count = len(self.others.arguments())
-        names = ", ".join(_parameters(self.module, 1 + count)[1:])
+        names = ", ".join(parameters_of(self.module, 1 + count)[1:])
         return f"; {names} was None: give it in the example, (x, (h, c)) or (x, lengths)" if count else ""
 
     def try_example(self) -> None:
@@ -159,7 +223,7 @@ class Subject:
             ExportError: torch cannot trace or translate the module.
         """
         buffer = io.BytesIO()
-        with _listening() as heard, _quiet_translator(), in_parts(), marking_steps(self._stepped):
+        with listening() as heard, quiet_translator(), in_parts(), marking_steps(self._stepped):
             try:
                 self._export(buffer, free)
             except TidegateError:
@@ -167,8 +231,10 @@ class Subject:
             except Exception as error:
                 seen = f"{type(self.module).__name__}: {_first_line(error)}{self._place(free, error)}"
                 raise ExportError(f"torch cannot export {seen}{self._hint(free)}") from error
-        self.remarks = list(dict.fromkeys(filter(None, map(_own_line, heard))))
+        self.remarks = list(dict.fromkeys(filter(None, map(own_line, heard))))
         model = onnx.load_from_string(buffer.getvalue())
+        if self.joined is not None:
+            self.joined.join(model)
         strip_shell(model)
         model.producer_name = ""  # else a cell written out would be taken for a layer that an exporter unrolled
         return model
@@ -178,7 +244,7 @@ class Subject:
         # time axis at the example's length if batch_first=False.
         module, arguments = self.module, self._arguments(free)
         scripted = isinstance(module, torch.jit.ScriptModule)
-        if scripted and len(_signature(module)) > 1 and not self.others.names:
+        if scripted and len(signature_of(module)) > 1 and not self.others.names:
             module, arguments = in_shell(module, arguments[0]), arguments[:1]
         torch.onnx.export(
             module,
@@ -186,10 +252,21 @@ class Subject:
             buffer,  # type: ignore[arg-type] # its type is a path, but torch writes to any file object
             dynamo=False,
             opset_version=OPSET,
-            input_names=[self.input_name, *self.others.names],
+            input_names=[self._first, *self.others.names],
             output_names=self._output_names,
-            dynamic_axes={self.input_name: {axis: f"axis{axis}" for axis in free}},
+            dynamic_axes=self._dynamic_axes(free),
         )
+
+    def _dynamic_axes(self, free: Sequence[int]) -> dict[str, dict[int, str]]:
+        """Return the names of free axes, by input: the axes of the signal, and the streams of static inputs."""
+        signals = {self._first: {axis: axis for axis in free}}
+        if self.joined is not None:
+            signals = {one.name: dict(zip(one.lead, free, strict=False)) for one in self.joined.signals}
+        named = {name: {own: f"axis{axis}" for own, axis in axes.items()} for name, axes in signals.items()}
+        for name in self.others.static:
+            if (axis := self._streams_axis(name)) in free:
+                named[name] = {0: f"axis{axis}"}
+        return named
 
     def _arguments(self, free: Sequence[int]) -> tuple[Any, ...]:
         """Return the arguments for the trace."""
@@ -232,6 +309,18 @@ class Subject:
         return shown
 
 
+def _free_axes(example: torch.Tensor, joined: JoinedSignals | None) -> list[tuple[int, ...]]:
+    """Return sets of axes that may be time and batch, the usual one first.
+
+    The feature axis is never free: the graph needs its size.
+    """
+    if joined is not None:
+        return [(*range(len(joined.signals[0].lead)),)]
+    features = example.is_floating_point()  # ids have no feature axis
+    usual = (0, 1) if example.dim() - features > 1 else (0,)
+    return [usual, *((0, i) for i in range(1, example.dim()) if (0, i) != usual)]
+
+
 def _is_recurrent(module: nn.Module) -> bool:
     """Return whether a module is recurrent; a scripted module keeps the name of its class."""
     scripted = getattr(module, "original_name", "") in STANDARD
@@ -271,50 +360,11 @@ def _as_tensor(example: object) -> torch.Tensor:
     return tensor
 
 
-def _parameters(module: nn.Module, given: int) -> list[str]:
-    """Return the names of the forward's first parameters: those that the example gives or the forward needs."""
-    named = _signature(module)
-    needed = sum(named.values())
-    if given > len(named) > 0:
-        taken = ", ".join(named)
-        raise ExportError(
-            f"the example has {given} parts, the forward takes {len(named)}: {taken}; give one part per parameter"
-        )
-    return list(named)[: max(given, needed)] or ["input"]
-
-
-def _signature(module: nn.Module) -> dict[str, bool]:
-    """Return the forward's positional parameters by name, and whether each is required."""
-    schema = getattr(module.forward, "schema", None)  # of a ScriptModule, which has no Python signature
-    if schema is not None:
-        return {a.name: not a.has_default_value() for a in schema.arguments[1:]}
-    parameters = inspect.signature(module.forward).parameters.values()
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return {p.name: p.default is p.empty for p in positional}
-
-
 def _on(device: torch.device, arguments: object) -> Any:  # noqa: ANN401  tensors, nested
     """Return the arguments with all tensors on a device, nested as before."""
     if isinstance(arguments, tuple):
         return tuple(_on(device, item) for item in arguments)
     return arguments.to(device) if isinstance(arguments, torch.Tensor) else arguments
-
-
-def _name_outputs(returned: object) -> dict[str, torch.Tensor]:
-    """Flatten the result of a forward: by name if it is a dict of tensors, else numbered, `output_0` and so on."""
-    if isinstance(returned, Mapping) and all(isinstance(v, torch.Tensor) for v in returned.values()):
-        return {str(key): tensor for key, tensor in returned.items()}
-    return {f"output_{i}": tensor for i, tensor in enumerate(_flatten(returned))}
-
-
-def _flatten(value: object) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _flatten(item)
-    elif value is not None:  # the tracer skips None
-        raise ExportError(f"the forward returns {type(value).__name__}, wanted tensors, tuples or a dict of tensors")
 
 
 @contextmanager
@@ -339,42 +389,6 @@ def _counting(module: nn.Module) -> Iterator[dict[str, list[int]]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _listening() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect warnings instead of showing them.
-
-    At every use of this exporter torch warns that it is deprecated, and that a batch other than 1 fixes the batch.
-    Lifting undoes the latter. Warnings about the user's own lines go into the message of a failed proof.
-    """
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        yield heard
-
-
-@contextmanager
-def _quiet_translator() -> Iterator[None]:
-    """Keep torch from printing its graph to standard output when it cannot translate an operator.
-
-    torch 2.13 switches this log on in each export and leaves it on. There is no public switch, so a private function
-    is replaced during the export and restored afterwards.
-    """
-    log, enabled = torch._C._jit_onnx_log, torch._C._jit_is_onnx_log_enabled()  # noqa: SLF001
-    torch._C._jit_onnx_log = lambda *_: None  # noqa: SLF001
-    try:
-        yield
-    finally:
-        torch._C._jit_onnx_log = log  # noqa: SLF001
-        torch._C._jit_set_onnx_log_enabled(enabled)  # noqa: SLF001
-
-
-def _own_line(warning: warnings.WarningMessage) -> str | None:
-    """Return a tracer's warning about the user's own code as text; None for any other warning."""
-    inside = Path(torch.__file__).parent in Path(warning.filename).parents
-    if inside or not issubclass(warning.category, TracerWarning):
-        return None
-    return f"{warning.filename}:{warning.lineno}: {str(warning.message).partition('.')[0]}"
 
 
 def _first_line(error: BaseException) -> str:

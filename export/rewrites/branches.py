@@ -5,8 +5,10 @@ its condition follows from constants and from sizes that no chunk changes. Any o
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from os.path import commonprefix
 
+import numpy as np
 import onnx
 from onnx import helper
 
@@ -14,6 +16,7 @@ from ...runtime.arrays import Array
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
+from ..graph.axes import settled_values, sized_model
 from ..graph.constants import fold_constants
 from ..graph.editing import drop_identities, remove_dead, rename_all, unused, value_names
 
@@ -48,6 +51,25 @@ def open_branches(model: onnx.ModelProto, conditions: Conditions) -> list[str]:
         remove_dead(model)
         drop_identities(model)
     return opened
+
+
+def open_squeezes(model: onnx.ModelProto, source: str, free: Sequence[int]) -> None:
+    """Open the Ifs that torch writes to squeeze an axis of unknown size, if the condition is known, in place.
+
+    Args:
+        model: A translated model.
+        source: Its signal input.
+        free: The axes of the signal whose sizes may vary.
+    """
+
+    def settled(part: onnx.ModelProto, names: Sequence[str]) -> dict[str, Array]:
+        alone = Graph(sized_model(part, source, dict.fromkeys(free, 1))[0])  # one stream, one frame
+        known = settled_values(part, source, free, names)
+        ones = {name: alone.constant(name) for name in known}
+        return {name: v for name, v in known.items() if (one := ones[name]) is not None and np.array_equal(v, one)}
+
+    with suppress(UnsupportedError):  # an If on batch or time stays; the shape of the output shows it later
+        open_branches(model, settled)
 
 
 def _settled(

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from operator import index
 
-from ..arrays import Answer, Array
+from ..arrays import Answer, Array, Chunk
 from ..errors import RowError
 from ..streams import Group, documented
 
@@ -34,7 +34,7 @@ class Rows(ABC):
     def joined(self) -> tuple[int, ...]:
         return tuple(self._joined)
 
-    def push(self, chunks: Array, rows: Sequence[int] | None = None, *, out: Array | None = None) -> Answer:
+    def push(self, chunks: Chunk, rows: Sequence[int] | None = None, *, out: Array | None = None) -> Answer:
         return self._push(chunks, list(self._joined) if rows is None else self._named(rows), out)
 
     def join(self, row: int | None = None, state: Mapping[str, Array] | None = None) -> int:
@@ -63,7 +63,7 @@ class Rows(ABC):
     def restore(self, row: int, snapshot: bytes) -> None: ...
 
     @abstractmethod
-    def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
+    def _push(self, chunks: Chunk, rows: Sequence[int], out: Array | None) -> Answer:
         """Push one chunk per row; the rows are taken and each is named once."""
 
     @abstractmethod

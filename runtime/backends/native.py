@@ -6,13 +6,24 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .. import _kernels
-from ..arrays import Answer, Array
+from ..arrays import Answer, Array, Chunk
+from ..errors import ChunkError, RefusedRowsError
 from ..plan.magic import has_shapes, text_of
-from ..streams import Group, Model, Stream, describe_group, describe_model, describe_stream, documented
+from ..streams import (
+    Group,
+    Model,
+    Stream,
+    describe_group,
+    describe_model,
+    describe_stream,
+    documented,
+    in_signal,
+    side_by_side,
+)
 from .group_rows import Rows
 
 if TYPE_CHECKING:  # these imports take half of the start time, and a program on a device may not need them
-    from ..contract import Contract
+    from ..contract import Contract, Piece
     from ..plan.text import Text
 
 ISA_VARIABLE = "TIDEGATE_ISA"
@@ -69,11 +80,16 @@ class NativeModel:
     def backend(self) -> str:
         return f"native ({self.isa})"
 
+    @cached_property
+    def pieces(self) -> "tuple[Piece, ...]":
+        """The signals, if there are several; the text of a plan with one is not read for it."""
+        return self.contract.pieces if b"pieces" in self._text else ()
+
     def __repr__(self) -> str:
         return describe_model(self)
 
     def stream(self, state: Mapping[str, Array] | None = None) -> "NativeStream":
-        stream = NativeStream(self)
+        stream = SignalsStream(self) if self.pieces else NativeStream(self)
         stream.set_state(state or {})
         return stream
 
@@ -116,6 +132,18 @@ class NativeStream(_kernels.Stream):
         self.write_states(self._model.vectors_of(state))
 
 
+@documented(Stream)
+class SignalsStream(NativeStream):
+    """A stream of a model with several signals: they go to the engine side by side."""
+
+    def push(self, chunk: Chunk, *, out: Array | None = None) -> Answer:
+        frames = side_by_side(self._model.pieces, chunk)
+        try:
+            return super().push(frames, out=out)
+        except ChunkError as error:
+            raise in_signal(self._model.pieces, frames, error) from None
+
+
 @documented(Group)
 class NativeGroup(Rows):
     """A group of streams on the engine; see `runtime.streams.Group`."""
@@ -149,8 +177,17 @@ class NativeGroup(Rows):
     def set_state(self, row: int, state: Mapping[str, Array]) -> None:
         self._group.write_states(self._taken(row), self._model.vectors_of(state))
 
-    def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:
-        return self._group.push(chunks, rows, out)
+    def _push(self, chunks: Chunk, rows: Sequence[int], out: Array | None) -> Answer:
+        pieces = self._model.pieces
+        frames = side_by_side(pieces, chunks, 2)
+        try:
+            return self._group.push(frames, rows, out)
+        except RefusedRowsError as error:
+            if not pieces:
+                raise
+            whys = {row: (frames[rows.index(row)], ChunkError(why)) for row, why in error.refused.items()}
+            named = {row: str(in_signal(pieces, *why)) for row, why in whys.items()}
+            raise RefusedRowsError(error.answers, named, len(rows)) from None
 
     def _open(self, row: int, state: Mapping[str, Array]) -> None:
         vectors = self._model.vectors_of(state)  # refused before the row joins

@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from tidegate.export import lift
+from tidegate.export import export_model, lift
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
+from tidegate.runtime.errors import ExportError, StateError
 from tidegate.runtime.load import load
 from tidegate.runtime.streams import Model
 from torch import Tensor, nn
@@ -131,3 +132,116 @@ def test_a_speakers_filter_of_a_public_package(tmp_path: Path) -> None:
     made, wanted = load(report.path).stream().push(reference["x"]), reference["y.mask"]
     assert isinstance(made, dict)
     assert np.abs(made["mask"] - wanted).max() <= 0.1 * np.abs(wanted).max()  # the original's activations have 8 bits
+
+
+# ---- set for each stream ----
+
+
+class Knob(nn.Module):
+    """An amplifier with knobs: one vector without a batch, one number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.fc = nn.LSTM(5, 8, batch_first=True), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor, speaker: Tensor, gain: Tensor) -> Tensor:
+        return gain * self.fc(self.lstm(x + torch.cat([speaker, gain[None]]))[0])
+
+
+class Looked(nn.Module):
+    """Ids, and a vector of a speaker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.gru = nn.Embedding(9, 6), nn.GRU(10, 5, batch_first=True)
+
+    def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
+        return self.gru(torch.cat([self.table(x), speaker[:, None].expand(-1, x.shape[1], -1)], -1))[0]
+
+
+OTHER = np.array([[0.5, -2, 1, 0]], np.float32)
+
+
+@pytest.mark.parametrize("factory", [Filter, Repeated, Modulated])
+def test_row_93_a_static_input_is_set_for_a_stream(
+    factory: Callable[[], nn.Module], frames: Array, tmp_path: Path
+) -> None:
+    torch.manual_seed(2)
+    module = factory()
+    report = export_model(module, (torch.randn(2, 6, 5), torch.randn(2, 4)), tmp_path / "m.onnx")
+    (speaker,) = [state for state in report.contract.states if state.kind == "static"]
+    assert (speaker.input, speaker.output, speaker.shape) == ("speaker", "speaker_out", ("batch", 4))
+    assert report.contract.signals == ("x",)
+    assert not report.refused
+    for backend in BACKENDS:
+        model = load(report.path, backend)
+        for vector in (SPEAKER, OTHER, np.zeros_like(OTHER)):
+            assert_same(model, answers(module, frames, vector), frames, {"speaker": vector})
+        assert_same(model, answers(module, frames, np.zeros_like(OTHER)), frames)  # never set: zeros
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_static_input_is_changed_between_pushes(
+    backend: Literal["native", "onnxruntime"], frames: Array, tmp_path: Path
+) -> None:
+    """Snapshots, forks and groups carry it; reset goes back to the model's own."""
+    torch.manual_seed(2)
+    path = export_model(Filter(), (torch.randn(2, 6, 5), torch.randn(2, 4)), tmp_path / "m.onnx").path
+    model = load(path, backend)
+    stream, group = model.stream({"speaker": SPEAKER}), model.streams(2)
+    for row in (0, 1):
+        group.set_state(row, {"speaker": SPEAKER})
+    np.testing.assert_array_equal(group.push(np.stack([frames, frames]))[1], stream.push(frames))
+    stream.set_state({"speaker": OTHER})
+    group.set_state(1, {"speaker": OTHER})
+    other = model.stream()
+    other.restore(stream.snapshot())
+    np.testing.assert_array_equal(other.state()["speaker"], OTHER)
+    forked = stream.fork()
+    seen = stream.push(frames)
+    for same in (other, forked):
+        np.testing.assert_array_equal(same.push(frames), seen)
+    np.testing.assert_array_equal(group.push(np.stack([frames, frames]))[1], seen)
+    stream.reset()
+    assert not stream.state()["speaker"].any()
+    with pytest.raises(StateError, match=r"state 'speaker' is float32 \(4,\), wanted float32 \(1, 4\)"):
+        stream.set_state({"speaker": OTHER[0]})
+
+
+def test_knobs_without_a_batch(frames: Array, tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    module = Knob()
+    example = torch.randn(1, 6, 5), torch.randn(4), torch.tensor(0.5)
+    report = export_model(module, example, tmp_path / "m.onnx")
+    states = {state.input: state.shape for state in report.contract.states if state.kind == "static"}
+    assert states == {"speaker": (1, 4), "gain": (1, 1)}
+    given = {"speaker": OTHER, "gain": np.full((1, 1), 2, np.float32)}
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(frames)[None], torch.from_numpy(OTHER[0]), torch.tensor(2.0))[0].numpy()
+    for backend in BACKENDS:
+        assert_same(load(report.path, backend), [wanted], frames, given)
+
+
+def test_ids_with_a_static_input(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    module, ids = Looked(), np.random.default_rng(1).integers(0, 9, 23)
+    report = export_model(module, (torch.randint(0, 9, (2, 6)), torch.randn(2, 4)), tmp_path / "m.onnx")
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(ids)[None], torch.from_numpy(OTHER))[0].numpy()
+    for backend in BACKENDS:
+        assert_same(load(report.path, backend), [wanted], ids, {"speaker": OTHER})
+
+
+def test_a_static_input_of_an_example_of_one_frame_is_named(tmp_path: Path) -> None:
+    example = torch.randn(1, 1, 5), torch.randn(1, 1, 5)
+
+    class Shifted(Modulated):
+        def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
+            return self.fc(self.gru(x + speaker)[0])
+
+    with_signal = export_model(Shifted(), example, tmp_path / "two.onnx")
+    assert with_signal.contract.signals == ("x", "speaker")
+    static = export_model(Shifted(), example, tmp_path / "one.onnx", static=["speaker"])
+    assert [state.input for state in static.contract.states if state.kind == "static"] == ["speaker"]
+    with pytest.raises(ExportError, match="static input 'knob' is none of the floats after the signal in the example"):
+        export_model(Shifted(), example, tmp_path / "none.onnx", static=["knob"])

@@ -15,8 +15,8 @@ from onnx.reference import ReferenceEvaluator
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.native import NativeModel
-from tidegate.runtime.backends.onnxruntime import OnnxruntimeStream
 from tidegate.runtime.backends.onnxruntime_session import open_session
+from tidegate.runtime.backends.onnxruntime_stream import OnnxruntimeStream
 from tidegate.runtime.contract import Contract, state_arrays
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tidegate.runtime.contract import MOST_PORTS, Blocks, Contract, Port, State, checked_state, state_arrays
+from tidegate.runtime.contract import MOST_PORTS, Blocks, Contract, Piece, Port, State, checked_state, state_arrays
 from tidegate.runtime.errors import ContractError, StateError
 
 CONTRACT = Contract(
@@ -61,6 +61,36 @@ def test_blocks_that_cannot_be_are_refused(lookahead: int | None, blocks: object
         Contract.from_json(json.dumps(fields))
 
 
+NEAR_AND_FAR = (Piece("near", (1,)), Piece("far", (2, 3)))
+
+
+def test_several_signals_survive_their_json_and_one_signal_has_the_older_version() -> None:
+    contract = replace(CONTRACT, pieces=NEAR_AND_FAR)
+    assert Contract.from_json(contract.to_json()) == contract
+    assert [json.loads(one.to_json())["version"] for one in (CONTRACT, contract)] == [2, 3]
+    assert "pieces" not in CONTRACT.to_json()
+    assert (CONTRACT.signals, contract.signals) == (("x",), ("near", "far"))
+    assert [piece.features for piece in contract.pieces] == [1, 6]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "message"),
+    [
+        ([{"name": "near", "shape": [1]}], "wanted two or more signals of fixed sizes in one input, or none"),
+        ([{"name": "a", "shape": [1]}, {"name": "b", "shape": ["batch"]}], "two or more signals of fixed sizes"),
+        ([{"name": "a", "shape": [1]}, {"name": "a", "shape": [1]}], "a is named more than once"),
+        ([{"name": "a", "shape": [1]}, {"name": "lstm.h_in", "shape": [1]}], r"lstm\.h_in is named more than once"),
+        ([{"name": "a", "shape": [0]}, {"name": "b", "shape": [1]}], r"pieces\[0\]: shape = \(0,\) is not allowed"),
+        ([{"name": "a"}], r"pieces\[0\]: missing or unknown field shape"),
+        ("near", "contract: pieces is str, wanted a list"),
+    ],
+)
+def test_signals_that_cannot_be_are_refused(pieces: object, message: str) -> None:
+    fields = json.loads(replace(CONTRACT, pieces=NEAR_AND_FAR).to_json()) | {"pieces": pieces}
+    with pytest.raises(ContractError, match=message):
+        Contract.from_json(json.dumps(fields))
+
+
 def test_frame_takes_hop_over_sample_rate() -> None:
     assert CONTRACT.frame_seconds == 0.04
 
@@ -68,8 +98,10 @@ def test_frame_takes_hop_over_sample_rate() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["version"], 3, "contract: version 3, this tidegate reads 1 to 2"),
-        (["version"], True, "contract: version True, this tidegate reads 1 to 2"),
+        (["version"], 4, "contract: version 4, this tidegate reads 1 to 3"),
+        (["version"], True, "contract: version True, this tidegate reads 1 to 3"),
+        (["version"], 3, "missing or unknown field pieces"),
+        (["pieces"], [], "unknown field pieces; it belongs to a newer version"),
         (["version"], 1, "unknown field ahead, blocks; it belongs to a newer version"),
         (["inputs"], "x", "contract: inputs is str, wanted a list"),
         (["inputs"], [], "contract: inputs = "),

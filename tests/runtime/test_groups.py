@@ -14,7 +14,7 @@ from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Answer, Array
 from tidegate.runtime.backends import onnxruntime_snapshot as snapshots
 from tidegate.runtime.backends.native import NativeModel
-from tidegate.runtime.backends.onnxruntime import OnnxruntimeGroup
+from tidegate.runtime.backends.onnxruntime_group import OnnxruntimeGroup
 from tidegate.runtime.errors import (
     BackendError,
     ChunkError,

@@ -44,7 +44,7 @@ NB_MODULE(_kernels, m) {
   nb::class_<Stream>(m, "Stream", "One sequence in progress.")
       .def(nb::init<nb::object>(), nb::arg("model"), nb::sig("def __init__(self, model: Model) -> None"))
       .def("push", &Stream::push, nb::arg("chunk"), nb::kw_only(), nb::arg("out") = nb::none(),
-           nb::sig("def push(self, chunk: Array, *, out: Array | None = None) -> Answer"), said_of("push").c_str())
+           nb::sig("def push(self, chunk: Chunk, *, out: Array | None = None) -> Answer"), said_of("push").c_str())
       .def("finish", &Stream::finish, nb::sig("def finish(self) -> Answer | None"), said_of("finish").c_str())
       .def_prop_ro("finished", &Stream::finished, said_of("finished").c_str())
       .def("reset", &Stream::reset, said_of("reset").c_str())
@@ -61,7 +61,7 @@ NB_MODULE(_kernels, m) {
       .def(nb::init<nb::object, uint32_t>(), nb::arg("model"), nb::arg("rows"),
            nb::sig("def __init__(self, model: Model, rows: int) -> None"))
       .def("push", &Group::push, nb::arg("chunks"), nb::arg("rows"), nb::arg("out") = nb::none(),
-           nb::sig("def push(self, chunks: Array, rows: Sequence[int], out: Array | None = None) -> Answer"))
+           nb::sig("def push(self, chunks: Chunk, rows: Sequence[int], out: Array | None = None) -> Answer"))
       .def("join", &Group::join, nb::arg("row"))
       .def("leave", &Group::leave, nb::arg("row"))
       .def("reset", &Group::reset, nb::arg("row"))

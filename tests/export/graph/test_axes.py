@@ -5,8 +5,17 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
-from tidegate.export.graph.axes import Axes, find_axes, output_ports, set_dims, shape_of, signal_input, trace_dims
+from onnx import TensorProto, helper, numpy_helper
+from tidegate.export.graph.axes import (
+    Axes,
+    find_axes,
+    output_ports,
+    set_dims,
+    shape_of,
+    signal_input,
+    sized_model,
+    trace_dims,
+)
 from tidegate.runtime.contract import Port
 from tidegate.runtime.errors import ContractError
 
@@ -76,10 +85,15 @@ def test_layers_along_different_axes_are_refused(make_graph: MakeGraph) -> None:
         find_axes(model, trace_dims(model, (0, 1)))
 
 
-def test_two_signals_are_refused(make_graph: MakeGraph) -> None:
+def test_the_signal_is_the_first_input_and_static_inputs_follow_its_axes(make_graph: MakeGraph) -> None:
     model = make_graph()
-    model.graph.input.append(helper.make_tensor_value_info("lengths", 7, [1]))
-    with pytest.raises(ContractError, match=r"2 inputs \(x, lengths\), wanted one signal"):
+    speaker = helper.make_tensor_value_info("speaker", TensorProto.FLOAT, ["axis1", 4])
+    model.graph.input.append(speaker)
+    assert signal_input(model).name == "x"
+    assert sized_model(model, "x", {0: 7, 1: 3})[1]["speaker"] == (3, 4)
+    assert sized_model(model, "x", {0: 7})[1]["speaker"] == (1, 4)
+    del model.graph.input[:]
+    with pytest.raises(ContractError, match="the graph has no input, wanted one signal"):
         signal_input(model)
 
 

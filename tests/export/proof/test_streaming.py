@@ -7,7 +7,7 @@ import pytest
 import torch
 from tidegate.export import export_model
 from tidegate.export.proof.streaming import Streamed, common, graph_axes, one_of, stream
-from tidegate.runtime.backends.onnxruntime import one_stream
+from tidegate.runtime.backends.onnxruntime_stream import one_stream
 from tidegate.runtime.contract import Port
 from tidegate.runtime.load import load
 from tools.torch_modules import EachFrame, LastAnswer

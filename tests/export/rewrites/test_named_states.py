@@ -61,7 +61,7 @@ def test_an_argument_that_is_not_one_state_as_it_is_gives_no_name(
 
 
 @pytest.mark.parametrize("backend", ["native", "onnxruntime"])
-def test_a_stream_starts_from_a_state_under_the_name_of_its_argument(
+def test_row_90_a_stream_starts_from_a_state_under_its_arguments_name(
     backend: Literal["native", "onnxruntime"], tmp_path: Path
 ) -> None:
     torch.manual_seed(1)

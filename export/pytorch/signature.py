@@ -1,0 +1,48 @@
+"""The parameters of a forward, and its results by name."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import nn
+
+from ...runtime.errors import ExportError
+
+
+def parameters_of(module: nn.Module, given: int) -> list[str]:
+    """Return the names of the forward's first parameters: those that the example gives or the forward needs."""
+    named = signature_of(module)
+    needed = sum(named.values())
+    if given > len(named) > 0:
+        taken = ", ".join(named)
+        raise ExportError(
+            f"the example has {given} parts, the forward takes {len(named)}: {taken}; give one part per parameter"
+        )
+    return list(named)[: max(given, needed)] or ["input"]
+
+
+def signature_of(module: nn.Module) -> dict[str, bool]:
+    """Return the forward's positional parameters by name, and whether each is required."""
+    schema = getattr(module.forward, "schema", None)  # of a ScriptModule, which has no Python signature
+    if schema is not None:
+        return {a.name: not a.has_default_value() for a in schema.arguments[1:]}
+    parameters = inspect.signature(module.forward).parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return {p.name: p.default is p.empty for p in positional}
+
+
+def named_results(returned: object) -> dict[str, torch.Tensor]:
+    """Flatten the result of a forward: by name if it is a dict of tensors, else numbered, `output_0` and so on."""
+    if isinstance(returned, Mapping) and all(isinstance(v, torch.Tensor) for v in returned.values()):
+        return {str(key): tensor for key, tensor in returned.items()}
+    return {f"output_{i}": tensor for i, tensor in enumerate(_flatten(returned))}
+
+
+def _flatten(value: object) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _flatten(item)
+    elif value is not None:  # the tracer skips None
+        raise ExportError(f"the forward returns {type(value).__name__}, wanted tensors, tuples or a dict of tensors")

@@ -1,0 +1,113 @@
+"""Models of several signals that advance together: exported, streamed by name on both backends, quantized."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from tidegate.export import export_model
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.load import load
+from tidegate.runtime.streams import Model
+from torch import Tensor, nn
+
+BACKENDS: tuple[Literal["native", "onnxruntime"], ...] = ("native", "onnxruntime")
+FRAMES = 23
+
+
+class Echo(nn.Module):
+    """Echo cancellation: the far end and the near end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.far, self.gru, self.fc = nn.Linear(4, 6), nn.GRU(11, 8, batch_first=True), nn.Linear(8, 5)
+
+    def forward(self, near: Tensor, far: Tensor) -> Tensor:
+        mask = torch.sigmoid(self.fc(self.gru(torch.cat([near, self.far(far)], 2))[0]))
+        return near * mask
+
+
+class TimeFirst(nn.Module):
+    """Three signals [time, batch, features]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.LSTM(3, 6), nn.GRU(8, 4)
+
+    def forward(self, x: Tensor, y: Tensor, z: Tensor) -> dict[str, Tensor]:
+        h = self.first(x + z)[0]
+        return {"wide": self.second(torch.cat([h, y], 2))[0], "deep": h[-1]}
+
+
+class Plain(nn.Module):
+    """Two signals [time, features] without a batch, and one learnt gain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.RNN(3, 5)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.rnn(torch.cat([x, y], 1))[0]
+
+
+class Amplifier(nn.Module):
+    """A sample, and two knobs that move with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.fc = nn.LSTM(3, 8, batch_first=True), nn.Linear(8, 1)
+
+    def forward(self, x: Tensor, gain: Tensor, tone: Tensor) -> Tensor:
+        return x + self.fc(self.lstm(torch.cat([x, gain, tone], -1))[0])
+
+
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...], dict[str, int]]] = {
+    "echo": (Echo, (torch.randn(2, 9, 5), torch.randn(2, 9, 4)), {"near": 5, "far": 4}),
+    "time first": (
+        TimeFirst,
+        (torch.randn(9, 2, 3), torch.randn(9, 2, 2), torch.randn(9, 2, 3)),
+        {"x": 3, "y": 2, "z": 3},
+    ),
+    "no batch": (Plain, (torch.randn(9, 2), torch.randn(9, 1)), {"x": 2, "y": 1}),
+    "amplifier": (Amplifier, tuple(torch.randn(1, 9, 1) for _ in range(3)), {"x": 1, "gain": 1, "tone": 1}),
+}
+
+
+def pushed(model: Model, frames: dict[str, Array], chunk: int) -> dict[str, Array]:
+    """Return the answers by output; of one without a time axis the last."""
+    stream, found = model.stream(), dict[str, list[Array]]()
+    timed = {port.name: port.time_axis is not None for port in model.contract.outputs}
+    for at in range(0, FRAMES, chunk):
+        answer = stream.push({name: values[at : at + chunk] for name, values in frames.items()})
+        for name, values in (answer if isinstance(answer, dict) else {next(iter(timed)): answer}).items():
+            found.setdefault(name, []).append(values)
+    return {name: np.concatenate(values) if timed[name] else values[-1] for name, values in found.items()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_row_92_signals_that_advance_together(name: str, tmp_path: Path) -> None:
+    factory, example, sizes = MODELS[name]
+    torch.manual_seed(3)
+    module = factory()
+    report = export_model(module, example, tmp_path / "m.onnx")
+    assert {piece.name: piece.features for piece in report.contract.pieces} == sizes
+    assert not report.refused
+    rng = np.random.default_rng(1)
+    frames = {key: rng.standard_normal((FRAMES, size), np.float32) for key, size in sizes.items()}
+    batch = report.contract.inputs[0].batch_axis
+    given = [torch.from_numpy(values if batch is None else np.expand_dims(values, batch)) for values in frames.values()]
+    with torch.no_grad():
+        made = module(*given)
+    made = made if isinstance(made, dict) else {report.contract.outputs[0].name: made}
+    for backend in BACKENDS:
+        model = load(report.path, backend)
+        assert model.contract.signals == tuple(sizes)
+        found = [pushed(model, frames, chunk) for chunk in (1, 7, FRAMES)]
+        for port in model.contract.outputs:
+            wanted = made[port.name].numpy()
+            wanted = wanted if batch is None else np.take(wanted, 0, port.batch_axis)
+            np.testing.assert_allclose(found[0][port.name], wanted, rtol=0, atol=3e-6)
+            for other in found[1:] if backend == "native" else ():
+                np.testing.assert_array_equal(found[0][port.name], other[port.name])
