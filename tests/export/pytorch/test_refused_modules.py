@@ -19,7 +19,7 @@ class Net(nn.Module):
 
     def __init__(self, head: type[nn.Module] = nn.Linear, **options: object) -> None:
         super().__init__()
-        self.rnn = nn.LSTM(6, 8, batch_first=True, **options)  # type: ignore[arg-type]
+        self.rnn = nn.LSTM(6, 8, batch_first=True, **options)
         self.fc = head(3) if head is nn.LazyLinear else nn.Linear(8, 3)
 
     def forward(self, x: Tensor) -> Tensor:
