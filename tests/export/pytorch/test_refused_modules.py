@@ -52,8 +52,7 @@ def _graph() -> nn.Module:
 
 def _quantized() -> nn.Module:
     quantize: Callable[..., nn.Module] = torch.ao.quantization.quantize_dynamic
-    made = quantize(Net().eval(), {nn.Linear}, dtype=torch.qint8)
-    return made
+    return quantize(Net().eval(), {nn.Linear}, dtype=torch.qint8)
 
 
 CASES: dict[str, tuple[Callable[[], nn.Module], str, Callable[[nn.Module], nn.Module]]] = {
