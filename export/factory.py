@@ -34,7 +34,8 @@ def load_module(name: str, weights: Path | None = None) -> "torch.nn.Module":
             torch.jit.load unpickles no Python objects, but the file is a program, like a factory, and its operators may
             read and write files. So load only files that you trust.
         weights: A state_dict, `.safetensors`, or `.pt`, `.pth`, `.bin` saved by torch; nothing else is ever
-            unpickled. Its keys and shapes must be those of the module; `_orig_mod.` of torch.compile is left out.
+            unpickled. Its keys and shapes must be those of the module; `_orig_mod.` of torch.compile and a leading
+            `module.` of nn.DataParallel are left out.
 
     Returns:
         The module, with the weights if there are any.
@@ -163,8 +164,9 @@ def _load_weights(module: "torch.nn.Module", path: Path) -> None:
 
 
 def _plain_keys(weights: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
-    """Return weights without the parts of their keys that torch.compile adds."""
-    return {key.replace("_orig_mod.", ""): value for key, value in weights.items()}
+    """Return weights without the parts of their keys that torch.compile and data parallelism add."""
+    prefix = "module." if all(key.startswith("module.") for key in weights) else ""
+    return {key.removeprefix(prefix).replace("_orig_mod.", ""): value for key, value in weights.items()}
 
 
 def _read_weights(path: Path) -> Mapping[str, "torch.Tensor"]:

@@ -35,6 +35,8 @@ DIFFERENT = 1e-4  # relative to the largest value: rounding gives at most 1e-6, 
 
 _WANTED = "wanted each frame by itself: only recurrent layers and convolutions carry anything from frame to frame"
 
+_EACH = "keep the axis of the streams as it is: each stream gets answers to its own signal"
+
 
 class WholeSequenceError(UnsupportedError):
     """An operator needs the whole sequence; the message names it."""
@@ -48,17 +50,19 @@ class _Suspect:
         node: The node.
         seen: What the node does, as text for messages.
         way_out: What to do instead.
+        wanted: What is wanted, as text for messages.
     """
 
     node: onnx.NodeProto
     seen: str
     way_out: str
+    wanted: str = _WANTED
 
     def error(self) -> WholeSequenceError:
         """Return the error that names the node and its module."""
         path, name = module_path(self.node), label(self.node)
         named = f"module {path!r} ({name})" if path else name
-        return WholeSequenceError(f"{named} {self.seen}, {_WANTED}; {self.way_out}")
+        return WholeSequenceError(f"{named} {self.seen}, {self.wanted}; {self.way_out}")
 
 
 @contextmanager
@@ -146,6 +150,9 @@ def _by_axes(model: onnx.ModelProto, dims: Mapping[str, Dims], *, folded: bool =
             along = [size for size in along if (size is None if folded else isinstance(size, str))]
             if along:
                 first = "time" if "time" in along else along[0]
+                if first == "batch":
+                    does = "takes single ones of" if node.op_type == "Gather" else mixing.does
+                    return _Suspect(node, f"{does} {_called(first)}", _EACH, "wanted each stream by itself")
                 return _Suspect(node, f"{mixing.does} {_called(first)}", mixing.way_out)
     return None
 

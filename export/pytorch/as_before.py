@@ -40,7 +40,9 @@ def _undone(module: nn.Module) -> Iterator[Undo]:
         elif isinstance(value, nn.Module):
             waiting.append(vars(value))
             if isinstance(value, torch.jit.ScriptModule):  # its flag and tensors are not in its __dict__
-                scripted: dict[str, object] = {"training": value.training, **dict(value.named_buffers(recurse=False))}
+                scripted = dict[str, object](value.named_buffers(recurse=False))
+                if hasattr(value, "training"):  # a frozen module has no flag
+                    scripted["training"] = value.training
                 waiting.extend((*scripted.values(), *value.parameters(recurse=False), *value.children()))
                 yield _attributes_of(value, scripted)
         elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Modules that went through torch.compile: their plain forms, because torch's exporter refuses the compiled ones."""
+"""Modules in a wrapper (torch.compile, DataParallel): their plain forms, which are what torch's exporter takes."""
 
 from types import MethodType
 from typing import cast
@@ -7,8 +7,15 @@ from torch import nn
 
 
 def plain(module: nn.Module) -> nn.Module:
-    """Return the module inside a compiled module; any other module as it is."""
-    return cast("nn.Module", getattr(module, "_orig_mod", module))
+    """Return the module inside wrappers of torch.compile and data parallelism; any other module as it is."""
+    while (inner := _inside(module)) is not None:
+        module = inner
+    return module
+
+
+def _inside(module: nn.Module) -> nn.Module | None:
+    parallel = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    return cast("nn.Module | None", module.module if parallel else getattr(module, "_orig_mod", None))
 
 
 def uncompile(module: nn.Module) -> None:

@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from ...runtime.arrays import Array
 from ...runtime.cells import STANDARD
@@ -29,6 +28,7 @@ from .in_parts import in_parts
 from .inputs import OtherInputs, SignalSizes, split_example
 from .parametrized import fix_weights
 from .quiet import listening, own_line, quiet_translator
+from .refused_modules import check_module
 from .scripted import in_shell, strip_shell
 from .signature import named_results, parameters_of, signature_of
 
@@ -69,7 +69,7 @@ class Subject:
         if not isinstance(module, nn.Module):
             raise ExportError(f"got {type(module).__name__}, wanted a torch.nn.Module")
         module = plain(module)
-        _check_parameters(module)
+        check_module(module)
         self.module = module
         signal, others = split_example(example)
         self._tensor = _as_tensor(signal)
@@ -229,8 +229,8 @@ class Subject:
             except TidegateError:
                 raise
             except Exception as error:
-                seen = f"{type(self.module).__name__}: {_first_line(error)}{self._place(free, error)}"
-                raise ExportError(f"torch cannot export {seen}{self._hint(free)}") from error
+                seen = f"{type(self.module).__name__}{self._shown_part(free)}: {_first_line(error)}"
+                raise ExportError(f"torch cannot export {seen}{self._place(free, error)}{self._hint(free)}") from error
         self.remarks = list(dict.fromkeys(filter(None, map(own_line, heard))))
         model = onnx.load_from_string(buffer.getvalue())
         if self.joined is not None:
@@ -289,10 +289,13 @@ class Subject:
             return sees_later_frames(self.module, lambda x: self.answers(x.numpy()), self._tensor, time) or ""
         return ""
 
+    def _shown_part(self, free: Sequence[int]) -> str:
+        return f" on the first {LOOP_FRAMES} frames" if self._shown(free).shape != self._tensor.shape else ""
+
     def _hint(self, free: Sequence[int]) -> str:
         """Return a likely cause of a failure in torch, as text for messages; or ''."""
-        if self._shown(free).shape != self._tensor.shape:
-            return f" on the first {LOOP_FRAMES} frames; let a loop over time run over x.size(1)"
+        if self._shown_part(free):
+            return "; let a loop over time run over x.size(1)"
         if isinstance(self.module, torch.jit.ScriptModule) and self.others.names:
             return f"; leave {', '.join(self.others.names)} out of the example if the scripted forward works without"
         return ""
@@ -325,20 +328,6 @@ def _is_recurrent(module: nn.Module) -> bool:
     """Return whether a module is recurrent; a scripted module keeps the name of its class."""
     scripted = getattr(module, "original_name", "") in STANDARD
     return scripted or isinstance(module, nn.RNNBase | nn.RNNCellBase)
-
-
-def _check_parameters(module: nn.Module) -> None:
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        if is_lazy(tensor):
-            raise ExportError(f"{name} has no values yet, wanted trained weights; call the module once, then load them")
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            raise ExportError(f"{name} is {tensor.dtype}, wanted torch.float32; call module.float() first")
-    for name, child in module.named_modules():
-        if isinstance(child, nn.LSTM) and child.proj_size and child.bidirectional:
-            raise UnsupportedError(
-                f"module {name or 'LSTM'!r}: bidirectional with proj_size, wanted one direction; use "
-                "bidirectional=False, or no proj_size"
-            )
 
 
 def _as_tensor(example: object) -> torch.Tensor:

@@ -40,6 +40,8 @@ def named_results(returned: object) -> dict[str, torch.Tensor]:
 
 def _flatten(value: object) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
+        if value.dtype in (torch.bfloat16, torch.float16):
+            raise ExportError(f"the forward returns {value.dtype}, wanted torch.float32; export it without autocast")
         yield value
     elif isinstance(value, tuple | list):
         for item in value:

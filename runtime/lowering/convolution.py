@@ -8,7 +8,7 @@ import onnx
 from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Linear, Slice, Window
-from .trace import Trace, unsupported
+from .trace import EXPORT_AGAIN, LIFT, Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Grid, Signal, Value
 from .weights import bias_of, matrix_of, weights_of
 
@@ -67,7 +67,7 @@ def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     elif ahead:
         value = trace.emit(Window((value,), kernel, dilation, channels, lookahead=ahead))
     elif kernel > 1:
-        raise unsupported(node, f"its {kernel} taps need frames of earlier pushes; lift it with `tidegate lift`")
+        raise unsupported(node, f"its {kernel} taps need frames of earlier pushes", LIFT)
     if weights.block or (weights.scales.size > 1 and weights.axis != 0):
         raise unsupported(
             node, f"its weights are scaled along axis {weights.axis}, wanted one scale per output channel"
@@ -98,7 +98,8 @@ def dense_groups(node: onnx.NodeProto, codes: Array, channels: int) -> Array:
     groups = int(attributes(node).get("group", 1))
     rows, inside, kernel = codes.shape
     if inside * groups != channels or rows % groups:
-        raise unsupported(node, f"its weights {list(codes.shape)} in {groups} groups do not fit {channels} channels")
+        seen = f"its weights {list(codes.shape)} in {groups} groups do not fit {channels} channels"
+        raise unsupported(node, seen, EXPORT_AGAIN)
     if groups > 1 and rows * channels * kernel > MOST_DENSE:
         raise unsupported(
             node,

@@ -10,7 +10,7 @@ import onnx
 from ..graph.nodes import attributes
 from ..operators import Binary, Concat, Elementwise
 from .shapes import axis_sizes, flattened, reshaped, target_of
-from .trace import Handler, Trace, unsupported
+from .trace import EXPORT_AGAIN, Handler, Trace, unsupported
 from .values import FEATURE, LAYER, ONE, TIME, Final, Layers, Signal, Value
 
 Part = Signal | Final
@@ -41,7 +41,7 @@ def layers_of(value: Value | None) -> Layers | None:
 def _layer_by_layer(trace: Trace, node: onnx.NodeProto, stacks: dict[str, Layers], handler: Handler) -> list[Value]:
     """Run a handler for each layer by itself."""
     if len(counts := {len(stack.parts) for stack in stacks.values()}) > 1:
-        raise unsupported(node, f"its operands have {sorted(counts)} layers")
+        raise unsupported(node, f"its operands have {sorted(counts)} layers", EXPORT_AGAIN)
     before = {name: trace.values[name] for name in stacks}
     made = []
     for layer in range(counts.pop()):
@@ -100,7 +100,7 @@ def _gather(trace: Trace, node: onnx.NodeProto, stack: Layers) -> list[Value] | 
     if index is None or stack.axes[axis] != LAYER:
         return None
     if np.any((index < -len(stack.parts)) | (index >= len(stack.parts))):
-        raise unsupported(node, f"it takes layer {index.tolist()} of {len(stack.parts)}")
+        raise unsupported(node, f"it takes layer {index.tolist()} of {len(stack.parts)}", EXPORT_AGAIN)
     chosen = tuple(stack.parts[int(i)] for i in np.ravel(index))
     return [_chosen(stack, chosen) if index.ndim else replace(chosen[0], axes=_without(stack, None))]
 

@@ -6,7 +6,7 @@ import onnx
 from ..arrays import Array, Floats
 from ..graph.graph import Graph
 from ..graph.nodes import attributes
-from .trace import unsupported
+from .trace import EXPORT_AGAIN, unsupported
 from .values import Weights
 
 CODE_BITS = {"int4": 4, "int8": 8, "int16": 16}
@@ -25,7 +25,7 @@ def quantized(graph: Graph, node: onnx.NodeProto) -> Weights:
     if not bits or (zero is not None and np.any(zero.astype(np.int32))):
         raise unsupported(node, f"weights are {codes.dtype}, wanted int4, int8 or int16 with zero point 0")
     if scales.dtype != np.float32:
-        raise unsupported(node, f"scales are {scales.dtype}, wanted float32")
+        raise unsupported(node, f"scales are {scales.dtype}, wanted float32", "export the model in float32")
     given = attributes(node)
     block = int(given.get("block_size", 0))
     spread, axis = _spread(node, scales, codes.shape, int(given.get("axis", 1)), block)
@@ -46,11 +46,11 @@ def _spread(node: onnx.NodeProto, scales: Array, shape: tuple[int, ...], axis: i
     if scales.size == 1 and not block:
         return scales.reshape((1,) * len(shape)), 0
     if block < 0 or not -len(shape) <= axis < len(shape):
-        raise unsupported(node, f"axis is {axis}, block_size {block}; its codes have {len(shape)} axes")
+        raise unsupported(node, f"axis is {axis}, block_size {block}; its codes have {len(shape)} axes", EXPORT_AGAIN)
     axis %= len(shape)
     count = -(-shape[axis] // block) if block else shape[axis]
     apart = tuple(count if a == axis else size if block else 1 for a, size in enumerate(shape))
     wanted = apart if block else (count,)
     if scales.shape != wanted:
-        raise unsupported(node, f"its scales have shape {scales.shape}, wanted {wanted}")
+        raise unsupported(node, f"its scales have shape {scales.shape}, wanted {wanted}", EXPORT_AGAIN)
     return scales.reshape(apart), axis

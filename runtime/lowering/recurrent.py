@@ -25,7 +25,7 @@ from ..operators import (
     Slot,
 )
 from ..operators.matrix import Matrix, Reading
-from .trace import Handler, Trace, unsupported
+from .trace import LIFT, Handler, Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, Carried, CellOf, Final, Signal, Value, Weights
 from .weights import bias_of, flushed, matrix_of, weights_of
 
@@ -178,7 +178,7 @@ def _start(trace: Trace, node: onnx.NodeProto, position: int, width: int) -> Slo
         return HIDDEN
     if isinstance(value, Carried) and len(value.slots) == 1:
         return trace.take(node, value.slots[0], width)
-    raise unsupported(node, f"it starts from {name!r}, wanted a state input; lift it with `tidegate lift`")
+    raise unsupported(node, f"it starts from {name!r}, wanted a state input", LIFT)
 
 
 def _first_direction(weights: Weights) -> Weights:
@@ -191,9 +191,10 @@ def _check_options(node: onnx.NodeProto) -> None:
     if is_backward(node) and any(node.input[5:7]):
         raise unsupported(node, "it runs backward from an initial state, wanted none")
     given = attributes(node)
-    for key, wanted in {"direction": "reverse" if is_backward(node) else "forward", "layout": 0}.items():
+    direction = "reverse" if is_backward(node) else "forward"
+    for key, wanted, way_out in (("direction", direction, LIFT), ("layout", 0, "export it with the time axis first")):
         if given.get(key, wanted) != wanted:
-            raise unsupported(node, f"{key} is {given[key]!r}, wanted {wanted!r}")
+            raise unsupported(node, f"{key} is {given[key]!r}, wanted {wanted!r}", way_out)
     if len(node.input) > SEQUENCE_LENS and node.input[SEQUENCE_LENS]:
         raise unsupported(node, "it has sequence_lens")
 

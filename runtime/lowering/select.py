@@ -12,7 +12,7 @@ from .embedding import embedded
 from .grids import moved
 from .layers import joined_state, stacked
 from .pointwise import aligned, alike
-from .trace import Handler, Trace, unsupported
+from .trace import EXPORT_AGAIN, ONNXRUNTIME, Handler, Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Carried, Extended, Signal, Value
 
 
@@ -39,7 +39,8 @@ def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     if signal.axes[axis] in (ONE, BATCH) and int(index) in (0, -1):
         return [replace(signal, axes=rest)]
     wanted = "the last frame (-1)" if signal.axes[axis] == TIME else "0"
-    raise unsupported(node, f"it takes index {int(index)} of the {signal.axes[axis]} axis, wanted {wanted}")
+    way_out = EXPORT_AGAIN if signal.axes[axis] == ONE else ONNXRUNTIME
+    raise unsupported(node, f"it takes index {int(index)} of the {signal.axes[axis]} axis, wanted {wanted}", way_out)
 
 
 def _features(

@@ -53,9 +53,16 @@ Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
 AnswerOf = Callable[["Trace", Port], tuple[int, tuple[int, ...]]]
 
 
-def unsupported(node: onnx.NodeProto, why: str) -> UnsupportedError:
-    """Return the error for a node that the engine cannot run."""
-    return UnsupportedError(f"{label(node)}: {why}; use backend='onnxruntime'")
+ONNXRUNTIME = "use backend='onnxruntime'"
+EXPORT_AGAIN = "no backend runs that; export the model again"
+LIFT = "lift it with `tidegate lift`"
+ONE_SIGNAL = "join them into one [batch, frames, features], and take it apart in the model"
+KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # of operators that onnxruntime may have
+
+
+def unsupported(node: onnx.NodeProto, why: str, way_out: str = ONNXRUNTIME) -> UnsupportedError:
+    """Return the error for a node that the engine cannot run, and what to do instead."""
+    return UnsupportedError(f"{label(node)}: {why}; {way_out}")
 
 
 class Trace:
@@ -270,7 +277,9 @@ class Trace:
     def _visit(self, node: onnx.NodeProto) -> None:
         handler = self._handlers.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if handler is None:
-            raise unsupported(node, "the engine does not have this operator")
+            known = node.domain in KNOWN_DOMAINS
+            way_out = ONNXRUNTIME if known else f"{node.domain!r} is no domain of ONNX or onnxruntime: export it again"
+            raise unsupported(node, "the engine does not have this operator", way_out)
         self._node = node.output[0]
         results = handler(self, node)
         for name, value in zip(node.output, results, strict=False):
@@ -308,7 +317,7 @@ class Trace:
     def _bind_input(self) -> int:
         ports = self._contract.inputs
         if len(ports) != 1:
-            raise UnsupportedError(f"{len(ports)} signal inputs, the engine takes one; use backend='onnxruntime'")
+            raise UnsupportedError(f"{len(ports)} signal inputs, a stream takes one; {ONE_SIGNAL}")
         name, kinds = ports[0].name, {ports[0].time_axis: TIME, ports[0].batch_axis: BATCH}
         sizes = self._dimensions(name, "input")
         axes = tuple(kinds.get(a, FEATURE) for a in range(len(sizes)))

@@ -8,7 +8,7 @@ import onnx
 from ..arrays import Array, Floats
 from ..operators.matrix import FLOAT, GROUP_SIZES, LARGEST_CODE, Matrix, Reading, activation_bits
 from .quantized import quantized
-from .trace import Trace, unsupported
+from .trace import EXPORT_AGAIN, ONNXRUNTIME, Trace, unsupported
 from .values import FEATURE, ONE, Activations, Signal, Value, Weights
 
 
@@ -69,7 +69,8 @@ def bias_of(trace: Trace, node: onnx.NodeProto, position: int, rows: int) -> Flo
     if bias is None:
         raise unsupported(node, f"its bias {node.input[position]!r} is not constant")
     if bias.size != 1 and (bias.size, bias.shape[-1]) != (rows, rows):
-        raise unsupported(node, f"its bias {node.input[position]!r} has shape {bias.shape}, wanted {rows} values")
+        seen = f"its bias {node.input[position]!r} has shape {bias.shape}, wanted {rows} values"
+        raise unsupported(node, seen, EXPORT_AGAIN)
     return flushed(node, np.broadcast_to(np.ravel(bias), rows))
 
 
@@ -89,7 +90,8 @@ def along_features(trace: Trace, node: onnx.NodeProto, constant: Array, signal: 
         return flushed(node, np.broadcast_to(np.ravel(constant), width)), Signal(signal.value, axes)
     sizes = (1,) * (len(axes) - constant.ndim) + constant.shape
     if constant.size != width or FEATURE not in axes or sizes[axes.index(FEATURE)] != width:
+        way_out = ONNXRUNTIME if constant.shape[-1] in (1, width) else EXPORT_AGAIN
         raise unsupported(
-            node, f"its constant {list(constant.shape)} must have one value or {width}, along the features"
+            node, f"its constant {list(constant.shape)} must have one value or {width}, along the features", way_out
         )
     return flushed(node, np.ravel(constant)), Signal(signal.value, axes)

@@ -102,6 +102,13 @@ def test_weights_of_compiled_and_plain_modules_fit_each_other(tmp_path: Path, na
     assert [value.tolist() for value in loaded.values()] == [value.tolist() for value in weights.values()]
 
 
+def test_weights_of_a_data_parallel_module_fit_the_plain_one(tmp_path: Path) -> None:
+    """Their keys start with `module.`."""
+    weights = nn.DataParallel(load_module("factories:Zoo.plain")).state_dict()
+    loaded = load_module("factories:Zoo.plain", _saved(weights, tmp_path / "w.pt")).state_dict()
+    assert [value.tolist() for value in loaded.values()] == [value.tolist() for value in weights.values()]
+
+
 def _saved(weights: object, path: Path) -> Path:
     torch.save(weights, path)
     return path

@@ -161,6 +161,11 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "sort": (_behind(lambda y: y.sort(1).values), "TopK .* sorts along time"),
     "first frame": (_behind(lambda y: y[:, 0]), "Gather .* takes a frame counted from the ends of a chunk"),
     "frame before the last": (_behind(lambda y: y[:, -2]), "Gather .* takes a frame counted from the ends of a chunk"),
+    "first stream": (
+        _behind(lambda y: y[0]),
+        "Gather .* takes single ones of the streams of a batch, wanted each stream by itself; keep the axis of the",
+    ),
+    "mean of the streams": (_behind(lambda y: y.mean(0)), "ReduceMean .* pools over the streams .* keep the axis"),
     "differences": (_behind(lambda y: y[:, 1:] - y[:, :-1]), r"Slice .* makes \[batch, \?, 8\] of \[batch, time, 8\]"),
     "Fourier transform": (
         _behind(lambda y: torch.fft.rfft(y, dim=1).abs()),

@@ -1,4 +1,4 @@
-"""Modules that went through torch.compile are exported like their plain forms, and stay compiled."""
+"""Modules in a wrapper (torch.compile, DataParallel) are exported like their plain forms, and stay wrapped."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,11 +50,19 @@ def _in_place() -> nn.Module:
     return net
 
 
+def _parallel() -> nn.Module:
+    return nn.DataParallel(Net())
+
+
+def _both() -> nn.Module:
+    return torch.compile(nn.DataParallel(Net()))  # type: ignore[return-value] # as above
+
+
 def _everything(module: nn.Module) -> list[object]:
     return [{**vars(child), "_modules": dict(child._modules)} for child in module.modules()]
 
 
-@pytest.mark.parametrize("make", [_whole, _parts, _in_place, CompiledForward])
+@pytest.mark.parametrize("make", [_whole, _parts, _in_place, CompiledForward, _parallel, _both])
 def test_compiled_modules_stream_as_their_plain_forms(tmp_path: Path, make: Callable[[], nn.Module]) -> None:
     module = make()
     before = _everything(module)
@@ -62,7 +70,9 @@ def test_compiled_modules_stream_as_their_plain_forms(tmp_path: Path, make: Call
     assert _everything(module) == before
     assert [state.input for state in report.contract.states] == ["lstm.h_in", "lstm.c_in"]
     plain = Net()
-    weights = {key.replace("_orig_mod.", ""): value for key, value in module.state_dict().items()}
+    weights = {
+        key.replace("_orig_mod.", "").removeprefix("module."): value for key, value in module.state_dict().items()
+    }
     plain.load_state_dict(weights)
     with torch.no_grad():
         np.testing.assert_allclose(np.asarray(load(report.path).stream().push(X.numpy())), plain(X[None])[0], atol=1e-6)

@@ -171,7 +171,7 @@ def test_starts_that_change_from_call_to_call_are_refused(
 
 
 def test_a_loop_of_a_fixed_length_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"cannot export Cells: IndexError.*first 4 frames; let a loop over time run"):
+    with pytest.raises(ExportError, match=r"Cells on the first 4 frames: IndexError.*; let a loop over time run"):
         export_model(Cells(), EXAMPLE, tmp_path / "m.onnx")
 
 

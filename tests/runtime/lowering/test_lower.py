@@ -12,7 +12,7 @@ from tidegate.runtime.errors import ModelError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.program import Reading
-from tools.drafts import HIDDEN, Build, Draft, of_frame, refuses
+from tools.drafts import HIDDEN, Build, Draft, of_frame, part, refuses
 from tools.onnx_files import write_lstm
 
 
@@ -73,9 +73,14 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "three axes": (weight_of_three_axes, UnsupportedError, "its weight has shape (1, 8, 3), wanted two axes"),
     **{
         f"Gemm {key}": (gemm_with(**{key: value}), UnsupportedError, "alpha, beta and transA must be 1, 1 and 0")
-        for key, value in {"alpha": 0.5, "beta": 2.0, "transA": 1}.items()
+        for key, value in {"alpha": 0.5, "beta": 2.0}.items()
     },
-    "features not last": (features_not_last, UnsupportedError, "axes (time, feature, batch), wanted features last"),
+    "Gemm transA": (part(gemm_with(transA=1)), UnsupportedError, "alpha, beta and transA must be 1, 1 and 0"),
+    "features not last": (
+        part(features_not_last),
+        UnsupportedError,
+        "axes (time, feature, batch), wanted features last",
+    ),
 }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tidegate.runtime.errors import ModelError, UnsupportedError
 from tidegate.runtime.program import Linear
-from tools.drafts import HIDDEN, Build, Draft, of_frame, refuses
+from tools.drafts import HIDDEN, Build, Draft, of_frame, part, refuses
 
 
 def of_constant(op: str, values: object, left: bool = False) -> Build:
@@ -44,7 +44,7 @@ def product_of_sizes(*axes: int) -> Build:
 
 REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "time times features": (product_of_sizes(0, 2), UnsupportedError, "it computes with a size that a push decides"),
-    "time times time": (product_of_sizes(0, 0), UnsupportedError, "it computes with a size that a push decides"),
+    "time times time": (part(product_of_sizes(0, 0)), UnsupportedError, "it computes with a size that a push decides"),
     "division by zero": (of_constant("Div", [1.0] * (HIDDEN - 1) + [0.0]), UnsupportedError, "it divides by zero"),
     "division by a tiny value": (of_constant("Div", 1e-30), UnsupportedError, "it divides by zero"),
 }

@@ -9,7 +9,7 @@ from tidegate.runtime.contract import Port, State
 from tidegate.runtime.errors import ModelError, UnsupportedError
 from tidegate.runtime.operators import Gru, GruWithOptions, Lstm, LstmWithOptions, Operator, Rnn, RnnWithOptions
 from tidegate.runtime.program import Reading
-from tools.drafts import FEATURES, HIDDEN, Build, Draft, of_lstm, refuses
+from tools.drafts import FEATURES, HIDDEN, Build, Draft, of_lstm, part, refuses
 
 
 def lstm_of_batch_first(d: Draft) -> None:
@@ -65,7 +65,11 @@ def relabelled(h: str, c: str) -> Build:
 
 
 REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
-    "axes of an LSTM": (lstm_of_batch_first, UnsupportedError, "axes (batch, time, feature), wanted (time, batch"),
+    "axes of an LSTM": (
+        part(lstm_of_batch_first),
+        UnsupportedError,
+        "axes (batch, time, feature), wanted (time, batch",
+    ),
     "reverse": (of_lstm(direction="reverse"), UnsupportedError, "it runs backward from an initial state, wanted none"),
     "bidirectional": (of_lstm(direction="bidirectional"), UnsupportedError, "direction is 'bidirectional', wanted"),
     "layout": (of_lstm(layout=1), UnsupportedError, "layout is 1, wanted 0"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tidegate.runtime.errors import ModelError, UnsupportedError
-from tools.drafts import Build, Draft, refuses
+from tools.drafts import Build, Draft, part, refuses
 
 
 def concat_of_states_by_batch(d: Draft) -> None:
@@ -38,8 +38,12 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     ),
     "Gather computed": (gather_computed, UnsupportedError, "Gather 'gather': the engine takes constant indices"),
     "Gather of no layer": (layer_that_is_not_there, UnsupportedError, "it takes index 1 of the one axis, wanted 0"),
-    "Split by two": (split_by_two, UnsupportedError, "it splits 4 layers into [2, 2], wanted one each"),
-    "Concat by batch": (concat_of_states_by_batch, UnsupportedError, "it joins along axis 1 of (one, batch, feature)"),
+    "Split by two": (part(split_by_two), UnsupportedError, "it splits 4 layers into [2, 2], wanted one each"),
+    "Concat by batch": (
+        part(concat_of_states_by_batch),
+        UnsupportedError,
+        "it joins along axis 1 of (one, batch, feature)",
+    ),
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tidegate.runtime.errors import ModelError, UnsupportedError
 from tidegate.runtime.lowering.lower import lower
-from tools.drafts import Build, Draft, refuses
+from tools.drafts import Build, Draft, part, refuses
 from tools.float_graphs import FEATURES, Node, check, graph, node
 
 
@@ -24,7 +24,7 @@ def dropout_in_training(d: Draft) -> None:
 
 REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "Squeeze of time": (
-        lambda d: d.answer(d.squeeze(d.layer("x"), 0)),
+        part(lambda d: d.answer(d.squeeze(d.layer("x"), 0))),
         UnsupportedError,
         "it removes axes [0] of (time, batch, feature)",
     ),

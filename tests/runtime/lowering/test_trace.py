@@ -6,7 +6,7 @@ from tidegate.runtime.contract import METADATA_KEY, Port, State
 from tidegate.runtime.errors import ContractError, ModelError, UnsupportedError
 from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.operators import LastCell, Linear, Lstm, Operator
-from tools.drafts import HIDDEN, Build, Draft, refuses, stacked
+from tools.drafts import HIDDEN, Build, Draft, part, refuses, stacked
 
 
 def weight_first(d: Draft) -> None:
@@ -73,10 +73,14 @@ def same_start(d: Draft) -> None:
 
 
 REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
-    "weight first": (weight_first, UnsupportedError, "is not a signal that the engine can follow"),
-    "two inputs": (two_inputs, UnsupportedError, "2 signal inputs, the engine takes one; use backend='onnxruntime'"),
-    "two feature axes": (input_of_two_features, UnsupportedError, "axes (time, feature, feature), the engine takes"),
-    "no time axis": (input_without_time, UnsupportedError, "input 'x' has axes (feature, batch, feature)"),
+    "weight first": (part(weight_first), UnsupportedError, "is not a signal that the engine can follow"),
+    "two inputs": (two_inputs, UnsupportedError, "2 signal inputs, a stream takes one; join them into one"),
+    "two feature axes": (
+        part(input_of_two_features),
+        UnsupportedError,
+        "axes (time, feature, feature), the engine takes",
+    ),
+    "no time axis": (part(input_without_time), UnsupportedError, "input 'x' has axes (feature, batch, feature)"),
     "another time axis": (output_of_another_axis(1), ContractError, "has time axis 1, the graph says 0"),
     "time axis left out": (output_of_another_axis(None), ContractError, "has time axis None, the graph says 0"),
     "time axis of a frame": (last_frame_called_timed, ContractError, "has time axis 0, the graph says None"),

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from tidegate.runtime.errors import ModelError, UnsupportedError
-from tools.drafts import FEATURES, HIDDEN, Build, Draft, of_frame, of_weight, refuses
+from tools.drafts import FEATURES, HIDDEN, Build, Draft, of_frame, of_weight, part, refuses
 
 CODES = np.ones((HIDDEN, 3), np.int8)
 SCALES = np.full(3, 0.01, np.float32)
@@ -57,7 +57,11 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
         for value in (np.nan, -np.inf, 1.2e12)
     },
     "weights of integers": (of_float(3, np.int64), UnsupportedError, "is neither constant floats nor codes with"),
-    "signal as weight": (signal_as_weight, UnsupportedError, "its weight 'x' is neither constant floats nor codes"),
+    "signal as weight": (
+        part(signal_as_weight),
+        UnsupportedError,
+        "its weight 'x' is neither constant floats nor codes",
+    ),
     "wrong axis": (of_weight(CODES, np.ones(HIDDEN, np.float32), axis=0), UnsupportedError, "axis 0, wanted 1"),
     "blocks of 4": (of_weight(CODES, BLOCKS[:2], axis=0, block_size=4), UnsupportedError, "blocks of 4, wanted 8, 32"),
     "blocks of rows": (
