@@ -18,12 +18,12 @@ enum {
   PLAN_OP_BYTES = 256,
   PLAN_MAX_OPS = TIDE_MAX_OPS,
   PLAN_MAX_WIDTH = 16384,
-  PLAN_MAX_WIDTHS = 1 << 20, /* of all values together */
-  PLAN_MAX_TAIL = 1 << 20,   /* values that all windows carry together */
+  PLAN_MAX_WIDTHS = 1 << 20,   /* of all values together */
+  PLAN_MAX_TAIL = 1 << 20,     /* values that all windows carry together */
   PLAN_MAX_PRODUCTS = 1 << 28, /* of a frame, in all convolutions inside it together */
-  PLAN_MAX_FRAMES = 1 << 20, /* of a block, of its lookahead, of a stream that is one block */
-  PLAN_MAX_HELD = 1 << 27,   /* values that an operation holds back */
-  PLAN_MAX_IDS = 1 << 24,    /* ids reach the engine as floats, which are exact below */
+  PLAN_MAX_FRAMES = 1 << 20,   /* of a block, of its lookahead, of a stream that is one block */
+  PLAN_MAX_HELD = 1 << 27,     /* values that an operation holds back */
+  PLAN_MAX_IDS = 1 << 24,      /* ids reach the engine as floats, which are exact below */
   PLAN_INPUTS = 2,
   PLAN_MATRICES = 3,
   PLAN_VECTORS = 2,
