@@ -48,7 +48,8 @@ tide_room *tide_lay_room(tide_arena *arena, const tide_model *model, uint32_t st
   uint32_t *counts = tide_take(arena, (ops + 1) * sizeof *counts);
   uint8_t *closed = tide_take(arena, ops + 1);
   size_t *totals = tide_take(arena, (ops + 1) * sizeof *totals);
-  if (room) *room = (tide_room){values, blocks, counts, closed, totals, {model->variant, codes, scales, rows, gathered}};
+  if (room)
+    *room = (tide_room){values, blocks, counts, closed, totals, {model->variant, codes, scales, rows, gathered}};
   for (uint32_t i = 0; i <= ops; i++) {
     const uint32_t width = i ? model->ops[i - 1].width : streams > 1 ? model->header.input_width : 0;
     float *block = tide_take(arena, most * width * sizeof *block);
