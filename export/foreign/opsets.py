@@ -10,20 +10,24 @@ from ..states.recurrent_states import MIN_OPSET
 MODERN = 17
 
 
-def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
+def modernize(model: onnx.ModelProto, least: int = MIN_OPSET) -> onnx.ModelProto:
     """Return the model if its operator set can be lifted, else a model converted by onnx.
+
+    Args:
+        model: The model.
+        least: The least version that is wanted.
 
     Raises:
         UnsupportedError: onnx cannot convert the model.
     """
     version = Graph(model).opset()
-    if version >= MIN_OPSET:
+    if version >= least:
         return model
     try:
-        return version_converter.convert_version(model, MODERN)
+        return version_converter.convert_version(model, max(MODERN, least))
     except Exception as error:  # onnx raises several classes and has none of its own
         reason = str(error).partition("\n")[0][:200]
         raise UnsupportedError(
-            f"operator set {version}, wanted at least {MIN_OPSET}, and onnx.version_converter refuses it ({reason}); "
+            f"operator set {version}, wanted at least {least}, and onnx.version_converter refuses it ({reason}); "
             "export the model again with a newer operator set"
         ) from error

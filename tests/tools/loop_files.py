@@ -26,6 +26,7 @@ class Body(ForeignFile):
 
     def add(self, op: str, inputs: Sequence[str], *outputs: str, **options: Any) -> str:  # noqa: ANN401  attributes
         outputs = outputs or (f"body/{op.lower()}_{len(self.nodes)}",)
+        options |= {"num_outputs": len(outputs)} if op == "Split" and self.opset >= 18 else {}
         return super().add(op, inputs, *outputs, **{"name": f"body/{op}_{len(self.nodes)}", **options})
 
     def constant(self, values: object, name: str = "") -> str:

@@ -1,17 +1,19 @@
 """Loop and Scan nodes over the frames of a signal, replaced by recurrent nodes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 from onnx import helper, numpy_helper
 
-from ....runtime.cells import CELLS
+from ....runtime.cells import CELLS, PROJECTED_LSTM
 from ....runtime.errors import UnsupportedError
 from ....runtime.graph.graph import Graph
 from ....runtime.graph.projected_lstm import with_weights
 from ...graph.axes import Dims, set_dims, shape_of
-from ...graph.constants import fold_neutral
+from ...graph.constants import fold_constants, fold_neutral
 from ...graph.editing import drop_identities, reads, remove_dead, sort_nodes
+from ...rewrites.arguments import follow_batch
+from ..opsets import modernize
 from .cells import write_cells
 from .loop import loop_step
 from .masks import open_masks
@@ -22,6 +24,9 @@ from .step import Step, tidied
 Type = tuple[int, Dims | None]
 """The type of a value's elements, as in onnx.TensorProto, and its shape, if it is known."""
 
+SPLIT_OPSET = 18  # from 18 on, the Split in the Scan of an LSTM with projection says its number of parts
+
+_NAMES = {PROJECTED_LSTM.operator: "LSTM with projection"}
 _UNKNOWN: Type = (onnx.TensorProto.FLOAT, None)
 _STEPS = {"Loop": loop_step, "Scan": scan_step}
 
@@ -37,9 +42,17 @@ def roll_bodies(model: onnx.ModelProto) -> list[str]:
     Raises:
         UnsupportedError: A node carries anything else than the states of LSTMs, GRUs and RNNs; the message names it.
     """
-    done = []
+    before, done = onnx.ModelProto(), list[str]()
+    before.CopyFrom(model)
     while (node := _first(model)) is not None:
         done.append(_roll(model, node))
+        if Graph(model).opset() < SPLIT_OPSET and any(
+            node.op_type == PROJECTED_LSTM.operator for node in model.graph.node
+        ):
+            model.CopyFrom(modernize(before, SPLIT_OPSET))
+            done = []
+    fold_constants(model)
+    follow_batch(model)
     return done
 
 
@@ -59,15 +72,20 @@ def _roll(model: onnx.ModelProto, node: onnx.NodeProto) -> str:
     open_masks(model, step, inner)
     fold_neutral(inner)
     drop_identities(inner)
-    _write_cells(inner, step)
-    cells = [node.op_type for node in inner.graph.node if node.op_type in CELLS]
+    _write_cells(inner, step, [*_paths(model), step.name.strip("/")])
+    cells = [_NAMES.get(node.op_type, node.op_type) for node in inner.graph.node if node.op_type in CELLS]
     known = {name: dims for name, (_, dims) in (types | _types(inner)).items() if dims is not None}
     made = Rolled(step, Graph(inner), {name: len(dims) for name, dims in known.items()}).run()
     _replace(model, node, [*step.links, *made], inner)
     return f"{step.label} is {' and '.join(cells) or 'nodes'} of all frames now."
 
 
-def _write_cells(inner: onnx.ModelProto, step: Step) -> None:
+def _paths(model: onnx.ModelProto) -> list[str]:
+    """Return the paths that the names of recurrent nodes begin with."""
+    return [node.name.rpartition("/")[0].strip("/") for node in model.graph.node if node.op_type in CELLS]
+
+
+def _write_cells(inner: onnx.ModelProto, step: Step, paths: Sequence[str]) -> None:
     """Write the cells of a step as recurrent nodes, in place."""
     shapes = {
         name: tuple(size if isinstance(size, int) and size else 1 for size in dims)
@@ -75,7 +93,7 @@ def _write_cells(inner: onnx.ModelProto, step: Step) -> None:
         if dims is not None
     }
     try:
-        write_cells(inner, {each.inside: each.next for each in step.carried}, shapes, step.name)
+        write_cells(inner, {each.inside: each.next for each in step.carried}, shapes, paths)
     except UnsupportedError as error:
         raise UnsupportedError(f"{step.label}: {error}; {WAY_OUT}") from error
 

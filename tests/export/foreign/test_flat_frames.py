@@ -41,7 +41,9 @@ TARGETS = {
 
 
 @pytest.mark.parametrize(("target", "dims"), TARGETS.values(), ids=TARGETS)
-def test_the_reshape_says_what_a_frame_is(tmp_path: Path, target: Sequence[int], dims: Sequence[int | str]) -> None:
+def test_row_82_the_reshape_says_what_a_frame_is(
+    tmp_path: Path, target: Sequence[int], dims: Sequence[int | str]
+) -> None:
     report = lifted(tmp_path, flat(target, dims))
     values = target[-1]
     assert report.done[0] == (

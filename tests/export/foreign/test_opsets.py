@@ -37,3 +37,9 @@ def test_a_file_that_onnx_cannot_convert_is_refused() -> None:
         match=rf"operator set 11, wanted at least {MIN_OPSET}, and onnx.version_converter refuses it \(.*NoSuch",
     ):
         modernize(model)
+
+
+def test_a_later_set_may_be_wanted() -> None:
+    model = model_of([helper.make_node("Split", ["x"], ["y", "z"], axis=0)], {"x": [4]}, ["y"], opset=17)
+    assert Graph(modernize(model, 18)).opset() == 18
+    assert modernize(model, 17) is model

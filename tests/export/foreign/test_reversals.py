@@ -69,7 +69,7 @@ def _operators(model: onnx.ModelProto) -> set[str]:
 
 @pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
 @pytest.mark.parametrize("how", HOW)
-def test_a_bidirectional_layer(how: str, op: str) -> None:
+def test_row_83_a_layer_over_frames_turned_around(how: str, op: str) -> None:
     model = keras(how, op=op, both=True)
     wanted = _run(model)
     assert turn_layers(model, "x") == ["backward"]

@@ -32,7 +32,9 @@ def test_a_mask_that_is_an_input_is_refused_until_it_is_set(tmp_path: Path) -> N
     assert_streams_as(tmp_path, X, session.run(None, {"x": X[None], "mask": np.ones((1, 20), np.bool_)})[0][0])
 
 
-def test_a_mask_of_the_signal_is_refused_and_a_file_without_it_streams_the_frames_that_count(tmp_path: Path) -> None:
+def test_row_81_a_mask_of_the_signal_is_refused_and_a_file_without_it_streams_the_frames_that_count(
+    tmp_path: Path,
+) -> None:
     masked = loop_files.loop(loop_files.rnn, mask="computed")
     with pytest.raises(UnsupportedError, match=REFUSED % "greater.*" + "$"):
         lifted(tmp_path, masked)

@@ -8,9 +8,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 import pytest
+import tidegate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from tidegate.export import lift
 from tidegate.export.foreign.bodies.rolling import roll_bodies
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import UnsupportedError
@@ -18,8 +20,9 @@ from tidegate.runtime.graph.projected_lstm import projected_lstm
 from tools import loop_files, written_steps
 from tools.foreign_files import ForeignFile
 from tools.graphs import model_of
-from tools.lifting import assert_streams_as, lifted, original
+from tools.lifting import assert_streams_as, lifted, original, streamed
 from tools.loop_files import CELLS, FEATURES, UNITS, Body, Cell
+from tools.shared import model_folder
 
 FRAMES = 20
 
@@ -220,3 +223,24 @@ def test_a_scan_of_our_own_projected_lstm_stays() -> None:
     before = model.SerializeToString()
     assert roll_bodies(model) == []
     assert model.SerializeToString() == before
+
+
+# ---- keyword spotting of ARM, by tf2onnx ----
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [("kws_basic_lstm_s", "LSTM"), ("kws_lstm_s", "LSTM with projection"), ("kws_gru_s", "GRU")],
+)
+def test_row_80_a_keyword_spotter_streams_on_the_engine(tmp_path: Path, name: str, cell: str) -> None:
+    """A Scan of TensorFlow's cell; the frames of a second are in one axis; it answers after the last frame."""
+    folder = model_folder(name)
+    report = lift(folder / "model.onnx", tmp_path / "out.onnx")
+    assert report.done[0].endswith(f"is {cell} of all frames now.")
+    reference = np.load(folder / "reference.npz")
+    frames, wanted = reference["x0"], reference["y0"].reshape(1, -1)
+    assert_streams_as(tmp_path, frames, wanted)
+    tidegate.quantize(tmp_path / "out.onnx", tmp_path / "int8.onnx")
+    seen = [streamed(tmp_path / "int8.onnx", frames, chunk)[-1] for chunk in (1, 7, len(frames))]
+    assert all(np.array_equal(seen[0], other) for other in seen)
+    assert np.abs(seen[0] - wanted[0]).max() < 0.1 * np.abs(wanted).max()
