@@ -125,7 +125,9 @@ def test_a_step_that_is_no_cell_is_refused_by_what_it_computes(tmp_path: Path) -
     kept = made.add("Mul", "h", made.number(0.9))
     step = made.model(h=made.add("Add", kept, made.add("Mul", new, made.number(0.1))))
     onnx.save(rebatched(step, {}), tmp_path / "file.onnx")
-    message = f"no recurrent layer, and the step of state h is no GRU: the next state is '0.9 h \\+ 0.1 {new}', wanted"
+    message = (
+        f"no recurrent layer found, and the step of state h is no GRU: the next state is '0.9 h \\+ 0.1 {new}', wanted"
+    )
     with pytest.raises(UnsupportedError, match=message):
         lift(tmp_path / "file.onnx", tmp_path / "stream.onnx")
 
