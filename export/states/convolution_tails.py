@@ -1,4 +1,7 @@
-"""Convolutions along time: a causal one keeps its last input frames as a state, any other looks ahead."""
+"""Convolutions along time: a causal one keeps its last input frames as a state, any other looks ahead.
+
+A convolution may also span another axis inside a frame, before time or after it: `[batch, channels, time, bins]`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from ..graph.names import module_path
 from ..graph.recurrent_nodes import operand
 
 END = 2**63 - 1  # as the bound of a Slice: up to the end
-_TIME = 2  # axis of frames in the input of a Conv1d, [batch, channels, frames]
+_FIRST = 2  # the first axis of a kernel in the input of a convolution, [batch, channels, ...]
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,24 @@ class TimeConvolution:
         node: The node.
         signal: The name of its input, before any padding.
         answer: The name of its output, with one frame for each frame of the signal.
-        channels: Channels of the signal.
-        frames: Frames that one answer needs, minus one.
+        sizes: The sizes of the signal without its batch; at the time axis the frames that one answer needs, minus one.
+        time: The axis of frames of the signal.
+        pads: The zeros at the start and at the end of each axis inside a frame, in the order of ONNX; 0 for time.
         ahead: How many of these frames come after the frame of the answer; 0: the convolution is causal.
     """
 
     node: onnx.NodeProto
     signal: str
     answer: str
-    channels: int
-    frames: int
+    sizes: tuple[int, ...]
+    time: int
+    pads: tuple[int, ...]
     ahead: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Frames that one answer needs, minus one."""
+        return self.sizes[self.time - 1]
 
 
 def time_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[TimeConvolution]:
@@ -49,7 +59,7 @@ def time_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[Tim
         dims: The shapes of its values, as `axes.trace_dims` gives them.
 
     Raises:
-        UnsupportedError: A convolution skips frames, spans time and another axis, or pads with other values than zeros.
+        UnsupportedError: A convolution skips frames, spans several free axes, or pads with other values than zeros.
     """
     graph = Graph(model)
     found = (_along_time(graph, dims, node) for node in graph.nodes if node.op_type == "Conv")
@@ -59,8 +69,9 @@ def time_convolutions(model: onnx.ModelProto, dims: dict[str, Dims]) -> list[Tim
 def lift_tails(model: onnx.ModelProto, convolutions: Sequence[TimeConvolution], batch: int | str) -> tuple[State, ...]:
     """Replace the zeros before causal convolutions by states: the last input frames of the chunk before, in place.
 
-    Each convolution gets `<module path>.tail_in` and `<module path>.tail_out`, float32 [batch, channels, frames]. A
-    convolution that looks ahead pads both sides itself; a backend finds it by the contract (`ahead_of`).
+    Each convolution gets `<module path>.tail_in` and `<module path>.tail_out`, float32, of the signal's shape with the
+    frames of the tail. A convolution that looks ahead pads both sides itself; a backend finds it by the contract
+    (`ahead_of`).
 
     Returns:
         The states, in the order of the convolutions.
@@ -82,20 +93,22 @@ def ahead_of(convolutions: Sequence[TimeConvolution]) -> tuple[Ahead, ...]:
 
 
 def _along_time(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> TimeConvolution | None:
-    signal, padded = _before_padding(graph, node)
-    axes = dims.get(signal, ())[2:]
-    if not any(_varies(size) for size in axes) or _is_pointwise(node, padded, axes):
+    signal, ends = _before_padding(graph, node)
+    axes = dims.get(signal, ())[_FIRST:]
+    if not any(_varies(size) for size in axes) or _is_pointwise(node, ends, axes):
         return None
     given, weights = attributes(node), graph.constant(node.input[1])
-    if len(axes) != 1 or weights is None:
+    times = [place for place, size in enumerate(axes) if _varies(size)]
+    if len(times) != 1 or weights is None:
         raise UnsupportedError(
-            f"{label(node)}: it spans time and another axis, or its weights vary; wanted a kernel of one frame, or "
-            "nn.Conv1d along time with constant weights"
+            f"{label(node)}: it spans several axes of free size, or its weights vary; wanted a kernel of one frame, or "
+            "nn.Conv1d or nn.Conv2d along time with constant weights"
         )
-    taps, dilation = weights.shape[-1], given.get("dilations", [1])[0]
-    reach, stride = (taps - 1) * dilation, given.get("strides", [1])[0]
-    answer = _after_cut(graph, node, dims, axes[0])
-    if stride != 1 or padded is None or padded > reach or answer is None:
+    at = times[0]
+    taps, dilation = weights.shape[_FIRST + at], given.get("dilations", [1] * len(axes))[at]
+    reach, stride = (taps - 1) * dilation, given.get("strides", [1] * len(axes))[at]
+    answer, padded = _after_cut(graph, node, dims, at, axes[at]), None if ends is None else ends[at]
+    if stride != 1 or ends is None or padded is None or padded > reach or answer is None:
         seen = "no known" if padded is None else str(padded)
         raise UnsupportedError(
             f"{label(node)}: {taps} taps {dilation} apart, stride {stride}, {seen} frames of zeros before the signal, "
@@ -104,8 +117,9 @@ def _along_time(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> Ti
             f"(nn.ConstantPad1d(({reach}, 0), 0.0)), cut the last {reach} answers of padding={reach}, or look ahead by "
             "padding='same'"
         )
-    channels = weights.shape[1] * given.get("group", 1)
-    return TimeConvolution(node, signal, answer, channels, reach, reach - padded)
+    sizes = [weights.shape[1] * given.get("group", 1), *(size if isinstance(size, int) else reach for size in axes)]
+    pads = [0 if place % len(axes) == at else zeros for place, zeros in enumerate(ends)]
+    return TimeConvolution(node, signal, answer, tuple(sizes), _FIRST + at, tuple(pads), reach - padded)
 
 
 def _varies(size: int | str | None) -> bool:
@@ -113,51 +127,60 @@ def _varies(size: int | str | None) -> bool:
     return not isinstance(size, int)
 
 
-def _is_pointwise(node: onnx.NodeProto, padded: int | None, axes: Dims) -> bool:
+def _is_pointwise(node: onnx.NodeProto, ends: list[int] | None, axes: Dims) -> bool:
     """Return whether each answer of a convolution needs one frame only."""
     given, rank = attributes(node), len(axes)
     kernel = given.get("kernel_shape", [0] * rank)
-    strides, pads = given.get("strides", [1] * rank), given.get("pads", [0] * 2 * rank)
+    strides, zeros = given.get("strides", [1] * rank), [1] * 2 * rank if ends is None else ends
     times = [i for i, size in enumerate(axes) if _varies(size)]
-    alone = all(kernel[i] == strides[i] == 1 and pads[i] == pads[i + rank] == 0 for i in times)
-    return alone and (rank > 1 or padded == 0)
+    return all(kernel[i] == strides[i] == 1 and zeros[i] == zeros[i + rank] == 0 for i in times)
 
 
-def _before_padding(graph: Graph, node: onnx.NodeProto) -> tuple[str, int | None]:
-    """Return the signal of a convolution and the number of zeros before it; None if the number is not known."""
+def _before_padding(graph: Graph, node: onnx.NodeProto) -> tuple[str, list[int] | None]:
+    """Return the signal of a convolution and the zeros at the ends of its axes; None if they are not known."""
     own = _own_padding(graph, node)
     pad = graph.producer(node.input[0])
     if pad is None or pad.op_type != "Pad":
         return node.input[0], own
-    before = _zeros_before(graph, pad)
-    return pad.input[0], None if own is None or before is None else own + before
+    zeros = _zeros(graph, pad)
+    joined = None if own is None or zeros is None else [a + b for a, b in zip(own, zeros, strict=True)]
+    return pad.input[0], joined
 
 
-def _own_padding(graph: Graph, node: onnx.NodeProto) -> int | None:
-    """Return how many zeros a convolution itself puts before its frames; None if the number is not known."""
+def _own_padding(graph: Graph, node: onnx.NodeProto) -> list[int] | None:
+    """Return the zeros that a convolution itself puts at the ends of its axes; None if they are not known."""
     given, weights = attributes(node), graph.constant(node.input[1])
     way = given.get("auto_pad", "NOTSET")
-    if way in ("NOTSET", "VALID") or weights is None:
-        return int(given.get("pads", [0])[0]) if way in ("NOTSET", "VALID") else None
-    both = (weights.shape[-1] - 1) * given.get("dilations", [1])[0]  # for stride 1; other strides are refused
-    return int(both // 2 if way == "SAME_UPPER" else both - both // 2)
+    if weights is None:
+        return None
+    rank = weights.ndim - _FIRST
+    if way in ("NOTSET", "VALID"):
+        return list(given.get("pads", [0] * 2 * rank))
+    if any(stride != 1 for stride in given.get("strides", [])):
+        return None
+    both = [(k - 1) * d for k, d in zip(weights.shape[_FIRST:], given.get("dilations", [1] * rank), strict=True)]
+    less, more = [n // 2 for n in both], [n - n // 2 for n in both]
+    return [*less, *more] if way == "SAME_UPPER" else [*more, *less]
 
 
-def _zeros_before(graph: Graph, pad: onnx.NodeProto) -> int | None:
-    """Return how many zeros a Pad puts before the frames of a convolution; None if it pads in any other way."""
+def _zeros(graph: Graph, pad: onnx.NodeProto) -> list[int] | None:
+    """Return the zeros that a Pad puts at the ends of the axes of a kernel; None if it pads in any other way."""
     sizes, value = graph.constant(operand(pad, 1)), graph.constant(operand(pad, 2))
     silent = not operand(pad, 2) or (value is not None and not np.any(value))
     if sizes is None or not silent or operand(pad, 3) or attributes(pad).get("mode", "constant") != "constant":
         return None
-    batch, channels, before, *_ = map(int, sizes)
-    return before if batch == channels == 0 else None
+    before, after = np.split(sizes.astype(int), 2)
+    outside = [*before[:_FIRST], *after[:_FIRST]]
+    return None if any(outside) or min(sizes) < 0 else [*before[_FIRST:].tolist(), *after[_FIRST:].tolist()]
 
 
-def _after_cut(graph: Graph, node: onnx.NodeProto, dims: dict[str, Dims], time: int | str | None) -> str | None:
+def _after_cut(
+    graph: Graph, node: onnx.NodeProto, dims: dict[str, Dims], at: int, time: int | str | None
+) -> str | None:
     """Return the value with one answer per frame: the node's output, or that of a Slice that cuts its end off."""
     answer = node.output[0]
     shape, readers = dims.get(answer, ()), graph.consumers(answer)
-    wanted = (*shape[:_TIME], time)
+    wanted = (*shape[: _FIRST + at], time, *shape[_FIRST + at + 1 :])
     if shape == wanted:
         return answer
     shown = any(output.name == answer for output in graph.model.graph.output)
@@ -177,7 +200,7 @@ def _lift_tail(model: onnx.ModelProto, convolution: TimeConvolution, taken: set[
     for known in sorted({source, target} & value_names(model)):
         raise UnsupportedError(f"{label(node)}: the graph already has a value {known!r}; rename it")
     _carry(model, convolution, source, target)
-    shape = (batch, convolution.channels, convolution.frames)
+    shape = (batch, *convolution.sizes)
     for value, items in ((source, model.graph.input), (target, model.graph.output)):
         items.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, None))
         set_dims(items[-1], shape)
@@ -187,14 +210,16 @@ def _lift_tail(model: onnx.ModelProto, convolution: TimeConvolution, taken: set[
 def _carry(model: onnx.ModelProto, convolution: TimeConvolution, source: str, target: str) -> None:
     """Put the tail before the frames, keep the last frames as the next tail, and drop the padding and its cut."""
     joined = f"{source}/Concat_output"
-    bounds = {f"{target}.starts": -convolution.frames, f"{target}.ends": END, f"{target}.axes": _TIME}
+    bounds = {f"{target}.starts": -convolution.frames, f"{target}.ends": END, f"{target}.axes": convolution.time}
     model.graph.initializer.extend(numpy_helper.from_array(np.array([v]), name) for name, v in bounds.items())
-    join = helper.make_node("Concat", [source, convolution.signal], [joined], name=f"{source}/Concat", axis=_TIME)
+    join = helper.make_node(
+        "Concat", [source, convolution.signal], [joined], name=f"{source}/Concat", axis=convolution.time
+    )
     keep = helper.make_node("Slice", [joined, *bounds], [target], name=f"{target}/Slice")
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         if node.name == convolution.node.name and node.output[0] == convolution.node.output[0]:
-            nodes += [join, keep, _unpadded(node, joined, convolution.answer)]
+            nodes += [join, keep, _unpadded(convolution, joined, convolution.pads)]
         elif convolution.answer not in node.output:
             nodes.append(node)
     del model.graph.node[:]
@@ -204,18 +229,20 @@ def _carry(model: onnx.ModelProto, convolution: TimeConvolution, source: str, ta
 def _pad_itself(model: onnx.ModelProto, convolution: TimeConvolution) -> None:
     """Let a convolution pad both sides itself, and drop the nodes that padded for it."""
     node, ahead = convolution.node, convolution.ahead
-    padded = _unpadded(node, convolution.signal, convolution.answer, [convolution.frames - ahead, ahead])
+    pads, rank = list(convolution.pads), len(convolution.pads) // 2
+    pads[convolution.time - _FIRST], pads[convolution.time - _FIRST + rank] = convolution.frames - ahead, ahead
+    padded = _unpadded(convolution, convolution.signal, pads)
     kept = [n for n in model.graph.node if convolution.answer not in n.output or n.output[0] == node.output[0]]
     nodes = [padded if n.output[0] == node.output[0] else n for n in kept]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
-def _unpadded(node: onnx.NodeProto, signal: str, answer: str, pads: Sequence[int] = (0, 0)) -> onnx.NodeProto:
-    """Return a copy of a convolution that reads a signal and pads it by `pads` only."""
-    made = onnx.NodeProto()
+def _unpadded(convolution: TimeConvolution, signal: str, pads: Sequence[int]) -> onnx.NodeProto:
+    """Return a copy of a convolution's node that reads a signal and pads it by `pads` only."""
+    node, made = convolution.node, onnx.NodeProto()
     made.CopyFrom(node)
-    made.input[0], made.output[0] = signal, answer
+    made.input[0], made.output[0] = signal, convolution.answer
     kept = [attribute for attribute in node.attribute if attribute.name not in ("pads", "auto_pad")]
     del made.attribute[:]
     made.attribute.extend([*kept, helper.make_attribute("pads", pads)])

@@ -27,8 +27,8 @@ class Weight:
         operator: The operator that reads it, as messages name it.
         recurrent: Whether that operator is a recurrent layer.
         channel_axis: The axis of its output channels.
-        values: Floats with two axes, or with three for a recurrent layer (directions first) and a convolution (taps
-            last). Zeros if the weight cannot be quantized.
+        values: Floats with two axes, or with three for a recurrent layer (directions first), or with three or four for
+            a convolution (taps last). Zeros if the weight cannot be quantized.
         reason: Why it cannot be quantized; empty if it can.
         gates: The gates of its output channels in order, in ONNX's letters; empty if the operator has no gates.
     """
@@ -48,8 +48,8 @@ class Weight:
 
     @property
     def groupable(self) -> bool:
-        """Whether groups of inputs can share a scale: not in a convolution, whose inputs have two axes."""
-        return not (self.values.ndim == 3 and self.channel_axis == 0)
+        """Whether groups of inputs can share a scale: not in a convolution, whose inputs have two axes or three."""
+        return not (self.values.ndim >= 3 and self.channel_axis == 0)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -140,7 +140,8 @@ def _why_not(values: Array | None, node: onnx.NodeProto) -> str:
         return f"holds {values.dtype}"
     if directed and values.shape[0] != 1:
         return f"{values.shape[0]} directions: only forward layers are quantized"
-    return "" if values.ndim == (3 if directed or node.op_type == "Conv" else 2) else f"has {values.ndim} axes"
+    wanted = (3, 4) if node.op_type == "Conv" else (3,) if directed else (2,)
+    return "" if values.ndim in wanted else f"has {values.ndim} axes"
 
 
 def replace_weight(graph: Graph, weight: Weight, made: Rounded) -> None:

@@ -85,7 +85,12 @@ class StagedModel:
     def _session(self, graph: Graph, stage: Stage) -> Any:  # noqa: ANN401  onnxruntime has no types
         if stage.late is not None and not stage.ahead:  # the answers are cut to the block; the first is the final h
             stage.gives = [stage.late.output[0], *(name for name in stage.gives if name != stage.late.output[0])]
-        return open_session(stage_model(graph.model, stage, self.layer_states).SerializeToString())
+        time = self._kernel_axis(stage.late) if stage.late is not None and stage.ahead else None
+        return open_session(stage_model(graph.model, stage, self.layer_states, time).SerializeToString())
+
+    def _kernel_axis(self, convolution: onnx.NodeProto) -> int:
+        """Return which axis of a convolution's kernel is time."""
+        return (self.axes[convolution.input[0]] or 0) - 2
 
     def _waiting(self, graph: Graph, stage: Stage, index: int, name: str) -> WaitingFrames:
         place = f"{index}:{name}"
@@ -94,7 +99,8 @@ class StagedModel:
         weights = graph.constant(stage.late.input[1])
         if weights is None:
             raise UnsupportedError(f"{label(stage.late)}: its weights are not constant, wanted constants")
-        reach = (weights.shape[-1] - 1) * attributes(stage.late).get("dilations", [1])[0]
+        at, rank = self._kernel_axis(stage.late), weights.ndim - 2
+        reach = (weights.shape[2 + at] - 1) * attributes(stage.late).get("dilations", [1] * rank)[at]
         return WaitingFrames(place, self.clocks[name], stage.clock, reach - stage.ahead, reach)
 
     def _probe(self, graph: Graph) -> tuple[dict[str, int | None], dict[str, tuple[int, ...]]]:

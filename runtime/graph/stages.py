@@ -16,7 +16,7 @@ from ..clocks import Clock
 from ..contract import Ahead, Blocks, Contract
 from ..errors import UnsupportedError
 from .graph import Graph
-from .nodes import is_backward, label
+from .nodes import attributes, is_backward, label
 
 
 def lookaheads(contract: Contract) -> dict[str, int]:
@@ -206,13 +206,16 @@ def _in_order(stages: Sequence[Stage]) -> list[Stage]:
     return [stages[i] for i in TopologicalSorter(needs).static_order()]
 
 
-def stage_model(model: onnx.ModelProto, stage: Stage, states: Sequence[LayerState]) -> onnx.ModelProto:
+def stage_model(
+    model: onnx.ModelProto, stage: Stage, states: Sequence[LayerState], time: int | None = None
+) -> onnx.ModelProto:
     """Return a stage as a model; onnxruntime infers shapes and types.
 
     Args:
         model: The whole model.
         stage: The stage.
         states: The states, one per layer.
+        time: If a convolution of the stage looks ahead, which axis of its kernel is time.
     """
     read = {name for node in stage.nodes for name in node.input}
     made = {name for node in stage.nodes for name in node.output}
@@ -220,7 +223,7 @@ def stage_model(model: onnx.ModelProto, stage: Stage, states: Sequence[LayerStat
     inputs = [*stage.reads, *(state.source for state in states if state.source in read)]
     outputs = [*stage.gives, *(state.target for state in states if state.target in made - set(stage.gives))]
     tensors = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    nodes = [_without_pads(node) if node is stage.late and stage.ahead else node for node in stage.nodes]
+    nodes = [_without_pads(node, time) if node is stage.late and time is not None else node for node in stage.nodes]
     graph = helper.make_graph(
         nodes,
         "stage",
@@ -238,11 +241,13 @@ def _typed(types: Mapping[str, onnx.ValueInfoProto], name: str) -> onnx.ValueInf
     return helper.make_tensor_value_info(name, kind or onnx.TensorProto.FLOAT, None)
 
 
-def _without_pads(node: onnx.NodeProto) -> onnx.NodeProto:
-    """Return a convolution without padding: its input already has the frames before and after."""
+def _without_pads(node: onnx.NodeProto, time: int) -> onnx.NodeProto:
+    """Return a convolution without padding along time: its input already has the frames before and after."""
     made = onnx.NodeProto()
     made.CopyFrom(node)
+    pads = list(attributes(node)["pads"])
+    pads[time] = pads[time + len(pads) // 2] = 0
     kept = [attribute for attribute in node.attribute if attribute.name not in ("pads", "auto_pad")]
     del made.attribute[:]
-    made.attribute.extend([*kept, helper.make_attribute("pads", [0, 0])])
+    made.attribute.extend([*kept, helper.make_attribute("pads", pads)])
     return made

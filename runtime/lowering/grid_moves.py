@@ -9,24 +9,18 @@ import onnx
 from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Concat, Last
-from .grids import as_grid, grid_of, regrouped, settled
+from .grids import grid_of, regrouped, settled
 from .shapes import sizes_asked_for, target_of
 from .trace import Handler, Trace, unsupported
-from .values import BATCH, FEATURE, ONE, TIME, Extended, Grid, Signal, Value
+from .values import BATCH, FEATURE, ONE, TIME, Grid, Signal, Value
 
 END = 2**30  # a larger bound means the end
 
 
 def _transpose(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    value = trace.values[node.input[0]]
-    if isinstance(value, Extended):
-        return [replace(value, signal=_transposed(trace, node, as_grid(trace, value.signal)))]
-    return [_transposed(trace, node, grid_of(trace, node))]
-
-
-def _transposed(trace: Trace, node: onnx.NodeProto, grid: Grid) -> Signal | Grid:
+    grid = grid_of(trace, node)
     order = attributes(node).get("perm") or range(len(grid.axes))[::-1]
-    return settled(trace, grid.value, [grid.axes[i] for i in order], grid.places.transpose(order))
+    return [settled(trace, grid.value, [grid.axes[i] for i in order], grid.places.transpose(order))]
 
 
 def _squeeze(trace: Trace, node: onnx.NodeProto) -> list[Value]:

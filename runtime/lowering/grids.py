@@ -13,7 +13,7 @@ import onnx
 from ..arrays import Array
 from ..operators import Slice, Take
 from .trace import Trace, unsupported
-from .values import BATCH, FEATURE, ONE, TIME, Extended, Grid, Signal, Value
+from .values import BATCH, FEATURE, ONE, TIME, Grid, Signal
 
 
 def grid_of(trace: Trace, node: onnx.NodeProto, position: int = 0) -> Grid:
@@ -28,11 +28,6 @@ def as_grid(trace: Trace, value: Signal | Grid) -> Grid:
         return value
     sizes = sizes_of(trace, value)
     return Grid(value.value, value.axes, np.arange(prod(sizes)).reshape(sizes))
-
-
-def is_grid(value: Value | None) -> bool:
-    """Return whether the frames of a value have several axes."""
-    return isinstance(value.signal if isinstance(value, Extended) else value, Grid)
 
 
 def sizes_of(trace: Trace, value: Signal | Grid) -> tuple[int, ...]:

@@ -8,11 +8,11 @@ import onnx
 from ..graph.nodes import attributes
 from . import grid_functions, grid_moves, pointwise, pooling
 from .frame_convolution import conv, linear_at_places
-from .grids import is_grid, sizes_of
+from .grids import sizes_of
 from .over_features import REDUCTIONS, SAME_OF_ONE
 from .shapes import makes_features
 from .trace import Handler, Trace
-from .values import FEATURE, ONE, TIME, Signal, Value
+from .values import FEATURE, ONE, TIME, Carried, Grid, Signal, Value
 
 ALWAYS: dict[str, Handler] = {  # also of signals
     "Conv": conv,
@@ -40,7 +40,9 @@ def _choosing(name: str, handler: Handler) -> Handler:
         return handler
 
     def run(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-        grids = any(is_grid(trace.values.get(read)) for read in node.input) or _makes(trace, node)
+        read = [trace.values.get(name) for name in node.input]
+        grids = any(isinstance(value, Grid) for value in read) or _makes(trace, node)
+        grids = grids and not any(isinstance(value, Carried) for value in read)  # a tail is joined with its frames
         return OF_GRIDS[name](trace, node) if grids else handler(trace, node)
 
     return run
