@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, replace
 from operator import index
 
+import numpy as np
 import onnx
 
 from ..runtime.arrays import Array
@@ -16,6 +17,7 @@ from ..runtime.graph.graph import Graph
 from ..runtime.graph.stages import looking_ahead
 from ..runtime.load import naming
 from .exporter import ExportReport, writable
+from .foreign.fixed_inputs import FixedInput
 from .foreign.frames_as_batch import keep_context, run_along_batch
 from .foreign.input_roles import as_shape
 from .foreign.integer_activations import DATA, NOISE, Forms, IntegerError, warnings
@@ -35,12 +37,13 @@ from .proof.loaded import Loaded, load_everywhere
 from .proof.proof import Proof
 from .proof.rounding import Rounding
 from .proof.runner import Runner
-from .proof.signals import as_signal, batched, noise
+from .proof.signals import SEED, as_signal, batched, noise
 from .proof.whole_sequence import whole_refused
 from .rewrites.constant_starts import write_starts
 from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import ahead_of, lift_tails, time_convolutions
 from .states.recurrent_states import ForeignState, lift_states, unplug
+from .states.static_inputs import keep_static
 
 FRAMES, STREAMS = 20, 2  # of the proof's data, if the file leaves them open
 
@@ -70,6 +73,7 @@ def lift(
     *,
     states: Mapping[str, str] | None = None,
     values: Mapping[str, float | Array] | None = None,
+    static: Sequence[str] = (),
     frame: int | None = None,
     context: int = 0,
     sample_rate: float | None = None,
@@ -93,6 +97,8 @@ def lift(
         states: The output that feeds each state input, e.g. `{"h": "hn"}`. None: found by names and the graph.
         values: Inputs that stay the same for a whole stream; they become constants. A number fills an input of fixed
             shape, `{"sr": 16000}`; an array has the shape for one stream, `{"speaker": vector}` of `[1, 256]`.
+        static: Inputs that a caller sets for each stream and may change between pushes, if their shapes do not say so.
+            An input of floats without an axis of time is static if it has no value. It is a state, zeros at first.
         frame: New values per frame, if the file does not say it: 512 for Silero VAD at 16 kHz.
         context: Values of the frame before that come first in each frame: 64 for Silero VAD at 16 kHz. They become a
             state.
@@ -122,7 +128,7 @@ def lift(
     with _naming(source):
         graph = Graph.load(source, data_files=True)
         _refuse_initial_states(graph)
-        opened = open_file(graph.model, values or {}, states, FrameSize(frame, context))
+        opened = open_file(graph.model, values or {}, states, FrameSize(frame, context), static)
         bare = _bare(opened.model, opened.roles.states)
         layout = _layout(bare, opened.roles.states)
         with _whole_refused(bare, layout):
@@ -135,7 +141,8 @@ def lift(
             file = draft.model.SerializeToString()
             loaded = load_everywhere(file, path)
             given = [] if data is None else _signals(data(file) if callable(data) else data, opened, draft, loaded)
-            checks = _prove(opened, draft, Runner(file, contract), tolerance, loaded, given)
+            set_here = {one.name: np.atleast_2d(one.value) for one in _static(opened, draft)}
+            checks = _prove(opened, draft, Runner(file, contract, given=set_here), tolerance, loaded, given)
             integers = () if opened.quantized is None else _integers(opened, opened.quantized, draft, given)
     write_atomic(path, file)
     made_by = f"lifted from {os.fspath(source)}"
@@ -233,10 +240,12 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None, blocks: 
     remove_dead(model)
     name_weights(model)
     states = write_starts(model, states, opened.starts)
+    states += keep_static(model, list(opened.several.static), layout.batch)
     done = _state_notes(foreign, states, one_frame, opened.context)
     done += tuple(f"Output {name} has an axis of features now, of one." for name in single)
+    pieces = () if opened.several.joined is None else opened.several.joined.pieces
     contract = looking_ahead(
-        model, Contract((signal,), outputs, states), used_blocks(model, blocks), ahead_of(convolutions)
+        model, Contract((signal,), outputs, states, pieces=pieces), used_blocks(model, blocks), ahead_of(convolutions)
     )
     return _Draft(model, contract, layout, one_frame, done)
 
@@ -362,7 +371,19 @@ def _original_file(data: bytes, opened: Opened, draft: _Draft, *, exact_integers
     single = draft.one_frame or bool(opened.context)
     frames = _fixed(declared[layout.axes.time])
     streams = None if layout.streams is None else _fixed(declared[layout.streams])
-    return OriginalFile(runner, opened.fixed, 1 if single else frames, streams, opened.context, opened.flat)
+    fixed = (*opened.fixed, *_static(opened, draft))
+    return OriginalFile(runner, fixed, 1 if single else frames, streams, opened.context, opened.flat)
+
+
+def _static(opened: Opened, draft: _Draft) -> Iterator[FixedInput]:
+    """Yield values of the static inputs for the proof: noise."""
+    random = np.random.default_rng(SEED)
+    for state in draft.contract.states:
+        if state.kind == "static":
+            value = random.standard_normal(state.concrete_shape()).astype(np.float32)
+            rank = len(opened.several.static[state.input])
+            own = value if rank > 1 else value.reshape(-1) if rank else value.reshape(())
+            yield FixedInput(state.input, own, 0 if "batch" in state.shape else None)
 
 
 def _fixed(size: int | str | None) -> int | None:

@@ -43,7 +43,7 @@ def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None, optio
     inputs, outputs = ([item.name for item in items] for items in (model.graph.input, model.graph.output))
     if given is not None:
         check_pairs(given, inputs, outputs)
-    pairs = _named_pairs(model) if given is None else given
+    pairs = named_pairs(model) if given is None else given
     left = [name for name in inputs if name not in pairs and name not in options]
     if not left:
         raise ContractError(
@@ -55,12 +55,13 @@ def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None, optio
     return left[0]
 
 
-def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None) -> Roles:
+def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None, static: Collection[str] = ()) -> Roles:
     """Return the signal and the states of a file.
 
     Args:
         model: A graph without branches; its recurrent nodes have unique names.
         given: The output that feeds each state input, as the caller says; None: find them.
+        static: The static inputs.
 
     Raises:
         ContractError: A state is ambiguous, no output feeds it, or the named output does not; or there is no single
@@ -73,7 +74,7 @@ def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None) -> Roles
     started: dict[str, list[Source]] = {}
     for source in found:
         started.setdefault(source.name, []).append(source)
-    pairs = _named_pairs(model) if given is None else given
+    pairs = named_pairs(model) if given is None else given
     states = []
     for name, layers in started.items():
         what = f"state input {name!r}, which starts {label(layers[0].node)},"
@@ -81,7 +82,7 @@ def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None) -> Roles
             routes.check(name, pairs[name], what) if name in pairs else routes.find(name, what, named=given is not None)
         )
         states.append(_foreign_state(model, State(name, output, "state", ()), layers, numbers[name]))
-    return Roles(_signal(model, started, pairs), tuple(states))
+    return Roles(_signal(model, [*started, *static], pairs), tuple(states))
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class _Routes:
         return "only a part of a state"
 
 
-def _named_pairs(model: onnx.ModelProto) -> dict[str, str]:
+def named_pairs(model: onnx.ModelProto) -> dict[str, str]:
     """Return the pairs given by names, if the input and the output have the same type and shapes that fit."""
     inputs, outputs = ({item.name: item for item in items} for items in (model.graph.input, model.graph.output))
     pairs = pair_by_name(list(inputs), list(outputs))
@@ -207,7 +208,7 @@ def as_shape(dims: Dims) -> tuple[int | str, ...]:
     return tuple(size if isinstance(size, int) else "batch" for size in dims)
 
 
-def _signal(model: onnx.ModelProto, started: Mapping[str, object], pairs: Mapping[str, str]) -> str:
+def _signal(model: onnx.ModelProto, started: Collection[str], pairs: Mapping[str, str]) -> str:
     """Return the only input that is not a state."""
     left = [item.name for item in model.graph.input if item.name not in started]
     signals = [name for name in left if name not in pairs]
@@ -218,7 +219,7 @@ def _signal(model: onnx.ModelProto, started: Mapping[str, object], pairs: Mappin
     if len(signals) > 1 or not signals:
         raise ContractError(
             f"the inputs {listed(left)} start no recurrent layer, wanted one signal; set the inputs that stay the "
-            f"same for a stream (--set {left[-1]}=VALUE)"
+            f"same for a stream (--set {left[-1]}=VALUE), or say which a caller may change (--static {left[-1]})"
         )
     state = next(name for name in left if name in pairs)
     raise UnsupportedError(

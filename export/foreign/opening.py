@@ -1,6 +1,6 @@
 """Opening a foreign file: its options become constants, its branches are resolved, its inputs get their roles."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -24,6 +24,7 @@ from .integer_ids import widen_ids
 from .node_forms import drop_lengths, put_time_first
 from .opsets import modernize
 from .reversals import turn_layers
+from .several_inputs import SeveralInputs, follow_signal, join_inputs
 from .single_precision import make_single
 from .squeezes import name_dropped_axes
 from .written_steps import write_steps
@@ -51,6 +52,7 @@ class Opened:
         quantized: The file as it was, but in float32, if it had integer operators; else None.
         declared: The declared shape of its signal; a size that its Reshapes fix is a number.
         fixed: The inputs that became constants.
+        several: The signals and the static inputs.
         model: The graph, without branches; states that started from constants start from zeros.
         roles: The roles of its inputs.
         starts: The constants that states started from, other than zeros.
@@ -63,6 +65,7 @@ class Opened:
     quantized: bytes | None
     declared: Dims
     fixed: tuple[FixedInput, ...]
+    several: SeveralInputs
     model: onnx.ModelProto
     roles: Roles
     starts: dict[StateKey, Floats]
@@ -72,7 +75,11 @@ class Opened:
 
 
 def open_file(
-    model: onnx.ModelProto, values: Mapping[str, float | Array], states: Mapping[str, str] | None, frame: FrameSize
+    model: onnx.ModelProto,
+    values: Mapping[str, float | Array],
+    states: Mapping[str, str] | None,
+    frame: FrameSize,
+    static: Sequence[str] = (),
 ) -> Opened:
     """Open a file: fix its options and the size of a frame, resolve its branches, and find the roles of its inputs.
 
@@ -81,6 +88,7 @@ def open_file(
         values: Inputs that stay the same for a whole stream.
         states: The output that feeds each state input; None: found by names and the graph.
         frame: The caller's size of a frame.
+        static: Inputs that a caller sets for each stream.
 
     Raises:
         ContractError: A state or the frame is ambiguous.
@@ -90,6 +98,7 @@ def open_file(
     _forget_weights_among_inputs(model)
     types = make_single(model)
     ids = widen_ids(model)
+    several = join_inputs(model, states, values, static)
     batched, whole = put_time_first(model), drop_lengths(model, likely_signal(model, states, values))
     came = model.SerializeToString()
     replaced = replace_integers(model)
@@ -100,6 +109,7 @@ def open_file(
     first = likely_signal(model, states)
     flat = unfold_frames(model, first)
     spread_over_streams(model, fixed, first)
+    follow_signal(model, several.static, first)
     if not flat and not _may_be_flat(model, first, frame):
         _fix_frame(model, first, frame)
     opened = open_branches(model, lambda part, names: settled_values(part, first, (0,), names))
@@ -115,12 +125,12 @@ def open_file(
     name_nodes(model)
     with explaining(refusal):
         refuse_state_inputs(model)
-        roles = find_roles(model, states)
+        roles = find_roles(model, states, several.static)
     _fix_frame(model, roles.signal, frame)
     sizes = shape_of(next(item for item in model.graph.input if item.name == roles.signal))
     starts = take_starts(model, roles.signal, [axis for axis, size in enumerate(sizes) if not isinstance(size, int)])
     split_directions(model)
-    done = [f"Input {one.name} is constant: {one.text}." for one in fixed]
+    done = [f"Input {one.name} is constant: {one.text}." for one in fixed] + several.notes()
     done += [f"Its floats were {' and '.join(types)}; now all are float32."] if types else []
     done += [f"Ids of {kind} are int64 now." for kind in ids]
     done += [f"{len(batched)} recurrent layers had the batch first (layout 1), now time."] if batched else []
@@ -135,7 +145,7 @@ def open_file(
         declared[first] = (declared[first][0], *flat)
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
     kept = came if replaced else None
-    return Opened(original, kept, shape, fixed, model, roles, starts, frame.context, bool(flat), tuple(done))
+    return Opened(original, kept, shape, fixed, several, model, roles, starts, frame.context, bool(flat), tuple(done))
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:

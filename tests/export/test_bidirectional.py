@@ -222,7 +222,7 @@ def test_layers_above_and_below_others_and_several_answers(
     tmp_path: Path, backend: Backend, grid: dict[str, int]
 ) -> None:
     module = Deep().eval()
-    report = export_model(module, torch.randn(20, 2, 6), tmp_path / "m.onnx", **grid)
+    report = export_model(module, torch.randn(20, 2, 6), tmp_path / "m.onnx", **grid)  # type: ignore[arg-type]
     assert [state.input for state in report.contract.states] == ["before.h_in", "before.c_in", "rnn.h_in"]
     stream = load(tmp_path / "m.onnx", backend).stream()
     first, rest = stream.push(FRAMES), stream.finish()
@@ -240,7 +240,7 @@ def test_layers_above_and_below_others_and_several_answers(
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("grid", [{}, {"block": 5, "lookahead": 3}])
 def test_snapshot_has_the_frames_that_wait(tmp_path: Path, backend: Backend, grid: dict[str, int]) -> None:
-    export_model(Tagger(nn.LSTM, 2), torch.randn(1, 20, 6), tmp_path / "m.onnx", **grid)
+    export_model(Tagger(nn.LSTM, 2), torch.randn(1, 20, 6), tmp_path / "m.onnx", **grid)  # type: ignore[arg-type]
     model = load(tmp_path / "m.onnx", backend)
     first = model.stream()
     first.push(FRAMES[:13])
@@ -300,7 +300,7 @@ def test_both_directions_are_quantized(tagger: tuple[Path, nn.Module], tmp_path:
 )
 def test_grid_that_cannot_be_is_refused(tmp_path: Path, options: dict[str, int], message: str) -> None:
     with pytest.raises(ContractError, match=message):
-        export_model(Tagger(nn.GRU, 1), torch.randn(1, 20, 6), tmp_path / "m.onnx", **options)
+        export_model(Tagger(nn.GRU, 1), torch.randn(1, 20, 6), tmp_path / "m.onnx", **options)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
@@ -385,5 +385,5 @@ def test_state_that_is_handed_to_both_directions_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize("grid", [{}, {"block": 5, "lookahead": 3}])
 def test_branches_that_look_ahead_differently_are_refused_where_they_meet(tmp_path: Path, grid: dict[str, int]) -> None:
     with pytest.raises(UnsupportedError, match="Add '/Add': it joins two values that look ahead, and neither can wait"):
-        export_model(Branches(), torch.randn(1, 20, 6), tmp_path / "m.onnx", **grid)
+        export_model(Branches(), torch.randn(1, 20, 6), tmp_path / "m.onnx", **grid)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []

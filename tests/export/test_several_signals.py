@@ -1,5 +1,6 @@
 """Models of several signals that advance together: exported, streamed by name on both backends, quantized."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -7,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from tidegate.export import export_model
+from tidegate.export import export_model, lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.load import load
 from tidegate.runtime.streams import Model
@@ -49,7 +50,8 @@ class Plain(nn.Module):
         self.rnn = nn.RNN(3, 5)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.rnn(torch.cat([x, y], 1))[0]
+        z: Tensor = self.rnn(torch.cat([x, y], 1))[0]
+        return z
 
 
 class Amplifier(nn.Module):
@@ -60,7 +62,8 @@ class Amplifier(nn.Module):
         self.lstm, self.fc = nn.LSTM(3, 8, batch_first=True), nn.Linear(8, 1)
 
     def forward(self, x: Tensor, gain: Tensor, tone: Tensor) -> Tensor:
-        return x + self.fc(self.lstm(torch.cat([x, gain, tone], -1))[0])
+        y: Tensor = x + self.fc(self.lstm(torch.cat([x, gain, tone], -1))[0])
+        return y
 
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...], dict[str, int]]] = {
@@ -111,3 +114,26 @@ def test_row_92_signals_that_advance_together(name: str, tmp_path: Path) -> None
             np.testing.assert_allclose(found[0][port.name], wanted, rtol=0, atol=3e-6)
             for other in found[1:] if backend == "native" else ():
                 np.testing.assert_array_equal(found[0][port.name], other[port.name])
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_signals_of_a_third_party_file(tmp_path: Path, *, free: bool) -> None:
+    torch.manual_seed(3)
+    module, frames = Echo(), {"near": 5, "far": 4}
+    example = tuple(torch.randn(2 if free else 1, 9, size) for size in frames.values())
+    axes = {name: {0: "batch", 1: "time"} if free else {1: "time"} for name in frames}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this exporter is the older one
+        path = str(tmp_path / "foreign.onnx")
+        torch.onnx.export(module, example, path, input_names=list(frames), dynamic_axes=axes, dynamo=False)
+    report = lift(path, tmp_path / "m.onnx")
+    assert "Its signals are near, far." in report.done
+    assert not report.refused
+    rng = np.random.default_rng(1)
+    given = {name: rng.standard_normal((FRAMES, size), np.float32) for name, size in frames.items()}
+    with torch.no_grad():
+        wanted = module(*(torch.from_numpy(values)[None] for values in given.values()))[0].numpy()
+    for backend in BACKENDS:
+        for chunk in (1, 7):
+            (seen,) = pushed(load(report.path, backend), given, chunk).values()
+            np.testing.assert_allclose(seen, wanted, rtol=0, atol=3e-6)

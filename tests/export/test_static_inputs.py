@@ -145,7 +145,8 @@ class Knob(nn.Module):
         self.lstm, self.fc = nn.LSTM(5, 8, batch_first=True), nn.Linear(8, 5)
 
     def forward(self, x: Tensor, speaker: Tensor, gain: Tensor) -> Tensor:
-        return gain * self.fc(self.lstm(x + torch.cat([speaker, gain[None]]))[0])
+        y: Tensor = gain * self.fc(self.lstm(x + torch.cat([speaker, gain[None]]))[0])
+        return y
 
 
 class Looked(nn.Module):
@@ -156,7 +157,8 @@ class Looked(nn.Module):
         self.table, self.gru = nn.Embedding(9, 6), nn.GRU(10, 5, batch_first=True)
 
     def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
-        return self.gru(torch.cat([self.table(x), speaker[:, None].expand(-1, x.shape[1], -1)], -1))[0]
+        y: Tensor = self.gru(torch.cat([self.table(x), speaker[:, None].expand(-1, x.shape[1], -1)], -1))[0]
+        return y
 
 
 OTHER = np.array([[0.5, -2, 1, 0]], np.float32)
@@ -236,8 +238,9 @@ def test_a_static_input_of_an_example_of_one_frame_is_named(tmp_path: Path) -> N
     example = torch.randn(1, 1, 5), torch.randn(1, 1, 5)
 
     class Shifted(Modulated):
-        def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
-            return self.fc(self.gru(x + speaker)[0])
+        def forward(self, x: Tensor, speaker: Tensor) -> Tensor:  # type: ignore[override]
+            y: Tensor = self.fc(self.gru(x + speaker)[0])
+            return y
 
     with_signal = export_model(Shifted(), example, tmp_path / "two.onnx")
     assert with_signal.contract.signals == ("x", "speaker")
@@ -245,3 +248,17 @@ def test_a_static_input_of_an_example_of_one_frame_is_named(tmp_path: Path) -> N
     assert [state.input for state in static.contract.states if state.kind == "static"] == ["speaker"]
     with pytest.raises(ExportError, match="static input 'knob' is none of the floats after the signal in the example"):
         export_model(Shifted(), example, tmp_path / "none.onnx", static=["knob"])
+
+
+@pytest.mark.parametrize("batch", [True, False])
+@pytest.mark.parametrize("factory", [Filter, Modulated])
+def test_a_static_input_of_a_third_party_file(
+    factory: Callable[[], nn.Module], frames: Array, tmp_path: Path, *, batch: bool
+) -> None:
+    torch.manual_seed(2)
+    module = factory()
+    report = lift(written(module, tmp_path, batch=batch), tmp_path / "m.onnx")
+    assert "Input speaker is static: a caller sets it as a state, zeros at first." in report.done
+    assert not report.refused
+    for backend in BACKENDS:
+        assert_same(load(report.path, backend), answers(module, frames, OTHER), frames, {"speaker": OTHER})

@@ -8,6 +8,7 @@ from tidegate.export.foreign.fixed_inputs import fix_inputs, spread_over_streams
 from tidegate.export.graph.axes import Dims, set_dims
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ModelError
+from tools.graphs import run
 
 
 def _model(name: str, dims: Dims, kind: int = TensorProto.FLOAT) -> onnx.ModelProto:
@@ -34,7 +35,7 @@ def test_an_array_for_one_stream_is_repeated_for_each_stream() -> None:
     spread_over_streams(model, fixed, "x")
     assert fixed[0].text == "3 values"
     assert fixed[0].of_streams(2).shape == (2, 3)
-    seen = onnx.reference.ReferenceEvaluator(model).run(None, {"x": np.zeros((7, 2, 2), np.float32)})[0]
+    seen = run(model, {"x": np.zeros((7, 2, 2), np.float32)})["y"]
     np.testing.assert_array_equal(seen, np.repeat(vector, 2, 0).astype(np.float32))
 
 
@@ -47,7 +48,7 @@ def test_a_vector_of_fixed_shape_follows_a_signal_of_one_stream(dims: Dims, stre
     assert [node.op_type for node in model.graph.node] == ["Identity"]
     set_dims(model.graph.input[0], ("time", 1, 2))
     spread_over_streams(model, fixed, "x")
-    seen = onnx.reference.ReferenceEvaluator(model).run(None, {"x": np.zeros((7, 4, 2), np.float32)})[0]
+    seen = run(model, {"x": np.zeros((7, 4, 2), np.float32)})["y"]
     assert seen.shape == (dims if streams is None else (4, 1))
     assert fixed[0].of_streams(4).shape == seen.shape
 

@@ -189,7 +189,7 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], str]] = {
 def _refused(module: nn.Module, folder: Path, message: str, **options: int) -> None:
     torch.manual_seed(0)
     with pytest.raises(TidegateError, match=message) as refused:
-        export_model(module, torch.randn(2, 20, UNITS), folder / "m.onnx", **options)
+        export_model(module, torch.randn(2, 20, UNITS), folder / "m.onnx", **options)  # type: ignore[arg-type]
     assert isinstance(refused.value, UnsupportedError | ExportError)
     assert list(folder.iterdir()) == []
 

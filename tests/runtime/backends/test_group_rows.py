@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from tidegate.runtime.arrays import Answer, Array
+from tidegate.runtime.arrays import Answer, Array, Chunk
 from tidegate.runtime.backends.group_rows import Rows
 from tidegate.runtime.errors import RowError
 
@@ -22,8 +22,8 @@ class Kept(Rows):
     def restore(self, row: int, snapshot: bytes) -> None:
         self.sums[self._taken(row)] = snapshot[0]
 
-    def _push(self, chunks: Array, rows: Sequence[int], out: Array | None) -> Answer:  # noqa: ARG002
-        for row, chunk in zip(rows, chunks, strict=True):
+    def _push(self, chunks: Chunk, rows: Sequence[int], out: Array | None) -> Answer:  # noqa: ARG002
+        for row, chunk in zip(rows, np.asarray(chunks), strict=True):
             self.sums[row] += int(chunk)
         return np.array([self.sums[row] for row in rows])
 
