@@ -1,0 +1,111 @@
+"""Advice of streams, groups and files that was followed: the way out that a message names works, on each backend."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from tidegate.runtime.errors import ChunkError, ModelError, PlanError, RowError, TidegateError
+from tidegate.runtime.load import compile_model, load
+from tidegate.runtime.streams import Group
+from tools.onnx_files import write_lstm
+
+Backend = Literal["native", "onnxruntime"]
+FRAMES = np.ones((3, 6), np.float32)
+BACKENDS = pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_lstm(tmp_path / "m.onnx")
+
+
+@BACKENDS
+def test_a_finished_stream_starts_again_after_reset(path: Path, backend: Backend) -> None:
+    stream = load(path, backend).stream()
+    wanted = np.asarray(stream.push(FRAMES))
+    stream.finish()
+    with pytest.raises(ChunkError, match=r"the stream was finished; reset\(\) starts a new one"):
+        stream.push(FRAMES)
+    stream.reset()
+    np.testing.assert_array_equal(stream.push(FRAMES), wanted)
+
+
+def _together(group: Group, rows: list[int]) -> object:
+    return group.push(np.stack([FRAMES] * len(rows)), rows)
+
+
+Act = Callable[[Group], object]
+
+
+def _push(*rows: int) -> Act:
+    return lambda group: group.push(np.stack([FRAMES] * len(rows)), rows)
+
+
+def _leave(row: int) -> Act:
+    return lambda group: group.leave(row)
+
+
+def _join(row: int | None = None) -> Act:
+    return lambda group: group.join(row)
+
+
+def _reset(row: int) -> Act:
+    return lambda group: group.reset(row)
+
+
+ROWS: dict[str, tuple[list[Act], str, list[Act]]] = {
+    "taken": ([_join(0)], "row 0 has joined; leave it first, or reset it", [_leave(0), _join(0)]),
+    "taken, reset": ([_join(0)], "or reset it", [_reset(0), _push(0)]),
+    "not joined": ([_leave(1), _push(1)], "row 1 has not joined; join it first", [_join(1), _push(1)]),
+    "not there": ([_reset(7)], "the group has rows 0 to 1", [_reset(1)]),
+    "twice": ([_push(1, 1)], "named more than once; push its chunks one after the other", [_push(1), _push(1)]),
+    "full": ([_join()], "all 2 rows have joined; leave one first, or make a", [_leave(0), _join()]),
+}
+
+
+@BACKENDS
+@pytest.mark.parametrize("name", ROWS)
+def test_the_way_out_of_a_row_works(path: Path, backend: Backend, name: str) -> None:
+    acts, message, way_out = ROWS[name]
+    group = load(path, backend).streams(2)
+    for act in acts[:-1]:
+        act(group)
+    with pytest.raises(RowError, match=message):
+        acts[-1](group)
+    for act in way_out:
+        act(group)
+
+
+def test_a_plan_runs_on_the_engine_and_its_file_on_onnxruntime(path: Path, tmp_path: Path) -> None:
+    compile_model(path, tmp_path / "m.tide")
+    with pytest.raises(ModelError, match="runs only on backend='native'; load the ONNX file instead"):
+        load(tmp_path / "m.tide", "onnxruntime")
+    answers = [load(tmp_path / "m.tide").stream().push(FRAMES), load(path, "onnxruntime").stream().push(FRAMES)]
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data[:200] + b"\0" + data[201:]])
+def test_a_damaged_plan_is_compiled_again(path: Path, tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    plan = tmp_path / "m.tide"
+    compile_model(path, plan)
+    plan.write_bytes(change(plan.read_bytes()))
+    with pytest.raises(PlanError, match="the file is damaged, compile it again"):
+        load(plan)
+    compile_model(path, plan)
+    assert load(plan).stream().push(FRAMES) is not None
+
+
+def test_an_instruction_set_that_is_not_there_is_replaced_by_one_of_the_list(path: Path) -> None:
+    with pytest.raises(TidegateError, match=r"is not in this build, which has .*scalar"):
+        load(path, isa="abacus")
+    assert "scalar" in load(path, isa="scalar").backend
+
+
+@BACKENDS
+def test_a_chunk_of_another_shape_fits_as_the_message_says(path: Path, backend: Backend) -> None:
+    stream = load(path, backend).stream()
+    with pytest.raises(ChunkError, match=r"has shape \(6,?\), wanted \(frames, 6\)"):
+        stream.push(FRAMES[0])
+    assert stream.push(FRAMES[:1]) is not None
