@@ -95,32 +95,28 @@ def open_file(
         ModelError: A value is for no input of the file.
         UnsupportedError: A condition depends on the stream, or an operator cannot be converted.
     """
+    done: list[str] = []
     _forget_weights_among_inputs(model)
-    types = make_single(model)
-    ids = widen_ids(model)
-    several = join_inputs(model, states, values, static)
-    batched, whole = put_time_first(model), drop_lengths(model, likely_signal(model, states, values))
+    several = _in_common_form(model, states, values, static, done)
     came = model.SerializeToString()
     replaced = replace_integers(model)
+    done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
     original = model.SerializeToString()
     model = modernize(model)
     declared = {item.name: shape_of(item) for item in model.graph.input}
     fixed = fix_inputs(model, values)
+    done += [f"Input {one.name} is constant: {one.text}." for one in fixed] + several.notes()
     first = likely_signal(model, states)
     flat = unfold_frames(model, first)
     spread_over_streams(model, fixed, first)
     follow_signal(model, several.static, first)
     if not flat and not _may_be_flat(model, first, frame):
         _fix_frame(model, first, frame)
-    opened = open_branches(model, lambda part, names: settled_values(part, first, (0,), names))
-    fold_constants(model)
-    fold_neutral(model)
-    rolled = roll_bodies(model)
-    flat = flat or unfold_frames(model, first)
-    turned = turn_layers(model, first)
-    frozen = name_dropped_axes(model, first)
-    drop_identities(model)
-    remove_dead(model)
+    frozen, unfolded = _in_plain_layers(model, first, done)
+    flat = flat or unfolded
+    if flat:
+        done.append(f"Its input held frames of {flat[1]} values in one axis; now frames and values have an axis each.")
+        declared[first] = (declared[first][0], *flat)
     refusal = write_steps(model, first, states)
     name_nodes(model)
     with explaining(refusal):
@@ -130,22 +126,49 @@ def open_file(
     sizes = shape_of(next(item for item in model.graph.input if item.name == roles.signal))
     starts = take_starts(model, roles.signal, [axis for axis, size in enumerate(sizes) if not isinstance(size, int)])
     split_directions(model)
-    done = [f"Input {one.name} is constant: {one.text}." for one in fixed] + several.notes()
+    shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
+    kept = came if replaced else None
+    return Opened(original, kept, shape, fixed, several, model, roles, starts, frame.context, bool(flat), tuple(done))
+
+
+def _in_common_form(
+    model: onnx.ModelProto,
+    states: Mapping[str, str] | None,
+    values: Mapping[str, float | Array],
+    static: Sequence[str],
+    done: list[str],
+) -> SeveralInputs:
+    """Give a file float32, int64 ids, one signal, and layers with time first, in place; say in `done` what changed."""
+    types, ids = make_single(model), widen_ids(model)
+    several = join_inputs(model, states, values, static)
+    batched, whole = put_time_first(model), drop_lengths(model, likely_signal(model, states, values))
     done += [f"Its floats were {' and '.join(types)}; now all are float32."] if types else []
     done += [f"Ids of {kind} are int64 now." for kind in ids]
     done += [f"{len(batched)} recurrent layers had the batch first (layout 1), now time."] if batched else []
     done += [f"The lengths of sequences {name} are those of the whole signal: left out." for name in whole]
+    return several
+
+
+def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tuple[dict[int, int], Dims]:
+    """Resolve branches, loops and frames that are turned around, in place; say in `done` what changed.
+
+    Returns:
+        The sizes that Reshapes fixed, by the axis of the signal, and what `unfold_frames` found after the loops.
+    """
+    opened = open_branches(model, lambda part, names: settled_values(part, source, (0,), names))
+    fold_constants(model)
+    fold_neutral(model)
+    rolled = roll_bodies(model)
+    unfolded = unfold_frames(model, source)
+    turned = turn_layers(model, source)
+    frozen = name_dropped_axes(model, source)
+    drop_identities(model)
+    remove_dead(model)
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
-    done += [f"Weights of {len(replaced)} integer operators are now codes with DequantizeLinear."] if replaced else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
     done += rolled
     done += [f"Its frames were turned around for {name}; now that is a backward layer." for name in turned]
-    if flat:
-        done.append(f"Its input held frames of {flat[1]} values in one axis; now frames and values have an axis each.")
-        declared[first] = (declared[first][0], *flat)
-    shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
-    kept = came if replaced else None
-    return Opened(original, kept, shape, fixed, several, model, roles, starts, frame.context, bool(flat), tuple(done))
+    return frozen, unfolded
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ class Both(torch.nn.Module):
     ],
 )
 def test_row_97_calibration_of_a_model_that_looks_ahead_more_than_halves_its_error(
-    tmp_path: Path, cell: Callable[..., torch.nn.RNNBase], last: bool, options: dict[str, int]
+    tmp_path: Path, cell: Callable[..., torch.nn.RNNBase], last: bool, options: dict[str, Any]
 ) -> None:
     torch.manual_seed(0)
     tg.export_model(Both(cell, last=last), torch.randn(1, 40, 6), tmp_path / "m.onnx", **options)
