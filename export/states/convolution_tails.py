@@ -151,12 +151,10 @@ def _own_padding(graph: Graph, node: onnx.NodeProto) -> list[int] | None:
     """Return the zeros that a convolution itself puts at the ends of its axes; None if they are not known."""
     given, weights = attributes(node), graph.constant(node.input[1])
     way = given.get("auto_pad", "NOTSET")
-    if weights is None:
-        return None
-    rank = weights.ndim - _FIRST
+    rank = len(given.get("kernel_shape", ())) if weights is None else weights.ndim - _FIRST
     if way in ("NOTSET", "VALID"):
-        return list(given.get("pads", [0] * 2 * rank))
-    if any(stride != 1 for stride in given.get("strides", [])):
+        return list(given.get("pads", [0] * 2 * rank)) or None
+    if weights is None or any(stride != 1 for stride in given.get("strides", [])):
         return None
     both = [(k - 1) * d for k, d in zip(weights.shape[_FIRST:], given.get("dilations", [1] * rank), strict=True)]
     less, more = [n // 2 for n in both], [n - n // 2 for n in both]
