@@ -108,8 +108,18 @@ def _advances(model: onnx.ModelProto, first: str, name: str, shapes: Mapping[str
 
 
 def _may_be_state(model: onnx.ModelProto, dims: Dims) -> bool:
-    """Return whether an output has the shape of an input, as the next value of a state has."""
-    return bool(dims) and any(shape_of(output) == dims for output in model.graph.output)
+    """Return whether an output may have the shape of an input, as the next value of a state has; a free size fits any.
+
+    An output whose shape the file leaves out says nothing.
+    """
+    return bool(dims) and any(_fits(shape_of(output), dims) for output in model.graph.output)
+
+
+def _fits(first: Dims, second: Dims) -> bool:
+    sizes = zip(first, second, strict=False)
+    return len(first) == len(second) and all(
+        a == b or not (isinstance(a, int) and isinstance(b, int)) for a, b in sizes
+    )
 
 
 def _has_no_time(dims: Dims, first: str, model: onnx.ModelProto) -> bool:
