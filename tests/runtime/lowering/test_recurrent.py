@@ -1,15 +1,22 @@
 """Recurrent nodes: their options, and the nodes that the engine does not have, which are refused by name."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
+from tidegate.runtime.backends.native import NativeModel
+from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel
 from tidegate.runtime.cells import GRU, LSTM, RNN, Activation, CellKind, CellOptions
 from tidegate.runtime.contract import Port, State
 from tidegate.runtime.errors import ModelError, UnsupportedError
+from tidegate.runtime.graph.cell_options import option_attributes
+from tidegate.runtime.load import compile_graph
 from tidegate.runtime.operators import Gru, GruWithOptions, Lstm, LstmWithOptions, Operator, Rnn, RnnWithOptions
 from tidegate.runtime.program import Reading
 from tools.drafts import FEATURES, HIDDEN, Build, Draft, of_lstm, part, refuses
+from tools.random_layers import cell_options
 
 
 def lstm_of_batch_first(d: Draft) -> None:
@@ -92,16 +99,21 @@ def test_form_that_the_engine_lacks_is_refused_by_name(form: str) -> None:
     refuses(*REFUSALS[form])
 
 
-def cell_of(kind: CellKind, **options: Any) -> Operator:  # noqa: ANN401  attributes
-    """Return the operation of a node."""
-    d = Draft()
+def draft_of(kind: CellKind, *more: str, int8: bool = True, **options: Any) -> Draft:  # noqa: ANN401  attributes
+    """Return a draft of a node; `more` are its inputs after the states."""
+    d = Draft(int8=int8)
     rows = len(kind.gates) * HIDDEN
     weights = [d.weights(1, rows, size, axis=1) for size in (FEATURES, HIDDEN)]
     d.states = [State(f"s.{s.kind}", f"s.{s.kind}.out", s.kind, (1, "batch", HIDDEN)) for s in kind.states]
-    inputs = ["x", *weights, d.tensor(d.random(1, 2 * rows)), "", *(s.input for s in d.states)]
+    inputs = ["x", *weights, d.tensor(d.random(1, 2 * rows)), "", *(s.input for s in d.states), *more]
     outputs = [d.name(), *(s.output for s in d.states)]
     d.answer(d.squeeze(d.many(kind.operator, inputs, outputs, hidden_size=HIDDEN, **options)[0], 1))
-    return d.program().ops[0]
+    return d
+
+
+def cell_of(kind: CellKind, **options: Any) -> Operator:  # noqa: ANN401  attributes
+    """Return the operation of a node."""
+    return draft_of(kind, **options).program().ops[0]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +145,7 @@ def test_a_gru_that_resets_first_joins_all_biases() -> None:
     assert not first.candidate_bias.any()
 
 
-def test_an_h_without_bound_is_read_by_the_largest_magnitude_of_each_frame() -> None:
+def test_row_71_an_h_without_bound_is_read_by_the_largest_magnitude_of_each_frame() -> None:
     op = cell_of(GRU, activations=["Sigmoid", "Relu"])
     assert isinstance(op, GruWithOptions)
     assert op.r.reading is Reading.FRAME
@@ -146,3 +158,24 @@ def test_peepholes_are_weights_of_the_gates() -> None:
     op = d.program().ops[0]
     assert isinstance(op, LstmWithOptions)
     np.testing.assert_array_equal(op.peepholes, values[0])
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU, RNN], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("seed", range(12))
+def test_row_70_any_options_give_the_answers_of_onnxruntime(kind: CellKind, seed: int) -> None:
+    """The engine in float32. The gates of a GRU are within [0, 1]: others make h grow, and each difference with it."""
+    pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(seed)
+    options = cell_options(rng, kind)
+    if kind is GRU and not options.activations[0].is_within(2):
+        options = replace(options, activations=(Activation("Sigmoid"), options.activations[1]))
+    peephole = ["peepholes"] if kind is LSTM and seed % 2 else []
+    draft = draft_of(kind, *peephole, int8=False, **option_attributes(kind, options))
+    draft.tensors += [numpy_helper.from_array(draft.random(1, 3 * HIDDEN), name) for name in peephole]
+    graph, x = draft.graph(), rng.normal(0, 0.5, (12, FEATURES)).astype(np.float32)
+    seen, wanted = (
+        np.asarray(model.stream().push(x)) for model in (NativeModel(compile_graph(graph)), OnnxruntimeModel(graph))
+    )
+    error = float(np.abs(seen - wanted).max()) / max(float(np.abs(wanted).max()), 0.01)
+    print(f"{kind.name} {options}: largest difference over largest value {error:.1e}, allowed 1e-6")
+    assert error <= 1e-6
