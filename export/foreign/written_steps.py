@@ -13,6 +13,7 @@ from ..graph.editing import remove_dead
 from ..graph.markers import forget_markers
 from ..rewrites.loops import roll_loops
 from ..rewrites.single_steps import Call, for_one_stream, mark_steps, name_streams, write_single_steps
+from ..rewrites.written_loops import mark_loops
 from ..written_cells.recognizer import WrittenCell, recognize
 from ..written_cells.signals import find_signals, groups
 from .carried_values import carried_values
@@ -34,8 +35,8 @@ def write_steps(model: onnx.ModelProto, signal: str, given: Mapping[str, str] | 
     Returns:
         Why a part of the file that carries states is no cell; None if there is no such part.
     """
+    refusal = _write_loops(model, signal)
     sized, dims = _sized(model, signal)
-    refusal = None
     for pairs in islice(_pairings(model, signal, given), _MOST_PAIRINGS):
         try:
             found = _cells(sized, dims, pairs)
@@ -49,10 +50,26 @@ def write_steps(model: onnx.ModelProto, signal: str, given: Mapping[str, str] | 
     return refusal
 
 
+def _write_loops(model: onnx.ModelProto, signal: str) -> str | None:
+    """Replace loops over a fixed number of frames that were unrolled; return why one of them is no cell.
+
+    Raises:
+        UnsupportedError: The loop does more than its cells, and that not for each frame by itself.
+    """
+    refusal = mark_loops(model, signal, _free(model, signal))
+    roll_loops(model)
+    forget_markers(model)
+    return refusal
+
+
+def _free(model: onnx.ModelProto, signal: str) -> list[int]:
+    item = next(item for item in model.graph.input if item.name == signal)
+    return [axis for axis, size in enumerate(shape_of(item)) if not isinstance(size, int)]
+
+
 def _sized(model: onnx.ModelProto, signal: str) -> tuple[onnx.ModelProto, dict[str, Dims]]:
     """Return the model for one stream, and the shapes of its values; an axis of streams of any number has a name."""
-    item = next(item for item in model.graph.input if item.name == signal)
-    free = [axis for axis, size in enumerate(shape_of(item)) if not isinstance(size, int)] or [-1]
+    free = _free(model, signal) or [-1]
     sized, dims = sized_model(model, signal, dict.fromkeys(free, 1))
     fold_constants(sized)
     other = sized_model(model, signal, dict.fromkeys(free, 2))[1]

@@ -26,7 +26,7 @@ class Call:
 
     Attributes:
         signals: The values of the signal, joined in this order.
-        starts: The states that it starts from, h first.
+        starts: The states that it starts from, h first; an empty name for zeros.
         nexts: Their next values.
     """
 
@@ -94,7 +94,7 @@ class _Marking:
         """Append the marker, and let it make the next states."""
         parts = [self._flat(signal) for signal in call.signals]
         x = parts[0] if len(parts) == 1 else self._add("Concat", parts, f"{self._name}/x", axis=1)
-        starts = [self._flat(state) for state in call.starts]
+        starts = [self._flat(state) if state else self._zeros(cell) for state in call.starts]
         made = [f"{self._name}/{kind}" for kind, _ in zip("hc", starts, strict=False)]
         for name, flat in zip(call.nexts, made, strict=True):
             self._replace(name, flat)
@@ -104,10 +104,18 @@ class _Marking:
 
     def _flat(self, name: str) -> str:
         """Return the name of a value as [streams, values]."""
-        axes = self._dropped(name)
+        axes, flat = self._dropped(name), f"{self._name}/flat/{name}"
         if len(self._dims[name]) == 1:
-            return self._add("Unsqueeze", [name, self._axes([0])], f"{self._name}/{name}")
-        return self._add("Squeeze", [name, self._axes(axes)], f"{self._name}/{name}") if axes else name
+            return self._add("Unsqueeze", [name, self._axes([0])], flat)
+        return self._add("Squeeze", [name, self._axes(axes)], flat) if axes else name
+
+    def _zeros(self, cell: WrittenCell) -> str:
+        """Return the name of a state of zeros for one stream."""
+        name = f"{self._name}/zeros"
+        values = np.zeros((1, cell.attributes["hidden_size"]), np.float32)
+        if all(tensor.name != name for tensor in self._model.graph.initializer):
+            self._model.graph.initializer.append(numpy_helper.from_array(values, name))
+        return name
 
     def _replace(self, name: str, flat: str) -> None:
         """Let a value be made from [streams, values], and not by its old node."""

@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
+from ...runtime.arrays import Array
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, sized_model
 from ..graph.constants import fold_constants
+from ..states.routes import moved
 from ..written_cells.recognizer import WrittenCell, recognize
 from ..written_cells.signals import find_signals, groups
 from ..written_cells.unrolled import UnrolledLoop, carried, counterparts, find_loops
@@ -62,6 +65,13 @@ def _path(graph: Graph, call: Call) -> str:
     return "" if maker is None else maker.name.rpartition("/")[0]
 
 
+def _at(graph: Graph, name: str, states: Mapping[str, Array]) -> Array | None:
+    """Return a value that is computed from constants and states only, at these states; None if it is not."""
+    if name in states or graph.producer(name) is None:
+        return states.get(name)
+    return moved(graph.model, name, states)
+
+
 @dataclass(frozen=True)
 class _Loop:
     """An unrolled loop whose cells are looked for.
@@ -88,7 +98,8 @@ class _Loop:
         for states in groups(self.graph, self._states()):
             signals = find_signals(self.sized, states)
             steps = list(self._steps(states, signals))
-            if all(steps[1][name] == steps[2][name] for name in signals):
+            steps = [*self._from_zeros(states, signals, steps[0]), *steps]
+            if all(steps[-1][name] == steps[-2][name] for name in signals):
                 continue
             cell = recognize(self.sized, {name: shapes[name] for name in (*signals, *states)}, states)
             nexts = [states[name] for name in cell.states]
@@ -125,6 +136,28 @@ class _Loop:
                 own = self._match(after, self.loop.made_in(step) if step > 1 else [(name, after)[step]], own, ends)
             known = own if step != 1 else own | {name: name for name in ends}
             yield known
+
+    def _from_zeros(
+        self, states: Mapping[str, str], signals: Sequence[str], first: Mapping[str, str]
+    ) -> Iterator[dict[str, str]]:
+        """Yield the step before the first, if it starts from zeros and what they are multiplied by was folded away."""
+        zeros = {name: np.zeros(for_one_stream(self.dims)[name], np.float32) for name in states}
+
+        def folded(one: str, two: str) -> bool:
+            seen = self.sized.constant(two)
+            wanted = None if seen is None else _at(self.sized, one, zeros)
+            return (
+                seen is not None and wanted is not None and np.array_equal(wanted, np.broadcast_to(seen, wanted.shape))
+            )
+
+        known: dict[str, str] = {}
+        for name, after in states.items():
+            found = counterparts(self.graph, after, first[name], known, {*signals, *states}, folded)
+            if found is None or self.graph.producer(first[name]) is None:
+                return
+            known = found
+        if all(name in known for name in signals):
+            yield {name: one for name, one in known.items() if name not in states}
 
     def _match(self, name: str, wanted: Sequence[str], known: Mapping[str, str], ends: set[str]) -> dict[str, str]:
         """Return the counterparts of a state and all that makes it, with the state that is one of those wanted."""

@@ -1,7 +1,7 @@
 """Loops over time that tracing unrolled: the same products with weights again and again, each after the one before."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
@@ -140,8 +140,13 @@ def _ancestors(graph: Graph, names: Sequence[str]) -> set[str]:
     return seen
 
 
-def counterparts(
-    graph: Graph, name: str, other: str, known: Mapping[str, str], ends: AbstractSet[str]
+def counterparts(  # noqa: PLR0917  its last argument has a default
+    graph: Graph,
+    name: str,
+    other: str,
+    known: Mapping[str, str],
+    ends: AbstractSet[str],
+    folded: Callable[[str, str], bool] | None = None,
 ) -> dict[str, str] | None:
     """Return for each value that one value is made of its counterpart in another; None if they are made differently.
 
@@ -151,6 +156,7 @@ def counterparts(
         other: The value of another step.
         known: Counterparts that are known.
         ends: Values before which the search stops, of the first step.
+        folded: Whether a value of the other step is a constant that stands for one of the first; None: none is.
     """
     pairs, found = [(name, other)], dict(known)
     while pairs:
@@ -160,7 +166,7 @@ def counterparts(
                 return None
             continue
         found[one] = two
-        if one in ends or one == two:
+        if one in ends or one == two or (folded is not None and folded(one, two)):
             continue
         more = _inputs_of_equals(graph, one, two)
         if more is None:

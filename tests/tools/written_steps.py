@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import helper
 from tidegate.runtime.arrays import Array
 from tools.graphs import model_of
@@ -212,3 +213,13 @@ def node_model(operator: str, attributes: dict[str, Any], weights: dict[str, Arr
     hidden = weights["R"].shape[2]
     inputs = {"x": (batch, weights["W"].shape[2]), **dict.fromkeys(states, (batch, hidden))}
     return model_of(nodes, inputs, [f"{state}_next" for state in states], {**weights, "axis": np.array([0])})
+
+
+def run(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
+    """Return the outputs of a model in onnxruntime by name."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), quiet)
+    names = [output.name for output in model.graph.output]
+    return dict(zip(names, session.run(names, feeds), strict=True))

@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 from tidegate.export.written_cells.recognizer import WrittenCell, recognize
-from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import UnsupportedError
 from tidegate.runtime.graph.graph import Graph
 from tools.graphs import floats, model_of
-from tools.written_steps import CUTS, Style, Writer, gru, lstm, node_model, rnn, shapes_of, states_of
+from tools.written_steps import CUTS, Style, Writer, gru, lstm, node_model, rnn, run, shapes_of, states_of
 
 STYLES = st.builds(
     Style,
@@ -30,15 +29,6 @@ STYLES = st.builds(
 
 def recognized(model: onnx.ModelProto) -> WrittenCell:
     return recognize(Graph(model), shapes_of(model), states_of(model))
-
-
-def run(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    quiet = onnxruntime.SessionOptions()
-    quiet.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), quiet)
-    names = [output.name for output in model.graph.output]
-    return dict(zip(names, session.run(names, feeds), strict=True))
 
 
 def assert_same(model: onnx.ModelProto) -> WrittenCell:
