@@ -1,6 +1,6 @@
 """Loop and Scan nodes with the step of a cell inside: lifted, proved, and streamed as the file that they came from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,7 @@ import pytest
 import tidegate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tidegate.export import lift
 from tidegate.export.foreign.bodies.rolling import roll_bodies
 from tidegate.runtime.arrays import Array
@@ -78,7 +78,7 @@ def test_two_cells_in_one_step_and_a_function_between_them(tmp_path: Path) -> No
 def test_states_that_start_from_constants(tmp_path: Path) -> None:
     model = loop_files.scan()
     zeros = next(t for t in model.graph.initializer if list(t.dims) == [1, UNITS])
-    zeros.CopyFrom(onnx.numpy_helper.from_array(np.full((1, UNITS), 0.3, np.float32), zeros.name))
+    zeros.CopyFrom(numpy_helper.from_array(np.full((1, UNITS), 0.3, np.float32), zeros.name))
     report = lifted(tmp_path, model)
     assert [state.initial for state in report.contract.states] == ["body.h_0", "body.c_0"]
     assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[:, None])[:, 0])
@@ -191,12 +191,46 @@ def test_the_condition_may_only_count(tmp_path: Path, condition: str) -> None:
         (partial(loop_files.gru, after=True), 1),
         (partial(loop_files.gru, activation="Relu"), 1),
         (partial(loop_files.rnn, activation="Softsign"), 1),
+        (loop_files.hard_gru, 1),
         (partial(loop_files.rnn, activation="Relu"), 1),
     ],
-    ids=["reset after", "GRU with Relu", "Softsign", "RNN with Relu"],
+    ids=["reset after", "GRU with Relu", "Softsign", "hard", "RNN with Relu"],
 )
 def test_options_of_a_layer(tmp_path: Path, cell: Cell, states: int) -> None:
     lifted(tmp_path, loop_files.loop(cell, states))
+    assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None])[0])
+
+
+def _without_count(model: onnx.ModelProto, node: onnx.NodeProto) -> None:  # noqa: ARG001  as the others
+    node.input[0] = ""
+
+
+def _with_largest_count(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+    """torch.jit.script writes a loop with a condition so."""
+    model.graph.initializer.append(numpy_helper.from_array(np.full((), 2**63 - 1, np.int64), "largest"))
+    node.input[0] = "largest"
+
+
+def _with_carried_weights(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+    """TensorFlow's While has no values of the graph around, so it carries weights as they are."""
+    body = next(attribute.g for attribute in node.attribute if attribute.name == "body")
+    weights = next(tensor.name for tensor in model.graph.initializer if list(tensor.dims) == [UNITS, UNITS])
+    for inner in body.node:
+        inner.input[:] = ["inside" if name == weights else name for name in inner.input]
+    items = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [UNITS, UNITS]) for name in ("inside", "outside")]
+    body.node.append(helper.make_node("Identity", ["inside"], ["outside"]))
+    body.input.append(items[0])
+    body.output.insert(len(body.output) - 1, items[1])
+    node.input.append(weights)
+    node.output.insert(len(node.output) - 1, "final_weights")
+
+
+@pytest.mark.parametrize("change", [_without_count, _with_largest_count, _with_carried_weights])
+def test_other_forms_of_a_loop(tmp_path: Path, change: Callable[[onnx.ModelProto, onnx.NodeProto], None]) -> None:
+    model = loop_files.loop(loop_files.rnn)
+    change(model, next(node for node in model.graph.node if node.op_type == "Loop"))
+    onnx.checker.check_model(model, full_check=True)
+    lifted(tmp_path, model)
     assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None])[0])
 
 
