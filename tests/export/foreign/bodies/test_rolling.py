@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
@@ -55,6 +56,17 @@ def test_a_scan_of_three_streams_streams_one(tmp_path: Path) -> None:
 def test_a_scan_whose_last_answer_comes_first_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="turns around time"):
         lifted(tmp_path, loop_files.scan(scan_output_directions=[1]))
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["every frame", "last frame"])
+@pytest.mark.parametrize("name", CELLS)
+def test_scans_that_start_at_the_last_frame_are_backward_layers(tmp_path: Path, name: str, *, last: bool) -> None:
+    cell, states = CELLS[name]
+    turned: dict[str, Any] = {} if last else {"scan_output_directions": [1]}
+    report = lifted(tmp_path, loop_files.scan(cell, states, last=last, scan_input_directions=[1], **turned))
+    assert report.contract.states == ()
+    answers = original(tmp_path, _frames()[:, None])
+    assert_streams_as(tmp_path, _frames(), answers if last else answers[:, 0])
 
 
 def test_two_cells_in_one_step_and_a_function_between_them(tmp_path: Path) -> None:
@@ -170,6 +182,12 @@ def test_loops_stream(
     assert report.done[0] == f"Loop 'model/layer/while_loop' is {name} of all frames now."
     answers = original(tmp_path, np.stack([_frames()] * (batch if isinstance(batch, int) else 1)))
     assert_streams_as(tmp_path, _frames(), answers[0] if sequences else answers[:1])
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_loops_that_start_at_the_last_frame_answer_by_their_last_step(tmp_path: Path, name: str) -> None:
+    lifted(tmp_path, loop_files.loop(*CELLS[name], backward=True, sequences=False))
+    assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None]))
 
 
 @pytest.mark.parametrize("writes", ["scan", "sequence", "joined", "filled"])
