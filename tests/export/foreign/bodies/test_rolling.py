@@ -127,6 +127,48 @@ def test_a_layer_that_runs_for_one_frame_in_a_loop(tmp_path: Path) -> None:
     assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None])[0])
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_stacked_layers_have_bodies_with_the_same_names(tmp_path: Path, name: str) -> None:
+    (cell, count), file = CELLS[name], ForeignFile(17)
+    value, zeros = file.input("x", ["time", 1, FEATURES]), file.constant(np.zeros((1, UNITS), np.float32))
+    for layer in range(2):
+        body = Body(file)
+        states = [body.input(f"state_{i}", [1, UNITS]) for i in range(count)]
+        following = cell(body, body.input("frame", [1, FEATURES]), states)
+        for output in (*following, body.add("Identity", [following[0]])):
+            body.output(output, [1, UNITS])
+        finals = [f"final_{layer}_{i}" for i in range(count)]
+        last = f"answers_{layer}"
+        file.add("Scan", [*[zeros] * count, value], *finals, last, body=body.graph(), num_scan_inputs=1)
+        value = file.head(last, UNITS, FEATURES, f"layer_{layer}")
+    file.output(value, ["time", 1, FEATURES])
+    report = lifted(tmp_path, file.model())
+    assert sum(note.endswith(f"is {name} of all frames now.") for note in report.done) == 2
+    assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[:, None])[:, 0])
+
+
+def test_layers_of_the_same_name_in_two_loops_stay_apart(tmp_path: Path) -> None:
+    """In each loop two layers read the same frame; all of them have the same name, or none."""
+    file = ForeignFile(17)
+    value, zeros = file.input("x", ["time", 1, UNITS]), file.constant(np.zeros((1, 1, UNITS), np.float32))
+    for _ in range(2):
+        body = Body(file)
+        states = [body.input(f"h{i}", [1, 1, UNITS]) for i in range(2)]
+        frame = body.add("Unsqueeze", [body.input("frame", [1, UNITS]), body.axes(0)])
+        pairs = zip(states, ("rnn", ""), strict=True)
+        finals = [body.cell("RNN", frame, UNITS, UNITS, [state], name=name)[1] for state, name in pairs]
+        answer = body.squeezed(body.add("Add", finals), 0)
+        for name in finals:
+            body.output(name, [1, 1, UNITS])
+        body.output(answer, [1, UNITS])
+        last = f"answers_{len(file.nodes)}"
+        file.add("Scan", [zeros, zeros, value], f"{last}_a", f"{last}_b", last, body=body.graph(), num_scan_inputs=1)
+        value = last
+    file.output(file.add("Identity", [value], "y"), ["time", 1, UNITS])
+    assert len(lifted(tmp_path, file.model()).contract.states) >= 1
+    assert_streams_as(tmp_path, _frames(UNITS), original(tmp_path, _frames(UNITS)[:, None])[:, 0])
+
+
 STYLES = st.builds(
     written_steps.Style,
     seed=st.integers(0, 99),
