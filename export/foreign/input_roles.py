@@ -223,7 +223,7 @@ def _signal(model: onnx.ModelProto, started: Collection[str], pairs: Mapping[str
         )
     state = next(name for name in left if name in pairs)
     raise UnsupportedError(
-        f"state input {state!r} (fed by {pairs[state]!r}) starts no LSTM, GRU or RNN, wanted states of layers; a cell "
-        "written out of other operators streams from its source: put its weights into nn.LSTMCell, nn.GRUCell or "
-        "nn.RNNCell in a loop over time, and export that (`tidegate export`)"
+        f"state input {state!r} (fed by {pairs[state]!r}) starts no LSTM, GRU or RNN, wanted states of layers; of "
+        "other values a stream keeps only the last frames of a causal nn.Conv1d: let the module pad on the left in "
+        "place of this input (nn.ConstantPad1d((frames, 0), 0.0)), and export it (`tidegate export`)"
     )

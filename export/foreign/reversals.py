@@ -14,6 +14,7 @@ from ...runtime.cells import STANDARD
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from ..graph.editing import remove_dead, sort_nodes
+from ..graph.recurrent_nodes import name_nodes
 from .frame_axes import MOVES, UNARY, FrameAxes
 
 _BACK, _END = "/back", "/end"  # end the names of values that are not turned around, and of those of the last frame
@@ -41,6 +42,7 @@ def turn_layers(model: onnx.ModelProto, source: str) -> list[str]:
     """
     if not any(node.op_type in ("Gather", "ReverseSequence", "Slice") for node in model.graph.node):
         return []
+    name_nodes(model)
     turning = _Turning.of(model, source)
     for node in list(model.graph.node):
         turning.replace(node)

@@ -231,3 +231,39 @@ def test_a_scripted_loop_is_lifted_as_the_message_says(tmp_path: Path) -> None:
     assert lift(tmp_path / "own.onnx", path).done[0] == "Loop '/Loop' is LSTM of all frames now."
     with torch.no_grad():
         np.testing.assert_allclose(_streamed(path, EXAMPLE[0]), module(EXAMPLE)[0].numpy(), atol=1e-6)
+
+
+class Cached(nn.Module):
+    """A causal convolution that takes its last frames as an input, and returns the next ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.rnn = nn.Conv1d(6, 6, 3), nn.GRU(6, 8, batch_first=True)
+
+    def forward(self, x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+        joined = torch.cat([cache, x.transpose(1, 2)], 2)
+        return self.rnn(self.conv(joined).transpose(1, 2))[0], joined[:, :, -2:]
+
+
+class Padded(Cached):
+    """The same convolution, with zeros on the left in place of the input."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        padded = nn.functional.pad(x.transpose(1, 2), (2, 0))
+        answer: Tensor = self.rnn(self.conv(padded).transpose(1, 2))[0]
+        return answer
+
+
+def test_a_cache_that_starts_no_layer_streams_as_zeros_of_the_module(tmp_path: Path) -> None:
+    cached, padded, path = Cached().eval(), Padded().eval(), tmp_path / "m.onnx"
+    padded.load_state_dict(cached.state_dict())
+    names = {"input_names": ["x", "cache"], "output_names": ["y", "cache_out"]}
+    free = {"dynamic_axes": {"x": {1: "time"}, "y": {1: "time"}}}
+    example = (EXAMPLE, torch.zeros(1, 6, 2))
+    torch.onnx.export(cached, example, tmp_path / "own.onnx", dynamo=False, **names, **free)  # type: ignore[arg-type]
+    message = r"state input 'cache' \(fed by 'cache_out'\) starts no LSTM, GRU or RNN, .*: let the module pad on the "
+    with pytest.raises(UnsupportedError, match=message):
+        lift(tmp_path / "own.onnx", path)
+    export_model(padded, EXAMPLE, path)
+    with torch.no_grad():
+        np.testing.assert_allclose(_streamed(path, EXAMPLE[0]), cached(*example)[0][0].numpy(), atol=1e-6)

@@ -80,6 +80,27 @@ def gru(body: Body, x: str, states: Sequence[str], *, after: bool = False, activ
     return [body.add("Add", [body.add("Mul", [z, h]), rest])]
 
 
+def hard_gru(body: Body, x: str, states: Sequence[str]) -> list[str]:
+    """Return h of Keras's GRU with recurrent_activation="hard_sigmoid"; each product takes a part of a kernel."""
+    (h,) = states
+    kernel, recurrent = body.weight(FEATURES, 3 * UNITS), body.weight(UNITS, 3 * UNITS)
+
+    def product(value: str, weights: str, gate: int) -> str:
+        bounds = [body.axes(gate * UNITS), body.axes((gate + 1) * UNITS), body.axes(1)]
+        return body.add("MatMul", [value, body.add("Slice", [weights, *bounds])])
+
+    def hard(gate: int) -> str:
+        both = body.add("Add", [product(x, kernel, gate), product(h, recurrent, gate)])
+        line = body.add("Add", [body.add("Mul", [both, body.number(0.2)]), body.number(0.5)])
+        return body.add("Clip", [line, body.number(0), body.number(1)])
+
+    z, r = hard(0), hard(1)
+    inner = product(body.add("Mul", [r, h]), recurrent, 2)
+    new = body.add("Tanh", [body.add("Add", [product(x, kernel, 2), inner])])
+    kept = body.add("Mul", [z, h])
+    return [body.add("Add", [kept, body.add("Mul", [body.add("Sub", [body.number(1), z]), new])])]
+
+
 def rnn(body: Body, x: str, states: Sequence[str], *, activation: str = "Tanh") -> list[str]:
     """Return h of Keras's SimpleRNN."""
     (h,) = states

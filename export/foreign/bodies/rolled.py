@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from ....runtime.cells import CELLS
+from ....runtime.cells import CELLS, STANDARD
 from ....runtime.errors import UnsupportedError
 from ....runtime.graph.graph import Graph
 from ....runtime.graph.nodes import label
@@ -110,15 +110,28 @@ class Rolled:
         count = 1 + max(_y(node), *(slot.output for slot in kind.states))
         made.output[:] = [f"{node.name}/{place}{_FINAL}" for place in range(count)]
         signal = signal_of(node)
-        made.input[kind.signal] = f"{signal}{FRAMES}/flat"
+        made.input[kind.signal] = f"{node.name}/x{FRAMES}"
         self._add("Squeeze", [self._read(node, signal), self._number("axis1", 1)], made.input[kind.signal])
         for slot in kind.states:
             if operand(node, slot.input):
                 made.input[slot.input] = self._moved(node.input[slot.input], _START)
         if self.step.backward:
-            made.attribute.append(helper.make_attribute("direction", "reverse"))
+            self._run_backward(made)
         self.nodes.append(made)
         self._answers_of_cell(node, made)
+
+    def _run_backward(self, made: onnx.NodeProto) -> None:
+        """Let a recurrent node start at the last frame, in place.
+
+        Raises:
+            UnsupportedError: It is an LSTM with projection, which runs forward only.
+        """
+        if made.op_type not in STANDARD:
+            raise UnsupportedError(
+                f"{self.step.label}: an LSTM with projection starts at the last frame, wanted one that starts at the "
+                "first; train it forward, or without the projection"
+            )
+        made.attribute.append(helper.make_attribute("direction", "reverse"))
 
     def _answers_of_cell(self, node: onnx.NodeProto, made: onnx.NodeProto) -> None:
         """Name the answers of a cell, for each frame and after the last: h has both, c only the last."""

@@ -11,7 +11,7 @@ from ....runtime.graph.graph import Graph
 from ....runtime.graph.projected_lstm import with_weights
 from ...graph.axes import Dims, set_dims, shape_of
 from ...graph.constants import fold_constants, fold_neutral
-from ...graph.editing import drop_identities, reads, remove_dead, sort_nodes
+from ...graph.editing import drop_identities, reads, remove_dead, sort_nodes, unused
 from ...rewrites.arguments import follow_batch
 from ..opsets import modernize
 from .cells import write_cells
@@ -73,6 +73,7 @@ def _roll(model: onnx.ModelProto, node: onnx.NodeProto) -> str:
     fold_neutral(inner)
     drop_identities(inner)
     _write_cells(inner, step, [*_paths(model), step.name.strip("/")])
+    _name_cells(inner, {node.name for node in model.graph.node})
     cells = [_NAMES.get(node.op_type, node.op_type) for node in inner.graph.node if node.op_type in CELLS]
     known = {name: dims for name, (_, dims) in (types | _types(inner)).items() if dims is not None}
     made = Rolled(step, Graph(inner), {name: len(dims) for name, dims in known.items()}).run()
@@ -83,6 +84,15 @@ def _roll(model: onnx.ModelProto, node: onnx.NodeProto) -> str:
 def _paths(model: onnx.ModelProto) -> list[str]:
     """Return the paths that the names of recurrent nodes begin with."""
     return [node.name.rpartition("/")[0].strip("/") for node in model.graph.node if node.op_type in CELLS]
+
+
+def _name_cells(inner: onnx.ModelProto, taken: set[str]) -> None:
+    """Give each recurrent node of a step a name that no node of the graph around has, in place."""
+    known = set(taken)
+    for node in inner.graph.node:
+        if node.op_type in CELLS:
+            node.name = unused(node.name or node.op_type, known)
+            known.add(node.name)
 
 
 def _write_cells(inner: onnx.ModelProto, step: Step, paths: Sequence[str]) -> None:

@@ -104,6 +104,9 @@ def own_body(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.GraphProto:
     alone.graph.CopyFrom(attributes(node)["body"])
     body = alone.graph
     rename_all(alone, _names_apart(value_names(model), node, body))
+    known = {other.name for other in model.graph.node}
+    for each in body.node:
+        each.name = unused(each.name, known) if each.name else ""
     varying, kept, same = {item.name for item in body.input}, list[onnx.NodeProto](), list[onnx.NodeProto]()
     for each in body.node:
         changes = bool(varying.intersection(reads(each)))
@@ -120,13 +123,17 @@ def own_body(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.GraphProto:
 
 
 def _names_apart(taken: Collection[str], node: onnx.NodeProto, body: onnx.GraphProto) -> dict[str, str]:
-    """Return new names for the values of a body that have the name of a value around it."""
+    """Return new names for the values of a body that have the name of a value around it, or begin such a name.
+
+    What is made of a value of the body is named after it, and so are the values of loops that were replaced before.
+    """
     own = [item.name for item in body.input] + [tensor.name for tensor in body.initializer]
     own += [name for each in body.node for name in each.output if name]
-    known = set(taken).union(own)
+    begun = {name[:end] for name in taken for end in (*(i for i, c in enumerate(name) if c == "/"), len(name))}
+    known = begun.union(own)
     names = dict[str, str]()
     for name in own:
-        if name in taken:
+        if name in begun:
             names[name] = unused(f"{name_of(node)}/{name}", known)
             known.add(names[name])
     return names

@@ -92,7 +92,8 @@ def test_an_input_with_the_name_of_a_state_that_starts_no_layer_is_refused() -> 
         items.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]))
     model.graph.node.append(onnx.helper.make_node("Identity", ["cache"], ["cache_out"]))
     with pytest.raises(
-        UnsupportedError, match=r"state input 'cache' \(fed by 'cache_out'\) starts no LSTM, .*into nn.LSTMCell, nn"
+        UnsupportedError,
+        match=r"state input 'cache' \(fed by 'cache_out'\) starts no LSTM, .*causal nn.Conv1d: let the module pad on",
     ):
         find_roles(model, None)
 

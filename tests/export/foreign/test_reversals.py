@@ -96,6 +96,23 @@ def test_answers_that_stay_turned_around_are_the_same() -> None:
     np.testing.assert_allclose(_run(model), wanted, atol=1e-6)
 
 
+def test_two_layers_without_names_stay_two() -> None:
+    file = ForeignFile(17)
+    x = file.input("x", ["time", "batch", FEATURES])
+    value, width = turned(file, x, "Slice", time=0), FEATURES
+    for _ in range(2):
+        y, *_ = file.cell("GRU", value, width, UNITS, name="")
+        value, width = file.squeezed(y, 1), UNITS
+    file.output(file.add("Identity", [turned(file, value, "Slice", time=0)], "y"), ["time", "batch", UNITS])
+    model = file.model()
+    x_0 = np.random.default_rng(1).standard_normal((9, 2, FEATURES)).astype(np.float32)
+    wanted = InferenceSession(model.SerializeToString()).run(None, {"x": x_0})[0]
+    assert turn_layers(model, "x") == ["GRU", "GRU_1"]
+    assert set(_directions(model).values()) == {"reverse"}
+    seen = InferenceSession(model.SerializeToString()).run(None, {"x": x_0})[0]
+    np.testing.assert_allclose(seen, wanted, atol=1e-6)
+
+
 def test_a_forward_model_stays_as_it_is() -> None:
     file = ForeignFile(17)
     y, *_ = file.cell("LSTM", file.input("x", ["time", "batch", FEATURES]), FEATURES, UNITS)

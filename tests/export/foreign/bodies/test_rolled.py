@@ -9,6 +9,7 @@ from tidegate.export.foreign.bodies.step import Answers, Carried, Frames, Step
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import UnsupportedError
 from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.graph.projected_lstm import projected_lstm
 from tools.graphs import floats, model_of, run
 
 BATCH, FEATURES, UNITS, TIME = 2, 3, 4, 5
@@ -116,3 +117,16 @@ def test_a_sequence_of_unknown_axes_is_refused() -> None:
         UnsupportedError, match="Scan 'scan': the number of axes of 'signal' is not known, wanted a known"
     ):
         Rolled(_step(Answers("y", "answers"), time=1), inner, {}).run()
+
+
+def test_an_lstm_with_projection_that_runs_backward_is_refused() -> None:
+    states = {"h": [BATCH, 2], "c": [BATCH, UNITS]}
+    starts = [helper.make_node("Unsqueeze", [name, "axis"], [f"{name}_1"]) for name in ("h", "c", "x")]
+    scan = projected_lstm("layer", ["h_1", "c_1", "x_1"], ["h_n", "c_n", "Y"], {key: key for key in "WRPB"})
+    answer = helper.make_node("Squeeze", ["h_n", "axis"], ["y"])
+    inner = Graph(model_of([*starts, scan, answer], {"x": [BATCH, FEATURES], **states}, [], TENSORS))
+    message = (
+        "Scan 'scan': an LSTM with projection starts at the last frame, wanted one that starts at the first; train it"
+    )
+    with pytest.raises(UnsupportedError, match=message):
+        Rolled(_step(Answers("y", "answers"), "y", backward=True), inner, {"signal": 3, "y": 2}).run()

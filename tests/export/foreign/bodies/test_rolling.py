@@ -1,9 +1,10 @@
 """Loop and Scan nodes with the step of a cell inside: lifted, proved, and streamed as the file that they came from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ import pytest
 import tidegate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tidegate.export import lift
 from tidegate.export.foreign.bodies.rolling import roll_bodies
 from tidegate.runtime.arrays import Array
@@ -57,6 +58,17 @@ def test_a_scan_whose_last_answer_comes_first_is_refused(tmp_path: Path) -> None
         lifted(tmp_path, loop_files.scan(scan_output_directions=[1]))
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["every frame", "last frame"])
+@pytest.mark.parametrize("name", CELLS)
+def test_scans_that_start_at_the_last_frame_are_backward_layers(tmp_path: Path, name: str, *, last: bool) -> None:
+    cell, states = CELLS[name]
+    turned: dict[str, Any] = {} if last else {"scan_output_directions": [1]}
+    report = lifted(tmp_path, loop_files.scan(cell, states, last=last, scan_input_directions=[1], **turned))
+    assert report.contract.states == ()
+    answers = original(tmp_path, _frames()[:, None])
+    assert_streams_as(tmp_path, _frames(), answers if last else answers[:, 0])
+
+
 def test_two_cells_in_one_step_and_a_function_between_them(tmp_path: Path) -> None:
     """Layers of a MultiRNNCell; the second reads what the first answers."""
 
@@ -78,7 +90,7 @@ def test_two_cells_in_one_step_and_a_function_between_them(tmp_path: Path) -> No
 def test_states_that_start_from_constants(tmp_path: Path) -> None:
     model = loop_files.scan()
     zeros = next(t for t in model.graph.initializer if list(t.dims) == [1, UNITS])
-    zeros.CopyFrom(onnx.numpy_helper.from_array(np.full((1, UNITS), 0.3, np.float32), zeros.name))
+    zeros.CopyFrom(numpy_helper.from_array(np.full((1, UNITS), 0.3, np.float32), zeros.name))
     report = lifted(tmp_path, model)
     assert [state.initial for state in report.contract.states] == ["body.h_0", "body.c_0"]
     assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[:, None])[:, 0])
@@ -113,6 +125,48 @@ def test_a_layer_that_runs_for_one_frame_in_a_loop(tmp_path: Path) -> None:
 
     lifted(tmp_path, loop_files.loop(layer, 2))
     assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None])[0])
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_stacked_layers_have_bodies_with_the_same_names(tmp_path: Path, name: str) -> None:
+    (cell, count), file = CELLS[name], ForeignFile(17)
+    value, zeros = file.input("x", ["time", 1, FEATURES]), file.constant(np.zeros((1, UNITS), np.float32))
+    for layer in range(2):
+        body = Body(file)
+        states = [body.input(f"state_{i}", [1, UNITS]) for i in range(count)]
+        following = cell(body, body.input("frame", [1, FEATURES]), states)
+        for output in (*following, body.add("Identity", [following[0]])):
+            body.output(output, [1, UNITS])
+        finals = [f"final_{layer}_{i}" for i in range(count)]
+        last = f"answers_{layer}"
+        file.add("Scan", [*[zeros] * count, value], *finals, last, body=body.graph(), num_scan_inputs=1)
+        value = file.head(last, UNITS, FEATURES, f"layer_{layer}")
+    file.output(value, ["time", 1, FEATURES])
+    report = lifted(tmp_path, file.model())
+    assert sum(note.endswith(f"is {name} of all frames now.") for note in report.done) == 2
+    assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[:, None])[:, 0])
+
+
+def test_layers_of_the_same_name_in_two_loops_stay_apart(tmp_path: Path) -> None:
+    """In each loop two layers read the same frame; all of them have the same name, or none."""
+    file = ForeignFile(17)
+    value, zeros = file.input("x", ["time", 1, UNITS]), file.constant(np.zeros((1, 1, UNITS), np.float32))
+    for _ in range(2):
+        body = Body(file)
+        states = [body.input(f"h{i}", [1, 1, UNITS]) for i in range(2)]
+        frame = body.add("Unsqueeze", [body.input("frame", [1, UNITS]), body.axes(0)])
+        pairs = zip(states, ("rnn", ""), strict=True)
+        finals = [body.cell("RNN", frame, UNITS, UNITS, [state], name=name)[1] for state, name in pairs]
+        answer = body.squeezed(body.add("Add", finals), 0)
+        for name in finals:
+            body.output(name, [1, 1, UNITS])
+        body.output(answer, [1, UNITS])
+        last = f"answers_{len(file.nodes)}"
+        file.add("Scan", [zeros, zeros, value], f"{last}_a", f"{last}_b", last, body=body.graph(), num_scan_inputs=1)
+        value = last
+    file.output(file.add("Identity", [value], "y"), ["time", 1, UNITS])
+    assert len(lifted(tmp_path, file.model()).contract.states) >= 1
+    assert_streams_as(tmp_path, _frames(UNITS), original(tmp_path, _frames(UNITS)[:, None])[:, 0])
 
 
 STYLES = st.builds(
@@ -172,6 +226,12 @@ def test_loops_stream(
     assert_streams_as(tmp_path, _frames(), answers[0] if sequences else answers[:1])
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_loops_that_start_at_the_last_frame_answer_by_their_last_step(tmp_path: Path, name: str) -> None:
+    lifted(tmp_path, loop_files.loop(*CELLS[name], backward=True, sequences=False))
+    assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None]))
+
+
 @pytest.mark.parametrize("writes", ["scan", "sequence", "joined", "filled"])
 @pytest.mark.parametrize("reads", ["scalar", "list", "slice", "sequence"])
 def test_frames_and_answers_may_be_taken_in_other_forms(tmp_path: Path, reads: str, writes: str) -> None:
@@ -191,12 +251,46 @@ def test_the_condition_may_only_count(tmp_path: Path, condition: str) -> None:
         (partial(loop_files.gru, after=True), 1),
         (partial(loop_files.gru, activation="Relu"), 1),
         (partial(loop_files.rnn, activation="Softsign"), 1),
+        (loop_files.hard_gru, 1),
         (partial(loop_files.rnn, activation="Relu"), 1),
     ],
-    ids=["reset after", "GRU with Relu", "Softsign", "RNN with Relu"],
+    ids=["reset after", "GRU with Relu", "Softsign", "hard", "RNN with Relu"],
 )
 def test_options_of_a_layer(tmp_path: Path, cell: Cell, states: int) -> None:
     lifted(tmp_path, loop_files.loop(cell, states))
+    assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None])[0])
+
+
+def _without_count(model: onnx.ModelProto, node: onnx.NodeProto) -> None:  # noqa: ARG001  as the others
+    node.input[0] = ""
+
+
+def _with_largest_count(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+    """torch.jit.script writes a loop with a condition so."""
+    model.graph.initializer.append(numpy_helper.from_array(np.full((), 2**63 - 1, np.int64), "largest"))
+    node.input[0] = "largest"
+
+
+def _with_carried_weights(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+    """TensorFlow's While has no values of the graph around, so it carries weights as they are."""
+    body = next(attribute.g for attribute in node.attribute if attribute.name == "body")
+    weights = next(tensor.name for tensor in model.graph.initializer if list(tensor.dims) == [UNITS, UNITS])
+    for inner in body.node:
+        inner.input[:] = ["inside" if name == weights else name for name in inner.input]
+    items = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [UNITS, UNITS]) for name in ("inside", "outside")]
+    body.node.append(helper.make_node("Identity", ["inside"], ["outside"]))
+    body.input.append(items[0])
+    body.output.insert(len(body.output) - 1, items[1])
+    node.input.append(weights)
+    node.output.insert(len(node.output) - 1, "final_weights")
+
+
+@pytest.mark.parametrize("change", [_without_count, _with_largest_count, _with_carried_weights])
+def test_other_forms_of_a_loop(tmp_path: Path, change: Callable[[onnx.ModelProto, onnx.NodeProto], None]) -> None:
+    model = loop_files.loop(loop_files.rnn)
+    change(model, next(node for node in model.graph.node if node.op_type == "Loop"))
+    onnx.checker.check_model(model, full_check=True)
+    lifted(tmp_path, model)
     assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None])[0])
 
 
