@@ -15,6 +15,7 @@ from ..rewrites.arguments import StateKey
 from ..rewrites.branches import open_branches
 from ..rewrites.constant_starts import take_starts
 from ..rewrites.directions import refuse_state_inputs, split_directions
+from ..rewrites.pads import move_pads
 from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
 from .fixed_inputs import FixedInput, fix_inputs, spread_over_streams
@@ -120,6 +121,7 @@ def open_file(
     turned = turn_layers(model, first)
     frozen = name_dropped_axes(model, first)
     drop_identities(model)
+    move_pads(model)
     remove_dead(model)
     refusal = write_steps(model, first, states)
     name_nodes(model)
