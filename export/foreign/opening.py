@@ -120,9 +120,7 @@ def open_file(
     flat = flat or unfold_frames(model, first)
     turned = turn_layers(model, first)
     frozen = name_dropped_axes(model, first)
-    drop_identities(model)
-    move_pads(model)
-    remove_dead(model)
+    _tidy(model)
     refusal = write_steps(model, first, states)
     name_nodes(model)
     with explaining(refusal):
@@ -148,6 +146,13 @@ def open_file(
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
     kept = came if replaced else None
     return Opened(original, kept, shape, fixed, several, model, roles, starts, frame.context, bool(flat), tuple(done))
+
+
+def _tidy(model: onnx.ModelProto) -> None:
+    """Remove what computes nothing, and put each Pad next to its convolution, in place."""
+    drop_identities(model)
+    move_pads(model)
+    remove_dead(model)
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
