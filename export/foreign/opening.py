@@ -27,7 +27,7 @@ from .opsets import modernize
 from .reversals import turn_layers
 from .several_inputs import SeveralInputs, follow_signal, join_inputs
 from .single_precision import make_single
-from .squeezes import name_dropped_axes
+from .squeezes import name_dropped_axes, open_batch
 from .written_steps import write_steps
 
 
@@ -120,7 +120,7 @@ def open_file(
     flat = flat or unfold_frames(model, first)
     turned = turn_layers(model, first)
     frozen = name_dropped_axes(model, first)
-    _tidy(model)
+    _tidy(model, first)
     refusal = write_steps(model, first, states)
     name_nodes(model)
     with explaining(refusal):
@@ -148,10 +148,11 @@ def open_file(
     return Opened(original, kept, shape, fixed, several, model, roles, starts, frame.context, bool(flat), tuple(done))
 
 
-def _tidy(model: onnx.ModelProto) -> None:
-    """Remove what computes nothing, and put each Pad next to its convolution, in place."""
+def _tidy(model: onnx.ModelProto, source: str) -> None:
+    """Remove what computes nothing, put each Pad next to its convolution, and open the batch of Reshapes, in place."""
     drop_identities(model)
     move_pads(model)
+    open_batch(model, source)
     remove_dead(model)
 
 
