@@ -15,6 +15,7 @@ from ..rewrites.arguments import StateKey
 from ..rewrites.branches import open_branches
 from ..rewrites.constant_starts import take_starts
 from ..rewrites.directions import refuse_state_inputs, split_directions
+from ..rewrites.pads import move_pads
 from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
 from .fixed_inputs import FixedInput, fix_inputs, spread_over_streams
@@ -26,7 +27,7 @@ from .opsets import modernize
 from .reversals import turn_layers
 from .several_inputs import SeveralInputs, follow_signal, join_inputs
 from .single_precision import make_single
-from .squeezes import name_dropped_axes
+from .squeezes import name_dropped_axes, open_batch
 from .written_steps import write_steps
 
 
@@ -162,13 +163,20 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     unfolded = unfold_frames(model, source)
     turned = turn_layers(model, source)
     frozen = name_dropped_axes(model, source)
-    drop_identities(model)
-    remove_dead(model)
+    _tidy(model, source)
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
     done += rolled
     done += [f"Its frames were turned around for {name}; now that is a backward layer." for name in turned]
     return frozen, unfolded
+
+
+def _tidy(model: onnx.ModelProto, source: str) -> None:
+    """Remove what computes nothing, put each Pad next to its convolution, and open the batch of Reshapes, in place."""
+    drop_identities(model)
+    move_pads(model)
+    open_batch(model, source)
+    remove_dead(model)
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
