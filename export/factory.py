@@ -57,20 +57,26 @@ def load_module(name: str, weights: Path | None = None) -> "torch.nn.Module":
     return cast("torch.nn.Module", made)
 
 
-def example_from_shape(text: str, ids: int | None = None) -> "torch.Tensor":
-    """Return random data of a shape such as `1x20x6`, the same at every call.
+def example_from_shape(text: str, ids: int | None = None) -> "torch.Tensor | tuple[torch.Tensor, ...]":
+    """Return random data of a shape such as `1x20x6`, the same at every call; a tuple for several, `1x20x5,1x20x4`.
 
     Args:
-        text: The shape.
-        ids: The number of token ids, if the data are ids; None: standard normal values.
+        text: The shape, or the shapes with commas between them.
+        ids: The number of token ids, if the first data are ids; None: standard normal values.
 
     Returns:
-        A tensor, float32, or int64 for ids.
+        A tensor, float32, or int64 for ids; or a tuple of them.
 
     Raises:
         ExportError: The text is not positive sizes with an x between them, or the shape has too many values.
         BackendError: torch is not installed.
     """
+    first, *others = text.split(",")
+    made = _data_of(first, ids, 0)
+    return (made, *(_data_of(other, None, seed) for seed, other in enumerate(others, 1))) if others else made
+
+
+def _data_of(text: str, ids: int | None, seed: int) -> "torch.Tensor":
     library = need("torch")
     if not re.fullmatch(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*", text):
         raise ExportError(f"example {text!r}: wanted positive sizes with an x between them, e.g. 1x20x6")
@@ -80,7 +86,7 @@ def example_from_shape(text: str, ids: int | None = None) -> "torch.Tensor":
         count *= size
     if count > MAX_EXAMPLE_VALUES:
         raise ExportError(f"example {text!r}: {count} values, at most {MAX_EXAMPLE_VALUES} are made")
-    random = library.Generator().manual_seed(0)  # a new one, so that the random state of the process does not change
+    random = library.Generator().manual_seed(seed)  # a new one, so that the random state of the process does not change
     if ids is not None:
         return cast("torch.Tensor", library.randint(ids, sizes, generator=random))
     return cast("torch.Tensor", library.randn(sizes, generator=random))

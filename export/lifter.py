@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, replace
 from operator import index
 
-import numpy as np
 import onnx
 
 from ..runtime.arrays import Array
@@ -37,7 +36,7 @@ from .proof.loaded import Loaded, load_everywhere
 from .proof.proof import Proof
 from .proof.rounding import Rounding
 from .proof.runner import Runner
-from .proof.signals import SEED, as_signal, batched, noise
+from .proof.signals import as_signal, batched, noise, static_noise
 from .proof.whole_sequence import whole_refused
 from .rewrites.constant_starts import write_starts
 from .states.block_grid import asked_blocks, used_blocks
@@ -141,8 +140,9 @@ def lift(
             file = draft.model.SerializeToString()
             loaded = load_everywhere(file, path)
             given = [] if data is None else _signals(data(file) if callable(data) else data, opened, draft, loaded)
-            set_here = {one.name: np.atleast_2d(one.value) for one in _static(opened, draft)}
-            checks = _prove(opened, draft, Runner(file, contract, given=set_here), tolerance, loaded, given)
+            checks = _prove(
+                opened, draft, Runner(file, contract, given=static_noise(contract)), tolerance, loaded, given
+            )
             integers = () if opened.quantized is None else _integers(opened, opened.quantized, draft, given)
     write_atomic(path, file)
     made_by = f"lifted from {os.fspath(source)}"
@@ -377,13 +377,11 @@ def _original_file(data: bytes, opened: Opened, draft: _Draft, *, exact_integers
 
 def _static(opened: Opened, draft: _Draft) -> Iterator[FixedInput]:
     """Yield values of the static inputs for the proof: noise."""
-    random = np.random.default_rng(SEED)
-    for state in draft.contract.states:
-        if state.kind == "static":
-            value = random.standard_normal(state.concrete_shape()).astype(np.float32)
-            rank = len(opened.several.static[state.input])
-            own = value if rank > 1 else value.reshape(-1) if rank else value.reshape(())
-            yield FixedInput(state.input, own, 0 if "batch" in state.shape else None)
+    batched = {state.input: "batch" in state.shape for state in draft.contract.states}
+    for name, value in static_noise(draft.contract).items():
+        rank = len(opened.several.static[name])
+        own = value if rank > 1 else value.reshape(-1) if rank else value.reshape(())
+        yield FixedInput(name, own, 0 if batched[name] else None)
 
 
 def _fixed(size: int | str | None) -> int | None:

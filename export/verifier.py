@@ -16,7 +16,7 @@ from ..runtime.files import MAX_FILE_BYTES, read_bytes
 from ..runtime.graph.graph import Graph
 from ..runtime.lowering.lower import QUANTIZATION_KEY
 from ..runtime.plan.magic import is_plan
-from ..runtime.streams import Model
+from ..runtime.streams import Model, apart
 from .factory import load_module
 from .graph.axes import Axes
 from .optional import need
@@ -25,7 +25,7 @@ from .proof.loaded import load_everywhere
 from .proof.proof import Proof
 from .proof.rounding import Rounding
 from .proof.runner import Runner
-from .proof.signals import as_signal, batched, cut, time_axis
+from .proof.signals import as_signal, batched, cut, static_noise, time_axis
 from .proof.streaming import Streamed, common, graph_axes, one_of, stream
 
 if TYPE_CHECKING:
@@ -223,6 +223,13 @@ class _File:
         return _streamed(self.models.get("onnxruntime") or self.models["native"], signal, 1)
 
 
+def _arguments(contract: Contract, x: Array) -> Any:  # noqa: ANN401  as torch takes an example
+    """Return a signal as an example of the module: several signals, and noise for static inputs, are a tuple."""
+    signals = apart(contract.pieces, x)
+    parts, static = [*signals.values()] if isinstance(signals, Mapping) else [signals], static_noise(contract).values()
+    return (*parts, *static) if len(parts) + len(static) > 1 else x
+
+
 class _Module:
     """The module that a file is compared with.
 
@@ -236,7 +243,8 @@ class _Module:
 
         self.name, self._file = name, file
         self._port = file.contract.inputs[0]
-        self.subject: Subject = Subject(module, batched(signal, self._port))
+        static = [state.input for state in file.contract.states if state.kind == "static"]
+        self.subject: Subject = Subject(module, _arguments(file.contract, batched(signal, self._port)), static)
         self.subject.axes = Axes(time_axis(self._port), self._port.batch_axis)
         self._names: dict[str, str] = {}
 
@@ -282,7 +290,7 @@ class _Module:
         """
         if is_plan(self._file.path):
             return []
-        runner = Runner(self._file.data, self._file.contract)
+        runner = Runner(self._file.data, self._file.contract, given=static_noise(self._file.contract))
         with self.subject.evaluating():
             judge = Judge(Rounding(runner), limit, "limit")
             return list(Proof(runner, self.answers, batched(signal, self._port), judge, self._file.loaded).run())
@@ -369,7 +377,8 @@ def _measured(name: str, seen: Streams, wanted: Streams, judge: Judge, signal: _
 def _streamed(model: Model, signal: Array, size: Chunks) -> Streams:
     """Return all answers to a signal `[frames, ...]` in chunks of one size."""
     step = len(signal) if size == "all" else size
-    return stream(model, signal, [min(step, len(signal) - start) for start in range(0, len(signal), step)])
+    chunks = [min(step, len(signal) - start) for start in range(0, len(signal), step)]
+    return stream(model, signal, chunks, given=static_noise(model.contract))
 
 
 def _over_time(seen: Streams, wanted: Streams) -> Iterator[FrameSpan]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
-from ..runtime.arrays import Array
 from ..runtime.cells import BY_NAME, STANDARD
 from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
 from ..runtime.files import write_atomic
@@ -28,7 +27,7 @@ from .file.quantized_graph import bytes_of_the_rest, describe, with_codes
 from .file.weight_precisions import DEFAULT, choose, pinned
 from .file.weights import Weight, weights_of
 from .integer.metadata import add_exponents, operators_in_floats
-from .observing.calibration_streams import read_streams
+from .observing.calibration_streams import Given, read_streams
 from .observing.judge import open_program
 from .observing.ranges import check_rule
 from .report.quantization_report import AnswersReport, CalibrationReport, QuantizationReport, WeightRow
@@ -44,7 +43,7 @@ def quantize(
     target: str | os.PathLike[str],
     *,
     precision: str | Mapping[str, str] = DEFAULT,
-    calibration: Iterable[Array] | None = None,
+    calibration: Iterable[Given] | None = None,
     method: str | None = None,
     ranges: str | None = None,
     extra: float = Budget.extra,
@@ -74,8 +73,9 @@ def quantize(
             of weight names, e.g. `{"*": "W4A8g32", "head.*": "W16A16"}`: the last match wins, and `*` is the default
             for all other weights.
         calibration: Streams like those that the model will hear. Each is float32 `[frames, features]`, or integers
-            `[frames]` if the model reads ids, and starts from the zero state. About a fifth of the frames is held out
-            from calibration: the reported error is measured on them.
+            `[frames]` if the model reads ids, and starts from the zero state. For several signals, or with static
+            inputs, it is a dict of these by name. About a fifth of the frames is held out from calibration: the
+            reported error is measured on them.
         method: How weights are rounded: `nearest`; or, with calibration, `compensated` (second-order) or `guided`
             (second-order, frames weighted by the output's gradient). None: `nearest` without calibration; with it,
             the method that errs least on the held-out frames.
@@ -120,7 +120,7 @@ class Options:
     """
 
     precision: str | Mapping[str, str] = DEFAULT
-    calibration: Iterable[Array] | None = None
+    calibration: Iterable[Given] | None = None
     method: str | None = None
     ranges: str | None = None
     extra: float = Budget.extra
@@ -155,7 +155,7 @@ class Options:
             )
 
     @property
-    def streams(self) -> Iterable[Array]:
+    def streams(self) -> Iterable[Given]:
         """The calibration streams; none without calibration."""
         return () if self.calibration is None else self.calibration
 
@@ -296,7 +296,7 @@ def _calibration(graph: Graph, options: Options) -> Calibration:
     return Calibration(
         program,
         graph.contract,
-        read_streams(options.streams, program),
+        read_streams(options.streams, program, graph.contract),
         method=options.method,
         ranges=options.ranges,
         integers=options.arithmetic == INTEGERS,

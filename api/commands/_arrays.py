@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.errors import ChunkError
+from tidegate.runtime.files import MAX_FILE_BYTES, read_bytes
 
 LONGEST_HEADER = 1024  # bytes of a .npy header; NumPy writes 128
 MOST_ENTRIES = 2**40  # along one axis, also of an array without numbers
@@ -55,6 +56,16 @@ def array_pieces(file: BinaryIO, size: int, name: str, rows: int = 0) -> Iterato
         if len(data) != math.prod(piece) * dtype.itemsize:
             raise ChunkError(f"{name}: became shorter while it was read")
         yield np.frombuffer(data, dtype).reshape(piece, order="F" if fortran else "C")
+
+
+def read_array(path: str) -> Array:
+    """Return the array of a .npy file.
+
+    Raises:
+        ChunkError: As `array_pieces` does.
+        FileNotFoundError: There is no such file.
+    """
+    return array_of(read_bytes(path, MAX_FILE_BYTES), path)
 
 
 def array_of(data: bytes, name: str) -> Array:

@@ -77,6 +77,13 @@ Tolerance = Annotated[
         help="Largest relative error allowed in the proof; default: 1e-5, or 32 times what float32 rounding changes.",
     ),
 ]
+Static = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="An input that is set for each stream, if its shape does not show it: it has one frame. May be repeated.",
+    ),
+]
 Chunk = Annotated[int, typer.Option("--chunk", min=1, metavar="N", help="Frames per chunk.")]
 
 
@@ -94,6 +101,18 @@ def usage() -> Iterator[None]:
         yield
     except TidegateError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def pair(option: str, text: str) -> tuple[str, str]:
+    """Return the name and the value of an option such as --set sr=16000.
+
+    Raises:
+        typer.BadParameter: The text has no name, no equals sign or no value.
+    """
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise typer.BadParameter(f"{option} {text!r}: wanted NAME=VALUE")
+    return name, value
 
 
 def given(context: typer.Context) -> dict[str, str]:

@@ -76,6 +76,7 @@ def contract_table(contract: "Contract") -> "Table":
 
     rows = [
         *(["input", port.name, _axes(port)] for port in contract.inputs),
+        *(["signal", piece.name, " x ".join(map(str, piece.shape))] for piece in contract.pieces),
         *(["output", port.name, _axes(port)] for port in contract.outputs),
         *(
             [f"state {state.kind}", f"{state.input} <- {state.output}", _shape_and_start(state)]

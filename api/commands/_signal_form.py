@@ -1,6 +1,7 @@
 """The form of the signal that a model takes: features, token ids or samples. Signals of another form are refused."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,6 +14,7 @@ from tidegate.runtime.errors import ChunkError
 from tidegate.runtime.files import MAX_FILE_BYTES, read_bytes
 from tidegate.runtime.load import naming
 from tidegate.runtime.plan.magic import MAGIC
+from tidegate.runtime.streams import side_by_side
 
 LARGEST = 2.0**64  # a stream refuses values above it
 ID_TYPES = (6, 7)  # int32 and int64 in ONNX
@@ -79,6 +81,11 @@ class SignalForm:
         return cls(graph.contract, sizes, ids, known if ids else 0)
 
     @property
+    def by_name(self) -> bool:
+        """Whether the model has several signals, or static inputs: then the arrays of a .npz file have their names."""
+        return bool(self.contract.pieces) or any(state.kind == "static" for state in self.contract.states)
+
+    @property
     def wanted(self) -> str:
         """The form in words, for errors."""
         sizes = ", ".join(str(size or "features") for size in self.sizes)
@@ -102,6 +109,21 @@ class SignalForm:
         if not fits or any(want not in (0, size) for want, size in zip(self.sizes, values.shape[1:], strict=True)):
             raise ChunkError(f"{name}: has shape {values.shape}, wanted {self.wanted}")
         return _as_ids(values, name) if self.ids else _as_float32(values, name)
+
+    def fit_signals(self, signals: Mapping[str, Array], name: str) -> Floats:
+        """Return several signals by name side by side, float32 `[frames, features]`.
+
+        Args:
+            signals: The frames of each.
+            name: Where they are from, for errors.
+
+        Raises:
+            ChunkError: A signal is missing or unknown, or one has a wrong shape, type or number of frames.
+        """
+        try:
+            return side_by_side(self.contract.pieces, signals)
+        except ChunkError as error:
+            raise ChunkError(f"{name}: {error}") from None
 
     def check(self, signal: Array, name: str) -> None:
         """Refuse a whole signal without frames, or with a value that a stream refuses.

@@ -13,9 +13,10 @@ import numpy as np
 from tidegate.commands._arrays import array_of, array_pieces, arrays_of, recording_of
 from tidegate.commands._signal_form import SignalForm
 from tidegate.commands._text import text_chunks
-from tidegate.runtime.arrays import Array
+from tidegate.runtime.arrays import Array, Chunk
 from tidegate.runtime.errors import ChunkError
 from tidegate.runtime.files import MAX_FILE_BYTES
+from tidegate.runtime.streams import apart
 
 STANDARD_INPUT = Path("-")
 FIRST_BYTES = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"RIFF": ".wav", b"fLaC": ".flac"}
@@ -64,10 +65,11 @@ def read_signal(source: Path, form: SignalForm) -> Array:
     return _only(_name(source), _signals(source, form))
 
 
-def read_streams(source: Path, form: SignalForm) -> Iterator[Array]:
+def read_streams(source: Path, form: SignalForm) -> Iterator[Chunk]:
     """Give the streams in a folder, one at a time, in the order of the files' names; or the streams of one file.
 
-    Each array of a .npz file is a stream. Any other file is one stream. Hidden files and files with endings that are
+    Each array of a .npz file is a stream. For several signals, or with static inputs, the whole file is a stream: its
+    arrays have the names. Any other file is one stream. Hidden files and files with endings that are
     not in `IN_FOLDERS` are left out.
 
     Raises:
@@ -75,8 +77,12 @@ def read_streams(source: Path, form: SignalForm) -> Iterator[Array]:
         FileNotFoundError: The folder does not exist.
     """
     for file in _files(source) if source.is_dir() else [source]:
-        for _, stream in _signals(file, form):
-            yield stream
+        if form.by_name and file.suffix.lower() == ".npz":
+            with _opened(file) as found:
+                yield dict(arrays_of(_bytes(found), found.name))
+        else:
+            for _, stream in _signals(file, form):
+                yield apart(form.contract.pieces, stream)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -160,7 +166,9 @@ def _pieces(found: _Source, form: SignalForm, frames: int) -> Iterator[Array]:
 def _arrays(found: _Source, form: SignalForm) -> Iterator[tuple[str, Array]]:
     """Give the names and the signals of a source that is not text."""
     data, name = _bytes(found), found.name
-    if found.kind == ".npz":
+    if found.kind == ".npz" and form.contract.pieces:
+        yield name, form.fit_signals(dict(arrays_of(data, name)), name)
+    elif found.kind == ".npz":
         for key, values in arrays_of(data, name):
             yield f"{name}: {key}", form.fit(values, f"{name}: {key}")
     elif found.kind == ".npy":

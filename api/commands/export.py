@@ -12,6 +12,7 @@ from tidegate.commands._options import (
     Lookahead,
     Output,
     SampleRate,
+    Static,
     Tolerance,
     check_target,
     usage,
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "tidegate export model:recognizer --weights watch.safetensors \\\n"
-    "    --example 1x20x6 --sample-rate 50 --hop 1 -o watch.onnx"
+    "    --example 1x20x6 --sample-rate 50 --hop 1 -o watch.onnx\n"
+    "  tidegate export model:echo_canceller --example 1x20x5,1x20x4 -o echo.onnx"
 )
 
 
@@ -37,7 +39,12 @@ def command(
         ),
     ],
     example: Annotated[
-        str, typer.Option(metavar="SIZES", help="Shape of an example input, e.g. 1x20x6: batch, frames, features.")
+        str,
+        typer.Option(
+            metavar="SIZES",
+            help="Shape of an example input, e.g. 1x20x6: batch, frames, features. Further signals, states and static "
+            "inputs after commas: 1x20x5,1x20x4,1x8.",
+        ),
     ],
     output: Output,
     *,
@@ -53,6 +60,7 @@ def command(
     block: Block = None,
     lookahead: Lookahead = 0,
     limit: Limit = None,
+    static: Static = None,
     tolerance: Tolerance = None,
     as_json: Json = False,
 ) -> None:
@@ -76,6 +84,7 @@ def command(
             block=block,
             lookahead=lookahead,
             limit=limit,
+            static=static or (),
             tolerance=tolerance,
         )
     if as_json:

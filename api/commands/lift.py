@@ -5,10 +5,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._arrays import array_of
-from tidegate.commands._options import Block, Hop, Json, Limit, Lookahead, Output, SampleRate, Tolerance, check_target
+from tidegate.commands._arrays import read_array
+from tidegate.commands._options import (
+    Block,
+    Hop,
+    Json,
+    Limit,
+    Lookahead,
+    Output,
+    SampleRate,
+    Static,
+    Tolerance,
+    check_target,
+    pair,
+)
 from tidegate.commands._output import busy, contract_table, print_json, proof_table, show, size
-from tidegate.runtime.files import MAX_FILE_BYTES, read_bytes
 
 if TYPE_CHECKING:
     from tidegate.commands._output import Parts
@@ -43,6 +54,7 @@ def command(
             help="An input that stays the same: a number, or a .npy file of its shape for one stream. May be repeated.",
         ),
     ] = None,
+    static: Static = None,
     frame: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="New values per frame, if the file does not fix the number.")
     ] = None,
@@ -71,12 +83,12 @@ def command(
     from tidegate.export import lift
 
     check_target(output)
-    states = dict([_pair("--state", text) for text in state]) if state else None
-    values = {name: _value(text, value) for text in setting or () for name, value in [_pair("--set", text)]}
+    states = dict([pair("--state", text) for text in state]) if state else None
+    values = {name: _value(text, value) for text in setting or () for name, value in [pair("--set", text)]}
     with busy("lifting"):
         report = lift(
-            source, output, states=states, values=values, frame=frame, context=context, sample_rate=sample_rate,
-            hop=hop, block=block, lookahead=lookahead, limit=limit, tolerance=tolerance,
+            source, output, states=states, values=values, static=static or (), frame=frame, context=context,
+            sample_rate=sample_rate, hop=hop, block=block, lookahead=lookahead, limit=limit, tolerance=tolerance,
             data=None if data is None else partial(_signal, data, output),
         )  # fmt: skip
     if as_json:
@@ -95,17 +107,10 @@ def _signal(data: Path, output: Path, file: bytes) -> "Array":
     return read_signal(data, SignalForm.of_bytes(file, output))
 
 
-def _pair(option: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise typer.BadParameter(f"{option} {text!r}: wanted NAME=VALUE")
-    return name, value
-
-
 def _value(text: str, value: str) -> "float | Array":
     """Return a number, or the array of a .npy file."""
     if value.lower().endswith(".npy"):
-        return array_of(read_bytes(value, MAX_FILE_BYTES), value)
+        return read_array(value)
     try:
         return float(value)
     except ValueError:

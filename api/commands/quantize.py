@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tidegate.benchmarks.tables import Table
     from tidegate.commands._output import Parts
     from tidegate.quant import AnswersReport, CalibrationReport, Drift, QuantizationReport, WeightRow
-    from tidegate.runtime.arrays import Array
+    from tidegate.runtime.arrays import Chunk
 
 EXAMPLE = (
     "tidegate quantize kws.onnx -o kws.int8.onnx --calibration recordings/\n"
@@ -176,7 +176,7 @@ def _check_usage(source: Path, required: "Sequence[str]", options: dict[str, Any
         choose(dict.fromkeys(required, "float32"), weights)  # a pattern of --require matches a weight, as those do
 
 
-def _streams(source: Path, folder: Path) -> "Iterator[Array]":
+def _streams(source: Path, folder: Path) -> "Iterator[Chunk]":
     from tidegate.commands._signal_form import SignalForm
     from tidegate.commands._signals import read_streams
 

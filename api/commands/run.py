@@ -1,24 +1,29 @@
 """`tidegate run`: streams a signal through a model."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import Backend, Chunk, File, Isa, check_target
+from tidegate.commands._arrays import read_array
+from tidegate.commands._options import Backend, Chunk, File, Isa, check_target, pair
 from tidegate.runtime.errors import ChunkError
+from tidegate.runtime.streams import apart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tidegate.runtime.arrays import Answer, Array
-    from tidegate.runtime.contract import Contract, Port
+    from tidegate.runtime.contract import Contract, Piece, Port
     from tidegate.runtime.streams import Stream
 
 EXAMPLE = (
     "tidegate run watch.int8.onnx recording.npy -o answers.npy\n"
     "  tidegate run amplifier.int8.onnx guitar.wav --chunk 64 -o answers.npy\n"
-    "  sensor | tidegate run watch.int8.onnx | tee answers.csv"
+    "  sensor | tidegate run watch.int8.onnx | tee answers.csv\n"
+    "  tidegate run echo.int8.onnx near_and_far.npz -o answers.npy\n"
+    "  tidegate run filter.int8.onnx mix.npy --set speaker=vector.npy -o mask.npy"
 )
 
 
@@ -38,6 +43,12 @@ def command(
         typer.Option("-o", "--output", metavar="FILE", help="Write all answers to a .npy or .csv file at the end."),
     ] = None,
     chunk: Chunk = 1,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="INPUT=FILE", help="A static input, or another state to start from, .npy. May be repeated."
+        ),
+    ] = None,
     answer: Annotated[
         str | None, typer.Option(metavar="NAME", help="The output to write, if the model has several.")
     ] = None,
@@ -46,8 +57,9 @@ def command(
 ) -> None:
     """Stream a signal through a model.
 
-    The signal is frames x features, or token ids. Text has one frame per line, with commas, semicolons, tabs or blanks
-    between the values; a first line of names is left out. A recording has one frame per sample and one feature per
+    The signal is frames x features, or token ids. Several signals are a .npz file whose arrays have their names, or
+    columns side by side. Text has one frame per line, with commas, semicolons, tabs or blanks between the values; a
+    first line of names is left out. A recording has one frame per sample and one feature per
     channel; its sample rate must be the model's.
 
     Answers are printed as text, each as soon as it is there.
@@ -63,7 +75,9 @@ def command(
     port = _chosen(model.contract, answer)
     if source == STANDARD_INPUT and sys.stdin is not None and sys.stdin.isatty():
         typer.echo("type one frame per line, with commas between the values; Ctrl-D ends", err=True)
-    answers = _answers(model.stream(), read_chunks(source, SignalForm.of(path), chunk), port)
+    static = {name: read_array(value) for name, value in map(partial(pair, "--set"), setting or ())}
+    chunks = read_chunks(source, SignalForm.of(path), chunk)
+    answers = _answers(model.stream(static), chunks, port, model.contract.pieces)
     if output is None:
         write_lines(answers)
     else:
@@ -82,11 +96,13 @@ def _chosen(contract: "Contract", name: str | None) -> "Port":
     return ports[name]
 
 
-def _answers(stream: "Stream", chunks: "Iterator[tuple[str, Array]]", port: "Port") -> "Iterator[Array]":
+def _answers(
+    stream: "Stream", chunks: "Iterator[tuple[str, Array]]", port: "Port", pieces: "Sequence[Piece]"
+) -> "Iterator[Array]":
     """Push the chunks of a signal and give the answers `[answers, ...]`; an error names the place in the signal."""
     for place, frames in chunks:
         try:
-            answer = stream.push(frames)
+            answer = stream.push(apart(pieces, frames))
         except ChunkError as error:
             raise ChunkError(f"{place}: {error}") from None
         yield from _ready(answer, port)

@@ -57,5 +57,9 @@ def model(job: Job, variant: Variant) -> "NativeModel":
 
 
 def load(job: Job, variant: Variant) -> Step:
-    """Return the push method of a new stream."""
-    return model(job, variant).stream().push
+    """Return the push method of a new stream; several signals are given by name."""
+    from tidegate.runtime.streams import apart
+
+    loaded = model(job, variant)
+    push, pieces = loaded.stream().push, loaded.pieces
+    return (lambda frames: push(apart(pieces, frames))) if pieces else push

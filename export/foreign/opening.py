@@ -1,6 +1,6 @@
 """Opening a foreign file: its options become constants, its branches are resolved, its inputs get their roles."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -109,8 +109,7 @@ def open_file(
     done += [f"Input {one.name} is constant: {one.text}." for one in fixed] + several.notes()
     first = likely_signal(model, states)
     flat = unfold_frames(model, first)
-    spread_over_streams(model, fixed, first)
-    follow_signal(model, several.static, first)
+    _follow(model, fixed, several, first)
     if not flat and not _may_be_flat(model, first, frame):
         _fix_frame(model, first, frame)
     frozen, unfolded = _in_plain_layers(model, first, done)
@@ -177,6 +176,12 @@ def _tidy(model: onnx.ModelProto, source: str) -> None:
     move_pads(model)
     open_batch(model, source)
     remove_dead(model)
+
+
+def _follow(model: onnx.ModelProto, fixed: Iterable[FixedInput], several: SeveralInputs, source: str) -> None:
+    """Give inputs that stay the same the streams of the signal, in place."""
+    spread_over_streams(model, fixed, source)
+    follow_signal(model, several.static, source)
 
 
 def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from ...runtime.arrays import Array
-from ...runtime.contract import Port
+from ...runtime.contract import Contract, Port
 from ...runtime.errors import ChunkError, ExportError
 from ...runtime.graph.graph import Graph
 
@@ -60,6 +60,13 @@ def noise(model: onnx.ModelProto, port: Port, frames: int, streams: int) -> Arra
     if kind == onnx.TensorProto.FLOAT:
         return random.standard_normal(shape).astype(np.float32)
     return random.integers(0, _ids(Graph(model)), shape).astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+
+def static_noise(contract: Contract) -> dict[str, Array]:
+    """Return float32 noise of variance 1 for the static inputs of a model, as states of one stream."""
+    random = np.random.default_rng(SEED)
+    static = [state for state in contract.states if state.kind == "static"]
+    return {state.input: random.standard_normal(state.concrete_shape()).astype(np.float32) for state in static}
 
 
 def _ids(graph: Graph) -> int:

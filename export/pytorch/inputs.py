@@ -12,7 +12,7 @@ from torch import Tensor
 from ...runtime.arrays import Array
 from ...runtime.errors import ContractError, ExportError
 from ..graph.joined_signals import joined_signals
-from ..rewrites.arguments import ONE_SIGNAL
+from ..rewrites.arguments import FLOATS_APART
 
 
 def split_example(example: object) -> tuple[object, tuple[Any, ...]]:
@@ -23,7 +23,7 @@ def split_example(example: object) -> tuple[object, tuple[Any, ...]]:
     """
     parts = example if isinstance(example, tuple) else (example,)
     if any(isinstance(part, Mapping) for part in parts):
-        raise ExportError(f"the example has a dict, wanted tensors; {ONE_SIGNAL}")
+        raise ExportError(f"the example has a dict, wanted tensors; {FLOATS_APART}")
     if isinstance(example, tuple) and example and isinstance(example[0], Tensor | np.ndarray):
         return example[0], tuple(map(_as_tensors, example[1:]))
     return example, ()
@@ -165,9 +165,9 @@ def _as_tensors(value: object) -> Any:  # noqa: ANN401  tensors, nested as they 
     try:
         tensor = torch.as_tensor(value).detach().cpu()
     except (RuntimeError, TypeError, ValueError):
-        raise ExportError(f"the example has a part {type(value).__name__}, wanted tensors; {ONE_SIGNAL}") from None
+        raise ExportError(f"the example has a part {type(value).__name__}, wanted tensors; {FLOATS_APART}") from None
     if tensor.dtype == torch.bool:
-        raise ExportError(f"the example has a mask (torch.bool), wanted states or lengths; {ONE_SIGNAL}")
+        raise ExportError(f"the example has a mask (torch.bool), wanted states or lengths; {FLOATS_APART}")
     return tensor.float() if tensor.is_floating_point() else tensor.long()
 
 

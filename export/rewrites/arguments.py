@@ -29,9 +29,9 @@ _PERMUTING = (
     "ScatterElements",
 )  # torch sorts sequences by length with TopK, and undoes it with ScatterElements
 
-ONE_SIGNAL = (
-    "a stream has one signal: join all inputs into one tensor [batch, frames, features] (torch.cat along the features; "
-    "categories one-hot, a value of the whole sequence in each frame) and take it apart in the forward"
+FLOATS_APART = (
+    "signals and static inputs are floats, each an argument of its own: give categories one-hot and a mask as "
+    "features, [batch, frames, features], and a value of the whole sequence as [batch, values]"
 )
 
 StateKey = tuple[str, str]
@@ -72,7 +72,7 @@ def fill_lengths(model: onnx.ModelProto, values: Mapping[str, Array], source: st
         if name in read:
             raise UnsupportedError(
                 f"argument {name!r}: {lengths.dtype} of shape {list(lengths.shape)}, wanted states in float32, or the "
-                f"lengths of whole sequences; {ONE_SIGNAL}"
+                f"lengths of whole sequences; {FLOATS_APART}"
             )
     kept = [item for item in model.graph.input if item.name not in values]
     del model.graph.input[:]
@@ -183,7 +183,7 @@ def refuse_read(model: onnx.ModelProto, names: Iterable[str]) -> None:
                 elif value not in _initials(reader):
                     raise UnsupportedError(
                         f"argument {name!r}: {label(reader)} reads it, wanted only as the initial state of nn.LSTM, "
-                        f"nn.GRU, nn.RNN or one of their cells; {ONE_SIGNAL}"
+                        f"nn.GRU, nn.RNN or one of their cells; {FLOATS_APART}"
                     )
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from ...runtime.arrays import Answer, Array
 from ...runtime.errors import ChunkError, QuantizationError
 from ...runtime.graph.graph import Graph
-from ...runtime.streams import Model
+from ...runtime.streams import Model, apart
 from ..report.quantization_report import AnswersReport
-from .own_signal import own_signal
+from .own_signal import own_signal, own_static
 from .trial import opened
 
 CHUNK = 500  # frames of a push
@@ -86,9 +86,11 @@ def answers(model: Model, frames: Array) -> dict[str, Array]:
     Raises:
         ChunkError: The model refuses a frame.
     """
-    stream, outputs = model.stream(), model.contract.outputs
+    stream, outputs = model.stream(own_static(model.contract)), model.contract.outputs
     size = CHUNK if all(output.time_axis is not None for output in outputs) else 1
-    made: list[Answer | None] = [stream.push(frames[at : at + size]) for at in range(0, len(frames), size)]
+    made: list[Answer | None] = [
+        stream.push(apart(model.contract.pieces, frames[at : at + size])) for at in range(0, len(frames), size)
+    ]
     made.append(stream.finish())
     listed = [one if isinstance(one, dict) else {outputs[0].name: one} for one in made if one is not None]
     return {o.name: np.concatenate([one[o.name].ravel() for one in listed]).astype(np.float64) for o in outputs}

@@ -4,6 +4,7 @@ import numpy as np
 from onnx import TensorProto
 
 from ...runtime.arrays import Array
+from ...runtime.contract import Contract
 from ...runtime.graph.graph import Graph
 from ..file.weights import is_table
 
@@ -25,6 +26,13 @@ def own_signal(graph: Graph) -> dict[str, Array]:
     walk = np.cumsum(rng.standard_normal((count + NEIGHBOURS, *_features(graph))), 0)
     noise = (walk[NEIGHBOURS:] - walk[:-NEIGHBOURS]) / np.sqrt(NEIGHBOURS)
     return {f"noise of {level:g}": (level * noise).astype(np.float32) for level in LEVELS}
+
+
+def own_static(contract: Contract) -> dict[str, Array]:
+    """Return noise for the static inputs of a model, as states of a stream."""
+    rng = np.random.default_rng(1)
+    static = [state for state in contract.states if state.kind == "static"]
+    return {state.input: rng.standard_normal(state.concrete_shape()).astype(np.float32) for state in static}
 
 
 def reads_ids(graph: Graph) -> bool:

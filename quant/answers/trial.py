@@ -7,8 +7,8 @@ from ...runtime.errors import QuantizationError, UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.lowering.lower import lower
 from ...runtime.plan.writer import compile_program
-from ...runtime.streams import Model
-from .own_signal import own_signal
+from ...runtime.streams import Model, apart
+from .own_signal import own_signal, own_static
 
 FRAMES = 20
 
@@ -34,7 +34,7 @@ def try_out(graph: Graph, model: Model) -> None:
         QuantizationError: An output is not finite.
     """
     noise = next(iter(own_signal(graph).values()))[:FRAMES]
-    answers = model.stream().push(noise)
+    answers = model.stream(own_static(model.contract)).push(apart(model.contract.pieces, noise))
     name = model.contract.outputs[0].name
     for output, values in (answers if isinstance(answers, dict) else {name: answers}).items():
         if not np.all(np.isfinite(values)):

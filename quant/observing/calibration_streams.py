@@ -1,13 +1,15 @@
 """Calibration streams: check them, and choose the frames that are held out for judging."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...runtime.arrays import Array, Floats
-from ...runtime.errors import QuantizationError
+from ...runtime.contract import Contract, checked_state
+from ...runtime.errors import ChunkError, QuantizationError, StateError
 from ...runtime.program import Program
+from ...runtime.streams import side_by_side
 from .layers import looks_ahead
 
 FEWEST_FRAMES = 50
@@ -18,6 +20,10 @@ MOST_TOGETHER = 4096  # frames of a stream that looks ahead: all its values are 
 SPANS, HELD_SPANS = 10, (2, 7)  # with fewer streams, two of ten equal spans of each
 
 
+Given = Array | Mapping[str, Array]
+Static = Mapping[str, Array]
+
+
 @dataclass(frozen=True, eq=False)
 class Streams:
     """Streams to calibrate and to judge on.
@@ -26,11 +32,17 @@ class Streams:
         frames: Each stream, float32 `[frames, features]`; ids are whole floats `[frames, 1]`.
         held: For each stream, which frames are held out: they are for judging only, never for calibration.
         complete: Whether all given frames are used. If not, the first frames are used, up to the limit of two minutes.
+        static: For each stream its static inputs by name; empty if the model has none.
     """
 
     frames: tuple[Floats, ...]
     held: tuple[Array, ...]
     complete: bool
+    static: tuple[Static, ...] = ()
+
+    def static_of(self, number: int) -> Static:
+        """Return the static inputs of a stream."""
+        return self.static[number] if self.static else {}
 
     @property
     def count(self) -> int:
@@ -43,7 +55,7 @@ class Streams:
         return int(sum(map(np.sum, self.held)))
 
 
-def read_streams(given: Iterable[Array], program: Program) -> Streams:
+def read_streams(given: Iterable[Given], program: Program, contract: Contract) -> Streams:
     """Check streams for a program and choose the frames to hold out.
 
     With five streams or more, every fifth stream is held out. With fewer, the third and the eighth of ten equal spans
@@ -51,8 +63,10 @@ def read_streams(given: Iterable[Array], program: Program) -> Streams:
     model that looks ahead gets streams of at most MOST_TOGETHER frames, and of its limit: longer ones are cut.
 
     Args:
-        given: Each stream is float32 `[frames, features]`, or integers `[frames]` if the model reads ids.
+        given: Each stream is float32 `[frames, features]`, or integers `[frames]` if the model reads ids. For several
+            signals, or with static inputs, it is a dict of these by name.
         program: The model.
+        contract: Its contract.
 
     Raises:
         QuantizationError: A stream has a wrong shape or type, or a value that is not finite; or there are too few
@@ -61,12 +75,14 @@ def read_streams(given: Iterable[Array], program: Program) -> Streams:
     if isinstance(given, np.ndarray):
         raise QuantizationError("calibration is one array, wanted streams: put it into a list, [array]")
     left, most = _most_frames(program), _most_together(program)
-    streams, complete = [], True
+    streams, static, complete = list[Floats](), list[Static](), True
     for number, stream in enumerate(given):
-        frames = _checked(np.asarray(stream), program, number)
+        signal, same = _taken_apart(stream, contract, number)
+        frames = _checked(np.asarray(signal), program, number)
         complete = len(frames) <= left
         used = frames[:left]
         streams += [used[at : at + most] for at in range(0, max(len(used), 1), most)]
+        static += [same] * (len(streams) - len(static))
         left -= len(used)
         if not complete or left == 0:
             break
@@ -75,7 +91,27 @@ def read_streams(given: Iterable[Array], program: Program) -> Streams:
             f"calibration has {sum(map(len, streams))} frames, wanted at least {FEWEST_FRAMES}, like those "
             "that the model will hear"
         )
-    return Streams(tuple(streams), tuple(_held(streams)), complete)
+    return Streams(tuple(streams), tuple(_held(streams)), complete, tuple(static) if any(static) else ())
+
+
+def _taken_apart(stream: Given, contract: Contract, number: int) -> tuple[Array, Static]:
+    """Return the signals of a stream side by side, and its static inputs by name."""
+    static = [state.input for state in contract.states if state.kind == "static"]
+    parts = stream if isinstance(stream, Mapping) else {}
+    for name in static:
+        if name not in parts:
+            raise QuantizationError(
+                f"calibration stream {number} has no static input {name!r}, wanted a dict of "
+                f"{', '.join((*contract.signals, *static))}"
+            )
+    signals = {name: values for name, values in parts.items() if name not in static}
+    single = not contract.pieces and set(signals) == set(contract.signals)
+    try:
+        same = checked_state(contract, {name: parts[name] for name in static})
+        chunk = signals[contract.signals[0]] if single else signals if isinstance(stream, Mapping) else stream
+        return side_by_side(contract.pieces, chunk), same
+    except (ChunkError, StateError) as error:
+        raise QuantizationError(f"calibration stream {number}: {error}") from None
 
 
 def _most_frames(program: Program) -> int:

@@ -11,7 +11,7 @@ from ...runtime.backends.native import NativeStream
 from ...runtime.contract import Contract
 from ...runtime.errors import ChunkError
 from ...runtime.program import Program
-from .calibration_streams import Streams
+from .calibration_streams import Static, Streams
 from .judge import as_pushed, open_program
 
 STEPS = 100_000
@@ -75,7 +75,7 @@ def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams
     """
     if exact.blocks is not None and exact.blocks.frames is None:
         return None
-    held = sorted(_held(streams), key=len, reverse=True)
+    held = sorted(_held(streams), key=lambda pair: len(pair[0]), reverse=True)
     edges = _edges(steps)
     found = _Errors(edges, [name for name, _ in exact.outputs])
     models = open_program(exact, contract), open_program(made, contract)
@@ -83,8 +83,8 @@ def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams
     longest = LONG if LONG * weights * steps <= MOST_PRODUCTS else 1
     streamed, reached = max(longest, min(SHORT, len(held))), steps
     for number in range(streamed):
-        frames, count = held[number % len(held)], reached if number < longest else min(SHORT_STEPS, steps)
-        pair = models[0].stream(), models[1].stream()
+        (frames, static), count = held[number % len(held)], reached if number < longest else min(SHORT_STEPS, steps)
+        pair = models[0].stream(static), models[1].stream(static)
         at, answered = 0, Counter[str]()
         try:
             for chunk in _repeated(frames, count):
@@ -99,15 +99,15 @@ def drift_of(exact: Program, made: Program, contract: Contract, streams: Streams
     curve = found.spans(reached, edges)
     whole = edges[edges <= reached]
     decades = found.spans(reached, np.unique([*whole[np.isin(whole, 10 ** np.arange(1, 12))], whole[-1]]))
-    return Drift(reached, streamed, len(held[0]) if len(held[0]) < reached else 0, decades, curve)
+    return Drift(reached, streamed, len(held[0][0]) if len(held[0][0]) < reached else 0, decades, curve)
 
 
-def _held(streams: Streams) -> Iterator[Floats]:
-    """Give each run of held-out frames."""
-    for frames, held in zip(streams.frames, streams.held, strict=True):
+def _held(streams: Streams) -> Iterator[tuple[Floats, Static]]:
+    """Give each run of held-out frames, with the static inputs of its stream."""
+    for number, (frames, held) in enumerate(zip(streams.frames, streams.held, strict=True)):
         borders = np.flatnonzero(np.diff(np.concatenate([[0], held.astype(np.int8), [0]])))
         for start, stop in borders.reshape(-1, 2):
-            yield frames[start:stop]
+            yield frames[start:stop], streams.static_of(number)
 
 
 def _repeated(frames: Floats, count: int) -> Iterator[Floats]:

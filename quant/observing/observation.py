@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...runtime.arrays import Array, Floats
-from ...runtime.backends.native import NativeModel
+from ...runtime.backends.native import NativeStream
 from ...runtime.contract import Contract
 from ...runtime.errors import ChunkError, QuantizationError
 from ...runtime.operators import Last, LastCell, Slice
@@ -80,17 +80,19 @@ def observe(program: Program, contract: Contract, streams: Streams, seen: Callab
     everything = tuple((str(value), value) for value in range(1, len(program.ops) + 1))
     program = replace(program, outputs=everything)
     model = open_program(program, contract)
-    pairs = zip(streams.frames, streams.held, strict=True)
     cut = _whole if looks_ahead(program) else _segments
-    return [segment for frames, held in pairs for segment in cut(model, program, frames, held, seen)]
+    found: list[Segment] = []
+    for number, (frames, held) in enumerate(zip(streams.frames, streams.held, strict=True)):
+        found += cut(model.stream(streams.static_of(number)), program, frames, held, seen)
+    return found
 
 
 def _whole(
-    model: NativeModel, program: Program, frames: Floats, held: Array, seen: Callable[[int], None]
+    stream: NativeStream, program: Program, frames: Floats, held: Array, seen: Callable[[int], None]
 ) -> Iterator[Segment]:
     """Give a stream as one segment: after its end, every value has as many frames as the input."""
     try:
-        answer = whole_answers(program, model, frames)
+        answer = whole_answers(program, stream, frames)
     except ChunkError as error:
         raise QuantizationError(f"calibration: {error}") from None
     seen(len(frames))
@@ -100,9 +102,9 @@ def _whole(
 
 
 def _segments(
-    model: NativeModel, program: Program, frames: Floats, held: Array, seen: Callable[[int], None]
+    stream: NativeStream, program: Program, frames: Floats, held: Array, seen: Callable[[int], None]
 ) -> Iterator[Segment]:
-    stream, counts = model.stream(), [len(op.slots) for op in program.ops]
+    counts = [len(op.slots) for op in program.ops]
     for at in range(0, len(frames), SEGMENT):
         chunk = frames[at : at + SEGMENT]
         flat = iter([vector.copy() for vector in stream.states()])

@@ -23,6 +23,8 @@ from ..load import naming, plan_of
 from ..operators import OPERATORS, Backward, Embedding
 from ..operators.blocks import BACKWARD_CELLS
 from ..plan import writer as plans
+from ..plan.magic import text_of
+from ..plan.text import Text, read_text
 from .file_list import LIST, as_text, entries_of, read_list, refuse_links, remove_old
 from .targets import LAYOUTS, TARGETS, Board, Target
 
@@ -175,7 +177,7 @@ def _files(plan: bytes, target: Target) -> Iterator[tuple[str, str]]:
     ops = _operations(plan)
     programs = ["main.c", "number.c", "port.h", *_ports(target)]
     yield from ((name, (KERNELS / "device" / name).read_text()) for name in programs)
-    header = _model_header(sizes)
+    header = _model_header(sizes, _named_places(read_text(text_of(plan))))
     stamp = f"{crc32(header.encode(), crc32(plan)):#010x}u"
     yield "model.c", STAMPED.replace("@STAMP@", stamp) + plans.c_source(plan, "model")
     yield "model.h", header.replace("@STAMP@", stamp)
@@ -220,7 +222,7 @@ def _fitted(name: str, text: str, ops: Ops, target: Target) -> str:
     return text
 
 
-def _model_header(sizes: "PlanSizes") -> str:
+def _model_header(sizes: "PlanSizes", places: str) -> str:
     return f"""/* The plan in model.c, and the memory that it needs on this target. */
 #include <stddef.h>
 
@@ -235,8 +237,26 @@ enum {{
   MODEL_FEATURES = {sizes.features}, /* of a frame */
   MODEL_OUTPUTS = {len(sizes.outputs)},
   MODEL_ANSWERS = {sum(sizes.outputs)}, /* floats of all outputs, of one frame */
-}};
+{places}}};
 """
+
+
+def _named_places(text: Text) -> str:
+    """Return enumerators: the first feature and the features of each signal, and the state vector of static inputs."""
+    lines, first = [], 0
+    for piece in text.contract.pieces:
+        name = _c_name(piece.name)
+        lines.append(f"  MODEL_SIGNAL_{name} = {first}, /* its first feature in a frame */")
+        lines.append(f"  MODEL_SIGNAL_{name}_FEATURES = {piece.features},")
+        first += piece.features
+    static = [state.input for state in text.contract.states if state.kind == "static"]
+    vectors = {slot.name: number for number, slot in enumerate(text.slots)}
+    lines += [f"  MODEL_STATIC_{_c_name(n)} = {vectors[n]}, /* for tide_state_write */" for n in static if n in vectors]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _c_name(name: str) -> str:
+    return re.sub(r"\W", "_", name, flags=re.ASCII).upper()
 
 
 def _memory(board: Board) -> str:

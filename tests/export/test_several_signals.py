@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tidegate.export import export_model, lift
+from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.load import load
 from tidegate.runtime.streams import Model
@@ -137,3 +138,37 @@ def test_signals_of_a_third_party_file(tmp_path: Path, *, free: bool) -> None:
         for chunk in (1, 7):
             (seen,) = pushed(load(report.path, backend), given, chunk).values()
             np.testing.assert_allclose(seen, wanted, rtol=0, atol=3e-6)
+
+
+class Conditioned(nn.Module):
+    """Two signals, and a vector that stays the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.fc = nn.GRU(9, 12, batch_first=True), nn.Linear(12, 5)
+
+    def forward(self, near: Tensor, far: Tensor, speaker: Tensor) -> Tensor:
+        wide = speaker[:, None].expand(-1, near.shape[1], -1)
+        y: Tensor = self.fc(self.gru(torch.cat([near, far, wide], 2))[0])
+        return y
+
+
+def test_quantized_with_and_without_calibration(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    example = torch.randn(2, 9, 3), torch.randn(2, 9, 2), torch.randn(2, 4)
+    path = export_model(Conditioned(), example, tmp_path / "m.onnx").path
+    rng = np.random.default_rng(1)
+    sizes = {"near": (200, 3), "far": (200, 2), "speaker": (1, 4)}
+    streams = [{k: rng.standard_normal(shape, np.float32) for k, shape in sizes.items()} for _ in range(5)]
+    report = quantize(path, tmp_path / "q.onnx")
+    assert report.answers is not None
+    assert report.answers.error < 0.05
+    calibrated = quantize(path, tmp_path / "c.onnx", calibration=streams)
+    assert calibrated.calibration is not None
+    assert calibrated.calibration.error < 0.02
+    for backend in BACKENDS:
+        float_model, made = load(path, backend), load(tmp_path / "c.onnx", backend)
+        stream = {name: streams[0][name] for name in ("near", "far")}
+        state = {"speaker": streams[0]["speaker"]}
+        wanted, seen = (model.stream(state).push(stream) for model in (float_model, made))
+        np.testing.assert_allclose(seen, wanted, rtol=0, atol=0.05)

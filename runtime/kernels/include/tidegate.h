@@ -114,7 +114,7 @@ const tide_variant *tide_model_variant(const tide_model *model);
 
 /* The number of ids that a model knows, which count from 0; a frame is one id, as a float. 0: frames are features. */
 uint32_t tide_input_ids(const tide_model *model);
-/* Features of a frame. */
+/* Features of a frame; several signals are side by side in the order of the contract. */
 uint32_t tide_input_width(const tide_model *model);
 /* Outputs, their features, and whether they have one row per frame (1) or one per push (0: that of the last frame). */
 uint32_t tide_output_count(const tide_model *model);
@@ -123,7 +123,7 @@ int tide_output_timed(const tide_model *model, uint32_t output);
 /* The largest number of frames of a stream, if its answers come at its end; 0: no limit. */
 uint32_t tide_limit(const tide_model *model);
 /* State vectors and their lengths, in the plan's order: of each layer h and, if it is an LSTM, c; of a window its tail,
- * channel by channel, the oldest frame first. */
+ * channel by channel, the oldest frame first; of a static input its values, which only tide_state_write changes. */
 uint32_t tide_state_count(const tide_model *model);
 uint32_t tide_state_width(const tide_model *model, uint32_t state);
 

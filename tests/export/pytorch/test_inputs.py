@@ -69,7 +69,7 @@ def test_a_state_without_an_axis_of_streams_is_refused() -> None:
 
 
 class Two(nn.Module):
-    """Two signals, joined in the forward."""
+    """Two signals, joined in the forward: tests/export/test_several_signals.py exports such models."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,13 +82,6 @@ class Two(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return self.answer(torch.cat([a, b], -1))
-
-
-class OneForTwo(Two):
-    """The way out: one signal, taken apart."""
-
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override] # on purpose
-        return super().forward(x[..., :3], x[..., 3:])
 
 
 class Category(Two):
@@ -110,13 +103,6 @@ class Sequence(Category):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return super().forward(a, b[:, None].expand(-1, a.shape[1]))
-
-
-class Static(Two):
-    """Features of the whole sequence. The way out is `OneForTwo`, with the features in each frame."""
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return super().forward(a, b[:, None].expand(-1, a.shape[1], -1))
 
 
 class Masked(Two):
@@ -143,21 +129,19 @@ def _hot(ids: Tensor) -> Tensor:
 
 
 SECOND: dict[str, tuple[type[Two], Tensor, Tensor, type[Two], Tensor]] = {
-    "signal": (Two, A, B, OneForTwo, torch.cat([A, B], -1)),
     "category": (Category, A, IDS, OneForCategory, torch.cat([A, _hot(IDS)], -1)),
     "category of the sequence": (Sequence, A, torch.tensor([4]), OneForCategory, torch.cat([A, _hot(EACH)], -1)),
-    "features of the sequence": (Static, A, B[:, 0], OneForTwo, torch.cat([A, B[:, :1].expand(-1, 9, -1)], -1)),
     "mask": (Masked, WIDE, MASK, OneForMasked, torch.cat([WIDE, MASK[..., None].float()], -1)),
 }
 
 
 @pytest.mark.parametrize("name", SECOND)
-def test_row_59_a_second_signal_is_refused_and_streams_when_it_is_joined(tmp_path: Path, name: str) -> None:
+def test_row_59_a_second_input_is_refused_and_streams_as_features(tmp_path: Path, name: str) -> None:
     kind, first, second, way_out, joined = SECOND[name]
     module, one = kind().eval(), way_out().eval()
     one.load_state_dict(module.state_dict())
     with pytest.raises(
-        (ExportError, UnsupportedError), match=r"a stream has one signal: join all inputs into one tensor"
+        (ExportError, UnsupportedError), match=r"signals and static inputs are floats, each an argument of its own"
     ):
         export_model(module, (first, second), tmp_path / "m.onnx")
     export_model(one, joined, tmp_path / "m.onnx")
@@ -171,14 +155,50 @@ def test_row_59_a_second_signal_is_refused_and_streams_when_it_is_joined(tmp_pat
 @pytest.mark.parametrize(
     ("example", "message"),
     [
-        ({"x": A}, "the example has a dict, wanted tensors; a stream has one signal"),
-        (({"x": A},), "the example has a dict, wanted tensors; a stream has one signal"),
-        ((A, {"mask": MASK}), "the example has a dict, wanted tensors; a stream has one signal"),
-        ((A, MASK), r"the example has a mask \(torch.bool\), wanted states or lengths; a stream has one signal"),
-        ((A, "mean"), "the example has a part str, wanted tensors; a stream has one signal"),
-        ((A, (B, object())), "the example has a part object, wanted tensors; a stream has one signal"),
+        ({"x": A}, "the example has a dict, wanted tensors; signals and static inputs are floats"),
+        (({"x": A},), "the example has a dict, wanted tensors; signals and static inputs are floats"),
+        ((A, {"mask": MASK}), "the example has a dict, wanted tensors; signals and static inputs are floats"),
+        (
+            (A, MASK),
+            r"the example has a mask \(torch.bool\), wanted states or lengths; signals and static inputs are floats",
+        ),
+        ((A, "mean"), "the example has a part str, wanted tensors; signals and static inputs are floats"),
+        ((A, (B, object())), "the example has a part object, wanted tensors; signals and static inputs are floats"),
     ],
 )
 def test_examples_with_other_parts_are_refused(example: object, message: str) -> None:
     with pytest.raises(ExportError, match=message):
         split_example(example)
+
+
+# ---- roles ----
+
+
+def _roles(signal: Tensor, **others: Tensor) -> OtherInputs:
+    found = OtherInputs(list(others), tuple(others.values()))
+    found.find_signals("x", signal)
+    return found
+
+
+def test_floats_with_the_batch_and_the_frames_of_the_first_are_signals() -> None:
+    x = torch.zeros(2, 9, 3)
+    found = _roles(
+        x, far=torch.zeros(2, 9, 5), speaker=torch.zeros(2, 4), h=torch.zeros(1, 2, 8), n=torch.tensor([9, 9])
+    )
+    assert (found.signals, found.states, found.lengths) == (["far"], ["speaker", "h"], ["n"])
+    assert found.settle({"h"}, {"far", "speaker", "h"})
+    assert (found.signals, found.static, found.states) == (["far"], ["speaker"], ["h"])
+    assert not found.settle({"h"}, {"far", "speaker", "h"})
+    assert found.tensors()["far"].shape == (2, 9, 5)
+
+
+def test_an_argument_that_starts_a_layer_is_no_signal_in_an_example_of_one_frame() -> None:
+    found = _roles(torch.zeros(1, 1, 3), h=torch.zeros(1, 1, 8))
+    assert found.signals == ["h"]
+    assert found.settle({"h"}, {"h"})
+    assert (found.signals, found.states) == ([], ["h"])
+
+
+def test_ids_next_to_floats_are_refused() -> None:
+    with pytest.raises(ExportError, match="signal 'x' holds ids and 'y' floats, wanted floats in each signal"):
+        _roles(torch.zeros(2, 9, dtype=torch.int64), y=torch.zeros(2, 9, 3))
