@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ class Stacked(nn.Module):
         return self.fc(self.head(y, h[0] if isinstance(h, tuple) else h))  # type: ignore[no-any-return]
 
 
-def written(path: Path, head: str, **options: int) -> nn.Module:
+def written(path: Path, head: str, **options: Any) -> nn.Module:  # noqa: ANN401  those of export_model
     """Export a module and return it; both backends run the file."""
     torch.manual_seed(0)
     module = Stacked(nn.LSTM if len(head) % 2 else nn.GRU, HEADS[head]).eval()
