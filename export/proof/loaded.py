@@ -25,6 +25,11 @@ class Loaded:
     refused: dict[str, str] = field(default_factory=dict)
 
     @property
+    def preferred(self) -> Model:
+        """The model on onnxruntime, whose floats are the original's; on the engine if only the engine runs the file."""
+        return self.models.get("onnxruntime") or next(iter(self.models.values()))
+
+    @property
     def quantized(self) -> bool:
         """Whether the engine runs the file and has quantized weights; it then rounds activations too."""
         native = self.models.get("native")

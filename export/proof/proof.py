@@ -177,7 +177,8 @@ class Proof:
 
     def _streams(self, x: Array, chunks: Sequence[int], *, finished: bool = True) -> dict[str, Array]:
         """Return the outputs, time first, of one stream in chunks; of an output without a time axis the last answer."""
-        found = stream(self.runner.model, one_of(self._port, x), chunks, finished=finished, given=self.runner.given)
+        model = self.loaded.preferred
+        found = stream(model, one_of(self._port, x), chunks, finished=finished, given=self.runner.given)
         return {name: one.values if one.ends is None else one.values[-1] for name, one in found.items()}
 
     def _first(self, answers: Answers) -> dict[str, Array]:

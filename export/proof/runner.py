@@ -1,14 +1,12 @@
 """An ONNX file in onnxruntime on one thread, as a proof runs it."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import onnx
 
 from ...runtime.arrays import Array
-from ...runtime.backends.onnxruntime import OnnxruntimeModel
 from ...runtime.backends.onnxruntime_session import session_options
 from ...runtime.contract import Contract
 from ...runtime.errors import ExportError
@@ -86,11 +84,6 @@ class Runner:
         except Exception as error:
             raise ExportError(f"onnxruntime cannot run the file: {_first_line(error)}") from error
         return dict(zip(self._outputs, answers, strict=True))
-
-    @cached_property
-    def model(self) -> OnnxruntimeModel:
-        """The file on the backend onnxruntime."""
-        return OnnxruntimeModel(Graph(onnx.load_from_string(self.data)))
 
     def carried(self, answers: Answers) -> dict[str, Array]:
         """Return the state inputs of the next chunk."""

@@ -31,9 +31,9 @@ def tunable(model: _M, example: object, precision: str | Mapping[str, str] = DEF
 
     The copy's `nn.LSTM`, `nn.GRU`, `nn.RNN`, `nn.Linear`, `nn.Conv1d` and `nn.Embedding` compute on a CPU the same bits
     as tidegate's engine on the quantized file. Gradients go straight through the rounding to float32 weights with
-    unchanged names. All other operations are torch's: sums, products, quotients and ReLU equal the engine's to the
-    bit, functions such as exp or softmax to about 1e-7. Dropout makes values of h beyond 1; in training they are not
-    clamped.
+    unchanged names. A bidirectional layer computes as a stream of one block does. All other operations are torch's:
+    sums, products, quotients and ReLU equal the engine's to the bit, functions such as exp or softmax to about 1e-7.
+    Dropout makes values of h beyond 1; in training they are not clamped.
 
     Train the copy like any module. Then `export_model(tuned, example, path)` writes its float weights, and
     `quantize(path, target, precision=precision)` without calibration rounds them as the copy did.
@@ -126,12 +126,18 @@ def _values(weight: Any) -> Array:  # noqa: ANN401  a parameter
 
 
 def _names(module: Any, *kinds: str) -> list[str]:  # noqa: ANN401  a recurrent layer
-    return [f"{kind}_l{layer}" for layer in range(module.num_layers) for kind in kinds]
+    return [f"{kind}_{place}" for place in _places(module) for kind in kinds]
+
+
+def _places(module: Any) -> list[str]:  # noqa: ANN401  a recurrent layer
+    """Return how the names of the weights of each layer and direction end, in torch's order."""
+    ways = ("", "_reverse") if module.bidirectional else ("",)
+    return [f"l{layer}{way}" for layer in range(module.num_layers) for way in ways]
 
 
 def _check_options(name: str, module: Any) -> None:  # noqa: ANN401  any layer
-    if getattr(module, "bidirectional", False) or getattr(module, "proj_size", 0):
-        raise QuantizationError(f"{name}: layers that are bidirectional or have a proj_size cannot be tuned")
+    if getattr(module, "proj_size", 0):
+        raise QuantizationError(f"{name}: layers that have a proj_size cannot be tuned")
 
 
 # ---- the layers ----
@@ -149,12 +155,15 @@ class _Recurrent(nn.RNNBase):
             raise TypeError(f"got {type(x).__name__}, wanted a tensor: packed sequences cannot be tuned on")
         signal = x if x.dim() == 3 else x.unsqueeze(0 if self.batch_first else 1)
         y = signal.transpose(0, 1) if self.batch_first else signal
-        shape = (self.num_layers, y.shape[1], self.hidden_size)
+        ways = 2 if self.bidirectional else 1
+        shape = (self.num_layers * ways, y.shape[1], self.hidden_size)
         states = start or [x.new_zeros(shape)] * self.states
         states, last = [state.reshape(shape) for state in states], []
         for layer in range(self.num_layers):
-            y, after = self._layer(layer, y, [state[layer] for state in states])
-            last.append(after)
+            places = range(layer * ways, (layer + 1) * ways)
+            made = [self._direction(place, y, [state[place] for state in states]) for place in places]
+            y = torch.cat([answer for answer, _ in made], -1)
+            last += [after for _, after in made]
             if self.dropout and layer + 1 < self.num_layers:
                 y = nn.functional.dropout(y, self.dropout, self.training)
         y = y.transpose(0, 1) if self.batch_first else y
@@ -163,13 +172,16 @@ class _Recurrent(nn.RNNBase):
             return y, ends
         return y.squeeze(0 if self.batch_first else 1), [end.squeeze(1) for end in ends]
 
-    def _layer(self, layer: int, x: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
-        weights = [getattr(self, f"weight_{kind}_l{layer}") for kind in ("ih", "hh")]
-        biases = [getattr(self, f"bias_{kind}_l{layer}", None) for kind in ("ih", "hh")]
+    def _direction(self, place: int, x: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
+        """Run one direction of a layer; its place is that among all directions of all layers."""
+        name = _places(self)[place]
+        weights = [getattr(self, f"weight_{kind}_{name}") for kind in ("ih", "hh")]
+        biases = [getattr(self, f"bias_{kind}_{name}", None) for kind in ("ih", "hh")]
         zeros = weights[0].new_zeros(len(weights[0]))
         full = [zeros if bias is None else bias for bias in biases]
-        forms = self.formats[2 * layer : 2 * layer + 2]
-        return self.cell(x, weights, full, state, forms, clamp=not self.training)
+        forms, backward = self.formats[2 * place : 2 * place + 2], name.endswith("_reverse")
+        y, after = self.cell(x.flip(0) if backward else x, weights, full, state, forms, clamp=not self.training)
+        return y.flip(0) if backward else y, after
 
     @property
     def cell(self) -> Cell:

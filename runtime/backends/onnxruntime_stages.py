@@ -49,6 +49,8 @@ class StagedModel:
         stages: The stages in their order, each with its session.
         layer_states: The states, one per layer.
         waiting: The waiting frames, by stage and value.
+        finals: The final states of backward nodes: one for each frame of their blocks, as they may wait for other
+            frames.
         axes: The time axis of each value; None if it has none.
         shapes: The shape of each value without its time axis.
 
@@ -64,12 +66,13 @@ class StagedModel:
         self.layer_states = layer_states_of(graph, self.contract)
         untimed = {name for name, axis in self.axes.items() if axis is None}
         stages = stages_of(graph, self.contract, self.clocks, untimed, self.layer_states)
+        self.finals = {name for stage in stages for name in stage.gives if stage.late is not None} & untimed
         self.stages = [(stage, self._session(graph, stage)) for stage in stages]
         self.waiting = {
             (i, name): self._waiting(graph, stage, i, name)
             for i, (stage, _) in enumerate(self.stages)
             for name in stage.reads
-            if self.axes[name] is not None
+            if self.axes[name] is not None or (name in self.finals and self.clocks[name] != stage.clock)
         }
         self._check_reads()
 
@@ -134,14 +137,13 @@ class StagedModel:
         return {port.name: feeds[port.name]} | run_session(session, made, feeds)
 
     def _check_reads(self) -> None:
-        makers = {name: stage for stage, _ in self.stages for name in stage.gives}
         for stage, _ in self.stages:
             for name in stage.reads:
-                maker = makers.get(name)
-                if self.axes[name] is None and (maker is None or maker.late is None or maker.clock != stage.clock):
+                if self.axes[name] is None and name not in self.finals:
                     raise UnsupportedError(
                         f"{label(stage.nodes[-1])}: it reads {name!r}, which has no time axis, together with a value "
-                        "that looks ahead; take only a final state (h_n[0]), or use backend='native'"
+                        "that looks ahead; take the last frame of the layer's answers (y[:, -1]) in its place, or use "
+                        "backend='native'"
                     )
 
 
@@ -161,7 +163,7 @@ class StagedRun:
         """Return the outputs for frames; both have the axes of the graph. An output without an answer is empty."""
         port = self._model.contract.inputs[0]
         values = self.advance(np.moveaxis(frames, port.time_axis or 0, 0), closing=closing)
-        found = {output.name: values[output.name] for output in self._model.contract.outputs}
+        found = {output.name: self._fed(output.name, values[output.name]) for output in self._model.contract.outputs}
         nothing = np.zeros(0, np.float32)
         return {name: nothing if values is None else self._back(name, values) for name, values in found.items()}
 
@@ -196,15 +198,16 @@ class StagedRun:
         waiting = self._model.waiting
         queues = {name: waiting[index, name] for name in stage.reads if (index, name) in waiting}
         for name, queue in queues.items():
-            old, new = self.state[queue.name], np.asarray(values[name])
+            old, new = self.state[queue.name], self._frames(name, values[name])
             self.state[queue.name] = np.concatenate([old, new]) if len(old) else new  # ids stay integers
         if stage.late is not None:
             ((name, queue),) = queues.items()
             late = self._convolve if stage.ahead else self._backward
             return late(stage, queue, lambda frames: self._run(stage, session, {name: frames}), closing=closing)
-        feeds: dict[str, Array | None] = {name: values[name] for name in stage.reads if name not in queues}
+        feeds = {name: self._fed(name, values[name]) for name in stage.reads if name not in queues}
         for name, queue in queues.items():
-            feeds[name], self.state[queue.name] = np.split(self.state[queue.name], [count])
+            taken, self.state[queue.name] = np.split(self.state[queue.name], [count])
+            feeds[name] = self._fed(name, taken)
         return self._run(stage, session, feeds) if count else self._nothing(stage)
 
     def _run(self, stage: Stage, session: Any, feeds: Mapping[str, Array | None]) -> dict[str, Array | None]:  # noqa: ANN401
@@ -241,14 +244,15 @@ class StagedRun:
     def _backward(self, stage: Stage, queue: WaitingFrames, run: Run, *, closing: bool) -> dict[str, Array | None]:
         """Run over each block that is complete with its lookahead, and drop the answers of the lookahead."""
         answer, *finals = stage.gives
-        made, last = [], None
+        made: dict[str, list[Array]] = {name: [] for name in stage.gives}
         while count := self._next_block(len(self.state[queue.name]), closing=closing):
-            answers = run(self._context(self.state[queue.name], count))[answer]
-            made.append(np.asarray(answers)[:count])
-            last = made[-1][0]
+            found = run(self._context(self.state[queue.name], count))
+            made[answer].append(np.asarray(found[answer])[:count])
+            for name in finals:
+                made[name].append(np.repeat(np.asarray(found[name])[None], count, 0))
             self.state[queue.name] = self.state[queue.name][count:]
         nothing = self._nothing(stage)
-        return {answer: np.concatenate(made) if made else nothing[answer]} | dict.fromkeys(finals, last)
+        return {name: np.concatenate(parts) if parts else nothing[name] for name, parts in made.items()}
 
     def _next_block(self, waiting: int, *, closing: bool) -> int:
         blocks = self._model.contract.blocks
@@ -265,6 +269,16 @@ class StagedRun:
     def _nothing(self, stage: Stage) -> dict[str, Array | None]:
         timed = {name: self._model.axes[name] is not None for name in stage.gives}
         return {name: np.zeros((0, *self._model.shapes[name]), np.float32) if timed[name] else None for name in timed}
+
+    def _frames(self, name: str, values: Array | None) -> Array:
+        """Return the frames of a value that may wait; none if nothing became ready."""
+        return np.zeros((0, *self._model.shapes[name]), np.float32) if values is None else values
+
+    def _fed(self, name: str, values: Array | None) -> Array | None:
+        """Return a value as the nodes take it: of final states the last, None if nothing became ready."""
+        if name not in self._model.finals or values is None:
+            return values
+        return values[-1] if len(values) else None
 
     def _front(self, name: str, values: Array) -> Array:
         axis = self._model.axes[name]

@@ -123,9 +123,25 @@ def _split(trace: Trace, node: onnx.NodeProto, stack: Layers) -> list[Value] | N
     return [_chosen(stack, stack.parts[int(a) : int(a) + size]) for a, size in zip(starts, sizes, strict=True)]
 
 
-def _concat(trace: Trace, node: onnx.NodeProto, _: Layers) -> list[Value] | None:
+def _concat(trace: Trace, node: onnx.NodeProto, stack: Layers) -> list[Value] | None:
     state = joined_state(trace, node)
-    return None if state is None else [state]
+    if state is not None:
+        return [state]
+    if stack.axes[int(attributes(node)["axis"])] != LAYER:
+        return None
+    parts = [_parts_along(trace.values.get(name), stack.axes) for name in node.input]
+    return None if None in parts else [Layers(tuple(part for each in parts for part in each or ()))]
+
+
+def _parts_along(value: Value | None, axes: tuple[str, ...]) -> tuple[Part, ...] | None:
+    """Return the layers of a value that is joined with others along the layers; None if it has other axes."""
+    known = layers_of(value)
+    if known is not None:
+        return known.parts if known.axes == axes else None
+    if not isinstance(value, Signal | Final):
+        return None
+    single = tuple(ONE if axis == LAYER else axis for axis in axes)
+    return (replace(value, axes=axes),) if value.axes == single else None
 
 
 def _values(trace: Trace, node: onnx.NodeProto, stack: Layers) -> list[int]:

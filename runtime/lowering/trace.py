@@ -259,15 +259,27 @@ class Trace:
 
     def _waiting(self, value: int, later: int) -> int:
         """Return a value that is delayed to come with a later one."""
-        both = [self.ops[v - 1] if v else None for v in (value, later)]
-        if isinstance(both[1], Last) and isinstance(both[0], Last):
-            return self.emit(Last((self.emit(Align((both[1].inputs[0], both[0].inputs[0]))),)))
-        if any(v and not _has_frames(self.ops, v) for v in (value, later)):
+        timed = [_has_frames(self.ops, v) for v in (value, later)]
+        if all(timed):
+            return self.emit(Align((later, value)))
+        frames = None if any(timed) else [self._with_frames(v) for v in (value, later)]
+        if frames is None or None in frames:
             raise UnsupportedError(
                 "a value of only the last frame is joined with one that looks ahead; join them before the last frame "
                 "is taken, or use backend='onnxruntime'"
             )
-        return self.emit(Align((later, value)))
+        early, late = (v for v in frames if v is not None)
+        return self.emit(Last((self.emit(Align((late, early))),)))
+
+    def _with_frames(self, value: int) -> int | None:
+        """Return the frames of which a value is the last; None if it is no last frame, or made of one by weights."""
+        op = self.ops[value - 1] if value else None
+        if op is None or isinstance(op, LastCell) or op.record().matrices or op.slots:
+            return None
+        if isinstance(op, Last):
+            return op.inputs[0]
+        inputs = tuple(self._with_frames(v) for v in op.inputs)
+        return None if None in inputs else self.emit(replace(op, inputs=tuple(v for v in inputs if v is not None)))
 
     def _check_lookahead(self, program: Program) -> None:
         """Check that the contract gives the lookahead of the program."""

@@ -23,6 +23,7 @@ def test_both_backends_run_a_file(make_graph: MakeGraph) -> None:
     found = load_everywhere(streaming(make_graph()).SerializeToString(), "m.onnx")
     assert list(found.models) == ["native", "onnxruntime"]
     assert found.refused == {}
+    assert found.preferred is found.models["onnxruntime"]
 
 
 def test_the_reason_of_a_backend_that_refuses_is_kept(make_graph: MakeGraph) -> None:
@@ -32,6 +33,12 @@ def test_the_reason_of_a_backend_that_refuses_is_kept(make_graph: MakeGraph) -> 
     found = load_everywhere(model.SerializeToString(), "m.onnx")
     assert list(found.models) == ["onnxruntime"]
     assert "m.onnx: Cos" in found.refused["native"]
+
+
+def test_a_file_that_only_the_engine_runs_is_streamed_there(make_graph: MakeGraph) -> None:
+    found = load_everywhere(streaming(make_graph()).SerializeToString(), "m.onnx")
+    del found.models["onnxruntime"]
+    assert found.preferred is found.models["native"]
 
 
 def test_a_file_that_runs_nowhere_is_refused(make_graph: MakeGraph) -> None:

@@ -32,7 +32,7 @@ class Net(nn.Module):
         kind, more = CELLS[cell]
         self.into = nn.Linear(FEATURES, 9)
         self.rec = kind(9, 11, batch_first=True, **more, **options)
-        self.head = nn.Linear(11, 3, bias=options.get("bias", True))
+        self.head = nn.Linear(22 if options.get("bidirectional") else 11, 3, bias=options.get("bias", True))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.head(self.rec(torch.relu(self.into(x)))[0])
@@ -59,7 +59,8 @@ def on_the_engine(module: nn.Module, x: Tensor, folder: Path, precision: str, cu
     tg.export_model(module, x[:1], folder / "float.onnx")
     tg.quantize(folder / "float.onnx", folder / "q.onnx", precision=precision)
     stream = tg.load(folder / "q.onnx").stream()
-    return np.concatenate([stream.push(part) for part in (x[0].numpy()[:cut], x[0].numpy()[cut:]) if len(part)])
+    answers = [stream.push(part) for part in (x[0].numpy()[:cut], x[0].numpy()[cut:]) if len(part)]
+    return np.concatenate([one for one in (*answers, stream.finish()) if one is not None])
 
 
 @pytest.mark.slow
@@ -67,15 +68,15 @@ def on_the_engine(module: nn.Module, x: Tensor, folder: Path, precision: str, cu
 @given(
     precision=st.sampled_from(["W8A16", "W8A8", "W4A16", "W4A8g8", "W4A16g8", "W16A16"]),
     cell=st.sampled_from(list(CELLS)),
-    shape=st.tuples(st.integers(1, 2), st.booleans()),
+    shape=st.tuples(st.integers(1, 2), st.booleans(), st.booleans()),
     seed=st.integers(0, 2**31),
 )
 def test_the_engine_answers_what_the_module_answers(
-    tmp_path: Path, precision: str, cell: str, shape: tuple[int, bool], seed: int
+    tmp_path: Path, precision: str, cell: str, shape: tuple[int, bool, bool], seed: int
 ) -> None:
     torch.manual_seed(seed)
     x = torch.randn(1, 12, FEATURES) * [0.0, 1e-3, 1.0, 1e3][seed % 4]
-    model = Net(cell, num_layers=shape[0], bias=shape[1])
+    model = Net(cell, num_layers=shape[0], bias=shape[1], bidirectional=shape[2])
     tuned = tunable(model, torch.randn(1, 8, FEATURES), precision)
     with torch.no_grad():
         for parameter in tuned.parameters():  # as if it had been trained
@@ -83,6 +84,15 @@ def test_the_engine_answers_what_the_module_answers(
         answer = tuned.eval()(x)[0].numpy()
     np.testing.assert_array_equal(answer, on_the_engine(tuned, x, tmp_path, precision, seed % 13), strict=True)
     assert type(model.rec) is CELLS[cell][0]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_both_directions_compute_what_the_engine_does(tmp_path: Path, cell: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 12, FEATURES)
+    tuned = tunable(Net(cell, num_layers=2, bidirectional=True), x, "W4A8").eval()
+    answer = tuned(x)[0].detach().numpy()
+    np.testing.assert_array_equal(answer, on_the_engine(tuned, x, tmp_path, "W4A8", 5), strict=True)
 
 
 def test_tables_and_convolutions_compute_what_the_engine_does(tmp_path: Path) -> None:
@@ -169,7 +179,7 @@ def test_layers_that_cannot_be_tuned_are_named() -> None:
             y: Tensor = self.rec(x)[0]
             return y
 
-    with pytest.raises(tg.QuantizationError, match="rec: layers that are bidirectional or have a proj_size"):
+    with pytest.raises(tg.QuantizationError, match="rec: layers that have a proj_size cannot be tuned"):
         tunable(Projected(), torch.randn(1, 8, FEATURES))
 
 
