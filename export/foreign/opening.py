@@ -17,6 +17,7 @@ from ..rewrites.constant_starts import take_starts
 from ..rewrites.directions import refuse_state_inputs, split_directions
 from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
+from .endless_loops import refuse_endless_loops
 from .fixed_inputs import FixedInput, fix_inputs, spread_over_streams
 from .flat_frames import unfold_frames
 from .input_roles import Roles, find_roles, likely_signal
@@ -88,6 +89,7 @@ def open_file(
         UnsupportedError: A condition depends on the stream, or an operator cannot be converted.
     """
     _forget_weights_among_inputs(model)
+    refuse_endless_loops(model)
     types = make_single(model)
     ids = widen_ids(model)
     batched, whole = put_time_first(model), drop_lengths(model, likely_signal(model, states, values))
