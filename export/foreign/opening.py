@@ -18,6 +18,7 @@ from ..rewrites.directions import refuse_state_inputs, split_directions
 from ..rewrites.pads import move_pads
 from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
+from .endless_loops import refuse_endless_loops
 from .fixed_inputs import FixedInput, fix_inputs, spread_over_streams
 from .flat_frames import unfold_frames
 from .input_roles import Roles, find_roles, likely_signal
@@ -98,6 +99,7 @@ def open_file(
     """
     done: list[str] = []
     _forget_weights_among_inputs(model)
+    refuse_endless_loops(model)
     several = _in_common_form(model, states, values, static, done)
     came = model.SerializeToString()
     replaced = replace_integers(model)
