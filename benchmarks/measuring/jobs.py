@@ -70,9 +70,14 @@ def file_job(folder: Path, name: str, path: Path, signal: Array, steps: int) -> 
         return _plan_job(folder, name, read_bytes(path, MAX_FILE_BYTES), signal, steps)
     graph = Graph.load(path)
     job = Job(_made(folder), name, steps, None, _rate(graph.contract, steps))
-    if graph.metadata(QUANTIZATION_KEY) is not None:
+    if graph.metadata(QUANTIZATION_KEY) is not None or _holds_codes(graph):
         graph.save(job.made(GIVEN))
     return _written(job, graph, signal)
+
+
+def _holds_codes(graph: Graph) -> bool:
+    """Return whether weights of a graph are codes, as in a lifted file that its maker quantized."""
+    return any(node.op_type == "DequantizeLinear" for node in graph.nodes)
 
 
 def _made(folder: Path) -> Path:

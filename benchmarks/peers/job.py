@@ -61,7 +61,7 @@ class Job:
 
     - `float.onnx`: the streaming model in float32; absent if the job was made from a compiled plan;
     - `contract.json`: its contract;
-    - `given.onnx`: the quantized file from which the job was made, if it was quantized;
+    - `given.onnx`: the quantized file from which the job was made, if its weights are codes;
     - `given.tide`: the compiled plan from which the job was made, if it was a plan;
     - `signal.npy`: the signal, float32 `[frames, features]`;
     - `exact.npy`: the exact answers in order, float64 `[answers, features]`; or `exact.txt`, why there are none;

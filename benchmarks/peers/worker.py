@@ -67,7 +67,7 @@ class Worker:
         answer = self._step(self._chunks[0])
         first = (time.perf_counter() - start) * 1e6
         own = {"import_ms": imported, "first_answer_ms": _since_start(), **_memory()}
-        self._first = np.array(answer, np.float64)
+        self._first = _values(answer)
         if not self._owners:  # after the timing: a search through the installed packages takes up to 90 ms
             self._owners = _owners(adapter.PACKAGES) + list(getattr(adapter, "DISTRIBUTIONS", ()))
         return {
@@ -86,7 +86,7 @@ class Worker:
         if not job.made(EXACT).exists():
             return {"reason": job.made(INEXACT).read_text()}
         exact = job.exact()
-        rows = [self._first, *(np.array(step(chunk), np.float64) for chunk in self._chunks[1:])]
+        rows = [self._first, *(_values(step(chunk)) for chunk in self._chunks[1:])]
         answers = np.concatenate([row.reshape(-1, exact.shape[1]) for row in rows])
         wanted = exact[: len(answers)]
         difference = answers - wanted
@@ -116,6 +116,11 @@ class Worker:
             self._filler = cycle(np.zeros((EVICTIONS, CACHE_BYTES // EVICTIONS // 8)))
         row = next(self._filler)
         row += 1.0
+
+
+def _values(answer: Any) -> Any:  # noqa: ANN401  arrays of any library; None if there is no answer yet
+    """Return the first output of an answer in float64; tidegate gives several by name."""
+    return np.array(next(iter(answer.values())) if isinstance(answer, dict) else answer, np.float64)
 
 
 def _encoded(timed: Timed) -> Fields:

@@ -26,7 +26,8 @@ class Figures:
     """What was measured of a model.
 
     Attributes:
-        float_error: The largest error of the float file, relative to the largest value of the original's answers.
+        float_error: The largest error of the float file, relative to the largest value of the original's answers;
+            None if there is no float file.
         int8_error: The same of the quantized file.
         frames: Frames that were compared, of all streams.
         median_us: Median microseconds per frame of the quantized file.
@@ -37,7 +38,7 @@ class Figures:
         machine: The processor, the engine's variant, the core it was pinned to, and the date.
     """
 
-    float_error: float
+    float_error: float | None
     int8_error: float
     frames: int
     median_us: float
@@ -124,7 +125,8 @@ def measure(model: Model, folder: Path, show: Callable[[str], None]) -> Figures:
         NotMeasuredError: A command or the engine says no.
     """
     check(model, folder)
-    for command in model.commands[:2]:
+    *making, timing = model.commands
+    for command in making:
         show(command)
         run(command, folder)
     show("compare with the original")
@@ -136,11 +138,11 @@ def measure(model: Model, folder: Path, show: Callable[[str], None]) -> Figures:
         raise NotMeasuredError(str(error).replace(f"{folder}{os.sep}", "")) from error
     streams = streams_of(model, folder)
     errors = [error_of(running, streams) for running in (floats, codes)]
-    show(model.commands[2])
-    run(model.commands[2], folder)
+    show(timing)
+    run(timing, folder)
     median, tail, measured_on = times(model, folder)
     return Figures(
-        float_error=errors[0],
+        float_error=None if model.codes else errors[0],
         int8_error=errors[1],
         frames=sum(len(stream.frames) for stream in streams),
         median_us=median,

@@ -45,7 +45,7 @@ In `examples/models` of a checkout:
 {chr(10).join(model.fetching)}
 ```
 
-Then the three commands:
+Then the {"two" if model.codes else "three"} commands:
 
 ```
 {chr(10).join(model.commands)}
@@ -67,15 +67,19 @@ def page(model: Model, result: Figures | str) -> str:
 
 def _figures(model: Model, found: Figures) -> str:
     pushes = "one frame" if model.chunk == 1 else f"{model.chunk} frames"
+    int8 = (
+        "int8 is the file's own codes with activations of 16 bits."
+        if model.codes
+        else "int8 is W8A16 without calibration; [recordings of yours](../../docs/quantization.md) bring it closer."
+    )
     text = (
         f"The errors are over {found.frames:,} frames, relative to the largest value of the original's answers. "
-        f"These are {model.answers}. int8 is W8A16 without calibration; with [recordings of yours]"
-        "(../../docs/quantization.md) it comes closer. The times are of the int8 file, "
+        f"These are {model.answers}. {int8} The times are of the int8 file, "
         f"{pushes} per push, the next push at once: {found.machine}."
     )
     return f"""| figure | value |
 |---|---:|
-| largest error of the float file | {found.float_error:.1e} |
+| largest error of the float file | {_error(found.float_error)} |
 | largest error of the int8 file | {found.int8_error:.1e} |
 | microseconds per frame, median | {micro(found.median_us)} |
 | microseconds per frame, 99th percentile | {micro(found.p99_us)} |
@@ -123,7 +127,7 @@ def _row(model: Model, found: Figures) -> list[str]:
         model.task,
         f"[{model.title}](../examples/models/{model.name}.md)",
         model.licence,
-        f"{found.float_error:.1e}",
+        _error(found.float_error),
         f"{found.int8_error:.1e}",
         micro(found.median_us),
         micro(found.p99_us),
@@ -141,6 +145,10 @@ def _others(others: Sequence[tuple[Model, str]]) -> str:
         for model, why in others
     ]
     return "\n".join(["", "## Not yet", "", "| task | model | what tidegate says |", "|---|---|---|", *rows, ""])
+
+
+def _error(found: float | None) -> str:
+    return "-" if found is None else f"{found:.1e}"
 
 
 def _share(found: Figures) -> str:

@@ -57,6 +57,7 @@ class Model:
         sample_rate: Samples per second; 0: the input has no rate.
         hop: Samples from one frame to the next.
         chunk: Frames per push when the time is measured.
+        codes: Whether the weights are codes of 8 bits as they come, so that nothing is left to quantize.
         note: Sentences for the end of the page.
     """
 
@@ -78,12 +79,13 @@ class Model:
     sample_rate: float = 0
     hop: int = 1
     chunk: int = 1
+    codes: bool = False
     note: str = ""
 
     @property
     def streaming(self) -> str:
         """The streaming file, from the folder of the gallery."""
-        return f"files/{self.name}.stream.onnx"
+        return self.quantized if self.codes else f"files/{self.name}.stream.onnx"
 
     @property
     def quantized(self) -> str:
@@ -107,11 +109,12 @@ class Model:
 
     @property
     def commands(self) -> list[str]:
-        """The three commands: a streaming file, a quantized one, and its time."""
+        """The three commands: a streaming file, a quantized one, and its time; two for a file of codes."""
         chunk = f" --chunk {self.chunk}" if self.chunk > 1 else ""
+        quantize = [] if self.codes else [f"tidegate quantize {self.streaming} -o {self.quantized}"]
         return [
             f"tidegate {self.take} -o {self.streaming}",
-            f"tidegate quantize {self.streaming} -o {self.quantized}",
+            *quantize,
             f"tidegate bench {self.quantized} --closed --peers none --seconds 1{chunk} --json {self.timed}",
         ]
 

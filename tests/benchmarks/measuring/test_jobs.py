@@ -8,9 +8,11 @@ import tidegate
 from tidegate.benchmarks.measuring.jobs import FRAMES, file_job, stack_job, stack_jobs
 from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.peers.job import CONTRACT, EXACT, GIVEN, INEXACT, CannotRunError
+from tidegate.benchmarks.peers.tidegate import variants
 from tidegate.runtime.contract import Contract
 from tidegate.runtime.errors import ChunkError
 from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.lowering.lower import QUANTIZATION_KEY
 
 SMALL = stacks.Case("small", 3, 5, 2)
 SIGNAL = stacks.random_frames(SMALL, 20)
@@ -53,6 +55,15 @@ def test_other_peers_get_the_float_values_of_quantized_weights(tmp_path: Path, q
     answers = tidegate.load(quantized).stream().push(SIGNAL)
     np.testing.assert_allclose(np.asarray(answers), job.exact(), atol=1e-3)
     assert Contract.from_json(job.made(CONTRACT).read_text()) == Graph.load(quantized).contract
+
+
+def test_a_file_with_codes_of_its_maker_is_kept_too(tmp_path: Path, quantized: Path) -> None:
+    """Such a file has no record of a quantization, and nothing in it is left to quantize."""
+    graph = Graph.load(quantized)
+    graph.drop_metadata(QUANTIZATION_KEY)
+    graph.save(tmp_path / "codes.onnx")
+    job = file_job(tmp_path / "job", "m", tmp_path / "codes.onnx", SIGNAL, 5)
+    assert [variant.precision for variant in variants(job)] == ["as given"]
 
 
 def test_a_plan_has_no_model_and_no_exact_answers(tmp_path: Path, quantized: Path) -> None:

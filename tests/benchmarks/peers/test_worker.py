@@ -11,7 +11,7 @@ import pytest
 from tidegate.benchmarks.measuring.jobs import stack_job
 from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.peers import by_hand, worker
-from tidegate.benchmarks.peers.job import EXACT, INEXACT, CannotRunError, Job
+from tidegate.benchmarks.peers.job import EXACT, INEXACT, CannotRunError, Job, Step, Variant
 from tidegate.benchmarks.peers.worker import Worker
 
 TIME = {"count": 12, "period": 0.0, "stall": 0, "cold": False}
@@ -48,6 +48,20 @@ def test_errors_are_those_of_the_whole_signal(job: Job) -> None:
 
     assert 0 < errors["error_rms"] <= errors["error_max"] < 1e-6
     assert errors["answer_rms"] == pytest.approx(np.sqrt(np.mean(job.exact() ** 2)))
+
+
+def test_of_several_outputs_the_first_is_compared(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = by_hand.load
+
+    def named(job: Job, variant: Variant) -> Step:
+        step = plain(job, variant)
+        return lambda chunk: {"y": step(chunk), "other": np.zeros(1)}
+
+    monkeypatch.setattr(by_hand, "load", named)
+    one = Worker()
+    one.load(load(job))
+
+    assert one.errors({})["error_max"] < 1e-6
 
 
 def test_without_exact_answers_the_reason_is_given(job: Job) -> None:

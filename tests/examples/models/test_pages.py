@@ -49,6 +49,13 @@ def test_samples_are_timed_in_chunks_and_letters_have_no_real_time() -> None:
     assert "| share of real time | - |" in page(MODELS[0], replace(FIGURES, share=None))
 
 
+def test_a_file_of_codes_has_no_float_file() -> None:
+    text = page(replace(MODELS[0], codes=True), replace(FIGURES, float_error=None))
+    assert "| largest error of the float file | - |" in text
+    assert "Then the two commands:" in text
+    assert "quantize" not in text
+
+
 def test_a_refusal_is_on_the_page_in_its_words() -> None:
     text = page(MODELS[0], "Scan 'a|b': wanted\none of <LSTM>")
     assert "It does not stream yet: Scan 'a/b': wanted one of (LSTM)" in text
