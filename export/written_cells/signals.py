@@ -11,6 +11,7 @@ from .small_operators import ACTIVATIONS
 
 _JOINS = frozenset(("Add", "Concat", "Neg", "Sub", "Sum"))
 _PRODUCTS = ("Gemm", "MatMul")
+_BOUNDED = frozenset(ACTIVATIONS) | {"Clip"}  # Keras writes its hard sigmoid with a Clip
 
 
 def find_signals(graph: Graph, states: Mapping[str, str]) -> list[str]:
@@ -85,7 +86,7 @@ def _meets_product(graph: Graph, node: onnx.NodeProto, dependent: Collection[str
         node = waiting.pop()
         if node.op_type in _PRODUCTS:
             return True
-        if node.op_type not in ACTIVATIONS and node.output[0] in dependent and node.output[0] not in seen:
+        if node.op_type not in _BOUNDED and node.output[0] in dependent and node.output[0] not in seen:
             seen.add(node.output[0])
             waiting += [reader for name in node.output for reader in graph.consumers(name)]
     return False

@@ -110,7 +110,7 @@ class Rolled:
         count = 1 + max(_y(node), *(slot.output for slot in kind.states))
         made.output[:] = [f"{node.name}/{place}{_FINAL}" for place in range(count)]
         signal = signal_of(node)
-        made.input[kind.signal] = f"{node.name}/x{FRAMES}"
+        made.input[kind.signal] = f"{node.name}/sequence"
         self._add("Squeeze", [self._read(node, signal), self._number("axis1", 1)], made.input[kind.signal])
         for slot in kind.states:
             if operand(node, slot.input):

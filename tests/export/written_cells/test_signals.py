@@ -42,3 +42,10 @@ def test_a_value_that_is_no_product_is_the_signal_itself() -> None:
     front = made.add("Relu", "x")
     model = made.model(h=made.add("Tanh", made.add("Add", front, made.product("h", made.weight(4, 4), bias=False))))
     assert find_signals(Graph(model), {"h": "h_next"}) == [front]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_hard_gate_ends_what_its_signal_is_multiplied_with(cut: str) -> None:
+    """Its Clip is an activation too: the product with the reset state comes after it."""
+    model = gru(Style(cut=cut, gates="hard"), before=True)
+    assert find_signals(Graph(model), states_of(model)) == ["x"]
