@@ -175,9 +175,11 @@ def test_weight_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
 
 def test_an_example_is_the_same_at_every_call_and_leaves_the_random_state() -> None:
     before = torch.get_rng_state()
-    example = example_from_shape("1x20x6")
+    example, again = example_from_shape("1x20x6"), example_from_shape("1x20x6")
+    assert isinstance(example, torch.Tensor)
+    assert isinstance(again, torch.Tensor)
     assert example.shape == (1, 20, 6)
-    assert torch.equal(example, example_from_shape("1x20x6"))
+    assert torch.equal(example, again)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -299,5 +301,6 @@ def test_what_is_not_torchscript_is_refused(tmp_path: Path) -> None:
 
 def test_an_example_of_ids() -> None:
     ids = example_from_shape("2x20", ids=11)
+    assert isinstance(ids, torch.Tensor)
     assert (ids.dtype, list(ids.shape)) == (torch.int64, [2, 20])
     assert 0 <= int(ids.min()) <= int(ids.max()) < 11

@@ -50,7 +50,7 @@ def test_row_97_calibration_of_a_model_that_looks_ahead_more_than_halves_its_err
     tmp_path: Path, cell: Callable[..., torch.nn.RNNBase], last: bool, options: dict[str, Any]
 ) -> None:
     torch.manual_seed(0)
-    tg.export_model(Both(cell, last=last), torch.randn(1, 40, 6), tmp_path / "m.onnx", **options)  # type: ignore[arg-type]
+    tg.export_model(Both(cell, last=last), torch.randn(1, 40, 6), tmp_path / "m.onnx", **options)
     *streams, fresh = smooth(7)
 
     def ends(path: Path) -> Floats:

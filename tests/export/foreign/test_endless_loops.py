@@ -16,11 +16,11 @@ def _body(condition: str) -> onnx.GraphProto:
     value = helper.make_tensor_value_info
     made = {
         "given": [helper.make_node("Identity", ["go"], ["on"])],
-        "true": [helper.make_node("Constant", [], ["on"], value=numpy_helper.from_array(np.bool_(True)))],
+        "true": [helper.make_node("Constant", [], ["on"], value=numpy_helper.from_array(np.array(True)))],
         "computed": [helper.make_node("Less", ["v", "most"], ["on"])],
     }[condition]
     nodes = [*made, helper.make_node("Add", ["v", "most"], ["w"])]
-    most = numpy_helper.from_array(np.float32(3), "most")
+    most = numpy_helper.from_array(np.array(3, np.float32), "most")
     inputs = [value("i", TensorProto.INT64, []), value("go", TensorProto.BOOL, []), value("v", TensorProto.FLOAT, [])]
     outputs = [value("on", TensorProto.BOOL, []), value("w", TensorProto.FLOAT, [])]
     return helper.make_graph(nodes, "body", inputs, outputs, [most])
@@ -31,7 +31,7 @@ def looping(rounds: int | None, condition: str) -> onnx.ModelProto:
     file = ForeignFile(17)
     y, *_ = file.cell("LSTM", file.input("x", ["time", 1, 5]), 5, 6)
     count = "" if rounds is None else file.constant(np.int64(rounds))
-    start = [file.constant(np.bool_(True)), file.constant(np.float32(1))]
+    start = [file.constant(np.array(True)), file.constant(np.float32(1))]
     value = file.add("Loop", [count, *start], "result", body=_body(condition), name="wait")
     file.output(file.head(file.add("Add", [file.squeezed(y, 1), value]), 6, 3, "y"), ["time", 1, 3])
     return file.model()
