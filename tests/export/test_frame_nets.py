@@ -149,7 +149,7 @@ def _streamed(path: Path, x: Floats, chunk: int) -> Floats:
 
 
 @pytest.mark.parametrize("kind", [Crnn, BinsFirst, Separable, Ahead, Cut, Mask])
-def test_a_net_with_frames_of_several_axes_streams_as_its_module(kind: type[nn.Module], tmp_path: Path) -> None:
+def test_row_87_a_net_with_frames_of_several_axes_streams_as_its_module(kind: type[nn.Module], tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = kind().eval()
     tidegate.export_model(module, torch.randn(1, 12, BINS), tmp_path / "float32.onnx")

@@ -97,7 +97,7 @@ def _native(file: ForeignFile, folder: Path) -> dict[str, float]:
     return differences
 
 
-def test_a_convolution_of_many_answers_is_one_operation(tmp_path: Path) -> None:
+def test_row_86_a_convolution_of_many_answers_is_one_operation(tmp_path: Path) -> None:
     file = _model(100, [{"kernel": 3, "stride": 1, "dilation": 1, "pad": 1, "out": 2}])
     assert all(difference <= TOLERANCE[name] for name, difference in _native(file, tmp_path).items())
     program = lower(Graph.load(tmp_path / "float32.onnx"))
