@@ -176,7 +176,7 @@ def test_one_frame_per_run(lifted: Lift, tmp_path: Path, op: str, batch: int | s
     _assert_streams_alike(tmp_path / "out.onnx")
 
 
-def test_h_and_c_in_the_last_axis_of_one_tensor(lifted: Lift, tmp_path: Path) -> None:
+def test_row_85_h_and_c_in_the_last_axis_of_one_tensor(lifted: Lift, tmp_path: Path) -> None:
     """DTLN keeps all states in one tensor, and its own nodes split it. Each becomes a state of its layer."""
     report = lifted(foreign_files.dtln())
     assert _states(report) == [("lstm.h_in", "lstm.h_out", "h"), ("lstm.c_in", "lstm.c_out", "c")]
