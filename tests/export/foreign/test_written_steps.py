@@ -69,7 +69,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_step_with_states_streams_on_the_engine(name: str, tmp_path: Path) -> None:
+def test_row_75_a_step_with_states_streams_on_the_engine(name: str, tmp_path: Path) -> None:
     step, names, pairs = FILES[name]
     model = rebatched(step, names)
     onnx.save(model, tmp_path / "file.onnx")
