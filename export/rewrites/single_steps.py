@@ -44,7 +44,7 @@ def mark_steps(
         model: The model.
         cell: What the steps compute.
         calls: The steps, in their order.
-        dims: The shapes of their signals and states; the axis of streams has a name or is the first of size 1.
+        dims: The shapes of their signals and states; the axis of streams has a name or is that before the last.
         path: The path of the cell's module, which begins the names of nodes and weights.
 
     Raises:
@@ -133,8 +133,10 @@ class _Marking:
         """Return the axes of size 1 other than that of the streams."""
         dims = self._dims[name]
         named = [axis for axis, size in enumerate(dims[:-1]) if isinstance(size, str)]
-        axes = [axis for axis in range(len(dims) - 1) if axis != (*named, 0)[0]]
-        if any(dims[axis] != 1 for axis in axes):
+        streams = (*named, len(dims) - 2)[0]
+        axes = [axis for axis in range(len(dims) - 1) if axis != streams]
+        ones = axes if named else range(len(dims) - 1)
+        if any(dims[axis] != 1 for axis in ones):
             raise UnsupportedError(f"{name!r} has shape {shape_text(dims)}, wanted its values along the last axis")
         return axes
 

@@ -14,7 +14,7 @@ from ..graph.constants import fold_constants
 from ..states.routes import moved
 from ..written_cells.recognizer import WrittenCell, recognize
 from ..written_cells.signals import find_signals, groups
-from ..written_cells.unrolled import UnrolledLoop, carried, counterparts, find_loops
+from ..written_cells.unrolled import UnrolledLoop, carried, common_values, counterparts, find_loops
 from .single_steps import Call, for_one_stream, mark_steps, name_streams
 
 
@@ -72,6 +72,11 @@ def _at(graph: Graph, name: str, states: Mapping[str, Array]) -> Array | None:
     return moved(graph.model, name, states)
 
 
+def _of(step: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """Return what stands for some values at a step; an empty name for a state of zeros."""
+    return [step.get(name, "") for name in names]
+
+
 @dataclass(frozen=True)
 class _Loop:
     """An unrolled loop whose cells are looked for.
@@ -96,17 +101,14 @@ class _Loop:
         """
         shapes = for_one_stream(self.dims)
         for states in groups(self.graph, self._states()):
-            signals = find_signals(self.sized, states)
+            signals = find_signals(self.sized, states, common_values(self.graph, self.loop))
             steps = list(self._steps(states, signals))
             steps = [*self._from_zeros(states, signals, steps[0]), *steps]
             if all(steps[-1][name] == steps[-2][name] for name in signals):
                 continue
             cell = recognize(self.sized, {name: shapes[name] for name in (*signals, *states)}, states)
             nexts = [states[name] for name in cell.states]
-            yield (
-                cell,
-                [Call(*([step[name] for name in names] for names in (signals, cell.states, nexts))) for step in steps],
-            )
+            yield cell, [Call(*(_of(step, names) for names in (signals, cell.states, nexts))) for step in steps]
 
     def _states(self) -> dict[str, str]:
         """Return the states after the first step, each with its next value.
@@ -115,7 +117,8 @@ class _Loop:
             UnsupportedError: The first two steps differ.
         """
         before, after = (carried(self.graph, self.loop, step) for step in range(2))
-        ends = {*before, *find_signals(self.sized, dict(zip(before, after, strict=False)))}
+        pairs, common = dict(zip(before, after, strict=False)), common_values(self.graph, self.loop)
+        ends = {*before, *find_signals(self.sized, pairs, common)}
         found = {}
         for name in after:
             like = [one for one in before if counterparts(self.graph, name, one, {}, ends) is not None]

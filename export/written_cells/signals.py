@@ -1,6 +1,6 @@
 """The signals of a step: the values that it reads besides its states, taken as far back as its first products."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx
 
@@ -14,7 +14,7 @@ _PRODUCTS = ("Gemm", "MatMul")
 _BOUNDED = frozenset(ACTIVATIONS) | {"Clip"}  # Keras writes its hard sigmoid with a Clip
 
 
-def find_signals(graph: Graph, states: Mapping[str, str]) -> list[str]:
+def find_signals(graph: Graph, states: Mapping[str, str], common: Collection[str] = ()) -> list[str]:
     """Return the values that a step reads besides its states and constants, in the order of the file.
 
     If a step adds what the signal contributes to its gates, the signal is taken before that product.
@@ -22,6 +22,7 @@ def find_signals(graph: Graph, states: Mapping[str, str]) -> list[str]:
     Args:
         graph: A graph whose constants and sizes are initializers.
         states: The states of one cell, and the names of their next values.
+        common: Values that all steps of a loop share, as a sequence is: a signal is one frame of it.
     """
     cone = _cone(graph, states)
     dependent = {name for node in cone for name in node.output}.union(states)
@@ -30,7 +31,7 @@ def find_signals(graph: Graph, states: Mapping[str, str]) -> list[str]:
         for name in node.input:
             if name and name not in dependent and graph.constant(name) is None:
                 before = _meets_product(graph, node, dependent)
-                found += [name] if before else _before_product(graph, name)
+                found += [name] if before else _before_product(graph, name, common)
     return list(dict.fromkeys(found))
 
 
@@ -92,7 +93,11 @@ def _meets_product(graph: Graph, node: onnx.NodeProto, dependent: Collection[str
     return False
 
 
-def _before_product(graph: Graph, name: str) -> list[str]:
+def _is_linear(node: onnx.NodeProto, varying: Sequence[str]) -> bool:
+    return node.op_type in _JOINS or (node.op_type in MOVES and len(varying) == 1)
+
+
+def _before_product(graph: Graph, name: str, common: Collection[str]) -> list[str]:
     """Return the values whose products with weights add up to a value; the value itself if it is no such sum."""
     waiting, seen, found, products = [name], set[str](), list[str](), 0
     while waiting:
@@ -104,7 +109,7 @@ def _before_product(graph: Graph, name: str) -> list[str]:
         if node is not None and node.op_type in _PRODUCTS and len(varying) == 1:
             products += 1
             found += varying
-        elif node is not None and (node.op_type in _JOINS or (node.op_type in MOVES and len(varying) == 1)):
+        elif node is not None and _is_linear(node, varying) and not any(one in common for one in varying):
             waiting = varying + waiting
         else:
             found.append(wanted)

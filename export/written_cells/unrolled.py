@@ -129,11 +129,18 @@ def _follows(graph: Graph, name: str, carried: Collection[str]) -> bool:
     return True
 
 
-def _ancestors(graph: Graph, names: Sequence[str]) -> set[str]:
+def common_values(graph: Graph, loop: UnrolledLoop) -> set[str]:
+    """Return the values that the first two steps of a loop both read, as a sequence is."""
+    first, second = (carried(graph, loop, step) for step in range(2))
+    return _ancestors(graph, first) & _ancestors(graph, second, first)
+
+
+def _ancestors(graph: Graph, names: Sequence[str], ends: Collection[str] = ()) -> set[str]:
+    """Return the values that some values are made of, and these; the search stops at the ends."""
     waiting, seen = list(names), set[str]()
     while waiting:
         name = waiting.pop()
-        if name not in seen:
+        if name not in seen and name not in ends:
             seen.add(name)
             node = graph.producer(name)
             waiting += node.input if node is not None else ()

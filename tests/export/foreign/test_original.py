@@ -116,6 +116,13 @@ def test_a_file_that_needs_its_length_keeps_it() -> None:
     assert at_any_length(file) is file
 
 
+def test_a_file_that_answers_its_own_number_of_frames_keeps_it() -> None:
+    """It runs at another length, and answers the first 3 frames only, as a loop that was unrolled does."""
+    cut = helper.make_node("Slice", ["y", "low", "high", "low"], ["out"])  # along axis 0, too
+    file = _fixed_gru(cut, low=np.array([0]), high=np.array([3]))
+    assert at_any_length(file) is file
+
+
 def test_a_file_with_states_runs_as_it_is() -> None:
     file = _fixed_gru(states=(State("h", "hn", "h", (1, "batch", 5)),))
     assert at_any_length(file) is file

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tidegate.export import export_model
+from tidegate.export import export_model, lift
 from tidegate.quant import quantize
 from tidegate.runtime.errors import TidegateError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
@@ -109,3 +109,33 @@ def test_a_layer_that_is_applied_again_and_again_is_no_loop_over_time(tmp_path: 
     export_model(Deep(recurrent=True).eval(), EXAMPLE, tmp_path / "m.onnx")
     with pytest.raises(TidegateError, match="no recurrent layer found, wanted"):
         export_model(Deep(recurrent=False).eval(), EXAMPLE, tmp_path / "m.onnx")
+
+
+class Fixed(Loop):
+    """A loop over six frames of one stream, as a frozen graph has it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = [torch.zeros(1, 8)] * self.states
+        front, answers = self.front(x).relu(), []
+        for t in range(6):
+            states = list(self.step(self, front[:, t], *states))
+            answers.append(states[0])
+        made: Tensor = self.back(torch.stack(answers, 1))
+        return made
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter
+@pytest.mark.parametrize(("step", "gates", "operator"), [(lstm, 4, "LSTM"), (gru_after, 3, "GRU"), (rnn, 1, "RNN")])
+def test_a_file_of_a_fixed_number_of_frames_streams_any_number(
+    step: Step, gates: int, operator: str, tmp_path: Path
+) -> None:
+    """Its first step lacks the products with zeros, which are folded away."""
+    module = Fixed(step, gates, 2 if operator == "LSTM" else 1).eval()
+    torch.onnx.export(module, (EXAMPLE[:, :6],), tmp_path / "six.onnx", dynamo=False, input_names=["x"])
+    lift(tmp_path / "six.onnx", tmp_path / "m.onnx")
+    assert [node.op_type for node in Graph.load(tmp_path / "m.onnx").nodes].count(operator) == 1
+    whole, x = Loop(step, gates, module.states), torch.randn(1, 23, 6)
+    whole.load_state_dict(module.state_dict())
+    stream = load(tmp_path / "m.onnx", backend="native").stream()
+    with torch.no_grad():
+        np.testing.assert_allclose(stream.push(x[0].numpy()), whole(x)[0].numpy(), rtol=1e-4, atol=1e-6)

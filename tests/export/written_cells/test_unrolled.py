@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from tidegate.export.written_cells.unrolled import carried, counterparts, find_loops
+from tidegate.export.written_cells.unrolled import carried, common_values, counterparts, find_loops
 from tidegate.runtime.graph.graph import Graph
 from tools.graphs import floats, model_of
 
@@ -53,6 +53,29 @@ def test_weights_are_the_same_by_their_values() -> None:
 
 def test_what_is_carried_is_read_by_the_next_step() -> None:
     graph = graph_of([*rnn(), helper.make_node("Concat", [f"h{i}" for i in range(STEPS)], ["all"], axis=0)])
+    (loop,) = find_loops(graph)
+    assert carried(graph, loop, 0) == ["h0"]
+
+
+def test_values_that_all_steps_share_are_common() -> None:
+    frames = [helper.make_node("Gather", ["x", f"i{i}"], [f"x{i}"], axis=0) for i in range(STEPS)]
+    model = model_of([*frames, *rnn()], {"x": (STEPS, 1, 4), "zero": (1, 4)}, ["h4"])
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(np.array(i), f"i{i}") for i in range(STEPS))
+    model.graph.initializer.extend(graph_of(rnn()).model.graph.initializer)
+    (loop,) = find_loops(Graph(model))
+    assert common_values(Graph(model), loop) == {"x", "w", "r"}
+
+
+def test_a_value_that_follows_from_carried_ones_is_not_carried() -> None:
+    nodes, leaky = [], "zero"
+    for i in range(STEPS):
+        nodes += [
+            helper.make_node("MatMul", [leaky, "r"], [f"p{i}"]),
+            helper.make_node("Mul", [leaky, "w"], [f"kept{i}"]),
+            helper.make_node("Add", [f"p{i}", f"kept{i}"], [f"h{i}"]),
+        ]
+        leaky = f"h{i}"
+    graph = graph_of(nodes)
     (loop,) = find_loops(graph)
     assert carried(graph, loop, 0) == ["h0"]
 
