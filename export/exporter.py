@@ -49,6 +49,7 @@ from .rewrites.branches import open_squeezes
 from .rewrites.constant_starts import take_starts, write_starts
 from .rewrites.directions import split_directions
 from .rewrites.loops import roll_loops
+from .rewrites.pads import move_pads
 from .rewrites.projections import write_projections
 from .rewrites.written_loops import mark_loops
 from .states.block_grid import asked_blocks, used_blocks
@@ -275,6 +276,7 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
         checked_nodes(Graph(model))
     fold_constants(model)
     follow_batch(model)
+    move_pads(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
     fix_squeezes(model, dims)

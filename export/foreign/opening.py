@@ -15,6 +15,7 @@ from ..rewrites.arguments import StateKey
 from ..rewrites.branches import open_branches
 from ..rewrites.constant_starts import take_starts
 from ..rewrites.directions import refuse_state_inputs, split_directions
+from ..rewrites.pads import move_pads
 from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
 from .fixed_inputs import FixedInput, fix_inputs, spread_over_streams
@@ -163,6 +164,7 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     turned = turn_layers(model, source)
     frozen = name_dropped_axes(model, source)
     drop_identities(model)
+    move_pads(model)
     remove_dead(model)
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
