@@ -48,6 +48,7 @@ class Program:
             program does not come from a file.
         starts: The state vectors that a stream does not start from zeros: float32, magnitudes 2^-60 to 2^64 or 0.
         shapes: The shape of one answer of each output whose answers do not have exactly one axis, by name.
+        frame: The shape of an input frame if it has several axes; else empty.
     """
 
     input_width: int
@@ -58,6 +59,7 @@ class Program:
     nodes: tuple[str, ...] = ()
     starts: Mapping[Slot, NDArray[np.float32]] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    frame: tuple[int, ...] = ()
 
     @property
     def widths(self) -> list[int]:

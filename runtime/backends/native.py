@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import _kernels
 from ..arrays import Answer, Array, Chunk
 from ..errors import ChunkError, RefusedRowsError
@@ -85,11 +87,17 @@ class NativeModel:
         """The signals, if there are several; the text of a plan with one is not read for it."""
         return self.contract.pieces if b"pieces" in self._text else ()
 
+    @cached_property
+    def frame(self) -> tuple[int, ...]:
+        """The shape of a frame if it has several axes; the text of a plan with one is not read for it."""
+        return self.text.frame if b'"frame":' in self._text else ()
+
     def __repr__(self) -> str:
         return describe_model(self)
 
     def stream(self, state: Mapping[str, Array] | None = None) -> "NativeStream":
-        stream = SignalsStream(self) if self.pieces else NativeStream(self)
+        kind = SignalsStream if self.pieces else FramesStream if self.frame else NativeStream
+        stream = kind(self)
         stream.set_state(state or {})
         return stream
 
@@ -144,6 +152,29 @@ class SignalsStream(NativeStream):
             raise in_signal(self._model.pieces, frames, error) from None
 
 
+@documented(Stream)
+class FramesStream(NativeStream):
+    """A stream of a model whose frames have several axes: they go to the engine as one row of features each."""
+
+    def push(self, chunk: Chunk, *, out: Array | None = None) -> Answer:
+        return super().push(_flat(self._model.frame, chunk, 1), out=out)
+
+
+def _flat(frame: tuple[int, ...], chunk: Chunk, lead: int) -> Chunk:
+    """Return frames of several axes as `[..., features]`; other frames as they are.
+
+    Raises:
+        ChunkError: The chunk has another shape.
+    """
+    if not frame or isinstance(chunk, Mapping):
+        return chunk
+    shape = np.shape(chunk)
+    if shape[lead:] != frame or len(shape) != lead + len(frame):
+        wanted = ", ".join(["rows"] * (lead - 1) + ["frames", *map(str, frame)])
+        raise ChunkError(f"chunk has shape {shape}, wanted ({wanted})")
+    return np.reshape(chunk, (*shape[:lead], -1))
+
+
 @documented(Group)
 class NativeGroup(Rows):
     """A group of streams on the engine; see `runtime.streams.Group`."""
@@ -179,7 +210,7 @@ class NativeGroup(Rows):
 
     def _push(self, chunks: Chunk, rows: Sequence[int], out: Array | None) -> Answer:
         pieces = self._model.pieces
-        frames = side_by_side(pieces, chunks, 2)
+        frames = side_by_side(pieces, _flat(self._model.frame, chunks, 2), 2)
         try:
             return self._group.push(frames, rows, out)
         except RefusedRowsError as error:

@@ -35,6 +35,7 @@ from ..program import Program
 from .values import (
     BATCH,
     FEATURE,
+    ONE,
     TIME,
     Activations,
     AxisSizes,
@@ -85,6 +86,7 @@ class Trace:
         self._nodes: list[str] = []  # for each operation the first output of its node
         self._node = ""
         self.ids = False  # whether the input is ids
+        self.frame: tuple[int, ...] = ()  # the shape of a frame of the input, if it has several axes
         self.widths: list[int] = []
         self.clocks = [Clock()]
         self._handlers = handlers
@@ -115,9 +117,11 @@ class Trace:
         shapes = {name: shape for name, (value, shape) in answers.items() if shape != (self.widths[value],)}
         used = any(isinstance(op, Backward) for op in self.ops)
         blocks, nodes = self.blocks if used else None, tuple(self._nodes)
-        program = Program(self.widths[0], tuple(self.ops), outputs, self.ids, blocks, nodes, shapes=shapes)
+        program = Program(
+            self.widths[0], tuple(self.ops), outputs, self.ids, blocks, nodes, shapes=shapes, frame=self.frame
+        )
         self._check_lookahead(program)
-        return program
+        return replace(program, frame=self.frame)
 
     # ---- for handlers ----
 
@@ -324,16 +328,17 @@ class Trace:
         if self.ids and axes.count(TIME) == 1 and FEATURE not in axes:
             self.values[name] = Signal(0, axes)
             return 1
-        if axes.count(TIME) != 1 or axes.count(FEATURE) != 1:
+        if axes.count(TIME) != 1 or FEATURE not in axes:
             raise UnsupportedError(
                 f"input {name!r} has axes ({', '.join(axes)}), the engine takes time, features (for ids: "
                 "none) and at most a batch; use backend='onnxruntime'"
             )
-        self.values[name] = Signal(0, axes)
-        width = sizes[axes.index(FEATURE)]
-        if width < 1:
+        frame = [size for size, axis in zip(sizes, axes, strict=True) if axis == FEATURE]
+        if min(frame) < 1:
             raise ContractError(f"input {name!r} has no fixed number of features; export the model again")
-        return width
+        self.values[name] = _input(axes, sizes, frame)
+        self.frame = tuple(frame) if len(frame) > 1 else ()
+        return prod(frame)
 
     def _check_states(self) -> None:
         """Check that every state output is the final state of the node that starts from its input."""
@@ -346,6 +351,15 @@ class Trace:
                     f"contract: state output {state.output!r} does not come from the layers that read "
                     f"{state.input!r}; export the model again"
                 )
+
+
+def _input(axes: tuple[str, ...], sizes: list[int], frame: list[int]) -> Signal | Grid:
+    """Return the input of a program: a vector, or a frame of several axes."""
+    shape = [size if axis == FEATURE else 1 for size, axis in zip(sizes, axes, strict=True)]
+    wide = [i for i, size in enumerate(shape) if size > 1]
+    kept = wide or [axes.index(FEATURE)]
+    own = tuple(ONE if axis == FEATURE and i not in kept else axis for i, axis in enumerate(axes))
+    return Grid(0, own, np.arange(prod(frame)).reshape(shape)) if len(wide) > 1 else Signal(0, own)
 
 
 def _has_frames(ops: Sequence[Operator], value: int) -> bool:

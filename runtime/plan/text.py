@@ -19,12 +19,14 @@ class Text:
         outputs: Names of the outputs in the order of the plan.
         slots: The place of each state vector of the engine in the contract.
         shapes: The shape of one answer of each output; empty if the answers of all outputs have one axis, of features.
+        frame: The shape of an input frame if it has several axes; else empty.
     """
 
     contract: Contract
     outputs: tuple[str, ...]
     slots: tuple[Slot, ...]
     shapes: tuple[tuple[int, ...], ...] = ()
+    frame: tuple[int, ...] = ()
 
     def check(self, widths: Sequence[int]) -> None:
         """Compare the slots with the widths of the engine's state vectors.
@@ -73,7 +75,8 @@ def read_text(text: bytes) -> Text:
         fields = json.loads(text)
         slots = tuple(Slot(str(name), index(row)) for name, row in fields["slots"])
         shapes = tuple(tuple(map(_size, shape)) for shape in fields.get("shapes", []))
-        return Text(Contract.from_json(fields["contract"]), tuple(map(str, fields["outputs"])), slots, shapes)
+        frame = tuple(map(_size, fields.get("frame", [])))
+        return Text(Contract.from_json(fields["contract"]), tuple(map(str, fields["outputs"])), slots, shapes, frame)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise PlanError(f"plan: text is not readable ({error}); the file is damaged, compile it again") from None
 

@@ -133,13 +133,15 @@ const size_t {name}_bytes = sizeof {name};
 
 
 def _text(program: Program, contract: Contract) -> bytes:
-    fields = {
+    fields: dict[str, Any] = {
         "contract": contract.to_json(),
         "outputs": [name for name, _ in program.outputs],
         "slots": [[slot.name, slot.index] for slot in program.slots],
     }
     if program.shapes:
         fields["shapes"] = [program.shape_of(name) for name, _ in program.outputs]
+    if program.frame:
+        fields["frame"] = program.frame
     return json.dumps(fields, separators=(",", ":")).encode()
 
 

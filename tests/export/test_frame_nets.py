@@ -7,6 +7,7 @@ import pytest
 import tidegate
 import torch
 from tidegate.runtime.arrays import Floats
+from tidegate.runtime.errors import ChunkError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -103,6 +104,41 @@ class Mask(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.head(self.gru(x)[0])
         return torch.tanh(y.reshape(y.shape[0], -1, 2, BINS)).transpose(2, 3)
+
+
+class Planes(nn.Module):
+    """Frames `[batch, channels, time, bins]` come in as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gru = nn.Conv2d(2, 4, 3, padding=(0, 1)), nn.GRU(40, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.conv(functional.pad(x, (0, 0, 2, 0))))
+        answer: Tensor = self.gru(y.permute(0, 2, 1, 3).flatten(2))[0]
+        return answer
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_frames_of_several_axes_come_in(channels: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Planes().eval()
+    if channels == 1:
+        module.conv = nn.Conv2d(1, 4, 3, padding=(0, 1))
+    tidegate.export_model(module, torch.randn(1, channels, 12, 10), tmp_path / "m.onnx")
+    x = np.random.default_rng(0).standard_normal((FRAMES, channels, 10)).astype(np.float32)
+    wanted = module(torch.tensor(x).transpose(0, 1)[None])[0].detach().numpy()
+    for backend in ("native", "onnxruntime"):
+        model = tidegate.load(tmp_path / "m.onnx", backend)
+        stream = model.stream()
+        seen = np.concatenate([stream.push(x[i : i + 7]) for i in range(0, FRAMES, 7)])
+        np.testing.assert_allclose(seen, wanted, atol=2e-6)
+        with pytest.raises(ChunkError, match=rf"chunk has shape \(3, 10\), wanted \(frames, {channels}, 10\)"):
+            stream.push(x[:3, 0])
+    group = tidegate.load(tmp_path / "m.onnx", "native").streams(2)
+    both = group.push(np.stack([x[:5], x[:5]]))
+    np.testing.assert_array_equal(both[0], both[1])
+    np.testing.assert_allclose(both[0], wanted[:5], atol=2e-6)
 
 
 def _streamed(path: Path, x: Floats, chunk: int) -> Floats:

@@ -77,8 +77,8 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "two inputs": (two_inputs, UnsupportedError, "2 signal inputs, a stream takes one; join them into one"),
     "two feature axes": (
         part(input_of_two_features),
-        UnsupportedError,
-        "axes (time, feature, feature), the engine takes",
+        ContractError,
+        "input 'x' has no fixed number of features",
     ),
     "no time axis": (part(input_without_time), UnsupportedError, "input 'x' has axes (feature, batch, feature)"),
     "another time axis": (output_of_another_axis(1), ContractError, "has time axis 1, the graph says 0"),
