@@ -27,7 +27,7 @@ from .opsets import modernize
 from .reversals import turn_layers
 from .several_inputs import SeveralInputs, follow_signal, join_inputs
 from .single_precision import make_single
-from .squeezes import name_dropped_axes
+from .squeezes import name_dropped_axes, open_batch
 from .written_steps import write_steps
 
 
@@ -165,6 +165,7 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     frozen = name_dropped_axes(model, source)
     drop_identities(model)
     move_pads(model)
+    open_batch(model, source)
     remove_dead(model)
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]

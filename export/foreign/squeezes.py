@@ -50,6 +50,33 @@ def name_dropped_axes(model: onnx.ModelProto, source: str) -> dict[int, int]:
     return frozen
 
 
+def open_batch(model: onnx.ModelProto, source: str) -> None:
+    """Let each Reshape of a file for one stream keep the number of streams open, in place: `[1, 3, 8]` is `[-1, 3, 8]`.
+
+    Args:
+        model: An ONNX model whose signal has only sizes that are fixed, the first of them 1.
+        source: Its signal input.
+    """
+    declared = shape_of(next(item for item in model.graph.input if item.name == source))
+    if declared[:1] != (1,) or not all(isinstance(size, int) for size in declared):
+        return
+    for name in [node.output[0] for node in model.graph.node if node.op_type == "Reshape"]:
+        graph = Graph(model)
+        node, shapes = graph.producer(name), sized_model(model, source, {0: _OPEN[0]})[1]
+        target, before = (
+            None if node is None else graph.constant(operand(node, 1)),
+            shapes.get(node.input[0] if node else ""),
+        )
+        if node is None or target is None or before is None or before[:1] != (_OPEN[0],):
+            continue
+        rest = [size if isinstance(size, int) else 0 for size in before[1:]]
+        if target[0] == 1 and min(target) > 0 and np.prod(rest) == np.prod(target):
+            node.input[1] = unused(f"{name}/open", value_names(model))
+            model.graph.initializer.append(
+                numpy_helper.from_array(np.array([-1, *target[1:]], np.int64), node.input[1])
+            )
+
+
 def _dropped(before: Dims, after: Dims) -> list[int]:
     """Return the axes of size 1 that must be dropped from one shape to get the other; none if that is not enough."""
     axes, rest = [], list(after)

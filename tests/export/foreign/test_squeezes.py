@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from tidegate.export.foreign.squeezes import name_dropped_axes
+from tidegate.export.foreign.squeezes import name_dropped_axes, open_batch
 from tidegate.runtime.graph.graph import Graph
 
 
@@ -67,3 +67,23 @@ def test_any_other_reshape_stays(target: Sequence[int], shape: Sequence[int | st
     model = _model(target, shape)
     assert name_dropped_axes(model, "x") == {}
     assert [node.op_type for node in model.graph.node] == ["Reshape"]
+
+
+@pytest.mark.parametrize(
+    ("target", "shape", "opened"),
+    [
+        ((1, 6, 2), (1, 3, 4), [-1, 6, 2]),
+        ((1, 2, 6), (1, 3, 4), [-1, 2, 6]),
+        ((1, -1, 6), (1, 3, 4), [1, -1, 6]),  # its free axis may be time
+        ((1, 3, 4), (1, "time", 4), [1, 3, 4]),
+        ((3, 4), (1, 3, 4), [3, 4]),
+    ],
+)
+def test_a_reshape_of_one_stream_takes_several(
+    target: Sequence[int], shape: Sequence[int | str], opened: list[int]
+) -> None:
+    model = _model(target, shape)
+    open_batch(model, "x")
+    seen = Graph(model).constant(model.graph.node[0].input[1])
+    assert seen is not None
+    assert seen.tolist() == opened
