@@ -164,7 +164,10 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     unfolded = unfold_frames(model, source)
     turned = turn_layers(model, source)
     frozen = name_dropped_axes(model, source)
-    _tidy(model, source)
+    drop_identities(model)
+    move_pads(model)
+    open_batch(model, source)
+    remove_dead(model)
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]
     done += rolled
