@@ -1,5 +1,6 @@
 """Third-party files with backward layers stream in blocks, or as one block that equals the file at finish()."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from onnx import TensorProto
 from tidegate.export import lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import Blocks
-from tidegate.runtime.errors import ContractError, UnsupportedError
+from tidegate.runtime.errors import ContractError, ExportError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import Backend, load
 from tidegate.runtime.lowering.lower import lower
@@ -201,3 +202,30 @@ def test_a_state_input_of_a_backward_layer_is_refused_and_the_advice_streams(tmp
     wanted = original(node("GRU", direction), FRAMES)
     seen = at_the_end(tmp_path / "out.onnx", "native", FRAMES)
     assert all(near(seen[name], values) for name, values in wanted.items())
+
+
+@pytest.mark.parametrize("direction", ["bidirectional", "reverse"])
+def test_the_final_c_of_a_backward_layer_is_refused_by_name(tmp_path: Path, direction: str) -> None:
+    """Only onnxruntime gives it, of a single backward node; the h in its place streams, as the message says."""
+    model = node("LSTM", direction)
+    file = onnx.ModelProto()
+    file.CopyFrom(model)
+    file.graph.output[0].name = file.graph.node[0].output[2]
+    file.graph.output[0].CopyFrom(
+        onnx.helper.make_tensor_value_info(file.graph.node[0].output[2], TensorProto.FLOAT, [1, "batch", HIDDEN])
+    )
+    if direction == "bidirectional":
+        file.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(file, tmp_path / "m.onnx")
+    message = r"holds the final c of a backward direction, which the engine does not give; answer with h \(Y_h\)"
+    if direction == "bidirectional":
+        with pytest.raises(ExportError, match=message):
+            lift(tmp_path / "m.onnx", tmp_path / "out.onnx")
+    else:
+        report = lift(tmp_path / "m.onnx", tmp_path / "out.onnx")
+        assert re.search(message, report.refused["native"])
+        wanted = original(file, FRAMES)
+        seen = at_the_end(tmp_path / "out.onnx", "onnxruntime", FRAMES)
+        assert all(near(seen[name], values) for name, values in wanted.items())
+    onnx.save(model, tmp_path / "m.onnx")
+    assert lift(tmp_path / "m.onnx", tmp_path / "out.onnx").refused == {}
