@@ -16,11 +16,11 @@ def _body(condition: str) -> onnx.GraphProto:
     value = helper.make_tensor_value_info
     made = {
         "given": [helper.make_node("Identity", ["go"], ["on"])],
-        "true": [helper.make_node("Constant", [], ["on"], value=numpy_helper.from_array(np.bool_(True)))],
+        "true": [helper.make_node("Constant", [], ["on"], value=numpy_helper.from_array(np.array(True)))],
         "computed": [helper.make_node("Less", ["v", "most"], ["on"])],
     }[condition]
     nodes = [*made, helper.make_node("Add", ["v", "most"], ["w"])]
-    most = numpy_helper.from_array(np.float32(3), "most")
+    most = numpy_helper.from_array(np.array(3, np.float32), "most")
     inputs = [value("i", TensorProto.INT64, []), value("go", TensorProto.BOOL, []), value("v", TensorProto.FLOAT, [])]
     outputs = [value("on", TensorProto.BOOL, []), value("w", TensorProto.FLOAT, [])]
     return helper.make_graph(nodes, "body", inputs, outputs, [most])
