@@ -24,7 +24,7 @@ from .foreign.integer_activations import DATA, NOISE, Forms, IntegerError, warni
 from .foreign.integer_weights import prove_weights
 from .foreign.layout import Layout, find_layout
 from .foreign.opening import FrameSize, Opened, open_file
-from .foreign.original import OriginalFile, at_any_length
+from .foreign.original import OriginalFile, at_any_length, finite, unfinite
 from .graph.axes import set_dims, shape_of, shape_text, signal_input
 from .graph.editing import check_model, remove_dead
 from .graph.expands import write_expands
@@ -32,7 +32,7 @@ from .graph.features import give_features
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
 from .graph.squeezes import fix_squeezes
-from .proof.comparison import Check, Judge, UnfiniteError
+from .proof.comparison import Check, Judge
 from .proof.loaded import Loaded, load_everywhere
 from .proof.proof import Proof
 from .proof.rounding import Rounding
@@ -337,32 +337,14 @@ def _prove(  # noqa: PLR0917  what is proved, and by what
     packed = {known.state.output for known in opened.roles.states if known.packed}  # the lifted file has only its parts
 
     def original(x: Array) -> dict[str, Array]:
-        return _finite({name: value for name, value in file.answers(x).items() if name not in packed}, given=bool(data))
+        return finite({name: value for name, value in file.answers(x).items() if name not in packed}, given=bool(data))
 
     example, lengths, batches = _example(draft, file, data), file.takes_any_length(), draft.layout.batch == "batch"
     judge = Judge(Rounding(runner), tolerance)
     try:
         return Proof(runner, original, example, judge, loaded, lengths=lengths, batches=batches, data=data).run()
     except ChunkError as error:
-        raise _unfinite(str(error), given=bool(data)) from error
-
-
-def _finite(answers: dict[str, Array], *, given: bool) -> dict[str, Array]:
-    """Return answers of the original; refuse them if they are not finite: they prove nothing.
-
-    Raises:
-        UnfiniteError: A value is not finite.
-    """
-    for name, values in answers.items():
-        if not np.isfinite(values).all():
-            raise _unfinite(f"output {name!r} is not finite", given=given)
-    return answers
-
-
-def _unfinite(seen: str, *, given: bool) -> UnfiniteError:
-    """Return the error for values that are not finite on the proof's signals."""
-    way_out = "" if given else ", or if the file takes only some values, give a signal of yours (data=, --data)"
-    return UnfiniteError(f"on {'signals like the data' if given else 'noise'}: {seen}; check its weights{way_out}")
+        raise unfinite(str(error), given=bool(data)) from error
 
 
 def _example(draft: _Draft, file: OriginalFile, data: Sequence[Array] = ()) -> Array:
