@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, replace
 from operator import index
 
+import numpy as np
 import onnx
 
 from ..runtime.arrays import Array
@@ -24,7 +25,7 @@ from .foreign.integer_activations import DATA, NOISE, Forms, IntegerError, warni
 from .foreign.integer_weights import prove_weights
 from .foreign.layout import Layout, find_layout
 from .foreign.opening import FrameSize, Opened, open_file
-from .foreign.original import OriginalFile, at_any_length
+from .foreign.original import OriginalFile, at_any_length, finite, unfinite
 from .graph.axes import set_dims, shape_of, shape_text, signal_input
 from .graph.editing import check_model, remove_dead
 from .graph.expands import write_expands
@@ -37,7 +38,7 @@ from .proof.loaded import Loaded, load_everywhere
 from .proof.proof import Proof
 from .proof.rounding import Rounding
 from .proof.runner import Runner
-from .proof.signals import as_signal, batched, noise, static_noise
+from .proof.signals import as_signal, batched, cut, noise, static_noise, time_axis
 from .proof.whole_sequence import whole_refused
 from .rewrites.constant_starts import write_starts
 from .states.block_grid import asked_blocks, used_blocks
@@ -338,17 +339,24 @@ def _prove(  # noqa: PLR0917  what is proved, and by what
     packed = {known.state.output for known in opened.roles.states if known.packed}  # the lifted file has only its parts
 
     def original(x: Array) -> dict[str, Array]:
-        return {name: value for name, value in file.answers(x).items() if name not in packed}
+        return finite({name: value for name, value in file.answers(x).items() if name not in packed}, given=bool(data))
 
-    example, lengths, batches = _example(draft, file), file.takes_any_length(), draft.layout.batch == "batch"
+    example, lengths, batches = _example(draft, file, data), file.takes_any_length(), draft.layout.batch == "batch"
     judge = Judge(Rounding(runner), tolerance)
-    return Proof(runner, original, example, judge, loaded, lengths=lengths, batches=batches, data=data).run()
+    try:
+        return Proof(runner, original, example, judge, loaded, lengths=lengths, batches=batches, data=data).run()
+    except ChunkError as error:
+        raise unfinite(str(error), given=bool(data)) from error
 
 
-def _example(draft: _Draft, file: OriginalFile) -> Array:
-    """Return the proof's data, in the sizes that the original takes."""
-    frames = FRAMES if file.takes_any_length() or file.frames is None else file.frames
-    return noise(draft.model, draft.contract.inputs[0], frames, STREAMS if draft.layout.batch == "batch" else 1)
+def _example(draft: _Draft, file: OriginalFile, data: Sequence[Array] = ()) -> Array:
+    """Return what the proof's data is like, in the sizes that the original takes: the start of the data, or noise."""
+    port, frames = draft.contract.inputs[0], FRAMES if file.takes_any_length() or file.frames is None else file.frames
+    streams = STREAMS if draft.layout.batch == "batch" else 1
+    if data and (file.frames in {None, 1} or data[0].shape[time_axis(port)] == frames):
+        start = cut(data[0], time_axis(port), 0, min(frames, data[0].shape[time_axis(port)]))
+        return start if port.batch_axis is None else np.repeat(start, streams, port.batch_axis)
+    return noise(draft.model, port, frames, streams)
 
 
 def _integers(opened: Opened, quantized: bytes, draft: _Draft, data: Sequence[Array]) -> tuple[IntegerError, ...]:

@@ -10,6 +10,7 @@ from ...runtime.arrays import Array
 from ...runtime.contract import Contract
 from ...runtime.errors import ExportError
 from ..graph.axes import set_dims, shape_of
+from ..proof.comparison import UnfiniteError
 from ..proof.runner import Runner
 from ..proof.signals import cut, time_axis
 from .fixed_inputs import FixedInput
@@ -122,3 +123,21 @@ def at_any_length(file: OriginalFile) -> OriginalFile:
     times = {port.name: port.time_axis for port in file.contract.outputs if port.time_axis is not None}
     alike = alike and all(more[name].shape[axis] == frames + 7 for name, axis in times.items())
     return replace(file, runner=freed, frames=None) if alike else file
+
+
+def finite(answers: dict[str, Array], *, given: bool) -> dict[str, Array]:
+    """Return answers of the original; refuse them if they are not finite: they prove nothing.
+
+    Raises:
+        UnfiniteError: A value is not finite.
+    """
+    for name, values in answers.items():
+        if not np.isfinite(values).all():
+            raise unfinite(f"output {name!r} is not finite", given=given)
+    return answers
+
+
+def unfinite(seen: str, *, given: bool) -> UnfiniteError:
+    """Return the error for values that are not finite on the proof's signals."""
+    way_out = "" if given else ", or if the file takes only some values, give a signal of yours (data=, --data)"
+    return UnfiniteError(f"on {'signals like the data' if given else 'noise'}: {seen}; check its weights{way_out}")

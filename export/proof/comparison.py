@@ -23,6 +23,10 @@ class RoundingError(ExportError):
     """An error is above its limit, but float32 rounding alone may give as much."""
 
 
+class UnfiniteError(ExportError):
+    """Answers of the original are not finite, so they prove nothing."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One comparison of a proof.

@@ -16,7 +16,7 @@ from ...runtime.backends.onnxruntime_stream import one_stream
 from ...runtime.contract import Port, State
 from ...runtime.errors import ExportError
 from ...runtime.streams import Model
-from .comparison import Answer, Check, Judge, Measured, RoundingError, peak_error, with_dropped_axes
+from .comparison import Answer, Check, Judge, Measured, RoundingError, UnfiniteError, peak_error, with_dropped_axes
 from .loaded import Loaded
 from .runner import Answers, Runner
 from .signals import FreshData, chunkings, cut, time_axis
@@ -310,8 +310,8 @@ def _located(name: str, hint: str) -> Iterator[None]:
     """Add the failed check and a likely cause to an ExportError."""
     try:
         yield
-    except RoundingError as error:
-        raise RoundingError(f"{name}: {error}") from error
+    except (RoundingError, UnfiniteError) as error:
+        raise type(error)(f"{name}: {error}") from error
     except ExportError as error:
         raise ExportError(f"{name}: {error}; {hint}") from error
 

@@ -26,7 +26,7 @@ from ..graph.names import module_path
 from ..graph.recurrent_nodes import signal_of
 from ..states.convolution_tails import TimeConvolution
 from .axis_mixing import ATTEND, OUTSIDE, mixings
-from .comparison import RoundingError
+from .comparison import RoundingError, UnfiniteError
 from .runner import quiet_session
 from .signals import FreshData, cut
 
@@ -93,7 +93,7 @@ def whole_refused(
     before.CopyFrom(model)
     try:
         yield
-    except RoundingError:
+    except (RoundingError, UnfiniteError):
         raise
     except (ContractError, ExportError) as error:
         remove_dead(before)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 from tidegate.export import LiftReport, lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ChunkError, ExportError
@@ -75,6 +76,38 @@ def test_data_shorter_than_a_run_is_refused(lifted: Lift) -> None:
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 7
     with pytest.raises(ChunkError, match="data has 6 frames, wanted at least 7, which the file takes at once"):
         lifted(model, data=np.zeros((6, 5), np.float32))
+
+
+def logarithms() -> onnx.ModelProto:
+    """Return a file that takes positive numbers only."""
+    file = foreign_files.ForeignFile(17)
+    x = file.add("Log", [file.input("x", ["time", 1, 5])])
+    y, *_ = file.cell("LSTM", x, 5, 6)
+    file.output(file.head(file.squeezed(y, 1), 6, 3, "y"), ["time", 1, 3])
+    return file.model()
+
+
+@pytest.mark.parametrize("frames", [4, 60])
+def test_row_113_a_file_that_takes_only_some_values_is_proved_on_signals_like_the_data(
+    lifted: Lift, tmp_path: Path, frames: int
+) -> None:
+    with pytest.raises(ExportError, match=r"on noise: a value inside .*; .* give a signal of yours \(data="):
+        lifted(logarithms())
+    data = np.random.default_rng(0).uniform(0.1, 9, (frames, 5)).astype(np.float32)
+    lifted(logarithms(), data=data)
+    assert (tmp_path / "out.onnx").exists()
+
+
+def test_a_weight_that_is_no_number_is_named_as_the_cause(lifted: Lift) -> None:
+    model = foreign_files.keras()
+    head = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [8, 3])
+    head.CopyFrom(numpy_helper.from_array(np.full((8, 3), np.nan, np.float32), head.name))
+    with pytest.raises(ExportError, match="on noise: output 'dense' is not finite; check its weights, or if the file"):
+        lifted(model)
+    with pytest.raises(
+        ExportError, match=r"on signals like the data: output 'dense' is not finite; check its weights$"
+    ):
+        lifted(model, data=np.ones((5, 5), np.float32))
 
 
 # ---- the tolerance of quantized files ----
