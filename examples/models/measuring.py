@@ -94,18 +94,21 @@ def run(command: str, folder: Path) -> None:
     """Run a command line in a folder, with the programs of this Python's environment first.
 
     Raises:
-        NotMeasuredError: It failed; the message is the first line of its error.
+        NotMeasuredError: It failed (the message is the line of its error), or did not end within LONGEST seconds.
     """
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    done = subprocess.run(  # noqa: S603  the commands of the table
-        shlex.split(command),
-        cwd=folder,
-        env=os.environ | {"PATH": programs},
-        capture_output=True,
-        text=True,
-        timeout=LONGEST,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603  the commands of the table
+            shlex.split(command),
+            cwd=folder,
+            env=os.environ | {"PATH": programs},
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotMeasuredError(f"no end within {LONGEST} seconds: {command}") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
         refused = next((line for line in said if line.startswith("tidegate: error: ")), said[-1])

@@ -73,8 +73,8 @@ def _figures(model: Model, found: Figures) -> str:
         else "int8 is W8A16 without calibration; [recordings of yours](../../docs/quantization.md) bring it closer."
     )
     text = (
-        f"The errors are over {found.frames:,} frames, relative to the largest value of the original's answers. "
-        f"These are {model.answers}. {int8} The times are of the int8 file, "
+        f"The errors are over {found.frames:,} frames, relative to the largest value of the original's answers, "
+        f"{model.answers}. {int8} The times are of the int8 file, "
         f"{pushes} per push, the next push at once: {found.machine}."
     )
     return f"""| figure | value |

@@ -49,7 +49,7 @@ class Model:
         licence_link: The text of the licence, pinned like a file.
         take: The command that makes the streaming file, without `tidegate` and `-o`.
         reference: Module and function that give the signal and the original's answers, e.g. `nam:reference`.
-        answers: How the original's answers were made: the end of a sentence.
+        answers: How the original's answers were made, e.g. `recorded by its authors`.
         file: The files.
         options: Keywords of the reference.
         made: A further file, made on the user's machine; empty: none is needed.

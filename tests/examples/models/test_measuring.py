@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import measuring
 import numpy as np
 import pytest
 import tidegate as tg
@@ -70,6 +71,12 @@ def test_a_refusal_is_told_in_its_own_words(folder: Path) -> None:
         run("python -c 'raise ValueError(\"odd\")'", folder)
     with pytest.raises(NotMeasuredError, match=r"^exit status 3$"):
         run("python -c 'raise SystemExit(3)'", folder)
+
+
+def test_a_command_that_does_not_end_is_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "LONGEST", 0.01)
+    with pytest.raises(NotMeasuredError, match=r"no end within 0\.01 seconds: python -c "):
+        run("python -c 'while True: pass'", folder)
 
 
 def test_a_reference_is_computed_in_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """The table of the gallery: what it must say of each model, and what is refused."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 from table import File, Model, TableError, read
 from tools.gallery_table import ENTRY, FILE, HASH, LINK
+from tools.shared import model_folder
 
 MODELS = read()
 
@@ -39,6 +41,22 @@ def test_the_three_commands_make_what_the_next_one_reads(model: Model) -> None:
     assert middle == ([] if model.streaming == model.quantized else [quantize])
     assert last.startswith(f"tidegate bench files/{model.name}.int8.onnx --closed --peers none")
     assert not {model.streaming, model.quantized} & {f"files/{name}" for name in model.needed}
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("silero_vad_op18_ifless.onnx", "silero_vad_op18_ifless"),
+        ("silero_vad_v4.onnx", "silero_vad_v4"),
+        ("dtln_1.onnx", "dtln_1"),
+        ("dtln_2.onnx", "dtln_2"),
+        ("voicefilter_lite.int8.onnx", "voicefilter_lite"),
+    ],
+)
+def test_hashes_are_those_of_the_public_files(name: str, folder: str) -> None:
+    data = (model_folder(folder) / "model.onnx").read_bytes()
+    (file,) = (file for model in MODELS for file in model.file if file.name == name)
+    assert hashlib.sha256(data).hexdigest() == file.sha256
 
 
 def test_a_file_is_fetched_by_its_link_or_by_its_own_commands() -> None:
