@@ -175,14 +175,6 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     return frozen, unfolded
 
 
-def _tidy(model: onnx.ModelProto, source: str) -> None:
-    """Remove what computes nothing, put each Pad next to its convolution, and open the batch of Reshapes, in place."""
-    drop_identities(model)
-    move_pads(model)
-    open_batch(model, source)
-    remove_dead(model)
-
-
 def _follow(model: onnx.ModelProto, fixed: Iterable[FixedInput], several: SeveralInputs, source: str) -> None:
     """Give inputs that stay the same the streams of the signal, in place."""
     spread_over_streams(model, fixed, source)
