@@ -104,7 +104,8 @@ def _advances(model: onnx.ModelProto, first: str, name: str, shapes: Mapping[str
         joined_signals({first: shapes[first], name: dims})
     except ContractError:
         return False
-    return sum(not isinstance(size, int) for size in dims) > 1 or not _may_be_state(model, dims)
+    alike = dims == shapes[first] or sum(not isinstance(size, int) for size in dims) > 1
+    return alike or not _may_be_state(model, dims)
 
 
 def _may_be_state(model: onnx.ModelProto, dims: Dims) -> bool:

@@ -1,14 +1,14 @@
 """Models of several signals that advance together: exported, streamed by name on both backends, quantized."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
 import torch
-from tidegate.export import export_model, lift
+from tidegate.export import ExportReport, export_model, lift
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.load import load
@@ -117,16 +117,29 @@ def test_row_92_signals_that_advance_together(name: str, tmp_path: Path) -> None
                 np.testing.assert_array_equal(found[0][port.name], other[port.name])
 
 
+def written(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    axes: dict[str, dict[int, str]],
+    names: Sequence[str] = (),
+) -> None:
+    """Write a module as torch's exporter does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this exporter is the older one
+        torch.onnx.export(
+            module.eval(), example, str(path), input_names=names or list(axes), dynamic_axes=axes, dynamo=False
+        )
+
+
 @pytest.mark.parametrize("free", [True, False])
 def test_signals_of_a_third_party_file(tmp_path: Path, *, free: bool) -> None:
     torch.manual_seed(3)
     module, frames = Echo(), {"near": 5, "far": 4}
     example = tuple(torch.randn(2 if free else 1, 9, size) for size in frames.values())
     axes = {name: {0: "batch", 1: "time"} if free else {1: "time"} for name in frames}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that this exporter is the older one
-        path = str(tmp_path / "foreign.onnx")
-        torch.onnx.export(module, example, path, input_names=list(frames), dynamic_axes=axes, dynamo=False)
+    path = tmp_path / "foreign.onnx"
+    written(module, example, path, axes)
     report = lift(path, tmp_path / "m.onnx")
     assert "Its signals are near, far." in report.done
     assert not report.refused
@@ -172,3 +185,59 @@ def test_quantized_with_and_without_calibration(tmp_path: Path) -> None:
         state = {"speaker": streams[0]["speaker"]}
         wanted, seen = (model.stream(state).push(stream) for model in (float_model, made))
         np.testing.assert_allclose(seen, wanted, rtol=0, atol=0.05)
+
+
+class Encoder(nn.Module):
+    """Features of two kinds, channels x bins in each frame, as in DeepFilterNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.erb, self.spec = nn.Conv2d(1, 4, (1, 3), padding=(0, 1)), nn.Conv2d(2, 4, (1, 3), (1, 2), (0, 1))
+        self.gru, self.fc = nn.GRU(4 * 8 + 4 * 6, 16, batch_first=True), nn.Linear(16, 8)
+
+    def forward(self, feat_erb: Tensor, feat_spec: Tensor) -> Tensor:
+        a, b = torch.relu(self.erb(feat_erb)), torch.relu(self.spec(feat_spec))
+        x = torch.cat([a.permute(0, 2, 1, 3).flatten(2), b.permute(0, 2, 1, 3).flatten(2)], 2)
+        return torch.sigmoid(self.fc(self.gru(x)[0]))
+
+
+@pytest.mark.parametrize("lifted", [True, False])
+def test_signals_whose_frames_have_two_axes(tmp_path: Path, *, lifted: bool) -> None:
+    torch.manual_seed(3)
+    module, example = Encoder(), (torch.randn(1, 1, 9, 8), torch.randn(1, 2, 9, 12))
+    if lifted:
+        names = ["feat_erb", "feat_spec"]
+        written(module, example, tmp_path / "foreign.onnx", {name: {2: "S"} for name in names})
+        report: ExportReport = lift(tmp_path / "foreign.onnx", tmp_path / "m.onnx")
+    else:
+        report = export_model(module, example, tmp_path / "m.onnx")
+    assert [piece.shape for piece in report.contract.pieces] == [(1, 8), (2, 12)]
+    assert not report.refused
+    frames = {"feat_erb": example[0][0].transpose(0, 1).numpy(), "feat_spec": example[1][0].transpose(0, 1).numpy()}
+    with torch.no_grad():
+        wanted = module(*example)[0].numpy()
+    for backend in BACKENDS:
+        np.testing.assert_allclose(load(report.path, backend).stream().push(frames), wanted, rtol=0, atol=3e-6)
+
+
+class OneFrame(nn.Module):
+    """Microphone and loudspeaker, one frame per call, with its states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.fc = nn.LSTM(12, 16, 2, batch_first=True), nn.Linear(16, 6)
+
+    def forward(self, i1: Tensor, i2: Tensor, i3: Tensor, i4: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        y, (h, c) = self.lstm(torch.cat([i1, i2], -1), (i3, i4))
+        return torch.sigmoid(self.fc(y)), h, c
+
+
+def test_a_third_party_file_of_one_frame_with_two_signals(tmp_path: Path) -> None:
+    """The mask has the shape of a signal; the names say nothing."""
+    module, state = OneFrame(), torch.zeros(2, 1, 16)
+    example = torch.randn(1, 1, 6), torch.randn(1, 1, 6), state, state
+    written(module, example, tmp_path / "foreign.onnx", {}, ["i1", "i2", "i3", "i4"])
+    report = lift(tmp_path / "foreign.onnx", tmp_path / "m.onnx")
+    assert report.contract.signals == ("i1", "i2")
+    assert [one.input for one in report.contract.states] == ["i3", "i4"]
+    assert not report.refused
