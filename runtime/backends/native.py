@@ -183,6 +183,7 @@ class NativeGroup(Rows):
         super().__init__(rows)
         self._model = model
         self._group = _kernels.Group(model.kernel_model(), self.rows)
+        self._pieces, self._frame = model.pieces, model.frame
 
     def __repr__(self) -> str:
         return describe_group(self, self._model.backend)
@@ -209,15 +210,18 @@ class NativeGroup(Rows):
         self._group.write_states(self._taken(row), self._model.vectors_of(state))
 
     def _push(self, chunks: Chunk, rows: Sequence[int], out: Array | None) -> Answer:
-        pieces = self._model.pieces
-        frames = side_by_side(pieces, _flat(self._model.frame, chunks, 2), 2)
+        if self._pieces:
+            return self._push_named(chunks, rows, out)
+        return self._group.push(_flat(self._frame, chunks, 2) if self._frame else chunks, rows, out)
+
+    def _push_named(self, chunks: Chunk, rows: Sequence[int], out: Array | None) -> Answer:
+        """Push several signals, which go to the engine side by side."""
+        frames = side_by_side(self._pieces, chunks, 2)
         try:
             return self._group.push(frames, rows, out)
         except RefusedRowsError as error:
-            if not pieces:
-                raise
             whys = {row: (frames[rows.index(row)], ChunkError(why)) for row, why in error.refused.items()}
-            named = {row: str(in_signal(pieces, *why)) for row, why in whys.items()}
+            named = {row: str(in_signal(self._pieces, *why)) for row, why in whys.items()}
             raise RefusedRowsError(error.answers, named, len(rows)) from None
 
     def _open(self, row: int, state: Mapping[str, Array]) -> None:
