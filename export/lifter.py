@@ -15,6 +15,7 @@ from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
 from ..runtime.graph.stages import looking_ahead
 from ..runtime.load import naming
+from ..runtime.streams import apart
 from .exporter import ExportReport, writable
 from .foreign.fixed_inputs import FixedInput
 from .foreign.frames_as_batch import keep_context, run_along_batch
@@ -316,7 +317,8 @@ def _signals(data: Array, opened: Opened, draft: _Draft, loaded: Loaded) -> list
         ChunkError: A backend refuses it, or it is shorter than one piece.
     """
     signal = as_signal(data)
-    next(iter(loaded.models.values())).stream().push(signal)
+    model = next(iter(loaded.models.values()))
+    model.stream().push(apart(model.contract.pieces, signal))
     file = _original_file(opened.original, opened, draft)
     length = len(signal) if file.takes_any_length() else file.frames or len(signal)
     if not 0 < length <= len(signal):
