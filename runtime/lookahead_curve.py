@@ -90,9 +90,9 @@ def _pieces(model: NativeModel, frames: Array, name: str) -> list[Array]:
 
 
 def _with_blocks(graph: Graph, blocks: Blocks) -> Graph:
-    """Return a copy of a graph with another grid in its contract."""
+    """Return a copy of a graph with another grid in its contract; several signals are one, side by side."""
     changed = Graph(type(graph.model).FromString(graph.model.SerializeToString()))
-    contract = replace(graph.contract, blocks=None, lookahead=0)
+    contract = replace(graph.contract, blocks=None, lookahead=0, pieces=())
     contract = looking_ahead(graph.model, contract, blocks, graph.contract.ahead)
     changed.set_metadata(METADATA_KEY, contract.to_json())
     return changed
