@@ -13,10 +13,11 @@ from typing import TypeVar
 import numpy as np
 
 from ...runtime.arrays import Array, Floats
-from ...runtime.operators import Backward, Embedding
+from ...runtime.operators import Backward, Convolution, Embedding
 from ...runtime.program import Program
 from ..observing.observation import Segment
 from .blocks import replay_backward
+from .convolutions import replay_convolution
 from .derivatives import back_through
 from .replay import Replay, replay
 from .sums import matrix, sums_of
@@ -201,6 +202,8 @@ def _batch(program: Program, segments: Sequence[Segment]) -> _Batch:
     for index, op in enumerate(program.ops):
         if isinstance(op, Backward):
             replays[index] = replay_backward(op, values[op.inputs[0]], [len(s.used) for s in segments])
+        elif isinstance(op, Convolution):
+            replays[index] = replay_convolution(op, values[op.inputs[0]])
         elif sums_of(op):
             starts = tuple(np.stack(part) for part in zip(*(s.starts[index] for s in segments), strict=True))
             replays[index] = replay(op, values[op.inputs[0]], values[index + 1], starts)

@@ -7,7 +7,7 @@ the reset gate comes first and multiplies h.
 
 from dataclasses import dataclass
 
-from ...runtime.operators import Gru, Linear, Lstm, LstmProjected, Operator, Rnn, RnnWithOptions
+from ...runtime.operators import Convolution, Gru, Linear, Lstm, LstmProjected, Operator, Rnn, RnnWithOptions
 from ...runtime.operators.matrix import Matrix
 from ..observing.layers import layer_of
 
@@ -51,7 +51,7 @@ def sums_of(op: Operator) -> tuple[Sum, ...]:
         return *first, _plain("h", ("w",), candidate[1]), own
     if isinstance(op, Rnn | RnnWithOptions):
         return (_plain("y", ("w", "r"), slice(0, op.hidden)),)
-    if isinstance(op, Linear):
+    if isinstance(op, Linear | Convolution):
         return (_plain("y", ("w",), slice(0, len(op.w.codes))),)
     return ()
 
