@@ -107,7 +107,7 @@ class Align(Late):
         return ()
 
     def advance(self, state: State, frames: Sequence[Frames], *, closing: bool) -> tuple[Frames, State]:  # noqa: ARG002
-        """As many waiting frames as the first input has new ones."""
+        """Return the oldest waiting frames of the second input, one for each new frame of the first."""
         held = (*state, *frames[1])
         count = len(frames[0])
         return held[:count], held[count:]
