@@ -266,7 +266,9 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
     open_squeezes(model, subject.input_name, free)
     refusal = _write_markers(model, subject.input_name, free)
     with explaining(refusal):
-        if subject.others.settle(set(started_by(model, subject.others.names).values()), read_names(model)):
+        joined = None if subject.joined is None else subject.joined.name
+        started = started_by(model, [*subject.others.names, *([joined] if joined else [])])
+        if subject.others.settle(set(started.values()), read_names(model), joined):
             return _trace(subject)
         refuse_read(model, states)
         starts = started_by(model, states)

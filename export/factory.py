@@ -72,6 +72,8 @@ def example_from_shape(text: str, ids: int | None = None) -> "torch.Tensor | tup
         BackendError: torch is not installed.
     """
     first, *others = text.split(",")
+    if others and not all("x" in shape for shape in (first, *others)):
+        raise ExportError(f"example {text!r}: wanted positive sizes with an x between them, e.g. 1x20x6")
     made = _data_of(first, ids, 0)
     return (made, *(_data_of(other, None, seed) for seed, other in enumerate(others, 1))) if others else made
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._arrays import read_array
 from tidegate.commands._options import (
     Block,
     Hop,
@@ -110,6 +109,8 @@ def _signal(data: Path, output: Path, file: bytes) -> "Array":
 def _value(text: str, value: str) -> "float | Array":
     """Return a number, or the array of a .npy file."""
     if value.lower().endswith(".npy"):
+        from tidegate.commands._arrays import read_array
+
         return read_array(value)
     try:
         return float(value)

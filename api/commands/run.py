@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._arrays import read_array
 from tidegate.commands._options import Backend, Chunk, File, Isa, check_target, pair
 from tidegate.runtime.errors import ChunkError
-from tidegate.runtime.streams import apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,6 +64,7 @@ def command(
     """
     from tidegate import load
     from tidegate.commands._answers import write_file, write_lines
+    from tidegate.commands._arrays import read_array
     from tidegate.commands._signal_form import SignalForm
     from tidegate.commands._signals import STANDARD_INPUT, read_chunks
 
@@ -100,6 +99,8 @@ def _answers(
     stream: "Stream", chunks: "Iterator[tuple[str, Array]]", port: "Port", pieces: "Sequence[Piece]"
 ) -> "Iterator[Array]":
     """Push the chunks of a signal and give the answers `[answers, ...]`; an error names the place in the signal."""
+    from tidegate.runtime.streams import apart
+
     for place, frames in chunks:
         try:
             answer = stream.push(apart(pieces, frames))

@@ -53,6 +53,7 @@ class OtherInputs:
         self.names = list(self._tensors)
         self.whole = [name for name in self.names if name in parameters]
         self.signals: list[str] = []
+        self._doubted: list[str] = []
         self.static: list[str] = []
         for name in static:
             if name not in self.whole or name not in self.states:
@@ -97,15 +98,21 @@ class OtherInputs:
                     "on their own, and give their answers as features"
                 )
 
-    def settle(self, started: Collection[str], read: Collection[str]) -> bool:
+    def settle(self, started: Collection[str], read: Collection[str], joined: str | None) -> bool:
         """Let the graph decide which floats are states, and which other ones it reads; return whether it corrected any.
 
         Args:
-            started: The arguments that start a recurrent layer.
+            started: The inputs that start a recurrent layer.
             read: The names that nodes read.
+            joined: The input that holds all signals; None if there is one signal. If it starts a layer, one of them is
+                a state with the sizes of a signal; the graph without the join says which.
         """
         before = list(self.signals), list(self.static)
-        self.signals = [name for name in self.signals if name not in started]
+        if joined in started:
+            self._doubted, self.signals = self.signals, []
+            return True
+        self.signals = [name for name in (*self.signals, *self._doubted) if name not in started]
+        self._doubted = []
         unsorted = [name for name in self.whole if name in self.states and name in read]
         self.static += [name for name in unsorted if name not in started]
         return before != (self.signals, self.static)

@@ -37,6 +37,8 @@ def answer_of(trace: Trace, port: Port) -> tuple[int, tuple[int, ...]]:
         raise UnsupportedError(f"output {port.name!r} is not a signal the engine can follow; use backend='onnxruntime'")
     axes = stack.axes if stack else signals[0].axes
     found = _time_of(axes, port)
+    if trace.widths[signals[0].value] == 1:  # one feature may stand on the axis of streams, which is one stream
+        axes = tuple(ONE if axis == FEATURE else axis for axis in axes)
     rest = _of_one_stream(axes, port)
     sizes = {ONE: 1, BATCH: 1, FEATURE: trace.widths[signals[0].value], LAYER: len(signals)}
     shape = tuple(sizes[axis] for axis in rest)

@@ -97,6 +97,8 @@ def _is_copy(node: onnx.NodeProto, along: list[str]) -> bool:
 
 def _broadcasts(trace: Trace, node: onnx.NodeProto) -> bool:
     """Return whether the operands of a function widen each other along two axes or more."""
+    if not any(isinstance(trace.values.get(name), Signal) for name in node.input):
+        return False
     shapes = []
     for name in node.input:
         value, constant = trace.values.get(name), trace.graph.constant(name) if name else None

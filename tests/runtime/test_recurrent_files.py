@@ -143,7 +143,6 @@ def test_rnn_reads_its_h_by_its_range(activation: str, reading: Reading, tmp_pat
     ("cell", "options", "operands", "message"),
     [
         ("GRU", GRU, {4: "one"}, "it has sequence_lens"),
-        ("GRU", GRU, {5: ""}, "it starts from '', wanted a state input"),
     ],
 )
 def test_options_that_the_engine_lacks_are_refused_by_node(

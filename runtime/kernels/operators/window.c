@@ -53,7 +53,7 @@ static op_size size(const model_op *op, const tide_variant *variant) {
  * counted from the start of the tail: first the tail's, then the block's `x`; NULL: zeros. */
 static void take(const model_op *op, const float *tail, const float *x, size_t channel, size_t from, size_t step,
                  size_t count, float *out) {
-  const size_t carried = (size_t)reach(op->counts), channels = op->in_widths[0], each = together(op->counts);
+  const size_t carried = (size_t)reach(op->counts), channels = op->in_widths[0], each = (size_t)together(op->counts);
   const size_t there = from < carried ? (carried - from + step - 1) / step : 0, past = there < count ? there : count;
   for (size_t k = 0; k < past; k++) out[k * each] = tail[(from + k * step) * each];
   for (size_t k = past; k < count; k++) out[k * each] = x ? x[(from + k * step - carried) * channels + channel] : 0.0f;
@@ -61,7 +61,7 @@ static void take(const model_op *op, const float *tail, const float *x, size_t c
 
 /* Moves the tail on by `frames` frames. */
 static void advance(const model_op *op, float *tail, const float *x, size_t frames) {
-  const size_t carried = (size_t)reach(op->counts), each = together(op->counts);
+  const size_t carried = (size_t)reach(op->counts), each = (size_t)together(op->counts);
   for (size_t i = 0; i < op->in_widths[0]; i += each, tail += each * carried) {
     for (size_t k = 0; k < each; k++) take(op, tail + k, x, i + k, frames, 1, carried, tail + k);
   }
@@ -69,7 +69,7 @@ static void advance(const model_op *op, float *tail, const float *x, size_t fram
 
 /* Writes the answer of frame `t` of the block `x`. */
 static void answer(const model_op *op, const float *tail, const float *x, size_t t, float *out) {
-  const size_t carried = (size_t)reach(op->counts), each = together(op->counts), kernel = op->counts[KERNEL];
+  const size_t carried = (size_t)reach(op->counts), each = (size_t)together(op->counts), kernel = op->counts[KERNEL];
   for (size_t i = 0; i < op->in_widths[0]; i += each, tail += each * carried, out += each * kernel) {
     for (size_t k = 0; k < each; k++) take(op, tail + k, x, i + k, t, op->counts[DILATION], kernel, out + k);
   }

@@ -186,17 +186,28 @@ def test_floats_with_the_batch_and_the_frames_of_the_first_are_signals() -> None
         x, far=torch.zeros(2, 9, 5), speaker=torch.zeros(2, 4), h=torch.zeros(1, 2, 8), n=torch.tensor([9, 9])
     )
     assert (found.signals, found.states, found.lengths) == (["far"], ["speaker", "h"], ["n"])
-    assert found.settle({"h"}, {"far", "speaker", "h"})
+    assert found.settle({"h"}, {"far", "speaker", "h"}, "signals")
     assert (found.signals, found.static, found.states) == (["far"], ["speaker"], ["h"])
-    assert not found.settle({"h"}, {"far", "speaker", "h"})
+    assert not found.settle({"h"}, {"far", "speaker", "h"}, "signals")
     assert found.tensors()["far"].shape == (2, 9, 5)
 
 
 def test_an_argument_that_starts_a_layer_is_no_signal_in_an_example_of_one_frame() -> None:
     found = _roles(torch.zeros(1, 1, 3), h=torch.zeros(1, 1, 8))
     assert found.signals == ["h"]
-    assert found.settle({"h"}, {"h"})
+    assert found.settle({"signals"}, {"signals"}, "signals")  # looks again without the join
     assert (found.signals, found.states) == ([], ["h"])
+    assert not found.settle({"h"}, {"h"}, None)
+    assert (found.signals, found.states) == ([], ["h"])
+
+
+def test_signals_next_to_a_state_of_their_sizes_stay_signals() -> None:
+    found = _roles(torch.zeros(1, 1, 3), far=torch.zeros(1, 1, 5), h=torch.zeros(1, 1, 8))
+    assert found.signals == ["far", "h"]
+    assert found.settle({"signals"}, {"signals"}, "signals")
+    assert found.settle({"h"}, {"far", "h"}, None)
+    assert (found.signals, found.states) == (["far"], ["h"])
+    assert not found.settle({"h"}, {"far", "h"}, "signals")
 
 
 def test_ids_next_to_floats_are_refused() -> None:

@@ -61,7 +61,7 @@ def test_a_late_node_is_a_stage_between_the_others() -> None:
 def test_the_convolution_of_a_stage_gets_its_frames_instead_of_padding() -> None:
     graph = made(RELU, CONV, SUM)
     stage = stages_of(graph, CONTRACT, clocks_of(graph, lookaheads(CONTRACT), "x"), (), ())[1]
-    model = stage_model(graph.model, stage, ())
+    model = stage_model(graph.model, stage, (), 0)
     assert [item.name for item in (*model.graph.input, *model.graph.output)] == ["a", "b"]
     assert next(a for a in model.graph.node[0].attribute if a.name == "pads").ints == [0, 0]
     assert next(a for a in graph.producer("b").attribute if a.name == "pads").ints == [2, 2]  # type: ignore[union-attr]
