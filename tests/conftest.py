@@ -17,6 +17,13 @@ def pytest_report_header() -> list[str]:
     return header()
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test with the parameter backend="onnxruntime" where onnxruntime is not installed."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if parameters.get("backend") == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option --sample."""
     parser.addoption("--sample", type=int, default=0, metavar="N", help="run at most N tests of each file")

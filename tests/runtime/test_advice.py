@@ -79,6 +79,7 @@ def test_the_way_out_of_a_row_works(path: Path, backend: Backend, name: str) -> 
 
 
 def test_a_plan_runs_on_the_engine_and_its_file_on_onnxruntime(path: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
     compile_model(path, tmp_path / "m.tide")
     with pytest.raises(ModelError, match="runs only on backend='native'; load the ONNX file instead"):
         load(tmp_path / "m.tide", "onnxruntime")
