@@ -12,7 +12,7 @@
 # make damage  every truncation and every flipped bit of five plans, with the sanitizers
 # make drift   the error against float64 over a million steps (two minutes)
 # make support  writes the tables of docs/support.md, from the golden vectors and the matrix of exports
-# make models  fetches trained models of others, streams them, and writes docs/models.md and their pages (ten minutes)
+# make models  fetches trained models of others, streams them, and writes docs/models.md and their pages (3 minutes)
 # make bench   writes docs/benchmarks.md: every suite on every runtime, 38 minutes of a quiet machine
 # make recall  trains the nets of the suite families on growing lags (about five minutes per seed)
 # make peers   installs the runtimes that `tidegate bench --peers all` measures, in build/peers
