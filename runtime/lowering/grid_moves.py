@@ -10,11 +10,10 @@ from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Concat, Last
 from .grids import grid_of, regrouped, settled
+from .select import END, bounds_of, sizes_of_parts
 from .shapes import sizes_asked_for, target_of
 from .trace import Handler, Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, Grid, Signal, Value
-
-END = 2**30  # a larger bound means the end
 
 
 def _transpose(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -118,24 +117,17 @@ def _cut(trace: Trace, node: onnx.NodeProto, grid: Grid, axis: int, bounds: slic
 
 
 def _slice(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    starts, ends = trace.integers(node, 1, "starts"), trace.integers(node, 2, "ends")
-    if starts is None or ends is None:
-        raise unsupported(node, "its bounds are not constant")
-    axes = trace.integers(node, 3, "axes") or list(range(len(starts)))
-    steps = trace.integers(node, 4, "steps") or [1] * len(starts)
     grid = grid_of(trace, node)
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        grid = _cut(trace, node, grid, axis % len(grid.axes), slice(start, end, step))
+    for axis, bounds in bounds_of(trace, node):
+        grid = _cut(trace, node, grid, axis % len(grid.axes), bounds)
     return [settled(trace, grid.value, grid.axes, grid.places)]
 
 
 def _split(trace: Trace, node: onnx.NodeProto) -> list[Value]:
-    grid, count = grid_of(trace, node), len(node.output)
+    grid = grid_of(trace, node)
     axis = int(attributes(node).get("axis", 0)) % len(grid.axes)
     size = grid.places.shape[axis]
-    sizes = trace.integers(node, 1, "split") or [
-        min(-(-size // count), size - -(-size // count) * i) for i in range(count)
-    ]
+    sizes = sizes_of_parts(trace, node, size)
     if grid.axes[axis] not in (FEATURE, ONE) or sum(sizes) != size or min(sizes) < 1:
         raise unsupported(node, f"it splits axis {axis} of ({', '.join(grid.axes)}) into {sizes}, wanted {size} values")
     parts = np.split(grid.places, np.cumsum(sizes)[:-1], axis)

@@ -15,6 +15,8 @@ from .pointwise import aligned, alike
 from .trace import EXPORT_AGAIN, ONNXRUNTIME, Handler, Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Carried, Extended, Signal, Value
 
+END = 2**30  # a larger bound means the end
+
 
 def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """Lower a Gather with constant indices: the last frame, features, a layer of a final state, or sizes."""
@@ -60,20 +62,26 @@ def _features(
 # ---- Slice and Split ----
 
 
-def _slice(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+def bounds_of(trace: Trace, node: onnx.NodeProto) -> list[tuple[int, slice]]:
+    """Return the axes that a Slice cuts, each with its bounds."""
     starts, ends = trace.integers(node, 1, "starts"), trace.integers(node, 2, "ends")
     if starts is None or ends is None:
         raise unsupported(node, "its bounds are not constant")
     axes = trace.integers(node, 3, "axes") or list(range(len(starts)))
     steps = trace.integers(node, 4, "steps") or [1] * len(starts)
+    return [(axis, slice(*bounds)) for axis, *bounds in zip(axes, starts, ends, steps, strict=True)]
+
+
+def _slice(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    cuts = bounds_of(trace, node)
     value = trace.values.get(node.input[0])
     if isinstance(value, AxisSizes):
-        return [AxisSizes(value.items[starts[0] : ends[0] : steps[0]])]
+        return [AxisSizes(value.items[cuts[0][1]])]
     if isinstance(value, Extended):
-        return [tail_of(trace, node, value, list(zip(axes, starts, ends, steps, strict=True)))]
+        return [tail_of(trace, node, value, [(axis, own.start, own.stop, own.step) for axis, own in cuts])]
     chosen = trace.signal(node)
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        chosen = _cut(trace, node, chosen, axis % len(chosen.axes), slice(start, end, step))
+    for axis, bounds in cuts:
+        chosen = _cut(trace, node, chosen, axis % len(chosen.axes), bounds)
     return [chosen]
 
 
@@ -81,10 +89,10 @@ def _cut(trace: Trace, node: onnx.NodeProto, signal: Signal, axis: int, bounds: 
     kind = signal.axes[axis]
     if kind == FEATURE:
         return part(trace, node, signal, range(trace.widths[signal.value])[bounds])
-    if kind == TIME and bounds.start == -1 and bounds.stop > 2**30 and bounds.step == 1:
+    if kind == TIME and bounds.start == -1 and bounds.stop > END and bounds.step == 1:
         last = trace.emit(Last((signal.value,)))
         return Signal(last, tuple(ONE if a == TIME else a for a in signal.axes))
-    if bounds.start == 0 and bounds.stop > 2**30 and bounds.step == 1:
+    if bounds.start == 0 and bounds.stop > END and bounds.step == 1:
         return signal
     raise unsupported(node, f"it cuts the {kind} axis from {bounds.start} to {bounds.stop}, wanted features")
 
@@ -96,6 +104,13 @@ def part(trace: Trace, node: onnx.NodeProto, signal: Signal, chosen: range) -> S
     return replace(signal, value=moved(trace, signal.value, np.asarray(chosen)))
 
 
+def sizes_of_parts(trace: Trace, node: onnx.NodeProto, size: int) -> list[int]:
+    """Return the sizes of the parts of a Split of an axis; without sizes they are equal, the last perhaps smaller."""
+    count = len(node.output)
+    each = -(-size // count)
+    return trace.integers(node, 1, "split") or [min(each, size - each * i) for i in range(count)]
+
+
 def _split(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     value = trace.values.get(node.input[0])
     axis = int(attributes(node).get("axis", 0))
@@ -104,12 +119,9 @@ def _split(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     signal = trace.signal(node)
     if signal.axes[axis] != FEATURE:
         raise unsupported(node, f"it splits the {signal.axes[axis]} axis, wanted features")
-    width, count = trace.widths[signal.value], len(node.output)
-    sizes = trace.integers(node, 1, "split")
-    if sizes is None:
-        each = -(-width // count)
-        sizes = [min(each, width - each * i) for i in range(count)]
-    if sum(sizes) != width or len(sizes) != count:
+    width = trace.widths[signal.value]
+    sizes = sizes_of_parts(trace, node, width)
+    if sum(sizes) != width or len(sizes) != len(node.output):
         raise unsupported(node, f"it splits {width} features into {sizes}")
     ends = np.cumsum(sizes)
     return [part(trace, node, signal, range(int(e) - s, int(e))) for e, s in zip(ends, sizes, strict=True)]

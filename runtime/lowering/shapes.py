@@ -103,11 +103,10 @@ def reshaped(trace: Trace, node: onnx.NodeProto, signal: Signal, target: tuple[i
 
 def target_of(trace: Trace, node: onnx.NodeProto) -> tuple[int | str, ...]:
     """Return the shape that a Reshape asks for."""
-    known = trace.values.get(node.input[1])
-    constant = trace.constant(node, 1)
-    if constant is None and not isinstance(known, AxisSizes):
+    sizes = _sizes(trace, node)
+    if sizes is None:
         raise unsupported(node, f"its shape {node.input[1]!r} is not one that the engine can follow")
-    return known.items if isinstance(known, AxisSizes) else tuple(int(v) for v in np.ravel(np.asarray(constant)))
+    return sizes
 
 
 def _flatten(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -136,7 +135,7 @@ def _expand(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 
 
 def _sizes(trace: Trace, node: onnx.NodeProto) -> tuple[int | str, ...] | None:
-    """Return the sizes that an Expand asks for; None if the engine cannot follow them."""
+    """Return the sizes that an Expand or a Reshape asks for; None if the engine cannot follow them."""
     known, constant = trace.values.get(node.input[1]), trace.constant(node, 1)
     if isinstance(known, AxisSizes):
         return known.items
