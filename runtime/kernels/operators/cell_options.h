@@ -97,11 +97,21 @@ static inline void option_gates(const model_op *op, const tide_variant *variant,
 typedef int option_step(const model_op *op, const tide_variant *variant, const option_room *room, const float *gates_x,
                         float *h);
 
+/* The size of a state of `floats`, with the room of a step. */
+static inline op_size option_size(const model_op *op, const tide_variant *variant, uint32_t gates, uint32_t units,
+                                  size_t floats) {
+  tide_arena arena = {0};
+  lay_options(&arena, op, variant, gates, units);
+  return (op_size){floats, arena.used};
+}
+
 static inline int option_run(const model_op *op, const op_scratch *scratch, op_state *state, const float *in,
-                             uint32_t frames, float *out, const option_room *room, option_step *step) {
+                             uint32_t frames, float *out, uint32_t gates, uint32_t units, option_step *step) {
+  tide_arena arena = {.base = state->bytes};
+  const option_room room = lay_options(&arena, op, scratch->variant, gates, units);
   const size_t stride = tide_project(scratch, &op->matrices[W], in, frames, scratch->rows);
   for (uint32_t t = 0; t < frames; t++) {
-    if (!step(op, scratch->variant, room, scratch->rows + t * stride, state->floats)) return 0;
+    if (!step(op, scratch->variant, &room, scratch->rows + t * stride, state->floats)) return 0;
     memcpy(out + (size_t)t * op->width, state->floats, op->width * sizeof *out);
   }
   return 1;

@@ -1,4 +1,4 @@
-/* The first vector, for each row of the input. The count is its length. */
+/* The first vector, for each frame of the input. The count is its length. */
 #include <string.h>
 
 #include "../src/operators.h"

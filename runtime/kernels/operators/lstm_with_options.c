@@ -39,9 +39,7 @@ static op_vector vector(const model_op *op, const tide_variant *variant, uint32_
 }
 
 static op_size size(const model_op *op, const tide_variant *variant) {
-  tide_arena arena = {0};
-  lay_options(&arena, op, variant, 4, units_of(op));
-  return (op_size){(size_t)op->width + units_of(op), arena.used};
+  return option_size(op, variant, 4, units_of(op), (size_t)op->width + units_of(op));
 }
 
 /* x[i] += weight[i] * c[i] */
@@ -86,9 +84,7 @@ static int step(const model_op *op, const tide_variant *variant, const option_ro
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
                float *out) {
-  tide_arena arena = {.base = state->bytes};
-  const option_room room = lay_options(&arena, op, scratch->variant, 4, units_of(op));
-  return option_run(op, scratch, state, in[0], frames, out, &room, step);
+  return option_run(op, scratch, state, in[0], frames, out, 4, units_of(op), step);
 }
 
 const tide_operator tide_operator_lstm_with_options = {.name = "lstm_with_options",

@@ -15,9 +15,7 @@ static void prepare(tide_arena *arena, const plan_op *source, const tide_variant
 }
 
 static op_size size(const model_op *op, const tide_variant *variant) {
-  tide_arena arena = {0};
-  lay_options(&arena, op, variant, 1, op->width);
-  return (op_size){op->width, arena.used};
+  return option_size(op, variant, 1, op->width, op->width);
 }
 
 static int step(const model_op *op, const tide_variant *variant, const option_room *room, const float *gates_x,
@@ -31,9 +29,7 @@ static int step(const model_op *op, const tide_variant *variant, const option_ro
 
 static int run(const model_op *op, const op_scratch *scratch, op_state *state, const float *const *in, uint32_t frames,
                float *out) {
-  tide_arena arena = {.base = state->bytes};
-  const option_room room = lay_options(&arena, op, scratch->variant, 1, op->width);
-  return option_run(op, scratch, state, in[0], frames, out, &room, step);
+  return option_run(op, scratch, state, in[0], frames, out, 1, op->width, step);
 }
 
 const tide_operator tide_operator_rnn_with_options = {.name = "rnn_with_options",

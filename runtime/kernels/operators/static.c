@@ -1,4 +1,4 @@
-/* The state itself, for each row of the input; only tide_state_write changes it. The count is its length. */
+/* The state itself, for each frame of the input; only tide_state_write changes it. The count is its length. */
 #include <string.h>
 
 #include "../src/operators.h"
