@@ -96,8 +96,9 @@ def lift(
         source: The foreign file; its weights may be in other files of its folder.
         target: The file to write. An older file is replaced only if everything succeeded.
         states: The output that feeds each state input, e.g. `{"h": "hn"}`. None: found by names and the graph.
-        values: Inputs that stay the same for a whole stream; they become constants. A number fills an input of fixed
-            shape, `{"sr": 16000}`; an array has the shape for one stream, `{"speaker": vector}` of `[1, 256]`.
+        values: Inputs that stay the same for a whole stream; they become constants. A number fills an input, `{"sr":
+            16000}`, also along the free sizes of the signal, `{"mask": 1}`; an array has the shape for one stream,
+            `{"speaker": vector}` of `[1, 256]`.
         static: Inputs that a caller sets for each stream and may change between pushes, if their shapes do not say so.
             An input of floats without an axis of time is static if it has no value. It is a state, zeros at first.
         frame: New values per frame, if the file does not say it: 512 for Silero VAD at 16 kHz.
@@ -387,11 +388,12 @@ def _original_file(data: bytes, opened: Opened, draft: _Draft, *, exact_integers
 
 def _static(opened: Opened, draft: _Draft) -> Iterator[FixedInput]:
     """Yield values of the static inputs for the proof: noise."""
+    batch = draft.contract.inputs[0].batch_axis
     batched = {state.input: "batch" in state.shape for state in draft.contract.states}
     for name, value in static_noise(draft.contract).items():
         rank = len(opened.several.static[name])
         own = value if rank > 1 else value.reshape(-1) if rank else value.reshape(())
-        yield FixedInput(name, own, 0 if batched[name] else None)
+        yield FixedInput(name, own, {} if batch is None or not batched[name] else {0: batch})
 
 
 def _fixed(size: int | str | None) -> int | None:

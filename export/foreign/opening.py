@@ -19,7 +19,7 @@ from ..rewrites.pads import move_pads
 from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
 from .endless_loops import refuse_endless_loops
-from .fixed_inputs import FixedInput, fix_inputs, spread_over_streams
+from .fixed_inputs import FixedInput, fix_inputs, spread_over_signal
 from .flat_frames import unfold_frames
 from .input_roles import Roles, find_roles, likely_signal
 from .integer_ids import widen_ids
@@ -107,9 +107,9 @@ def open_file(
     original = model.SerializeToString()
     model = modernize(model)
     declared = {item.name: shape_of(item) for item in model.graph.input}
-    fixed = fix_inputs(model, values)
+    first = likely_signal(model, states, values)
+    fixed = fix_inputs(model, values, first)
     done += [f"Input {one.name} is constant: {one.text}." for one in fixed] + several.notes()
-    first = likely_signal(model, states)
     flat = unfold_frames(model, first)
     _follow(model, fixed, several, first)
     if not flat and not _may_be_flat(model, first, frame):
@@ -176,8 +176,8 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
 
 
 def _follow(model: onnx.ModelProto, fixed: Iterable[FixedInput], several: SeveralInputs, source: str) -> None:
-    """Give inputs that stay the same the streams of the signal, in place."""
-    spread_over_streams(model, fixed, source)
+    """Give inputs that stay the same the sizes of the signal, in place."""
+    spread_over_signal(model, fixed, source)
     follow_signal(model, several.static, source)
 
 

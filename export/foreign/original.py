@@ -41,9 +41,9 @@ class OriginalFile:
         """The ports of the file and the pairs of its states."""
         return self.runner.contract
 
-    def feeds(self, streams: int) -> dict[str, Array]:
-        """Return the inputs that stay the same, for a number of streams."""
-        return {one.name: one.of_streams(streams) for one in self.fixed}
+    def feeds(self, frames: Array) -> dict[str, Array]:
+        """Return the inputs that stay the same, for the frames of a run."""
+        return {one.name: one.of_signal(frames.shape) for one in self.fixed}
 
     def takes_any_length(self) -> bool:
         """Return whether the file can answer a signal of any length, in one run or frame by frame."""
@@ -69,10 +69,8 @@ class OriginalFile:
         """Return the answers to a signal that has as many streams as the file takes."""
         states: dict[str, Array] = {}
         answers: list[dict[str, Array]] = []
-        batch = self.contract.inputs[0].batch_axis
-        feeds = self.feeds(1 if batch is None else x.shape[batch])
         for frames in self._runs(x):
-            answers.append(self.runner.run(frames, {**feeds, **states}))
+            answers.append(self.runner.run(frames, {**self.feeds(frames), **states}))
             states = self.runner.carried(answers[-1])
         joined = dict(answers[-1])
         for port in self.contract.outputs if len(answers) > 1 else ():
@@ -112,11 +110,10 @@ def at_any_length(file: OriginalFile) -> OriginalFile:
     kind = onnx.helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
     sizes = [size if isinstance(size, int) else 1 for size in dims]
     own, longer = (np.ones((*sizes[:time], n, *sizes[time + 1 :]), kind) for n in (frames, frames + 7))
-    feeds = file.feeds(file.streams or 1)
     try:
         freed = Runner(model.SerializeToString(), file.contract)
-        more = freed.run(longer, feeds)
-        wanted, seen = (runner.run(own, feeds) for runner in (file.runner, freed))
+        more = freed.run(longer, file.feeds(longer))
+        wanted, seen = (runner.run(own, file.feeds(own)) for runner in (file.runner, freed))
     except ExportError:
         return file
     alike = all(np.array_equal(value, seen[name]) for name, value in wanted.items())

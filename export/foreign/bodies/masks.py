@@ -50,13 +50,21 @@ def open_masks(model: onnx.ModelProto, step: Step, inner: onnx.ModelProto) -> No
 
 def _settle(model: onnx.ModelProto, frames: Frames, inner: onnx.ModelProto) -> None:
     """Make the frames of a constant that has one value everywhere a constant of the step, in place."""
-    value = Graph(model).constant(frames.outer)
+    graph = Graph(model)
+    value = graph.constant(_moved_from(graph, frames.outer))
     if value is None or not value.size or not (value == value.flat[0]).all():
         return
-    kept = [item for item in inner.graph.input if item.name != frames.inside]
-    del inner.graph.input[:]
-    inner.graph.input.extend(kept)
-    inner.graph.initializer.append(numpy_helper.from_array(np.take(value, 0, frames.axis)[:1], frames.inside))
+    item = next(item for item in inner.graph.input if item.name == frames.inside)
+    inner.graph.input.remove(item)
+    one = np.full([1] * len(shape_of(item)), value.flat[0])
+    inner.graph.initializer.append(numpy_helper.from_array(one, frames.inside))
+
+
+def _moved_from(graph: Graph, name: str) -> str:
+    """Return the value of which a value only moves or repeats entries."""
+    while (node := graph.producer(name)) is not None and node.op_type in MOVES:
+        name = node.input[0]
+    return name
 
 
 def _source(graph: Graph, step: Step, name: str) -> str:
@@ -68,9 +76,7 @@ def _source(graph: Graph, step: Step, name: str) -> str:
 
 
 def _settable(graph: Graph, mask: str) -> str:
-    """Return the way out of a mask that is an input of the file of fixed shape; empty for any other mask."""
-    while (node := graph.producer(mask)) is not None and node.op_type in MOVES:
-        mask = node.input[0]
-    given = [item for item in graph.model.graph.input if item.name == mask]
-    fixed = given and all(isinstance(size, int) for size in shape_of(given[0]))
-    return f"; or set it, if it masks no frame: --set {mask}=1" if fixed else ""
+    """Return the way out of a mask that is an input of the file; empty for any other mask."""
+    mask = _moved_from(graph, mask)
+    given = any(item.name == mask for item in graph.model.graph.input)
+    return f"; or set it, if it masks no frame: --set {mask}=1" if given else ""

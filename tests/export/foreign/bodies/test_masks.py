@@ -23,8 +23,12 @@ def test_a_mask_of_ones_is_folded(tmp_path: Path) -> None:
     assert_streams_as(tmp_path, X, original(tmp_path, X[None])[0])
 
 
-def test_a_mask_that_is_an_input_is_refused_until_it_is_set(tmp_path: Path) -> None:
-    model = loop_files.loop(loop_files.lstm, 2, mask="given", batch=1, frames=20)
+FREE: dict[str, None] = {"batch": None, "frames": None}
+
+
+@pytest.mark.parametrize("form", [{"batch": 1, "frames": 20}, {}, {"batch": 1}, FREE], ids=str)
+def test_row_120_a_mask_that_is_an_input_streams_when_it_is_set(tmp_path: Path, form: dict[str, int | None]) -> None:
+    model = loop_files.loop(loop_files.lstm, 2, mask="given", **form)
     with pytest.raises(UnsupportedError, match=REFUSED % "unsqueeze.*" + "; or set it, .* no frame: --set mask=1"):
         lifted(tmp_path, model)
     lifted(tmp_path, model, values={"mask": 1})
