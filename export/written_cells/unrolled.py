@@ -103,7 +103,7 @@ def _loop(chains: Sequence[list[int]], needs: Mapping[str, int]) -> UnrolledLoop
 
 def carried(graph: Graph, loop: UnrolledLoop, step: int) -> list[str]:
     """Return the values of a step that the next step computes with, for the step after it; two steps must follow."""
-    later = _ancestors(graph, [name for name in loop.levels if loop.levels[name] == step + 2])
+    later = graph.sources_of([name for name in loop.levels if loop.levels[name] == step + 2])
     found: dict[str, None] = {}
     for node in graph.nodes:
         if loop.levels.get(node.output[0]) == step + 1 and later.intersection(node.output):
@@ -132,19 +132,7 @@ def _follows(graph: Graph, name: str, carried: Collection[str]) -> bool:
 def common_values(graph: Graph, loop: UnrolledLoop) -> set[str]:
     """Return the values that the first two steps of a loop both read, as a sequence is."""
     first, second = (carried(graph, loop, step) for step in range(2))
-    return _ancestors(graph, first) & _ancestors(graph, second, first)
-
-
-def _ancestors(graph: Graph, names: Sequence[str], ends: Collection[str] = ()) -> set[str]:
-    """Return the values that some values are made of, and these; the search stops at the ends."""
-    waiting, seen = list(names), set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name not in seen and name not in ends:
-            seen.add(name)
-            node = graph.producer(name)
-            waiting += node.input if node is not None else ()
-    return seen
+    return graph.sources_of(first) & graph.sources_of(second, first)
 
 
 def counterparts(  # noqa: PLR0917  its last argument has a default

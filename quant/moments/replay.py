@@ -65,7 +65,7 @@ def replay(op: Operator, x: Floats, y: Floats, starts: Starts) -> Replay:
     if isinstance(op, Linear):
         weights = op.w.codes
         return Replay({"w": x}, lambda grad: (grad @ weights, [grad]))
-    before = np.concatenate([starts[0][None], y[:-1]])
+    before = np.concatenate([starts[0][None], y[:-1, ..., : starts[0].shape[-1]]])  # h; y may hold c too
     return CELLS[type(op)](op, x, before, y, starts)
 
 
@@ -147,10 +147,12 @@ def _lstm(op: Lstm | LstmProjected, x: Floats, before: Floats, _: Floats, starts
     reads = {"w": x, "r": before} | ({} if p is None else {"p": o * made.bound})
 
     def back(grad: Floats) -> tuple[Floats, list[Floats]]:
-        into, onto = np.empty((*i.shape[:-1], 4 * i.shape[-1]), np.float32), np.empty_like(grad)
+        into, onto = np.empty((*i.shape[:-1], 4 * i.shape[-1]), np.float32), np.empty_like(before)
         h, c = np.zeros_like(before[0]), np.zeros_like(starts[1])
+        of_h, of_c = np.split(grad, [h.shape[-1]], -1)  # the second is empty if the answer is h alone
         for t in range(len(x) - 1, -1, -1):
-            h = h + grad[t]
+            h = h + of_h[t]
+            c = c + of_c[t] if of_c.size else c
             onto[t] = h
             m = h if p is None else h @ p.codes
             of_output = m * factors[1][t]

@@ -49,13 +49,13 @@ class StagedModel:
         stages: The stages in their order, each with its session.
         layer_states: The states, one per layer.
         waiting: The waiting frames, by stage and value.
-        finals: The final states of backward nodes: one for each frame of their blocks, as they may wait for other
-            frames.
+        finals: Final states that may wait for other frames, one for each frame: those of backward nodes, the same for
+            all frames of a block, and those of other nodes that a later stage reads.
         axes: The time axis of each value; None if it has none.
         shapes: The shape of each value without its time axis.
 
     Raises:
-        UnsupportedError: A value without a time axis goes from one stage to another.
+        UnsupportedError: The kernel of a convolution that looks ahead is not constant.
         ModelError: onnxruntime refuses a stage.
     """
 
@@ -66,7 +66,9 @@ class StagedModel:
         self.layer_states = layer_states_of(graph, self.contract)
         untimed = {name for name, axis in self.axes.items() if axis is None}
         stages = stages_of(graph, self.contract, self.clocks, untimed, self.layer_states)
-        self.finals = {name for stage in stages for name in stage.gives if stage.late is not None} & untimed
+        waited = {name for stage in stages for name in stage.reads if self.clocks[name] != stage.clock}
+        waited.update(name for stage in stages if stage.late is not None for name in stage.gives)
+        self.finals = waited & untimed
         self.stages = [(stage, self._session(graph, stage)) for stage in stages]
         self.waiting = {
             (i, name): self._waiting(graph, stage, i, name)
@@ -74,7 +76,6 @@ class StagedModel:
             for name in stage.reads
             if self.axes[name] is not None or (name in self.finals and self.clocks[name] != stage.clock)
         }
-        self._check_reads()
 
     def waiting_shapes(self, frames: int, *, finished: bool) -> dict[str, tuple[int, ...]]:
         """Return the shapes of all waiting frames when a stream has consumed `frames`."""
@@ -136,16 +137,6 @@ class StagedModel:
         made = [name for name in names if name != port.name]
         return {port.name: feeds[port.name]} | run_session(session, made, feeds)
 
-    def _check_reads(self) -> None:
-        for stage, _ in self.stages:
-            for name in stage.reads:
-                if self.axes[name] is None and name not in self.finals:
-                    raise UnsupportedError(
-                        f"{label(stage.nodes[-1])}: it reads {name!r}, which has no time axis, together with a value "
-                        "that looks ahead; take the last frame of the layer's answers (y[:, -1]) in its place, or use "
-                        "backend='native'"
-                    )
-
 
 class StagedRun:
     """One push of a stream through all stages.
@@ -204,11 +195,31 @@ class StagedRun:
             ((name, queue),) = queues.items()
             late = self._convolve if stage.ahead else self._backward
             return late(stage, queue, lambda frames: self._run(stage, session, {name: frames}), closing=closing)
-        feeds = {name: self._fed(name, values[name]) for name in stage.reads if name not in queues}
+        taken = {name: values[name] for name in stage.reads}
         for name, queue in queues.items():
-            taken, self.state[queue.name] = np.split(self.state[queue.name], [count])
-            feeds[name] = self._fed(name, taken)
-        return self._run(stage, session, feeds) if count else self._nothing(stage)
+            taken[name], self.state[queue.name] = np.split(self.state[queue.name], [count])
+        return self._runs(stage, session, taken, count) if count else self._nothing(stage)
+
+    def _runs(
+        self,
+        stage: Stage,
+        session: Any,  # noqa: ANN401  onnxruntime has no types
+        taken: Mapping[str, Array | None],
+        count: int,
+    ) -> dict[str, Array | None]:
+        """Run over frames: all together, or one by one if a final state of each of them is wanted."""
+        finals = self._model.finals.intersection(stage.gives)
+        parts = [slice(at, at + 1) for at in range(count)] if finals else [slice(None)]
+        made = [
+            self._run(
+                stage, session, {name: self._fed(name, None if v is None else v[part]) for name, v in taken.items()}
+            )
+            for part in parts
+        ]
+        if not finals:
+            return made[0]
+        joins = {name: np.stack if name in finals else np.concatenate for name in stage.gives}
+        return {name: join([np.asarray(one[name]) for one in made]) for name, join in joins.items()}
 
     def _run(self, stage: Stage, session: Any, feeds: Mapping[str, Array | None]) -> dict[str, Array | None]:  # noqa: ANN401
         given = {name: self._back(name, values) for name, values in feeds.items() if values is not None}

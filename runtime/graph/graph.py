@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Self
 
 import numpy as np
@@ -118,6 +118,17 @@ class Graph:
     def consumers(self, name: str) -> list[onnx.NodeProto]:
         """Return the nodes that read a value."""
         return self._consumers[name]
+
+    def sources_of(self, names: Iterable[str], ends: Collection[str] = ()) -> set[str]:
+        """Return the values that some values are made of, and these; the search stops at the ends."""
+        waiting, seen = list(names), set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name not in seen and name not in ends:
+                seen.add(name)
+                node = self.producer(name)
+                waiting += node.input if node is not None else ()
+        return seen
 
     def constant(self, name: str) -> Array | None:
         """Return the value of an initializer or a Constant node, also through Identity; else None."""

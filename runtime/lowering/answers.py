@@ -5,11 +5,11 @@ from math import prod
 
 from ..contract import Port
 from ..errors import ContractError, UnsupportedError
-from ..operators import HIDDEN, Concat
+from ..operators import Concat
 from .grids import moved
 from .layers import layers_of
 from .trace import Trace
-from .values import BATCH, FEATURE, LAYER, ONE, TIME, Final, Grid
+from .values import BATCH, FEATURE, LAYER, ONE, TIME, Grid
 
 
 def answer_of(trace: Trace, port: Port) -> tuple[int, tuple[int, ...]]:
@@ -26,11 +26,6 @@ def answer_of(trace: Trace, port: Port) -> tuple[int, tuple[int, ...]]:
         return _frame(trace, port, value)
     stack = layers_of(value)
     given = stack.parts if stack else [value]
-    if any(isinstance(part, Final) and part.slots == (HIDDEN,) and part.values == (None,) for part in given):
-        raise UnsupportedError(
-            f"output {port.name!r} holds the final c of a backward direction, which the engine does not give; answer "
-            "with h (Y_h), or use backend='onnxruntime'"
-        )
     parts = [trace.resolved(part) for part in given]
     signals = [trace.last(part) for part in parts if part is not None]
     if len(signals) < len(parts):

@@ -76,8 +76,8 @@ def has_integer_form(op: Operator) -> bool:
 
 
 def _options_fit(op: LstmWithOptions | GruWithOptions) -> bool:
-    """Return whether integers can express the options: sigmoid and tanh, and a GRU that resets first, no projection."""
-    fits = op.p is None if isinstance(op, LstmWithOptions) else op.options.reset_first
+    """Return whether integers can express the options: sigmoid and tanh, a GRU that resets first, h alone as answer."""
+    fits = op.p is None and not op.gives_c if isinstance(op, LstmWithOptions) else op.options.reset_first
     return fits and op.options.activations == op.kind.plain.activations
 
 

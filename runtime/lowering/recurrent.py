@@ -1,5 +1,6 @@
 """Recurrent nodes: LSTM, GRU, RNN and the Scan of a projected LSTM."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from ..operators import (
     LstmWithOptions,
     Rnn,
     RnnWithOptions,
+    Slice,
     Slot,
 )
 from ..operators.matrix import Matrix, Reading
@@ -41,10 +43,15 @@ def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     w, r, halves = _cell_weights(trace, node, value)
     h, c = (_start(trace, node, position, r.codes.shape[1]) for position in (5, 6))
     parts = (value,), w, r, flushed(node, halves[0] + halves[1]), h, c
-    plain = options == LSTM.plain and peepholes is None
-    layer = Lstm(*parts) if plain else LstmWithOptions(*parts, options, peepholes)
-    y, last_h = _answers(trace, node, _with_reading(layer))
-    return [y, last_h, _final_c(y, c, layer.hidden)]
+    gives_c = _gives_c(trace, node.output[2:3])
+    plain = options == LSTM.plain and peepholes is None and not gives_c
+    layer = Lstm(*parts) if plain else LstmWithOptions(*parts, options, peepholes, gives_c=gives_c)
+    return _lstm_answers(trace, node, _with_reading(layer))
+
+
+def _gives_c(trace: Trace, final_c: Sequence[str]) -> bool:
+    """Return whether an answer needs c of every frame: with backward directions, the last frame of a block may come."""
+    return trace.blocks is not None and not trace.answered.isdisjoint(final_c)
 
 
 def _peepholes(trace: Trace, node: onnx.NodeProto) -> Floats | None:
@@ -70,9 +77,10 @@ def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     if (rows := {w.codes.shape[0], r.codes.shape[0]}) != {wanted}:
         raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {wanted} for {hidden} units")
     h, c = _start(trace, lstm, 5, projected), _start(trace, lstm, 6, hidden)
-    made = trace.emit(_projected(trace, lstm, (value,), (w, r, p), (h, c)))
-    y, last_h = _cell_answers(made, h)
-    return [last_h, _final_c(y, c, hidden), y]
+    gives_c = _gives_c(trace, node.output[1:2])
+    layer = _projected(trace, lstm, (value,), (w, r, p), (h, c), gives_c=gives_c)
+    y, last_h, last_c = _lstm_answers(trace, lstm, layer)
+    return [last_h, last_c, y]
 
 
 def _projected(
@@ -81,23 +89,31 @@ def _projected(
     inputs: tuple[int, ...],
     matrices: tuple[Matrix, Matrix, Matrix],
     slots: tuple[Slot, Slot],
-) -> Cell:
+    *,
+    gives_c: bool,
+) -> LstmProjected | LstmWithOptions:
     """Return an LSTM with projection, with options if it has any."""
     (w, r, p), hidden = matrices, matrices[2].codes.shape[1]
     options, bias = cell_options(lstm), bias_of(trace, lstm, 4, 4 * hidden)
     peepholes = bias_of(trace, lstm, PEEPHOLES, 3 * hidden) if len(lstm.input) > PEEPHOLES else None
-    if options == LSTM.plain and peepholes is None:
+    if options == LSTM.plain and peepholes is None and not gives_c:
         return LstmProjected(inputs, w, r, p, bias, *slots)
-    layer = LstmWithOptions(inputs, w, r, bias, *slots, options, peepholes)
+    layer = LstmWithOptions(inputs, w, r, bias, *slots, options, peepholes, gives_c=gives_c)
     if not layer.is_bounded and p.reading is Reading.HIDDEN:
         p = replace(p, reading=Reading.FRAME)
     return replace(layer, p=p)
 
 
-def _final_c(y: Value, c: Slot, units: int) -> Final:
-    """Return the final c of an LSTM; that of a backward direction is hidden inside its blocks."""
-    made = CellOf(y.value, units) if isinstance(y, Signal) and c != HIDDEN else None
-    return Final((made,), (c,), (ONE, BATCH, FEATURE))
+def _lstm_answers(trace: Trace, node: onnx.NodeProto, layer: Lstm | LstmProjected | LstmWithOptions) -> list[Value]:
+    """Emit an LSTM in its direction; return its answers Y, Y_h and Y_c. A c that no answer needs has no value."""
+    made, units = _emitted(trace, node, layer), len(layer.w.codes) // 4
+    h, c = (HIDDEN, HIDDEN) if is_backward(node) else layer.slots
+    if getattr(layer, "gives_c", False):
+        last_c = trace.emit(Slice((made,), layer.hidden, units))
+        made = trace.emit(Slice((made,), 0, layer.hidden))
+        return [*_cell_answers(made, h), Final((last_c,), (c,), (ONE, BATCH, FEATURE))]
+    of_layer = None if is_backward(node) else CellOf(made, units)
+    return [*_cell_answers(made, h), Final((of_layer,), (c,), (ONE, BATCH, FEATURE))]
 
 
 def gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:
@@ -158,11 +174,16 @@ def _cell_weights(trace: Trace, node: onnx.NodeProto, value: int) -> tuple[Matri
 
 def _answers(trace: Trace, node: onnx.NodeProto, layer: Cell) -> list[Value]:
     """Emit a layer in its direction; return its answers Y and Y_h."""
+    return _cell_answers(_emitted(trace, node, layer), HIDDEN if is_backward(node) else layer.h)
+
+
+def _emitted(trace: Trace, node: onnx.NodeProto, layer: Cell) -> int:
+    """Emit a layer in its direction; return its value."""
     if not is_backward(node):
-        return _cell_answers(trace.emit(layer), layer.h)
+        return trace.emit(layer)
     if trace.blocks is None:
         raise unsupported(node, "its direction is reverse, but the contract has no blocks; export the model again")
-    return _cell_answers(trace.emit(Backward(layer.inputs, layer, trace.blocks)), HIDDEN)
+    return trace.emit(Backward(layer.inputs, layer, trace.blocks))
 
 
 def _cell_answers(value: int, h: Slot) -> list[Value]:

@@ -98,6 +98,7 @@ class Trace:
         self.moved: dict[tuple[int, bytes], int] = {}  # by value and order of its features: the value in that order
         self.laid: dict[str, Array] = {}  # constants in the order of a value, while a node is lowered
         self._steady: set[int] = set()  # the values that are the same in each frame of a push
+        self.answered = graph.sources_of([port.name for port in graph.contract.outputs])
 
     def run(self, answer_of: AnswerOf) -> Program:
         """Visit the nodes in order and return the program.

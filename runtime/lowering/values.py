@@ -56,8 +56,8 @@ class Final:
     """Final states of nodes.
 
     Attributes:
-        values: For each final h the value whose last frame it is; for each final c its layer; None for other states.
-            The final h of a backward node is the first frame of its block.
+        values: For each final h the value whose last frame it is; the same for a final c that a layer gives for every
+            frame, else its layer; None for other states. Those of a backward node are the first frame of its block.
         slots: The place of each state; HIDDEN for a backward node.
         axes: What the axes of the tensor count.
     """

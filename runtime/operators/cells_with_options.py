@@ -4,6 +4,7 @@ The record's function has the number of each activation in one byte, the first i
 byte. The second vector starts with `NUMBERS` numbers: alpha and beta of three activations, and the clip.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from .numbers.functions import check_range, without_tiny
 from .recurrent import Cell, Gru, Lstm, gru_step, lstm_step, rnn_step
 
 NUMBERS = 7
-COUPLED, RESET_FIRST, PEEPHOLES = 1, 2, 4  # flags
+COUPLED, RESET_FIRST, PEEPHOLES, GIVES_C = 1, 2, 4, 8  # flags
 
 
 def _record(options: CellOptions, flags: int, matrices: tuple[Matrix, ...], bias: Floats, more: Floats) -> Record:
@@ -41,11 +42,13 @@ class LstmWithOptions(Lstm):
         options: Its options.
         peepholes: The weights of c in the gates i, o, f, float32 `[3 units]`; None: the gates do not read c.
         p: The projection, `[projected, units]`: h = P (o * h(c)); None: h = o * h(c).
+        gives_c: Whether its answer is h followed by c; else it is h.
     """
 
     options: CellOptions
     peepholes: Floats | None = None
     p: Matrix | None = None
+    gives_c: bool = False
 
     @property
     def form(self) -> CellOptions:
@@ -61,6 +64,15 @@ class LstmWithOptions(Lstm):
     def units(self) -> int:
         """The number of values of c."""
         return len(self.w.codes) // 4
+
+    def width(self, widths: Sequence[int]) -> int:
+        """The length of h, and of c if the layer gives it."""
+        return super().width(widths) + self.units * self.gives_c
+
+    def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
+        """One step; the answer is h, followed by c if the layer gives it."""
+        h, after = super().step(state, *x)
+        return np.concatenate(after) if self.gives_c else h, after
 
     def initial(self) -> State:
         """Zeros: h has the projected size, c has one value per unit."""
@@ -82,7 +94,8 @@ class LstmWithOptions(Lstm):
         """The options, the matrices w, r and p, the bias and the peepholes."""
         matrices = (self.w, self.r) if self.p is None else (self.w, self.r, self.p)
         more = np.zeros(0, np.float32) if self.peepholes is None else self.peepholes
-        return _record(self.options, PEEPHOLES * (self.peepholes is not None), matrices, self.bias, more)
+        flags = PEEPHOLES * (self.peepholes is not None) | GIVES_C * self.gives_c
+        return _record(self.options, flags, matrices, self.bias, more)
 
 
 @dataclass(frozen=True, eq=False)

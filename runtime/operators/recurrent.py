@@ -250,5 +250,5 @@ def rnn_step(form: CellOptions, sums: Floats) -> Floats:
 
 
 def is_hidden(op: Operator) -> bool:
-    """Return whether the result of an operation is an h within [-1, 1]."""
-    return isinstance(op, Cell) and op.is_bounded
+    """Return whether the result of an operation is an h within [-1, 1], without a c."""
+    return isinstance(op, Cell) and op.is_bounded and op.width(()) == op.hidden

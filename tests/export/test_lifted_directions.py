@@ -1,6 +1,5 @@
 """Third-party files with backward layers stream in blocks, or as one block that equals the file at finish()."""
 
-import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from onnx import TensorProto
 from tidegate.export import lift
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import Blocks
-from tidegate.runtime.errors import ContractError, ExportError, UnsupportedError
+from tidegate.runtime.errors import ContractError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import Backend, load
 from tidegate.runtime.lowering.lower import lower
@@ -80,12 +79,29 @@ def last_answer(op: str) -> onnx.ModelProto:
 
 
 def node(op: str, direction: str) -> onnx.ModelProto:
-    """Return a single node whose Y and Y_h are the answers."""
+    """Return a single node whose Y, Y_h and Y_c are the answers."""
     file = ForeignFile(15)
     directions = 1 + (direction == "bidirectional")
-    y, h, *_ = cell(file, op, file.input("x", ["time", "batch", FEATURES]), FEATURES, directions, direction=direction)
+    y, *finals = cell(file, op, file.input("x", ["time", "batch", FEATURES]), FEATURES, directions, direction=direction)
     file.output(y, ["time", directions, "batch", HIDDEN])
-    file.output(h, [directions, "batch", HIDDEN])
+    for final in finals:
+        file.output(final, [directions, "batch", HIDDEN])
+    return file.model()
+
+
+def final_cells(**options: Any) -> onnx.ModelProto:  # noqa: ANN401
+    """Return two bidirectional LSTMs whose final c, joined, and a product of the last of them are the answers."""
+    file = ForeignFile(15)
+    value, finals = file.input("x", ["time", "batch", FEATURES]), []
+    for layer in range(2):
+        options |= {"direction": "bidirectional"}
+        y, _, c = cell(file, "LSTM", value, 2 * HIDDEN if layer else FEATURES, **options)
+        moved = file.add("Transpose", [y], perm=[0, 2, 1, 3])
+        value = file.add("Reshape", [moved, file.constant(np.array([0, 0, -1]))])
+        finals.append(c)
+    file.output(file.add("Concat", finals, "cells", axis=0), [4, "batch", HIDDEN])
+    last = file.add("Gather", [finals[-1], file.constant(np.array(1))], axis=0)
+    file.output(file.head(last, HIDDEN, 3, "scores"), ["batch", 3])
     return file.model()
 
 
@@ -123,6 +139,8 @@ CASES = {
     **{f"{op}, the last answer": last_answer(op) for op in GATES},
     **{f"{op} node, {way}": node(op, way) for op in GATES for way in ("bidirectional", "reverse")},
     "LSTM as torch, ids": as_torch("LSTM", ids=True),
+    "final c": final_cells(),
+    "final c, coupled": final_cells(input_forget=1),
 }
 
 
@@ -142,7 +160,10 @@ def test_row_95_a_lifted_file_answers_at_its_end_as_the_file(tmp_path: Path, cas
     assert all(seen["native"][name].shape == values.shape for name, values in seen["onnxruntime"].items())
 
 
-@pytest.mark.parametrize("case", ["LSTM as torch, 2 layers", "GRU, the last answer", "RNN node, bidirectional"])
+@pytest.mark.parametrize(
+    "case",
+    ["LSTM as torch, 2 layers", "GRU, the last answer", "RNN node, bidirectional", "final c", "LSTM node, reverse"],
+)
 def test_a_quantized_file_keeps_its_bits_in_every_chunking(tmp_path: Path, case: str) -> None:
     onnx.save(CASES[case], tmp_path / "m.onnx")
     lift(tmp_path / "m.onnx", tmp_path / "out.onnx")
@@ -204,28 +225,40 @@ def test_a_state_input_of_a_backward_layer_is_refused_and_the_advice_streams(tmp
     assert all(near(seen[name], values) for name, values in wanted.items())
 
 
-@pytest.mark.parametrize("direction", ["bidirectional", "reverse"])
-def test_the_final_c_of_a_backward_layer_is_refused_by_name(tmp_path: Path, direction: str) -> None:
-    """Only onnxruntime gives it, of a single backward node; the h in its place streams, as the message says."""
-    model = node("LSTM", direction)
-    file = onnx.ModelProto()
-    file.CopyFrom(model)
-    file.graph.output[0].name = file.graph.node[0].output[2]
-    file.graph.output[0].CopyFrom(
-        onnx.helper.make_tensor_value_info(file.graph.node[0].output[2], TensorProto.FLOAT, [1, "batch", HIDDEN])
-    )
-    if direction == "bidirectional":
-        file.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 2
-    onnx.save(file, tmp_path / "m.onnx")
-    message = r"holds the final c of a backward direction, which the engine does not give; answer with h \(Y_h\)"
-    if direction == "bidirectional":
-        with pytest.raises(ExportError, match=message):
-            lift(tmp_path / "m.onnx", tmp_path / "out.onnx")
-    else:
-        report = lift(tmp_path / "m.onnx", tmp_path / "out.onnx")
-        assert re.search(message, report.refused["native"])
-        wanted = original(file, FRAMES)
-        seen = at_the_end(tmp_path / "out.onnx", "onnxruntime", FRAMES)
-        assert all(near(seen[name], values) for name, values in wanted.items())
+@pytest.mark.parametrize("case", ["final c", "LSTM node, bidirectional", "LSTM node, reverse"])
+@pytest.mark.parametrize("lookahead", [0, 2])
+def test_row_135_a_final_c_in_blocks_is_that_of_the_last_block(tmp_path: Path, case: str, lookahead: int) -> None:
+    """Also that of a forward direction: with the answers of a block comes the c after its last frame."""
+    model = CASES[case]
     onnx.save(model, tmp_path / "m.onnx")
-    assert lift(tmp_path / "m.onnx", tmp_path / "out.onnx").refused == {}
+    lift(tmp_path / "m.onnx", tmp_path / "out.onnx", block=6, lookahead=lookahead)
+    finals = [output.name for output in model.graph.output if "Y" not in output.name or output.name.endswith("c")]
+    streams = {backend: load(tmp_path / "out.onnx", backend).stream() for backend in BACKENDS}
+    pushed = 0
+    for start, end in pairwise([0, 4, 8, 23, 24, 40]):
+        seen = [stream.push(FRAMES[start:end]) for stream in streams.values()]
+        for name in finals:
+            one, other = (np.asarray(answers[name]) for answers in seen if isinstance(answers, dict))
+            assert one.shape == other.shape
+            assert one.size == 0 or near(one, other)
+            pushed += one.size
+    assert pushed
+    if case == "LSTM node, reverse":  # the first block, with its lookahead
+        answers = load(tmp_path / "out.onnx").stream().push(FRAMES[: 6 + lookahead])
+        wanted = original(model, FRAMES[: 6 + lookahead])
+        assert isinstance(answers, dict)
+        assert all(near(np.asarray(answers[name]), wanted[name]) for name in finals)
+
+
+def test_a_final_c_is_calibrated(tmp_path: Path) -> None:
+    onnx.save(final_cells(), tmp_path / "m.onnx")
+    lift(tmp_path / "m.onnx", tmp_path / "out.onnx")
+    frames = np.random.default_rng(3).normal(0, 1, (400, FEATURES)).astype(np.float32)
+    tidegate.quantize(tmp_path / "out.onnx", tmp_path / "plain.onnx")
+    tidegate.quantize(tmp_path / "out.onnx", tmp_path / "int8.onnx", calibration=np.split(frames, 5))
+    wanted = original(final_cells(), FRAMES)["cells"].ravel()
+    errors = [
+        float(np.square(at_the_end(tmp_path / name, "native", FRAMES)["cells"].ravel() - wanted).sum())
+        for name in ("plain.onnx", "int8.onnx")
+    ]
+    assert errors[1] < errors[0]

@@ -23,7 +23,7 @@ OPTIONS: dict[str, tuple[CellKind, CellOptions]] = {
     "softsign": (GRU, CellOptions((SIGMOID, SOFTSIGN), clip=2.0)),
     "elu": (RNN, CellOptions((ELU,))),
 }
-KINDS = ["lstm", "gru", "tanh", "relu", "projected", "projected with options", *OPTIONS]
+KINDS = ["lstm", "gru", "tanh", "relu", "projected", "projected with options", "gives c", *OPTIONS]
 FEATURES, HIDDEN, PROJECTED = 3, 5, 4
 FLOAT_WEIGHTS = (FLOAT, 0)
 
@@ -37,6 +37,9 @@ def layer(kind: str) -> Operator:
     if kind == "projected with options":
         sizes, options = (FEATURES, HIDDEN, PROJECTED), CellOptions((SIGMOID, TANH, SOFTSIGN), coupled=True)
         return _named(lstm_with_options(rng, 0, sizes, Reading.FRAME, 16, weights=FLOAT_WEIGHTS, options=options))
+    if kind == "gives c":
+        own = (FEATURES, HIDDEN)
+        return _named(lstm_with_options(rng, 0, own, Reading.FRAME, 16, weights=FLOAT_WEIGHTS, gives_c=True))
     if kind in OPTIONS:
         of, form = OPTIONS[kind]
         own = (FEATURES, HIDDEN)

@@ -199,6 +199,7 @@ def lstm_with_options(
     *,
     weights: tuple[int, int] | None = (8, 0),
     options: CellOptions | None = None,
+    gives_c: bool = False,
 ) -> LstmWithOptions:
     """Return a random LSTM layer of sizes (inputs, hidden) or (inputs, hidden, projected), with options."""
     inputs, hidden, width = (*sizes, sizes[1])[:3]
@@ -208,7 +209,7 @@ def lstm_with_options(
     w = matrix(rng, 4 * hidden, inputs, reading, most_bits, weights=weights)
     r = matrix(rng, 4 * hidden, width, Reading.HIDDEN, most_bits, weights=weights)
     slots = Slot(f"l{value}.h", 0), Slot(f"l{value}.c", 0)
-    layer = LstmWithOptions((value,), w, r, bias, *slots, options=form, peepholes=peepholes)
+    layer = LstmWithOptions((value,), w, r, bias, *slots, options=form, peepholes=peepholes, gives_c=gives_c)
     if len(sizes) == 3:
         p = matrix(rng, width, hidden, _reading(layer), most_bits, weights=weights)
         layer = replace(layer, p=p)

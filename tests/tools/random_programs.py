@@ -100,8 +100,8 @@ def add_rnn(build: Builder) -> None:
 
 
 def add_lstm_with_options(build: Builder) -> None:
-    """Add a layer of any size and options, sometimes with a projection."""
-    add_layer(build, lstm_with_options, build.draw(st.sampled_from([1, 2])))
+    """Add a layer of any size and options, sometimes with a projection or with c in its answer."""
+    add_layer(build, lstm_with_options, build.draw(st.sampled_from([1, 2])), gives_c=build.draw(st.booleans()))
 
 
 def add_linear(build: Builder) -> None:

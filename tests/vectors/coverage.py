@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from tidegate.runtime.cells import ACTIVATIONS, GRU, RNN, Activation, CellOptions
+from tidegate.runtime.cells import ACTIVATIONS, GRU, LSTM, RNN, Activation, CellOptions
 from tidegate.runtime.contract import Blocks
 from tidegate.runtime.operators import (
     HIDDEN,
@@ -105,6 +105,19 @@ def states() -> Program:
     ]
     finals: list[Operator] = [made for layer in (1, 2, 3) for made in (Last((layer,)), LastCell((layer,), UNITS))]
     return every_output(FEATURES, [*(_renamed(op, place) for place, op in enumerate(ops)), *finals])
+
+
+def cells_of_frames() -> Program:
+    """Return a program of LSTMs that answer with h and c of each frame, forward and backward, one with a projection."""
+    rng = np.random.default_rng(10)
+    sizes = [(FEATURES, UNITS), (FEATURES, UNITS, 10)]
+    layers: list[Operator] = [
+        _tamed(lstm_with_options(rng, 0, one, Reading.FRAME, 16, options=LSTM.plain, gives_c=True)) for one in sizes
+    ]
+    blocks = Blocks(5, 3)
+    ops = [*layers, *(Backward((0,), layer, blocks) for layer in layers if isinstance(layer, Cell))]
+    program = every_output(FEATURES, [_renamed(op, place) for place, op in enumerate(ops)])
+    return replace(program, blocks=blocks)
 
 
 def tables() -> Program:
@@ -287,6 +300,7 @@ def programs() -> dict[str, Program]:
         "options": options(),
         "frames": frames(),
         "integer_options": integer_options(),
+        "cells_of_frames": cells_of_frames(),
     }
 
 

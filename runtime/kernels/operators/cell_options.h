@@ -13,7 +13,7 @@
 
 enum { W, R, P };
 enum { GATE, CANDIDATE, OUTPUT }; /* the places of activations */
-enum { COUPLED = 1, RESET_FIRST = 2, PEEPHOLES = 4 };
+enum { COUPLED = 1, RESET_FIRST = 2, PEEPHOLES = 4, GIVES_C = 8 };
 enum { OPTION_CLIP = 6, OPTION_NUMBERS = 7 };
 enum { WITHIN_ONE = ACTIVATION_softsign + 1, FROM_ZERO_TO_ONE = ACTIVATION_hard_sigmoid + 1 }; /* the last of such */
 

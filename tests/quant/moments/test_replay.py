@@ -51,10 +51,10 @@ def _loss(program: Program, moved: tuple[str, int, np.float32], found: Streams, 
 def test_matrices_read_x_and_the_h_of_the_frame_before(kind: str) -> None:
     program = layer_and_head(kind)
     (segment,) = observed(program, streams(30))
-    x, h = segment.values[0], segment.values[1]
+    x, h = segment.values[0], segment.values[1][:, : PROJECTED if kind.startswith("projected") else HIDDEN]
     start = np.full_like(h[:1], 0.5)
     starts = (start, np.zeros((1, HIDDEN), np.float32))
-    reads = replay(program.ops[0], x[:, None], h[:, None], starts).reads
+    reads = replay(program.ops[0], x[:, None], segment.values[1][:, None], starts).reads
     more = {"p"} if kind.startswith("projected") else {RESET_H} if kind.startswith("reset first") else set()
     assert set(reads) == {"w", "r"} | more
     np.testing.assert_array_equal(reads["w"][:, 0], x)

@@ -8,7 +8,7 @@ import pytest
 from onnx import helper, numpy_helper
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import METADATA_KEY, Ahead, Contract, Port
-from tidegate.runtime.errors import ModelError, UnsupportedError
+from tidegate.runtime.errors import ModelError
 from tidegate.runtime.graph.graph import Graph
 from tools.graphs import floats, model_of, run
 
@@ -20,23 +20,15 @@ from tidegate.runtime.backends.onnxruntime_stages import StagedModel
 CHANNELS, FRAMES = 2, 9
 SIGNAL = floats(FRAMES, CHANNELS)
 
-FINAL = [
-    helper.make_node("Transpose", ["bounded"], ["sequence"], perm=[2, 0, 1]),
-    helper.make_node("RNN", ["sequence", "r", "r"], ["", "final"], hidden_size=CHANNELS),
-    helper.make_node("Transpose", ["final"], ["kept"], perm=[0, 2, 1]),
-]
-"""The final state of an RNN, which has no time axis."""
 
-
-def graph(*, last: bool = False) -> Graph:
-    """Return a convolution that looks one frame ahead, added to its input or to a final state."""
+def graph() -> Graph:
+    """Return a convolution that looks one frame ahead, added to its input."""
     nodes = [
         helper.make_node("Tanh", ["x"], ["bounded"]),
         helper.make_node("Conv", ["bounded", "w"], ["seen"], name="conv", kernel_shape=[3], pads=[1, 1]),
-        *(FINAL if last else []),
-        helper.make_node("Add", ["seen", "kept" if last else "bounded"], ["y"], name="sum"),
+        helper.make_node("Add", ["seen", "bounded"], ["y"], name="sum"),
     ]
-    tensors = {"w": floats(CHANNELS, CHANNELS, 3, seed=1)} | ({"r": floats(1, CHANNELS, CHANNELS)} if last else {})
+    tensors = {"w": floats(CHANNELS, CHANNELS, 3, seed=1)}
     made = Graph(model_of(nodes, {"x": ["batch", CHANNELS, "time"]}, ["y"], tensors))
     contract = Contract((Port("x", 2, 0),), (Port("y", 2, 0),), (), 1, ahead=(Ahead("conv", 1),))
     made.set_metadata(METADATA_KEY, contract.to_json())
@@ -88,8 +80,3 @@ def test_a_graph_that_fails_on_zeros_is_refused() -> None:
     del made.model.graph.input[0].type.tensor_type.shape.dim[:]
     with pytest.raises(ModelError, match="onnxruntime"):
         StagedModel(made)
-
-
-def test_a_value_without_a_time_axis_cannot_go_to_a_late_stage() -> None:
-    with pytest.raises(UnsupportedError, match="it reads 'final', which has no time axis, together with a value that"):
-        StagedModel(graph(last=True))

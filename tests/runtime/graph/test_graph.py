@@ -84,6 +84,8 @@ def test_neighbours_of_a_value() -> None:
     assert [node.name for node in graph.consumers("x")] == ["square", "sum"]
     assert [node.name for node in graph.consumers("y")] == ["sum"]
     assert graph.consumers("z") == []
+    assert graph.sources_of(["z"]) == {"x", "y", "z"}
+    assert graph.sources_of(["z"], ends=["y"]) == {"x", "z"}
 
 
 def test_metadata_is_set_once_a_key() -> None:

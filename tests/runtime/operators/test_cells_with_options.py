@@ -124,3 +124,15 @@ def test_a_record_holds_every_option() -> None:
     assert record.function == numbers[0] | numbers[1] << 8 | numbers[2] << 16 | (1 | 4) << 24
     np.testing.assert_array_equal(record.vectors[1][:7], [0.5, 0.25, 2, 0, 0, 0, 3])
     np.testing.assert_array_equal(record.vectors[1][7:], layer.peepholes)
+
+
+def test_a_layer_that_gives_c_answers_with_h_and_c_of_each_frame() -> None:
+    rng = np.random.default_rng(4)
+    layer = lstm_with_options(rng, 0, (3, 5), Reading.FRAME, 16, gives_c=True)
+    alone, state = replace(layer, gives_c=False), layer.initial()
+    assert (layer.width([3]), alone.width([3])) == (10, 5)
+    assert not is_hidden(layer)
+    for x in rng.standard_normal((4, 3)).astype(np.float32):
+        h, after = alone.step(state, x)
+        seen, state = layer.step(state, x)
+        np.testing.assert_array_equal(seen, np.concatenate([h, after[1]]))
