@@ -15,9 +15,14 @@ from kernels.building import require
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
+from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.device.folder import STACK_BYTES, write_folder
 from tidegate.runtime.device.targets import LAYOUTS, TARGETS, Target
 from tidegate.runtime.errors import DeviceError
+from tidegate.runtime.operators import Linear
+from tidegate.runtime.operators.matrix import Matrix, Reading
+from tidegate.runtime.plan.writer import compile_program
+from tidegate.runtime.program import Lstm, Program, Slot
 
 SHORT = 300  # frames; `make devices` streams all 10^4
 IN_PLACE = [target for target in TARGETS.values() if not set(target.variants) & set(LAYOUTS)]
@@ -73,6 +78,36 @@ def test_every_device_gives_the_bits_of_python(
     if target.board is not None:
         assert int(seen["stack"]) <= STACK_BYTES
         assert not {name for name in symbols(target, built.program) if "malloc" in name or name in {"_sbrk", "free"}}
+
+
+def nibbles(columns: int, rows: int, reading: Reading, group: int) -> Matrix:
+    """Random 4-bit weights."""
+    rng = np.random.default_rng(columns)
+    scales = np.full((rows, -(-columns // group) if group else 1), 0.05, np.float32)
+    return Matrix(rng.integers(-7, 8, (rows, columns)).astype(np.int8), scales, reading, 16, 4, group)
+
+
+def plan_of_nibbles(group: int) -> bytes:
+    """A plan of an LSTM 13 -> 27 and a linear layer: rows end in parts of the words that 4-bit weights are read by."""
+    slots = Slot("h", 0), Slot("c", 0)
+    w, r = nibbles(13, 108, Reading.FRAME, group), nibbles(27, 108, Reading.HIDDEN, group)
+    head = Linear((1,), nibbles(27, 3, Reading.FRAME, group), np.zeros(3, np.float32))
+    states = tuple(State(slot.name, f"{slot.name}.out", slot.name, (1, "batch", 27)) for slot in slots)
+    contract = Contract((Port("x", 0, None),), (Port("y", 0, None),), states)
+    return compile_program(
+        Program(13, (Lstm((0,), w, r, np.zeros(108, np.float32), *slots), head), (("y", 2),)), contract
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", [0, 8])
+@pytest.mark.parametrize("name", ["cortex-m4f", "s390x"])  # codes with the middle two of four swapped; big-endian
+def test_4_bit_weights_in_place_give_the_bits_of_python(name: str, group: int, tmp_path: Path) -> None:
+    target = TARGETS[name]
+    tools(target)
+    plan, frames = plan_of_nibbles(group), np.random.default_rng(1).standard_normal((50, 13), np.float32)
+    built = proving.build(plan, target, tmp_path)
+    assert {proving.stream(built, how, frames)["hash"] for how in target.runs} == {proving.hash_in_python(plan, frames)}
 
 
 @pytest.mark.slow

@@ -75,7 +75,7 @@ typedef void tide_cell_step(const tide_matrix *r, const tide_cell_row *rows, uin
 struct tide_variant {
   const char *name;
   int in_place;   /* it reads the plan's own weights, scales and biases; nothing is packed */
-  int swapped;    /* codes for 8-bit weights are in fours with the middle two swapped; see tide_place */
+  int swapped;    /* codes for weights of 4 and 8 bits are in fours with the middle two swapped; see tide_place */
   uint32_t block; /* frames that go through the operations together; longer pushes run block by block, so scratch is
                      bounded. With 16 the input's part is bound by arithmetic, not by memory */
   uint32_t lanes;
