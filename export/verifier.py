@@ -209,11 +209,11 @@ class _File:
         if ids is not None:
             return random.integers(0, ids, FRAMES)
         if is_plan(self.path):
-            raise ExportError(f"{self.path}: a plan can be compared only on data: give some")
+            raise ExportError(f"{self.path}: a plan can be compared only on a signal of yours: data= (--data)")
         port = self.contract.inputs[0]
         item = next(item for item in Graph.load(self.path).model.graph.input if item.name == port.name)
         if item.type.tensor_type.elem_type != 1:
-            raise ExportError(f"input {port.name!r} takes ids: give data, or the number of ids")
+            raise ExportError(f"input {port.name!r} takes ids: give data= (--data), or the number of ids, ids= (--ids)")
         sizes = [dim.dim_value for dim in item.type.tensor_type.shape.dim]
         features = [size for axis, size in enumerate(sizes) if axis not in (port.time_axis, port.batch_axis)]
         return random.standard_normal((FRAMES, *features), np.float32)

@@ -9,10 +9,14 @@ from onnx import helper, numpy_helper
 
 from ...runtime.arrays import Array
 from ...runtime.errors import ModelError
+from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_of, shape_text
 from ..graph.editing import unused, value_names
+from ..graph.expands import size_nodes
 
 MAX_VALUES = 65_536  # of an input
+_SAME_PLACES = frozenset(("Cast", "Identity", "Not", "Transpose", "Unsqueeze"))
+_BROADCASTING = frozenset(("Add", "And", "Div", "Mul", "Or", "Sub", "Where"))
 _WAY_OUT = "export the model with this input computed inside, or with sizes that are fixed or those of the signal"
 
 
@@ -75,8 +79,25 @@ def spread_over_signal(model: onnx.ModelProto, fixed: Iterable[FixedInput], sour
         source: The signal input.
     """
     for one in fixed:
-        if one.follows:
+        if one.follows and not _is_broadcast(Graph(model), one):
             _spread(model, one, source)
+
+
+def _is_broadcast(graph: Graph, one: FixedInput) -> bool:
+    """Return whether nodes spread a number themselves: each combines it with a value of the signal, place by place."""
+    waiting, known = [one.name], {one.name}
+    if one.value.size > 1:
+        return False
+    while waiting:
+        for node in graph.consumers(waiting.pop()):
+            if node.op_type in _SAME_PLACES and node.input[0] in known:
+                waiting += node.output
+                known.update(node.output)
+            elif node.op_type not in _BROADCASTING or all(
+                name in known or graph.constant(name) is not None for name in node.input
+            ):
+                return False
+    return known.isdisjoint(item.name for item in graph.model.graph.output)
 
 
 def _spread(model: onnx.ModelProto, one: FixedInput, source: str) -> None:
@@ -86,17 +107,13 @@ def _spread(model: onnx.ModelProto, one: FixedInput, source: str) -> None:
     ones = (numpy_helper.from_array(np.ones(1, np.int64), size) for i, size in enumerate(sizes) if i not in one.follows)
     model.graph.initializer.extend(ones)
     nodes = [
-        *(_size(source, other, sizes[axis]) for axis, other in one.follows.items()),
+        *(node for axis, other in one.follows.items() for node in size_nodes(model, source, other, sizes[axis])),
         helper.make_node("Concat", sizes, [f"{inner}/sizes"], f"{inner}/sizes", axis=0),
         helper.make_node("Expand", [inner, f"{inner}/sizes"], [one.name], f"{one.name}/Expand"),
         *model.graph.node,
     ]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-def _size(source: str, axis: int, name: str) -> onnx.NodeProto:
-    return helper.make_node("Shape", [source], [name], name, start=axis, end=axis + 1)
 
 
 def _filled(item: onnx.ValueInfoProto, value: float, sizes: Dims) -> FixedInput:

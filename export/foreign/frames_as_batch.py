@@ -65,7 +65,10 @@ def keep_context(model: onnx.ModelProto, source: onnx.ValueInfoProto, samples: i
     """
     name, (rows, width) = source.name, shape_of(source)
     if not isinstance(width, int) or width < 2 * samples:
-        raise UnsupportedError(f"input {name!r}: context {samples} of {width} samples, wanted at most one frame of it")
+        raise UnsupportedError(
+            f"input {name!r}: context {samples} of {width} samples, wanted at most one frame of it: --context "
+            f"{width // 2 if isinstance(width, int) else 0} or less"
+        )
     joined, state = f"{name}/joined", State(f"{name}.context_in", f"{name}.context_out", "tail", (1, samples))
     rename(model, name, joined)
     source.name = name

@@ -1,6 +1,7 @@
 """Roles of a foreign file's inputs: which one is the signal and which are states, by name and checked in the graph."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import onnx
 
 from ...runtime.arrays import Array
 from ...runtime.contract import State
-from ...runtime.errors import ContractError, UnsupportedError
+from ...runtime.errors import ContractError, TidegateError, UnsupportedError
 from ...runtime.graph.nodes import label
 from ..graph.axes import Dims, shape_of, shape_text
 from ..states.recurrent_states import ForeignState
@@ -43,16 +44,24 @@ def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None, optio
     inputs, outputs = ([item.name for item in items] for items in (model.graph.input, model.graph.output))
     if given is not None:
         check_pairs(given, inputs, outputs)
+    if not inputs:
+        raise ContractError("the file has no input, wanted one signal")
     pairs = named_pairs(model) if given is None else given
     left = [name for name in inputs if name not in pairs and name not in options]
+    left = left or [name for name in inputs if name not in options and name not in started_inputs(model)]
     if not left:
         raise ContractError(
-            f"every input ({listed(inputs)}) may be a state by its name, wanted one signal; say which are states: "
-            f"--state {next(iter(pairs.items()))[0]}={next(iter(pairs.values()))}"
-            if inputs
-            else "the file has no input, wanted one signal"
+            f"every input ({listed(inputs)}) may be a state by its name, wanted one signal; leave out the one that is "
+            f"no state: {' '.join(f'--state {name}={output}' for name, output in pairs.items())}"
         )
     return left[0]
+
+
+def started_inputs(model: onnx.ModelProto) -> set[str]:
+    """Return the inputs that start a recurrent layer, as far as the graph has recurrent nodes."""
+    with suppress(TidegateError, IndexError, KeyError, ValueError):  # `find_roles` says it later
+        return {source.name for source in sources(model, number_inputs(model))}
+    return set()
 
 
 def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None, static: Collection[str] = ()) -> Roles:
@@ -75,6 +84,8 @@ def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None, static: 
     for source in found:
         started.setdefault(source.name, []).append(source)
     pairs = named_pairs(model) if given is None else given
+    if given is not None:
+        routes.refuse_mistaken(given, started)
     states = []
     for name, layers in started.items():
         what = f"state input {name!r}, which starts {label(layers[0].node)},"
@@ -82,7 +93,7 @@ def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None, static: 
             routes.check(name, pairs[name], what) if name in pairs else routes.find(name, what, named=given is not None)
         )
         states.append(_foreign_state(model, State(name, output, "state", ()), layers, numbers[name]))
-    return Roles(_signal(model, [*started, *static], pairs), tuple(states))
+    return Roles(_signal(model, [*started, *static], pairs, named=given is not None), tuple(states))
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,20 @@ class _Routes:
         """Return the outputs that hold an input's next state, value by value in the same place."""
         return [output for output, values in self.arrivals.items() if np.array_equal(values, self.numbers[name])]
 
+    def refuse_mistaken(self, given: Mapping[str, str], started: Collection[str]) -> None:
+        """Refuse a pair of the caller whose input starts no layer and whose output feeds another input.
+
+        Raises:
+            ContractError: There is such a pair.
+        """
+        for name, output in given.items():
+            fed = [other for other in started if output in self.feeding(other)]
+            if name not in started and fed:
+                raise ContractError(
+                    f"input {name!r} starts no recurrent layer, and output {output!r} is the next state of {fed[0]!r}; "
+                    f"--state {fed[0]}={output} in place of --state {name}={output}"
+                )
+
     def check(self, name: str, output: str, what: str) -> str:
         """Return the output named for an input, if it holds the next state.
 
@@ -110,7 +135,7 @@ class _Routes:
         fed = self.feeding(name)
         if output in fed:
             return output
-        way = f"{listed(fed)} does: --state {name}={fed[0]}" if fed else "no output does; export it again"
+        way = f"{listed(fed)} does: --state {name}={fed[0]}" if fed else f"no output does; {_no_output(name)}"
         raise ContractError(
             f"{what} is paired with output {output!r}, which holds {self.seen(output)}, not its next state; {way}"
         )
@@ -132,7 +157,7 @@ class _Routes:
         others = ", ".join(f"{output!r} ({self.seen(output)})" for output in self.arrivals) or "none"
         raise ContractError(
             f"{what} is fed by no output, wanted one that returns its final state; outputs that hold final states: "
-            f"{others}; export the model with its final states as outputs"
+            f"{others}; {_no_output(name)}"
         )
 
     def seen(self, output: str) -> str:
@@ -150,10 +175,17 @@ class _Routes:
         return "only a part of a state"
 
 
+def _no_output(name: str) -> str:
+    return (
+        "export the model with its final states as outputs, or set what a stream starts from, and the state is carried "
+        f"inside (--set {name}=0)"
+    )
+
+
 def named_pairs(model: onnx.ModelProto) -> dict[str, str]:
     """Return the pairs given by names, if the input and the output have the same type and shapes that fit."""
     inputs, outputs = ({item.name: item for item in items} for items in (model.graph.input, model.graph.output))
-    pairs = pair_by_name(list(inputs), list(outputs))
+    pairs = pair_by_name(list(inputs), list(outputs), started_inputs(model))
     return {name: output for name, output in pairs.items() if _alike(inputs[name], outputs[output])}
 
 
@@ -208,7 +240,7 @@ def as_shape(dims: Dims) -> tuple[int | str, ...]:
     return tuple(size if isinstance(size, int) else "batch" for size in dims)
 
 
-def _signal(model: onnx.ModelProto, started: Collection[str], pairs: Mapping[str, str]) -> str:
+def _signal(model: onnx.ModelProto, started: Collection[str], pairs: Mapping[str, str], *, named: bool) -> str:
     """Return the only input that is not a state."""
     left = [item.name for item in model.graph.input if item.name not in started]
     signals = [name for name in left if name not in pairs]
@@ -216,10 +248,16 @@ def _signal(model: onnx.ModelProto, started: Collection[str], pairs: Mapping[str
         return signals[0]
     if not left:
         raise ContractError("every input starts a recurrent layer, wanted one signal input too")
-    if len(signals) > 1 or not signals:
+    if len(left) > 1 and len(signals) != 1:
         raise ContractError(
-            f"the inputs {listed(left)} start no recurrent layer, wanted one signal; set the inputs that stay the "
-            f"same for a stream (--set {left[-1]}=VALUE), or say which a caller may change (--static {left[-1]})"
+            f"the inputs {listed(left)} start no recurrent layer, wanted one signal; {_set_or_static(model, left[-1])}"
+        )
+    if len(left) == 1 and not named:
+        return left[0]
+    if len(left) == 1:
+        raise ContractError(
+            f"input {left[0]!r} is the only one that starts no recurrent layer, so it is the signal; leave out --state "
+            f"{left[0]}={pairs[left[0]]}"
         )
     state = next(name for name in left if name in pairs)
     raise UnsupportedError(
@@ -227,3 +265,12 @@ def _signal(model: onnx.ModelProto, started: Collection[str], pairs: Mapping[str
         "other values a stream keeps only the last frames of a causal nn.Conv1d: let the module pad on the left in "
         "place of this input (nn.ConstantPad1d((frames, 0), 0.0)), and export it (`tidegate export`)"
     )
+
+
+def _set_or_static(model: onnx.ModelProto, name: str) -> str:
+    """Return the way out for an input that is neither a signal nor a state; only floats without frames are static."""
+    dims, kind = next((shape_of(i), i.type.tensor_type.elem_type) for i in model.graph.input if i.name == name)
+    way = f"set the inputs that stay the same for a stream (--set {name}=VALUE)"
+    if kind != onnx.TensorProto.FLOAT or not all(isinstance(size, int) for size in dims[1:]):
+        return way
+    return f"{way}, or say which a caller may change (--static {name})"

@@ -212,7 +212,7 @@ def _fix_frame(model: onnx.ModelProto, name: str, frame: FrameSize) -> None:
     if wanted is not None and known not in (None, wanted):
         raise ContractError(
             f"input {name!r} takes {known} values per frame, but frame {frame.new} and context {frame.context} "
-            f"make {wanted}; the file says the size: leave the frame out"
+            f"make {wanted}; the file says the size: leave --frame out, with --context {known // 2} or less"
         )
     if wanted is not None:
         set_dims(item, (*dims[:-1], wanted))

@@ -1,17 +1,15 @@
 """Several inputs of a foreign file that are no states: signals that advance together, and static inputs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import onnx
 
-from ...runtime.errors import ContractError, ModelError, TidegateError
+from ...runtime.errors import ContractError, ModelError
 from ..graph.axes import Dims, set_dims, shape_of
 from ..graph.editing import read_names, value_names
 from ..graph.joined_signals import JoinedSignals, joined_signals
-from ..states.routes import number_inputs, sources
-from .input_roles import likely_signal, named_pairs
+from .input_roles import likely_signal, named_pairs, started_inputs
 
 
 @dataclass(frozen=True)
@@ -90,10 +88,7 @@ def _is_float(item: onnx.ValueInfoProto) -> bool:
 
 def _left(model: onnx.ModelProto, floats: Mapping[str, Dims], known: Collection[str]) -> list[str]:
     """Return the inputs of floats that nodes read, and that neither start a recurrent layer nor have another role."""
-    started: set[str] = set()
-    with suppress(TidegateError, IndexError, KeyError, ValueError):  # `find_roles` says it later
-        started = {source.name for source in sources(model, number_inputs(model))}
-    read = read_names(model)
+    started, read = started_inputs(model), read_names(model)
     return [name for name in floats if name in read and name not in known and name not in started]
 
 

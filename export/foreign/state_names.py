@@ -3,7 +3,7 @@
 `states.routes` then checks in the graph that an output holds the next state of its input.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ...runtime.errors import ContractError
 
@@ -32,8 +32,13 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def pair_by_name(inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str]:
+def pair_by_name(inputs: Sequence[str], outputs: Sequence[str], started: Collection[str] = ()) -> dict[str, str]:
     """Return the outputs that feed inputs, by the input's name, for the names that fit a rule.
+
+    Args:
+        inputs: The names of the inputs.
+        outputs: The names of the outputs.
+        started: Inputs that start a layer: such an input has an output for itself, if the name of another fits too.
 
     Raises:
         ContractError: An input fits several outputs or an output several inputs.
@@ -48,11 +53,11 @@ def pair_by_name(inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str
     pairs = {name: fits[0] for name, fits in found.items()}
     for output in sorted(set(pairs.values())):
         sources = [name for name, fed in pairs.items() if fed == output]
-        if len(sources) > 1:
-            raise ContractError(
-                f"output {output!r} may feed any of the inputs {listed(sources)}; say which: "
-                f"--state {sources[0]}={output}"
-            )
+        if len(own := [name for name in sources if name in started]) == 1:
+            pairs = {name: fed for name, fed in pairs.items() if fed != output or name in own}
+        elif len(sources) > 1:
+            ways = " or ".join(f"--state {name}={output}" for name in sources)
+            raise ContractError(f"output {output!r} may feed any of the inputs {listed(sources)}; say which: {ways}")
     return pairs
 
 

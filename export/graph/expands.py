@@ -50,8 +50,21 @@ def _sizes(model: onnx.ModelProto, shape: Dims, source: str, name: str) -> Itera
     parts = [f"{name}.{axis}" for axis in range(len(shape))]
     for part, size in zip(parts, shape, strict=True):
         if isinstance(size, str):
-            axis = int(size.removeprefix("axis"))
-            yield helper.make_node("Shape", [source], [part], part, start=axis, end=axis + 1)
+            yield from size_nodes(model, source, int(size.removeprefix("axis")), part)
         else:
             model.graph.initializer.append(numpy_helper.from_array(np.array([size], np.int64), part))
     yield helper.make_node("Concat", parts, [name], name, axis=0)
+
+
+def size_nodes(model: onnx.ModelProto, source: str, axis: int, name: str) -> Iterator[onnx.NodeProto]:
+    """Yield nodes that make the size of an axis, int64 `[1]`. Shape has no start and end before operator set 15.
+
+    Args:
+        model: The model, which gets an initializer.
+        source: The value with the axis.
+        axis: The axis.
+        name: The name of the size.
+    """
+    model.graph.initializer.append(numpy_helper.from_array(np.array([axis], np.int64), f"{name}/axis"))
+    yield helper.make_node("Shape", [source], [f"{name}/shape"], f"{name}/shape")
+    yield helper.make_node("Gather", [f"{name}/shape", f"{name}/axis"], [name], name, axis=0)

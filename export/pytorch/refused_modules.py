@@ -11,12 +11,18 @@ def check_module(module: nn.Module) -> None:
     """Refuse a module that cannot be exported as it is.
 
     Raises:
-        ExportError: It is a graph of torch.export, quantized by torch, without values, or not in float32.
+        ExportError: It is a graph of torch.export, has no forward, is quantized by torch, without values, or not in
+            float32.
         UnsupportedError: A layer has two directions and a projection.
     """
     if any(base.__module__.startswith("torch.export") for base in type(module).__mro__):
         raise ExportError(
             "the module is a graph of torch.export, wanted the torch.nn.Module that it was made of; export that one"
+        )
+    if not hasattr(module, "forward"):  # scripted, nn.LSTM and nn.GRU have one for tensors and one for packed sequences
+        raise ExportError(
+            "the TorchScript module has several forwards or none, wanted one; script a module of yours whose forward "
+            "calls it"
         )
     for name, child in module.named_modules():
         _check_layer(name, child)

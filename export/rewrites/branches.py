@@ -18,7 +18,7 @@ from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import settled_values, sized_model
 from ..graph.constants import fold_constants
-from ..graph.editing import drop_identities, remove_dead, rename_all, unused, value_names
+from ..graph.editing import drop_identities, reads, remove_dead, rename_all, unused, value_names
 
 MAX_OPENED = 64  # Ifs; Silero VAD has 6
 
@@ -85,10 +85,22 @@ def _settled(
     for node in nodes:
         if node.input[0] in known:
             return node, bool(known[node.input[0]].item())
+    inputs = _inputs_of(graph, nodes[0].input[0]) or ["chance"]
     raise UnsupportedError(
-        f"{label(nodes[0])}: its condition {nodes[0].input[0]!r} depends on what is streamed, wanted one that follows "
-        "from constants; if it depends on an option such as the sample rate, set that input (--set sr=16000)"
+        f"{label(nodes[0])}: its condition {nodes[0].input[0]!r} depends on {', '.join(map(repr, inputs))}, wanted one "
+        f"that follows from constants; if {inputs[-1]!r} is an option, as a sample rate is, set it (--set "
+        f"{inputs[-1]}=VALUE), else export the model without the condition"
     )
+
+
+def _inputs_of(graph: Graph, name: str) -> list[str]:
+    """Return the inputs of the graph that a value depends on."""
+    waiting, seen = [name], set[str]()
+    while waiting:
+        seen.add(name := waiting.pop())
+        node = graph.producer(name)
+        waiting += [] if node is None else [read for read in reads(node) if read not in seen]
+    return [item.name for item in graph.model.graph.input if item.name in seen]
 
 
 def _inline(model: onnx.ModelProto, node: onnx.NodeProto, taken: bool) -> None:

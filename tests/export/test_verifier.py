@@ -216,7 +216,7 @@ def test_a_plan_is_compared_over_data(made: Made) -> None:
     found = verify(made.folder / "m.tide", made.int8, data=made.data)
     assert found.passed
     assert "a compiled plan runs only on backend='native'" in found.refused["onnxruntime"]
-    with pytest.raises(ExportError, match="a plan can be compared only on data: give some"):
+    with pytest.raises(ExportError, match=r"a plan can be compared only on a signal of yours: data= \(--data\)"):
         verify(made.folder / "m.tide", made.int8)
 
 

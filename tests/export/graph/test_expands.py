@@ -33,6 +33,6 @@ def test_the_chain_of_a_repeated_vector_becomes_sizes_of_the_signal(operator: st
     dims = trace_dims(model, (1,))
     write_expands(model, dims, "x")
     remove_dead(model)
-    assert [node.op_type for node in model.graph.node] == ["Shape", "Concat", "Expand", "Concat"]
+    assert [node.op_type for node in model.graph.node] == ["Shape", "Gather", "Concat", "Expand", "Concat"]
     seen = run(model, {"x": np.zeros((1, 4, 2), np.float32)})["y"]
     np.testing.assert_array_equal(seen[0], np.tile(np.array([0, 0, 1, 1, 1], np.float32), (4, 1)))

@@ -62,6 +62,11 @@ CASES: dict[str, tuple[Callable[[], nn.Module], str, Callable[[nn.Module], nn.Mo
     "lazy": (lambda: Net(nn.LazyLinear), "call the module once, then load them", _lazy_called),
     "half": (lambda: Net().half(), r"is torch.float16, wanted torch.float32; call module.float\(\)", nn.Module.float),
     "autocast": (Auto, "returns torch.bfloat16, wanted torch.float32; export it without autocast", lambda _: Net()),
+    "script": (
+        lambda: torch.jit.script(nn.LSTM(6, 8, batch_first=True)),
+        "several forwards or none, wanted one; script a module of yours whose forward calls it",
+        lambda _: torch.jit.script(Net()),
+    ),
     "projection": (
         lambda: Net(bidirectional=True, proj_size=4),
         "use bidirectional=False, or no proj_size",
