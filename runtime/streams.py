@@ -25,7 +25,8 @@ class Stream(Protocol):
 
         Args:
             chunk: float32 `[frames, features]`; integers `[frames]` for a model that reads ids. No frames are legal:
-                nothing changes. For a model with several signals a dict: the frames of each by name, equally many.
+                nothing changes. For a model with several signals a dict: the frames of each by name, equally many; for
+                one signal a dict is taken too.
             out: float32, C-contiguous, of the answer's shape: written and returned in place of a fresh
                 array; for models with one output. It may share memory with the chunk, which is then copied first.
 
@@ -222,22 +223,36 @@ class Model(Protocol):
         """
 
 
-def side_by_side(pieces: Sequence["Piece"], chunk: Chunk, lead: int = 1) -> Array:
+def the_signal(contract: "Contract", chunk: Chunk) -> Array:
+    """Return the frames of a model's only signal, which a dict may give by name.
+
+    Raises:
+        ChunkError: The dict has another name.
+    """
+    if not isinstance(chunk, Mapping):
+        return chunk
+    _check_names(contract.signals, chunk)
+    return chunk[contract.signals[0]]
+
+
+def side_by_side(contract: "Contract", chunk: Chunk, lead: int = 1) -> Array:
     """Return the signals of a chunk side by side, float32 `[frames, features]`; a chunk of one signal as it is.
 
     Args:
-        pieces: The signals; empty if there is only one.
-        chunk: `[frames, ...]` of each by name.
+        contract: The contract of the model.
+        chunk: `[frames, ...]` of each by name; for a model with one signal also the frames alone.
         lead: Axes before those of a frame: 1; for a group 2, rows and frames.
 
     Raises:
-        ChunkError: The chunk is no dict, a signal is missing or unknown, or one has a wrong shape, type or number of
-            frames.
+        ChunkError: There are several signals and the chunk is no dict, a signal is missing or unknown, or one has a
+            wrong shape, type or number of frames.
     """
-    if not pieces and not isinstance(chunk, Mapping):
-        return chunk
-    _check_names(pieces, chunk)
-    parts = {piece.name: _frames_of(piece, np.asarray(chunk[piece.name]), lead) for piece in pieces}
+    if not contract.pieces:
+        return the_signal(contract, chunk)
+    if not isinstance(chunk, Mapping):
+        raise ChunkError(f"chunk is {type(chunk).__name__}, wanted a dict of the signals {', '.join(contract.signals)}")
+    _check_names(contract.signals, chunk)
+    parts = {piece.name: _frames_of(piece, np.asarray(chunk[piece.name]), lead) for piece in contract.pieces}
     (first, wanted), *others = ((name, part.shape[:lead]) for name, part in parts.items())
     for name, seen in others:
         if seen != wanted:
@@ -276,12 +291,7 @@ def in_signal(pieces: Sequence["Piece"], frames: Array, error: ChunkError) -> Ch
     )
 
 
-def _check_names(pieces: Sequence["Piece"], chunk: Chunk) -> None:
-    names = [piece.name for piece in pieces]
-    if not isinstance(chunk, Mapping):
-        raise ChunkError(f"chunk is {type(chunk).__name__}, wanted a dict of the signals {', '.join(names)}")
-    if not pieces:
-        raise ChunkError(f"chunk is {type(chunk).__name__}, wanted an array: the model has one signal")
+def _check_names(names: Sequence[str], chunk: Mapping[str, Array]) -> None:
     for name in chunk:
         if name not in names:
             raise ChunkError(f"chunk has a signal {name!r}, which the model has not; it has {', '.join(names)}")

@@ -121,7 +121,7 @@ class SignalForm:
             ChunkError: A signal is missing or unknown, or one has a wrong shape, type or number of frames.
         """
         try:
-            return side_by_side(self.contract.pieces, signals)
+            return side_by_side(self.contract, signals)
         except ChunkError as error:
             raise ChunkError(f"{name}: {error}") from None
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from onnx import helper
 
 from ...runtime.arrays import Array
 from ...runtime.backends.folded_weights import fold_weights
@@ -59,7 +60,7 @@ def file_job(folder: Path, name: str, path: Path, signal: Array, steps: int) -> 
         folder: Where the job's files are written.
         name: The name of the case.
         path: The ONNX file or plan.
-        signal: float32 `[frames, features]`.
+        signal: float32 `[frames, features]`, or ids, integers `[frames]`.
         steps: Frames per chunk.
 
     Raises:
@@ -110,7 +111,8 @@ def _signed(job: Job, signal: Array) -> Job:
 
 
 def _written(job: Job, graph: Graph, signal: Array) -> Job:
-    _signed(job, signal)
+    kind = graph.model.graph.input[0].type.tensor_type.elem_type
+    _signed(job, signal.astype(helper.tensor_dtype_to_np_dtype(kind), copy=False))  # ids of any type become the file's
     floats = fold_weights(graph)
     floats.drop_metadata(QUANTIZATION_KEY)
     floats.save(job.model)

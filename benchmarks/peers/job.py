@@ -63,7 +63,7 @@ class Job:
     - `contract.json`: its contract;
     - `given.onnx`: the quantized file from which the job was made, if its weights are codes;
     - `given.tide`: the compiled plan from which the job was made, if it was a plan;
-    - `signal.npy`: the signal, float32 `[frames, features]`;
+    - `signal.npy`: the signal, float32 `[frames, features]`, or ids `[frames]` of the type that the file reads;
     - `exact.npy`: the exact answers in order, float64 `[answers, features]`; or `exact.txt`, why there are none;
     - `weights.npz`: for a stack, `w0_ih`, `w0_hh`, `b0_ih`, `b0_hh` and so on for each layer, in PyTorch's layout.
 
@@ -115,7 +115,7 @@ class Job:
         return fields
 
     def chunks(self) -> list[Floats]:
-        """Return the signal in chunks `[steps, features]`, without a last shorter one."""
+        """Return the signal in chunks `[steps, features]`, of ids `[steps]`, without a last shorter one."""
         signal = np.load(self.folder / SIGNAL)
         count = len(signal) // self.steps
         return [np.ascontiguousarray(chunk) for chunk in np.split(signal[: count * self.steps], count)]

@@ -153,4 +153,4 @@ def _answers(session: Any, contract: dict[str, Any], feeds: dict[str, Floats]) -
 
 def _bind(bind: Callable[..., None], buffers: dict[str, Floats]) -> None:
     for name, buffer in buffers.items():
-        bind(name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
+        bind(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)

@@ -105,11 +105,9 @@ def _taken_apart(stream: Given, contract: Contract, number: int) -> tuple[Array,
                 f"{', '.join((*contract.signals, *static))}"
             )
     signals = {name: values for name, values in parts.items() if name not in static}
-    single = not contract.pieces and set(signals) == set(contract.signals)
     try:
         same = checked_state(contract, {name: parts[name] for name in static})
-        chunk = signals[contract.signals[0]] if single else signals if isinstance(stream, Mapping) else stream
-        return side_by_side(contract.pieces, chunk), same
+        return side_by_side(contract, signals if isinstance(stream, Mapping) else stream), same
     except (ChunkError, StateError) as error:
         raise QuantizationError(f"calibration stream {number}: {error}") from None
 

@@ -21,6 +21,7 @@ from ..streams import (
     documented,
     in_signal,
     side_by_side,
+    the_signal,
 )
 from .group_rows import Rows
 
@@ -139,13 +140,17 @@ class NativeStream(_kernels.Stream):
     def set_state(self, state: Mapping[str, Array]) -> None:
         self.write_states(self._model.vectors_of(state))
 
+    def push_named(self, chunk: Mapping[str, Array], out: Array | None) -> Answer:
+        """Push the only signal, given by name: the C++ class calls this for a dict."""
+        return self.push(the_signal(self._model.contract, chunk), out=out)
+
 
 @documented(Stream)
 class SignalsStream(NativeStream):
     """A stream of a model with several signals: they go to the engine side by side."""
 
     def push(self, chunk: Chunk, *, out: Array | None = None) -> Answer:
-        frames = side_by_side(self._model.pieces, chunk)
+        frames = side_by_side(self._model.contract, chunk)
         try:
             return super().push(frames, out=out)
         except ChunkError as error:
@@ -157,16 +162,16 @@ class FramesStream(NativeStream):
     """A stream of a model whose frames have several axes: they go to the engine as one row of features each."""
 
     def push(self, chunk: Chunk, *, out: Array | None = None) -> Answer:
-        return super().push(_flat(self._model.frame, chunk, 1), out=out)
+        return super().push(_flat(self._model.frame, the_signal(self._model.contract, chunk), 1), out=out)
 
 
-def _flat(frame: tuple[int, ...], chunk: Chunk, lead: int) -> Chunk:
+def _flat(frame: tuple[int, ...], chunk: Array, lead: int) -> Array:
     """Return frames of several axes as `[..., features]`; other frames as they are.
 
     Raises:
         ChunkError: The chunk has another shape.
     """
-    if not frame or isinstance(chunk, Mapping):
+    if not frame:
         return chunk
     shape = np.shape(chunk)
     if shape[lead:] != frame or len(shape) != lead + len(frame):
@@ -212,11 +217,12 @@ class NativeGroup(Rows):
     def _push(self, chunks: Chunk, rows: Sequence[int], out: Array | None) -> Answer:
         if self._pieces:
             return self._push_named(chunks, rows, out)
-        return self._group.push(_flat(self._frame, chunks, 2) if self._frame else chunks, rows, out)
+        frames = the_signal(self._model.contract, chunks) if isinstance(chunks, Mapping) else chunks
+        return self._group.push(_flat(self._frame, frames, 2), rows, out)
 
     def _push_named(self, chunks: Chunk, rows: Sequence[int], out: Array | None) -> Answer:
         """Push several signals, which go to the engine side by side."""
-        frames = side_by_side(self._pieces, chunks, 2)
+        frames = side_by_side(self._model.contract, chunks, 2)
         try:
             return self._group.push(frames, rows, out)
         except RefusedRowsError as error:

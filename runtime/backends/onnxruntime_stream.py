@@ -101,7 +101,7 @@ class OnnxruntimeStream:
 
     def side_by_side(self, chunk: Chunk, lead: int) -> Array:
         """Return the signals of a chunk side by side; see `runtime.streams.side_by_side`."""
-        return side_by_side(self._contract.pieces, chunk, lead)
+        return side_by_side(self._contract, chunk, lead)
 
     def push_array(self, chunk: Array, *, out: Array | None = None) -> Answer:
         """Stream a chunk whose signals are side by side."""

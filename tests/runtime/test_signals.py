@@ -1,5 +1,6 @@
 """Chunks of several signals: taken by name, and refused by the name of the signal, alike on both backends."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from tidegate.runtime.streams import Model, apart, side_by_side
 
 BACKENDS: tuple[Literal["native", "onnxruntime"], ...] = ("native", "onnxruntime")
 PIECES = (Piece("near", (2,)), Piece("far", (1, 3)))
+CONTRACT = Contract((Port("x", 0, None),), (Port("y", 0, None),), (), pieces=PIECES)
 NEAR, FAR = np.arange(8, dtype=np.float32).reshape(4, 2), np.arange(12, dtype=np.float32).reshape(4, 1, 3)
 
 
@@ -26,8 +28,7 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> Model:
     nodes = [helper.make_node("Mul", ["x", "two"], ["y"])]
     graph = helper.make_graph(nodes, "g", [x], [helper.make_tensor_value_info("y", 1, ["time", 5])], [two])
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    contract = Contract((Port("x", 0, None),), (Port("y", 0, None),), (), pieces=PIECES)
-    made.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=contract.to_json()))
+    made.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=CONTRACT.to_json()))
     onnx.save(made, tmp_path / "m.onnx")
     if request.param == "onnxruntime":
         pytest.importorskip("onnxruntime")
@@ -86,17 +87,37 @@ def test_a_wrong_chunk_of_several_signals_is_named_on_both_backends(model: Model
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_dict_for_a_model_of_one_signal_is_refused(tmp_path: Path, backend: Literal["native", "onnxruntime"]) -> None:
+def test_row_136_a_dict_of_one_name_is_taken_by_a_model_of_one_signal(
+    tmp_path: Path, backend: Literal["native", "onnxruntime"]
+) -> None:
     from tools.onnx_files import write_lstm
 
-    with pytest.raises(ChunkError, match="chunk is dict, wanted an array: the model has one signal"):
-        load(write_lstm(tmp_path / "m.onnx"), backend).stream().push({"x": np.zeros((1, 6), np.float32)})
+    model = load(write_lstm(tmp_path / "m.onnx"), backend)
+    frames = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
+    stream, (name,) = model.stream(), model.contract.signals
+    wanted = np.asarray(model.stream().push(frames))
+    np.testing.assert_array_equal(stream.push({name: frames}), wanted)
+    out = np.zeros_like(wanted)
+    assert model.stream().push({name: frames}, out=out) is out
+    np.testing.assert_array_equal(out, wanted)
+    np.testing.assert_array_equal(model.streams(1).push({name: frames[None]}), wanted[None])
+    for wrong, message in (
+        ({"other": frames}, f"chunk has a signal 'other', which the model has not; it has {name}"),
+        ({}, f"chunk has no signal '{name}'; the model has {name}"),
+        ({name: frames, "far": frames}, f"chunk has a signal 'far', which the model has not; it has {name}"),
+        ({name: frames[:, :2]}, r"\(3, 2\)"),
+    ):
+        with pytest.raises(ChunkError, match=message):
+            stream.push(wrong)
+        with pytest.raises(ChunkError):
+            model.streams(1).push({key: values[None] for key, values in wrong.items()})
+    assert stream.frames == 3
 
 
 def test_signals_are_taken_apart_again() -> None:
-    frames: Array = side_by_side(PIECES, {"near": NEAR, "far": FAR})
+    frames: Array = side_by_side(CONTRACT, {"near": NEAR, "far": FAR})
     again = apart(PIECES, frames)
     assert isinstance(again, dict)
     np.testing.assert_array_equal(again["far"], FAR)
     assert apart((), frames) is frames
-    assert side_by_side((), frames) is frames
+    assert side_by_side(replace(CONTRACT, pieces=()), frames) is frames

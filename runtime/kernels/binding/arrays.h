@@ -43,7 +43,6 @@ inline bool is_plain_float32(PyObject *object) {
 // The chunk as a C-contiguous float32 array: itself, or converted.
 inline nb::object as_float32(nb::handle chunk) {
   if (is_plain_float32(chunk.ptr())) return nb::borrow(chunk);
-  if (PyDict_Check(chunk.ptr())) raise("ChunkError", "chunk is dict, wanted an array: the model has one signal");
   nb::object any = nb::steal(PyArray_FromAny(chunk.ptr(), nullptr, 0, 0, 0, nullptr));
   if (!any.is_valid()) throw nb::python_error();
   auto *array = reinterpret_cast<PyArrayObject *>(any.ptr());

@@ -18,6 +18,7 @@ class Stream : Owned {
   ~Stream() { wipe(memory_.get(), tide_stream_bytes(model_->get())); }
 
   nb::object push(nb::handle chunk, nb::handle out) {
+    if (PyDict_Check(chunk.ptr())) return nb::find(this).attr("push_named")(chunk, out);
     const uint32_t ids = tide_input_ids(model_->get());
     nb::object given = ids ? as_ids(chunk, 1, "(frames)") : as_float32(chunk),
                frames = ids ? ids_as_float32(given) : given;

@@ -8,11 +8,13 @@ import onnx
 import pytest
 from kernels.building import run
 from onnx import TensorProto, helper, numpy_helper
-from tidegate.benchmarks.measuring.jobs import stack_job
+from tidegate.benchmarks.measuring.jobs import file_job, stack_job
 from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.peers import onnxruntime
 from tidegate.benchmarks.peers.job import CannotRunError, Job, Variant
 from tidegate.runtime import _kernels
+from tidegate.runtime.arrays import Array
+from tools.onnx_files import write_ids
 from tools.processors import WITHOUT_AVX2, WITHOUT_VNNI, emulated_python
 
 pytest.importorskip("onnxruntime")
@@ -48,6 +50,20 @@ def test_steppers_carry_their_state(tmp_path: Path, frames: int, precision: str,
     np.testing.assert_allclose(np.concatenate(bound)[:, 0], job.exact(), atol=most)
     for one, other in zip(bound, called, strict=True):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("how", ["IOBinding", "run"])
+@pytest.mark.parametrize("kind", [np.int64, np.int32])
+def test_row_137_ids_go_to_onnxruntime_in_the_type_that_the_file_reads(
+    tmp_path: Path, precision: str, how: str, kind: type
+) -> None:
+    ids: Array = np.random.default_rng(0).integers(0, 9, 24).astype(kind)
+    job = file_job(tmp_path / "job", "ids", write_ids(tmp_path / "ids.onnx"), ids, 4)
+
+    seen = np.concatenate([answer.reshape(1, -1) for answer in stream(job, precision, how)])
+
+    assert np.abs(seen - job.exact().reshape(seen.shape)).max() < (1e-6 if precision == "float32" else 0.1)
 
 
 def largest_code(path: Path) -> int:
