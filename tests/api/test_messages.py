@@ -1,0 +1,109 @@
+"""What messages name exists: options of commands, commands, targets of make, extras, and names of torch and onnx."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from pkgutil import resolve_name
+
+import pytest
+import typer
+from tidegate import cli
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("api", "export", "quant", "runtime", "benchmarks")
+OF_ROOM = {"export/foreign": "lift", "quant": "quantize"}  # whose messages only this command shows
+OPTION = r"(?<![\w,-])--[a-z][a-z-]*[a-z]"
+COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+
+
+def _text(node: ast.AST) -> str:
+    """Return the text of a string; what it formats is a dot."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "."
+
+
+def _strings(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the lines and the texts of the strings in a tree that are no docstrings."""
+    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        yield getattr(node, "lineno", 0), _text(node)
+        return
+    for child in ast.iter_child_nodes(node):
+        docstring = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+        yield from () if docstring else _strings(child)
+
+
+@cache
+def _messages() -> tuple[tuple[str, str], ...]:
+    """Return the place and the text of each string of words in the source."""
+    found = []
+    for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        texts = _strings(ast.parse(path.read_text()))
+        found += [(f"{name}:{line}", text) for line, text in texts if " " in text]
+    return tuple(found)
+
+
+def _named(pattern: str) -> dict[str, str]:
+    """Return what the messages name, and one place of each name."""
+    return {name: place for place, text in _messages() for name in re.findall(pattern, text)}
+
+
+def _options(command: str) -> set[str]:
+    return {option for parameter in COMMANDS[command].params for option in parameter.opts} | {"--help", "--version"}
+
+
+def _commands_of(place: str) -> list[str]:
+    """Return the commands that may show a message: one of the message's own, or all."""
+    own = re.match(r"api/commands/([a-z]+)\.py", place)
+    room = next((command for room, command in OF_ROOM.items() if place.startswith(f"{room}/")), None)
+    return [own[1]] if own else [room] if room else list(COMMANDS)
+
+
+def test_row_123_each_option_that_a_message_names_is_one_of_its_command() -> None:
+    seen, wrong = set(), []
+    for place, text in _messages():
+        known = {option for command in _commands_of(place) for option in _options(command)}
+        if place.startswith("benchmarks/"):  # commands of their own
+            known |= set(re.findall(OPTION, (ROOT / place.partition(":")[0]).read_text().partition("add_argument")[2]))
+        for option in re.findall(OPTION, text):
+            seen.add(option)
+            wrong += [] if option in known else [f"{place}: {option}"]
+    assert wrong == []
+    assert {"--set", "--state", "--data", "--calibration", "--closed"} <= seen
+
+
+def test_each_command_that_a_message_names_is_there() -> None:
+    named = _named(r"`tidegate ([a-z]+)")
+    assert named.keys() >= {"export", "lift", "quantize", "compile"}
+    assert named.keys() <= COMMANDS.keys()
+
+
+def test_each_target_of_make_that_a_message_names_is_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"peers", "setup"} <= _named(r"`make ([a-z]+)`").keys() <= targets
+
+
+def test_each_extra_that_a_message_names_is_there() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {"audio", "export", "onnxruntime"} <= _named(r"tidegate\[(\w+)\]").keys() <= extras.keys()
+
+
+NAMES = {
+    "torch.nn": r"(?<![\w.])nn\.([A-Z]\w+)",
+    "torch": r"(?<![\w.])torch\.(\w[\w.]*\w)",
+    "onnx": r"(?<![\w.])onnx\.([a-z_.]+\w)",
+}
+
+
+@pytest.mark.parametrize("package", NAMES)
+def test_each_name_of_torch_and_onnx_in_a_message_is_there(package: str) -> None:
+    pytest.importorskip(package)
+    named = _named(NAMES[package])
+    assert len(named) > 2
+    for name, place in named.items():
+        module, _, last = f"{package}.{name}".rpartition(".")
+        assert hasattr(resolve_name(module), last), f"{place}: {package}.{name}"
