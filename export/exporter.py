@@ -22,6 +22,7 @@ from .graph.constants import fold_constants
 from .graph.editing import check_model, forget_origin, read_names, remove_dead, rename, value_names
 from .graph.expands import write_expands
 from .graph.features import give_features
+from .graph.folds import Folds, settle_folds
 from .graph.markers import forget_markers
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes, explaining
@@ -222,6 +223,7 @@ class _Traced:
         dims: The shapes of its values.
         axes: The axes of its signal.
         convolutions: Its convolutions along time.
+        folds: Its recurrent layers inside a frame, or with several rows per stream.
         starts: The argument of the forward that each recurrent state starts from.
         constants: The constants, other than zeros, that a recurrent state starts from.
         whole: The arguments that hold whole states and give them their names.
@@ -231,6 +233,7 @@ class _Traced:
     dims: dict[str, Dims]
     axes: Axes
     convolutions: list[TimeConvolution]
+    folds: Folds
     starts: dict[StateKey, str]
     constants: dict[StateKey, Floats]
     whole: set[str]
@@ -292,7 +295,8 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
             refuse_lost_frames(model, dims)
         raise
     _check_batch(subject, axes)
-    return _Traced(model, dims, axes, convolutions, starts, constants, whole)
+    folds = settle_folds(model, dims, axes, constants)
+    return _Traced(model, dims, axes, convolutions, folds, starts, constants, whole)
 
 
 def _sorts(model: onnx.ModelProto) -> bool:
@@ -325,7 +329,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     ports = {port.name: port for port in output_ports(model, dims, axes)}
     batch = 1 if axes.batch is None else "batch"
     tails = lift_tails(model, traced.convolutions, batch)
-    states = (*tails, *lift_states(model, batch=batch, modules=subject.recurrent_paths))
+    states = (*tails, *lift_states(model, batch=batch, modules=subject.recurrent_paths, folds=traced.folds))
     handed = _handed(model, states, traced.starts)
     folded = drop_repeats(model, states, handed_out=bool(handed))
     names = _final_names(model, [name for name in ports if name not in folded])

@@ -30,6 +30,7 @@ from .graph.axes import set_dims, shape_of, shape_text, signal_input
 from .graph.editing import check_model, remove_dead
 from .graph.expands import write_expands
 from .graph.features import give_features
+from .graph.folds import settle_folds
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
 from .graph.squeezes import fix_squeezes
@@ -237,7 +238,8 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None, blocks: 
     before = _keep_context(model, name, layout, opened.context)
     convolutions = time_convolutions(model, layout.dims)
     tails = lift_tails(model, convolutions, layout.batch)
-    states = (*before, *tails, *lift_states(model, batch=layout.batch, foreign=whole))
+    folds = settle_folds(model, layout.dims, layout.axes, opened.starts)
+    states = (*before, *tails, *lift_states(model, batch=layout.batch, foreign=whole, folds=folds))
     signal = Port(name, layout.axes.time, layout.streams)
     outputs = tuple(ports.values())
     remove_dead(model)

@@ -28,7 +28,6 @@ from .file.weight_precisions import DEFAULT, choose, pinned
 from .file.weights import Weight, weights_of
 from .integer.metadata import add_exponents, operators_in_floats
 from .observing.calibration_streams import Given, read_streams
-from .observing.judge import open_program
 from .observing.ranges import check_rule
 from .report.quantization_report import AnswersReport, CalibrationReport, QuantizationReport, WeightRow
 from .report.weight_rows import rows_of
@@ -235,7 +234,7 @@ def calibrated(graph: Graph, options: Options) -> Result:
         return calibration.error(lower(with_codes(graph, weights, other)[0]))
 
     warnings = _warnings(answers, weights, choice, measure, options)
-    return Result(written, open_program(program, written.contract), rows, answers, warnings, found, in_floats)
+    return Result(written, opened(written), rows, answers, warnings, found, in_floats)
 
 
 def write(

@@ -14,8 +14,8 @@ from .contract import Contract, Slot
 from .errors import ContractError, ModelError
 from .files import MAX_FILE_BYTES, read_bytes
 from .load import compile_graph, naming
-from .operators import OPERATORS, Backward, Cell, Window
-from .operators.blocks import BACKWARD_CELLS
+from .operators import OPERATORS, Backward, Cell, Folded, Window
+from .operators.cells_with_options import FLOAT_CELLS
 from .operators.matrix import FLOAT
 from .plan import writer as plans
 from .plan.magic import is_plan
@@ -27,10 +27,7 @@ if TYPE_CHECKING:  # a plan can be inspected without onnx
 
 CELL_KINDS = {plans.KINDS[op]: op.kind for op in OPERATORS if issubclass(op, Cell)}
 COUNTS = 3  # the place of the counts among the fields after the kind
-STATE_VECTORS = {
-    **{kind: len(cell.states) for kind, cell in CELL_KINDS.items()},
-    plans.KINDS[Window]: 1,
-}  # of one operation
+STATE_VECTORS = {plans.KINDS[Window]: 1}  # of one operation that is no layer
 
 
 @dataclass(frozen=True)
@@ -135,15 +132,18 @@ def _plan_layers(plan: bytes, slots: Sequence[Slot]) -> tuple[RecurrentLayer, ..
     layers = []
     for n in range(header.operations):
         kind, *record = plans.OP.unpack_from(plan, header.operations_at + plans.OP.size * n)
-        own = list(islice(left, STATE_VECTORS.get(kind, 0)))
-        if kind == plans.KINDS[Backward]:
-            cell = BACKWARD_CELLS[record[COUNTS] - 1].kind
-            layers.append(replace(_plan_layer(f"operation {n}", cell, *record[11:14]), direction="reverse"))
-        if kind in CELL_KINDS:
-            places = tuple(f"{slot.name}[{slot.index}]" for slot in own)
-            layer = _plan_layer(places[0], CELL_KINDS[kind], *record[11:14])
-            arithmetic = "float" if OPERATORS[kind - 1].floats else "integer"
-            layers.append(replace(layer, states=places, arithmetic=arithmetic))
+        number, *counts = record[COUNTS : COUNTS + 4]
+        folded, backward = kind == plans.KINDS[Folded], kind == plans.KINDS[Backward]
+        cell = FLOAT_CELLS[number - 1].kind if folded or backward else CELL_KINDS.get(kind)
+        carried = counts[2] > 0 if folded else not backward
+        vectors = len(cell.states) * carried if cell is not None else STATE_VECTORS.get(kind, 0)
+        places = tuple(f"{slot.name}[{slot.index}]" for slot in islice(left, vectors))
+        if cell is None:
+            continue
+        layer = _plan_layer(places[0] if places else f"operation {n}", cell, *record[11:14])
+        arithmetic = "float" if OPERATORS[kind - 1].floats else "integer"
+        layer = replace(layer, states=places, arithmetic=arithmetic)
+        layers.append(replace(layer, direction="reverse") if backward else layer)
     return tuple(layers)
 
 

@@ -6,7 +6,7 @@ convolution and at most reshapes.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import onnx
 from onnx import numpy_helper
 
 from ...runtime.arrays import Array
+from ...runtime.cells import CELLS
 from ...runtime.contract import Port
 from ...runtime.errors import ContractError
 from ...runtime.graph.graph import Graph
@@ -101,11 +102,16 @@ def settled_values(model: onnx.ModelProto, source: str, free: Sequence[int], nam
 def find_axes(model: onnx.ModelProto, dims: dict[str, Dims]) -> Axes:
     """Return time and batch, found from the X of each recurrent node, which is [time, batch, features] in ONNX.
 
+    The batch may also hold other axes (bands); a node whose batch holds the frames runs inside a frame.
+
     Raises:
         ContractError: A recurrent node runs along no free axis of the input, or two nodes disagree.
     """
     graph = Graph(model)
-    found = {label(node): _axes_of(node, dims) for node in recurrent_nodes(graph)}
+    nodes = recurrent_nodes(graph)
+    times = {dims.get(signal_of(node), (None,))[0] for node in nodes}
+    inside = [node for node in nodes if _runs_inside(graph, dims, node, times)]
+    found = {label(node): _axes_of(graph, node, dims) for node in nodes if node not in inside}
     (first, axes), *others = found.items()
     for name, seen in others:
         if seen != axes:
@@ -223,9 +229,58 @@ def _follows(axis: int) -> str:
     return f"axis{axis}"
 
 
-def _axes_of(node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
+def batch_of(graph: Graph, dims: Mapping[str, Dims], node: onnx.NodeProto) -> Dims:
+    """Return the sizes of the axes that the batch of a recurrent node is made of; (None,) if they are not known.
+
+    A Reshape before the node, and perhaps Transposes and functions between, folded them into one.
+    """
+    name, axis = signal_of(node), 1
+    for _ in graph.model.graph.node:
+        shape, maker = dims.get(name, ()), graph.producer(name)
+        if axis >= len(shape) or shape[axis] is not None:
+            return (shape[axis],) if axis < len(shape) else (None,)
+        folded = maker is not None and maker.op_type == "Reshape"
+        if maker is None or folded:
+            return (None,) if maker is None else _folded(dims.get(maker.input[0], ()), shape, axis)
+        name, axis = _before(graph, dims, maker, axis)
+    return (None,)
+
+
+def _folded(before: Dims, after: Dims, axis: int) -> Dims:
+    """Return the adjacent axes that a Reshape folds into one."""
+    rest = len(after) - axis - 1
+    same = before[:axis] == after[:axis] and before[len(before) - rest :] == after[axis + 1 :]
+    return before[axis : len(before) - rest] if same and len(before) >= len(after) else (None,)
+
+
+def _before(graph: Graph, dims: Mapping[str, Dims], node: onnx.NodeProto, axis: int) -> tuple[str, int]:
+    """Return the input of a node, and its axis, that an axis of the node's first output follows."""
+    name = node.input[0]
+    if node.op_type in CELLS:
+        return signal_of(node), 1
+    if node.op_type == "Transpose":
+        return name, attributes(node)["perm"][axis]
+    if node.op_type in ("Squeeze", "Unsqueeze"):
+        listed = graph.constant(node.input[1]) if len(node.input) > 1 else None
+        longer = dims.get(name if node.op_type == "Squeeze" else node.output[0], ())
+        gone = [] if listed is None else [int(a) % len(longer) for a in listed]
+        kept = [a for a in range(len(longer)) if a not in gone]
+        return name, kept[axis] if node.op_type == "Squeeze" else (kept.index(axis) if axis in kept else len(longer))
+    return next((one for one in node.input if len(dims.get(one, ())) == len(dims.get(node.output[0], ()))), name), axis
+
+
+def _runs_inside(graph: Graph, dims: Mapping[str, Dims], node: onnx.NodeProto, times: Collection[object]) -> bool:
+    """Return whether a recurrent node runs over a fixed number of steps, and its batch holds the frames."""
+    steps = dims.get(signal_of(node), (None,))[0]
+    frames = {size for size in batch_of(graph, dims, node) if isinstance(size, str)}
+    return isinstance(steps, int) and steps > 1 and not frames.isdisjoint(times)
+
+
+def _axes_of(graph: Graph, node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
     read = dims.get(signal_of(node), (None,))
-    time, batch = (_number(size) for size in (*read, None, None)[:2])
+    time, folded = _number(read[0]), batch_of(graph, dims, node)
+    streams = [size for size in folded if isinstance(size, str)]
+    batch = _number(streams[0]) if len(streams) == 1 else None
     if time is None:
         way_out = "the forward may fix the length, skip frames or fold time into the batch"
         if read[0] == 1:
@@ -237,7 +292,7 @@ def _axes_of(node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
             f"{label(node)} reads {shape_text(read)} as [time, batch, features]: its frames are not those of "
             f"the input, wanted one for each; {way_out}"
         )
-    if batch is None and read[1] != 1:
+    if None in folded or len(streams) > 1:
         raise ContractError(
             f"{label(node)} reads {shape_text(read)} as [time, batch, features]: its batch is not that of the "
             "input, wanted one entry per stream; do not mix the batch axis with others"

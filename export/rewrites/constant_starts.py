@@ -116,7 +116,9 @@ def _written(
     if not any(layer in starts for layer in layers):
         return state
     zeros = np.zeros(state.concrete_shape()[-1], np.float32)
-    values = np.stack([starts.get(layer, zeros) for layer in layers]).reshape(state.concrete_shape())
+    shape = state.concrete_shape()
+    values = np.stack([starts.get(layer, zeros) for layer in layers])
+    values = np.broadcast_to(values.reshape(len(layers), *[1] * (len(shape) - 2), shape[-1]), shape).copy()
     name = unused(f"{state.input.removesuffix('_in')}_0", value_names(model))
     model.graph.initializer.append(numpy_helper.from_array(values, name))
     return replace(state, initial=name)

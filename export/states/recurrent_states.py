@@ -1,7 +1,7 @@
 """Lifting of recurrent states: the initial and final states of nodes become inputs and outputs of the graph."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -16,10 +16,15 @@ from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, is_backward, label
 from ..graph.axes import Dims, set_dims
 from ..graph.editing import remove_dead, rename, rename_all, unused, value_names
+from ..graph.folds import Folds
 from ..graph.names import known_path
 from ..graph.recurrent_nodes import checked_nodes, state_sizes
 
 MIN_OPSET = 13  # from 13 on, Split takes its sizes as an input
+ROWS = 3  # the axes of a state with one row per stream: layers, batch, hidden
+NO_FOLDS = Folds()
+
+_Batch = tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,12 @@ class ForeignState:
 
 @dataclass(frozen=True)
 class _Stack:
-    """The layers of one recurrent module, bottom first."""
+    """The layers of one recurrent module, bottom first; `batch` has the axes of their batch, the streams among them."""
 
     name: str
     layers: tuple[onnx.NodeProto, ...]
     sizes: tuple[int, ...]
+    batch: tuple[int | str, ...]
 
 
 def lift_states(
@@ -55,11 +61,13 @@ def lift_states(
     batch: int | str = "batch",
     modules: Sequence[str] = (),
     foreign: Sequence[ForeignState] = (),
+    folds: Folds = NO_FOLDS,
 ) -> tuple[State, ...]:
     """Make the states of all recurrent nodes inputs and outputs of the graph, in place.
 
     Each module gets `<module path>.h_in` and `<module path>.h_out`, and the same for `c`: float32, in PyTorch's shape
-    [layers, batch, hidden]. Afterwards the graph has no dead nodes.
+    [layers, batch, hidden]; with several rows per stream [layers, batch, rows, hidden], or rows before the batch, as
+    the graph folds them. Afterwards the graph has no dead nodes.
 
     Args:
         model: An ONNX model whose recurrent nodes start from zeros.
@@ -68,6 +76,7 @@ def lift_states(
             node belongs to that path.
         foreign: States that the file had before `unplug` took them out, none of them packed. They come back under their
             own names.
+        folds: The nodes with several rows per stream, and those that carry nothing.
 
     Returns:
         The state pairs: first those of the file, then those of the modules in the order in which they run.
@@ -82,13 +91,14 @@ def lift_states(
         raise UnsupportedError(f"opset {graph.opset()}, wanted at least {MIN_OPSET}; use onnx.version_converter")
     own = _keys(foreign)
     checked = checked_nodes(graph)
-    nodes = [node for node in checked if not is_backward(node)]  # a backward direction starts from zeros in each block
+    # A backward direction starts from zeros in each block, a node inside a frame in each frame.
+    nodes = [node for node in checked if not is_backward(node) and node.name not in folds.inside]
     by_name = {node.name: node for node in nodes}
     for known in foreign:
         _plug(model, [(by_name[name], slot) for name, slot in known.starts], known.state)
     states = [
-        _lift_state(model, stack, slot, batch, size, own)
-        for stack in _stacks(graph, nodes, modules)
+        _lift_state(model, stack, slot, size, own)
+        for stack in _stacks(graph, nodes, modules, {node.name: folds.rows.get(node.name, (batch,)) for node in nodes})
         for slot, size in zip(CELLS[stack.layers[0].op_type].states, stack.sizes, strict=True)
     ]
     remove_dead(model)
@@ -170,33 +180,30 @@ def _origin(graph: Graph, name: str, passing: AbstractSet[str]) -> tuple[str, ..
     return tuple(node.input) if node is not None and stacked else (name,)
 
 
-def _stacks(graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str]) -> list[_Stack]:
-    groups: dict[tuple[str, str, tuple[int, ...]], list[onnx.NodeProto]] = defaultdict(list)
+def _stacks(
+    graph: Graph, nodes: Sequence[onnx.NodeProto], modules: Sequence[str], batches: Mapping[str, _Batch]
+) -> list[_Stack]:
+    groups: dict[tuple[str, str, tuple[int, ...], _Batch], list[onnx.NodeProto]] = defaultdict(list)
     for node in nodes:
-        groups[known_path(node, modules), node.op_type, state_sizes(graph, node)].append(node)
+        groups[known_path(node, modules), node.op_type, state_sizes(graph, node), batches[node.name]].append(node)
     taken: set[str] = set()
     stacks = []
-    for (path, kind, sizes), layers in groups.items():
+    for (path, kind, sizes, batch), layers in groups.items():
         name = unused(path or kind.lower(), taken)
         taken.add(name)
-        stacks.append(_Stack(name, tuple(layers), sizes))
+        stacks.append(_Stack(name, tuple(layers), sizes, batch))
     return stacks
 
 
-def _lift_state(  # noqa: PLR0917  one caller
-    model: onnx.ModelProto,
-    stack: _Stack,
-    slot: StateOperand,
-    batch: int | str,
-    size: int,
-    own: AbstractSet[tuple[str, str]],
+def _lift_state(
+    model: onnx.ModelProto, stack: _Stack, slot: StateOperand, size: int, own: AbstractSet[tuple[str, str]]
 ) -> State | None:
     """Lift one state of a module; return None if the file already has it as an input."""
     layers = [(layer, slot) for layer in stack.layers if (layer.name, slot.kind) not in own]
     if not layers:
         return None
     source, target = f"{stack.name}.{slot.kind}_in", f"{stack.name}.{slot.kind}_out"
-    state = State(source, target, slot.kind, (len(layers), batch, size))
+    state = State(source, target, slot.kind, (len(layers), *stack.batch, size))
     _plug(model, layers, state)
     return state
 
@@ -207,7 +214,9 @@ def _plug(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateOp
     for name in sorted({source, target} & value_names(model)):
         raise UnsupportedError(f"{label(layers[0][0])}: the graph already has a value {name!r}; rename it")
     finals = [_final(node, slot, f"{target}.{i}") for i, (node, slot) in enumerate(layers)]
-    if len(layers) == 1:
+    if len(state.shape) > ROWS:
+        _plug_rows(model, layers, state, finals)
+    elif len(layers) == 1:
         _connect(*layers[0], source)
         _expose(model, finals[0], target)
     else:
@@ -216,6 +225,28 @@ def _plug(model: onnx.ModelProto, layers: Sequence[tuple[onnx.NodeProto, StateOp
     for name, items in ((source, model.graph.input), (target, model.graph.output)):
         items.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
         set_dims(items[-1], state.shape)
+
+
+def _plug_rows(
+    model: onnx.ModelProto,
+    layers: Sequence[tuple[onnx.NodeProto, StateOperand]],
+    state: State,
+    finals: Sequence[str],
+) -> None:
+    """Do so for layers that have several rows per stream: a Reshape folds them into the batch, another unfolds them."""
+    source, target, sizes = state.input, state.output, state.concrete_shape(-1)[1:]
+    for name, shape in ((f"{source}.folded", (1, -1, sizes[-1])), (f"{target}.rows", (1, *sizes))):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
+    _split(model, layers, source)
+    for i, (node, slot) in enumerate(layers):
+        part, made = node.input[slot.input], f"{source}.{i}.folded"
+        fold = helper.make_node("Reshape", [part, f"{source}.folded"], [made], name=made)
+        model.graph.node.insert(1, fold)
+        _connect(node, slot, made)
+    unfolded = [f"{final}.rows" for final in finals]
+    for final, made in zip(finals, unfolded, strict=True):
+        model.graph.node.append(helper.make_node("Reshape", [final, f"{target}.rows"], [made], name=made))
+    model.graph.node.append(helper.make_node("Concat", unfolded, [target], name=f"{target}/Concat", axis=0))
 
 
 def _final(node: onnx.NodeProto, slot: StateOperand, name: str) -> str:

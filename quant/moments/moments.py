@@ -13,12 +13,13 @@ from typing import TypeVar
 import numpy as np
 
 from ...runtime.arrays import Array, Floats
-from ...runtime.operators import Backward, Convolution, Embedding
+from ...runtime.operators import Backward, Convolution, Embedding, Folded
 from ...runtime.program import Program
 from ..observing.observation import Segment
 from .blocks import replay_backward
 from .convolutions import replay_convolution
 from .derivatives import back_through
+from .folded import replay_folded
 from .replay import Replay, replay
 from .sums import matrix, sums_of
 
@@ -206,7 +207,8 @@ def _batch(program: Program, segments: Sequence[Segment]) -> _Batch:
             replays[index] = replay_convolution(op, values[op.inputs[0]])
         elif sums_of(op):
             starts = tuple(np.stack(part) for part in zip(*(s.starts[index] for s in segments), strict=True))
-            replays[index] = replay(op, values[op.inputs[0]], values[index + 1], starts)
+            x, y = values[op.inputs[0]], values[index + 1]
+            replays[index] = replay_folded(op, x, y, starts) if isinstance(op, Folded) else replay(op, x, y, starts)
     return _Batch(values, used, replays)
 
 

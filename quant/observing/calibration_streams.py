@@ -63,8 +63,8 @@ def read_streams(given: Iterable[Given], program: Program, contract: Contract) -
     model that looks ahead gets streams of at most MOST_TOGETHER frames, and of its limit: longer ones are cut.
 
     Args:
-        given: Each stream is float32 `[frames, features]`, or integers `[frames]` if the model reads ids. For several
-            signals, or with static inputs, it is a dict of these by name.
+        given: Each stream is float32 `[frames, features]`, or with the axes of a frame; integers `[frames]` if the
+            model reads ids. For several signals, or with static inputs, it is a dict of these by name.
         program: The model.
         contract: Its contract.
 
@@ -124,9 +124,11 @@ def _most_together(program: Program) -> int:
 
 
 def _checked(stream: Array, program: Program, number: int) -> Floats:
-    """Return a stream as float32 `[frames, features]`."""
-    name = f"calibration stream {number}"
-    wanted = "integers [frames]" if program.ids else f"float32 [frames, {program.input_width}]"
+    """Return a stream as float32 `[frames, features]`; frames of several axes may also come flat."""
+    name, shape = f"calibration stream {number}", program.frame or (program.input_width,)
+    wanted = "integers [frames]" if program.ids else f"float32 [frames, {', '.join(map(str, shape))}]"
+    if program.frame and stream.shape[1:] == program.frame:
+        stream = stream.reshape(len(stream), -1)
     if program.ids and stream.ndim == 1 and stream.dtype.kind in "iu":
         return stream.astype(np.float32)[:, None]
     if program.ids or stream.ndim != 2 or stream.shape[1] != program.input_width:

@@ -15,8 +15,8 @@ from .calibration_streams import Static, Streams
 
 
 def open_program(program: Program, contract: Contract) -> NativeModel:
-    """Return the engine's model of a program; several signals are side by side."""
-    return NativeModel(compile_program(program, replace(contract, pieces=())))
+    """Return the engine's model of a program; several signals, and the axes of a frame, are one row of features."""
+    return NativeModel(compile_program(replace(program, frame=()), replace(contract, pieces=())))
 
 
 def as_pushed(program: Program, frames: Floats) -> Array:

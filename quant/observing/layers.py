@@ -5,18 +5,18 @@ from dataclasses import replace
 from typing import Any
 
 from ...runtime.clocks import Clock
-from ...runtime.operators import Backward, Operator
+from ...runtime.operators import Backward, Folded, Operator
 from ...runtime.program import Program
 
 
 def layer_of(op: Operator) -> Operator:
-    """Return the operator that holds the matrices: of a backward direction its layer."""
-    return op.cell if isinstance(op, Backward) else op
+    """Return the operator that holds the matrices: of a backward direction or a folded layer its cell."""
+    return op.cell if isinstance(op, Backward | Folded) else op
 
 
 def changed(op: Operator, fields: Mapping[str, Any]) -> Operator:
     """Return an operator with other matrices and biases, by their fields."""
-    if isinstance(op, Backward):
+    if isinstance(op, Backward | Folded):
         return replace(op, cell=replace(op.cell, **fields))
     return replace(op, **fields)
 

@@ -20,8 +20,8 @@ from .. import _kernels
 from ..errors import DeviceError
 from ..files import write_atomic
 from ..load import naming, plan_of
-from ..operators import OPERATORS, Backward, Embedding
-from ..operators.blocks import BACKWARD_CELLS
+from ..operators import OPERATORS, Backward, Embedding, Folded
+from ..operators.cells_with_options import FLOAT_CELLS
 from ..plan import writer as plans
 from ..plan.magic import text_of
 from ..plan.text import Text, read_text
@@ -43,7 +43,7 @@ STACK_BYTES = 3072  # reserved by the program of a microcontroller; `make device
 MOST_CLOCKS, CLOCK_BYTES = 64, 16  # as in src/clocks.h; a build for one model leaves out clocks that it cannot have
 # Operators that multiply by weights with the code of a variant, and integer operators with their own.
 WITH_OPTIONS = {"lstm_with_options", "gru_with_options", "rnn_with_options"}
-PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward", "convolution", *WITH_OPTIONS}
+PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward", "folded", "convolution", *WITH_OPTIONS}
 FOR_PRODUCTS = {"pack.c", "project.c"}  # files of src/ that these operators call
 INTEGER = {"integer_lstm", "integer_gru", "integer_linear", "integer_lstm_with_options", "integer_gru_with_options"}
 MOVES = {
@@ -328,8 +328,8 @@ def _operations(plan: bytes) -> Ops:
     for index in range(header.operations):
         record = plans.OP.unpack_from(plan, header.operations_at + index * plans.OP.size)
         names.add(snake[record[0] - 1])
-        if OPERATORS[record[0] - 1] is Backward:
-            names.add(snake[OPERATORS.index(BACKWARD_CELLS[record[4] - 1])])
+        if OPERATORS[record[0] - 1] in (Backward, Folded):
+            names.add(snake[OPERATORS.index(FLOAT_CELLS[record[4] - 1])])
         if OPERATORS[record[0] - 1] is not Embedding:
             matrices = (plans.MATRIX.unpack(part) for part in record[12:15])
             total += sum(rows * columns for _, _, rows, columns, *_ in matrices)

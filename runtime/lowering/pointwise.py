@@ -198,14 +198,14 @@ def _of_sizes(trace: Trace, node: onnx.NodeProto) -> AxisSizes:
     return AxisSizes(tuple(int(size) for size in compute(first, second)))
 
 
-def _folded(trace: Trace, node: onnx.NodeProto) -> str | None:
-    """Return the axis that a product of the sizes of time and batch counts, because a stream is a batch of one."""
-    sizes = [trace.values.get(name) for name in node.input]
-    items = [size.items for size in sizes if isinstance(size, AxisSizes)]
-    both = {*items[0], *items[1]} if [len(item) for item in items] == [1, 1] else set()
-    if both <= {TIME, BATCH} and items != [(TIME,), (TIME,)]:
-        return TIME if TIME in both else BATCH if both else None
-    return None
+def _folded(trace: Trace, node: onnx.NodeProto) -> int | str | None:
+    """Return what a product of two sizes counts if one of them is the batch, because a stream is a batch of one."""
+    known = [trace.values.get(name) for name in node.input]
+    sizes = [v.items if isinstance(v, AxisSizes) else trace.integers(node, i, "") for i, v in enumerate(known)]
+    items = [size[0] for size in sizes if size is not None and len(size) == 1]
+    if len(items) < 2 or BATCH not in items:
+        return None
+    return items[1 - items.index(BATCH)]
 
 
 def with_constant(trace: Trace, node: onnx.NodeProto, signal: Signal, function: str, constant: Array) -> Signal:

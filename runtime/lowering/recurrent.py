@@ -1,6 +1,6 @@
 """Recurrent nodes: LSTM, GRU, RNN and the Scan of a projected LSTM."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from ..operators import (
     Slot,
 )
 from ..operators.matrix import Matrix, Reading
+from .sequences import Sequence, final_state, folded_answers, sequence_of, start_sizes
 from .trace import LIFT, Handler, Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, Carried, CellOf, Final, Signal, Value, Weights
 from .weights import bias_of, flushed, matrix_of, weights_of
@@ -37,21 +38,21 @@ _Cell = TypeVar("_Cell", Lstm, Gru, Rnn, RnnWithOptions)
 
 def lstm(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """An LSTM."""
-    value = _sequence(trace, node)
+    read = sequence_of(trace, node)
     _check_options(node)
     options, peepholes = cell_options(node), _peepholes(trace, node)
-    w, r, halves = _cell_weights(trace, node, value)
-    h, c = (_start(trace, node, position, r.codes.shape[1]) for position in (5, 6))
-    parts = (value,), w, r, flushed(node, halves[0] + halves[1]), h, c
-    gives_c = _gives_c(trace, node.output[2:3])
+    w, r, halves = _cell_weights(trace, node, read)
+    h, c = (_start(trace, node, position, read, r.codes.shape[1]) for position in (5, 6))
+    parts = (read.value,), w, r, flushed(node, halves[0] + halves[1]), h, c
+    gives_c = _gives_c(trace, read, node.output[2:3])
     plain = options == LSTM.plain and peepholes is None and not gives_c
     layer = Lstm(*parts) if plain else LstmWithOptions(*parts, options, peepholes, gives_c=gives_c)
-    return _lstm_answers(trace, node, _with_reading(layer))
+    return _lstm_answers(trace, node, _with_reading(layer), read)
 
 
-def _gives_c(trace: Trace, final_c: Sequence[str]) -> bool:
+def _gives_c(trace: Trace, read: Sequence, final_c: Iterable[str]) -> bool:
     """Return whether an answer needs c of every frame: with backward directions, the last frame of a block may come."""
-    return trace.blocks is not None and not trace.answered.isdisjoint(final_c)
+    return read.is_plain and trace.blocks is not None and not trace.answered.isdisjoint(final_c)
 
 
 def _peepholes(trace: Trace, node: onnx.NodeProto) -> Floats | None:
@@ -67,19 +68,19 @@ def scan(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     lstm = with_weights(node)
     if lstm is None:
         raise unsupported(node, "its body is not the step of an LSTM with projection as `tidegate export` writes it")
-    value = _sequence(trace, lstm)
+    read = sequence_of(trace, lstm)
     weights = [weights_of(trace, lstm, position) for position in (1, 2, 3)]
     hidden, projected = weights[2].codes.shape
-    w = matrix_of(lstm, weights[0], 1, trace.widths[value], trace.reading(value))
+    w = matrix_of(lstm, weights[0], 1, read.features, trace.reading(read.value))
     r = matrix_of(lstm, weights[1], 1, projected, Reading.FRAME)
     p = matrix_of(lstm, weights[2], 1, hidden, Reading.HIDDEN)
     wanted = len(LstmProjected.kind.gates) * hidden
     if (rows := {w.codes.shape[0], r.codes.shape[0]}) != {wanted}:
         raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {wanted} for {hidden} units")
-    h, c = _start(trace, lstm, 5, projected), _start(trace, lstm, 6, hidden)
-    gives_c = _gives_c(trace, node.output[1:2])
-    layer = _projected(trace, lstm, (value,), (w, r, p), (h, c), gives_c=gives_c)
-    y, last_h, last_c = _lstm_answers(trace, lstm, layer)
+    h, c = _start(trace, lstm, 5, read, projected), _start(trace, lstm, 6, read, hidden)
+    gives_c = _gives_c(trace, read, node.output[1:2])
+    layer = _projected(trace, lstm, (read.value,), (w, r, p), (h, c), gives_c=gives_c)
+    y, last_h, last_c = _lstm_answers(trace, lstm, layer, read)
     return [last_h, last_c, y]
 
 
@@ -104,8 +105,12 @@ def _projected(
     return replace(layer, p=p)
 
 
-def _lstm_answers(trace: Trace, node: onnx.NodeProto, layer: Lstm | LstmProjected | LstmWithOptions) -> list[Value]:
+def _lstm_answers(
+    trace: Trace, node: onnx.NodeProto, layer: Lstm | LstmProjected | LstmWithOptions, read: Sequence
+) -> list[Value]:
     """Emit an LSTM in its direction; return its answers Y, Y_h and Y_c. A c that no answer needs has no value."""
+    if not read.is_plain:
+        return [*folded_answers(trace, node, layer, read), final_state(layer.c)]
     made, units = _emitted(trace, node, layer), len(layer.w.codes) // 4
     h, c = (HIDDEN, HIDDEN) if is_backward(node) else layer.slots
     if getattr(layer, "gives_c", False):
@@ -118,32 +123,32 @@ def _lstm_answers(trace: Trace, node: onnx.NodeProto, layer: Lstm | LstmProjecte
 
 def gru(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """A GRU; with the reset gate first, all its gates add both biases."""
-    value = _sequence(trace, node)
+    read = sequence_of(trace, node)
     _check_options(node)
     options = cell_options(node)
-    w, r, (bias, own) = _cell_weights(trace, node, value)
-    h = _start(trace, node, 5, r.codes.shape[1])
+    w, r, (bias, own) = _cell_weights(trace, node, read)
+    h = _start(trace, node, 5, read, r.codes.shape[1])
     gates = (3 if options.reset_first else 2) * r.codes.shape[1]
     joined = np.concatenate([bias[:gates] + own[:gates], bias[gates:]])
     candidate = np.zeros(r.codes.shape[1], np.float32) if options.reset_first else own[gates:]
-    parts = (value,), w, r, flushed(node, joined), candidate, h
+    parts = (read.value,), w, r, flushed(node, joined), candidate, h
     layer = Gru(*parts) if options == GRU.plain else GruWithOptions(*parts, options)
-    return _answers(trace, node, _with_reading(layer))
+    return _answers(trace, node, _with_reading(layer), read)
 
 
 def rnn(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """A plain RNN."""
-    value = _sequence(trace, node)
+    read = sequence_of(trace, node)
     _check_options(node)
     options = cell_options(node)
-    w, r, halves = _cell_weights(trace, node, value)
-    h = _start(trace, node, 5, r.codes.shape[1])
+    w, r, halves = _cell_weights(trace, node, read)
+    h = _start(trace, node, 5, read, r.codes.shape[1])
     parts = w, r, flushed(node, halves[0] + halves[1]), h
     function = options.activations[0].name
     plain = (function,) in RNN.activations and options == CellOptions(options.activations)
     if plain:
-        return _answers(trace, node, _with_reading(Rnn((value,), function.lower(), *parts)))
-    return _answers(trace, node, _with_reading(RnnWithOptions((value,), *parts, options)))
+        return _answers(trace, node, _with_reading(Rnn((read.value,), function.lower(), *parts)), read)
+    return _answers(trace, node, _with_reading(RnnWithOptions((read.value,), *parts, options)), read)
 
 
 def _with_reading(layer: _Cell) -> _Cell:
@@ -153,27 +158,21 @@ def _with_reading(layer: _Cell) -> _Cell:
     return replace(layer, r=replace(layer.r, reading=Reading.FRAME))
 
 
-def _sequence(trace: Trace, node: onnx.NodeProto) -> int:
-    """Return the value of the frames that a recurrent node reads."""
-    signal = trace.signal(node)
-    if tuple(a if a != ONE else BATCH for a in signal.axes) != (TIME, BATCH, FEATURE):
-        raise unsupported(node, f"its input has axes ({', '.join(signal.axes)}), wanted (time, batch, feature)")
-    return signal.value
-
-
-def _cell_weights(trace: Trace, node: onnx.NodeProto, value: int) -> tuple[Matrix, Matrix, Floats]:
+def _cell_weights(trace: Trace, node: onnx.NodeProto, read: Sequence) -> tuple[Matrix, Matrix, Floats]:
     """Return W, R for an h within [-1, 1], and the biases of both, `[2, gates * hidden]`."""
     weights, recurrent = (_first_direction(weights_of(trace, node, position)) for position in (1, 2))
     hidden, gates = recurrent.codes.shape[-1], len(CELLS[node.op_type].gates)
     if (rows := {weights.codes.shape[0], recurrent.codes.shape[0]}) != {gates * hidden}:
         raise unsupported(node, f"its weights have {sorted(rows)} rows, wanted {gates * hidden} for {hidden} units")
-    w = matrix_of(node, weights, 0, trace.widths[value], trace.reading(value))
+    w = matrix_of(node, weights, 0, read.features, trace.reading(read.value))
     r = matrix_of(node, recurrent, 0, hidden, Reading.HIDDEN)
     return w, r, bias_of(trace, node, 3, 2 * gates * hidden).reshape(2, -1)
 
 
-def _answers(trace: Trace, node: onnx.NodeProto, layer: Cell) -> list[Value]:
+def _answers(trace: Trace, node: onnx.NodeProto, layer: Cell, read: Sequence) -> list[Value]:
     """Emit a layer in its direction; return its answers Y and Y_h."""
+    if not read.is_plain:
+        return folded_answers(trace, node, layer, read)
     return _cell_answers(_emitted(trace, node, layer), HIDDEN if is_backward(node) else layer.h)
 
 
@@ -192,13 +191,13 @@ def _cell_answers(value: int, h: Slot) -> list[Value]:
     return [Signal(value, (TIME, *final)), Final((value,), (h,), final)]
 
 
-def _start(trace: Trace, node: onnx.NodeProto, position: int, width: int) -> Slot:
+def _start(trace: Trace, node: onnx.NodeProto, position: int, read: Sequence, units: int) -> Slot:
     name = node.input[position] if position < len(node.input) else ""
     value = trace.values.get(name)
-    if is_backward(node) and not name:
+    if not name and (is_backward(node) or not read.carried):
         return HIDDEN
     if isinstance(value, Carried) and len(value.slots) == 1:
-        return trace.take(node, value.slots[0], width)
+        return trace.take(node, value.slots[0], *start_sizes(read, units))
     raise unsupported(node, f"it starts from {name!r}, wanted a state input", LIFT)
 
 

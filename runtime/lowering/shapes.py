@@ -11,7 +11,7 @@ from ..graph.nodes import attributes
 from ..operators import Constant
 from .grids import as_grid, regrouped, settled
 from .trace import Handler, Trace, unsupported
-from .values import BATCH, FEATURE, LAYER, ONE, TIME, AxisSizes, Final, Grid, Signal, Value, steady_axes
+from .values import BATCH, FEATURE, LAYER, ONE, TIME, AxisSizes, Carried, Final, Grid, Signal, Value, steady_axes
 from .weights import flushed
 
 BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these operators broadcast a value of one feature
@@ -91,6 +91,9 @@ def sizes_asked_for(node: onnx.NodeProto, sizes: Sequence[int | str]) -> AxisSiz
 
 
 def _reshape(trace: Trace, node: onnx.NodeProto) -> list[Value]:
+    value = trace.values.get(node.input[0])
+    if isinstance(value, Carried) or (isinstance(value, Final) and value.values == (None,)):
+        return [value]  # a state that several rows have in their batch
     return [reshaped(trace, node, trace.signal(node), target_of(trace, node))]
 
 

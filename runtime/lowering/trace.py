@@ -219,7 +219,7 @@ class Trace:
     def take(self, node: onnx.NodeProto, slot: Slot, *sizes: int) -> Slot:
         """Return the state from which a node starts, of these sizes (last axes). A state belongs to one node."""
         shape = self.state_shape(slot)
-        if shape[-len(sizes) :] != sizes:
+        if tuple(size for size in shape if isinstance(size, int))[-len(sizes) :] != sizes:
             wanted = " x ".join(map(str, sizes))
             raise unsupported(node, f"its state {slot.name!r} has shape {shape}, wanted {wanted} values last")
         if slot in self._taken:

@@ -10,6 +10,7 @@ from .base import FloatOperator, Operator, Record, State
 from .blocks import Align, Backward, BlockStart
 from .cells_with_options import GruWithOptions, LstmWithOptions, RnnWithOptions
 from .embedding import Embedding
+from .folded import Folded
 from .frame import Convolution, Depthwise, Geometry, Take
 from .integer import IntegerAffine, IntegerGru, IntegerLinear, IntegerLstm, IntegerMap
 from .integer_with_options import IntegerGruWithOptions, IntegerLstmWithOptions
@@ -57,6 +58,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     Static,
     IntegerLstmWithOptions,
     IntegerGruWithOptions,
+    Folded,
 )
 
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     "Elementwise",
     "Embedding",
     "FloatOperator",
+    "Folded",
     "Geometry",
     "Gru",
     "GruWithOptions",

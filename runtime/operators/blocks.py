@@ -10,14 +10,8 @@ from ..arrays import Array, Floats
 from ..clocks import Clock
 from ..contract import Blocks, Slot
 from .base import Frames, Operator, Record, State
-from .cells_with_options import GruWithOptions, LstmWithOptions, RnnWithOptions
-from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn
-
-# A plan numbers them from 1.
-BACKWARD_CELLS: tuple[type[Cell], ...] = (
-    *(Lstm, Gru, Rnn, LstmProjected),
-    *(LstmWithOptions, GruWithOptions, RnnWithOptions),
-)
+from .cells_with_options import FLOAT_CELLS
+from .recurrent import Cell
 
 
 class Late(Operator):
@@ -87,9 +81,7 @@ class Backward(Late):
     def record(self) -> Record:
         """The record of the layer, with the number of its cell."""
         own = self.cell.record()
-        return Record(
-            own.function, (BACKWARD_CELLS.index(type(self.cell)) + 1,), own.numbers, own.matrices, own.vectors
-        )
+        return Record(own.function, (FLOAT_CELLS.index(type(self.cell)) + 1,), own.numbers, own.matrices, own.vectors)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from .activations import number_of
 from .base import Record, State
 from .matrix import Matrix, affine, product
 from .numbers.functions import check_range, without_tiny
-from .recurrent import Cell, Gru, Lstm, gru_step, lstm_step, rnn_step
+from .recurrent import Cell, Gru, Lstm, LstmProjected, Rnn, gru_step, lstm_step, rnn_step
 
 NUMBERS = 7
 COUPLED, RESET_FIRST, PEEPHOLES, GIVES_C = 1, 2, 4, 8  # flags
@@ -158,3 +158,10 @@ class RnnWithOptions(Cell):
     def record(self) -> Record:
         """The options, the matrices w and r, and the bias."""
         return _record(self.options, 0, (self.w, self.r), self.bias, np.zeros(0, np.float32))
+
+
+# Those that another operator may run: backward, or inside a frame. A plan numbers them from 1.
+FLOAT_CELLS: tuple[type[Cell], ...] = (
+    *(Lstm, Gru, Rnn, LstmProjected),
+    *(LstmWithOptions, GruWithOptions, RnnWithOptions),
+)

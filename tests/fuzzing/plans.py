@@ -20,6 +20,7 @@ from tidegate.runtime.operators import (
     Depthwise,
     Elementwise,
     Embedding,
+    Folded,
     Geometry,
     IntegerMap,
     Last,
@@ -98,6 +99,20 @@ def cells_with_options() -> Program:
         Backward((0,), back, blocks),
     ]
     return replace(_program(3, ops), blocks=blocks)
+
+
+def folded() -> Program:
+    """Return a program of a cell over the rows of a frame, and of one over its steps."""
+    rng = np.random.default_rng(6)
+    rows, steps = (cell(rng, 0, (3, 2), FRAME, 16, kind=kind) for kind in ("lstm", "gru"))
+    options = lstm_with_options(rng, 0, (3, 2, 2), FRAME, 16)
+    ops: list[Operator] = [
+        Folded((0,), rows, 1, 2, carried=True),
+        Folded((0,), steps, 2, 1, carried=False),
+        Folded((0,), options, 1, 2, carried=True),
+    ]
+    starts = {rows.h: _ones(4)}
+    return replace(_program(6, ops), starts=starts)
 
 
 def functions() -> Program:
@@ -205,6 +220,7 @@ def _programs() -> dict[str, Program]:
         "integers": integers(),
         "options": cells_with_options(),
         "frames": frames(),
+        "folded": folded(),
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 from kernels.building import KERNELS
 from tidegate.runtime.cells import ACTIVATIONS
 from tidegate.runtime.operators import OPERATORS
-from tidegate.runtime.operators.blocks import BACKWARD_CELLS
+from tidegate.runtime.operators.cells_with_options import FLOAT_CELLS
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS
 
@@ -25,7 +25,7 @@ def test_operators_are_those_of_the_engine() -> None:
 
 
 def test_cells_that_run_backward_are_those_of_the_engine() -> None:
-    assert listed("cells.inc") == [snake(cell.__name__) for cell in BACKWARD_CELLS]
+    assert listed("cells.inc") == [snake(cell.__name__) for cell in FLOAT_CELLS]
 
 
 def test_activations_are_those_of_the_engine() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tidegate.runtime.cells import BY_NAME, BY_STEP, CELLS, STANDARD, CellKind
 from tidegate.runtime.graph.projected_lstm import projected_lstm, with_weights
 from tidegate.runtime.operators import OPERATORS, Cell
-from tidegate.runtime.operators.blocks import BACKWARD_CELLS
+from tidegate.runtime.operators.cells_with_options import FLOAT_CELLS
 
 cells = pytest.mark.parametrize("cell", STANDARD.values(), ids=STANDARD)
 
@@ -80,7 +80,7 @@ def test_every_cell_of_the_engine_has_a_kind_of_the_table(operator: type[Cell]) 
 def test_every_kind_of_the_table_runs_in_the_engine_in_both_directions() -> None:
     floats = {op for op in OPERATORS if issubclass(op, Cell) and op.floats}
     assert {op.kind for op in floats} == set(CELLS.values())
-    assert floats == set(BACKWARD_CELLS)
+    assert floats == set(FLOAT_CELLS)
 
 
 def test_each_step_has_its_own_activations() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tidegate.runtime.operators import (
     Depthwise,
     Elementwise,
     Embedding,
+    Folded,
     Gru,
     GruWithOptions,
     IntegerAffine,
@@ -49,7 +51,7 @@ from tidegate.runtime.operators import (
     Take,
     Window,
 )
-from tidegate.runtime.operators.blocks import BACKWARD_CELLS
+from tidegate.runtime.operators.cells_with_options import FLOAT_CELLS
 from tidegate.runtime.operators.integer import INTEGER_MAPS
 from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
@@ -221,14 +223,33 @@ def add_depthwise(build: Builder) -> None:
     build.emit(random_frames.depthwise(build.rng, value, build.widths[value], build.weights))
 
 
-def add_backward(build: Builder) -> None:
-    """Add the backward direction of any cell."""
-    add = build.draw(st.sampled_from([ADD[cell] for cell in BACKWARD_CELLS]))
-    add(build)
+def taken_cell(build: Builder) -> Cell:
+    """Add any cell, take it out again, and return it."""
+    ADD[build.draw(st.sampled_from(FLOAT_CELLS))](build)
     layer = build.ops.pop()
     del build.widths[-1], build.clocks[-1]
     assert isinstance(layer, Cell)
+    return layer
+
+
+def add_backward(build: Builder) -> None:
+    """Add the backward direction of any cell."""
+    layer = taken_cell(build)
     build.emit(Backward(layer.inputs, layer, build.blocks))
+
+
+def add_folded(build: Builder) -> None:
+    """Add any cell over several rows or steps of a frame, which are made of any features of a value."""
+    layer = taken_cell(build)
+    value, features = layer.inputs[0], layer.w.codes.shape[1]
+    most = 600 // max(features, layer.width(build.widths))
+    sizes = [(1, 3), (4, 1), (1, 18), (19, 1), (2, 17), (1, 1)]
+    steps, rows = build.draw(st.sampled_from([pair for pair in sizes if prod(pair) <= most] or [(1, 1)]))
+    order = build.rng.integers(0, build.widths[value], steps * rows * features)
+    w = replace(layer.w, reading=Reading.FRAME) if layer.w.reading is Reading.HIDDEN else layer.w
+    inputs = (build.emit(Take((value,), order)),)
+    changes: dict[str, Any] = {"inputs": inputs, "w": w}
+    build.emit(Folded(inputs, replace(layer, **changes), steps, rows, build.draw(st.booleans())))
 
 
 def add_align(build: Builder) -> None:
@@ -313,6 +334,7 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     Static: add_static,
     IntegerLstmWithOptions: partial(add_integer_cell, make=integer_lstm_with_options),
     IntegerGruWithOptions: partial(add_integer_cell, make=integer_gru_with_options),
+    Folded: add_folded,
 }
 AT_AN_END = {Last, LastCell, Embedding}  # at the end of a program; at the start of one that reads ids
 WITH_CELL = Lstm | LstmProjected | IntegerLstm

@@ -20,6 +20,7 @@ from tidegate.runtime.operators import (
     Depthwise,
     Elementwise,
     Embedding,
+    Folded,
     Geometry,
     IntegerMap,
     Last,
@@ -286,6 +287,31 @@ def integer_options() -> Program:
     return every_output(WIDTH, [_renamed(op, place) for place, op in enumerate((*lstms, *grus))])
 
 
+def folded() -> Program:
+    """Return a program of every cell over the rows and the steps of a frame, carried and from zeros."""
+    rng = np.random.default_rng(10)
+    features, blocks = 5, ((1, 19), (18, 1), (2, 3))
+    cells = [
+        *(cell(rng, 0, (features, UNITS), Reading.FRAME, 16, kind=kind) for kind in KINDS),
+        cell(rng, 0, (features, UNITS), Reading.FRAME, 8, kind="gru", weights=(4, 8)),
+        cell(rng, 0, (features, UNITS), Reading.FRAME, 16, kind="lstm", weights=(FLOAT, 0)),
+        lstm_projected(rng, 0, (features, UNITS, 10), Reading.FRAME, 16),
+        lstm_with_options(rng, 0, (features, UNITS), Reading.FRAME, 16),
+        cell_with_options(rng, 0, (features, UNITS), Reading.FRAME, 16, kind=GRU),
+    ]
+    ops: list[Operator] = [Map((0,), "tanh")]
+    for steps, rows in blocks:
+        order = rng.integers(0, WIDTH, steps * rows * features)
+        ops.append(Take((1,), order))
+        frame = len(ops)
+        for layer in cells:
+            own = _renamed(_tamed(replace(layer, inputs=(frame,))), len(ops))
+            assert isinstance(own, Cell)
+            ops.append(Folded((frame,), own, steps, rows, carried=len(ops) % 3 > 0))
+    program = every_output(WIDTH, ops)
+    return replace(program, starts=random_starts(rng, program.ops))
+
+
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
@@ -301,6 +327,7 @@ def programs() -> dict[str, Program]:
         "frames": frames(),
         "integer_options": integer_options(),
         "cells_of_frames": cells_of_frames(),
+        "folded": folded(),
     }
 
 

@@ -3,24 +3,7 @@
  * of the stream for the rest. */
 #include <string.h>
 
-#include "../src/operators.h"
-
-#define TIDE_OPERATOR(name) extern const tide_operator tide_operator_##name;
-#define TIDE_NO_OPERATOR(name)
-#include "../src/cells.inc"
-#undef TIDE_OPERATOR
-#undef TIDE_NO_OPERATOR
-
-static const tide_operator *const CELLS[] = {
-#define TIDE_OPERATOR(name) &tide_operator_##name,
-#define TIDE_NO_OPERATOR(name) NULL,
-#include "../src/cells.inc"
-#undef TIDE_OPERATOR
-#undef TIDE_NO_OPERATOR
-};
-enum { CELL, CELL_KINDS = sizeof CELLS / sizeof *CELLS }; /* the count that names the cell, from 1 */
-
-static const tide_operator *cell_of(uint32_t kind) { return kind >= 1 && kind <= CELL_KINDS ? CELLS[kind - 1] : NULL; }
+#include "cells.h"
 
 static plan_shape shape(const plan_op *op, const plan_shape *in) {
   const tide_operator *cell = cell_of(op->counts[CELL]);

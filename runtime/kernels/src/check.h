@@ -18,6 +18,7 @@ typedef struct plan_check {
   tide_fault *fault;
   plan_totals *totals;
   uint32_t index;
+  uint32_t rows; /* rows of a frame, each of which has the states of the record */
   plan_op op;
   plan_shape in[PLAN_INPUTS], out;
   tide_clocks *clocks;
@@ -50,8 +51,9 @@ int plan_vector_ok(const plan_check *c, uint32_t vector, const char *field, uint
 /* A number of magnitude 2^-60 to 2^60, or 0. */
 int plan_number_ok(const plan_check *c, uint32_t index, const char *field);
 
-/* State vector `index`, of `count` values, starts from zeros or from floats, each 0 or of magnitude 2^-60 to 2^64. */
-int plan_initial_ok(const plan_check *c, uint32_t index, uint64_t count);
+/* State vector `index`, of `each` values per row, starts from zeros or from floats, each 0 or of magnitude 2^-60 to
+ * 2^64. */
+int plan_initial_ok(const plan_check *c, uint32_t index, uint64_t each);
 
 /* Writes a copy of a checked plan, its arrays in this machine's byte order. */
 void plan_to_native(const void *plan, uint8_t *native);

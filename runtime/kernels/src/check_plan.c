@@ -102,7 +102,7 @@ static int check_plan(plan_check *c) {
 
 tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault) {
   plan_totals totals = {0};
-  plan_check c = {.plan = plan, .bytes = bytes, .fault = fault, .totals = &totals, .index = TIDE_NO_OP};
+  plan_check c = {.plan = plan, .bytes = bytes, .fault = fault, .totals = &totals, .index = TIDE_NO_OP, .rows = 1};
   if (!tide_rounds_to_nearest()) return TIDE_E_ROUNDING; /* a model multiplies scales when it is made */
   return check_plan(&c) ? TIDE_OK : TIDE_E_PLAN;
 }
@@ -112,8 +112,13 @@ void plan_to_native(const void *plan, uint8_t *native) {
   tide_fault fault;
   const uint64_t bytes = plan_read_header(plan).bytes;
   plan_totals totals = {0};
-  plan_check c = {
-      .plan = plan, .bytes = bytes, .native = native, .fault = &fault, .totals = &totals, .index = TIDE_NO_OP};
+  plan_check c = {.plan = plan,
+                  .bytes = bytes,
+                  .native = native,
+                  .fault = &fault,
+                  .totals = &totals,
+                  .index = TIDE_NO_OP,
+                  .rows = 1};
   memcpy(native, plan, (size_t)bytes);
   check_plan(&c);
 }

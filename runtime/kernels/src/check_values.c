@@ -72,7 +72,8 @@ int plan_scales_ok(const plan_check *c, uint32_t index, const char *field, uint6
   return plan_floats_ok(c, vector(c, index, field, count), field, count, 0, -40, 40);
 }
 
-int plan_initial_ok(const plan_check *c, uint32_t index, uint64_t count) {
+int plan_initial_ok(const plan_check *c, uint32_t index, uint64_t each) {
+  const uint64_t count = each * c->rows;
   const char *field = "initial state";
   const uint64_t offset = u64_at(c->record + AT_INITIAL + 8 * index);
   if (!offset) return 1;

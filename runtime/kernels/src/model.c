@@ -12,6 +12,7 @@ static model_op prepare_op(tide_arena *arena, const plan_op *source, const tide_
   memcpy(op.numbers, source->numbers, sizeof op.numbers);
   memcpy(op.vectors, source->vectors, sizeof op.vectors);
   memcpy(op.initial, source->initial, sizeof op.initial);
+  op.vectors_seen = op.operator->vectors_of ? op.operator->vectors_of(source) : op.operator->vectors;
   if (op.operator->prepare) op.operator->prepare(arena, source, variant, &op);
   return op;
 }
@@ -19,7 +20,7 @@ static model_op prepare_op(tide_arena *arena, const plan_op *source, const tide_
 static void account_op(tide_model *model, const model_op *op) {
   model->late |= op->late;
   if (op->operator->ids && op->counts[0] < model->ids) model->ids = op->counts[0];
-  model->states += op->operator->vectors;
+  model->states += op->vectors_seen;
   model->fallible |= !op->operator->bounded;
   model->gathered = larger(model->gathered, op->gathered);
   for (uint32_t i = 0; i < PLAN_MATRICES; i++) {
@@ -108,7 +109,7 @@ uint32_t tide_state_count(const tide_model *model) { return model->states; }
 
 op_vector tide_state_vector(const tide_model *model, uint32_t state, uint32_t *owner) {
   uint32_t i = 0;
-  for (; state >= model->ops[i].operator->vectors; i++) state -= model->ops[i].operator->vectors;
+  for (; state >= model->ops[i].vectors_seen; i++) state -= model->ops[i].vectors_seen;
   *owner = i;
   return model->ops[i].operator->vector(&model->ops[i], model->variant, state);
 }

@@ -19,9 +19,10 @@ typedef struct model_op {
   const float *vectors[PLAN_VECTORS];
   const float *initial[PLAN_STATES]; /* what its state vectors start from; NULL: zeros */
   tide_matrix matrices[PLAN_MATRICES];
-  plan_matrix table; /* the first matrix as it is in the plan, for operators that do not pack it */
-  uint32_t gathered; /* floats of its input that it copies side by side at a time */
-  uint32_t width;    /* of the value that it makes */
+  plan_matrix table;     /* the first matrix as it is in the plan, for operators that do not pack it */
+  uint32_t vectors_seen; /* state vectors that callers see */
+  uint32_t gathered;     /* floats of its input that it copies side by side at a time */
+  uint32_t width;        /* of the value that it makes */
   uint32_t in_widths[PLAN_INPUTS];
   int timed;      /* whether this value has a row for each frame */
   uint32_t clock; /* when its rows come */
@@ -87,11 +88,13 @@ struct tide_operator {
   const char *name;
   uint32_t inputs;  /* values it reads */
   uint32_t vectors; /* state vectors that callers see, at most PLAN_STATES */
-  int ids;          /* whether it reads ids */
-  int unread;       /* whether it reads no values, only how many rows its input has; ids too */
-  int bounded;      /* whether its results cannot leave 2^64 */
-  int of_layer;     /* whether it gives c, the second state vector of its input's layer; it has no `run` */
-  uint32_t holds;   /* the input that it may have to hold back, from 1; 0: none */
+  /* The same, if it depends on the record. */
+  uint32_t (*vectors_of)(const plan_op *op);
+  int ids;        /* whether it reads ids */
+  int unread;     /* whether it reads no values, only how many rows its input has; ids too */
+  int bounded;    /* whether its results cannot leave 2^64 */
+  int of_layer;   /* whether it gives c, the second state vector of its input's layer; it has no `run` */
+  uint32_t holds; /* the input that it may have to hold back, from 1; 0: none */
   /* The shape of the value that it makes, from the shapes of its inputs. */
   plan_shape (*shape)(const plan_op *op, const plan_shape *in);
   /* The clock of its rows. NULL: its first input's. */

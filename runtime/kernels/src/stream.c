@@ -96,7 +96,7 @@ void tide_undo_late(tide_stream *stream, uint64_t frames) {
 
 /* Sets every state vector of an operation to what it starts from; they are zeros now. */
 static void start_op(const tide_model *model, const model_op *op, op_state *state) {
-  for (uint32_t i = 0; i < op->operator->vectors; i++) {
+  for (uint32_t i = 0; i < op->vectors_seen; i++) {
     if (!op->initial[i]) continue;
     const op_vector vector = op->operator->vector(op, model->variant, i);
     memcpy(state->floats + vector.first, op->initial[i], vector.count * sizeof(float));

@@ -20,6 +20,7 @@ from tidegate.runtime.operators import (
     Depthwise,
     Elementwise,
     Embedding,
+    Folded,
     Geometry,
     IntegerAffine,
     IntegerLinear,
@@ -121,7 +122,7 @@ def test_a_pole_has_no_gradient() -> None:
 
 
 def test_every_operator_without_weights_has_a_gradient() -> None:
-    with_weights = {op for op in OPERATORS if issubclass(op, Cell)} | {Linear, Embedding, Backward}
+    with_weights = {op for op in OPERATORS if issubclass(op, Cell)} | {Linear, Embedding, Backward, Folded}
     integers = {IntegerLinear, IntegerAffine, IntegerMap}  # made from calibrated float operators
     assert set(BACKWARD) | with_weights | integers | {Last, LastCell} == set(OPERATORS)
     assert set(NUMBERS) == set(NUMBER)

@@ -16,7 +16,7 @@ from tidegate.runtime.device.targets import TARGETS
 from tidegate.runtime.errors import DeviceError, ModelError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import compile_model, load, plan_of
-from tidegate.runtime.operators import Backward
+from tidegate.runtime.operators import Backward, Folded
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program, Reading
 from tools.onnx_files import name_initial, write_lstm
@@ -63,12 +63,12 @@ def test_only_the_operators_and_variants_of_the_model_and_target_are_there(model
     assert re.findall(r"TIDE_OPERATOR\((\w+)\)", listed) == ["lstm", "linear", "last"]
 
 
-def write_gru_with_options(folder: Path, blocks: Blocks | None = None) -> bytes:
-    """Write the folder of a GRU with options, in plain C; with blocks it runs backward. Return the plan."""
+def write_gru_with_options(folder: Path, blocks: Blocks | None = None, rows: int = 0) -> bytes:
+    """Write the folder of a GRU with options, in plain C; with blocks backward, or over rows. Return the plan."""
     options = CellOptions((Activation("Sigmoid"), Activation("Relu")), reset_first=True)
     cell = gru_with_options(np.random.default_rng(0), 0, (5, 7), Reading.FRAME, 16, options=options)
-    op = Backward((0,), cell, blocks) if blocks else cell
-    program = Program(5, (op,), (("y", 1),), blocks=blocks)
+    op = Backward((0,), cell, blocks) if blocks else Folded((0,), cell, 1, rows, carried=True) if rows else cell
+    program = Program(5 * max(rows, 1), (op,), (("y", 1),), blocks=blocks)
     plan = compile_program(program, contract_of(program))
     write_files(plan, TARGETS["generic"], folder)
     return plan
@@ -90,6 +90,17 @@ def test_a_backward_cell_brings_only_its_own_cell(tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "out/tidegate/operators").glob("*.c")} == {"gru_with_options", "backward"}
     build = ["make", "-C", "out"]
     subprocess.run(build, cwd=tmp_path, capture_output=True, check=True)
+
+
+def test_a_folded_cell_brings_only_its_own_cell(tmp_path: Path) -> None:
+    plan = write_gru_with_options(tmp_path / "out", rows=3)
+    assert {path.stem for path in (tmp_path / "out/tidegate/operators").glob("*.c")} == {"gru_with_options", "folded"}
+    build = ["make", "-C", "out"]
+    subprocess.run(build, cwd=tmp_path, capture_output=True, check=True)
+    frames = np.random.default_rng(1).normal(0, 1, (4, 15)).astype("<f4")
+    said = subprocess.run([tmp_path / "out/model"], input=frames.tobytes(), capture_output=True, check=True).stdout
+    seen = [list(map(float, line.split())) for line in said.splitlines()]
+    np.testing.assert_allclose(seen, NativeModel(plan, "scalar").stream().push(frames), atol=1e-6)
 
 
 def test_the_report_counts_a_plan_without_a_compiler(model: Path, tmp_path: Path) -> None:
