@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+from ..runtime.backends.folded_weights import fold_weights
 from ..runtime.cells import BY_NAME, STANDARD
 from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
 from ..runtime.files import write_atomic
@@ -64,7 +65,7 @@ def quantize(
     which options to use when.
 
     Args:
-        source: A float file made by `export_model`.
+        source: A file made by `export_model` or `lift`. Codes of its maker are quantized again, from their values.
         target: The file to write.
         precision: W8A16, W8A8, W4A16, W4A8, W16A16 or W16A8: the bits of weights, and the most bits of activations on
             tidegate's engine (other runtimes keep float activations). A suffix g8 or g32 (W4A8g32) gives each group
@@ -273,7 +274,7 @@ def _warnings(
 
 
 def _opened(source: str | os.PathLike[str]) -> Graph:
-    """Read a file that can be quantized: a float streaming graph with a recurrent node."""
+    """Read a file that can be quantized: a streaming graph with a recurrent node. Codes of its maker become floats."""
     graph = Graph.load(source)
     if not any((with_weights(node) or node).op_type in BY_NAME for node in graph.nodes):
         seen = ", ".join(sorted({node.op_type for node in graph.nodes})[:8])
@@ -283,7 +284,7 @@ def _opened(source: str | os.PathLike[str]) -> Graph:
     if graph.opset() < SMALLEST_OPSET:
         raise QuantizationError(f"{source}: operator set {graph.opset()}, wanted {SMALLEST_OPSET} or later")
     graph.contract  # noqa: B018  raises if there is none
-    return graph
+    return fold_weights(graph)
 
 
 def _calibration(graph: Graph, options: Options) -> Calibration:

@@ -13,17 +13,20 @@ from ..lowering.quantized import floats, quantized
 
 
 def fold_weights(graph: Graph) -> Graph:
-    """Return a copy of a graph with its quantized weights as float32 initializers."""
+    """Return a copy of a graph with its quantized weights as float32 initializers, without codes that none reads."""
     model = copy.deepcopy(graph.model)
-    kept = []
+    kept, read = [], set[str]()
     for node in model.graph.node:
         values = _dequantized(graph, node) if node.op_type == "DequantizeLinear" else None
         if values is None:
             kept.append(node)
         else:
             model.graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
-    del model.graph.node[:]
+            read.update(name for name in node.input if len(graph.consumers(name)) == 1)
+    tensors = [tensor for tensor in model.graph.initializer if tensor.name not in read]
+    del model.graph.node[:], model.graph.initializer[:]
     model.graph.node.extend(kept)
+    model.graph.initializer.extend(tensors)
     return Graph(model)
 
 

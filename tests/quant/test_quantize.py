@@ -16,6 +16,7 @@ from tidegate.runtime.errors import ContractError, ModelError, QuantizationError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
+from tools import foreign_files
 from tools.nets import Net
 from tools.onnx_files import write_lstm
 
@@ -334,3 +335,23 @@ def test_a_weight_that_codes_do_not_reach_is_refused_by_name(tmp_path: Path, nam
     report = quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", precision={name: "float32"})
     assert report.answers is not None
     assert report.answers.error < BOUND
+
+
+@pytest.mark.parametrize("precision", ["W8A16", "W4A16"])
+def test_row_138_a_lifted_file_whose_weights_are_codes_is_quantized_again(tmp_path: Path, precision: str) -> None:
+    """The report compares with the values of its codes. Its codes are not kept beside the new ones."""
+    pytest.importorskip("onnxruntime")
+    from tidegate.export import lift
+
+    onnx.save(foreign_files.quantized(tmp_path, foreign_files.torch_zeros()), tmp_path / "theirs.onnx")
+    lift(tmp_path / "theirs.onnx", tmp_path / "m.onnx")
+    report = quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", precision=precision)
+    assert not report.recurrent_float
+    assert {w.precision for w in report.weights if w.recurrent} == {precision}
+    assert report.answers is not None
+    assert report.answers.error < (0.01 if precision == "W8A16" else 0.3)
+    x = np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)
+    seen, wanted = (np.asarray(load(tmp_path / name).stream().push(x)) for name in ("q.onnx", "m.onnx"))
+    assert np.abs(seen - wanted).max() <= (0.02 if precision == "W8A16" else 0.5) * np.abs(wanted).max()
+    tensors = onnx.load(tmp_path / "q.onnx").graph.initializer
+    assert sum(tensor.name.endswith(".scale") for tensor in tensors) == len(report.weights)

@@ -15,7 +15,9 @@ def test_folded_weights_are_codes_times_scales(tmp_path: Path) -> None:
     graph = Graph.load(tmp_path / "m.int8.onnx")
     before = graph.model.SerializeToString(deterministic=True)
     folded = {t.name: numpy_helper.to_array(t) for t in fold_weights(graph).model.graph.initializer}
-    codes, scales = folded["W.int8"], folded["W.scale"]
+    stored = {t.name: numpy_helper.to_array(t) for t in graph.model.graph.initializer}
+    codes, scales = stored["W.int8"], stored["W.scale"]
+    assert folded.keys() & {"W.int8", "W.scale"} == set()
     np.testing.assert_array_equal(folded["W"], codes.astype(np.float32) * scales[None, :, None])
     assert all(n.op_type != "DequantizeLinear" for n in fold_weights(graph).nodes)
     assert graph.model.SerializeToString(deterministic=True) == before
