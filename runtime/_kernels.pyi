@@ -2,7 +2,9 @@ from collections.abc import Sequence
 
 from .arrays import Answer, Array, Chunk
 
-def sizes(plan: bytes, lanes: int, depth: int, panel: int) -> tuple[int, int, int, list[int], list[int]]: ...
+def sizes(
+    plan: bytes, lanes: int, panel: int, depths: tuple[tuple[int, int], tuple[int, int]]
+) -> tuple[int, int, int, list[int], list[int]]: ...
 def variants(supported_only: bool = True) -> list[str]: ...
 
 class Model:

@@ -26,7 +26,7 @@ from ..plan import writer as plans
 from ..plan.magic import text_of
 from ..plan.text import Text, read_text
 from .file_list import LIST, as_text, entries_of, read_list, refuse_links, remove_old
-from .targets import LAYOUTS, TARGETS, Board, Target
+from .targets import IN_PLACE, LAYOUTS, TARGETS, Board, Target
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
 UNFINISHED = {
@@ -308,7 +308,7 @@ def sizes_of(plan: bytes, target: Target) -> PlanSizes:
     The engine of this machine computes them. They are the same on every 64-bit machine, and a little more than on a
     32-bit one.
     """
-    sizes = [PlanSizes(*_kernels.sizes(plan, *LAYOUTS.get(variant, (0, 0, 0)))) for variant in target.variants]
+    sizes = [PlanSizes(*_kernels.sizes(plan, *LAYOUTS.get(variant, IN_PLACE))) for variant in target.variants]
     spared = max(0, MOST_CLOCKS - _clocks(plan)) * CLOCK_BYTES // plans.ALIGNMENT * plans.ALIGNMENT
     copied = len(plan) + plans.ALIGNMENT if target.big_endian else 0
     model = max(s.model for s in sizes) - spared + copied

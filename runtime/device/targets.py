@@ -5,13 +5,16 @@
 
 from dataclasses import dataclass
 
-# Lanes, depth and panel of the variants that pack weights, as in their C files. Other variants do not pack weights.
-LAYOUTS = {
-    "avx512_vnni": (16, 4, 8),
-    "avx2": (8, 2, 8),
-    "neon_dotprod": (4, 4, 8),
-    "neon": (4, 2, 8),
+# Lanes, panel and depths (of weights of 4 and of 8 bits, by planes of codes) of the variants that pack weights, as in
+# their C files.
+Layout = tuple[int, int, tuple[tuple[int, int], tuple[int, int]]]
+LAYOUTS: dict[str, Layout] = {
+    "avx512_vnni": (16, 8, ((4, 4), (4, 4))),
+    "avx2": (8, 8, ((4, 4), (2, 2))),
+    "neon_dotprod": (4, 8, ((4, 4), (4, 4))),
+    "neon": (4, 8, ((2, 2), (2, 2))),
 }
+IN_PLACE: Layout = (0, 0, ((0, 0), (0, 0)))
 
 
 @dataclass(frozen=True)

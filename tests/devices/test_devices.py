@@ -1,5 +1,6 @@
 """Every device gives the same bits and needs nothing that a device lacks; see proving.py."""
 
+import ast
 import json
 import re
 import subprocess
@@ -217,8 +218,9 @@ def test_layouts_in_python_equal_those_of_the_variants() -> None:
     variants = Path(table.ROOT) / "runtime" / "kernels" / "variants"
     for name, layout in LAYOUTS.items():
         text = (variants / f"{name}.c").read_text()
-        seen = [re.search(rf"^#define {what} (\d+)$", text, re.MULTILINE) for what in ("LANES", "DEPTH", "PANEL")]
-        assert tuple(int(found[1]) for found in seen if found) == layout
+        seen = [re.search(rf"^#define {what} ([^/\n]+)", text, re.MULTILINE) for what in ("LANES", "PANEL", "DEPTHS")]
+        values = [found[1].translate(str.maketrans("{}", "()")) for found in seen if found]
+        assert tuple(map(ast.literal_eval, values)) == layout
 
 
 def test_command_writes_a_folder_and_refuses_an_unknown_target(tmp_path: Path) -> None:

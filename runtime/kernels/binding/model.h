@@ -2,6 +2,7 @@
 #ifndef TIDE_BINDING_MODEL_H
 #define TIDE_BINDING_MODEL_H
 
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/tuple.h>
 
 #include <atomic>
@@ -80,12 +81,15 @@ inline void check_plan(const Memory &plan, size_t bytes) {
 }
 
 // Bytes of a model and of a stream, features, floats of each output and of each state vector. The variant packs weights
-// by lanes, depth and panel, or with zeros reads them in place. Nothing is run.
+// by lanes, panel and depths, or with zeros reads them in place. Nothing is run.
 using Sizes = std::tuple<size_t, size_t, uint32_t, std::vector<uint32_t>, std::vector<uint32_t>>;
-inline Sizes sizes(nb::bytes bytes, uint32_t lanes, uint32_t depth, uint32_t panel) {
+using Depths = std::array<std::array<uint32_t, 2>, 2>;
+inline Sizes sizes(nb::bytes bytes, uint32_t lanes, uint32_t panel, const Depths &depths) {
   tide_variant variant = *tide_variant_at(variants(false).size() - 1);  // plain C, in place
-  if (lanes)
-    variant.in_place = 0, variant.block = 16, variant.lanes = lanes, variant.depth = depth, variant.panel = panel;
+  if (lanes) {
+    variant.in_place = 0, variant.block = 16, variant.lanes = lanes, variant.panel = panel;
+    std::memcpy(variant.depths, depths.data(), sizeof variant.depths);
+  }
   Memory plan = aligned(bytes.size());
   std::memcpy(plan.get(), bytes.c_str(), bytes.size());
   check_plan(plan, bytes.size());

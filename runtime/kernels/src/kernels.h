@@ -19,7 +19,7 @@ typedef enum tide_format {
 /* A weight matrix as a variant reads it.
  *
  * Packed: `lanes` rows form a vector, and vectors form panels of the widths that tide_panel_width gives. In a panel
- * the inputs are cut into steps of the format's depth. A step's bytes of all vectors of the panel are adjacent, so a
+ * the inputs are cut into steps of `depth`. A step's bytes of all vectors of the panel are adjacent, so a
  * dot product walks memory once, forwards. Two steps of 4-bit weights share their bytes. The scales of a group follow
  * its steps. The gates of a unit are in the same lane of different vectors of one panel, so they can be computed as
  * soon as the panel is done.
@@ -35,6 +35,7 @@ typedef struct tide_matrix {
   uint32_t rows, columns;
   uint32_t vectors;     /* of packed rows, padding included */
   size_t vector_bytes;  /* of one vector */
+  uint32_t depth;       /* inputs of a step */
   uint32_t steps;       /* of inputs, padding included */
   uint32_t group_steps; /* steps that share a scale */
   uint32_t code_bytes;  /* of one frame */
@@ -79,7 +80,7 @@ struct tide_variant {
   uint32_t block; /* frames that go through the operations together; longer pushes run block by block, so scratch is
                      bounded. With 16 the input's part is bound by arithmetic, not by memory */
   uint32_t lanes;
-  uint32_t depth;
+  uint32_t depths[2][2];    /* inputs of a step: of weights of 4 and of 8 bits, by planes of codes, one or two */
   uint32_t panel;           /* vectors in a full panel, a multiple of 4 */
   int32_t centre4, centre8; /* how much too large stored weights of 4 and 8 bits are, if that adds to sums */
   int (*supported)(void);

@@ -22,8 +22,9 @@ static tide_format format_of(const plan_matrix *m) {
 static int is_nibbles(tide_format format) { return format == FORMAT_INT4 || format == FORMAT_INT4_GROUPS; }
 
 /* Inputs per step. */
-static uint32_t depth_of(tide_format format, const tide_variant *variant) {
-  return format <= FORMAT_INT4_GROUPS ? variant->depth : format == FORMAT_FLOAT ? 1 : 2;
+static uint32_t depth_of(const tide_matrix *packed, const tide_variant *variant) {
+  if (packed->format > FORMAT_INT4_GROUPS) return packed->format == FORMAT_FLOAT ? 1 : 2;
+  return variant->depths[!is_nibbles(packed->format)][packed->planes - 1];
 }
 
 /* ---- codes ---- */
@@ -43,13 +44,13 @@ static int32_t code_at(const plan_matrix *m, int64_t row, uint32_t column) {
 
 /* Bytes of a row in a step; two steps of 4-bit weights share their bytes. */
 static uint32_t step_bytes(const packing *p) {
-  const uint32_t depth = depth_of(p->packed->format, p->variant);
+  const uint32_t depth = p->packed->depth;
   return is_nibbles(p->packed->format) ? depth : depth * p->m->weight_bits / 8;
 }
 
 /* The 4-bit weights of two steps: stored 8 too large, the later step's in the high halves. */
 static void pack_nibbles(const packing *p, int64_t row, uint32_t step, int8_t *out) {
-  const uint32_t depth = p->variant->depth;
+  const uint32_t depth = p->packed->depth;
   for (uint32_t column = step * depth; column < (step + 1) * depth; column++) {
     *out++ = (int8_t)(code_at(p->m, row, column) + 8 + 16 * (code_at(p->m, row, column + depth) + 8));
   }
@@ -132,8 +133,8 @@ static void pack_rows(const packing *p, const float *bias) {
 /* ---- sizes ---- */
 
 /* The codes' planes or values, then the values that sums start from. */
-static void lay_codes(tide_matrix *packed, const tide_variant *variant, uint32_t depth) {
-  const size_t values = tide_round_up((size_t)packed->steps * depth, variant->lanes);
+static void lay_codes(tide_matrix *packed, const tide_variant *variant) {
+  const size_t values = tide_round_up((size_t)packed->steps * packed->depth, variant->lanes);
   const size_t size = packed->format == FORMAT_FLOAT ? sizeof(float) : 2; /* two planes, or int16 */
   packed->starts = (uint32_t)tide_round_up(values * size, sizeof(int32_t));
   const size_t starts = 2 * sizeof(int32_t) * packed->groups;
@@ -141,14 +142,14 @@ static void lay_codes(tide_matrix *packed, const tide_variant *variant, uint32_t
 }
 
 static void lay_steps(tide_matrix *packed, const plan_matrix *m, const tide_variant *variant) {
-  const uint32_t depth = depth_of(packed->format, variant);
+  const uint32_t depth = packed->depth = depth_of(packed, variant);
   packed->steps = ceil_div(m->columns, depth);
   if (is_nibbles(packed->format)) packed->steps = (uint32_t)tide_round_up(packed->steps, 2);
   packed->groups = plan_groups(m);
   packed->group_steps = packed->groups > 1 ? m->group / depth : packed->steps;
   const size_t group_scales = packed->groups > 1 ? packed->groups * sizeof(float) : 0;
   packed->vector_bytes = variant->lanes * ((size_t)packed->steps * depth * m->weight_bits / 8 + group_scales);
-  lay_codes(packed, variant, depth);
+  lay_codes(packed, variant);
 }
 
 /* The plan's rows in place, each in whole bytes. */

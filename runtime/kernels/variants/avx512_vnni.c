@@ -10,7 +10,7 @@ TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 
 #define VARIANT avx512_vnni
 #define LANES 16
-#define DEPTH 4
+#define DEPTHS {{4, 4}, {4, 4}}
 #define PANEL 8
 #define PLANES 2
 #define CENTRE4 8
@@ -32,7 +32,7 @@ TIDE_INLINE vf load_part(const float *p, uint32_t count) {
 }
 
 /* One frame's codes are a plane of low bytes and, above 8 bits, a plane of high bytes. */
-TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return tide_round_up((size_t)m->steps * DEPTH, LANES); }
+TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return m->starts / 2; }
 
 TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, vi values) {
   const __m512i v = (__m512i)values, above = _mm512_add_epi32(v, _mm512_set1_epi32(128));

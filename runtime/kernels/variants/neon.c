@@ -7,7 +7,7 @@
 
 #define VARIANT neon
 #define LANES 4
-#define DEPTH 2
+#define DEPTHS {{2, 2}, {2, 2}}
 #define PANEL 8
 #define PLANES 1
 #define CENTRE4 0

@@ -19,7 +19,7 @@ TIDE_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 
 #define VARIANT neon_dotprod
 #define LANES 4
-#define DEPTH 4
+#define DEPTHS {{4, 4}, {4, 4}}
 #define PANEL 8
 #define PLANES 2
 #define CENTRE4 8
@@ -28,7 +28,7 @@ TIDE_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 #include "neon_floats.inc"
 
 /* One frame's codes are a plane of low bytes and, above 8 bits, a plane of high bytes. */
-TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return tide_round_up((size_t)m->steps * DEPTH, LANES); }
+TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return m->starts / 2; }
 
 TIDE_INLINE void store_low_bytes(uint8_t *out, int32x4_t v) {
   const int16x4_t words = vmovn_s32(v);
