@@ -25,6 +25,8 @@ TIDE_INLINE vf vclamp(vf a, float limit) {
   return _mm256_min_ps(_mm256_max_ps(a, _mm256_set1_ps(-limit)), _mm256_set1_ps(limit));
 }
 
+#include "halves_256.inc"
+
 /* One frame's codes are an array of int16. */
 TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, vi values) {
   (void)m;
