@@ -13,6 +13,7 @@ struct tide_model {
   uint32_t ids; /* ids that every table has; 0: the input is features */
   int fallible; /* some operation's result may leave 2^64 */
   int late;     /* some operation's answers come late */
+  int straight; /* every operation makes a row for each frame, at once, from its inputs alone */
   tide_clocks clocks;
   size_t code_bytes, row_floats, gathered; /* the largest that one frame needs in any operation */
 };

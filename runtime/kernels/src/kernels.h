@@ -4,7 +4,8 @@
 
 #include "plan.h"
 
-/* How the weights of a matrix are stored. GROUPS: with a scale for each group of inputs. */
+/* How the weights of a matrix are stored. GROUPS: with a scale for each group of inputs. COLUMN: one input's integer
+ * weights as floats, and its code as a float. Its one product, rounded, is the integer sum, rounded. */
 typedef enum tide_format {
   FORMAT_INT8,
   FORMAT_INT8_GROUPS,
@@ -13,6 +14,7 @@ typedef enum tide_format {
   FORMAT_INT16,
   FORMAT_INT16_GROUPS,
   FORMAT_FLOAT,
+  FORMAT_COLUMN,
   FORMATS
 } tide_format;
 

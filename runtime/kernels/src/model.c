@@ -63,7 +63,7 @@ static tide_model *lay_model(tide_arena *arena, const void *plan, const tide_var
   tide_model *model = tide_take(arena, sizeof *model);
   model_op *ops = tide_take(arena, header.ops * sizeof *ops);
   const uint32_t ids = header.input_ids ? PLAN_MAX_IDS : 0;
-  if (model) *model = (tide_model){.variant = variant, .header = header, .ops = ops, .ids = ids};
+  if (model) *model = (tide_model){.variant = variant, .header = header, .ops = ops, .ids = ids, .straight = 1};
   if (model) model->clocks = tide_clocks_of(header.block, header.lookahead, header.limit);
   for (uint32_t i = 0; i < header.ops; i++) {
     const plan_op source = plan_read_op(&header, i);
@@ -72,6 +72,7 @@ static tide_model *lay_model(tide_arena *arena, const void *plan, const tide_var
     ops[i] = op;
     shape_op(model, &source, ops, i);
     account_op(model, &ops[i]);
+    model->straight &= ops[i].timed && !ops[i].late && !ops[i].operator->of_layer;
   }
   return model;
 }

@@ -11,19 +11,22 @@ typedef struct packing {
 
 static uint32_t ceil_div(uint32_t n, uint32_t d) { return (n + d - 1) / d; }
 
-static tide_format format_of(const plan_matrix *m) {
-  const int grouped = plan_groups(m) > 1;
+static tide_format format_of(const plan_matrix *m, tide_role role, const tide_variant *variant) {
+  const int grouped = plan_groups(m) > 1, alone = m->columns == 1 && role == READS_INPUT && !variant->in_place;
+  if (alone && m->weight_bits != WEIGHT_FLOAT) return FORMAT_COLUMN;
   if (m->weight_bits == 4) return grouped ? FORMAT_INT4_GROUPS : FORMAT_INT4;
   if (m->weight_bits == 8) return grouped ? FORMAT_INT8_GROUPS : FORMAT_INT8;
   if (m->weight_bits == 16) return grouped ? FORMAT_INT16_GROUPS : FORMAT_INT16;
   return FORMAT_FLOAT;
 }
 
+static int is_floats(tide_format format) { return format == FORMAT_FLOAT || format == FORMAT_COLUMN; }
+
 static int is_nibbles(tide_format format) { return format == FORMAT_INT4 || format == FORMAT_INT4_GROUPS; }
 
 /* Inputs per step. */
 static uint32_t depth_of(const tide_matrix *packed, const tide_variant *variant) {
-  if (packed->format > FORMAT_INT4_GROUPS) return packed->format == FORMAT_FLOAT ? 1 : 2;
+  if (packed->format > FORMAT_INT4_GROUPS) return is_floats(packed->format) ? 1 : 2;
   return variant->depths[!is_nibbles(packed->format)][packed->planes - 1];
 }
 
@@ -82,6 +85,11 @@ static void pack_bytes(const packing *p, int64_t row, uint32_t step, uint32_t st
 /* Row `i` of a panel of `rows` rows. */
 static void pack_row(const packing *p, int64_t row, uint32_t i, size_t rows, int8_t *panel) {
   const tide_matrix *packed = p->packed;
+  const float one = packed->format == FORMAT_COLUMN ? (float)code_at(p->m, row, 0) : 0.0f;
+  if (packed->format == FORMAT_COLUMN) {
+    memcpy(panel + i * sizeof one, &one, sizeof one);
+    return;
+  }
   const uint32_t bytes = step_bytes(p), together = is_nibbles(packed->format) ? 2 : 1;
   for (uint32_t group = 0, step = 0; group < packed->groups; group++) {
     const uint32_t left = packed->steps - step, steps = packed->group_steps < left ? packed->group_steps : left;
@@ -135,7 +143,7 @@ static void pack_rows(const packing *p, const float *bias) {
 /* The codes' planes or values, then the values that sums start from. */
 static void lay_codes(tide_matrix *packed, const tide_variant *variant) {
   const size_t values = tide_round_up((size_t)packed->steps * packed->depth, variant->lanes);
-  const size_t size = packed->format == FORMAT_FLOAT ? sizeof(float) : 2; /* two planes, or int16 */
+  const size_t size = is_floats(packed->format) ? sizeof(float) : 2; /* two planes, or int16 */
   packed->starts = (uint32_t)tide_round_up(values * size, sizeof(int32_t));
   const size_t starts = 2 * sizeof(int32_t) * packed->groups;
   packed->code_bytes = (uint32_t)tide_round_up(packed->starts + starts, TIDE_ALIGNMENT);
@@ -143,12 +151,13 @@ static void lay_codes(tide_matrix *packed, const tide_variant *variant) {
 
 static void lay_steps(tide_matrix *packed, const plan_matrix *m, const tide_variant *variant) {
   const uint32_t depth = packed->depth = depth_of(packed, variant);
+  const uint32_t bits = packed->format == FORMAT_COLUMN ? WEIGHT_FLOAT : m->weight_bits;
   packed->steps = ceil_div(m->columns, depth);
   if (is_nibbles(packed->format)) packed->steps = (uint32_t)tide_round_up(packed->steps, 2);
   packed->groups = plan_groups(m);
   packed->group_steps = packed->groups > 1 ? m->group / depth : packed->steps;
   const size_t group_scales = packed->groups > 1 ? packed->groups * sizeof(float) : 0;
-  packed->vector_bytes = variant->lanes * ((size_t)packed->steps * depth * m->weight_bits / 8 + group_scales);
+  packed->vector_bytes = variant->lanes * ((size_t)packed->steps * depth * bits / 8 + group_scales);
   lay_codes(packed, variant);
 }
 
@@ -163,7 +172,7 @@ static tide_matrix in_place(tide_matrix rows, const plan_matrix *m, const float 
 tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias, uint32_t gates, tide_role role,
                       const tide_variant *variant) {
   tide_matrix packed = {
-      .format = format_of(m),
+      .format = format_of(m, role, variant),
       .gates = gates,
       .rows = m->rows,
       .columns = m->columns,

@@ -22,6 +22,8 @@ TIDE_INLINE vf vclamp(vf a, float limit) {
   return _mm256_min_ps(_mm256_max_ps(a, _mm256_set1_ps(-limit)), _mm256_set1_ps(limit));
 }
 
+#include "halves_256.inc"
+
 TIDE_INLINE __m128i words_of(vi values) {
   const __m256i v = (__m256i)values;
   return _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));

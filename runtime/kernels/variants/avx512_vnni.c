@@ -31,6 +31,9 @@ TIDE_INLINE vf load_part(const float *p, uint32_t count) {
   return _mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
 }
 
+#define LARGEST_LANE
+TIDE_INLINE float largest_lane(vf x) { return _mm512_reduce_max_ps(x); }
+
 /* One frame's codes are a plane of low bytes and, above 8 bits, a plane of high bytes. */
 TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return m->starts / 2; }
 
