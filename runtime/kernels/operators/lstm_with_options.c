@@ -26,11 +26,11 @@ static int check(const plan_check *c) {
   const uint64_t peepholes = option_flags(c->op.function) & PEEPHOLES ? 3 * (uint64_t)units : 0;
   const int bounded = is_bounded(&c->op) && !is_projected(&c->op);
   return plan_timed(c) && plan_within(c, "w.rows", units, 1, PLAN_MAX_WIDTH) &&
-         plan_within(c, "r.columns", width, 1, PLAN_MAX_WIDTH) &&
-         plan_matrix_ok(c, W, 4 * units, c->in[0].width) && plan_matrix_ok(c, R, 4 * units, width) &&
-         plan_reading_ok(c, R, option_reading(bounded)) && projection_ok(c, units) &&
-         plan_vector_ok(c, 0, "bias", 4 * (uint64_t)units, 1) && options_ok(c, 3, COUPLED | PEEPHOLES | GIVES_C, peepholes) &&
-         plan_initial_ok(c, 0, width) && plan_initial_ok(c, 1, units);
+         plan_within(c, "r.columns", width, 1, PLAN_MAX_WIDTH) && plan_matrix_ok(c, W, 4 * units, c->in[0].width) &&
+         plan_matrix_ok(c, R, 4 * units, width) && plan_reading_ok(c, R, option_reading(bounded)) &&
+         projection_ok(c, units) && plan_vector_ok(c, 0, "bias", 4 * (uint64_t)units, 1) &&
+         options_ok(c, 3, COUPLED | PEEPHOLES | GIVES_C, peepholes) && plan_initial_ok(c, 0, width) &&
+         plan_initial_ok(c, 1, units);
 }
 
 static void prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op) {
