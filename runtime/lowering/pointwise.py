@@ -1,5 +1,6 @@
 """Functions per feature: of one value, of a value and a constant, of two values."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Binary, Elementwise, Linear, Map
 from .trace import Handler, Trace, unsupported
-from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Signal, Value
+from .values import BATCH, FEATURE, NEWEST, ONE, TIME, AxisSizes, Signal, Value
 from .weights import along_features, flushed
 
 MAPS = {
@@ -189,6 +190,8 @@ def _of_sizes(trace: Trace, node: onnx.NodeProto) -> AxisSizes:
     if folded is not None:
         return AxisSizes((folded,))
     numbers = [trace.integers(node, position, "") for position in (0, 1)]
+    if (frame := _counted_frame(trace, node, numbers)) is not None:
+        return AxisSizes((frame,))
     compute = SIZES.get(node.op_type)
     if compute is None or None in numbers:
         raise unsupported(node, "it computes with a size that a push decides")
@@ -196,6 +199,17 @@ def _of_sizes(trace: Trace, node: onnx.NodeProto) -> AxisSizes:
     if node.op_type == "Div" and not np.all(second):
         raise unsupported(node, "it divides a size by zero")
     return AxisSizes(tuple(int(size) for size in compute(first, second)))
+
+
+def _counted_frame(trace: Trace, node: onnx.NodeProto, numbers: Sequence[list[int] | None]) -> str | None:
+    """Return what `x.shape[1] - 1` counts, and the end that `narrow()` makes of it by adding 1."""
+    sizes = [trace.values.get(name) for name in node.input]
+    items = next(size.items for size in sizes if isinstance(size, AxisSizes))
+    added = {"Add": numbers[1] or numbers[0], "Sub": [-n for n in numbers[1] or []]}.get(node.op_type)
+    if not added or len(added) != 1 or len(items) != 1:
+        return None
+    counted: dict[tuple[int | str, int], str] = {(TIME, -1): NEWEST, (NEWEST, 1): TIME}
+    return counted.get((items[0], added[0]))
 
 
 def _folded(trace: Trace, node: onnx.NodeProto) -> int | str | None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
+from ..arrays import Array
 from ..graph.nodes import attributes
 from ..operators import Concat, Last
 from .convolution import extended, tail_of
@@ -13,14 +14,14 @@ from .grids import moved
 from .layers import joined_state, stacked
 from .pointwise import aligned, alike
 from .trace import EXPORT_AGAIN, ONNXRUNTIME, Handler, Trace, unsupported
-from .values import BATCH, FEATURE, ONE, TIME, AxisSizes, Carried, Extended, Signal, Value
+from .values import BATCH, FEATURE, NEWEST, ONE, TIME, AxisSizes, Carried, Extended, Signal, Value
 
 END = 2**30  # a larger bound means the end
 
 
 def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     """Lower a Gather with constant indices: the last frame, features, a layer of a final state, or sizes."""
-    index = trace.constant(node, 1)
+    index = place_of(trace, node)
     axis = int(attributes(node).get("axis", 0))
     known = trace.values.get(node.input[1])
     if isinstance(known, Signal) and trace.is_ids(known):
@@ -33,9 +34,11 @@ def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     signal = trace.signal(node)
     if signal.axes[axis] == FEATURE:
         return [_features(trace, node, signal, index.astype(np.int64))]
-    if index.ndim:
+    if index.size != 1:
         raise unsupported(node, f"it takes {index.size} indices of the {signal.axes[axis]} axis")
-    rest = tuple(a for i, a in enumerate(signal.axes) if i != axis % len(signal.axes))
+    index, kept = index.ravel()[0], (ONE,) * index.ndim  # an index in a list keeps the axis, with one entry
+    first = axis % len(signal.axes)
+    rest = (*signal.axes[:first], *kept, *signal.axes[first + 1 :])
     if signal.axes[axis] == TIME and int(index) == -1:
         return [Signal(trace.emit(Last((signal.value,))), rest)]
     if signal.axes[axis] in (ONE, BATCH) and int(index) in (0, -1):
@@ -43,6 +46,24 @@ def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     wanted = "the last frame (-1)" if signal.axes[axis] == TIME else "0"
     way_out = EXPORT_AGAIN if signal.axes[axis] == ONE else ONNXRUNTIME
     raise unsupported(node, f"it takes index {int(index)} of the {signal.axes[axis]} axis, wanted {wanted}", way_out)
+
+
+def place_of(trace: Trace, node: onnx.NodeProto) -> Array | None:
+    """Return the indices of a Gather: constants, or -1 for the number of the newest frame; None for others."""
+    known = trace.values.get(node.input[1])
+    if isinstance(known, AxisSizes) and known.items == (NEWEST,):
+        return np.full([1] * _rank(trace, node.input[1]), -1)
+    return trace.constant(node, 1)
+
+
+def _rank(trace: Trace, name: str) -> int:
+    """Return whether a size is in a list of one (1) or a number (0): by the node that last changed it."""
+    while (node := trace.graph.producer(name)) is not None and node.op_type not in ("Shape", "Squeeze", "Unsqueeze"):
+        index = trace.constant(node, 1) if node.op_type == "Gather" else None
+        if index is not None:
+            return index.ndim
+        name = next(name for name in node.input if isinstance(trace.values.get(name), AxisSizes))
+    return int(node is not None and node.op_type != "Squeeze")
 
 
 def _features(
@@ -64,12 +85,21 @@ def _features(
 
 def bounds_of(trace: Trace, node: onnx.NodeProto) -> list[tuple[int, slice]]:
     """Return the axes that a Slice cuts, each with its bounds."""
-    starts, ends = trace.integers(node, 1, "starts"), trace.integers(node, 2, "ends")
+    starts, ends = _bound(trace, node, 1, "starts"), _bound(trace, node, 2, "ends")
     if starts is None or ends is None:
         raise unsupported(node, "its bounds are not constant")
     axes = trace.integers(node, 3, "axes") or list(range(len(starts)))
     steps = trace.integers(node, 4, "steps") or [1] * len(starts)
     return [(axis, slice(*bounds)) for axis, *bounds in zip(axes, starts, ends, steps, strict=True)]
+
+
+def _bound(trace: Trace, node: onnx.NodeProto, position: int, key: str) -> list[int] | None:
+    """Return constant bounds; the number of the newest frame is -1, and that of all frames is the end."""
+    known = trace.values.get(node.input[position]) if position < len(node.input) else None
+    if isinstance(known, AxisSizes):
+        items = [{NEWEST: -1, TIME: 2 * END}.get(item, item) if isinstance(item, str) else item for item in known.items]
+        return AxisSizes(tuple(items)).numbers()
+    return trace.integers(node, position, key)
 
 
 def _slice(trace: Trace, node: onnx.NodeProto) -> list[Value]:

@@ -10,6 +10,7 @@ from ..operators import Slot
 
 # What an axis counts; ONE has size 1, and LAYER is only in the axes of `Layers`.
 TIME, BATCH, FEATURE, ONE, LAYER = "time", "batch", "feature", "one", "layer"
+NEWEST = "newest"  # among sizes: the number of the last frame of a push, one less than TIME
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class AxisSizes:
-    """A tensor that holds sizes of axes: numbers, or TIME and BATCH, which are known only in a push."""
+    """A tensor that holds sizes of axes: numbers, or TIME, BATCH and NEWEST, which are known only in a push."""
 
     items: tuple[int | str, ...]
 

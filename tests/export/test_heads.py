@@ -61,6 +61,35 @@ def test_row_54_a_head_with_a_squeeze_streams_the_answers_of_the_module(head: st
         np.testing.assert_allclose(answer.reshape(-1), wanted.reshape(-1), atol=1e-6)
 
 
+# ---- the last frame, by its number, or with an axis of one frame ----
+
+LAST: dict[str, tuple[Callable[[Net, Tensor, Tensor], Tensor], tuple[int, ...]]] = {
+    "y[:, -1:]": (lambda net, y, _: net.fc(y[:, -1:]), (1, 3)),
+    "y[:, [-1]]": (lambda net, y, _: net.fc(y[:, [-1]]), (1, 3)),
+    "y[:, n - 1]": (lambda net, y, _: net.fc(y[:, y.shape[1] - 1]), (3,)),
+    "y[:, n - 1:]": (lambda net, y, _: net.fc(y[:, y.shape[1] - 1 :]), (1, 3)),
+    "y.narrow(1, n - 1, 1)": (lambda net, y, _: net.fc(y.narrow(1, y.shape[1] - 1, 1)), (1, 3)),
+    "y[:, -1:] of all features": (lambda net, y, _: net.fc(y)[:, -1:, :], (1, 3)),
+    "y[:, -1:], features first": (lambda net, y, _: net.fc(y[:, -1:]).transpose(1, 2), (3, 1)),
+}
+
+
+@pytest.mark.parametrize("head", LAST)
+def test_row_124_the_last_frame_streams_on_the_engine_however_it_is_taken(head: str, tmp_path: Path) -> None:
+    take, shape = LAST[head]
+    net = Net(take, 3).eval()
+    report = export_model(net, torch.randn(2, 20, 6), tmp_path / "m.onnx")
+    assert report.refused == {}
+    with torch.no_grad():
+        wanted = [net(torch.from_numpy(X[:end])[None])[0].numpy() for end in (4, 9)]
+    for backend in BACKENDS:
+        stream = load(tmp_path / "m.onnx", backend).stream()
+        for part, answer in zip((X[:4], X[4:]), wanted, strict=True):
+            seen = np.asarray(stream.push(part))
+            assert seen.shape == answer.shape == shape
+            np.testing.assert_allclose(seen, answer, atol=1e-6)
+
+
 @pytest.mark.parametrize("head", ["fc(h.squeeze())", "fc(last).squeeze()"])
 def test_such_a_file_verifies_against_its_module(head: str, tmp_path: Path) -> None:
     net = Net(*HEADS[head])

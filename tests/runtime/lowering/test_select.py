@@ -32,9 +32,9 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
         "it takes index 0 of the time axis, wanted the last frame (-1)",
     ),
     "Gather of a list": (
-        lambda d: d.answer(d.gather(d.layer("x"), [-1])),
+        lambda d: d.answer(d.gather(d.layer("x"), [-2, -1])),
         UnsupportedError,
-        "takes 1 indices of the time axis",
+        "takes 2 indices of the time axis",
     ),
     "Gather computed": (gather_computed, UnsupportedError, "Gather 'gather': the engine takes constant indices"),
     "Gather of no layer": (layer_that_is_not_there, UnsupportedError, "it takes index 1 of the one axis, wanted 0"),
