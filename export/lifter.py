@@ -34,7 +34,7 @@ from .graph.folds import settle_folds
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes
 from .graph.squeezes import fix_squeezes
-from .proof.comparison import Check, Judge
+from .proof.comparison import Check, Judge, UnfiniteError
 from .proof.loaded import Loaded, load_everywhere
 from .proof.proof import Proof
 from .proof.rounding import Rounding
@@ -345,11 +345,13 @@ def _prove(  # noqa: PLR0917  what is proved, and by what
         return finite({name: value for name, value in file.answers(x).items() if name not in packed}, given=bool(data))
 
     example, lengths, batches = _example(draft, file, data), file.takes_any_length(), draft.layout.batch == "batch"
-    judge = Judge(Rounding(runner), tolerance)
-    try:
-        return Proof(runner, original, example, judge, loaded, lengths=lengths, batches=batches, data=data).run()
-    except ChunkError as error:
-        raise unfinite(str(error), given=bool(data)) from error
+    refused, judge = list[ChunkError | UnfiniteError](), Judge(Rounding(runner), tolerance)
+    for signal in (example,) if data else (example, np.abs(example)):  # a file of logarithms takes magnitudes only
+        try:
+            return Proof(runner, original, signal, judge, loaded, lengths=lengths, batches=batches, data=data).run()
+        except (ChunkError, UnfiniteError) as error:
+            refused.append(error)
+    raise refused[0] if isinstance(refused[0], UnfiniteError) else unfinite(str(refused[0]), given=bool(data))
 
 
 def _example(draft: _Draft, file: OriginalFile, data: Sequence[Array] = ()) -> Array:

@@ -92,11 +92,11 @@ def find_layout(model: onnx.ModelProto, *, free_batch: bool = True) -> Layout | 
 
 
 def _candidates(rank: int, *, ids: bool) -> Iterator[tuple[int, ...]]:
-    """Yield sets of axes that may be time and batch, the usual set first; the feature axis is never in one."""
+    """Yield sets of axes that may be time and batch: the usual set first, the last axis, mostly of features, last."""
     if rank - (not ids) > 1:
         yield (0, 1)
     yield from ((0, i) for i in range(2, rank))
-    yield from ((i,) for i in range(rank if ids else rank - 1))
+    yield from ((i,) for i in range(rank if ids or rank > 2 else rank - 1))
 
 
 def _streams(axes: Axes, free: Sequence[int], dims: Dims) -> int | None:

@@ -20,6 +20,7 @@ from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
 from .endless_loops import refuse_endless_loops
 from .fixed_inputs import FixedInput, fix_inputs, spread_over_signal
+from .fixed_sizes import follow_streams, open_sizes
 from .flat_frames import unfold_frames
 from .input_roles import Roles, find_roles, likely_signal
 from .integer_ids import widen_ids
@@ -28,7 +29,7 @@ from .opsets import modernize
 from .reversals import turn_layers
 from .several_inputs import SeveralInputs, follow_signal, join_inputs
 from .single_precision import make_single
-from .squeezes import name_dropped_axes, open_batch
+from .squeezes import name_dropped_axes
 from .written_steps import write_steps
 
 
@@ -163,10 +164,11 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     rolled = roll_bodies(model)
     unfolded = unfold_frames(model, source)
     turned = turn_layers(model, source)
+    follow_streams(model, source)
     frozen = name_dropped_axes(model, source)
     drop_identities(model)
     move_pads(model)
-    open_batch(model, source)
+    open_sizes(model, source)
     remove_dead(model)
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []
     done += [f"Its Reshapes fixed axis {axis} at {size}; now its size is free." for axis, size in frozen.items()]

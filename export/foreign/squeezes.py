@@ -30,16 +30,19 @@ def name_dropped_axes(model: onnx.ModelProto, source: str) -> dict[int, int]:
     Returns:
         The sizes of the example that Reshapes had as targets, by the axis of the signal.
     """
-    item = next(item for item in model.graph.input if item.name == source)
-    open_axes = [i for i, size in enumerate(shape_of(item)) if not isinstance(size, int)]
+    declared = shape_of(next(item for item in model.graph.input if item.name == source))
+    open_axes = [i for i, size in enumerate(declared) if not isinstance(size, int)]
     sizes = dict(zip(open_axes, _OPEN, strict=False))
     shapes = sized_model(model, source, sizes or {-1: _OPEN[-1]})[1]
+    several = _with_several_streams(model, source, declared, sizes)
     graph, taken, frozen = Graph(model), value_names(model), dict[int, int]()
     for node in [node for node in model.graph.node if node.op_type == "Reshape"]:
-        before, after = shapes.get(node.input[0], (None,)), shapes.get(node.output[0], (None,))
-        axes, added = _dropped(before, after), _dropped(after, before)
+        axes, added = _only_ones(node, shapes)
+        target = graph.constant(operand(node, 1))
+        if target is None and (axes, added) != _only_ones(node, several):
+            continue  # what it drops is the one stream of the file
         if not axes and not added:
-            axes, found = _frozen(before, graph.constant(operand(node, 1)))
+            axes, found = _frozen(shapes.get(node.input[0], (None,)), target)
             frozen |= {axis: found[size] for axis, size in sizes.items() if size in found}
         if axes or added:
             name = unused(f"{node.output[0]}/axes", taken)
@@ -50,34 +53,22 @@ def name_dropped_axes(model: onnx.ModelProto, source: str) -> dict[int, int]:
     return frozen
 
 
-def open_batch(model: onnx.ModelProto, source: str) -> None:
-    """Let each Reshape of a file for one stream keep the number of streams open, in place: `[1, 3, 8]` is `[-1, 3, 8]`.
-
-    Args:
-        model: An ONNX model whose signal has only sizes that are fixed, the first of them 1.
-        source: Its signal input.
-    """
-    declared = shape_of(next(item for item in model.graph.input if item.name == source))
-    if declared[:1] != (1,) or not all(isinstance(size, int) for size in declared):
-        return
-    for name in [node.output[0] for node in model.graph.node if node.op_type == "Reshape"]:
-        graph = Graph(model)
-        node, shapes = graph.producer(name), sized_model(model, source, {0: _OPEN[0]})[1]
-        target, before = (
-            None if node is None else graph.constant(operand(node, 1)),
-            shapes.get(node.input[0] if node else ""),
-        )
-        if node is None or target is None or before is None or before[:1] != (_OPEN[0],):
-            continue
-        rest = [size if isinstance(size, int) else 0 for size in before[1:]]
-        if target[0] == 1 and min(target) > 0 and np.prod(rest) == np.prod(target):
-            node.input[1] = unused(f"{name}/open", value_names(model))
-            model.graph.initializer.append(
-                numpy_helper.from_array(np.array([-1, *target[1:]], np.int64), node.input[1])
-            )
+def _with_several_streams(
+    model: onnx.ModelProto, source: str, declared: Dims, sizes: dict[int, int]
+) -> dict[str, Dims]:
+    """Return the shapes if each axis of size 1 of the signal had another size: one of them may count streams."""
+    ones = [axis for axis, size in enumerate(declared) if size == 1]
+    more = sizes | dict(zip(ones, _OPEN[len(sizes) :], strict=False))
+    return sized_model(model, source, more or {-1: _OPEN[-1]})[1]
 
 
-def _dropped(before: Dims, after: Dims) -> list[int]:
+def _only_ones(node: onnx.NodeProto, shapes: dict[str, Dims]) -> tuple[list[int], list[int]]:
+    """Return the axes of size 1 that a Reshape drops, and those that it adds, if it does no more than that."""
+    before, after = shapes.get(node.input[0], (None,)), shapes.get(node.output[0], (None,))
+    return dropped_ones(before, after), dropped_ones(after, before)
+
+
+def dropped_ones(before: Dims, after: Dims) -> list[int]:
     """Return the axes of size 1 that must be dropped from one shape to get the other; none if that is not enough."""
     axes, rest = [], list(after)
     for axis, size in enumerate(before):

@@ -47,12 +47,15 @@ def fold_constants(model: onnx.ModelProto, operators: AbstractSet[str] | None = 
 
 
 def fold_neutral(model: onnx.ModelProto) -> None:
-    """Turn each addition of a constant scalar 0 and each multiplication by 1 into an Identity, in place.
+    """Turn each addition of a constant scalar 0, multiplication by 1 and Split into one part into an Identity.
 
-    Silero VAD adds 0 times the sample rate to its state, so that torch's tracer keeps that input.
+    Silero VAD adds 0 times the sample rate to its state, so that torch's tracer keeps that input. Keras splits the
+    frames of an unrolled layer, also if there is only one. The model changes in place.
     """
     graph = Graph(model)
     for node in model.graph.node:
+        if node.op_type == "Split" and len(node.output) == 1:
+            node.CopyFrom(helper.make_node("Identity", [node.input[0]], list(node.output), node.name))
         neutral = _NEUTRAL.get(node.op_type)
         values = [graph.constant(name) for name in node.input] if neutral is not None else []
         for position, value in enumerate(values):

@@ -10,7 +10,7 @@ from ...runtime.errors import ChunkError, QuantizationError
 from ...runtime.graph.graph import Graph
 from ...runtime.streams import Model, apart
 from ..report.quantization_report import AnswersReport
-from .own_signal import own_signal, own_static
+from .own_signal import forms_of, own_signal, own_static
 from .trial import opened
 
 CHUNK = 500  # frames of a push
@@ -69,15 +69,23 @@ def compare(graph: Graph) -> Comparison | None:
     Raises:
         BackendError: The engine does not run the float model, and onnxruntime is not installed.
     """
-    signal, exact, model = own_signal(graph), {}, opened(graph)
-    for name, frames in signal.items():
-        try:
-            made = answers(model, frames)
-        except ChunkError:  # a value inside leaves its range, or is not finite
-            continue
-        if all(np.all(np.isfinite(values)) for values in made.values()):
-            exact[name] = made
+    signal, exact, model = dict[str, Array](), dict[str, dict[str, Array]](), opened(graph)
+    for name, noise in own_signal(graph).items():
+        for frames in forms_of(noise):
+            made = _finite(model, frames)
+            if made is not None:
+                signal[name], exact[name] = frames, made
+                break
     return Comparison(signal, exact) if exact else None
+
+
+def _finite(model: Model, frames: Array) -> dict[str, Array] | None:
+    """Return all answers to a stream; None if the model refuses it, or an answer is not finite."""
+    try:
+        made = answers(model, frames)
+    except ChunkError:  # a value inside leaves its range, or is not finite
+        return None
+    return made if all(np.all(np.isfinite(values)) for values in made.values()) else None
 
 
 def answers(model: Model, frames: Array) -> dict[str, Array]:

@@ -28,6 +28,11 @@ def own_signal(graph: Graph) -> dict[str, Array]:
     return {f"noise of {level:g}": (level * noise).astype(np.float32) for level in LEVELS}
 
 
+def forms_of(noise: Array) -> tuple[Array, Array]:
+    """Return noise and its magnitudes: a model that computes logarithms of its input takes only the second."""
+    return noise, np.abs(noise)
+
+
 def own_static(contract: Contract) -> dict[str, Array]:
     """Return noise for the static inputs of a model, as states of a stream."""
     rng = np.random.default_rng(1)

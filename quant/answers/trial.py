@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from ...runtime.arrays import Answer, Array
 from ...runtime.backends.native import NativeModel
-from ...runtime.errors import QuantizationError, UnsupportedError
+from ...runtime.errors import ChunkError, QuantizationError, UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.lowering.lower import lower
 from ...runtime.plan.writer import compile_program
 from ...runtime.streams import Model, apart
-from .own_signal import own_signal, own_static
+from .own_signal import forms_of, own_signal, own_static
 
 FRAMES = 20
 
@@ -32,12 +33,21 @@ def try_out(graph: Graph, model: Model) -> None:
 
     Raises:
         QuantizationError: An output is not finite.
+        ChunkError: The model refuses noise and its magnitudes.
     """
-    noise = next(iter(own_signal(graph).values()))[:FRAMES]
-    answers = model.stream(own_static(model.contract)).push(apart(model.contract.pieces, noise))
+    answers = _pushed(model, next(iter(own_signal(graph).values()))[:FRAMES])
     name = model.contract.outputs[0].name
     for output, values in (answers if isinstance(answers, dict) else {name: answers}).items():
         if not np.all(np.isfinite(values)):
             raise QuantizationError(
                 f"output {output!r} of the quantized model is not finite on noise; nothing is written"
             )
+
+
+def _pushed(model: Model, noise: Array) -> Answer:
+    """Return the answers to noise; if the model refuses noise, to its magnitudes."""
+    first, second = (apart(model.contract.pieces, frames) for frames in forms_of(noise))
+    try:
+        return model.stream(own_static(model.contract)).push(first)
+    except ChunkError:
+        return model.stream(own_static(model.contract)).push(second)

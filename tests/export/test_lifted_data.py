@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from tidegate.export import LiftReport, lift
+from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ChunkError, ExportError
 from tidegate.runtime.load import load
@@ -78,10 +79,10 @@ def test_data_shorter_than_a_run_is_refused(lifted: Lift) -> None:
         lifted(model, data=np.zeros((6, 5), np.float32))
 
 
-def logarithms() -> onnx.ModelProto:
-    """Return a file that takes positive numbers only."""
+def logarithms(least: float = 0.0) -> onnx.ModelProto:
+    """Return a file that takes numbers above `least` only."""
     file = foreign_files.ForeignFile(17)
-    x = file.add("Log", [file.input("x", ["time", 1, 5])])
+    x = file.add("Log", [file.add("Sub", [file.input("x", ["time", 1, 5]), file.constant(np.float32(least))])])
     y, *_ = file.cell("LSTM", x, 5, 6)
     file.output(file.head(file.squeezed(y, 1), 6, 3, "y"), ["time", 1, 3])
     return file.model()
@@ -92,10 +93,18 @@ def test_row_113_a_file_that_takes_only_some_values_is_proved_on_signals_like_th
     lifted: Lift, tmp_path: Path, frames: int
 ) -> None:
     with pytest.raises(ExportError, match=r"on noise: a value inside .*; .* give a signal of yours \(data="):
-        lifted(logarithms())
-    data = np.random.default_rng(0).uniform(0.1, 9, (frames, 5)).astype(np.float32)
-    lifted(logarithms(), data=data)
+        lifted(logarithms(9))
+    data = np.random.default_rng(0).uniform(9.1, 18, (frames, 5)).astype(np.float32)
+    lifted(logarithms(9), data=data)
     assert (tmp_path / "out.onnx").exists()
+
+
+def test_row_142_a_file_of_logarithms_is_proved_and_quantized_on_magnitudes(lifted: Lift, tmp_path: Path) -> None:
+    assert lifted(logarithms()).checks
+    report = quantize(tmp_path / "out.onnx", tmp_path / "int8.onnx")
+    assert report.answers is not None
+    assert report.answers.error < 0.05
+    assert set(report.answers.levels) == {"noise of 1", "noise of 0.1", "noise of 0.01", "noise of 0.001"}
 
 
 def test_a_weight_that_is_no_number_is_named_as_the_cause(lifted: Lift) -> None:

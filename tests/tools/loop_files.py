@@ -172,8 +172,8 @@ class LoopForm:
         batch: The number of streams.
         frames: The number of frames.
         sequences: Whether each frame is answered.
-        condition: "both" compares two counters with the number of frames, "given" hands the condition on, "true" is
-            constant.
+        condition: "both" compares two counters with the number of frames, "floats" one of them as floats, as tf2onnx
+            does; "given" hands the condition on, "true" is constant.
         backward: Whether it reads from the last frame to the first, and answers in the order of its steps.
         reads: "scalar" gathers a frame, "list" gathers a list of one frame, "slice" and "sequence" take it otherwise.
         writes: Where its answers go: "scan" is the Loop's own output; "sequence", "joined" and "filled" are carried.
@@ -277,6 +277,9 @@ class LoopWriter:
             return body.add("Identity", ["going"])
         if self.form.condition == "true":
             return body.add("Constant", [], value=helper.make_tensor("t", TensorProto.BOOL, [], [True]))
+        if self.form.condition == "floats":
+            counts = [body.add("Cast", [count], to=TensorProto.FLOAT) for count in (later, self.short)]
+            return body.add("Less", counts)
         ended = body.add("Less", [later, self.short])
         following = body.add("Add", ["iteration", self.file.constant(np.int64(1))])
         return body.add("And", [body.add("Less", [following, self.length]), ended])

@@ -116,9 +116,16 @@ def _compares_steps(counted: _Counted, node: onnx.NodeProto, makers: Mapping[str
     if node.op_type == "Not":
         inner = makers.get(node.input[0])
         return inner is not None and _compares_steps(counted, inner, makers)
-    bounds = [name for name in node.input if name not in counted.places]
+    bounds = [_uncast(name, makers) for name in node.input if name not in counted.places]
     compares = node.op_type in ("Less", "LessOrEqual", "Greater", "GreaterOrEqual")
-    return compares and len(bounds) == 1 and bounds[0] not in makers
+    changing = {each.inside for each in counted.step.carried if each.next != each.inside}
+    return compares and len(bounds) == 1 and bounds[0] not in makers and bounds[0] not in changing
+
+
+def _uncast(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
+    """Return the value that Casts make a value of: TensorFlow compares numbers of steps as floats."""
+    node = makers.get(name)
+    return _uncast(node.input[0], makers) if node is not None and node.op_type == "Cast" else name
 
 
 # ---- the frames ----

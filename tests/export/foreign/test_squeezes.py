@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from tidegate.export.foreign.squeezes import name_dropped_axes, open_batch
+from tidegate.export.foreign.squeezes import name_dropped_axes
 from tidegate.runtime.graph.graph import Graph
 
 
@@ -69,21 +69,21 @@ def test_any_other_reshape_stays(target: Sequence[int], shape: Sequence[int | st
     assert [node.op_type for node in model.graph.node] == ["Reshape"]
 
 
-@pytest.mark.parametrize(
-    ("target", "shape", "opened"),
-    [
-        ((1, 6, 2), (1, 3, 4), [-1, 6, 2]),
-        ((1, 2, 6), (1, 3, 4), [-1, 2, 6]),
-        ((1, -1, 6), (1, 3, 4), [1, -1, 6]),  # its free axis may be time
-        ((1, 3, 4), (1, "time", 4), [1, 3, 4]),
-        ((3, 4), (1, 3, 4), [3, 4]),
-    ],
-)
-def test_a_reshape_of_one_stream_takes_several(
-    target: Sequence[int], shape: Sequence[int | str], opened: list[int]
-) -> None:
-    model = _model(target, shape)
-    open_batch(model, "x")
-    seen = Graph(model).constant(model.graph.node[0].input[1])
-    assert seen is not None
-    assert seen.tolist() == opened
+def test_a_fold_of_the_one_stream_stays() -> None:
+    """`y.view(y.size(0) * y.size(1), -1)` drops an axis of size 1 only while there is one stream."""
+    model = _model((), ("time", 1, 6))
+    del model.graph.initializer[:]
+    axes = [
+        numpy_helper.from_array(np.array(numbers, np.int64), name) for name, numbers in (("both", [0, 1]), ("six", [6]))
+    ]
+    model.graph.initializer.extend(axes)
+    asking = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "both"], ["first"]),
+        helper.make_node("ReduceProd", ["first"], ["fold"], keepdims=1),
+        helper.make_node("Concat", ["fold", "six"], ["target"], axis=0),
+    ]
+    reshape = model.graph.node.pop()
+    model.graph.node.extend([*asking, reshape])
+    name_dropped_axes(model, "x")
+    assert model.graph.node[-1].op_type == "Reshape"

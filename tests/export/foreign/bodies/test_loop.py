@@ -47,6 +47,17 @@ def test_a_condition_on_values_is_refused() -> None:
         loop_step(model, _node(model))
 
 
+def test_a_condition_on_a_number_that_changes_is_refused() -> None:
+    model = loop_files.loop(loop_files.rnn)
+    body = next(attribute.g for attribute in _node(model).attribute if attribute.name == "body")
+    body.node.append(helper.make_node("ReduceMax", ["state_0"], ["largest"], "largest", keepdims=0))
+    body.node.append(helper.make_node("Cast", ["counter"], ["steps"], to=onnx.TensorProto.FLOAT))
+    body.node.append(helper.make_node("Less", ["steps", "largest"], ["small"], "small"))
+    body.output[0].name = "small"
+    with pytest.raises(UnsupportedError, match=r"its condition comes from Less 'small', wanted the number of steps"):
+        loop_step(model, _node(model))
+
+
 def test_steps_that_read_in_both_directions_are_refused() -> None:
     model = loop_files.loop(loop_files.rnn)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.full((), 19, np.int32), "last"))

@@ -239,8 +239,8 @@ def test_frames_and_answers_may_be_taken_in_other_forms(tmp_path: Path, reads: s
     assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None])[0])
 
 
-@pytest.mark.parametrize("condition", ["both", "given", "true"])
-def test_the_condition_may_only_count(tmp_path: Path, condition: str) -> None:
+@pytest.mark.parametrize("condition", ["both", "floats", "given", "true"])
+def test_row_143_the_condition_may_only_count(tmp_path: Path, condition: str) -> None:
     lifted(tmp_path, loop_files.loop(loop_files.rnn, condition=condition))
     assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None])[0])
 
