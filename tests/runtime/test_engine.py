@@ -12,10 +12,12 @@ from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.native import NativeModel, NativeStream
 from tidegate.runtime.errors import BackendError, ChunkError
+from tidegate.runtime.operators import Linear
+from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Matrix, Program, Reading
 from tidegate.runtime.reference import ReferenceStream
-from tools.random_layers import embedding
+from tools.random_layers import embedding, matrix
 from tools.random_programs import programs
 from tools.streams import by_name, contract_of, cuts, frames_for, push_cut, whole
 
@@ -52,6 +54,23 @@ def test_row_30_engine_equals_reference_however_cut(
         np.testing.assert_array_equal(answers[name], values, strict=True)
     for mine, theirs in zip(stream.states(), reference.states(), strict=True):
         np.testing.assert_array_equal(mine, theirs, strict=True)
+
+
+@pytest.mark.parametrize("isa", VARIANTS)
+@pytest.mark.parametrize("reading", [Reading.FRAME, Reading.HIDDEN, Reading.CONSTANT])
+@pytest.mark.parametrize("weights", [(4, 0), (8, 0), (8, 8), (16, 0), (FLOAT, 0)])
+def test_one_input_has_the_bits_of_any_other(isa: str, reading: Reading, weights: tuple[int, int]) -> None:
+    """Also: a product of zero is +0, so a bias of -0 adds up to +0."""
+    rng = np.random.default_rng(0)
+    for bits in (8, 16):
+        w = matrix(rng, 37, 1, reading, bits, weights=weights)
+        bias = np.where(rng.random(37) < 0.5, np.float32(-0.0), rng.normal(0, 1, 37).astype(np.float32))
+        program = Program(1, (Linear((0,), w, bias),), (("y", 1),))
+        edges = [0.0, -0.0, 2.0**-64, -(2.0**-65), 1e-30, -1e10, 1.0, -1.0]
+        frames = np.concatenate([edges, rng.normal(0, 1, 25)]).astype(np.float32)[:, None]
+        answer = np.asarray(open_stream(program, isa).push(frames))
+        expected = whole(ReferenceStream(program), program, frames)["y"]
+        assert answer.tobytes() == expected.tobytes()
 
 
 def accepted(program: Program, frames: Floats) -> bool:
