@@ -18,6 +18,7 @@
 # make peers   installs the runtimes that `tidegate bench --peers all` measures, in build/peers
 # make accuracy  the error that quantization adds to real models, compared with torch's and onnxruntime's own int8
 # make devices  one stream on every device, emulated: hash, instructions, flash and RAM (about 7 minutes)
+# make wasm    the engine for browsers and Node, in build/npm: with vectors, and in plain C
 # make speed   the engine, onnxruntime's int8 LSTM and the limits of the machine, in every precision; one core
 # make help    these lines
 
@@ -28,10 +29,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
-TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang
 C_FILES := $(wildcard tests/devices/*.c examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
+.PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -89,6 +90,9 @@ accuracy: setup
 
 devices: setup
 	$(BIN)/python tests/devices/table.py
+
+wasm: setup
+	$(BIN)/python bindings/npm/build.py build/npm
 
 speed: setup
 	$(BIN)/python -m tidegate.benchmarks.speed

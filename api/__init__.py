@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tidegate.quant import quantize as quantize
     from tidegate.quant.tuning.layers import tunable as tunable
     from tidegate.runtime.contract import Contract as Contract
+    from tidegate.runtime.device.compiling import write_device_folder as write_device_folder
     from tidegate.runtime.device.folder import DeviceReport as DeviceReport
-    from tidegate.runtime.device.folder import write_device_folder as write_device_folder
     from tidegate.runtime.errors import BackendError as BackendError
     from tidegate.runtime.errors import ChunkError as ChunkError
     from tidegate.runtime.errors import ContractError as ContractError
@@ -50,7 +50,8 @@ _HOMES = {
     "tidegate.quant": ["QuantizationReport", "quantize"],
     "tidegate.quant.tuning.layers": ["tunable"],
     "tidegate.runtime.contract": ["Contract"],
-    "tidegate.runtime.device.folder": ["DeviceReport", "write_device_folder"],
+    "tidegate.runtime.device.compiling": ["write_device_folder"],
+    "tidegate.runtime.device.folder": ["DeviceReport"],
     "tidegate.runtime.errors": [
         "BackendError",
         "ChunkError",

@@ -5,30 +5,24 @@ files are copies from `runtime/kernels`, which is part of the package.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 from zlib import crc32
 
-from .. import _kernels
 from ..errors import DeviceError
 from ..files import write_atomic
-from ..load import naming, plan_of
-from ..operators import OPERATORS, Backward, Embedding, Folded
-from ..operators.cells_with_options import FLOAT_CELLS
 from ..plan import writer as plans
 from ..plan.magic import text_of
 from ..plan.text import Text, read_text
 from .file_list import LIST, as_text, entries_of, read_list, refuse_links, remove_old
-from .targets import IN_PLACE, LAYOUTS, TARGETS, Board, Target
+from .parts import KERNELS, PlanSizes, definitions, engine_files, operations_of, sizes_of
+from .targets import Board, Target
 
-KERNELS = Path(__file__).resolve().parents[1] / "kernels"
 UNFINISHED = {
     "Makefile": "$(error this folder was not written to its end: run `tidegate compile` again)\n",
     "CMakeLists.txt": 'message(FATAL_ERROR "this folder was not written to its end: run `tidegate compile` again")\n',
@@ -40,25 +34,6 @@ STAMPED = """#include "model.h"
 """
 OMITTED = {"snapshot.c", "group.c"}  # files of src/ that a program with one stream does not need
 STACK_BYTES = 3072  # reserved by the program of a microcontroller; `make devices` measures its use
-MOST_CLOCKS, CLOCK_BYTES = 64, 16  # as in src/clocks.h; a build for one model leaves out clocks that it cannot have
-# Operators that multiply by weights with the code of a variant, and integer operators with their own.
-WITH_OPTIONS = {"lstm_with_options", "gru_with_options", "rnn_with_options"}
-PRODUCTS = {"lstm", "gru", "rnn", "linear", "lstm_projected", "backward", "folded", "convolution", *WITH_OPTIONS}
-FOR_PRODUCTS = {"pack.c", "project.c"}  # files of src/ that these operators call
-INTEGER = {"integer_lstm", "integer_gru", "integer_linear", "integer_lstm_with_options", "integer_gru_with_options"}
-MOVES = {
-    "last",
-    "last_cell",
-    "slice",
-    "concat",
-    "align",
-    "block_start",
-    "take",
-    "constant",
-    "static",
-}  # operators that copy values as they are
-INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
-LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -91,34 +66,6 @@ class DeviceReport:
     stack_bytes: int
     ram_bytes: int
     multiply_adds: int
-
-
-class Ops(NamedTuple):
-    """The operators of a plan by the names of their files, and its multiply-adds per frame."""
-
-    names: set[str]
-    multiply_adds: int
-
-
-def write_device_folder(source: str | os.PathLike[str], target: str, folder: str | os.PathLike[str]) -> DeviceReport:
-    """Write a folder of C code that runs a model on a device, and return the memory that the model needs there.
-
-    Args:
-        source: A streaming ONNX file or a compiled plan.
-        target: Name of the device, a key of `tidegate.runtime.device.targets.TARGETS`, e.g. `cortex-m4f`.
-        folder: The folder, which is made if it does not exist. Files of the same names are replaced, and files of an
-            older model's engine are removed.
-
-    Raises:
-        DeviceError: There is no such target, or its compiler is installed and fails, e.g. because the board is too
-            small, or a link in the folder leads to another place. Nothing is written.
-        ModelError: The file is not a model, or has an operator or option that the engine does not have.
-        FileNotFoundError: There is no such file.
-    """
-    if target not in TARGETS:
-        raise DeviceError(f"target {target!r} is unknown; wanted one of {', '.join(TARGETS)}")
-    with naming(source):
-        return write_folder(plan_of(source), TARGETS[target], Path(folder))
 
 
 def write_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
@@ -174,7 +121,6 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
 def _files(plan: bytes, target: Target) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each file."""
     sizes = sizes_of(plan, target)  # checks the plan, so that its fields can be read below
-    ops = _operations(plan)
     programs = ["main.c", "number.c", "port.h", *_ports(target)]
     yield from ((name, (KERNELS / "device" / name).read_text()) for name in programs)
     header = _model_header(sizes, _named_places(read_text(text_of(plan))))
@@ -184,45 +130,14 @@ def _files(plan: bytes, target: Target) -> Iterator[tuple[str, str]]:
     if target.board is not None:
         yield "memory.ld", _memory(target.board)
     yield from (build_file(name, plan, target) for name in UNFINISHED)
-    omitted = OMITTED | (set() if ops.names & PRODUCTS else FOR_PRODUCTS)
-    omitted |= set() if _has_integers(ops) else {"fixed.c"}
-    sources = [path for path in (KERNELS / "src").glob("*.c") if path.name not in omitted]
-    sources += [KERNELS / "operators" / f"{name}.c" for name in ops.names]
-    sources += [KERNELS / "variants" / f"{name}.c" for name in target.variants]
-    for path in sorted(_with_headers([*sources, KERNELS / "include/tidegate.h"])):
-        name = path.relative_to(KERNELS).as_posix()
-        yield f"tidegate/{name}", _fitted(name, path.read_text(), ops, target)
+    yield from ((f"tidegate/{name}", text) for name, text in engine_files(plan, target.variants, OMITTED))
 
 
 def _ports(target: Target) -> list[str]:
     return ["port_stdio.c"] if target.board is None else ["port_semihosting.c", "startup.c"]
 
 
-def _with_headers(sources: Iterable[Path]) -> set[Path]:
-    """Return files with all files that they include, directly or indirectly."""
-    found: set[Path] = set()
-    waiting = list(sources)
-    while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        for name in INCLUDE.findall(path.read_text()):
-            near, public = path.parent / name, KERNELS / "include" / name
-            waiting.append((near if near.is_file() else public).resolve())
-    return found
-
-
-def _fitted(name: str, text: str, ops: Ops, target: Target) -> str:
-    """Return the text of a file; lists of variants and operators keep only those of this target and model."""
-    if name == "src/variants.inc":
-        return "".join(f"TIDE_VARIANT({variant})\n" for variant in target.variants)
-    if name in ("src/operators.inc", "src/cells.inc"):
-        return LISTED.sub(lambda found: found[0] if found[1] in ops.names else f"TIDE_NO_OPERATOR({found[1]})", text)
-    return text
-
-
-def _model_header(sizes: "PlanSizes", places: str) -> str:
+def _model_header(sizes: PlanSizes, places: str) -> str:
     return f"""/* The plan in model.c, and the memory that it needs on this target. */
 #include <stddef.h>
 
@@ -270,16 +185,11 @@ def _memory(board: Board) -> str:
 
 def build_file(name: str, plan: bytes, target: Target) -> tuple[str, str]:
     """Return name and text of the Makefile or the CMakeLists.txt."""
-    ops, bare = _operations(plan), target.board is not None
-    most = {"OPS": plans.read_header(plan).operations, "CLOCKS": _clocks(plan)}
-    defined = [
-        *(f"-DTIDE_MAX_{what}={count}" for what, count in most.items()),
-        *(f"-DTIDE_WITHOUT_{name}" for name in _left_out(ops)),
-    ]
+    bare = target.board is not None
     fields = {
         "TARGET": f"{target.name}, {target.processor}",
         "CC": target.compiler,
-        "FLAGS": " ".join([*target.flags, *defined]),
+        "FLAGS": " ".join([*target.flags, *definitions(plan)]),
         "SOURCES": " ".join(["model.c", "number.c", *_ports(target)]),
         "LINK": "-nostdlib -Tmemory.ld -Wl,--gc-sections" if bare else "-Wl,--gc-sections",
         "LIBRARIES": "-lc -lgcc" if bare else "-lm",
@@ -289,63 +199,7 @@ def build_file(name: str, plan: bytes, target: Target) -> tuple[str, str]:
     return name, re.sub(r"@(\w+)@", lambda found: fields[found[1]], text)
 
 
-# ---- sizes ----
-
-
-class PlanSizes(NamedTuple):
-    """Bytes of a model and of a stream, features of a frame, floats of each output and of each state vector."""
-
-    model: int
-    stream: int
-    features: int
-    outputs: list[int]
-    states: list[int]
-
-
-def sizes_of(plan: bytes, target: Target) -> PlanSizes:
-    """Return the largest sizes of a plan over the variants of a target.
-
-    The engine of this machine computes them. They are the same on every 64-bit machine, and a little more than on a
-    32-bit one.
-    """
-    sizes = [PlanSizes(*_kernels.sizes(plan, *LAYOUTS.get(variant, IN_PLACE))) for variant in target.variants]
-    spared = max(0, MOST_CLOCKS - _clocks(plan)) * CLOCK_BYTES // plans.ALIGNMENT * plans.ALIGNMENT
-    copied = len(plan) + plans.ALIGNMENT if target.big_endian else 0
-    model = max(s.model for s in sizes) - spared + copied
-    return sizes[0]._replace(model=model, stream=max(s.stream for s in sizes))
-
-
-def _clocks(plan: bytes) -> int:
-    """Return the most clocks that a model with this number of operations can have."""
-    return min(plans.read_header(plan).operations + 1, MOST_CLOCKS)
-
-
-def _operations(plan: bytes) -> Ops:
-    header = plans.read_header(plan)
-    names: set[str] = set()
-    total = 0
-    snake = [re.sub(r"(?<!^)(?=[A-Z])", "_", operator.__name__).lower() for operator in OPERATORS]
-    for index in range(header.operations):
-        record = plans.OP.unpack_from(plan, header.operations_at + index * plans.OP.size)
-        names.add(snake[record[0] - 1])
-        if OPERATORS[record[0] - 1] in (Backward, Folded):
-            names.add(snake[OPERATORS.index(FLOAT_CELLS[record[4] - 1])])
-        if OPERATORS[record[0] - 1] is not Embedding:
-            matrices = (plans.MATRIX.unpack(part) for part in record[12:15])
-            total += sum(rows * columns for _, _, rows, columns, *_ in matrices)
-    return Ops(names, total)
-
-
-def _left_out(ops: Ops) -> list[str]:
-    """Return the parts of the engine that the build leaves out."""
-    listed = LISTED.findall((KERNELS / "src/operators.inc").read_text())
-    parts = [part for part, users in (("products", PRODUCTS), ("sums", INTEGER)) if not ops.names & users]
-    parts += ["floats"] if all(name.startswith("integer_") or name in MOVES for name in ops.names) else []
-    return [name for name in listed if name not in ops.names] + parts
-
-
-def _has_integers(ops: Ops) -> bool:
-    return any(name.startswith("integer_") for name in ops.names)
+# ---- the report ----
 
 
 def _report(plan: bytes, target: Target, folder: Path) -> DeviceReport:
@@ -364,7 +218,7 @@ def _report(plan: bytes, target: Target, folder: Path) -> DeviceReport:
         scratch_bytes=sizes.stream - state,
         stack_bytes=stack,
         ram_bytes=ram,
-        multiply_adds=_operations(plan).multiply_adds,
+        multiply_adds=operations_of(plan).multiply_adds,
     )
 
 

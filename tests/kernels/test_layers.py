@@ -15,6 +15,7 @@ FLOORS = (
     "operators",
     "variants",
     "binding",
+    "web",
 )  # a floor includes files only from itself and from the floors before it
 
 Graph = dict[str, set[str]]

@@ -18,6 +18,12 @@ typedef enum tide_format {
   FORMATS
 } tide_format;
 
+/* The formats that a build has, one bit each; a build for one plan has those of the plan. */
+#ifndef TIDE_FORMATS
+#define TIDE_FORMATS ((1u << FORMATS) - 1)
+#endif
+#define TIDE_HAS_FORMAT(format) (TIDE_FORMATS >> (format) & 1u)
+
 /* A weight matrix as a variant reads it.
  *
  * Packed: `lanes` rows form a vector, and vectors form panels of the widths that tide_panel_width gives. In a panel

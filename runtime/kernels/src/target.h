@@ -57,4 +57,11 @@
 #define TIDE_HAS_NEON32 0
 #endif
 
+/* Vectors of WebAssembly are on in a whole module or in none of it (-msimd128). */
+#if defined(__wasm_simd128__)
+#define TIDE_HAS_WASM_SIMD128 1
+#else
+#define TIDE_HAS_WASM_SIMD128 0
+#endif
+
 #endif

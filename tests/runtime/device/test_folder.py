@@ -11,9 +11,10 @@ from tidegate.quant import quantize
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.cells import Activation, CellOptions
 from tidegate.runtime.contract import Blocks
-from tidegate.runtime.device.folder import UNFINISHED, sizes_of, write_device_folder, write_files
+from tidegate.runtime.device.compiling import write_device_folder
+from tidegate.runtime.device.folder import UNFINISHED, write_files
+from tidegate.runtime.device.parts import sizes_of
 from tidegate.runtime.device.targets import TARGETS
-from tidegate.runtime.errors import DeviceError, ModelError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import compile_model, load, plan_of
 from tidegate.runtime.operators import Backward, Folded
@@ -128,19 +129,6 @@ def test_sizes_of_a_target_are_the_largest_of_its_variants(model: Path) -> None:
     packed, plain = sizes_of(plan, TARGETS["x86_64"]), sizes_of(plan, TARGETS["generic"])
     assert packed.model >= plain.model
     assert (packed.features, packed.outputs, packed.states) == (6, [3], [8, 8])
-
-
-def test_an_unknown_target_is_refused_with_the_names(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="target 'z80' is unknown; wanted one of cortex-m0, "):
-        write_device_folder(model, "z80", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_file_that_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "m.onnx").write_bytes(b"no model")
-    with pytest.raises(ModelError, match=r"m\.onnx: not an ONNX file"):
-        write_device_folder(tmp_path / "m.onnx", "generic", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 # ---- writers that are killed ----

@@ -1,10 +1,10 @@
 """The table of devices."""
 
 import pytest
-from tidegate.runtime.device import folder
+from tidegate.runtime.device import parts
 from tidegate.runtime.device.targets import LAYOUTS, TARGETS, Target
 
-VARIANTS = {path.stem for path in (folder.KERNELS / "variants").rglob("*.c")}
+VARIANTS = {path.stem for path in (parts.KERNELS / "variants").rglob("*.c")}
 targets = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 
 

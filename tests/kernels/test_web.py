@@ -1,0 +1,98 @@
+"""The engine in WebAssembly, in Node: the bits and the refusals of Python, in both modules."""
+
+from base64 import b64decode, b64encode
+from typing import Any
+
+import numpy as np
+import pytest
+from kernels.building import require, vectors
+from tidegate.runtime.arrays import Array
+from tidegate.runtime.backends.native import NativeModel
+from tidegate.runtime.errors import PlanError, SnapshotError
+from tools.web import MODULES, engine, in_node
+
+pytestmark = pytest.mark.slow  # the first of these tests builds the engine
+
+PIECES = (1_000_000, 1, 7, 17)  # frames per push
+HALF = 12
+DAMAGES = 40  # of each plan and of each snapshot
+
+
+@pytest.fixture(params=MODULES)
+def variant(request: pytest.FixtureRequest) -> str:
+    require("node")
+    name: str = request.param
+    return name
+
+
+def test_row_150_every_golden_vector_gives_its_bits_in_pieces_of_any_size(variant: str) -> None:
+    jobs = [{"kind": "replay", "stem": str(stem), "pieces": PIECES} for stem in vectors()]
+    for stem, result in zip(vectors(), in_node(jobs, engine(variant)), strict=True):
+        assert result["isa"] == variant
+        wanted = stem.with_suffix(".answers").read_bytes()
+        assert [b64decode(answers) == wanted for answers in result["answers"]] == [True] * len(PIECES), stem.name
+
+
+def test_damaged_plans_are_refused_with_the_words_of_python(variant: str) -> None:
+    rng = np.random.default_rng(22)
+    plans = {stem: stem.with_suffix(".tide").read_bytes() for stem in vectors()}
+    changes = {stem: _changes(rng, len(plan)) for stem, plan in plans.items()}
+    jobs = [{"kind": "damage", "stem": str(stem), "changes": pairs} for stem, pairs in changes.items()]
+    for (stem, pairs), said in zip(changes.items(), in_node(jobs, engine(variant)), strict=True):
+        assert said == [_refusal(_damaged(plans[stem], *pair)) for pair in pairs], stem.name
+
+
+def _changes(rng: np.random.Generator, size: int) -> list[tuple[int, int]]:
+    """Return places in a plan and what flips there (0: the plan ends there); a third of them in its header."""
+    places = [*rng.integers(0, 128, DAMAGES // 3), *rng.integers(0, size, DAMAGES - DAMAGES // 3)]
+    return [(int(place), int(rng.integers(0, 256))) for place in places]
+
+
+def _damaged(plan: bytes, at: int, flip: int) -> bytes:
+    return plan[:at] + bytes([plan[at] ^ flip]) + plan[at + 1 :] if flip else plan[:at]
+
+
+def _refusal(plan: bytes) -> str | None:
+    try:
+        NativeModel(plan)
+    except PlanError as error:
+        return f"PlanError: {error}"
+    return None
+
+
+def test_snapshots_go_on_from_python_to_webassembly_and_back(variant: str) -> None:
+    jobs: list[dict[str, Any]] = []
+    wanted = []
+    for stem in vectors():
+        model = NativeModel(stem.with_suffix(".tide").read_bytes())
+        frames: Array = np.fromfile(stem.with_suffix(".frames"), "<f4").reshape(24, -1)
+        frames = frames[:, 0].astype(np.int64) if stem.name == "tables" else frames  # it takes ids
+        stream = model.stream()
+        stream.push(frames[:HALF])
+        snapshot = stream.snapshot()
+        jobs.append({"kind": "snapshot", "stem": str(stem), "half": HALF, "given": b64encode(snapshot).decode()})
+        stream.push(frames[HALF:])
+        wanted.append((snapshot, b"".join(values.tobytes() for values in stream.states())))
+    for (snapshot, states), result in zip(wanted, in_node(jobs, engine(variant)), strict=True):
+        assert b64decode(result["taken"]) == snapshot
+        assert [b64decode(answer) for answer in result["answers"]] == [states, states]
+        assert result["frames"] == 24
+
+
+def test_damaged_snapshots_are_refused_with_the_words_of_python(variant: str) -> None:
+    rng = np.random.default_rng(23)
+    stem = next(stem for stem in vectors() if stem.name == "stack")
+    stream = NativeModel(stem.with_suffix(".tide").read_bytes()).stream()
+    stream.push(np.fromfile(stem.with_suffix(".frames"), "<f4").reshape(24, -1))
+    snapshot = stream.snapshot()
+    given = [_damaged(snapshot, *pair) for pair in _changes(rng, len(snapshot))]
+    wanted: list[str | None] = []
+    for damaged in given:
+        try:
+            stream.restore(damaged)
+            wanted.append(None)
+        except SnapshotError as error:
+            wanted.append(f"SnapshotError: {error}")
+    assert sum(text is not None for text in wanted) > DAMAGES // 2
+    job = {"kind": "restore", "stem": str(stem), "given": [b64encode(damaged).decode() for damaged in given]}
+    assert in_node([job], engine(variant)) == [wanted]

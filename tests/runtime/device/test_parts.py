@@ -1,0 +1,31 @@
+"""The parts of the engine that a plan needs."""
+
+from pathlib import Path
+
+import pytest
+from tidegate.runtime.device.parts import definitions, engine_files, operations_of, sizes_of
+from tidegate.runtime.device.targets import TARGETS
+from tidegate.runtime.load import plan_of
+from tools.onnx_files import write_lstm
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> bytes:
+    return plan_of(write_lstm(tmp_path / "m.onnx", 2, 3))
+
+
+def test_files_of_the_source_that_a_program_does_not_need_stay_away(plan: bytes) -> None:
+    whole, less = (dict(engine_files(plan, ["scalar"], without)) for without in ((), {"group.c"}))
+    assert set(whole) - set(less) == {"src/group.c"}
+    assert "src/fixed.c" not in whole  # no integers
+
+
+def test_the_engine_is_fitted_to_the_operations_of_a_plan(plan: bytes) -> None:
+    assert "lstm" in operations_of(plan).names
+    flags = definitions(plan)
+    assert "-DTIDE_WITHOUT_gru" in flags
+    assert "-DTIDE_WITHOUT_lstm" not in flags
+
+
+def test_sizes_hold_for_every_variant_of_a_target(plan: bytes) -> None:
+    assert sizes_of(plan, TARGETS["x86_64"]).model >= sizes_of(plan, TARGETS["generic"]).model
