@@ -269,8 +269,7 @@ def _run_along_batch(model: onnx.ModelProto) -> Layout:
     layout = find_layout(model)
     if layout is None:
         raise UnsupportedError(
-            "the recurrent layers still run over one frame after their batch became time; report this "
-            "as a fault of tidegate"
+            "the layers still run over one frame after their batch became time; report this as a fault of tidegate"
         )
     return layout
 
@@ -305,11 +304,8 @@ def _state_notes(
     notes += [f"States that were hidden: {', '.join(new)}."] if new and not packed else []
     started = [state.input for state in states if state.initial != ZEROS]
     notes += [f"States that start from constants of the file: {', '.join(started)}."] if started else []
-    notes += (
-        ["It takes one frame per run; now its batch holds the frames of a push, so a push may have many."]
-        if one_frame
-        else []
-    )
+    one = "It takes one frame per run; now its batch holds the frames of a push, so a push may have many."
+    notes += [one] if one_frame else []
     notes += [f"The last {context} values of each frame are kept for the next."] if context else []
     return tuple(notes)
 
