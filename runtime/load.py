@@ -81,9 +81,11 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
         form: `plan` writes the plan itself; `c` writes C source with the plan as a `const` array, named after the file.
 
     Raises:
-        ModelError: The file is not a model, or has an operator or option that the engine does not have. No file is
-                written.
+        ModelError: The file is not a model, or has an operator or option that the engine does not have; or there is no
+            such form. No file is written.
     """
+    if form not in ("plan", "c"):
+        raise ModelError(f"form is {form!r}, wanted 'plan' or 'c'")
     with naming(source):
         plan = compile_graph(_graph_of(_read(source), source))
     if form == "c":

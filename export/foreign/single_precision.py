@@ -38,6 +38,6 @@ def _single(tensor: TensorProto) -> TensorProto:
         largest = np.abs(values).max()
         raise UnsupportedError(
             f"tensor {tensor.name!r} is {_OTHER[tensor.data_type]} and has a value of {largest:g}, wanted values that "
-            "float32 holds, below 3.4e38; export the module in float32: module.float()"
+            "float32 holds, below 3.4e38; put a smaller number in its place, and export the model again"
         )
     return numpy_helper.from_array(single, tensor.name)

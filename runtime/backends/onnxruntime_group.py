@@ -126,4 +126,5 @@ class OnnxruntimeGroup(Rows):
 
 
 def _stacked(answers: Sequence[Array | None], like: Array) -> Array:
-    return np.array([np.full_like(like, np.nan) if answer is None else answer for answer in answers], like.dtype)
+    rows = [np.full_like(like, np.nan) if answer is None else answer for answer in answers]
+    return np.array(rows, like.dtype).reshape(len(rows), *like.shape)

@@ -178,12 +178,13 @@ class OnnxruntimeStream:
         fits = chunk.ndim == 1 + len(features)
         if not fits or any(size not in (None, seen) for seen, size in zip(chunk.shape[1:], features, strict=True)):
             raise ChunkError(f"chunk has shape {chunk.shape}, wanted ({', '.join(map(str, ['frames', *features]))})")
-        if not np.can_cast(chunk.dtype, self._dtype, "same_kind"):
+        ids = np.dtype(self._dtype).kind != "f"
+        if not np.can_cast(chunk.dtype, self._dtype, "same_kind") or (ids and chunk.dtype.kind == "b"):
             raise ChunkError(f"chunk has dtype {chunk.dtype}, wanted {np.dtype(self._dtype)}")
         self._refuse_length(len(chunk))
         frames: Array = np.array(chunk, self._dtype, order="C")  # a copy: frames may wait here after the call
         try:
-            refuse_unfinite(frames)
+            _refuse_negative(frames) if ids else refuse_unfinite(frames)
         except ChunkError as error:
             self._refused = min(self._refused + len(frames), MOST_COUNTED)
             raise in_signal(self._contract.pieces, frames, error) from None
@@ -204,6 +205,15 @@ def refuse_unfinite(frames: Array) -> None:
         raise RefusedChunkError(
             f"chunk holds {frames[at]} at frame {at[0]}, feature {at[1] if len(at) > 1 else 0}; "
             "wanted finite values up to 2^64; chunk refused, state unchanged"
+        )
+
+
+def _refuse_negative(ids: Array) -> None:
+    """Refuse ids below 0: onnxruntime counts those from the end of the table."""
+    bad = np.flatnonzero(ids < 0)
+    if len(bad):
+        raise RefusedChunkError(
+            f"chunk holds id {ids.flat[bad[0]]} at frame {bad[0]}; wanted 0 or more; chunk refused, state unchanged"
         )
 
 

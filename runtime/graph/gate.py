@@ -56,7 +56,9 @@ def parse(data: bytes, path: str, *, data_files: bool = False) -> onnx.ModelProt
         _walk(data, path)
         model.ParseFromString(data)
     except (_NotOnnx, DecodeError):
-        raise ModelError(f"{path}: not an ONNX file; export one with `tidegate export`") from None
+        raise ModelError(
+            f"{path}: not an ONNX file, and a compiled plan is none; export one with `tidegate export`"
+        ) from None
     if not model.graph.node:
         raise ModelError(f"{path}: not an ONNX file, or its graph is empty; export one with `tidegate export`")
     _check(model, path, DataFiles(path) if data_files else None)

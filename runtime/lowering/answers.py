@@ -21,6 +21,8 @@ def answer_of(trace: Trace, port: Port) -> tuple[int, tuple[int, ...]]:
         UnsupportedError: The output is no signal, or its numbers are in another order.
         ContractError: The contract gives another time axis.
     """
+    if all(port.name != output.name for output in trace.graph.model.graph.output):
+        raise ContractError(f"contract: {port.name!r} is not an output of the graph; export the model again")
     value = trace.values.get(port.name)
     if isinstance(value, Grid):
         return _frame(trace, port, value)
@@ -62,7 +64,10 @@ def _time_of(axes: tuple[str, ...], port: Port) -> int | None:
     """
     found = axes.index(TIME) if TIME in axes else None
     if found != port.time_axis:
-        raise ContractError(f"contract: output {port.name!r} has time axis {port.time_axis}, the graph says {found}")
+        raise ContractError(
+            f"contract: output {port.name!r} has time axis {port.time_axis}, the graph says {found}; export the model "
+            "again"
+        )
     return found
 
 

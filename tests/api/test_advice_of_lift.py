@@ -79,10 +79,11 @@ def _conditional() -> onnx.ModelProto:
     model.graph.input.append(helper.make_tensor_value_info("rate", TensorProto.INT64, []))
     model.graph.initializer.append(numpy_helper.from_array(np.array(1), "one"))
     branches = {}
-    for name, op in {"then_branch": "Neg", "else_branch": "Identity"}.items():
+    for name, op in {"then": "Neg", "else": "Identity"}.items():
         item = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
         branches[name] = helper.make_graph([helper.make_node(op, ["x"], [name])], name, [], [item])
-    nodes = [helper.make_node("Equal", ["rate", "one"], ["is"]), helper.make_node("If", ["is"], ["z"], **branches)]
+    chosen = helper.make_node("If", ["is"], ["z"], then_branch=branches["then"], else_branch=branches["else"])
+    nodes = [helper.make_node("Equal", ["rate", "one"], ["is"]), chosen]
     return _between(model, "x", nodes, "z")
 
 

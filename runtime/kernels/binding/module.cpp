@@ -43,7 +43,7 @@ NB_MODULE(_kernels, m) {
       .def_prop_ro("state_widths", &Model::state_widths);
   nb::class_<Stream>(m, "Stream", "One sequence in progress.")
       .def(nb::init<nb::object>(), nb::arg("model"), nb::sig("def __init__(self, model: Model) -> None"))
-      .def("push", &Stream::push, nb::arg("chunk"), nb::kw_only(), nb::arg("out") = nb::none(),
+      .def("push", &Stream::push, nb::arg("chunk").none(), nb::kw_only(), nb::arg("out") = nb::none(),
            nb::sig("def push(self, chunk: Chunk, *, out: Array | None = None) -> Answer"), said_of("push").c_str())
       .def("finish", &Stream::finish, nb::sig("def finish(self) -> Answer | None"), said_of("finish").c_str())
       .def_prop_ro("finished", &Stream::finished, said_of("finished").c_str())

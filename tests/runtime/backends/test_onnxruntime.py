@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
@@ -15,12 +15,12 @@ from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel
 from tidegate.runtime.backends.onnxruntime_session import open_session
 from tidegate.runtime.backends.onnxruntime_stream import OnnxruntimeStream
 from tidegate.runtime.contract import Contract, Port, State
-from tidegate.runtime.errors import BackendError, ContractError, ModelError
+from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.graph.initial_states import initial_states
 from tidegate.runtime.load import load
 from tidegate.runtime.plan.magic import MAGIC
-from tools.onnx_files import write_lstm
+from tools.onnx_files import write_ids, write_lstm
 from tools.onnxruntime_models import FRAMES, gain, graph_of
 
 pytest.importorskip("onnxruntime")
@@ -149,3 +149,46 @@ def test_states_are_those_of_the_contract(tmp_path: Path) -> None:
         "lstm.h_in": (1, 1, 8),
         "lstm.c_in": (1, 1, 8),
     }
+
+
+# ---- what both backends refuse and answer alike ----
+
+Backend = Literal["native", "onnxruntime"]
+BOTH: tuple[Backend, ...] = ("native", "onnxruntime")
+
+
+@pytest.mark.parametrize("backend", BOTH)
+@pytest.mark.parametrize(
+    ("chunk", "message"),
+    [
+        (np.array([3, -1]), "chunk holds id -1 at frame 1; wanted 0 .*; chunk refused, state unchanged"),
+        (np.array([True]), "chunk has dtype bool, wanted "),
+        (np.ones(2), "chunk has dtype float64, wanted "),
+    ],
+)
+def test_row_125_ids_that_count_from_the_end_are_refused_on_both_backends(
+    tmp_path: Path, backend: Backend, chunk: Array, message: str
+) -> None:
+    stream = load(write_ids(tmp_path / "m.onnx"), backend).stream()
+    stream.push(np.array([3]))
+    before = stream.snapshot()
+    with pytest.raises(ChunkError, match=message):
+        stream.push(chunk)
+    assert stream.state().keys() == {"lstm.h_in", "lstm.c_in"}
+    fresh = load(tmp_path / "m.onnx", backend).stream()
+    fresh.restore(before)
+    for name, values in fresh.state().items():
+        np.testing.assert_array_equal(values, stream.state()[name])
+
+
+@pytest.mark.parametrize("backend", BOTH)
+@pytest.mark.parametrize("chunk", [None, "frames", object()])
+def test_a_chunk_that_is_no_array_is_refused(tmp_path: Path, backend: Backend, chunk: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ChunkError, match="chunk has "):
+        load(write_lstm(tmp_path / "m.onnx"), backend).stream().push(chunk)
+
+
+@pytest.mark.parametrize("backend", BOTH)
+def test_a_push_of_no_rows_answers_with_no_rows(tmp_path: Path, backend: Backend) -> None:
+    group = load(write_lstm(tmp_path / "m.onnx"), backend).streams(2)
+    assert np.asarray(group.push(np.zeros((0, 1, 6), np.float32), [])).shape == (0, 3)
