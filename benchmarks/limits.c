@@ -54,11 +54,13 @@ static void multiply_plain(uint32_t loops) {
 #if defined(__x86_64__)
 #define AVX512 __attribute__((target("avx512f,avx512vl,avx512vnni")))
 #define AVX2 __attribute__((target("avx2")))
+#define SSE41 __attribute__((target("sse4.1")))
 READ(read_64, AVX512, 64)
 READ(read_32, AVX2, 32)
 MULTIPLY(multiply_avx512_vnni, AVX512, 64, "v", "vpdpbusd %2, %2, %0")
 MULTIPLY(multiply_avx512_vnni_256, AVX512, 32, "v", "vpdpbusd %2, %2, %0")
 MULTIPLY(multiply_avx2, AVX2, 32, "x", "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
+MULTIPLY(multiply_sse41, SSE41, 16, "x", "movdqa %2, %1\n\tpmaddwd %2, %1\n\tpaddd %1, %0")
 #endif
 #if TIDE_HAS_AVX_VNNI
 #define AVX_VNNI __attribute__((target("avx2,avxvnni")))
@@ -81,6 +83,7 @@ static const tide_limits LIMITS[] = {
     {"avx512_vnni_256", "vpdpbusd on 256 bits, twice for 16-bit activations", read_32, multiply_avx512_vnni_256,
      SUMS * 32, 2},
     {"avx2", "vpmaddwd and vpaddd", read_32, multiply_avx2, SUMS * 16, 1},
+    {"sse41", "pmaddwd and paddd", read_16, multiply_sse41, SUMS * 8, 1},
 #endif
 #if TIDE_HAS_AVX_VNNI
     {"avx_vnni", "vpdpbusd on 256 bits, twice for 16-bit activations", read_32, multiply_avx_vnni, SUMS * 32, 2},

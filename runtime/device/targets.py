@@ -10,7 +10,8 @@ from dataclasses import dataclass
 Layout = tuple[int, int, tuple[tuple[int, int], tuple[int, int]]]
 LAYOUTS: dict[str, Layout] = {
     "avx512_vnni": (16, 8, ((4, 4), (4, 4))),
-    "avx2": (8, 8, ((4, 4), (2, 2))),
+    "avx2": (8, 8, ((4, 4), (4, 2))),
+    "sse41": (4, 8, ((4, 4), (4, 2))),
     "neon_dotprod": (4, 8, ((4, 4), (4, 4))),
     "neon": (4, 8, ((2, 2), (2, 2))),
 }
@@ -137,6 +138,7 @@ _ALL = (
         "",
         Run("avx512_vnni"),
         Run("avx2", counter=X86),
+        Run("sse41", counter=X86),
         Run("scalar", counter=X86),
     ),
     _linux("generic", "plain C for any processor with 32-bit floats", "cc", "", Run("scalar", counter=X86)),

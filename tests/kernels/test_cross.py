@@ -66,6 +66,9 @@ def test_avx_vnni_with_its_one_new_instruction_encoded_as_avx512(tmp_path: Path)
 
 
 @is_x86
-@pytest.mark.parametrize(("cpu", "variants"), [("Nehalem", {"scalar"}), ("Haswell", {"avx2", "scalar"})])
+@pytest.mark.parametrize(
+    ("cpu", "variants"),
+    [("Conroe", {"scalar"}), ("Nehalem", {"sse41", "scalar"}), ("Haswell", {"avx2", "sse41", "scalar"})],
+)
 def test_x86_without_newer_instructions(native: Path, cpu: str, variants: set[str]) -> None:
     assert check(native, require("qemu-x86_64"), "-cpu", cpu, plans=EMULATED_PLANS) == variants

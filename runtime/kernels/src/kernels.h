@@ -49,7 +49,8 @@ typedef struct tide_matrix {
   uint32_t code_bytes;  /* of one frame */
   int planes;           /* planes of bytes of its codes: 1 up to 8 bits, else 2 */
   /* How much too large the stored weights are. This adds the same to the sums of all rows. So the codes of a frame end
-   * with the value that each group's sums start from; `starts` is where. */
+   * with the value that each group's sums start from; `starts` is where. (pairs.inc needs such values without a centre
+   * too.) */
   int32_t centre;
   uint32_t groups, starts;
   plan_reading reading;
