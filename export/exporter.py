@@ -23,6 +23,7 @@ from .graph.editing import check_model, forget_origin, read_names, remove_dead, 
 from .graph.expands import write_expands
 from .graph.features import give_features
 from .graph.folds import Folds, settle_folds
+from .graph.grouped_products import write_products
 from .graph.markers import forget_markers
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes, explaining
@@ -286,6 +287,7 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
     dims = trace_dims(model, free)
     fix_squeezes(model, dims)
     write_expands(model, dims, subject.input_name)
+    write_products(model)
     convolutions = time_convolutions(model, dims)
     try:
         axes = find_axes(model, dims)

@@ -10,6 +10,7 @@ from ...runtime.errors import ContractError
 from ..graph.axes import Dims, set_dims, settled_values, shape_of, shape_text
 from ..graph.constants import fold_constants, fold_neutral
 from ..graph.editing import drop_identities, remove_dead
+from ..graph.grouped_products import write_products
 from ..graph.recurrent_nodes import explaining, name_nodes
 from ..rewrites.arguments import StateKey
 from ..rewrites.branches import open_branches
@@ -168,6 +169,7 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     frozen = name_dropped_axes(model, source)
     drop_identities(model)
     move_pads(model)
+    write_products(model)
     open_sizes(model, source)
     remove_dead(model)
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []

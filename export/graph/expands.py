@@ -1,4 +1,4 @@
-"""Sizes of Expand and Tile: torch computes them in chains of nodes, here they follow the axes of the signal."""
+"""Sizes of Expand, Tile and ConstantOfShape: torch computes them in chains of nodes, here they follow the signal's."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes
 from .axes import Dims
 from .editing import unused, value_names
 
@@ -15,11 +16,14 @@ from .editing import unused, value_names
 def write_expands(model: onnx.ModelProto, dims: Mapping[str, Dims], source: str) -> None:
     """Let each Expand of known shape, and each Tile of axes of size 1, take its sizes from the signal's, in place.
 
+    A ConstantOfShape that the signal's sizes fill becomes an Expand of its constant.
+
     Args:
         model: An ONNX model.
         dims: The shapes of its values; a size that follows axis i of the signal is `axis<i>`.
         source: The signal input.
     """
+    _write_fills(model, dims)
     graph, taken, nodes = Graph(model), value_names(model), list[onnx.NodeProto]()
     for node in model.graph.node:
         if (
@@ -34,6 +38,31 @@ def write_expands(model: onnx.ModelProto, dims: Mapping[str, Dims], source: str)
         nodes.append(node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def _write_fills(model: onnx.ModelProto, dims: Mapping[str, Dims]) -> None:
+    """Replace each ConstantOfShape of known shape that follows the signal by an Expand, in place."""
+    graph, taken = Graph(model), value_names(model)
+    for node in [node for node in model.graph.node if node.op_type == "ConstantOfShape"]:
+        if _follows(graph, dims, node):
+            node.CopyFrom(_of_constant(model, node, len(dims[node.output[0]]), taken))
+
+
+def _follows(graph: Graph, dims: Mapping[str, Dims], node: onnx.NodeProto) -> bool:
+    """Return whether the shape that a node fills is known and follows the signal."""
+    shape = dims.get(node.output[0], (None,))
+    known = None not in shape and any(isinstance(size, str) for size in shape)
+    return known and graph.constant(node.input[0]) is None
+
+
+def _of_constant(model: onnx.ModelProto, node: onnx.NodeProto, rank: int, taken: set[str]) -> onnx.NodeProto:
+    """Return an Expand in the place of a ConstantOfShape; its constant becomes an initializer."""
+    given = attributes(node).get("value")
+    value = np.zeros(1, np.float32) if given is None else numpy_helper.to_array(given)
+    name = unused(f"{node.output[0]}/value", taken)
+    taken.add(name)
+    model.graph.initializer.append(numpy_helper.from_array(value.reshape([1] * rank), name))
+    return helper.make_node("Expand", [name, node.input[0]], list(node.output), node.name)
 
 
 def _only_repeats(graph: Graph, dims: Mapping[str, Dims], node: onnx.NodeProto) -> bool:
