@@ -49,9 +49,12 @@ from .rewrites.arguments import (
 from .rewrites.branches import open_squeezes
 from .rewrites.constant_starts import take_starts, write_starts
 from .rewrites.directions import split_directions
+from .rewrites.grouped_products import write_grouped_products
 from .rewrites.loops import roll_loops
 from .rewrites.pads import move_pads
 from .rewrites.projections import write_projections
+from .rewrites.transposed import write_transposed
+from .rewrites.unfolds import write_unfolds
 from .rewrites.written_loops import mark_loops
 from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import TimeConvolution, ahead_of, lift_tails, time_convolutions
@@ -281,6 +284,9 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
         checked_nodes(Graph(model))
     fold_constants(model)
     follow_batch(model)
+    write_unfolds(model, subject.input_name, free)
+    write_grouped_products(model)
+    write_transposed(model, free)
     move_pads(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
