@@ -23,7 +23,6 @@ from .graph.editing import check_model, forget_origin, read_names, remove_dead, 
 from .graph.expands import write_expands
 from .graph.features import give_features
 from .graph.folds import Folds, settle_folds
-from .graph.grouped_products import write_products
 from .graph.markers import forget_markers
 from .graph.names import name_weights
 from .graph.recurrent_nodes import checked_nodes, explaining
@@ -50,9 +49,12 @@ from .rewrites.arguments import (
 from .rewrites.branches import open_squeezes
 from .rewrites.constant_starts import take_starts, write_starts
 from .rewrites.directions import split_directions
+from .rewrites.grouped_products import write_products
 from .rewrites.loops import roll_loops
 from .rewrites.pads import move_pads
 from .rewrites.projections import write_projections
+from .rewrites.transposed import write_transposed
+from .rewrites.unfolds import write_unfolds
 from .rewrites.written_loops import mark_loops
 from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import TimeConvolution, ahead_of, lift_tails, time_convolutions
@@ -282,12 +284,14 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
         checked_nodes(Graph(model))
     fold_constants(model)
     follow_batch(model)
+    write_unfolds(model, subject.input_name, free)
+    write_products(model)
+    write_transposed(model, free)
     move_pads(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
     fix_squeezes(model, dims)
     write_expands(model, dims, subject.input_name)
-    write_products(model)
     convolutions = time_convolutions(model, dims)
     try:
         axes = find_axes(model, dims)

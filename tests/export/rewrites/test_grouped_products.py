@@ -9,7 +9,7 @@ import tidegate
 import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tidegate.export import export_model
-from tidegate.export.graph.grouped_products import write_products
+from tidegate.export.rewrites.grouped_products import write_products
 from tidegate.runtime.backends.native import NativeModel
 from tools.foreign_files import ForeignFile
 from tools.lifting import assert_streams_as, lifted, original
@@ -56,11 +56,8 @@ def test_a_product_of_features_becomes_matmuls(
 @pytest.mark.parametrize(
     ("equation", "value", "weight"),
     [
-        (
-            "bti,tih->bth",
-            (2, 3, 5),
-            (3, 5, 6),
-        ),  # another weight for each frame
+        ("bti,tih->bth", (2, 3, 5), (3, 5, 6)),  # another weight for each frame
+        ("ggi,gih->ggh", (4, 4, 5), (4, 5, 6)),  # a diagonal
         ("bti,ih->bht", (2, 3, 5), (5, 6)),
         ("bgi,gi->bg", (2, 4, 5), (4, 5)),
         ("bit,ih->bth", (2, 5, 3), (5, 6)),

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from ...runtime.arrays import Array
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
-from .editing import unused, value_names
+from ..graph.editing import unused, value_names
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,12 @@ def _product(graph: Graph, node: onnx.NodeProto) -> _Product | None:
         return None
     groups, inputs, outputs = value[-2:-1] if weights.ndim == 3 else "", value[-1], made[-1]
     wanted = groups + inputs + outputs
-    fits = made == value[:-1] + outputs and outputs not in value and sorted(named) == sorted(wanted)
+    fits = (
+        len({*value}) == len(value)
+        and made == value[:-1] + outputs
+        and outputs not in value
+        and sorted(named) == sorted(wanted)
+    )
     return _Product(np.transpose(weights, [named.index(letter) for letter in wanted]), bool(groups)) if fits else None
 
 
