@@ -315,7 +315,8 @@ def _port(name: str, dims: Dims, axes: Axes) -> Port:
         wanted = "fixed sizes" + (", time at most once" if axes.batch is None else ", batch once and time at most once")
         raise ContractError(
             f"output {name!r} has shape {shape_text(dims)}, wanted {wanted}; "
-            "return one entry per frame or that of the last frame, and keep the batch axis: squeeze() may drop it"
+            "return one entry per frame or that of the last frame, and keep the batch axis: squeeze() may drop it, and "
+            "reshape() and view() by numbers fix sizes: use x.shape as it is"
         )
     position = {size: i for i, size in enumerate(dims) if isinstance(size, str)}
     return Port(name, position.get("time"), position.get("batch"))

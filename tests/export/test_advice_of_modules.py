@@ -77,6 +77,26 @@ STEPS: dict[str, tuple[Step, str, Step]] = {
         lambda net, y: net.carry(y)[0],
     ),
     "every other frame": (lambda _, y: y[:, ::2], "; give an answer for each frame of the input", _all),
+    "sizes as numbers": (
+        lambda _, y: y.reshape(2, 9, 8),
+        r"reshape\(\) and view\(\) by numbers fix sizes: use x.shape as it is",
+        lambda _, y: y.reshape(y.shape[0], y.shape[1], 8),
+    ),
+    "sizes by int()": (
+        lambda _, y: y.view(int(y.shape[0]), int(y.shape[1]), 4, 2).flatten(2),
+        "fix sizes: use x.shape as it is; torch remarked at",
+        lambda _, y: y.view(y.shape[0], y.shape[1], 4, 2).flatten(2),
+    ),
+    "streams in one": (
+        lambda net, y: net.carry(y.reshape(1, -1, 8))[0],
+        "keep the axis of time as it is, or fold and unfold it by its size",
+        lambda net, y: net.norm(y.reshape(-1, 8)).reshape(y.shape[0], y.shape[1], 8),
+    ),
+    "a state that is not used": (
+        lambda _, y: 0 * y,
+        "the answer does not depend on this state, .*; check that the state is used",
+        _all,
+    ),
     "one stream": (lambda _, y: y[0], "; keep the axis of the streams as it is", _all),
     "unlike axes": (lambda net, y: net.other(y)[0], "check batch_first of each layer", lambda net, y: net.carry(y)[0]),
     "a name twice": (lambda _, y: {"x": y}, "has the name of the input; return it under another name", _all),
