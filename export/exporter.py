@@ -49,6 +49,7 @@ from .rewrites.arguments import (
 )
 from .rewrites.branches import open_squeezes
 from .rewrites.constant_starts import take_starts, write_starts
+from .rewrites.cuts import move_cuts
 from .rewrites.directions import split_directions
 from .rewrites.loops import roll_loops
 from .rewrites.pads import move_pads
@@ -283,6 +284,7 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
     fold_constants(model)
     follow_batch(model)
     move_pads(model)
+    move_cuts(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
     fix_squeezes(model, dims)

@@ -15,6 +15,7 @@ from ..graph.recurrent_nodes import explaining, name_nodes
 from ..rewrites.arguments import StateKey
 from ..rewrites.branches import open_branches
 from ..rewrites.constant_starts import take_starts
+from ..rewrites.cuts import move_cuts
 from ..rewrites.directions import refuse_state_inputs, split_directions
 from ..rewrites.pads import move_pads
 from .bodies.rolling import roll_bodies
@@ -169,6 +170,7 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     frozen = name_dropped_axes(model, source)
     drop_identities(model)
     move_pads(model)
+    move_cuts(model)
     write_products(model)
     open_sizes(model, source)
     remove_dead(model)
