@@ -48,6 +48,7 @@ from .rewrites.arguments import (
 )
 from .rewrites.branches import open_squeezes
 from .rewrites.constant_starts import take_starts, write_starts
+from .rewrites.cuts import move_cuts
 from .rewrites.directions import split_directions
 from .rewrites.grouped_products import write_products
 from .rewrites.loops import roll_loops
@@ -288,6 +289,7 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
     write_products(model)
     write_transposed(model, free)
     move_pads(model)
+    move_cuts(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
     fix_squeezes(model, dims)

@@ -24,6 +24,7 @@ from .foreign.input_roles import as_shape
 from .foreign.integer_activations import DATA, NOISE, Forms, IntegerError, warnings
 from .foreign.integer_weights import prove_weights
 from .foreign.layout import Layout, find_layout
+from .foreign.notes import state_notes
 from .foreign.opening import FrameSize, Opened, open_file
 from .foreign.original import OriginalFile, at_any_length, finite, unfinite
 from .graph.axes import set_dims, shape_of, shape_text, signal_input
@@ -246,7 +247,7 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None, blocks: 
     name_weights(model)
     states = write_starts(model, states, opened.starts)
     states += keep_static(model, list(opened.several.static), layout.batch)
-    done = _state_notes(foreign, states, one_frame, opened.context)
+    done = state_notes(foreign, states, one_frame, opened.context)
     done += tuple(f"Output {name} has an axis of features now, of one." for name in single)
     pieces = () if opened.several.joined is None else opened.several.joined.pieces
     contract = looking_ahead(
@@ -290,24 +291,6 @@ def _keep_context(model: onnx.ModelProto, name: str, layout: Layout, context: in
             "stream, [frames, values]"
         )
     return (keep_context(model, source, context),)
-
-
-def _state_notes(
-    foreign: Sequence[ForeignState], states: Sequence[State], one_frame: bool, context: int
-) -> tuple[str, ...]:
-    """Return sentences on the changes to states."""
-    own = [known.state.input for known in foreign if not known.packed]
-    packed = [known.state.input for known in foreign if known.packed]
-    new = [state.input for state in states if state.input not in own and not state.input.endswith(".context_in")]
-    notes = [f"States of the file: {', '.join(own)}."] if own else []
-    notes += [f"States that were packed in {', '.join(packed)} or hidden: {', '.join(new)}."] if packed else []
-    notes += [f"States that were hidden: {', '.join(new)}."] if new and not packed else []
-    started = [state.input for state in states if state.initial != ZEROS]
-    notes += [f"States that start from constants of the file: {', '.join(started)}."] if started else []
-    one = "It takes one frame per run; now its batch holds the frames of a push, so a push may have many."
-    notes += [one] if one_frame else []
-    notes += [f"The last {context} values of each frame are kept for the next."] if context else []
-    return tuple(notes)
 
 
 def _signals(data: Array, opened: Opened, draft: _Draft, loaded: Loaded) -> list[Array]:

@@ -14,6 +14,7 @@ from ..graph.recurrent_nodes import explaining, name_nodes
 from ..rewrites.arguments import StateKey
 from ..rewrites.branches import open_branches
 from ..rewrites.constant_starts import take_starts
+from ..rewrites.cuts import move_cuts
 from ..rewrites.directions import refuse_state_inputs, split_directions
 from ..rewrites.grouped_products import write_products
 from ..rewrites.pads import move_pads
@@ -175,6 +176,7 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     write_products(model)
     write_transposed(model, free)
     move_pads(model)
+    move_cuts(model)
     open_sizes(model, source)
     remove_dead(model)
     done += [f"Opened {len(opened)} conditions, the first of them {opened[0]}."] if opened else []

@@ -86,11 +86,13 @@ def _frozen(before: Dims, target: Sequence[int] | np.ndarray | None) -> tuple[li
 
     [time, batch, 1, hidden] to [9, -1, hidden] is such a Reshape: it only makes sense for 9 frames, and drops the 1.
     """
-    axes = [axis for axis, size in enumerate(before) if size == 1]
     rest = [size for size in before if size != 1]
-    if target is None or not axes or len(rest) != len(target) or list(target).count(-1) > 1:
+    stated = [] if target is None else [int(size) for size in target if size != 1]
+    if target is None or len(rest) != len(stated) or stated.count(-1) > 1:
         return [], {}
-    pairs = [(size, int(wanted)) for size, wanted in zip(rest, target, strict=True) if wanted not in (-1, size)]
-    if any(size not in _OPEN or wanted < 1 for size, wanted in pairs):
+    pairs = [(size, wanted) for size, wanted in zip(rest, stated, strict=True) if wanted not in (-1, size)]
+    following = iter(rest)
+    axes = dropped_ones(before, tuple(1 if size == 1 else next(following) for size in target))
+    if not axes or any(size not in _OPEN or wanted < 1 for size, wanted in pairs):
         return [], {}
     return axes, {size: wanted for size, wanted in pairs if isinstance(size, int)}

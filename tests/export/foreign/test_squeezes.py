@@ -24,6 +24,7 @@ def _model(target: Sequence[int], shape: Sequence[int | str] = ("time", "batch",
         ((9, 2, 6), (9, 2, 1, 6), {}),
         ((9, -1, 6), ("time", "batch", 1, 6), {0: 9}),  # torch's dynamo exporter, with time first
         ((9, 6), ("time", 1, 6), {0: 9}),
+        ((9, 1, 6), ("time", 1, 1, 6), {0: 9}),  # for one stream, with the batch first before it
     ],
 )
 def test_a_reshape_that_drops_an_axis_is_a_squeeze(
