@@ -27,7 +27,7 @@ from .report.quantization_report import CalibrationReport
 from .rounding.budget import Assignment, Option, bytes_of, frontier, ladder, within
 from .rounding.choice import NEAREST, Budget, Choice, Correction
 from .rounding.compensated import DAMPING
-from .rounding.rounded_program import OpField, Rounding, fields_of, quantized, round_program
+from .rounding.rounded_program import Rounding, fields_of, quantized, round_program
 
 METHODS_BY_NAME = {  # what each value of `method` tries; the method that errs least is kept
     None: (NEAREST, *METHODS),
@@ -52,6 +52,7 @@ class Calibration:
         method: `nearest`, `compensated` or `guided`; None: the one that errs least on the held-out frames.
         ranges: How the ranges of activations are fixed, a name in `RANGE_RULES`; None: each frame has its own range.
         integers: Whether the exponents of integer arithmetic are wanted.
+        written: Returns the program of the file that a choice makes.
         progress: Called with the fraction done, 0 to 1.
 
     Attributes:
@@ -68,11 +69,12 @@ class Calibration:
         method: str | None,
         ranges: str | None,
         integers: bool,
+        written: Callable[[Choice], Program],
         progress: Progress | None,
     ) -> None:
         self.program, self.contract, self.streams = every_frame(program), contract, streams
         self.exponents: dict[int, Exponents] = {}
-        self._ranges, self._magnitudes = ranges, list[Magnitudes]()
+        self._ranges, self._magnitudes, self._written = ranges, list[Magnitudes](), written
         self._methods = [one for one in METHODS_BY_NAME[method] if one != BY_CHANNEL or has_small_sums(self.program)]
         self._fields = fields_of(self.program)
         self._phases = _Phases(progress)
@@ -111,11 +113,10 @@ class Calibration:
             if chosen is None:
                 break
             found = self._rounded(asked, dict(zip(options, chosen.chosen, strict=True)), options)
-            error = min(found.candidates.values())
-            if budget.most_error is None or error <= budget.most_error:
+            if budget.most_error is None or found.error <= budget.most_error:
                 self._phases.end()
                 return found
-            target *= 0.9 * budget.most_error / error
+            target *= 0.9 * budget.most_error / found.error
         raise _unmet(budget, assignments, others)
 
     def most_corrections(self, asked: Mapping[str, Precision]) -> list[Correction]:
@@ -249,30 +250,41 @@ class Calibration:
     def _rounded(
         self, asked: Mapping[str, Precision], precisions: Mapping[str, Precision], options: dict[str, list[Option]]
     ) -> Choice:
-        """Round all measured weights by each method and keep the method that errs least."""
-        fields = {self._fields[name]: precision for name, precision in precisions.items()}
-        count = sum(matrix(self.program.ops[index], field).codes.size for index, field in fields)
+        """Round all measured weights by each method and keep the method that errs least.
+
+        Its error is the larger of those on the held-out frames and on the others: the few frames that a model is most
+        sensitive to may be in either part, and a method may fit only the frames that it saw.
+        """
+        places = [self._fields[name] for name in precisions]
+        count = sum(matrix(self.program.ops[index], field).codes.size for index, field in places)
         seen = self._phases.begin("rounding", count * (len(set(self._methods) - {NEAREST}) + len(DAMPINGS)))
-        candidates, best, made = {}, "", Rounding()
-        for method in self._methods:
-            candidates[method], one = self._tried(fields, method, DAMPING, seen)
-            best, made = (method, one) if candidates[method] <= min(candidates.values()) else (best, made)
+        every = Choice(dict(asked) | dict(precisions), NEAREST, {}, [], {}, options, {})
+        tried = {method: self._tried(every, precisions, method, DAMPING, seen) for method in self._methods}
+        others = [name for name in tried if name != NEAREST]
+        best = min(others, key=lambda name: tried[name][0], default=NEAREST)
         for damping in DAMPINGS if best != NEAREST else ():
-            error, one = self._tried(fields, best, damping, seen)
-            candidates[f"{best}, damping {damping:g}"] = error
-            made = one if error <= min(candidates.values()) else made
-        codes = {name: made.matrices[self._fields[name]] for name in precisions}
+            tried[f"{best}, damping {damping:g}"] = self._tried(every, precisions, best, damping, seen)
+        _, found = min(tried.values(), key=lambda one: one[0])
         gates = {name: self._gates(name, precision) for name, precision in precisions.items()}
-        every = dict(asked) | dict(precisions)
-        return Choice(every, best, codes, self._corrections(made), candidates, options, gates)
+        return replace(found, candidates={name: one.error for name, (_, one) in tried.items()}, gates=gates)
 
     def _tried(
-        self, precisions: dict[OpField, Precision], method: str, damping: float, seen: Callable[[int], None]
-    ) -> tuple[float, Rounding]:
-        """Return the error on the held-out frames, and the rounding that makes it."""
-        made = round_program(self.program, precisions, self._moments.get(method), seen, damping)
-        program = quantized(self.program, made)
-        return self._held.error(with_ranges(program, self.ranges_of(program))), made
+        self,
+        choice: Choice,
+        precisions: Mapping[str, Precision],
+        method: str,
+        damping: float,
+        seen: Callable[[int], None],
+    ) -> tuple[float, Choice]:
+        """Return the choice of a method, and by what it is judged: the file is, with all weights of the model."""
+        fields = {self._fields[name]: precision for name, precision in precisions.items()}
+        made = round_program(self.program, fields, self._moments.get(method), seen, damping)
+        codes = {name: made.matrices[self._fields[name]] for name in precisions}
+        found = replace(choice, method=method, codes=codes, corrections=self._corrections(made))
+        program = every_frame(self._written(found))
+        program = with_ranges(program, self.ranges_of(program))
+        error = self._held.error(program)
+        return max(error, self._probe.error(program)), replace(found, error=error)
 
     def _corrections(self, made: Rounding) -> list[Correction]:
         names = {index: name for name, (index, _) in self._fields.items()}

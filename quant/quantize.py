@@ -209,7 +209,7 @@ def calibrated(graph: Graph, options: Options) -> Result:
     budget = Budget(options.extra, options.max_bytes, options.max_error)
     kept = set(asked) if in_integers else pinned(options.precision, weights)
 
-    calibration = _calibration(graph, options)
+    calibration = _calibration(graph, options, weights)
     if options.max_bytes is not None:
         corrections = calibration.most_corrections(asked)
         rest = bytes_of_the_rest(graph, weights, asked, corrections, ranges=options.ranges is not None)
@@ -287,7 +287,7 @@ def _opened(source: str | os.PathLike[str]) -> Graph:
     return fold_weights(graph)
 
 
-def _calibration(graph: Graph, options: Options) -> Calibration:
+def _calibration(graph: Graph, options: Options, weights: Sequence[Weight]) -> Calibration:
     """Observe the float model on the calibration streams."""
     try:
         program = lower(graph)
@@ -300,6 +300,7 @@ def _calibration(graph: Graph, options: Options) -> Calibration:
         method=options.method,
         ranges=options.ranges,
         integers=options.arithmetic == INTEGERS,
+        written=lambda choice: lower(with_codes(graph, weights, choice)[0]),
         progress=options.progress,
     )
 

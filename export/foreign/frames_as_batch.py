@@ -9,13 +9,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ...runtime.cells import CELLS
 from ...runtime.contract import State
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import is_backward, label
 from ..graph.axes import Dims, set_dims, shape_of
 from ..graph.editing import rename, unused, value_names
-from ..graph.recurrent_nodes import recurrent_nodes
+from ..graph.recurrent_nodes import recurrent_nodes, signal_of, state_sizes
 from ..states.convolution_tails import END
 
 _BETWEEN = [1, 0, 2]  # from X [1, frames, features] to [frames, 1, features]
@@ -23,7 +24,7 @@ _BETWEEN = [1, 0, 2]  # from X [1, frames, features] to [frames, 1, features]
 
 def batch_holds_frames(model: onnx.ModelProto, dims: dict[str, Dims]) -> bool:
     """Return whether every recurrent node takes one frame, and its batch axis is axis 0 of the input."""
-    read = [dims.get(node.input[0], ()) for node in recurrent_nodes(Graph(model)) if node.op_type != "Scan"]
+    read = [dims.get(signal_of(node), ()) for node in recurrent_nodes(Graph(model))]
     return bool(read) and all(len(d) == 3 and d[0] == 1 and d[1] == "axis0" for d in read)
 
 
@@ -31,11 +32,11 @@ def run_along_batch(model: onnx.ModelProto) -> None:
     """Let recurrent nodes, which start from zeros, run along their batch as along time, in place.
 
     Raises:
-        UnsupportedError: The cell state of a node is part of an answer, a node is an LSTM with projection, or it runs
-            backward.
+        UnsupportedError: The cell state of a node is part of an answer, or it runs backward.
     """
     for node in recurrent_nodes(Graph(model)):
-        if node.op_type == "Scan" or (len(node.output) > 2 and Graph(model).consumers(node.output[2])):
+        c = _outputs(node)[2]
+        if c and Graph(model).consumers(c):
             raise UnsupportedError(
                 f"{label(node)}: its final state is part of an answer, wanted only its outputs; the file takes one "
                 "frame per run, and the frames of one run have only one final state"
@@ -94,19 +95,29 @@ def keep_context(model: onnx.ModelProto, source: onnx.ValueInfoProto, samples: i
     return state
 
 
+def _outputs(node: onnx.NodeProto) -> tuple[str, str, str]:
+    """Return the names of Y, of the final h and of the final c; empty names for those that it does not make."""
+    y, h, c, *_ = (*node.output, "", "")
+    return (c, y, h) if node.op_type == "Scan" else (y, h, c)  # the Scan of an LSTM with projection makes h, c, Y
+
+
 def _turn(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
     """Let one node run along its batch; the readers of its outputs get the same shapes as before."""
-    taken = value_names(model)
+    taken, (y, final, _) = value_names(model), _outputs(node)
     names = {key: unused(f"{node.name}/{key}", taken) for key in ("frames", "Y", "Y_frames", "Y_h", "axis")}
-    before = helper.make_node("Transpose", [node.input[0]], [names["frames"]], names["frames"], perm=_BETWEEN)
-    node.input[0] = names["frames"]
-    y, final, *_ = (*node.output, "", "")
-    node.output[0] = names["Y"]
+    if node.op_type == "Scan":  # its starts have a name, and are zeros of one stream now
+        for slot, size in zip(CELLS[node.op_type].states, state_sizes(Graph(model), node), strict=True):
+            zeros = unused(f"{node.name}/{slot.kind}_0", taken)
+            model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 1, size), np.float32), zeros))
+            node.input[slot.input] = zeros
+    before = helper.make_node("Transpose", [signal_of(node)], [names["frames"]], names["frames"], perm=_BETWEEN)
+    node.input[CELLS[node.op_type].signal] = names["frames"]
+    node.output[list(node.output).index(y)] = names["Y"]
     after = []
     if y:  # [1, 1, frames, hidden]
         after.append(helper.make_node("Transpose", [names["Y"]], [y], f"{y}/Transpose", perm=[2, 1, 0, 3]))
     if final:  # [1, frames, hidden]: after one frame, the final h is Y
-        node.output[1] = ""
+        node.output[list(node.output).index(final)] = names["Y_h"] if node.op_type == "Scan" else ""
         model.graph.initializer.append(numpy_helper.from_array(np.array([2], np.int64), names["axis"]))
         after.append(
             helper.make_node("Transpose", [names["Y"]], [names["Y_frames"]], names["Y_frames"], perm=[1, 0, 2, 3])

@@ -8,6 +8,7 @@ from ...runtime.graph.graph import Graph
 from ..states.recurrent_states import MIN_OPSET
 
 MODERN = 17
+SPLIT_OPSET = 18  # from 18 on, the Split in the Scan of an LSTM with projection says its number of parts
 
 
 def modernize(model: onnx.ModelProto, least: int = MIN_OPSET) -> onnx.ModelProto:

@@ -5,6 +5,7 @@ from itertools import islice, product
 
 import onnx
 
+from ...runtime.cells import PROJECTED_LSTM
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_of, sized_model
@@ -17,6 +18,7 @@ from ..rewrites.written_loops import mark_loops
 from ..written_cells.recognizer import WrittenCell, recognize
 from ..written_cells.signals import find_signals, groups
 from .carried_values import carried_values
+from .opsets import SPLIT_OPSET, modernize
 from .state_names import pair_by_name
 
 _MOST_PAIRINGS = 24  # of states whose names say nothing; those of two layers
@@ -35,6 +37,17 @@ def write_steps(model: onnx.ModelProto, signal: str, given: Mapping[str, str] | 
     Returns:
         Why a part of the file that carries states is no cell; None if there is no such part.
     """
+    before = onnx.ModelProto()
+    before.CopyFrom(model)
+    refusal = _written(model, signal, given)
+    projected = any(node.op_type == PROJECTED_LSTM.operator for node in model.graph.node)
+    if not projected or Graph(model).opset() >= SPLIT_OPSET:
+        return refusal
+    model.CopyFrom(modernize(before, SPLIT_OPSET))
+    return _written(model, signal, given)
+
+
+def _written(model: onnx.ModelProto, signal: str, given: Mapping[str, str] | None) -> str | None:
     refusal = _write_loops(model, signal)
     sized, dims = _sized(model, signal)
     for pairs in islice(_pairings(model, signal, given), _MOST_PAIRINGS):

@@ -14,6 +14,7 @@ DOMAIN = "tidegate"
 PROJECTION = f"{DOMAIN}::LSTM"  # reads X, h, c and the weights as torch lists them; gives Y, h, c
 STEP_MARKERS = {kind: f"{DOMAIN}::{kind}Cell" for kind in BY_STEP}  # x, states, weights -> states
 WRITTEN_STEP = f"{DOMAIN}::Step"  # x, states, weights as ONNX has them -> states; the operator and its attributes
+PROJECTED = "projected"  # an attribute of such a step: the values of h, if it is an LSTM with projection
 ALL_STEPS = (*STEP_MARKERS.values(), WRITTEN_STEP)
 
 

@@ -11,7 +11,7 @@ from ...runtime.cells import BY_STEP, STANDARD
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
-from ..graph.markers import ALL_STEPS, WRITTEN_STEP, is_marker
+from ..graph.markers import ALL_STEPS, PROJECTED, WRITTEN_STEP, is_marker
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,17 @@ class Chain:
         """The number of its states."""
         return len(STANDARD[self.operator].states)
 
+    def sizes(self, state: int) -> int | None:
+        """Return the number of values of a state of an LSTM with projection, h or c; None for another cell."""
+        own = self.attributes
+        return (own[PROJECTED], own["hidden_size"])[state] if PROJECTED in own else None
+
     @property
     def weights(self) -> list[str]:
-        """The names of its weights: w_ih, w_hh and, if it has biases, b_ih and b_hh; or W, R, B and P."""
+        """The names of its weights: w_ih, w_hh and, if it has biases, b_ih and b_hh; or W, R, B and P.
+
+        With a projection they are W, R, P, B and V, as its Scan has them.
+        """
         return list(self.steps[0].input[1 + self.states :])
 
 

@@ -14,10 +14,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ...runtime.errors import UnsupportedError
+from ...runtime.graph.cell_options import cell_options
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
+from ...runtime.graph.projected_lstm import PEEPHOLES, WEIGHTS, projected_lstm
 from ..graph.editing import remove_dead, sort_nodes
-from ..graph.markers import ALL_STEPS, DOMAIN, in_onnx_order, is_marker
+from ..graph.markers import ALL_STEPS, DOMAIN, PROJECTED, in_onnx_order, is_marker
 from ..graph.recurrent_nodes import nonzero_source, operand
 from .loop_body import FRAMES, rolled_node
 from .loop_cells import Chain, check_chain, find_chains, joins_steps, nearest_steps
@@ -78,7 +80,8 @@ def _dims(model: onnx.ModelProto, chains: Iterable[Chain]) -> dict[str, list[int
         hidden = next((t.dims[-1] for t in model.graph.initializer if t.name == chain.weights[1]), None)
         for step in chain.steps:
             shaped.graph.value_info.extend(
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, hidden]) for name in step.output
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, chain.sizes(i) or hidden])
+                for i, name in enumerate(step.output)
             )
     graph = onnx.shape_inference.infer_shapes(shaped).graph
     known = [v for v in (*graph.input, *graph.value_info, *graph.output) if v.type.tensor_type.HasField("shape")]
@@ -161,6 +164,7 @@ class _Rolling:
                 "takes all frames of a sequence, [batch, time, features], not one"
             )
         starts = [self._start(node.input[1 + i], node.output[i]) for i in range(chain.states)]
+        starts = [name or self._zeros(signal, node.output[i], chain.sizes(i)) for i, name in enumerate(starts)]
         finals = [f"{node.output[i]}/final" for i in range(chain.states)]
         y, frames = f"{node.output[0]}/y", f"{node.output[0]}{FRAMES}"
         self.nodes.append(recurrent_node(self._graph, chain, [signal, *starts], [y, *finals]))
@@ -172,6 +176,20 @@ class _Rolling:
         if nonzero_source(self._graph, initial) is None:
             return ""  # the zeros' size may depend on a step, which will be removed
         self._add("Unsqueeze", [initial, self._axes(0)], f"{name}/start")
+        return f"{name}/start"
+
+    def _zeros(self, signal: str, name: str, size: int | None) -> str:
+        """Return the name of zeros [1, batch, size] for a signal [time, batch, features]; an empty name for no size."""
+        if size is None:
+            return ""
+        constant = numpy_helper.from_array(np.zeros((1, 1, size), np.float32), f"{name}/zero")
+        self._graph.model.graph.initializer.append(constant)
+        self._add("Shape", [signal], f"{name}/sizes")
+        self._add("Slice", [f"{name}/sizes", self._axes(1), self._axes(2), self._axes(0)], f"{name}/streams")
+        self.nodes.append(
+            helper.make_node("Concat", [self._axes(1), f"{name}/streams", self._axes(1)], [f"{name}/shape"], axis=0)
+        )
+        self._add("Expand", [f"{name}/zero", f"{name}/shape"], f"{name}/start")
         return f"{name}/start"
 
     def _source(self, node: onnx.NodeProto) -> str | None:
@@ -229,6 +247,12 @@ def recurrent_node(graph: Graph, chain: Chain, inputs: list[str], outputs: list[
     """
     x, *states = inputs
     given = dict(chain.attributes)
+    name = chain.steps[0].name
+    if given.pop(PROJECTED, None) is not None:
+        options = cell_options(helper.make_node("LSTM", [], [""], name, **given))
+        weights = dict(zip((*WEIGHTS, PEEPHOLES), chain.weights, strict=False))
+        y, *finals = outputs
+        return projected_lstm(name, [*states, x], [*finals, y or f"{name}/Y"], weights, options)
     if chain.written:
         w, r, b, *peepholes = chain.weights
         more = [*[""] * (2 - len(states)), *peepholes] if peepholes else []
@@ -236,7 +260,7 @@ def recurrent_node(graph: Graph, chain: Chain, inputs: list[str], outputs: list[
     else:
         names, given["hidden_size"] = _weights_of_torch(graph, chain)
         reads = [x, *names, *[""] * (4 - len(names)), *states]
-    return helper.make_node(chain.operator, reads, outputs, chain.steps[0].name, **given)
+    return helper.make_node(chain.operator, reads, outputs, name, **given)
 
 
 def _weights_of_torch(graph: Graph, chain: Chain) -> tuple[list[str], int]:

@@ -12,7 +12,7 @@ from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_text
 from ..graph.editing import sort_nodes, unused, value_names
-from ..graph.markers import DOMAIN, WRITTEN_STEP
+from ..graph.markers import DOMAIN, PROJECTED, WRITTEN_STEP
 from ..written_cells.recognizer import WrittenCell
 from .loop_cells import Chain, find_chains
 from .loops import recurrent_node
@@ -52,8 +52,9 @@ def mark_steps(
     """
     taken = value_names(model) | {node.name for node in model.graph.node}
     name = unused(f"{path or '/' + cell.operator.lower()}/{cell.operator}", taken)
-    weights = {key: f"{name}/{key}" for key in cell.weights}
-    model.graph.initializer.extend(numpy_helper.from_array(cell.weights[key], one) for key, one in weights.items())
+    own = cell.weights if cell.projection is None else cell.in_scan()
+    weights = {key: f"{name}/{key}" for key in own}
+    model.graph.initializer.extend(numpy_helper.from_array(own[key], one) for key, one in weights.items())
     for i, call in enumerate(calls):
         _Marking(model, dims, f"{name}_{i}" if i else name).mark(cell, call, list(weights.values()))
     if all(opset.domain != DOMAIN for opset in model.opset_import):
@@ -93,13 +94,17 @@ class _Marking:
     def mark(self, cell: WrittenCell, call: Call, weights: list[str]) -> None:
         """Append the marker, and let it make the next states."""
         parts = [self._flat(signal) for signal in call.signals]
-        x = parts[0] if len(parts) == 1 else self._add("Concat", parts, f"{self._name}/x", axis=1)
-        starts = [self._flat(state) if state else self._zeros(cell) for state in call.starts]
-        made = [f"{self._name}/{kind}" for kind, _ in zip("hc", starts, strict=False)]
+        x = parts[0] if len(parts) == 1 else self._add("Concat", parts, f"{self._name}/signal", axis=1)
+        starts = [
+            self._flat(state) if state else self._zeros(cell, kind)
+            for kind, state in zip("hc", call.starts, strict=False)
+        ]
+        made = [f"{self._name}/{kind}_n" for kind, _ in zip("hc", starts, strict=False)]
+        given = cell.attributes | ({} if cell.projection is None else {PROJECTED: len(cell.projection)})
         for name, flat in zip(call.nexts, made, strict=True):
             self._replace(name, flat)
         marker = helper.make_node(WRITTEN_STEP.rpartition(":")[2], [x, *starts, *weights], made, self._name,
-                                  domain=DOMAIN, operator=cell.operator, **cell.attributes)  # fmt: skip
+                                  domain=DOMAIN, operator=cell.operator, **given)  # fmt: skip
         self._model.graph.node.append(marker)
 
     def _flat(self, name: str) -> str:
@@ -109,10 +114,12 @@ class _Marking:
             return self._add("Unsqueeze", [name, self._axes([0])], flat)
         return self._add("Squeeze", [name, self._axes(axes)], flat) if axes else name
 
-    def _zeros(self, cell: WrittenCell) -> str:
+    def _zeros(self, cell: WrittenCell, kind: str) -> str:
         """Return the name of a state of zeros for one stream."""
-        name = f"{self._name}/zeros"
-        values = np.zeros((1, cell.attributes["hidden_size"]), np.float32)
+        projected = kind == "h" and cell.projection is not None
+        name = f"{self._name}/zeros{'_projected' if projected else ''}"
+        size = len(cell.projection) if cell.projection is not None and projected else cell.attributes["hidden_size"]
+        values = np.zeros((1, size), np.float32)
         if all(tensor.name != name for tensor in self._model.graph.initializer):
             self._model.graph.initializer.append(numpy_helper.from_array(values, name))
         return name

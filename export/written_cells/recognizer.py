@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ...runtime.arrays import Floats
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
+from ...runtime.graph.projected_lstm import PEEPHOLES
 from .gates import Variables
 from .matching import Matched, match_gru, match_lstm, match_rnn
 from .small_operators import Step
@@ -31,6 +34,13 @@ class WrittenCell:
     weights: dict[str, Floats]
     projection: Floats | None
     states: tuple[str, ...]
+
+    def in_scan(self) -> dict[str, Floats]:
+        """Return the weights of an LSTM with projection as `runtime.graph.projected_lstm` takes them."""
+        w, r, b = (self.weights[key][0] for key in "WRB")
+        found = {"W": w.T, "R": r.T, "P": np.transpose(self.projection), "B": b.reshape(2, -1).sum(0)}  # type: ignore[arg-type]
+        found |= {PEEPHOLES: self.weights["P"][0]} if "P" in self.weights else {}
+        return {key: np.ascontiguousarray(values) for key, values in found.items()}
 
 
 def recognize(graph: Graph, shapes: Mapping[str, tuple[int, ...]], states: Mapping[str, str]) -> WrittenCell:

@@ -61,6 +61,7 @@ class Choice:
         candidates: Error of the output on the held-out frames, by method instead of by weight.
         options: The precisions that were measured for each weight.
         gates: Error of the output if only one gate of one weight is quantized.
+        error: Error of the output on the held-out frames.
     """
 
     precisions: Mapping[str, Precision]
@@ -70,6 +71,7 @@ class Choice:
     candidates: dict[str, float]
     options: Mapping[str, list[Option]]
     gates: Mapping[str, dict[str, float]]
+    error: float = 0.0
 
 
 def all_nearest(precisions: Mapping[str, Precision]) -> Choice:

@@ -13,6 +13,7 @@ from .. import _kernels
 from ..operators import OPERATORS, Backward, Embedding, Folded
 from ..operators.cells_with_options import FLOAT_CELLS
 from ..plan import writer as plans
+from ..plan.magic import has_starts
 from .targets import IN_PLACE, LAYOUTS, Target
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
@@ -46,6 +47,7 @@ class Ops(NamedTuple):
     names: set[str]
     multiply_adds: int
     formats: set[int]
+    starts: bool  # whether a state starts from other values than zeros
 
 
 def operations_of(plan: bytes) -> Ops:
@@ -65,7 +67,7 @@ def operations_of(plan: bytes) -> Ops:
             total += sum(rows * columns for _, _, rows, columns, *_ in matrices)
             formats |= {FORMATS[matrix[6], matrix[7] > 0] for matrix in matrices if matrix[6]}
             formats |= {COLUMN for matrix in matrices if matrix[3] == 1}
-    return Ops(names, total, formats)
+    return Ops(names, total, formats, has_starts(plan))
 
 
 def engine_files(plan: bytes, variants: Sequence[str], without: Collection[str] = ()) -> Iterator[tuple[str, str]]:
@@ -126,6 +128,7 @@ def _left_out(ops: Ops) -> list[str]:
     """Return the parts of the engine that the build leaves out."""
     listed = LISTED.findall((KERNELS / "src/operators.inc").read_text())
     parts = [part for part, users in (("products", PRODUCTS), ("sums", INTEGER)) if not ops.names & users]
+    parts += [] if ops.starts else ["starts"]
     parts += ["floats"] if all(name.startswith("integer_") or name in MOVES for name in ops.names) else []
     return [name for name in listed if name not in ops.names] + parts
 

@@ -8,7 +8,7 @@ import struct
 
 MAGIC = b"TIDEGATE"
 FLAGS_AT = 12  # the position of the flags, u32
-SHAPES = 2  # the flag of a plan whose text gives the shapes of answers
+STARTS, SHAPES = 1, 2  # the flags of a plan with initial states, and of one whose text gives the shapes of answers
 TEXT_AT = 88  # the position of offset and size, u64 each
 
 
@@ -31,5 +31,14 @@ def text_of(plan: bytes) -> bytes:
 
 def has_shapes(plan: bytes) -> bool:
     """Return whether the text of a plan that the engine has checked gives the shapes of answers."""
+    return bool(_flags(plan) & SHAPES)
+
+
+def has_starts(plan: bytes) -> bool:
+    """Return whether a plan that the engine has checked has states that do not start from zeros."""
+    return bool(_flags(plan) & STARTS)
+
+
+def _flags(plan: bytes) -> int:
     (flags,) = struct.unpack_from("<I", plan, FLAGS_AT)
-    return bool(flags & SHAPES)
+    return int(flags)

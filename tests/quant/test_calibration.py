@@ -20,7 +20,7 @@ from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.program import Program
 from tools.nets import ROWS, Net
-from tools.onnx_files import write_lstm
+from tools.onnx_files import write_ids, write_lstm
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "GRU": {"linear_before_reset": 1},
@@ -109,6 +109,31 @@ def test_the_written_file_errs_as_the_judged_program_wherever_its_biases_are(tmp
     onnx.checker.check_model(onnx.load(target), full_check=True)
     assert report.calibration is not None
     assert min(report.calibration.candidates.values()) == pytest.approx(error(report), rel=1e-3)
+
+
+def test_a_method_is_judged_with_the_weights_that_it_does_not_round(tmp_path: Path) -> None:
+    """A table of ids is rounded to nearest whatever the method: its error is in that of each candidate."""
+    ids = [np.random.default_rng(seed).integers(0, 9, 100) for seed in range(3)]
+    report = quantize(write_ids(tmp_path / "m.onnx"), tmp_path / "q.onnx", calibration=ids, precision="W4A16", extra=0)
+    assert report.calibration is not None
+    assert any(error(report) == one for one in report.calibration.candidates.values())
+
+
+def test_the_method_errs_no_more_than_nearest_on_the_frames_that_it_saw(tmp_path: Path) -> None:
+    """A few frames decide most of the error, and none of them is held out: the last of ten spans is loud."""
+    source, target = write(tmp_path / "m.onnx", "LSTM", "linear"), tmp_path / "q.onnx"
+    quiet, loud = np.split(np.concatenate(smooth())[:1000], [900])
+    stream = np.concatenate([quiet * np.float32(1e-3), loud * np.float32(4)])
+    exact = np.asarray(load(source).stream().push(stream))
+    errors = []
+    for method in ("nearest", None):
+        quantize(source, target, calibration=[stream], method=method, precision="W4A16", extra=0)
+        made = np.asarray(load(target).stream().push(stream))
+        held = np.isin(np.arange(1000) // 100, (2, 7))
+        errors.append(
+            max(np.sqrt(np.sum((made - exact)[part] ** 2) / np.sum(exact[part] ** 2)) for part in (held, ~held))
+        )
+    assert errors[1] <= errors[0] * (1 + 1e-6)
 
 
 def without_biases(source: Path) -> None:
@@ -349,12 +374,12 @@ def test_streams_run_through_the_float_model_once(
 
 
 @pytest.mark.parametrize(
-    ("options", "count"), [({}, 2), ({"ranges": "mse"}, 3), ({"arithmetic": "integer"}, 3), ({"max_bytes": 4000}, 2)]
+    ("options", "count"), [({}, 3), ({"ranges": "mse"}, 4), ({"arithmetic": "integer"}, 4), ({"max_bytes": 4000}, 3)]
 )
 def test_each_graph_is_lowered_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], count: int
 ) -> None:
-    """The float graph, the graph with codes, and the latter again if its metadata gains ranges or exponents."""
+    """The float graph, that of each method tried, the graph written, and the latter again with ranges or exponents."""
     graphs = []
 
     def counted(graph: Graph) -> Program:

@@ -13,7 +13,7 @@ from ...graph.axes import Dims, set_dims, shape_of
 from ...graph.constants import fold_constants, fold_neutral
 from ...graph.editing import drop_identities, reads, remove_dead, sort_nodes, unused
 from ...rewrites.arguments import follow_batch
-from ..opsets import modernize
+from ..opsets import SPLIT_OPSET, modernize
 from .cells import write_cells
 from .loop import loop_step
 from .masks import open_masks
@@ -23,8 +23,6 @@ from .step import Step, tidied
 
 Type = tuple[int, Dims | None]
 """The type of a value's elements, as in onnx.TensorProto, and its shape, if it is known."""
-
-SPLIT_OPSET = 18  # from 18 on, the Split in the Scan of an LSTM with projection says its number of parts
 
 _NAMES = {PROJECTED_LSTM.operator: "LSTM with projection"}
 _UNKNOWN: Type = (onnx.TensorProto.FLOAT, None)

@@ -73,6 +73,10 @@ int plan_scales_ok(const plan_check *c, uint32_t index, const char *field, uint6
 }
 
 int plan_initial_ok(const plan_check *c, uint32_t index, uint64_t each) {
+#ifdef TIDE_WITHOUT_starts
+  (void)c, (void)index, (void)each;
+  return 1; /* a plan that has some is refused by its flags */
+#else
   const uint64_t count = each * c->rows;
   const char *field = "initial state";
   const uint64_t offset = u64_at(c->record + AT_INITIAL + 8 * index);
@@ -80,6 +84,7 @@ int plan_initial_ok(const plan_check *c, uint32_t index, uint64_t each) {
   c->totals->starts++;
   return plan_array_ok(c, field, offset, count * sizeof(float)) &&
          plan_floats_ok(c, c->op.initial[index], field, count, 1, -60, 64);
+#endif
 }
 
 /* A fault has 64 unsigned bits: a negative value is given in two's complement. */

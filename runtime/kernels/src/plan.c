@@ -74,3 +74,11 @@ int plan_order_is_native(void) {
   memcpy(&first, &one, 1);
   return first == 1;
 }
+
+#ifndef TIDE_WITHOUT_floats
+int tide_rounds_to_nearest(void) {
+  volatile float one = 1.0f, tiny = 0x1p-26f; /* volatile: the processor adds, not the compiler */
+  volatile float more = one + tiny, less = one - tiny;
+  return more == one && less == one;
+}
+#endif

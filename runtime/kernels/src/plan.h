@@ -117,11 +117,7 @@ typedef struct plan_shape {
 #ifdef TIDE_WITHOUT_floats
 static inline int tide_rounds_to_nearest(void) { return 1; } /* integers do not round by the mode of a thread */
 #else
-static inline int tide_rounds_to_nearest(void) {
-  volatile float one = 1.0f, tiny = 0x1p-26f; /* volatile: the processor adds, not the compiler */
-  volatile float more = one + tiny, less = one - tiny;
-  return more == one && less == one;
-}
+int tide_rounds_to_nearest(void);
 #endif
 
 #endif

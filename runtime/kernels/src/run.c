@@ -29,6 +29,7 @@ static int run_streams(const tide_batch *b, uint32_t index, const float *const *
   return 1;
 }
 
+#ifndef TIDE_WITHOUT_last_cell
 /* Copies the second state vector of the layer that made the input, stream by stream. */
 static int run_of_layer(const tide_batch *b, uint32_t index) {
   const uint32_t layer = b->model->ops[index].inputs[0] - 1, width = b->model->ops[index].width;
@@ -40,6 +41,7 @@ static int run_of_layer(const tide_batch *b, uint32_t index) {
   }
   return 1;
 }
+#endif
 
 /* Runs an operation. One without a state takes the rows of all streams as if they were one stream's. */
 static int run_op(const tide_batch *b, uint32_t index, uint32_t rows) {
@@ -48,7 +50,9 @@ static int run_op(const tide_batch *b, uint32_t index, uint32_t rows) {
   for (uint32_t i = 0; i < op->operator->inputs; i++) in[i] = b->room->values[op->inputs[i]];
   const int same_rows = op->timed == has_rows(b->model, op->inputs[0]);
   float *out = b->room->blocks[index + 1];
+#ifndef TIDE_WITHOUT_last_cell
   if (op->operator->of_layer) return run_of_layer(b, index);
+#endif
   if (op->operator->run_rows) return run_cell(b, index, in[0], rows, out);
   if (op->operator->size || !same_rows) return run_streams(b, index, in, rows, out);
   return op->operator->run(op, &b->room->scratch, NULL, in, b->rows * rows, out);

@@ -94,6 +94,7 @@ void tide_undo_late(tide_stream *stream, uint64_t frames) {
   }
 }
 
+#ifndef TIDE_WITHOUT_starts
 /* Sets every state vector of an operation to what it starts from; they are zeros now. */
 static void start_op(const tide_model *model, const model_op *op, op_state *state) {
   for (uint32_t i = 0; i < op->vectors_seen; i++) {
@@ -102,11 +103,14 @@ static void start_op(const tide_model *model, const model_op *op, op_state *stat
     memcpy(state->floats + vector.first, op->initial[i], vector.count * sizeof(float));
   }
 }
+#endif
 
 void tide_reset(tide_stream *stream) {
   const tide_model *model = stream->model;
   memset(stream->carried, 0, stream->carried_bytes);
+#ifndef TIDE_WITHOUT_starts
   for (uint32_t i = 0; i < model->header.ops; i++) start_op(model, &model->ops[i], &stream->states[i]);
+#endif
   stream->frames = stream->refused = 0;
   stream->finished = 0;
   tide_undo_late(stream, 0);

@@ -1,5 +1,6 @@
 """Foreign files that write the step of a cell out in small operators, lifted whole."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import onnxruntime
 import pytest
 import torch
 from onnx import helper
-from tidegate.export import lift
+from tidegate.export import export_model, lift
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ModelError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.graph.projected_lstm import with_weights
 from tidegate.runtime.load import load
 from tools.graphs import floats, model_of
 from tools.shared import model_folder
@@ -57,7 +59,17 @@ def original(model: onnx.ModelProto, x: Array, pairs: dict[str, str]) -> Array:
     return np.concatenate(answers)
 
 
+def projected() -> onnx.ModelProto:
+    """Return a step of an LSTM whose hidden state is projected."""
+    made = Writer(Style())
+    i, f, g, o = made.affine(4)
+    cell = made.add("Add", made.add("Mul", made.gate(f), "c"), made.add("Mul", made.gate(i), made.add("Tanh", g)))
+    inner = made.add("Mul", made.gate(o), made.add("Tanh", cell))
+    return made.model(h=made.add("MatMul", inner, made.weight(made.hidden, made.hidden)), c=cell)
+
+
 FILES = {
+    "projected": (projected(), {}, {"h": "h_next", "c": "c_next"}),
     "names": (lstm(Style()), {}, {"h": "h_next", "c": "c_next"}),
     "no names": (
         lstm(Style(cut="none")),
@@ -153,3 +165,45 @@ def test_public_files_with_written_steps_stream_on_the_engine(name: str, tmp_pat
         seen = [streamed(tmp_path / file, x, size) for size in (1, 7, 100)]
         assert all(np.array_equal(seen[0], other) for other in seen)
         assert np.abs(seen[0].reshape(wanted.shape) - wanted).max() <= bound * np.abs(wanted).max()
+
+
+class ProjectedByHand(nn.Module):
+    """An LSTM with projection, written by hand in a loop over time: 6 units, an h of 4 values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.r, self.p = nn.Linear(3, 24), nn.Linear(4, 24, bias=False), nn.Linear(6, 4, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map frames `[batch, time, 3]` to answers `[batch, time, 4]`."""
+        h, c = x.new_zeros(x.shape[0], 4), x.new_zeros(x.shape[0], 6)
+        answers = []
+        for t in range(x.shape[1]):
+            i, f, g, o = (self.w(x[:, t]) + self.r(h)).chunk(4, -1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = self.p(o.sigmoid() * c.tanh())
+            answers.append(h)
+        return torch.stack(answers, 1)
+
+
+@pytest.mark.parametrize("way", ["export", "lift"])
+def test_row_139_an_lstm_with_projection_by_hand_is_one_again(tmp_path: Path, way: str) -> None:
+    torch.manual_seed(0)
+    module, example = ProjectedByHand().eval(), torch.randn(1, 5, 3)
+    if way == "export":
+        export_model(module, example, tmp_path / "stream.onnx")
+    else:
+        with warnings.catch_warnings(action="ignore"):
+            torch.onnx.export(module, (example,), str(tmp_path / "file.onnx"), dynamo=False, opset_version=17)
+        lift(tmp_path / "file.onnx", tmp_path / "stream.onnx")
+    graph = Graph.load(tmp_path / "stream.onnx")
+    scans = [with_weights(node) for node in graph.nodes if node.op_type == "Scan"]
+    assert [node.op_type for node in scans if node is not None] == ["ProjectedLSTM"]
+    assert all(node.op_type not in ("Sigmoid", "Tanh") for node in graph.nodes)
+    x = floats(23, 3)
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(x)[None])[0].numpy()
+    for size in (1, 7, 23):
+        np.testing.assert_allclose(streamed(tmp_path / "stream.onnx", x, size), wanted, rtol=1e-5, atol=1e-6)
+    quantize(tmp_path / "stream.onnx", tmp_path / "int8.onnx")
+    assert np.abs(streamed(tmp_path / "int8.onnx", x, 5) - wanted).max() < 0.02

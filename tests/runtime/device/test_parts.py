@@ -27,5 +27,11 @@ def test_the_engine_is_fitted_to_the_operations_of_a_plan(plan: bytes) -> None:
     assert "-DTIDE_WITHOUT_lstm" not in flags
 
 
+def test_initial_states_are_left_out_unless_a_plan_has_some(plan: bytes) -> None:
+    flag, starts = "-DTIDE_WITHOUT_starts", (Path(__file__).parents[2] / "vectors" / "starts.tide").read_bytes()
+    assert flag in definitions(plan)
+    assert flag not in definitions(starts)
+
+
 def test_sizes_hold_for_every_variant_of_a_target(plan: bytes) -> None:
     assert sizes_of(plan, TARGETS["x86_64"]).model >= sizes_of(plan, TARGETS["generic"]).model
