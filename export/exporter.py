@@ -53,6 +53,8 @@ from .rewrites.directions import split_directions
 from .rewrites.loops import roll_loops
 from .rewrites.pads import move_pads
 from .rewrites.projections import write_projections
+from .rewrites.transposed import write_transposed
+from .rewrites.unfolds import write_unfolds
 from .rewrites.written_loops import mark_loops
 from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import TimeConvolution, ahead_of, lift_tails, time_convolutions
@@ -282,6 +284,8 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
         checked_nodes(Graph(model))
     fold_constants(model)
     follow_batch(model)
+    write_unfolds(model, subject.input_name, free)
+    write_transposed(model, free)
     move_pads(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)

@@ -17,6 +17,8 @@ from ..rewrites.branches import open_branches
 from ..rewrites.constant_starts import take_starts
 from ..rewrites.directions import refuse_state_inputs, split_directions
 from ..rewrites.pads import move_pads
+from ..rewrites.transposed import write_transposed
+from ..rewrites.unfolds import write_unfolds
 from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
 from .endless_loops import refuse_endless_loops
@@ -127,7 +129,7 @@ def open_file(
         refuse_state_inputs(model)
         roles = find_roles(model, states, several.static)
     _fix_frame(model, roles.signal, frame)
-    sizes = shape_of(next(item for item in model.graph.input if item.name == roles.signal))
+    sizes = _dims_of(model, roles.signal)
     starts = take_starts(model, roles.signal, [axis for axis, size in enumerate(sizes) if not isinstance(size, int)])
     split_directions(model)
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
@@ -168,6 +170,9 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     follow_streams(model, source)
     frozen = name_dropped_axes(model, source)
     drop_identities(model)
+    free = [axis for axis, size in enumerate(_dims_of(model, source)) if not isinstance(size, int)]
+    write_unfolds(model, source, free)
+    write_transposed(model, free)
     move_pads(model)
     write_products(model)
     open_sizes(model, source)
@@ -194,9 +199,13 @@ def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
     model.ir_version = max(model.ir_version, 4)  # the first in which a weight need not be an input
 
 
+def _dims_of(model: onnx.ModelProto, name: str) -> Dims:
+    return shape_of(next(item for item in model.graph.input if item.name == name))
+
+
 def _may_be_flat(model: onnx.ModelProto, name: str, frame: FrameSize) -> bool:
     """Return whether a signal may hold several of the caller's frames in one axis."""
-    dims = shape_of(next(item for item in model.graph.input if item.name == name))
+    dims = _dims_of(model, name)
     known = dims[-1] if len(dims) == 2 else None
     return isinstance(known, int) and not frame.context and frame.new is not None and known % frame.new == 0
 

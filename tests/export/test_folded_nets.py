@@ -46,7 +46,8 @@ def of_module(module: nn.Module, x: Floats) -> Floats:
     """Return a module's answers to frames `[frames, channels, bands]`, the frames first."""
     with torch.no_grad():
         made = module(torch.tensor(x).transpose(0, 1)[None])[0]
-    return (made.transpose(0, 1) if made.ndim == 3 else made).numpy()
+    frames: Floats = (made.transpose(0, 1) if made.ndim == 3 else made).numpy()
+    return frames
 
 
 def check_streams(path: Path, x: Floats, wanted: Floats, bound: float) -> None:
