@@ -266,7 +266,8 @@ def _before(graph: Graph, dims: Mapping[str, Dims], node: onnx.NodeProto, axis: 
         gone = [] if listed is None else [int(a) % len(longer) for a in listed]
         kept = [a for a in range(len(longer)) if a not in gone]
         return name, kept[axis] if node.op_type == "Squeeze" else (kept.index(axis) if axis in kept else len(longer))
-    return next((one for one in node.input if len(dims.get(one, ())) == len(dims.get(node.output[0], ()))), name), axis
+    rank = len(dims.get(node.output[0], ()))
+    return next((one for one in node.input if len(dims.get(one, ())) == rank and dims[one][axis] is None), ""), axis
 
 
 def _runs_inside(graph: Graph, dims: Mapping[str, Dims], node: onnx.NodeProto, times: Collection[object]) -> bool:

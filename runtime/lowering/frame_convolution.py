@@ -20,7 +20,7 @@ from .trace import Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, Extended, Grid, Signal, Value, Weights
 from .weights import bias_of, matrix_of, weights_of
 
-MOST_GROUPS = 16  # groups of a convolution that are neither one nor one per channel: each is a convolution
+MOST_GROUPS = 64  # groups of a convolution that are neither one nor one per channel: each is a convolution
 
 
 def conv(trace: Trace, node: onnx.NodeProto) -> list[Value]:
