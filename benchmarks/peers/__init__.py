@@ -27,6 +27,7 @@ ADAPTERS = (
     "mnn",
     "onednn",
     "executorch",
+    "rtneural",
     "by_hand",
 )
 OTHER_BUILD = "other build"  # a second tidegate, from another environment
