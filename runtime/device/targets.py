@@ -11,6 +11,7 @@ LAYOUTS = {
     "avx2": (8, 2, 8),
     "neon_dotprod": (4, 4, 8),
     "neon": (4, 2, 8),
+    "wasm_simd128": (4, 2, 8),
 }
 
 
@@ -100,6 +101,7 @@ SOFT, SINGLE_V4, SINGLE_V5 = (
     "-mfloat-abi=hard -mfpu=fpv4-sp-d16",
     "-mfloat-abi=hard -mfpu=fpv5-sp-d16",
 )
+WASM, NODE = "wasm", ("node",)
 X86 = ("qemu-x86_64", "-cpu", "max")
 A53, N1 = ("qemu-aarch64", "-cpu", "cortex-a53"), ("qemu-aarch64", "-cpu", "neoverse-n1")
 
@@ -136,6 +138,7 @@ _ALL = (
         Run("avx2", counter=X86),
         Run("scalar", counter=X86),
     ),
+    Target(WASM, "WebAssembly: browsers and Node", "ziglang", (), (Run("wasm_simd128", NODE), Run("scalar", NODE))),
     _linux("generic", "plain C for any processor with 32-bit floats", "cc", "", Run("scalar", counter=X86)),
 )
 TARGETS = {target.name: target for target in _ALL}
