@@ -125,7 +125,9 @@ def test_aarch64_with_and_without_dot_products(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_row_151_webassembly_gives_the_bits_of_python_in_few_bytes(model: tuple[str, bytes, Floats], tmp_path: Path) -> None:
+def test_row_151_webassembly_gives_the_bits_of_python_in_few_bytes(
+    model: tuple[str, bytes, Floats], tmp_path: Path
+) -> None:
     target = TARGETS[WASM]
     require("node")
     _, plan, frames = model

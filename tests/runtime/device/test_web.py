@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tidegate.runtime.device import web
 from tidegate.runtime.device.compiling import write_device_folder
-from tidegate.runtime.device.module import SIMD
+from tidegate.runtime.device.module import SIMD, WEB
 from tidegate.runtime.errors import DeviceError, PlanError
 from tidegate.runtime.load import compile_model, plan_of
 from tools.onnx_files import write_lstm
@@ -79,9 +79,9 @@ def test_nothing_is_written_through_a_link(plan: bytes, tmp_path: Path) -> None:
 
 
 def test_the_page_runs_under_a_strict_policy(tmp_path: Path) -> None:
-    text = (web.WEB / "page/index.html").read_text()
+    text = (WEB / "page/index.html").read_text()
     assert "default-src 'none'" in text
     assert re.findall(r"<script(?![^>]* src=)|\son\w+=", text) == []  # no script in the page
-    scripts = "".join(path.read_text() for path in web.WEB.rglob("*.js"))
+    scripts = "".join(path.read_text() for path in WEB.rglob("*.js"))
     assert re.findall(r"\beval\(|new Function\(", scripts) == []
     assert not list(tmp_path.iterdir())
