@@ -14,6 +14,7 @@ LAYOUTS: dict[str, Layout] = {
     "sse41": (4, 8, ((4, 4), (4, 2))),
     "neon_dotprod": (4, 8, ((4, 4), (4, 4))),
     "neon": (4, 8, ((2, 2), (2, 2))),
+    "wasm_simd128": (4, 8, ((2, 2), (2, 2))),
 }
 IN_PLACE: Layout = (0, 0, ((0, 0), (0, 0)))
 
@@ -104,6 +105,7 @@ SOFT, SINGLE_V4, SINGLE_V5 = (
     "-mfloat-abi=hard -mfpu=fpv4-sp-d16",
     "-mfloat-abi=hard -mfpu=fpv5-sp-d16",
 )
+WASM, NODE = "wasm", ("node",)
 X86 = ("qemu-x86_64", "-cpu", "max")
 A53, N1 = ("qemu-aarch64", "-cpu", "cortex-a53"), ("qemu-aarch64", "-cpu", "neoverse-n1")
 
@@ -141,6 +143,7 @@ _ALL = (
         Run("sse41", counter=X86),
         Run("scalar", counter=X86),
     ),
+    Target(WASM, "WebAssembly: browsers and Node", "ziglang", (), (Run("wasm_simd128", NODE), Run("scalar", NODE))),
     _linux("generic", "plain C for any processor with 32-bit floats", "cc", "", Run("scalar", counter=X86)),
 )
 TARGETS = {target.name: target for target in _ALL}

@@ -13,9 +13,11 @@ from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.device.folder import image_bytes, write_files
-from tidegate.runtime.device.targets import Run, Target
+from tidegate.runtime.device.targets import WASM, Run, Target
+from tidegate.runtime.device.web import write_web_folder
 
 PROOF = Path(__file__).with_name("proof.c")
+PROOF_IN_NODE = Path(__file__).parents[1] / "web" / "proof.mjs"
 HASH_BYTES, NAME_BYTES = 32, 32
 COUNTED = (1, 5)  # frames of two runs; their difference gives the instructions per frame
 AVERAGED = 320  # frames of the run in which a Cortex-M counts its own instructions
@@ -52,6 +54,9 @@ def hash_of(model: NativeModel, frames: Floats) -> str:
 
 def build(plan: bytes, target: Target, folder: Path) -> Built:
     """Write the folder of a model for a target and build it twice: as it is, for its sizes, then with proof.c."""
+    if target.name == WASM:
+        report = write_web_folder(plan, target, folder)
+        return Built(target, folder, report.flash_bytes or 0, report.ram_bytes)
     write_files(plan, target, folder)
     compiler = target.compiler if target.board is not None else f"{target.compiler} -static"
     make = ["make", "-s", "-C", str(folder), f"CC={compiler}"]
@@ -77,17 +82,22 @@ def on_this_machine(how: Run) -> Run | None:
 
 def stream(built: Built, how: Run, frames: Floats) -> dict[str, str]:
     """Stream frames through a built model; return its printed values by name: hash, on a Cortex-M also stack."""
-    printed = run([*how.emulator, str(built.program)], _input(built, how, frames))
+    if built.target.name == WASM:
+        printed = run(
+            [*how.emulator, str(PROOF_IN_NODE), str(built.folder), how.variant], frames.astype("<f4").tobytes()
+        )
+    else:
+        printed = run([*how.emulator, str(built.program)], _input(built, how, frames))
     return dict(line.split(" ", 1) for line in printed.decode().splitlines())
 
 
 def instructions(built: Built, how: Run, frames: Floats) -> int | None:
-    """Return the instructions per frame; None if qemu does not have the processor.
+    """Return the instructions per frame; None if qemu does not have the processor, or it is a browser's.
 
     A Cortex-M counts with its SysTick timer, which qemu advances by instructions. Elsewhere qemu logs each instruction.
     """
     counter = how.counter or how.emulator
-    if not counter:
+    if not counter or built.target.name == WASM:
         return None
     if built.target.board is not None:
         printed = run([*counter, str(built.program)], _input(built, how, frames[:AVERAGED]))

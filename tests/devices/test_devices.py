@@ -1,6 +1,7 @@
 """Every device gives the same bits and needs nothing that a device lacks; see proving.py."""
 
 import ast
+import gzip
 import json
 import re
 import subprocess
@@ -18,13 +19,14 @@ from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.device.folder import STACK_BYTES, write_folder
-from tidegate.runtime.device.targets import LAYOUTS, TARGETS, Target
+from tidegate.runtime.device.targets import LAYOUTS, TARGETS, WASM, Target
 from tidegate.runtime.errors import DeviceError
 from tidegate.runtime.operators import Linear
 from tidegate.runtime.operators.matrix import Matrix, Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Lstm, Program, Slot
 
+MOST_OF_A_MODULE = 20_000  # bytes of a trimmed module, gzipped
 SHORT = 300  # frames; `make devices` streams all 10^4
 IN_PLACE = [target for target in TARGETS.values() if not set(target.variants) & set(LAYOUTS)]
 MICROCONTROLLERS = [target for target in TARGETS.values() if target.board is not None]
@@ -121,6 +123,21 @@ def test_aarch64_with_and_without_dot_products(tmp_path: Path) -> None:
     built = proving.build(plan, target, tmp_path / "folder")
     seen = {proving.stream(built, how, frames)["hash"] for how in target.runs}
     assert seen == {proving.hash_in_python(plan, frames)}
+
+
+@pytest.mark.slow
+def test_row_151_webassembly_gives_the_bits_of_python_in_few_bytes(
+    model: tuple[str, bytes, Floats], tmp_path: Path
+) -> None:
+    target = TARGETS[WASM]
+    require("node")
+    _, plan, frames = model
+    built = proving.build(plan, target, tmp_path)
+    seen = {proving.stream(built, how, frames[:SHORT])["hash"] for how in target.runs}
+    assert seen == {proving.hash_in_python(plan, frames[:SHORT])}
+    sizes = [len(gzip.compress(path.read_bytes(), 9)) for path in tmp_path.glob("*.wasm")]
+    assert len(sizes) == 2
+    assert max(sizes) <= MOST_OF_A_MODULE
 
 
 @pytest.mark.parametrize("isa", _kernels.variants())

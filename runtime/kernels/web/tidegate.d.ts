@@ -1,3 +1,5 @@
+/** Bytes, wherever they lie; `BufferSource` would refuse a Buffer of Node. */
+export type Bytes = ArrayBuffer | ArrayBufferView;
 /** Values of one or more frames, one frame after the other; several signals by name. */
 export type Chunk = Float32Array | number[] | { readonly [signal: string]: Float32Array | number[] };
 /** Answers of one output, one row after the other; several outputs by name. */
@@ -20,7 +22,7 @@ export interface Contract {
 /** A loaded model; it is read-only and serves any number of streams. */
 export class Model {
   /** @throws PlanError, BackendError */
-  constructor(module: WebAssembly.Module | BufferSource, plan: BufferSource);
+  constructor(module: WebAssembly.Module | Bytes, plan: Bytes);
   readonly contract: Contract;
   /** What executes it, e.g. `wasm (wasm_simd128)`. */
   readonly backend: string;
@@ -40,7 +42,7 @@ export class Model {
   /** Start streams in a group of so many rows, all joined. @throws RowError, UnsupportedError */
   streams(rows: number): Group;
   /** The hash of answers or bytes: BLAKE2b of 32 bytes, in hexadecimal digits. */
-  digest(values: BufferSource): string;
+  digest(values: Bytes): string;
   /** Let go of the memory of the model and of all its streams. */
   free(): void;
 }
@@ -64,7 +66,7 @@ export class Stream {
   /** The stream as bytes, which any stream of the same plan goes on from: in Python and in C too. */
   snapshot(): Uint8Array;
   /** @throws SnapshotError: the stream is unchanged */
-  restore(snapshot: BufferSource): void;
+  restore(snapshot: Bytes): void;
   fork(): Stream;
   /** Frames consumed since the stream was new. */
   readonly frames: number;
@@ -103,7 +105,7 @@ export class Group {
   leave(row: number): void;
   reset(row: number): void;
   snapshot(row: number): Uint8Array;
-  restore(row: number, snapshot: BufferSource): void;
+  restore(row: number, snapshot: Bytes): void;
   fork(row: number): number;
   frames(row: number): number;
   refused(row: number): number;
