@@ -26,7 +26,7 @@ from .proof.proof import Proof
 from .proof.rounding import Rounding
 from .proof.runner import Runner
 from .proof.signals import as_signal, batched, cut, static_noise, time_axis
-from .proof.streaming import Streamed, common, graph_axes, one_of, stream
+from .proof.streaming import Streamed, check_request, common, graph_axes, one_of, stream
 
 if TYPE_CHECKING:
     import torch
@@ -121,13 +121,14 @@ def verify(
 
     Raises:
         ExportError: A check of the proof against a module failed, the file does not fit the module or other file, or
-            no backend runs it.
+            no backend runs it; or an argument has no such values.
         ModelError: A file is not a streaming model.
         FileNotFoundError: There is no such file.
     """
     file = _File(path)
     other = _File(against) if _is_file(against) else None
     signal = file.noise(ids) if data is None else as_signal(data)
+    check_request(signal, chunks, limit)
     if limit is None and any(one is not None and one.quantized for one in (file, other)):
         limit = QUANTIZED_LIMIT
     judge = _judge(limit, file, other)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...runtime.arrays import Answer, Array
 from ...runtime.contract import Port
+from ...runtime.errors import ExportError
 from ...runtime.streams import Model, apart
 from .signals import time_axis_of_one
 
@@ -24,6 +25,20 @@ class Streamed:
 
     values: Array
     ends: tuple[int, ...] | None = None
+
+
+def check_request(signal: Array, chunks: Sequence[object], limit: float | None) -> None:
+    """Refuse a signal without frames, sizes of chunks that are none, and a limit that no error meets.
+
+    Raises:
+        ExportError: There is one.
+    """
+    if not len(signal):
+        raise ExportError("the data has no frame, wanted at least one")
+    if not chunks or any(size != "all" and (not isinstance(size, int) or size < 1) for size in chunks):
+        raise ExportError(f"chunks is {chunks!r}, wanted numbers of frames or 'all', e.g. [1, 3, 'all']")
+    if limit is not None and not limit >= 0:
+        raise ExportError(f"limit is {limit}, wanted a number of 0 or more")
 
 
 def graph_axes(port: Port, values: Array) -> Array:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from tidegate.export import export_model
-from tidegate.export.proof.streaming import Streamed, common, graph_axes, one_of, stream
+from tidegate.export.proof.streaming import Streamed, check_request, common, graph_axes, one_of, stream
 from tidegate.runtime.backends.onnxruntime_stream import one_stream
 from tidegate.runtime.contract import Port
+from tidegate.runtime.errors import ExportError
 from tidegate.runtime.load import load
 from tools.torch_modules import EachFrame, LastAnswer
 from torch import Tensor, nn
@@ -60,3 +61,18 @@ def test_answers_are_paired_by_the_frames_before_them() -> None:
     assert (one.tolist(), other.tolist(), ends) == ([3, 7], [30, 70], (3, 7))
     frames = Streamed(np.arange(7.0))
     assert common(frames, frames)[2] is None
+
+
+@pytest.mark.parametrize("chunks", [[], [0], [-1], ["some"], [1.5], "all"])
+def test_sizes_of_chunks_that_are_none_are_refused(chunks: list[object]) -> None:
+    with pytest.raises(ExportError, match=r"wanted numbers of frames or 'all', e.g. \[1, 3, 'all'\]"):
+        check_request(X, chunks, None)
+    check_request(X, [1, 3, "all"], 0.0)
+
+
+@pytest.mark.parametrize("limit", [-1.0, float("nan")])
+def test_a_limit_that_no_error_meets_and_data_without_frames_are_refused(limit: float) -> None:
+    with pytest.raises(ExportError, match=f"limit is {limit}, wanted a number of 0 or more"):
+        check_request(X, ["all"], limit)
+    with pytest.raises(ExportError, match="the data has no frame, wanted at least one"):
+        check_request(X[:0], ["all"], None)
