@@ -34,7 +34,8 @@ class Stream(Protocol):
             `[frames, width]` for an output with a time axis, `[width]` for one that answers for the
             chunk's last frame (`[0]` if there is none); several outputs come as a dict by name. Where the model looks
             ahead, the frames that became ready, which may be none: `[0, width]`, or `[0]` for an answer without a
-            time axis. Answers of other axes in the file have them here too, e.g. `[frames, directions, hidden]`.
+            time axis. Answers of other axes in the file have them here too, e.g. `[frames, directions, hidden]`; the
+            first axis of an answer that is not there has the size 0, so that answers can be joined.
 
         Raises:
             ChunkError: Wrong shape, type or names of signals, a value that is not finite or above 2^64, an id that is

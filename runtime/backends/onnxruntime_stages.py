@@ -9,6 +9,7 @@ import onnx
 
 from ..arrays import Array
 from ..clocks import Clock
+from ..contract import Port
 from ..errors import UnsupportedError
 from ..graph.graph import Graph
 from ..graph.nodes import attributes, label
@@ -155,8 +156,21 @@ class StagedRun:
         port = self._model.contract.inputs[0]
         values = self.advance(np.moveaxis(frames, port.time_axis or 0, 0), closing=closing)
         found = {output.name: self._fed(output.name, values[output.name]) for output in self._model.contract.outputs}
-        nothing = np.zeros(0, np.float32)
-        return {name: nothing if values is None else self._back(name, values) for name, values in found.items()}
+        return {
+            output.name: self._absent(output)
+            if (values := found[output.name]) is None
+            else self._back(output.name, values)
+            for output in self._model.contract.outputs
+        }
+
+    def _absent(self, port: Port) -> Array:
+        """Return an output without an answer: its first axis, other than that of streams, has the size 0."""
+        sizes = list(self._model.shapes[port.name])
+        place = next((axis for axis in range(len(sizes)) if axis != port.batch_axis), None)
+        if place is None:
+            return np.zeros(0, np.float32)
+        sizes[place] = 0
+        return np.zeros(sizes, np.float32)
 
     def advance(self, frames: Array, *, closing: bool) -> dict[str, Array | None]:
         """Return the frames of each value that became ready, time first.

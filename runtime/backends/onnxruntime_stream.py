@@ -152,8 +152,7 @@ class OnnxruntimeStream:
         sizes[self._port.time_axis or 0] = 1
         answer, _ = self._advance(np.zeros(sizes, self._dtype), closing=False)
         answers = answer if isinstance(answer, dict) else {self._contract.outputs[0].name: answer}
-        timed = {port.name: port.time_axis is not None for port in self._contract.outputs}
-        empty = {name: values[:0] if timed[name] else np.zeros(0, np.float32) for name, values in answers.items()}
+        empty = {name: values[:0] for name, values in answers.items()}
         return empty if isinstance(answer, dict) else next(iter(empty.values()))
 
     def _refuse_finished(self) -> None:
@@ -232,8 +231,8 @@ def one_stream(port: Port, values: Array) -> Array:
     Raises:
         ModelError: It has fewer axes than the contract says.
     """
-    if port.time_axis is None and values.shape[:1] == (0,):
-        return values  # no answer
+    if port.time_axis is None and values.shape == (0,):
+        return values  # no answer of one number
     last = max((axis for axis in (port.time_axis, port.batch_axis) if axis is not None), default=-1)
     if values.ndim <= last:
         raise ModelError(

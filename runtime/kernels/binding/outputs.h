@@ -32,8 +32,8 @@ class Outputs {
   size_t count() const { return all_.size(); }
   bool timed(size_t output) const { return all_[output].timed; }
 
-  // An array for the answers of an output: [ahead, frames, shape] with a time axis; else [ahead, shape], or [ahead, 0]
-  // without a frame. `ahead` are the axes before the frames.
+  // An array for the answers of an output: [ahead, frames, shape] with a time axis; else [ahead, shape], without a frame
+  // with 0 for the first axis of the shape. `ahead` are the axes before the frames.
   nb::object fresh(size_t output, size_t frames, std::initializer_list<npy_intp> ahead = {}) const {
     Sizes sizes;
     const int axes = fill(sizes, all_[output], frames, ahead);
@@ -83,8 +83,7 @@ class Outputs {
     int axes = 0;
     for (const npy_intp size : ahead) sizes[axes++] = size;
     if (output.timed || !frames) sizes[axes++] = static_cast<npy_intp>(frames);
-    if (!output.timed && !frames) return axes;
-    for (int i = 0; i < output.axes; i++) sizes[axes++] = output.shape[i];
+    for (int i = !output.timed && !frames; i < output.axes; i++) sizes[axes++] = output.shape[i];
     return axes;
   }
 
