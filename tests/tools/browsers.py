@@ -66,15 +66,21 @@ def node_tool(name: str) -> Path:
     return found
 
 
-def result_of(browser: str, address: str, *pictures: str | Path) -> Any:  # noqa: ANN401  whatever the page has
+def result_of(browser: str, address: str) -> Any:  # noqa: ANN401  whatever the page has
     """Open a page and return its `window.result` when its title says `done`."""
+    return browse(browser, address)["result"]
+
+
+def browse(browser: str, address: str, *pictures: str | Path, click: str = "", shown: str = "") -> dict[str, Any]:
+    """Open a page and return what tests/web/browse.mjs prints."""
     node_tool("puppeteer-core")
     script = TOOLS / BROWSE.name  # beside the packages that it imports
     script.write_text(BROWSE.read_text())
     paths = {"CHROMIUM": require("chromium"), "FIREFOX": require(BROWSERS["firefox"])}
+    paths |= {"CLICK": click, "SHOWN": shown}
     command = [require("node"), str(script), browser, address, *map(str, pictures)]
     done = subprocess.run(command, env=os.environ | paths, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    seen = json.loads(done.stdout)
+    seen: dict[str, Any] = json.loads(done.stdout)
     assert seen["said"] == [], seen["said"]
-    return seen["result"]
+    return seen

@@ -1,6 +1,8 @@
 // Opens a page in a real browser without a window, and prints its `window.result` when the title says "done".
 //
 //     node browse.mjs chromium|firefox ADDRESS [WIDTH light|dark PICTURE]...
+//
+// With CLICK, a button is then pressed by the keyboard, until the elements of SHOWN say something other than a dash.
 import puppeteer from "puppeteer-core";
 
 const [, , browser, address, ...pictures] = process.argv;
@@ -24,7 +26,16 @@ try {
   page.on("pageerror", (error) => said.push(String(error)));
   await page.goto(address, { timeout: SECONDS * 1000 });
   await page.waitForFunction("document.title === 'done' || window.result !== undefined", { timeout: SECONDS * 1000, polling: 200 });
-  console.log(JSON.stringify({ result: await page.evaluate(() => window.result), said, version: await running.version() }));
+  const shown = {};
+  if (process.env.CLICK) {
+    await page.focus(process.env.CLICK);
+    await page.keyboard.press("Enter");
+    for (const name of process.env.SHOWN.split(",")) {
+      const element = await page.waitForFunction((id) => document.querySelector(id).textContent !== "–" && document.querySelector(id), { timeout: SECONDS * 1000, polling: 200 }, name);
+      shown[name] = await element.evaluate((node) => node.textContent);
+    }
+  }
+  console.log(JSON.stringify({ result: await page.evaluate(() => window.result), shown, said, version: await running.version() }));
   for (let i = 0; i + 2 < pictures.length; i += 3) {
     await page.setViewport({ width: Number(pictures[i]), height: 844, deviceScaleFactor: 2 });
     if (browser === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: pictures[i + 1] }]);

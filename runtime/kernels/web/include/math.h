@@ -4,6 +4,7 @@
 
 #define fabsf __builtin_fabsf
 #define sqrtf __builtin_sqrtf
+#define copysignf __builtin_copysignf
 #define NAN __builtin_nanf("")
 
 #endif

@@ -1,0 +1,117 @@
+"""Build the live page: a meter that was trained on the spot, a recording made on the spot, and the npm package.
+
+python examples/browser/build.py build/page          # writes static files, which any web server may serve
+python examples/browser/build.py build/page --serve  # and serves them on http://localhost:8000
+"""
+
+import json
+import runpy
+import sys
+import wave
+from collections.abc import Callable
+from functools import partial
+from hashlib import blake2b
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import tidegate as tg
+import torch
+from numpy.typing import NDArray
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parents[1] / "bindings" / "npm" / "build.py"
+RATE, BLOCK = 48_000, 128  # samples per second, samples of a frame
+SECONDS, STEPS = 8, 120
+FALL = 0.98  # of the level, from frame to frame
+
+Samples = NDArray[np.float32]
+
+
+class Meter(torch.nn.Module):
+    """A level meter: it rises with a sound at once, and falls slowly; from 0 (silence) to 1 (full scale)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.out = torch.nn.LSTM(1, 16, batch_first=True), torch.nn.Linear(16, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map blocks of samples `[batch, frames, 128]` to levels `[batch, frames, 1]`."""
+        level: torch.Tensor = self.out(self.lstm(loudness(x))[0])
+        return level
+
+
+def loudness(x: torch.Tensor) -> torch.Tensor:
+    """Return the loudness of each block: 0 at -60 dB, 1 at full scale."""
+    return torch.log((x * x).mean(-1, keepdim=True) + 1e-6) / 13.8155 + 1
+
+
+def wanted(x: torch.Tensor) -> torch.Tensor:
+    """Return the levels that the meter must learn."""
+    now, levels = torch.zeros(x.shape[0], 1), []
+    for frame in loudness(x).unbind(1):
+        now = torch.maximum(frame, now * FALL)
+        levels.append(now)
+    return torch.stack(levels, 1)
+
+
+def train() -> Meter:
+    """Return a meter, trained on bursts of noise."""
+    torch.manual_seed(22)
+    meter = Meter()
+    optimizer = torch.optim.Adam(meter.parameters(), 0.02)
+    for _ in range(STEPS):
+        gains = 10 ** (-3 * torch.rand(8, 6, 1).repeat_interleave(10, 1))
+        x = gains * torch.randn(8, 60, BLOCK) * (torch.rand(8, 6, 1) > 0.5).repeat_interleave(10, 1)
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(meter(x), wanted(x)).backward()
+        optimizer.step()
+    return meter.eval()
+
+
+def record() -> Samples:
+    """Return a recording: tones that come and go, one every half a second."""
+    t = np.arange(SECONDS * RATE) / RATE
+    beat = t % 0.5
+    pitch = 220 * 2 ** (np.floor(t / 0.5) % 8 / 12 * 2)
+    sound = np.sin(2 * np.pi * pitch * t) * np.exp(-9 * beat) * (0.1 + 0.8 * (np.floor(t / 0.5) % 3 / 2))
+    return (np.round(sound * 32767) / 32768).astype(np.float32)
+
+
+def write_wave(samples: Samples, path: Path) -> None:
+    """Write samples as a file of 16-bit PCM."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((samples * 32768).astype("<i2").tobytes())
+
+
+def build(folder: Path, package: Callable[[Path], object]) -> None:
+    """Write the page into a folder; `package` writes the npm package."""
+    folder.mkdir(parents=True, exist_ok=True)
+    package(folder / "tidegate")
+    for name in ("index.html", "page.js", "style.css"):
+        (folder / name).write_bytes((HERE / name).read_bytes())
+    tg.export_model(train(), torch.randn(1, 20, BLOCK), folder / "meter.onnx", sample_rate=RATE, hop=BLOCK)
+    tg.quantize(folder / "meter.onnx", folder / "meter.int8.onnx")
+    tg.compile_model(folder / "meter.int8.onnx", folder / "meter.tide")
+    samples = record()
+    write_wave(samples, folder / "recording.wav")
+    answers = np.asarray(tg.load(folder / "meter.tide").stream().push(samples.reshape(-1, BLOCK)))
+    digest = blake2b(answers.astype("<f4").tobytes(), digest_size=32).hexdigest()
+    (folder / "python.json").write_text(json.dumps({"hash": digest, "answers": len(answers)}))
+
+
+def main(folder: str, *options: str) -> None:
+    """Build the page, and serve it if asked."""
+    build(Path(folder), runpy.run_path(str(PACKAGE))["main"])
+    print(f"{folder}: open index.html from any web server")
+    if "--serve" in options:
+        print("serving http://localhost:8000")
+        handler = partial(SimpleHTTPRequestHandler, directory=folder)
+        ThreadingHTTPServer(("localhost", 8000), handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
