@@ -106,9 +106,9 @@ static void start_op(const tide_model *model, const model_op *op, op_state *stat
 #endif
 
 void tide_reset(tide_stream *stream) {
-  const tide_model *model = stream->model;
   memset(stream->carried, 0, stream->carried_bytes);
 #ifndef TIDE_WITHOUT_starts
+  const tide_model *model = stream->model;
   for (uint32_t i = 0; i < model->header.ops; i++) start_op(model, &model->ops[i], &stream->states[i]);
 #endif
   stream->frames = stream->refused = 0;
