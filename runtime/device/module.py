@@ -20,8 +20,10 @@ WEB = KERNELS / "web"
 FLAGS = (
     *("--target=wasm32-unknown-unknown", "-ffreestanding", "-fbuiltin", "-nostdinc", "-mbulk-memory", "-std=gnu11"),
     *("-fno-fast-math", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-fvisibility=hidden"),
-    *("-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections", "-O2"),
+    *("-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections"),
 )
+# What is called once a push or once a model is kept small; frames and products go through the rest.
+HOT = ("operators", "variants", "src/fixed.c")
 LINK = ("--no-entry", "--strip-all", "--gc-sections", "--stack-first")
 SIMD = ("-msimd128",)
 EXPORTED = re.compile(r"\b((?:tide|web)_\w+)\(")
@@ -40,11 +42,15 @@ def build_module(engine: Path = KERNELS, flags: Sequence[str] = SIMD) -> bytes:
     """
     zig = _zig()
     sources = [path for room in ("src", "operators", "variants") for path in sorted((engine / room).glob("*.c"))]
+    hot = [path for path in sources if path.relative_to(engine).as_posix().startswith(HOT)]
+    small = [path for path in [*sources, *sorted(WEB.glob("*.c"))] if path not in hot]
     places = (zig.with_name("lib") / "include", WEB / "include", engine / "include")
     include = [f"-I{place}" for place in places]
     with tempfile.TemporaryDirectory(prefix="tidegate-") as name:
         objects = Path(name)
-        _run([zig, "clang", *FLAGS, *flags, *include, "-c", *sources, *sorted(WEB.glob("*.c"))], objects)
+        for optimize, files in (("-O2", hot), ("-Os", small)):
+            if files:
+                _run([zig, "clang", *FLAGS, optimize, *flags, *include, "-c", *files], objects)
         exported = [f"--export-if-defined={function}" for function in _exported(engine)]
         linked = sorted(path.name for path in objects.glob("*.o"))
         _run([zig, "wasm-ld", *LINK, *exported, *linked, "-o", "module.wasm"], objects)
