@@ -157,9 +157,7 @@ class StagedRun:
         values = self.advance(np.moveaxis(frames, port.time_axis or 0, 0), closing=closing)
         found = {output.name: self._fed(output.name, values[output.name]) for output in self._model.contract.outputs}
         return {
-            output.name: self._absent(output)
-            if (values := found[output.name]) is None
-            else self._back(output.name, values)
+            output.name: self._absent(output) if (made := found[output.name]) is None else self._back(output.name, made)
             for output in self._model.contract.outputs
         }
 
