@@ -32,8 +32,8 @@ class Outputs {
   size_t count() const { return all_.size(); }
   bool timed(size_t output) const { return all_[output].timed; }
 
-  // An array for the answers of an output: [ahead, frames, shape] with a time axis; else [ahead, shape], without a frame
-  // with 0 for the first axis of the shape. `ahead` are the axes before the frames.
+  // An array for the answers of an output: [ahead, frames, shape] with a time axis; else [ahead, shape], without a
+  // frame with 0 for the first axis of the shape. `ahead` are the axes before the frames.
   nb::object fresh(size_t output, size_t frames, std::initializer_list<npy_intp> ahead = {}) const {
     Sizes sizes;
     const int axes = fill(sizes, all_[output], frames, ahead);
