@@ -20,7 +20,7 @@ from ..runtime.load import naming
 from ..runtime.lowering.lower import QUANTIZATION_KEY, lower
 from ..runtime.streams import Model
 from .answers.comparison import compare
-from .answers.trial import opened, try_out
+from .answers.trial import model_of, opened, try_out
 from .answers.warnings import NOT_COMPARED, too_far
 from .answers.ways_out import BOUND, Measure, way_out
 from .calibration import METHODS_BY_NAME, Calibration, Progress
@@ -235,7 +235,7 @@ def calibrated(graph: Graph, options: Options) -> Result:
         return calibration.error(lower(with_codes(graph, weights, other)[0]))
 
     warnings = _warnings(answers, weights, choice, measure, options)
-    return Result(written, opened(written), rows, answers, warnings, found, in_floats)
+    return Result(written, model_of(program, written), rows, answers, warnings, found, in_floats)
 
 
 def write(

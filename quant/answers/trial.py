@@ -8,6 +8,7 @@ from ...runtime.errors import ChunkError, QuantizationError, UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.lowering.lower import lower
 from ...runtime.plan.writer import compile_program
+from ...runtime.program import Program
 from ...runtime.streams import Model, apart
 from .own_signal import forms_of, own_signal, own_static
 
@@ -21,11 +22,16 @@ def opened(graph: Graph) -> Model:
         BackendError: The engine does not run the graph, and onnxruntime is not installed.
     """
     try:
-        return NativeModel(compile_program(lower(graph), graph.contract))
+        return model_of(lower(graph), graph)
     except UnsupportedError:
         from ...runtime.backends.onnxruntime import OnnxruntimeModel
 
         return OnnxruntimeModel(graph)
+
+
+def model_of(program: Program, graph: Graph) -> NativeModel:
+    """Return a lowered graph's model on the engine."""
+    return NativeModel(compile_program(program, graph.contract))
 
 
 def try_out(graph: Graph, model: Model) -> None:

@@ -43,7 +43,7 @@ def sequence_of(trace: Trace, node: onnx.NodeProto) -> Sequence:
     axes = tuple(a if a != ONE else BATCH for a in signal.axes)
     if isinstance(signal, Signal) and axes == (TIME, BATCH, FEATURE):
         return Sequence(signal.value, trace.widths[signal.value])
-    if len(axes) != 3 or TIME not in axes[:2]:
+    if len(axes) != 3 or TIME not in axes[:2] or axes[0] == BATCH:
         raise unsupported(
             node,
             f"its input has axes ({', '.join(signal.axes)}), wanted (time, batch, feature), or time and one more axis "

@@ -12,9 +12,9 @@ from tidegate.runtime.device.targets import TARGETS, X86, Run
 @pytest.mark.parametrize(
     ("variants", "native", "emulated", "left_out"),
     [
-        (["avx512_vnni", "avx2", "scalar"], {"avx512_vnni", "avx2", "scalar"}, set(), set()),
-        (["avx2", "scalar"], {"avx2", "scalar"}, set(), {"avx512_vnni"}),
-        (["scalar"], {"scalar"}, {"avx2"}, {"avx512_vnni"}),
+        (["avx512_vnni", "avx2", "sse41", "scalar"], {"avx512_vnni", "avx2", "sse41", "scalar"}, set(), set()),
+        (["avx2", "sse41", "scalar"], {"avx2", "sse41", "scalar"}, set(), {"avx512_vnni"}),
+        (["scalar"], {"scalar"}, {"avx2", "sse41"}, {"avx512_vnni"}),
     ],
 )
 def test_what_a_processor_lacks_is_emulated_or_left_out(

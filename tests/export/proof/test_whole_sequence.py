@@ -136,7 +136,6 @@ MODULES: dict[str, tuple[nn.Module, str]] = {
         nn.TransformerEncoderLayer(UNITS, 2, 16, batch_first=True),
         r"'pool.self_attn' \(MultiheadAttention\) needs later frames",
     ),
-    "transposed convolution": (Along(nn.ConvTranspose1d(UNITS, UNITS, 3, padding=1)), r"'pool.layer' \(ConvTranspose "),
 }
 
 STEPS: dict[str, tuple[Callable[[], nn.Module], str]] = {

@@ -57,7 +57,6 @@ def test_a_product_of_features_becomes_matmuls(
     ("equation", "value", "weight"),
     [
         ("bti,tih->bth", (2, 3, 5), (3, 5, 6)),  # another weight for each frame
-        ("ggi,gih->ggh", (4, 4, 5), (4, 5, 6)),  # a diagonal
         ("bti,ih->bht", (2, 3, 5), (5, 6)),
         ("bgi,gi->bg", (2, 4, 5), (4, 5)),
         ("bit,ih->bth", (2, 5, 3), (5, 6)),
