@@ -7,9 +7,9 @@
 #include "web.h"
 
 /* memory.copy and memory.fill are instructions, so these do not call themselves. */
-void *memcpy(void *restrict to, const void *restrict from, size_t bytes) { return __builtin_memcpy(to, from, bytes); }
-void *memmove(void *to, const void *from, size_t bytes) { return __builtin_memmove(to, from, bytes); }
-void *memset(void *to, int value, size_t bytes) { return __builtin_memset(to, value, bytes); }
+void *(memcpy)(void *restrict to, const void *restrict from, size_t bytes) { return __builtin_memcpy(to, from, bytes); }
+void *(memmove)(void *to, const void *from, size_t bytes) { return __builtin_memmove(to, from, bytes); }
+void *(memset)(void *to, int value, size_t bytes) { return __builtin_memset(to, value, bytes); }
 
 int memcmp(const void *one, const void *other, size_t bytes) {
   const unsigned char *a = one, *b = other;
