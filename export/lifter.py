@@ -28,7 +28,7 @@ from .foreign.notes import state_notes
 from .foreign.opening import FrameSize, Opened, open_file
 from .foreign.original import OriginalFile, at_any_length, finite, unfinite
 from .graph.axes import set_dims, shape_of, shape_text, signal_input
-from .graph.editing import check_model, remove_dead
+from .graph.editing import check_model, input_named, remove_dead
 from .graph.expands import write_expands
 from .graph.features import give_features
 from .graph.folds import settle_folds
@@ -284,7 +284,7 @@ def _with_batch(known: ForeignState, batch: int | str) -> ForeignState:
 def _keep_context(model: onnx.ModelProto, name: str, layout: Layout, context: int) -> tuple[State, ...]:
     if not context:
         return ()
-    source = next(item for item in model.graph.input if item.name == name)
+    source = input_named(model, name)
     if (layout.axes.time, len(shape_of(source)), layout.streams) != (0, 2, None):
         raise UnsupportedError(
             f"input {name!r} of shape {shape_text(shape_of(source))} with a context of {context}, wanted frames of one "

@@ -15,7 +15,7 @@ from ...runtime.arrays import Array
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
-from ..graph.editing import remove_dead, unused, value_names
+from ..graph.editing import remove_dead, set_nodes, unused, value_names
 from ..graph.recurrent_nodes import MOVES, operand
 
 LARGEST = 127  # magnitude of a weight's code
@@ -175,8 +175,7 @@ def _put(model: onnx.ModelProto, made: list[onnx.NodeProto]) -> None:
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         nodes += made if list(node.output) == list(made[-1].output) else [node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
 
 
 def _forget_unused_domains(model: onnx.ModelProto) -> None:

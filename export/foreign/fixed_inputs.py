@@ -11,7 +11,7 @@ from ...runtime.arrays import Array
 from ...runtime.errors import ModelError
 from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_of, shape_text
-from ..graph.editing import unused, value_names
+from ..graph.editing import set_nodes, unused, value_names
 from ..graph.expands import size_nodes
 
 MAX_VALUES = 65_536  # of an input
@@ -112,8 +112,7 @@ def _spread(model: onnx.ModelProto, one: FixedInput, source: str) -> None:
         helper.make_node("Expand", [inner, f"{inner}/sizes"], [one.name], f"{one.name}/Expand"),
         *model.graph.node,
     ]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
 
 
 def _filled(item: onnx.ValueInfoProto, value: float, sizes: Dims) -> FixedInput:

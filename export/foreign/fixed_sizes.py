@@ -9,12 +9,12 @@ from math import prod
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from ...runtime.cells import CELLS
 from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_of, sized_model
-from ..graph.editing import sort_nodes, unused, value_names
+from ..graph.editing import add_constant, input_named, sort_nodes, unused, value_names
 from ..graph.recurrent_nodes import operand
 from .squeezes import dropped_ones
 
@@ -28,7 +28,7 @@ def follow_streams(model: onnx.ModelProto, source: str) -> None:
         model: An ONNX model whose signal is `[1, 1, ...]`; others stay as they are.
         source: Its signal input.
     """
-    declared = shape_of(next(item for item in model.graph.input if item.name == source))
+    declared = shape_of(input_named(model, source))
     if declared[:2] != (1, 1) or len(declared) < 3 or not all(isinstance(size, int) for size in declared):
         return
     for name in [node.output[0] for node in model.graph.node if node.op_type in ("Reshape", "Squeeze")]:
@@ -73,7 +73,7 @@ def open_sizes(model: onnx.ModelProto, source: str) -> None:
         model: An ONNX model.
         source: Its signal input. If one of its sizes is open, the Reshapes are right already.
     """
-    declared = shape_of(next(item for item in model.graph.input if item.name == source))
+    declared = shape_of(input_named(model, source))
     if not all(isinstance(size, int) for size in declared):
         return
     graph, shapes, reading = Graph(model), sized_model(model, source, {})[1], list[onnx.NodeProto]()
@@ -128,7 +128,4 @@ def _unfold(
 
 
 def _constant(model: onnx.ModelProto, name: str, numbers: Sequence[int]) -> str:
-    """Add integers to the graph and return their name."""
-    free = unused(name, value_names(model))
-    model.graph.initializer.append(numpy_helper.from_array(np.array(numbers, np.int64), free))
-    return free
+    return add_constant(model, name, np.array(numbers, np.int64))

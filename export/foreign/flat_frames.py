@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from ...runtime.cells import CELLS
 from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, set_dims, shape_of, sized_model
-from ..graph.editing import unused, value_names
+from ..graph.editing import input_named, unused, value_names
 from ..graph.recurrent_nodes import signal_of
 
 
@@ -44,7 +44,7 @@ def unfold_frames(model: onnx.ModelProto, source: str) -> Dims:
     Returns:
         The number of frames and the values of each; empty if the signal is not flat.
     """
-    item = next(item for item in model.graph.input if item.name == source)
+    item = input_named(model, source)
     dims, readers = shape_of(item), Graph(model).consumers(source)
     if len(dims) != 2 or not readers or item.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         return ()

@@ -10,6 +10,7 @@ from ...runtime.arrays import Array
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from ..graph.axes import Dims, shape_of, sized_model
+from ..graph.editing import input_named
 from ..graph.recurrent_nodes import operand
 
 UNARY = frozenset(("Abs", "Cast", "Elu", "Exp", "Identity", "LeakyRelu", "Neg", "Relu", "Sigmoid", "Softplus", "Tanh"))
@@ -34,7 +35,7 @@ class FrameAxes:
     @classmethod
     def of(cls, model: onnx.ModelProto, source: str) -> "FrameAxes":
         """Trace the shapes of a model from its signal input."""
-        item = next(item for item in model.graph.input if item.name == source)
+        item = input_named(model, source)
         free = [axis for axis, size in enumerate(shape_of(item)) if not isinstance(size, int)]
         sized, shapes = sized_model(model, source, dict(zip(free, _SIZES, strict=False)))
         return cls(Graph(sized), shapes)

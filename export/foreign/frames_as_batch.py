@@ -15,7 +15,7 @@ from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import is_backward, label
 from ..graph.axes import Dims, set_dims, shape_of
-from ..graph.editing import rename, unused, value_names
+from ..graph.editing import rename, set_nodes, unused, value_names
 from ..graph.recurrent_nodes import recurrent_nodes, signal_of, state_sizes
 from ..states.convolution_tails import END
 
@@ -88,8 +88,7 @@ def keep_context(model: onnx.ModelProto, source: onnx.ValueInfoProto, samples: i
     keep = helper.make_node("Concat", [state.input, f"{name}/ends"], [f"{name}/kept"], name=f"{name}/kept", axis=0)
     join = helper.make_node("Concat", [f"{name}/before", name], [joined], name=joined, axis=1)
     rest = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([nodes["before"], keep, nodes["all_but_last"], nodes["last"], join, *rest])
+    set_nodes(model, [nodes["before"], keep, nodes["all_but_last"], nodes["last"], join, *rest])
     for value, items in ((state.input, model.graph.input), (state.output, model.graph.output)):
         items.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, state.shape))
     return state
@@ -126,5 +125,4 @@ def _turn(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
     nodes = []
     for other in model.graph.node:
         nodes += [before, other, *after] if other.name == node.name else [other]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)

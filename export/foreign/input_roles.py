@@ -12,6 +12,7 @@ from ...runtime.contract import State
 from ...runtime.errors import ContractError, TidegateError, UnsupportedError
 from ...runtime.graph.nodes import label
 from ..graph.axes import Dims, shape_of, shape_text
+from ..graph.editing import input_named
 from ..states.recurrent_states import ForeignState
 from ..states.routes import Source, arrivals, number_inputs, sources
 from .state_names import check_pairs, listed, pair_by_name
@@ -199,7 +200,7 @@ def _alike(first: onnx.ValueInfoProto, second: onnx.ValueInfoProto) -> bool:
 
 def _foreign_state(model: onnx.ModelProto, pair: State, layers: Sequence[Source], numbers: Array) -> ForeignState:
     """Return a state and what it starts; it is packed unless its shape is [layers, 1, hidden]."""
-    dims = next(shape_of(item) for item in model.graph.input if item.name == pair.input)
+    dims = shape_of(input_named(model, pair.input))
     own = {source.numbers: source for source in layers}
     rows = [tuple(map(int, row)) for row in numbers.reshape(len(numbers), -1)] if numbers.ndim == 3 else []
     in_order = [own[row] for row in rows if row in own]

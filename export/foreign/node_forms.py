@@ -9,7 +9,7 @@ from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from ..graph.axes import shape_of, sized_model
 from ..graph.constants import fold_constants
-from ..graph.editing import unused, value_names
+from ..graph.editing import input_named, set_nodes, unused, value_names
 from ..graph.recurrent_nodes import SEQUENCE_LENS, operand, signal_of
 
 _SWAPPED = [1, 0, 2]  # [batch, time, features] and [time, batch, features]; of states [batch, directions, hidden]
@@ -30,8 +30,7 @@ def put_time_first(model: onnx.ModelProto) -> list[str]:
             nodes += _time_first(node, taken)
         else:
             nodes.append(node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
     return found
 
 
@@ -80,7 +79,7 @@ def drop_lengths(model: onnx.ModelProto, source: str) -> list[str]:
     nodes = [node for node in model.graph.node if node.op_type in STANDARD and operand(node, SEQUENCE_LENS)]
     if not nodes:
         return []
-    item = next(item for item in model.graph.input if item.name == source)
+    item = input_named(model, source)
     free = [axis for axis, size in enumerate(shape_of(item)) if not isinstance(size, int)]
     sized = [sized_model(model, source, dict.fromkeys(free, frames)) for frames in _LENGTHS]
     for one, _ in sized:

@@ -9,7 +9,7 @@ from ...runtime.arrays import Array, Floats
 from ...runtime.errors import ContractError
 from ..graph.axes import Dims, set_dims, settled_values, shape_of, shape_text
 from ..graph.constants import fold_constants, fold_neutral
-from ..graph.editing import drop_identities, remove_dead
+from ..graph.editing import drop_identities, input_named, remove_dead
 from ..graph.recurrent_nodes import explaining, name_nodes
 from ..rewrites.arguments import StateKey
 from ..rewrites.branches import open_branches
@@ -130,7 +130,7 @@ def open_file(
         refuse_state_inputs(model)
         roles = find_roles(model, states, several.static)
     _fix_frame(model, roles.signal, frame)
-    sizes = _dims_of(model, roles.signal)
+    sizes = shape_of(input_named(model, roles.signal))
     starts = take_starts(model, roles.signal, [axis for axis, size in enumerate(sizes) if not isinstance(size, int)])
     split_directions(model)
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
@@ -171,7 +171,7 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     follow_streams(model, source)
     frozen = name_dropped_axes(model, source)
     drop_identities(model)
-    free = [axis for axis, size in enumerate(_dims_of(model, source)) if not isinstance(size, int)]
+    free = [axis for axis, size in enumerate(shape_of(input_named(model, source))) if not isinstance(size, int)]
     write_unfolds(model, source, free)
     write_products(model)
     write_transposed(model, free)
@@ -201,13 +201,9 @@ def _forget_weights_among_inputs(model: onnx.ModelProto) -> None:
     model.ir_version = max(model.ir_version, 4)  # the first in which a weight need not be an input
 
 
-def _dims_of(model: onnx.ModelProto, name: str) -> Dims:
-    return shape_of(next(item for item in model.graph.input if item.name == name))
-
-
 def _may_be_flat(model: onnx.ModelProto, name: str, frame: FrameSize) -> bool:
     """Return whether a signal may hold several of the caller's frames in one axis."""
-    dims = _dims_of(model, name)
+    dims = shape_of(input_named(model, name))
     known = dims[-1] if len(dims) == 2 else None
     return isinstance(known, int) and not frame.context and frame.new is not None and known % frame.new == 0
 
@@ -218,7 +214,7 @@ def _fix_frame(model: onnx.ModelProto, name: str, frame: FrameSize) -> None:
     Raises:
         ContractError: The file has another size, or neither the file nor the caller gives one.
     """
-    item = next(item for item in model.graph.input if item.name == name)
+    item = input_named(model, name)
     dims = shape_of(item)
     known = dims[-1] if dims and isinstance(dims[-1], int) else None
     if item.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:

@@ -3,12 +3,19 @@
 import onnx
 from onnx import version_converter
 
+from ...runtime.cells import PROJECTED_LSTM
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ..states.recurrent_states import MIN_OPSET
 
 MODERN = 17
 SPLIT_OPSET = 18  # from 18 on, the Split in the Scan of an LSTM with projection says its number of parts
+
+
+def needs_split_opset(model: onnx.ModelProto) -> bool:
+    """Return whether a model has an LSTM with projection, but an operator set that lacks what its Scan needs."""
+    projected = any(node.op_type == PROJECTED_LSTM.operator for node in model.graph.node)
+    return projected and Graph(model).opset() < SPLIT_OPSET
 
 
 def modernize(model: onnx.ModelProto, least: int = MIN_OPSET) -> onnx.ModelProto:

@@ -10,6 +10,7 @@ from ...runtime.arrays import Array
 from ...runtime.contract import Contract
 from ...runtime.errors import ExportError
 from ..graph.axes import set_dims, shape_of
+from ..graph.editing import input_named
 from ..proof.comparison import UnfiniteError
 from ..proof.runner import Runner
 from ..proof.signals import cut, time_axis
@@ -101,7 +102,7 @@ def at_any_length(file: OriginalFile) -> OriginalFile:
     if frames is None or file.contract.states or file.context:
         return file
     model, time = onnx.load_from_string(file.runner.data), time_axis(port)
-    item = next(item for item in model.graph.input if item.name == port.name)
+    item = input_named(model, port.name)
     dims = shape_of(item)
     set_dims(item, (*dims[:time], "time", *dims[time + 1 :]))
     del model.graph.value_info[:]

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from ...runtime.cells import STANDARD
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
-from ..graph.editing import remove_dead, sort_nodes
+from ..graph.editing import remove_dead, set_nodes, sort_nodes
 from ..graph.recurrent_nodes import name_nodes
 from .frame_axes import MOVES, UNARY, FrameAxes
 
@@ -48,8 +48,7 @@ def turn_layers(model: onnx.ModelProto, source: str) -> list[str]:
         turning.replace(node)
     if turning.layers:
         kept = [node for node in model.graph.node if not turning.gone.intersection(node.output)]
-        del model.graph.node[:]
-        model.graph.node.extend([*kept, *turning.nodes])
+        set_nodes(model, [*kept, *turning.nodes])
         sort_nodes(model)
         remove_dead(model)
     return turning.layers

@@ -7,7 +7,7 @@ import onnx
 
 from ...runtime.errors import ContractError, ModelError
 from ..graph.axes import Dims, set_dims, shape_of
-from ..graph.editing import read_names, value_names
+from ..graph.editing import input_named, read_names, value_names
 from ..graph.joined_signals import JoinedSignals, joined_signals
 from .input_roles import likely_signal, named_pairs, started_inputs
 
@@ -74,7 +74,7 @@ def follow_signal(model: onnx.ModelProto, static: Collection[str], source: str) 
         static: Its static inputs.
         source: Its signal input. Both have the same name or the size 1 there.
     """
-    sizes = next(shape_of(item) for item in model.graph.input if item.name == source)
+    sizes = shape_of(input_named(model, source))
     for item in model.graph.input:
         dims = shape_of(item)
         if item.name in static and len(dims) > 1 and dims[0] in sizes[:-1]:
@@ -120,7 +120,7 @@ def _fits(first: Dims, second: Dims) -> bool:
 
 def _has_no_time(dims: Dims, first: str, model: onnx.ModelProto) -> bool:
     """Return whether an input has only fixed sizes, and perhaps the streams first."""
-    sizes = next(shape_of(item) for item in model.graph.input if item.name == first)
+    sizes = shape_of(input_named(model, first))
     return all(isinstance(size, int) or (axis == 0 and size in sizes) for axis, size in enumerate(dims))
 
 

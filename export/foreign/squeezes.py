@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_of, sized_model
-from ..graph.editing import unused, value_names
+from ..graph.editing import input_named, unused, value_names
 from ..graph.recurrent_nodes import operand
 
 _OPEN = (1009, 1021, 1033, 1049, 1061, 1069, 1087, 1091)  # primes: no product of fixed sizes is one of them
@@ -30,7 +30,7 @@ def name_dropped_axes(model: onnx.ModelProto, source: str) -> dict[int, int]:
     Returns:
         The sizes of the example that Reshapes had as targets, by the axis of the signal.
     """
-    declared = shape_of(next(item for item in model.graph.input if item.name == source))
+    declared = shape_of(input_named(model, source))
     open_axes = [i for i, size in enumerate(declared) if not isinstance(size, int)]
     sizes = dict(zip(open_axes, _OPEN, strict=False))
     shapes = sized_model(model, source, sizes or {-1: _OPEN[-1]})[1]

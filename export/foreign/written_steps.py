@@ -5,12 +5,11 @@ from itertools import islice, product
 
 import onnx
 
-from ...runtime.cells import PROJECTED_LSTM
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_of, sized_model
 from ..graph.constants import fold_constants
-from ..graph.editing import remove_dead
+from ..graph.editing import input_named, remove_dead
 from ..graph.markers import forget_markers
 from ..rewrites.loops import roll_loops
 from ..rewrites.single_steps import Call, for_one_stream, mark_steps, name_streams, write_single_steps
@@ -18,7 +17,7 @@ from ..rewrites.written_loops import mark_loops
 from ..written_cells.recognizer import WrittenCell, recognize
 from ..written_cells.signals import find_signals, groups
 from .carried_values import carried_values
-from .opsets import SPLIT_OPSET, modernize
+from .opsets import SPLIT_OPSET, modernize, needs_split_opset
 from .state_names import pair_by_name
 
 _MOST_PAIRINGS = 24  # of states whose names say nothing; those of two layers
@@ -40,8 +39,7 @@ def write_steps(model: onnx.ModelProto, signal: str, given: Mapping[str, str] | 
     before = onnx.ModelProto()
     before.CopyFrom(model)
     refusal = _written(model, signal, given)
-    projected = any(node.op_type == PROJECTED_LSTM.operator for node in model.graph.node)
-    if not projected or Graph(model).opset() >= SPLIT_OPSET:
+    if not needs_split_opset(model):
         return refusal
     model.CopyFrom(modernize(before, SPLIT_OPSET))
     return _written(model, signal, given)
@@ -76,7 +74,7 @@ def _write_loops(model: onnx.ModelProto, signal: str) -> str | None:
 
 
 def _free(model: onnx.ModelProto, signal: str) -> list[int]:
-    item = next(item for item in model.graph.input if item.name == signal)
+    item = input_named(model, signal)
     return [axis for axis, size in enumerate(shape_of(item)) if not isinstance(size, int)]
 
 

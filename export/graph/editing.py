@@ -1,10 +1,12 @@
 """Small edits of an ONNX graph: rename values, sort nodes, remove dead nodes, remove traces of the exporter."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 
 import onnx
+from onnx import numpy_helper
 
+from ...runtime.arrays import Array
 from ...runtime.errors import ExportError
 
 
@@ -40,6 +42,25 @@ def unused(name: str, taken: Collection[str]) -> str:
     return next(n for n in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if n not in taken)
 
 
+def input_named(model: onnx.ModelProto, name: str) -> onnx.ValueInfoProto:
+    """Return an input of the graph."""
+    return next(item for item in model.graph.input if item.name == name)
+
+
+def add_constant(model: onnx.ModelProto, name: str, values: Array) -> str:
+    """Add an initializer of this name, or of this name with a number if it is taken, in place; return its name."""
+    free = unused(name, value_names(model))
+    model.graph.initializer.append(numpy_helper.from_array(values, free))
+    return free
+
+
+def set_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> None:
+    """Let a graph have these nodes and no others, in place; they may be its own."""
+    kept = list(nodes)
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+
+
 def remove_dead(model: onnx.ModelProto) -> None:
     """Remove nodes, initializers and shape entries that no graph output needs."""
     graph = model.graph
@@ -63,8 +84,7 @@ def sort_nodes(model: onnx.ModelProto) -> None:
         {i: {makers[name] for name in reads(node) if name in makers} for i, node in nodes.items()}
     )
     ordered = [nodes[i] for i in order.static_order()]
-    del model.graph.node[:]
-    model.graph.node.extend(ordered)
+    set_nodes(model, ordered)
 
 
 def forget_origin(model: onnx.ModelProto) -> None:
@@ -97,8 +117,7 @@ def drop_identities(model: onnx.ModelProto) -> None:
             origins[node.output[0]] = origins.get(node.input[0], node.input[0])
         else:
             kept.append(node)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
+    set_nodes(model, kept)
     rename_all(model, origins)
 
 

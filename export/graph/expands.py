@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from .axes import Dims
-from .editing import unused, value_names
+from .editing import set_nodes, unused, value_names
 
 
 def write_expands(model: onnx.ModelProto, dims: Mapping[str, Dims], source: str) -> None:
@@ -36,8 +36,7 @@ def write_expands(model: onnx.ModelProto, dims: Mapping[str, Dims], source: str)
             nodes += _sizes(model, dims[node.output[0]], source, name)
             node.CopyFrom(helper.make_node("Expand", [node.input[0], name], list(node.output), node.name))
         nodes.append(node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
 
 
 def _write_fills(model: onnx.ModelProto, dims: Mapping[str, Dims]) -> None:

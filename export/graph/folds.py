@@ -17,8 +17,8 @@ from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, is_backward, label
 from .axes import Axes, Dims, batch_of
-from .editing import unused, value_names
-from .recurrent_nodes import nonzero_source, operand, recurrent_nodes, signal_of
+from .editing import set_nodes, unused, value_names
+from .recurrent_nodes import recurrent_nodes, signal_of, start_from_nothing
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,7 @@ def run_inside(model: onnx.ModelProto, dims: dict[str, Dims], inside: frozenset[
             continue
         _start_from_nothing(graph, node)
         nodes += _turned(model, dims, node) if is_backward(node) else [node]
-    kept = list(nodes)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
+    set_nodes(model, nodes)
 
 
 def _start_from_nothing(graph: Graph, node: onnx.NodeProto) -> None:
@@ -113,15 +111,7 @@ def _start_from_nothing(graph: Graph, node: onnx.NodeProto) -> None:
             f"{label(node)}: an LSTM with projection runs over an axis inside each frame, wanted one along time; "
             "leave the projection out there"
         )
-    for slot in CELLS[node.op_type].states:
-        odd = nonzero_source(graph, operand(node, slot.input))
-        if odd is not None:
-            raise UnsupportedError(
-                f"{label(node)}: initial_{slot.kind} comes from {odd}, but it starts again in each frame, from zeros; "
-                "call it without an initial state"
-            )
-        if operand(node, slot.input):
-            node.input[slot.input] = ""
+    start_from_nothing(graph, node, "it starts again in each frame, from zeros; call it without an initial state")
 
 
 def _turned(model: onnx.ModelProto, dims: dict[str, Dims], node: onnx.NodeProto) -> list[onnx.NodeProto]:

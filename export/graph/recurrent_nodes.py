@@ -173,6 +173,25 @@ def _check_initial(graph: Graph, node: onnx.NodeProto, slot: StateOperand) -> No
         )
 
 
+def start_from_nothing(graph: Graph, node: onnx.NodeProto, reason: str) -> None:
+    """Let a recurrent node start from no value in place of zeros, which may have the size of a fixed batch, in place.
+
+    Args:
+        graph: The graph.
+        node: The node.
+        reason: Why it may not start from anything else, and the way out.
+
+    Raises:
+        UnsupportedError: It starts from something else.
+    """
+    for slot in CELLS[node.op_type].states:
+        odd = nonzero_source(graph, operand(node, slot.input))
+        if odd is not None:
+            raise UnsupportedError(f"{label(node)}: initial_{slot.kind} comes from {odd}, but {reason}")
+        if operand(node, slot.input):
+            node.input[slot.input] = ""
+
+
 def nonzero_source(graph: Graph, name: str) -> str | None:
     """Trace a value to its sources; return the first source that is not constant zero, as text, or None.
 

@@ -9,6 +9,7 @@ from ...runtime.arrays import Array
 from ...runtime.contract import Contract, Port
 from ...runtime.errors import ChunkError, ExportError
 from ...runtime.graph.graph import Graph
+from ..graph.editing import input_named
 
 SEED = 20  # of data and random chunkings: a proof is the same in every run
 CUT_SHARES = (0.1, 0.3, 0.5, 0.7)  # for each random chunking, the share of frames after which it cuts
@@ -53,7 +54,7 @@ class FreshData:
 
 def noise(model: onnx.ModelProto, port: Port, frames: int, streams: int) -> Array:
     """Return a signal for a model: float32 noise of variance 1, or ids that all its tables have."""
-    item = next(item for item in model.graph.input if item.name == port.name)
+    item = input_named(model, port.name)
     sizes = {port.time_axis: frames, port.batch_axis: streams}
     shape = [sizes.get(axis, dim.dim_value) for axis, dim in enumerate(item.type.tensor_type.shape.dim)]
     random, kind = np.random.default_rng(SEED), item.type.tensor_type.elem_type

@@ -21,7 +21,7 @@ from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
 from ..graph.axes import Axes, Dims, shape_text, signal_input
 from ..graph.constants import RANDOM
-from ..graph.editing import remove_dead
+from ..graph.editing import remove_dead, set_nodes
 from ..graph.names import module_path
 from ..graph.recurrent_nodes import signal_of
 from ..states.convolution_tails import TimeConvolution
@@ -230,8 +230,7 @@ class _Stateless:
         carried = self.carried
         model = _with_outputs(self.model, [name for name in self.timed if name not in carried])
         kept = [node for node in model.graph.node if not set(node.output).intersection(carried)]
-        del model.graph.node[:]
-        model.graph.node.extend(kept)
+        set_nodes(model, kept)
         model.graph.input.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in carried)
         remove_dead(model)
         return model

@@ -20,7 +20,7 @@ from ...runtime.graph.nodes import attributes, label
 from ...runtime.graph.projected_lstm import with_weights
 from ..graph.axes import Dims, sized_model
 from ..graph.constants import fold_constants
-from ..graph.editing import rename_all, value_names
+from ..graph.editing import rename_all, set_nodes, value_names
 from ..graph.recurrent_nodes import MOVES, SEQUENCE_LENS, operand, signal_of
 from ..states.routes import moved, moved_from
 
@@ -77,7 +77,7 @@ def fill_lengths(model: onnx.ModelProto, values: Mapping[str, Array], source: st
     kept = [item for item in model.graph.input if item.name not in values]
     del model.graph.input[:]
     model.graph.input.extend(kept)
-    _set_nodes(model, [*nodes, *model.graph.node])
+    set_nodes(model, [*nodes, *model.graph.node])
 
 
 def follow_batch(model: onnx.ModelProto) -> None:
@@ -90,7 +90,7 @@ def follow_batch(model: onnx.ModelProto) -> None:
                 node.input[position] = f"{node.name}/start{position}"
                 nodes += _zeros_per_stream(model, node.input[position], node.input[2], state.shape[-1])
         nodes.append(node)
-    _set_nodes(model, nodes)
+    set_nodes(model, nodes)
 
 
 def _zeros_per_stream(model: onnx.ModelProto, name: str, source: str, size: int) -> list[onnx.NodeProto]:
@@ -103,12 +103,6 @@ def _zeros_per_stream(model: onnx.ModelProto, name: str, source: str, size: int)
         helper.make_node("Concat", [layer, streams, sizes], [shape], axis=0),
         helper.make_node("Expand", [zero, shape], [name]),
     ]
-
-
-def _set_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> None:
-    kept = list(nodes)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
 
 
 def started_by(model: onnx.ModelProto, inputs: Collection[str]) -> dict[StateKey, str]:

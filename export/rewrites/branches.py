@@ -18,7 +18,7 @@ from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import settled_values, sized_model
 from ..graph.constants import fold_constants
-from ..graph.editing import drop_identities, reads, remove_dead, rename_all, unused, value_names
+from ..graph.editing import drop_identities, reads, remove_dead, rename_all, set_nodes, unused, value_names
 
 MAX_OPENED = 64  # Ifs; Silero VAD has 6
 
@@ -117,8 +117,7 @@ def _inline(model: onnx.ModelProto, node: onnx.NodeProto, taken: bool) -> None:
     ]
     place = list(model.graph.node).index(node)
     nodes = [*model.graph.node[:place], *branch.node, *links, *model.graph.node[place + 1 :]]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
     model.graph.initializer.extend(branch.initializer)
 
 

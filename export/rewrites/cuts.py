@@ -7,20 +7,8 @@ from ..graph.editing import sort_nodes, unused, value_names
 
 _EACH_VALUE = frozenset(
     (
-        *(
-            "Clip",
-            "Elu",
-            "Gelu",
-            "HardSigmoid",
-            "HardSwish",
-            "LeakyRelu",
-            "Mish",
-            "Relu",
-            "Selu",
-            "Sigmoid",
-            "Softplus",
-        ),
-        *("Softsign", "Tanh"),
+        *("Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "Relu"),
+        *("Selu", "Sigmoid", "Softplus", "Softsign", "Tanh"),
     )
 )
 
@@ -44,8 +32,8 @@ def move_cuts(model: onnx.ModelProto) -> None:
 
 def _functions(graph: Graph, cut: onnx.NodeProto) -> list[onnx.NodeProto]:
     """Return the functions between a convolution and a cut, last first; none if others read their values."""
-    outputs, found, value = {item.name for item in graph.model.graph.output}, list[onnx.NodeProto](), cut.input[0]
-    while (node := graph.producer(value)) is not None and value not in outputs and len(graph.consumers(value)) == 1:
+    found, value = list[onnx.NodeProto](), cut.input[0]
+    while (node := graph.producer(value)) is not None and graph.only_reader(value) is not None:
         if node.op_type == "Conv":
             return found
         if node.op_type not in _EACH_VALUE:

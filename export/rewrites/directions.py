@@ -12,8 +12,8 @@ from ...runtime.errors import UnsupportedError
 from ...runtime.graph.cell_options import cell_options, option_attributes
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
-from ..graph.editing import remove_dead, unused, value_names
-from ..graph.recurrent_nodes import nonzero_source, operand
+from ..graph.editing import remove_dead, set_nodes, unused, value_names
+from ..graph.recurrent_nodes import operand, start_from_nothing
 from .arguments import started_by
 
 REVERSE = "_reverse"  # ends the names of backward nodes and weights, as in PyTorch
@@ -47,14 +47,15 @@ def split_directions(model: onnx.ModelProto, starts: Collection[tuple[str, str]]
             )
     if not backward:
         return
+    reason = "its backward direction starts from zeros in each block; call the module without an initial state"
     for node in backward:
-        _start_from_nothing(graph, node)
+        start_from_nothing(graph, node, reason)
     _name_answers(model, backward)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         nodes += _both(model, graph, node) if attributes(node).get("direction") == "bidirectional" else [node]
     model.graph.initializer.append(numpy_helper.from_array(np.array([1]), _AXIS))
-    _replace_nodes(model, nodes)
+    set_nodes(model, nodes)
     for rule in (_joined_features, _taken_final_state, _waiting_finals):
         _rewritten(model, rule)
     remove_dead(model)
@@ -74,23 +75,6 @@ def refuse_state_inputs(model: onnx.ModelProto) -> None:
                 f"{label(node)}: its initial state comes from {' and '.join(map(repr, names))}, but its backward "
                 f"direction starts from zeros in each block; set {'--set ' + ' --set '.join(f'{n}=0' for n in names)}"
             )
-
-
-def _start_from_nothing(graph: Graph, node: onnx.NodeProto) -> None:
-    """Let a node start from no value in place of zeros, which may have the size of a fixed batch.
-
-    Raises:
-        UnsupportedError: It starts from something else.
-    """
-    for state in STANDARD[node.op_type].states:
-        odd = nonzero_source(graph, operand(node, state.input))
-        if odd is not None:
-            raise UnsupportedError(
-                f"{label(node)}: initial_{state.kind} comes from {odd}, but its backward direction starts from zeros "
-                "in each block; call the module without an initial state"
-            )
-        if operand(node, state.input):
-            node.input[state.input] = ""
 
 
 def _name_answers(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> None:
@@ -135,19 +119,13 @@ def _one(model: onnx.ModelProto, graph: Graph, node: onnx.NodeProto, direction: 
     return helper.make_node(node.op_type, inputs, outputs, name=name, direction=which, **options)
 
 
-def _replace_nodes(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> None:
-    kept = list(nodes)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-
-
 def _rewritten(model: onnx.ModelProto, rule: Callable[[Graph, onnx.NodeProto], list[onnx.NodeProto] | None]) -> None:
     graph = Graph(model)
     nodes: list[onnx.NodeProto] = []
     for node in graph.nodes:
         made = rule(graph, node)
         nodes += [node] if made is None else made
-    _replace_nodes(model, nodes)
+    set_nodes(model, nodes)
 
 
 def _joined_features(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from ...runtime.arrays import Array
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
-from ..graph.editing import unused, value_names
+from ..graph.editing import add_constant, set_nodes
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ def write_products(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         product = _product(graph, node) if node.op_type == "Einsum" else None
         nodes += [node] if product is None else _products(model, node, product)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
 
 
 def _product(graph: Graph, node: onnx.NodeProto) -> _Product | None:
@@ -59,10 +58,11 @@ def _products(model: onnx.ModelProto, node: onnx.NodeProto, product: _Product) -
     """Return the MatMuls in the place of an Einsum; their weights become initializers."""
     value, (made,), path = node.input[0], node.output, node.name or node.output[0]
     if not product.grouped:
-        return [helper.make_node("MatMul", [value, _weight(model, path, product.weights)], [made], node.name)]
+        weight = add_constant(model, f"{path}/weight", product.weights)
+        return [helper.make_node("MatMul", [value, weight], [made], node.name)]
     groups = range(len(product.weights))
-    names = [_weight(model, f"{path}/{group}", product.weights[group]) for group in groups]
-    sizes = _weight(model, f"{path}/groups", np.ones(len(groups), np.int64))
+    names = [add_constant(model, f"{path}/{group}/weight", product.weights[group]) for group in groups]
+    sizes = add_constant(model, f"{path}/groups/weight", np.ones(len(groups), np.int64))
     parts, answers = ([f"{made}/{kind}_{group}" for group in groups] for kind in ("part", "answer"))
     return [
         helper.make_node("Split", [value, sizes], parts, f"{path}/Split", axis=-2),
@@ -72,9 +72,3 @@ def _products(model: onnx.ModelProto, node: onnx.NodeProto, product: _Product) -
         ),
         helper.make_node("Concat", answers, [made], f"{path}/Concat", axis=-2),
     ]
-
-
-def _weight(model: onnx.ModelProto, name: str, values: Array) -> str:
-    free = unused(f"{name}/weight", value_names(model))
-    model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), free))
-    return free

@@ -18,7 +18,7 @@ from ...runtime.graph.cell_options import cell_options
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ...runtime.graph.projected_lstm import PEEPHOLES, WEIGHTS, projected_lstm
-from ..graph.editing import remove_dead, sort_nodes
+from ..graph.editing import remove_dead, set_nodes, sort_nodes
 from ..graph.markers import ALL_STEPS, DOMAIN, PROJECTED, in_onnx_order, is_marker
 from ..graph.recurrent_nodes import nonzero_source, operand
 from .loop_body import FRAMES, rolled_node
@@ -47,8 +47,7 @@ def roll_loops(model: onnx.ModelProto) -> None:
     made += [node for chain in chains for node in rolling.finals(chain)]
     gone = {name for node in made for name in node.output}
     kept = [node for node in model.graph.node if not gone.intersection(node.output)]
-    del model.graph.node[:]
-    model.graph.node.extend([*kept, *rolling.nodes, *made])
+    set_nodes(model, [*kept, *rolling.nodes, *made])
     sort_nodes(model)
     remove_dead(model)
     _check_gone(model)

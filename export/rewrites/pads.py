@@ -7,7 +7,7 @@ from onnx import numpy_helper
 from ...runtime.arrays import Array
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
-from ..graph.editing import unused, value_names
+from ..graph.editing import set_nodes, unused, value_names
 from ..graph.recurrent_nodes import operand
 
 MOVERS = ("Transpose", "Unsqueeze", "Squeeze")
@@ -22,7 +22,7 @@ def move_pads(model: onnx.ModelProto) -> None:
     for conv in [node for node in graph.nodes if node.op_type == "Conv"]:
         movers = _movers(graph, conv)
         pad = graph.producer(movers[-1].input[0]) if movers else None
-        if pad is None or pad.op_type != "Pad" or operand(pad, 3) or not _only_reader(graph, pad):
+        if pad is None or pad.op_type != "Pad" or operand(pad, 3) or graph.only_reader(pad.output[0]) is None:
             continue
         pads = _moved(graph, graph.constant(operand(pad, 1)), movers[::-1])
         if pads is not None:
@@ -33,16 +33,10 @@ def _movers(graph: Graph, conv: onnx.NodeProto) -> list[onnx.NodeProto]:
     """Return the nodes before a convolution that only turn axes, the last one first."""
     found: list[onnx.NodeProto] = []
     node = graph.producer(conv.input[0])
-    while node is not None and node.op_type in MOVERS and _only_reader(graph, node):
+    while node is not None and node.op_type in MOVERS and graph.only_reader(node.output[0]) is not None:
         found.append(node)
         node = graph.producer(node.input[0])
     return found
-
-
-def _only_reader(graph: Graph, node: onnx.NodeProto) -> bool:
-    """Return whether one node reads what a node makes, and no output is it."""
-    shown = node.output[0] in {output.name for output in graph.model.graph.output}
-    return not shown and len(graph.consumers(node.output[0])) == 1
 
 
 def _moved(graph: Graph, pads: Array | None, movers: list[onnx.NodeProto]) -> Array | None:
@@ -84,5 +78,4 @@ def _swap(
     copies = [onnx.NodeProto() for _ in nodes]
     for copy, node in zip(copies, nodes, strict=True):
         copy.CopyFrom(node)
-    del model.graph.node[:]
-    model.graph.node.extend(copies)
+    set_nodes(model, copies)

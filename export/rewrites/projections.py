@@ -7,6 +7,7 @@ from onnx import numpy_helper
 from ...runtime.arrays import Array
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.projected_lstm import projected_lstm
+from ..graph.editing import set_nodes
 from ..graph.markers import PROJECTION, in_onnx_order, is_marker
 
 
@@ -14,8 +15,7 @@ def write_projections(model: onnx.ModelProto) -> None:
     """Replace each marker of an LSTM with projection by a Scan of its step, in place."""
     graph = Graph(model)
     nodes = [_scan(model, graph, node) if is_marker(node, PROJECTION) else node for node in model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
 
 
 def _scan(model: onnx.ModelProto, graph: Graph, marker: onnx.NodeProto) -> onnx.NodeProto:

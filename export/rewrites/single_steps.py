@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_text
-from ..graph.editing import sort_nodes, unused, value_names
+from ..graph.editing import set_nodes, sort_nodes, unused, value_names
 from ..graph.markers import DOMAIN, PROJECTED, WRITTEN_STEP
 from ..written_cells.recognizer import WrittenCell
 from .loop_cells import Chain, find_chains
@@ -168,8 +168,7 @@ def write_single_steps(model: onnx.ModelProto) -> None:
     model.graph.initializer.append(numpy_helper.from_array(np.array([0]), f"{DOMAIN}.first"))
     for node in model.graph.node:
         nodes += _single_step(graph, chains[id(node)]) if id(node) in chains else [node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
 
 
 def _single_step(graph: Graph, chain: Chain) -> list[onnx.NodeProto]:

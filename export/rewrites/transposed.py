@@ -12,13 +12,13 @@ from itertools import starmap
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from ...runtime.arrays import Array
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from ..graph.axes import Dims, trace_dims
-from ..graph.editing import unused, value_names
+from ..graph.editing import add_constant, set_nodes, unused, value_names
 from ..graph.recurrent_nodes import operand
 
 _FIRST = 2  # the first axis of a kernel in the input, [batch, channels, ...]
@@ -73,9 +73,7 @@ def write_transposed(model: onnx.ModelProto, free: Sequence[int]) -> None:
         axes, answer = _with_cut(graph, node, axes)
         dropped |= {answer} - {node.output[0]}
         nodes += _Writer(model, graph, node, axes, answer).nodes()
-    kept = list(nodes)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
+    set_nodes(model, nodes)
 
 
 def _axes_of(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> list[_Axis] | None:
@@ -97,11 +95,11 @@ def _axes_of(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> list[
 
 def _with_cut(graph: Graph, node: onnx.NodeProto, axes: list[_Axis]) -> tuple[list[_Axis], str]:
     """Return the axes without what the only reader, a Slice, cuts off an end; and the value that is left."""
-    answer, readers = node.output[0], graph.consumers(node.output[0])
-    if any(output.name == answer for output in graph.model.graph.output) or len(readers) != 1:
+    answer, cut_off = node.output[0], graph.only_reader(node.output[0])
+    if cut_off is None or cut_off.op_type != "Slice":
         return axes, answer
-    bounds = [graph.constant(operand(readers[0], i)) for i in (1, 2, 3)] if readers[0].op_type == "Slice" else [None]
-    steps = graph.constant(operand(readers[0], 4)) if operand(readers[0], 4) else np.ones(1)
+    bounds = [graph.constant(operand(cut_off, i)) for i in (1, 2, 3)]
+    steps = graph.constant(operand(cut_off, 4)) if operand(cut_off, 4) else np.ones(1)
     if steps is None or np.any(steps != 1) or any(bound is None or bound.size != 1 for bound in bounds):
         return axes, answer
     start, end, at = (int(np.ravel(bound)[0]) for bound in bounds if bound is not None)
@@ -109,7 +107,7 @@ def _with_cut(graph: Graph, node: onnx.NodeProto, axes: list[_Axis]) -> tuple[li
     cut = replace(axes[place], last=axes[place].last - end) if place >= 0 and start == 0 > end else None
     if cut is None or cut.stride > 1 or min(cut.pads) < 0:
         return axes, answer
-    return [*axes[:place], cut, *axes[place + 1 :]], readers[0].output[0]
+    return [*axes[:place], cut, *axes[place + 1 :]], cut_off.output[0]
 
 
 class _Writer:
@@ -197,7 +195,5 @@ class _Writer:
         return unused(f"{self._node.name or self._node.output[0]}/{part}", self._taken)
 
     def _constant(self, part: str, values: Array) -> str:
-        name = self._name(part)
         kept = values.astype(np.float32 if values.dtype.kind == "f" else np.int64)
-        self._model.graph.initializer.append(numpy_helper.from_array(kept, name))
-        return name
+        return add_constant(self._model, f"{self._node.name or self._node.output[0]}/{part}", kept)

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from ...runtime.arrays import Array
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from ..graph.axes import Dims, sized_model
 from ..graph.constants import fold_constants
-from ..graph.editing import unused, value_names
+from ..graph.editing import add_constant
 
 _LENGTHS = (3, 5)  # of the free axes, to see what the places follow
 
@@ -41,7 +41,7 @@ def write_unfolds(model: onnx.ModelProto, source: str, free: Sequence[int]) -> N
         if _is_each(first, size) and _is_each(second, other):
             _unsqueezed(model, node)
         elif np.array_equal(first, second):
-            node.input[1] = _initializer(model, f"{node.name}/places", first)
+            node.input[1] = add_constant(model, f"{node.name}/places", first.astype(np.int64))
     _join_reshapes(model)
 
 
@@ -78,14 +78,8 @@ def _is_each(places: Array, size: object) -> bool:
 
 def _unsqueezed(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
     """Turn a Gather of all places in their order, `[1, size]`, into an Unsqueeze."""
-    axis = _initializer(model, f"{node.name}/axis", np.array([int(attributes(node).get("axis", 0))]))
+    axis = add_constant(model, f"{node.name}/axis", np.array([int(attributes(node).get("axis", 0))]))
     node.CopyFrom(helper.make_node("Unsqueeze", [node.input[0], axis], list(node.output), node.name))
-
-
-def _initializer(model: onnx.ModelProto, name: str, values: Array) -> str:
-    own = unused(name, value_names(model))
-    model.graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.int64), own))
-    return own
 
 
 def _join_reshapes(model: onnx.ModelProto) -> None:

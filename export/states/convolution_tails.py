@@ -15,7 +15,7 @@ from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import Dims, set_dims
-from ..graph.editing import unused, value_names
+from ..graph.editing import set_nodes, unused, value_names
 from ..graph.names import module_path
 from ..graph.recurrent_nodes import operand
 
@@ -220,8 +220,7 @@ def _carry(model: onnx.ModelProto, convolution: TimeConvolution, source: str, ta
             nodes += [join, keep, _unpadded(convolution, joined, convolution.pads)]
         elif convolution.answer not in node.output:
             nodes.append(node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
 
 
 def _pad_itself(model: onnx.ModelProto, convolution: TimeConvolution) -> None:
@@ -232,8 +231,7 @@ def _pad_itself(model: onnx.ModelProto, convolution: TimeConvolution) -> None:
     padded = _unpadded(convolution, convolution.signal, pads)
     kept = [n for n in model.graph.node if convolution.answer not in n.output or n.output[0] == node.output[0]]
     nodes = [padded if n.output[0] == node.output[0] else n for n in kept]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
 
 
 def _unpadded(convolution: TimeConvolution, signal: str, pads: Sequence[int]) -> onnx.NodeProto:

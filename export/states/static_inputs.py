@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 from ...runtime.contract import State
 from ...runtime.errors import UnsupportedError
 from ..graph.axes import Dims, set_dims, shape_of
-from ..graph.editing import rename, unused, value_names
+from ..graph.editing import input_named, rename, set_nodes, unused, value_names
 
 
 def keep_static(model: onnx.ModelProto, names: Sequence[str], batch: int | str) -> tuple[State, ...]:
@@ -37,7 +37,7 @@ def _keep(model: onnx.ModelProto, name: str, batch: int | str) -> State:
     first, *rest = _with_streams(model, name)
     shape = tuple(size if isinstance(size, int) else batch for size in (first, *rest))
     output = helper.make_tensor_value_info(target, onnx.TensorProto.FLOAT, None)
-    for item in (next(item for item in model.graph.input if item.name == name), output):
+    for item in (input_named(model, name), output):
         set_dims(item, shape)
     model.graph.output.append(output)
     model.graph.node.append(helper.make_node("Identity", [name], [target], f"{target}/Identity"))
@@ -46,7 +46,7 @@ def _keep(model: onnx.ModelProto, name: str, batch: int | str) -> State:
 
 def _with_streams(model: onnx.ModelProto, name: str) -> Dims:
     """Give a static input of one axis or none an axis for the streams, of size 1, in place; return its shape."""
-    item = next(item for item in model.graph.input if item.name == name)
+    item = input_named(model, name)
     dims = shape_of(item)
     if len(dims) > 1:
         return dims
@@ -58,6 +58,5 @@ def _with_streams(model: onnx.ModelProto, name: str) -> Dims:
     set_dims(item, wide)
     model.graph.initializer.append(axes)
     nodes = [helper.make_node("Squeeze", [name, axes.name], [inner], f"{inner}/Squeeze"), *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    set_nodes(model, nodes)
     return wide

@@ -11,9 +11,9 @@ from ....runtime.graph.graph import Graph
 from ....runtime.graph.projected_lstm import with_weights
 from ...graph.axes import Dims, set_dims, shape_of
 from ...graph.constants import fold_constants, fold_neutral
-from ...graph.editing import drop_identities, reads, remove_dead, sort_nodes, unused
+from ...graph.editing import drop_identities, reads, remove_dead, set_nodes, sort_nodes, unused
 from ...rewrites.arguments import follow_batch
-from ..opsets import SPLIT_OPSET, modernize
+from ..opsets import SPLIT_OPSET, modernize, needs_split_opset
 from .cells import write_cells
 from .loop import loop_step
 from .masks import open_masks
@@ -44,9 +44,7 @@ def roll_bodies(model: onnx.ModelProto) -> list[str]:
     before.CopyFrom(model)
     while (node := _first(model)) is not None:
         done.append(_roll(model, node))
-        if Graph(model).opset() < SPLIT_OPSET and any(
-            node.op_type == PROJECTED_LSTM.operator for node in model.graph.node
-        ):
+        if needs_split_opset(model):
             model.CopyFrom(modernize(before, SPLIT_OPSET))
             done = []
     fold_constants(model)
@@ -111,8 +109,7 @@ def _replace(model: onnx.ModelProto, node: onnx.NodeProto, nodes: list[onnx.Node
     known = {tensor.name for tensor in model.graph.initializer}
     model.graph.initializer.extend(tensor for tensor in inner.graph.initializer if tensor.name not in known)
     kept = [other for other in model.graph.node if other.output != node.output]
-    del model.graph.node[:]
-    model.graph.node.extend([*kept, *nodes])
+    set_nodes(model, [*kept, *nodes])
     sort_nodes(model)
     remove_dead(model)
 

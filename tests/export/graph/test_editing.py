@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
-from tidegate.export.graph.editing import forget_origin, remove_dead, rename, value_names
+from onnx import TensorProto, helper, numpy_helper
+from tidegate.export.graph.editing import add_constant, forget_origin, remove_dead, rename, set_nodes, value_names
 
 MakeGraph = Callable[..., onnx.ModelProto]
 
@@ -35,6 +36,19 @@ def test_dead_weights_go(make_graph: MakeGraph) -> None:
     model.graph.initializer.append(helper.make_tensor("unread", TensorProto.FLOAT, [1], [0.0]))
     remove_dead(model)
     assert "unread" not in value_names(model)
+
+
+def test_a_constant_takes_a_free_name_and_keeps_its_values() -> None:
+    model = _with_branch()
+    for values, name in ((np.array(3), "outer_1"), (np.arange(6).reshape(2, 3).T, "outer_2")):
+        assert add_constant(model, "outer", values) == name
+        np.testing.assert_array_equal(numpy_helper.to_array(model.graph.initializer[-1]), values, strict=True)
+
+
+def test_nodes_are_set_from_those_of_the_graph_itself() -> None:
+    model = _with_branch()
+    set_nodes(model, (node for node in model.graph.node if node.op_type != "Neg"))
+    assert [node.op_type for node in model.graph.node] == ["Relu", "If"]
 
 
 def test_a_rename_reaches_branches() -> None:

@@ -84,6 +84,11 @@ def test_neighbours_of_a_value() -> None:
     assert [node.name for node in graph.consumers("x")] == ["square", "sum"]
     assert [node.name for node in graph.consumers("y")] == ["sum"]
     assert graph.consumers("z") == []
+    reader = graph.only_reader("y")
+    assert reader is not None
+    assert reader.name == "sum"
+    assert graph.only_reader("x") is None  # two nodes read it
+    assert graph.only_reader("z") is None  # an output of the graph
     assert graph.sources_of(["z"]) == {"x", "y", "z"}
     assert graph.sources_of(["z"], ends=["y"]) == {"x", "z"}
 
