@@ -21,10 +21,6 @@ static uint32_t clock(const plan_op *op, const plan_shape *in, tide_clocks *cloc
   return tide_clock_in_blocks(clocks, in[0].clock);
 }
 
-static void prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op) {
-  cell_of(source->counts[CELL])->prepare(arena, source, variant, op);
-}
-
 /* ---- the bytes of the state: the cell's own state, and frames in the order in which it runs ---- */
 
 typedef struct room {
@@ -108,6 +104,6 @@ const tide_operator tide_operator_backward = {.name = "backward",
                                               .shape = shape,
                                               .clock = clock,
                                               .check = check,
-                                              .prepare = prepare,
+                                              .prepare = prepare_cell,
                                               .size = size,
                                               .flow = flow};

@@ -23,4 +23,9 @@ static inline const tide_operator *cell_of(uint32_t kind) {
   return kind >= 1 && kind <= CELL_KINDS ? CELLS[kind - 1] : NULL;
 }
 
+/* `prepare` of an operator that runs a cell. */
+static inline void prepare_cell(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op) {
+  cell_of(source->counts[CELL])->prepare(arena, source, variant, op);
+}
+
 #endif

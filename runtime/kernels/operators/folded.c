@@ -44,10 +44,6 @@ static int check(const plan_check *c) {
 
 static uint32_t vectors_of(const plan_op *op) { return op->counts[CARRIED] ? cell_of(op->counts[CELL])->vectors : 0; }
 
-static void prepare(tide_arena *arena, const plan_op *source, const tide_variant *variant, model_op *op) {
-  cell_of(source->counts[CELL])->prepare(arena, source, variant, op);
-}
-
 /* ---- the rows ---- */
 
 /* The operation of one row at one step. */
@@ -181,7 +177,7 @@ const tide_operator tide_operator_folded = {.name = "folded",
                                             .vectors_of = vectors_of,
                                             .shape = shape,
                                             .check = check,
-                                            .prepare = prepare,
+                                            .prepare = prepare_cell,
                                             .size = size,
                                             .derive = derive,
                                             .vector = vector,

@@ -85,8 +85,8 @@ static void pack_bytes(const packing *p, int64_t row, uint32_t step, uint32_t st
 /* Row `i` of a panel of `rows` rows. */
 static void pack_row(const packing *p, int64_t row, uint32_t i, size_t rows, int8_t *panel) {
   const tide_matrix *packed = p->packed;
-  const float one = packed->format == FORMAT_COLUMN ? (float)code_at(p->m, row, 0) : 0.0f;
   if (packed->format == FORMAT_COLUMN) {
+    const float one = (float)code_at(p->m, row, 0);
     memcpy(panel + i * sizeof one, &one, sizeof one);
     return;
   }

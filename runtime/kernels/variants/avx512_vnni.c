@@ -24,8 +24,7 @@ TIDE_INLINE vf vabs(vf a) { return _mm512_abs_ps(a); }
 /* vrangeps with operation 2: the smaller magnitude, with the sign of a. */
 TIDE_INLINE vf vclamp(vf a, float limit) { return _mm512_range_ps(a, _mm512_set1_ps(limit), 2); }
 
-/* A masked load. The other variants copy to memory first, and the load waits for two stores: 30 ns per frame of 40
- * features. */
+/* A masked load. Copied to memory first, the load would wait for two stores: 30 ns per frame of 40 features. */
 #define LOAD_PART
 TIDE_INLINE vf load_part(const float *p, uint32_t count) {
   return _mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
