@@ -21,6 +21,9 @@ export function asBytes(source) {
   throw new BackendError(`bytes are ${source?.constructor?.name ?? source}, wanted an ArrayBuffer or a Uint8Array`);
 }
 
+/** What nobody holds any more gives its memory back; an engine goes with the last of them. */
+export const forgotten = new FinalizationRegistry(({ engine, owned }) => owned.forEach((at) => engine.give(at)));
+
 export class Engine {
   #buffer = null;
 

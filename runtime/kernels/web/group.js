@@ -1,8 +1,7 @@
 // Groups: many streams of one model in numbered rows, pushed together.
 import { BackendError, ChunkError, RefusedRowsError, RowError, UnsupportedError, describeChunk } from "./errors.js";
+import { forgotten } from "./engine.js";
 import { Carrier, checkOut } from "./stream.js";
-
-const forgotten = new FinalizationRegistry(({ engine, at }) => engine.give(at));
 
 /** Streams of one model in rows; a row gives the bits that its stream gives alone. */
 export class Group {
@@ -23,7 +22,7 @@ export class Group {
     this.#memory = engine.take(bytes);
     this.#group = calls.tide_group_init(this.#memory, model.address, rows);
     this.#joined = Array(rows).fill(true);
-    forgotten.register(this, { engine, at: this.#memory }, this.#token);
+    forgotten.register(this, { engine, owned: [this.#memory] }, this.#token);
   }
 
   get #open() {
@@ -156,12 +155,12 @@ export class Group {
 
   /** Frames that a row consumed since its stream was new. */
   frames(row) {
-    return Number(BigInt.asUintN(64, this.#open.calls.tide_frames(this.#stream(row))));
+    return this.#open.framesOf(this.#stream(row));
   }
 
   /** Frames of a row's chunks that were refused. */
   refused(row) {
-    return Number(BigInt.asUintN(64, this.#open.calls.tide_refused(this.#stream(row))));
+    return this.#open.refusedOf(this.#stream(row));
   }
 
   /** Return copies of a row's state vectors, in the order of the plan. */

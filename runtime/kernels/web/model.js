@@ -99,19 +99,14 @@ export class Model {
 
   /** The signal of a feature, and its number there. */
   placeOf(feature) {
-    const pieces = this.outputs.length && this.#hasPieces() ? this.text.pieces : [];
-    const piece = pieces.find(({ first, features }) => feature < first + features);
+    const piece = this.text.pieces.find(({ first, features }) => feature < first + features);
     return piece ? [piece.name, feature - piece.first] : [null, feature];
-  }
-
-  #hasPieces() {
-    return this.text.pieces.length > 0;
   }
 
   #isNamed(chunk) {
     const named = !ArrayBuffer.isView(chunk) && !Array.isArray(chunk) && chunk !== null && typeof chunk === "object";
     if (!named) return false;
-    if (!this.#hasPieces()) throw new ChunkError("chunk has names, wanted an array: the model has one signal");
+    if (this.text.pieces.length === 0) throw new ChunkError("chunk has names, wanted an array: the model has one signal");
     return true;
   }
 

@@ -1,9 +1,6 @@
 // Streams: one sequence in progress.
 import { BackendError, ChunkError, FINISHED, SnapshotError, StateError, describeChunk, describeSnapshot } from "./errors.js";
-import { asBytes } from "./engine.js";
-
-// A stream that nobody holds gives its memory back; the model's engine goes with the last of them.
-const forgotten = new FinalizationRegistry(({ engine, owned }) => owned.forEach((at) => engine.give(at)));
+import { asBytes, forgotten } from "./engine.js";
 
 /** What streams and the rows of groups share: calls about one stream of the engine. */
 export class Carrier {
@@ -38,6 +35,14 @@ export class Carrier {
     });
   }
 
+  framesOf(stream) {
+    return Number(BigInt.asUintN(64, this.calls.tide_frames(stream)));
+  }
+
+  refusedOf(stream) {
+    return Number(BigInt.asUintN(64, this.calls.tide_refused(stream)));
+  }
+
   stateOf(stream) {
     return this.model.stateOf(this.statesOf(stream));
   }
@@ -59,6 +64,7 @@ export class Stream {
   #stream;
   #owned; // addresses: the stream, its frames, its answers, and where they lie
   #rooms; // frames and floats that fit
+  #rows; // of each output: rows of the last answers
   #token = {};
 
   constructor(model) {
@@ -67,6 +73,7 @@ export class Stream {
     const outputs = engine.take(4 * model.outputs.length);
     this.#owned = [engine.take(calls.tide_stream_bytes(model.address) >>> 0), 0, 0, outputs];
     this.#rooms = [0, 0];
+    this.#rows = new Uint32Array(model.outputs.length);
     this.#stream = calls.tide_stream_init(this.#owned[0], model.address);
     forgotten.register(this, { engine, owned: this.#owned }, this.#token);
   }
@@ -115,22 +122,32 @@ export class Stream {
    * `reserve` made room. @returns {number} 0, or why the frames are refused
    */
   run(count) {
-    return this.#answer(count, (this.#carrier ?? this.#open).calls.tide_rows, true);
+    this.#count((this.#carrier ?? this.#open).calls.tide_rows, count);
+    return this.#pushed(count);
   }
 
-  #answer(count, rowsOf, pushes) {
-    const { calls, model, engine } = this.#carrier;
+  // Rows that the next answers have; `tide_rest` takes no count.
+  #count(rowsOf, count = 0) {
+    for (let i = 0; i < this.#rows.length; i++) this.#rows[i] = rowsOf(this.#stream, i, count);
+  }
+
+  // Makes room for the answers that were counted, and says where each output goes.
+  #place() {
+    const { model, engine } = this.#carrier;
     let floats = 0;
-    for (let i = 0; i < model.outputs.length; i++) floats += rowsOf(this.#stream, i, count) * model.outputs[i].width;
+    for (let i = 0; i < this.#rows.length; i++) floats += this.#rows[i] * model.outputs[i].width;
     this.#fit(1, floats);
     let at = this.#owned[2];
     const words = engine.words;
-    for (let i = 0; i < model.outputs.length; i++) {
+    for (let i = 0; i < this.#rows.length; i++) {
       words[this.#owned[3] / 4 + i] = at;
-      at += 4 * rowsOf(this.#stream, i, count) * model.outputs[i].width;
+      at += 4 * this.#rows[i] * model.outputs[i].width;
     }
-    if (pushes) return calls.tide_push(this.#stream, this.#owned[1], count, this.#owned[3]);
-    return calls.tide_finish(this.#stream, this.#owned[3]);
+  }
+
+  #pushed(count) {
+    this.#place();
+    return this.#carrier.calls.tide_push(this.#stream, this.#owned[1], count, this.#owned[3]);
   }
 
   /** Rows of each output that a push of `count` frames will answer. */
@@ -149,20 +166,20 @@ export class Stream {
     if (frames.length % model.width) throw new ChunkError(`chunk has ${frames.length} values, wanted ${model.width} a frame`);
     if (calls.tide_finished(this.#stream)) throw new ChunkError(FINISHED);
     const count = frames.length / model.width;
-    const rows = model.outputs.map((_, i) => this.rows(count, i));
-    if (out !== undefined) checkOut(model, out, rows[0] * model.outputs[0].width);
+    this.#count(calls.tide_rows, count);
+    if (out !== undefined) checkOut(model, out, this.#rows[0] * model.outputs[0].width);
     this.#fit(0, frames.length);
     model.engine.floats.set(frames, this.frameAt);
-    const status = this.#answer(count, calls.tide_rows, true);
+    const status = this.#pushed(count);
     if (status !== 0) throw new ChunkError(describeChunk(status, model, frames, 0, count));
-    return this.#answers(rows, out);
+    return this.#answers(out);
   }
 
-  #answers(rows, out) {
+  #answers(out) {
     const { model, engine } = this.#open;
     let at = this.answerAt;
     const answers = model.outputs.map(({ width }, i) => {
-      const values = engine.floats.subarray(at, (at += rows[i] * width));
+      const values = engine.floats.subarray(at, (at += this.#rows[i] * width));
       return out === undefined ? values.slice() : (out.set(values), out);
     });
     return model.byName(answers);
@@ -170,12 +187,13 @@ export class Stream {
 
   /** End the stream; return what a lookahead still holds back, or null. */
   finish() {
-    const { calls, model } = this.#open;
-    const rows = model.outputs.map((_, i) => calls.tide_rest(this.#stream, i) >>> 0);
-    const status = this.#answer(0, calls.tide_rest, false);
+    const { calls } = this.#open;
+    this.#count(calls.tide_rest);
+    this.#place();
+    const status = calls.tide_finish(this.#stream, this.#owned[3]);
     if (status === -5) throw new ChunkError(FINISHED);
     if (status !== 0) throw new ChunkError("a value inside the model left 2^64 at the end; stream unchanged");
-    return rows.some((count) => count > 0) ? this.#answers(rows) : null;
+    return this.#rows.some((count) => count > 0) ? this.#answers() : null;
   }
 
   /** Whether `finish` ended the stream. */
@@ -207,12 +225,12 @@ export class Stream {
 
   /** Frames consumed since the stream was new. */
   get frames() {
-    return Number(BigInt.asUintN(64, this.#open.calls.tide_frames(this.#stream)));
+    return this.#open.framesOf(this.#stream);
   }
 
   /** Frames of chunks that were refused. */
   get refused() {
-    return Number(BigInt.asUintN(64, this.#open.calls.tide_refused(this.#stream)));
+    return this.#open.refusedOf(this.#stream);
   }
 
   /** Return copies of the engine's state vectors, in the order of the plan. */
