@@ -177,17 +177,14 @@ def _after_cut(
 ) -> str | None:
     """Return the value with one answer per frame: the node's output, or that of a Slice that cuts its end off."""
     answer = node.output[0]
-    shape, readers = dims.get(answer, ()), graph.consumers(answer)
+    shape, cut = dims.get(answer, ()), graph.only_reader(answer)
     wanted = (*shape[: _FIRST + at], time, *shape[_FIRST + at + 1 :])
     if shape == wanted:
         return answer
-    shown = any(output.name == answer for output in graph.model.graph.output)
-    if shown or [reader.op_type for reader in readers] != ["Slice"] or dims.get(readers[0].output[0]) != wanted:
+    if cut is None or cut.op_type != "Slice" or dims.get(cut.output[0]) != wanted:
         return None
-    starts, steps = (graph.constant(operand(readers[0], position)) for position in (1, 4))
-    return (
-        None if starts is None or np.any(starts) or (steps is not None and np.any(steps != 1)) else readers[0].output[0]
-    )
+    starts, steps = (graph.constant(operand(cut, position)) for position in (1, 4))
+    return None if starts is None or np.any(starts) or (steps is not None and np.any(steps != 1)) else cut.output[0]
 
 
 def _lift_tail(model: onnx.ModelProto, convolution: TimeConvolution, taken: set[str], batch: int | str) -> State:

@@ -38,12 +38,13 @@ def add_to_bias(graph: Graph, weight: str, added: Floats, to_hidden: Floats | No
 
 def _after_product(graph: Graph, node: onnx.NodeProto, added: Floats) -> None:
     """Add to the result of a MatMul: to the constant of the Add that follows, or by a new Add."""
-    readers, model, result = graph.consumers(node.output[0]), graph.model.graph, node.output[0]
-    if len(readers) == 1 and readers[0].op_type == "Add" and result not in {output.name for output in model.output}:
-        position = 1 - list(readers[0].input).index(result)
-        constant = graph.constant(readers[0].input[position])
+    model, result = graph.model.graph, node.output[0]
+    adder = graph.only_reader(result)
+    if adder is not None and adder.op_type == "Add":
+        position = 1 - list(adder.input).index(result)
+        constant = graph.constant(adder.input[position])
         if constant is not None:
-            _store(graph, readers[0], position, readers[0].input[position], constant + added)
+            _store(graph, adder, position, adder.input[position], constant + added)
             return
     place = list(model.node).index(node)
     node.output[0] = f"{result}.product"

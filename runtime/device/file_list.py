@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..errors import DeviceError, ModelError
-from ..files import read_bytes
+from ..files import read_bytes, write_atomic
 
 LIST = "tidegate/files.txt"
 MOST_BYTES = 2**20  # of the list, and of a file in it
@@ -32,6 +32,14 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
                 raise DeviceError(
                     f"{place}: is a link, wanted a file or folder of its own; remove it, or give another folder"
                 )
+
+
+def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, each whole or not at all; folders that are not there are made."""
+    for name, data in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(place, data)
 
 
 def entries_of(files: Mapping[str, str]) -> Entries:

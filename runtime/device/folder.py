@@ -19,7 +19,7 @@ from ..files import write_atomic
 from ..plan import writer as plans
 from ..plan.magic import text_of
 from ..plan.text import Text, read_text
-from .file_list import LIST, as_text, entries_of, read_list, refuse_links, remove_old
+from .file_list import LIST, as_text, entries_of, read_list, refuse_links, remove_old, write_all
 from .parts import KERNELS, PlanSizes, definitions, engine_files, operations_of, sizes_of
 from .targets import Board, Target
 
@@ -112,10 +112,7 @@ def write_files(plan: bytes, target: Target, folder: Path) -> None:
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
-    for name, text in files.items():
-        place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(place, text.encode())
+    write_all(folder, {name: text.encode() for name, text in files.items()})
 
 
 def _files(plan: bytes, target: Target) -> Iterator[tuple[str, str]]:
@@ -203,10 +200,24 @@ def build_file(name: str, plan: bytes, target: Target) -> tuple[str, str]:
 
 
 def _report(plan: bytes, target: Target, folder: Path) -> DeviceReport:
+    compiler, (flash, ram) = _linked(target, folder)
+    return report_of(plan, target, compiler, flash, ram)
+
+
+def report_of(
+    plan: bytes, target: Target, compiler: str | None, flash: int | None, ram: int | None = None
+) -> DeviceReport:
+    """Return the memory of a model on a target.
+
+    Args:
+        plan: A compiled plan.
+        target: The target.
+        compiler: The version of its compiler; None if it is not installed.
+        flash: The bytes of flash, the plan's among them; None if nothing was built.
+        ram: The bytes of RAM of a program; None: those of model, stream and stack.
+    """
     sizes = sizes_of(plan, target)
     state, stack = 4 * sum(sizes.states), STACK_BYTES if target.board is not None else 0
-    compiler, image = _linked(target, folder)
-    flash, ram = image or (None, sizes.model + sizes.stream + stack)
     return DeviceReport(
         target=target.name,
         compiler=compiler,
@@ -217,15 +228,15 @@ def _report(plan: bytes, target: Target, folder: Path) -> DeviceReport:
         state_bytes=state,
         scratch_bytes=sizes.stream - state,
         stack_bytes=stack,
-        ram_bytes=ram,
+        ram_bytes=sizes.model + sizes.stream + stack if ram is None else ram,
         multiply_adds=operations_of(plan).multiply_adds,
     )
 
 
-def _linked(target: Target, folder: Path) -> tuple[str | None, tuple[int, int] | None]:
+def _linked(target: Target, folder: Path) -> tuple[str | None, tuple[int | None, int | None]]:
     """Build the folder if the compiler is installed; return its version and the bytes of flash and RAM."""
     if not all(map(shutil.which, (target.compiler, "make", target.tool("size")))):
-        return None, None
+        return None, (None, None)
     make = ["make", "-s", "-C", str(folder)]
     done = subprocess.run(make, capture_output=True, text=True, check=False)  # noqa: S603  the folder is ours
     if done.returncode:

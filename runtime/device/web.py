@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ..files import write_atomic
-from .file_list import refuse_links
-from .folder import DeviceReport
+from .file_list import refuse_links, write_all
+from .folder import DeviceReport, report_of
 from .module import SIMD, WEB, build_module, compiler
-from .parts import PlanSizes, definitions, engine_files, operations_of, sizes_of
+from .parts import definitions, engine_files, sizes_of
 from .targets import Target
 
 MODULES = {"model.wasm": ("wasm_simd128", SIMD), "model-plain.wasm": ("scalar", ())}
@@ -34,16 +33,14 @@ def write_web_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
         DeviceError: The compiler is not installed or fails, or a link in the folder leads to another place. Nothing
             is written.
     """
-    sizes = sizes_of(plan, target)  # checks the plan, so that its fields can be read below
+    sizes_of(plan, target)  # checks the plan, so that its fields can be read below
     files = {name: trimmed(plan, *how) for name, how in MODULES.items()}
-    report = _report(plan, target, sizes, max(map(len, files.values())))
+    report = report_of(plan, target, compiler(), max(map(len, files.values())) + len(plan))
     files |= {"model.tide": plan, "report.json": (json.dumps(asdict(report), indent=1) + "\n").encode()}
     files |= {name: (WEB / "page" / name).read_bytes() for name in PAGE}
     files |= {f"tidegate/{name}": (WEB / name).read_bytes() for name in LIBRARY}
     refuse_links(folder, files)
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / name, data)
+    write_all(folder, files)
     return report
 
 
@@ -55,20 +52,3 @@ def trimmed(plan: bytes, variant: str, flags: Sequence[str]) -> bytes:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
         return build_module(Path(name), [*flags, *definitions(plan)])
-
-
-def _report(plan: bytes, target: Target, sizes: PlanSizes, code: int) -> DeviceReport:
-    state = 4 * sum(sizes.states)
-    return DeviceReport(
-        target=target.name,
-        compiler=compiler(),
-        plan_bytes=len(plan),
-        code_bytes=code,
-        flash_bytes=code + len(plan),
-        model_bytes=sizes.model,
-        state_bytes=state,
-        scratch_bytes=sizes.stream - state,
-        stack_bytes=0,
-        ram_bytes=sizes.model + sizes.stream,
-        multiply_adds=operations_of(plan).multiply_adds,
-    )

@@ -122,8 +122,11 @@ class Graph:
     def only_reader(self, name: str) -> onnx.NodeProto | None:
         """Return the node that reads a value; None if another reads it too, or an output of the graph is this value."""
         readers = self._consumers[name]
-        shown = any(output.name == name for output in self.model.graph.output)
-        return readers[0] if len(readers) == 1 and not shown else None
+        return readers[0] if len(readers) == 1 and not self.is_output(name) else None
+
+    def is_output(self, name: str) -> bool:
+        """Return whether a value is an output of the graph."""
+        return any(output.name == name for output in self.model.graph.output)
 
     def sources_of(self, names: Iterable[str], ends: Collection[str] = ()) -> set[str]:
         """Return the values that some values are made of, and these; the search stops at the ends."""

@@ -21,7 +21,7 @@ def answer_of(trace: Trace, port: Port) -> tuple[int, tuple[int, ...]]:
         UnsupportedError: The output is no signal, or its numbers are in another order.
         ContractError: The contract gives another time axis.
     """
-    if all(port.name != output.name for output in trace.graph.model.graph.output):
+    if not trace.graph.is_output(port.name):
         raise ContractError(f"contract: {port.name!r} is not an output of the graph; export the model again")
     value = trace.values.get(port.name)
     if isinstance(value, Grid):

@@ -69,14 +69,10 @@ def folded_answers(trace: Trace, node: onnx.NodeProto, layer: Cell, read: Sequen
     if read.carried:
         return [y, final_state(layer.h)]
     asked = len(node.output) > 1 and node.output[1]
-    read_later = asked and (trace.graph.consumers(node.output[1]) or _is_output(trace, node.output[1]))
+    read_later = asked and (trace.graph.consumers(node.output[1]) or trace.graph.is_output(node.output[1]))
     return [y, settled(trace, made, axes[1:], places[-1]) if read_later else final_state(HIDDEN)]
 
 
 def final_state(slot: Slot) -> Final:
     """Return the final state of a layer with rows; only a state output reads it."""
     return Final((None,), (slot,), (ONE, BATCH, FEATURE))
-
-
-def _is_output(trace: Trace, name: str) -> bool:
-    return any(output.name == name for output in trace.graph.model.graph.output)

@@ -10,7 +10,7 @@ from ..arrays import Array, Floats
 from ..clocks import Clock
 from ..contract import Blocks, Slot
 from .base import Frames, Operator, Record, State
-from .cells_with_options import FLOAT_CELLS
+from .cells_with_options import record_of_cell
 from .recurrent import Cell
 
 
@@ -80,8 +80,7 @@ class Backward(Late):
 
     def record(self) -> Record:
         """The record of the layer, with the number of its cell."""
-        own = self.cell.record()
-        return Record(own.function, (FLOAT_CELLS.index(type(self.cell)) + 1,), own.numbers, own.matrices, own.vectors)
+        return record_of_cell(self.cell)
 
 
 @dataclass(frozen=True, eq=False)

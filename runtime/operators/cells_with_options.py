@@ -5,7 +5,7 @@ byte. The second vector starts with `NUMBERS` numbers: alpha and beta of three a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -165,3 +165,8 @@ FLOAT_CELLS: tuple[type[Cell], ...] = (
     *(Lstm, Gru, Rnn, LstmProjected),
     *(LstmWithOptions, GruWithOptions, RnnWithOptions),
 )
+
+
+def record_of_cell(cell: Cell, *counts: int) -> Record:
+    """Return the record of an operator that runs a cell: that of the cell, with the number of its kind and counts."""
+    return replace(cell.record(), counts=(FLOAT_CELLS.index(type(cell)) + 1, *counts))

@@ -8,7 +8,7 @@ import numpy as np
 from ..arrays import Floats
 from ..contract import Slot
 from .base import Operator, Record, State
-from .cells_with_options import FLOAT_CELLS
+from .cells_with_options import record_of_cell
 from .recurrent import Cell
 
 
@@ -66,7 +66,4 @@ class Folded(Operator):
 
     def record(self) -> Record:
         """The record of the layer, with the number of its cell, steps, rows, and whether the state is carried."""
-        own, number = self.cell.record(), FLOAT_CELLS.index(type(self.cell)) + 1
-        return Record(
-            own.function, (number, self.steps, self.rows, int(self.carried)), own.numbers, own.matrices, own.vectors
-        )
+        return record_of_cell(self.cell, self.steps, self.rows, int(self.carried))
