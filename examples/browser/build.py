@@ -13,6 +13,7 @@ from functools import partial
 from hashlib import blake2b
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tidegate as tg
@@ -69,7 +70,8 @@ def train() -> Meter:
         gains = 10 ** (-3 * torch.rand(8, 6, 1).repeat_interleave(10, 1))
         x = gains * torch.randn(8, 60, BLOCK) * (torch.rand(8, 6, 1) > 0.5).repeat_interleave(10, 1)
         optimizer.zero_grad()
-        torch.nn.functional.mse_loss(meter(x), wanted(x)).backward()
+        loss: Any = torch.nn.functional.mse_loss(meter(x), wanted(x))
+        loss.backward()
         optimizer.step()
     torch.set_num_threads(threads)
     return meter.eval()
