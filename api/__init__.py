@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tidegate.export import export_model as export_model
     from tidegate.export import lift as lift
     from tidegate.export import verify as verify
+    from tidegate.export.lookahead_curve import LookaheadPoint as LookaheadPoint
+    from tidegate.export.lookahead_curve import lookahead_curve as lookahead_curve
     from tidegate.quant import QuantizationReport as QuantizationReport
     from tidegate.quant import quantize as quantize
     from tidegate.quant.tuning.layers import tunable as tunable
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from tidegate.runtime.inspection import inspect_file as inspect_file
     from tidegate.runtime.load import compile_model as compile_model
     from tidegate.runtime.load import load as load
-    from tidegate.runtime.lookahead_curve import LookaheadPoint as LookaheadPoint
-    from tidegate.runtime.lookahead_curve import lookahead_curve as lookahead_curve
     from tidegate.runtime.streams import Group as Group
     from tidegate.runtime.streams import Model as Model
     from tidegate.runtime.streams import Stream as Stream
@@ -47,6 +47,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "tidegate.export": ["ExportReport", "LiftReport", "Verification", "export_model", "lift", "verify"],
+    "tidegate.export.lookahead_curve": ["LookaheadPoint", "lookahead_curve"],
     "tidegate.quant": ["QuantizationReport", "quantize"],
     "tidegate.quant.tuning.layers": ["tunable"],
     "tidegate.runtime.contract": ["Contract"],
@@ -70,7 +71,6 @@ _HOMES = {
     ],
     "tidegate.runtime.inspection": ["Inspection", "inspect_file"],
     "tidegate.runtime.load": ["compile_model", "load"],
-    "tidegate.runtime.lookahead_curve": ["LookaheadPoint", "lookahead_curve"],
     "tidegate.runtime.streams": ["Group", "Model", "Stream"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

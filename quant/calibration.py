@@ -11,7 +11,6 @@ from ..runtime.contract import Contract
 from ..runtime.errors import QuantizationError
 from ..runtime.lowering.integer import Exponents
 from ..runtime.operators.matrix import FLOAT
-from ..runtime.precision import Precision
 from ..runtime.program import Program
 from .file.weights import Weight
 from .integer.exponents import exponents_of
@@ -27,6 +26,7 @@ from .report.quantization_report import CalibrationReport
 from .rounding.budget import Assignment, Option, bytes_of, frontier, ladder, within
 from .rounding.choice import NEAREST, Budget, Choice, Correction
 from .rounding.compensated import DAMPING
+from .rounding.precision import Precision
 from .rounding.rounded_program import Rounding, fields_of, quantized, round_program
 
 METHODS_BY_NAME = {  # what each value of `method` tries; the method that errs least is kept

@@ -7,9 +7,9 @@ import numpy as np
 
 from ...runtime.errors import QuantizationError
 from ...runtime.operators.matrix import FLOAT
-from ...runtime.precision import Precision
 from ..file.weights import Weight
 from ..rounding.choice import Choice, all_nearest
+from ..rounding.precision import Precision
 
 BOUND = 0.1  # relative root mean square: an error-to-signal ratio of 0.01
 Measure = Callable[[Choice], float]  # the error of the answers

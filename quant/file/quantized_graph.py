@@ -12,10 +12,10 @@ from ...runtime.errors import QuantizationError
 from ...runtime.graph.graph import Graph
 from ...runtime.lowering.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION
 from ...runtime.operators.matrix import FLOAT, GROUP_SIZES
-from ...runtime.precision import Precision
 from ..rounding.budget import bytes_of
 from ..rounding.choice import Choice, Correction, all_nearest
 from ..rounding.nearest import Rounded, to_nearest
+from ..rounding.precision import Precision
 from .biases import add_to_bias
 from .weights import Weight, replace_weight
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from ...runtime.errors import QuantizationError
 from ...runtime.operators.matrix import FLOAT, LARGEST_CODE
-from ...runtime.precision import Precision
 from ..rounding.nearest import LARGEST_SCALE
+from ..rounding.precision import Precision
 from .weights import Weight
 
 DEFAULT = "W8A16"

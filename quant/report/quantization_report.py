@@ -7,8 +7,8 @@ from typing import Any
 
 from ...runtime.errors import QuantizationError
 from ...runtime.operators.matrix import FLOAT
-from ...runtime.precision import Precision
 from ..observing.drift import Drift
+from ..rounding.precision import Precision
 
 
 @dataclass(frozen=True)

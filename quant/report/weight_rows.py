@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ...runtime.operators.matrix import FLOAT, LARGEST_CODE
-from ...runtime.precision import Precision
 from ..file.weights import Weight
 from ..rounding.budget import bytes_of
 from ..rounding.choice import NEAREST, Choice
 from ..rounding.nearest import Rounded, rms_error
+from ..rounding.precision import Precision
 from .quantization_report import GateRow, Histogram, OptionRow, WeightRow
 
 BINS, MOST_ERROR = 41, 2.0  # of the histograms: bins, and the largest rounding error in steps of a code

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...runtime.operators.matrix import FLOAT
-from ...runtime.precision import Precision
+from .precision import Precision
 
 LADDER = ((4, 0), (4, 32), (4, 8), (8, 0), (8, 32), (8, 8), (16, 0))  # bits and group sizes to choose from
 WORTH = 1.01  # bytes that lower the error by less than a hundredth are not spent

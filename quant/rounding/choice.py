@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...runtime.arrays import Floats
-from ...runtime.precision import Precision
 from .budget import Option
 from .nearest import Rounded
+from .precision import Precision
 
 NEAREST = "nearest"
 

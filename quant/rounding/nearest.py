@@ -6,7 +6,7 @@ import numpy as np
 
 from ...runtime.arrays import Array, Floats
 from ...runtime.operators.matrix import LARGEST_CODE
-from ...runtime.precision import Precision
+from .precision import Precision
 
 LARGEST_SCALE = np.float32(2.0**40)  # that the engine accepts; the smallest scale depends on groups
 SMALLEST_CHANNEL_SCALE, SMALLEST_GROUP_SCALE = np.float32(2.0**-40), np.float32(2.0**-24)

@@ -9,13 +9,13 @@ import numpy as np
 from ...runtime.arrays import Array, Floats
 from ...runtime.operators import Operator
 from ...runtime.operators.matrix import FLOAT, LARGEST_CODE, activation_bits
-from ...runtime.precision import Precision
 from ...runtime.program import Program
 from ..moments.moments import Key, Moments
 from ..moments.sums import Sum, matrix, sums_of
 from ..observing.layers import changed, layer_of
 from .compensated import DAMPING, damped, descend, error_of, in_order, nearest_codes
 from .nearest import Rounded, smallest_scale, to_nearest
+from .precision import Precision
 
 OpField = tuple[int, str]  # the index of an operation, and its field that holds a matrix or a bias
 SHRINKINGS = (

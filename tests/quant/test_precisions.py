@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tidegate.quant import quantize
+from tidegate.quant.rounding.precision import Precision
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.backends.onnxruntime_session import open_session
@@ -21,7 +22,6 @@ from tidegate.runtime.contract import Contract, state_arrays
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
-from tidegate.runtime.precision import Precision
 from tidegate.runtime.reference import ReferenceStream
 from tools.nets import ROWS, Net
 

@@ -7,8 +7,8 @@ import pytest
 from tidegate.quant.answers.ways_out import BOUND, percent, way_out
 from tidegate.quant.file.weights import Weight
 from tidegate.quant.rounding.choice import Choice, all_nearest
+from tidegate.quant.rounding.precision import Precision
 from tidegate.runtime.errors import QuantizationError
-from tidegate.runtime.precision import Precision
 
 SHARES = {"a": 0.02, "b": 0.5, "c": 0.3}
 WEIGHTS = [Weight(name, "LSTM", True, 1, np.zeros((1, 4, 2), np.float32), "") for name in SHARES]

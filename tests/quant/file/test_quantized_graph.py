@@ -13,9 +13,9 @@ from tidegate.quant.file.weights import weights_of
 from tidegate.quant.rounding.budget import bytes_of
 from tidegate.quant.rounding.choice import Choice, Correction, all_nearest
 from tidegate.quant.rounding.nearest import Rounded, to_nearest
+from tidegate.quant.rounding.precision import Precision
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.lowering.lower import QUANTIZATION_KEY, QUANTIZATION_VERSION
-from tidegate.runtime.precision import Precision
 from tools.onnx_files import write_lstm
 
 

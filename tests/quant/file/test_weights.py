@@ -11,10 +11,10 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tidegate.quant.file.weights import Weight, replace_weight, weights_of
 from tidegate.quant.rounding.nearest import to_nearest
+from tidegate.quant.rounding.precision import Precision
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import QuantizationError
 from tidegate.runtime.graph.graph import Graph
-from tidegate.runtime.precision import Precision
 from tools.nets import ROWS, Net
 from tools.onnx_files import write_lstm
 

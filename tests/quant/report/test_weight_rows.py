@@ -10,8 +10,8 @@ from tidegate.quant.report.weight_rows import BINS, rows_of
 from tidegate.quant.rounding.budget import Option, bytes_of
 from tidegate.quant.rounding.choice import Choice, all_nearest
 from tidegate.quant.rounding.nearest import Rounded, to_nearest
+from tidegate.quant.rounding.precision import Precision
 from tidegate.runtime.arrays import Floats
-from tidegate.runtime.precision import Precision
 
 UNITS, INPUTS = 3, 10
 VALUES = np.random.default_rng(0).normal(size=(1, 4 * UNITS, INPUTS)).astype(np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.quant.rounding.budget import WORTH, Option, bytes_of, frontier, ladder, within
-from tidegate.runtime.precision import Precision
+from tidegate.quant.rounding.precision import Precision
 
 OPTIONS = st.lists(
     st.lists(st.builds(Option, st.just(Precision()), st.integers(1, 50), st.floats(0.001, 1)), min_size=1, max_size=4),

@@ -2,7 +2,7 @@
 
 import pytest
 from tidegate.quant.rounding.choice import NEAREST, Budget, all_nearest
-from tidegate.runtime.precision import Precision
+from tidegate.quant.rounding.precision import Precision
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tidegate.quant.rounding.nearest import rms_error, rounded, smallest_scale, to_nearest
+from tidegate.quant.rounding.precision import Precision
 from tidegate.runtime.arrays import Floats
-from tidegate.runtime.precision import Precision
 
 WEIGHTS = hnp.arrays(
     np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(-100, 100, width=32)

@@ -7,11 +7,11 @@ from tidegate.quant.moments.sums import matrix, sums_of
 from tidegate.quant.observing.calibration_streams import Streams
 from tidegate.quant.rounding.compensated import damped, error_of
 from tidegate.quant.rounding.nearest import to_nearest
+from tidegate.quant.rounding.precision import Precision
 from tidegate.quant.rounding.rounded_program import Rounding, fields_of, quantized, round_program
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.operators import Linear
 from tidegate.runtime.operators.matrix import Reading
-from tidegate.runtime.precision import Precision
 from tidegate.runtime.program import Program
 from tools.float_programs import FEATURES, FLOAT_WEIGHTS, KINDS, layer_and_head, observed
 from tools.random_layers import lstm

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from tidegate.quant.rounding.nearest import to_nearest  # noqa: E402  torch is an extra
+from tidegate.quant.rounding.precision import Precision  # noqa: E402
 from tidegate.quant.tuning import arithmetic  # noqa: E402
 from tidegate.quant.tuning.arithmetic import Format, encode, product, rounded, without_tiny  # noqa: E402
 from tidegate.runtime.operators.matrix import Matrix, Reading  # noqa: E402
 from tidegate.runtime.operators.matrix import encode as specified_encode  # noqa: E402
 from tidegate.runtime.operators.matrix import product as specified_product  # noqa: E402
 from tidegate.runtime.operators.numbers import functions  # noqa: E402
-from tidegate.runtime.precision import Precision  # noqa: E402
 
 READINGS = (Reading.FRAME, Reading.HIDDEN)
 

@@ -9,11 +9,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tidegate.quant.rounding.nearest import to_nearest  # noqa: E402  torch is an extra
+from tidegate.quant.rounding.precision import Precision  # noqa: E402
 from tidegate.quant.tuning.arithmetic import Format, rounded  # noqa: E402
 from tidegate.quant.tuning.straight_through import affine, gru, lstm, relu_rnn, rnn, straight  # noqa: E402
 from tidegate.runtime.operators import Gru, Linear, Lstm, Rnn, Slot  # noqa: E402
 from tidegate.runtime.operators.matrix import Matrix, Reading  # noqa: E402
-from tidegate.runtime.precision import Precision  # noqa: E402
 from tidegate.runtime.program import Program  # noqa: E402
 from tidegate.runtime.reference import ReferenceStream  # noqa: E402
 from torch import Tensor, nn  # noqa: E402

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from .errors import QuantizationError
-from .operators.matrix import FLOAT
+from ...runtime.errors import QuantizationError
+from ...runtime.operators.matrix import FLOAT
 
 NOTATION = re.compile(r"W(4|8|16)A(8|16)(?:g(8|32))?")
 

@@ -3,9 +3,9 @@
 from itertools import product
 
 import pytest
+from tidegate.quant.rounding.precision import Precision
 from tidegate.runtime.errors import QuantizationError
 from tidegate.runtime.operators.matrix import FLOAT
-from tidegate.runtime.precision import Precision
 
 ALL = [f"W{w}A{a}{group}" for w, a, group in product((4, 8, 16), (8, 16), ("", "g8", "g32"))]
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .arrays import Array
-from .backends.native import NativeModel
-from .contract import METADATA_KEY, MOST_LOOKAHEAD, Blocks
-from .errors import ChunkError, ContractError
-from .graph.graph import Graph
-from .graph.stages import looking_ahead
-from .load import compile_graph, naming
+from ..runtime.arrays import Array
+from ..runtime.backends.native import NativeModel
+from ..runtime.contract import METADATA_KEY, MOST_LOOKAHEAD, Blocks
+from ..runtime.errors import ChunkError, ContractError
+from ..runtime.graph.graph import Graph
+from ..runtime.graph.stages import looking_ahead
+from ..runtime.load import compile_graph, naming
 
 LOOKAHEADS = (0, 1, 2, 4, 8, 16, 32, 64)
 ENDS = 10  # places of the signal where an answer without a time axis is compared

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from tidegate.export import export_model
+from tidegate.export.lookahead_curve import lookahead_curve
 from tidegate.runtime.errors import ChunkError, ContractError
-from tidegate.runtime.lookahead_curve import lookahead_curve
 from tools.onnx_files import write_lstm
 from torch import nn
 
