@@ -147,7 +147,7 @@ def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise KeyboardInterrupt
         path.write_bytes(data)
 
-    monkeypatch.setattr("tidegate.runtime.device.folder.write_atomic", write)
+    monkeypatch.setattr("tidegate.runtime.device.file_list.write_atomic", write)
 
 
 def test_row_25_folder_of_a_killed_writer_is_whole_or_says_that_it_is_not(
