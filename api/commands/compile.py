@@ -14,7 +14,8 @@ from tidegate.runtime.device.targets import TARGETS
 EXAMPLE = (
     "tidegate compile kws.int8.onnx -o kws.tide\n"
     "  tidegate compile kws.int8.onnx -o kws.c --format c\n"
-    "  tidegate compile kws.int8.onnx --target cortex-m4f -o kws/ && make -C kws"
+    "  tidegate compile kws.int8.onnx --target cortex-m4f -o kws/ && make -C kws\n"
+    "  tidegate compile wake.int8.onnx gain.int8.onnx --target cortex-m4f -o both/"
 )
 
 
@@ -27,7 +28,9 @@ class Form(StrEnum):
 
 def command(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A streaming ONNX file.")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="A streaming ONNX file; for a device several files.")
+    ],
     output: Output,
     *,
     form: Annotated[
@@ -37,6 +40,13 @@ def command(
         str | None,
         typer.Option(metavar="NAME", help=f"Write a folder that builds for a device; one of {', '.join(TARGETS)}."),
     ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --target: name of a model in C, once for each FILE; default: FILE up to the first dot.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compile an ONNX file to a plan.
@@ -45,12 +55,21 @@ def command(
 
     With --target, the output is a folder that needs only the device's compiler. It has the plan as a const array, the
     parts of the engine that the plan needs, a program, a Makefile, and report.json with the sizes of flash and RAM.
+    Several files share one engine; the program runs the first.
     """
     if target is not None:
         if "form" in given(context):
             raise typer.BadParameter("--format has no effect with --target")
-        _compile_for(target, source, output, as_json=as_json)
+        _compile_for(target, _named(sources, name), output, as_json=as_json)
         return
+    if name:
+        raise typer.BadParameter("--name has no effect without --target")
+    if len(sources) > 1:
+        raise typer.BadParameter(f"{len(sources)} files, wanted one without --target; compile each to its own output")
+    _compile(sources[0], output, form, as_json=as_json)
+
+
+def _compile(source: Path, output: Path, form: Form, *, as_json: bool) -> None:
     from tidegate import compile_model
 
     check_target(output, (".c",) if form is Form.c else ())
@@ -61,7 +80,20 @@ def command(
         typer.echo(f"{output}: {count} bytes")
 
 
-def _compile_for(target: str, source: Path, output: Path, *, as_json: bool) -> None:
+def _named(sources: list[Path], names: list[str] | None) -> dict[str, Path]:
+    """Return the files by the names of their models in C."""
+    from tidegate.runtime.device.compiling import name_of
+
+    names = names or [name_of(source) for source in sources]
+    if len(names) != len(sources):
+        raise typer.BadParameter(f"{len(names)} times --name, wanted one for each of {len(sources)} files")
+    named = dict(zip(names, sources, strict=True))
+    if len(named) < len(sources):
+        raise typer.BadParameter(f"models are called {', '.join(names)}, wanted different names; give --name for each")
+    return named
+
+
+def _compile_for(target: str, sources: dict[str, Path], output: Path, *, as_json: bool) -> None:
     from tidegate import write_device_folder
 
     if target not in TARGETS:
@@ -69,7 +101,7 @@ def _compile_for(target: str, source: Path, output: Path, *, as_json: bool) -> N
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f"{output}: is a file, wanted a folder for --target")
     with busy("compiling"):
-        report = write_device_folder(source, target, output)
+        report = write_device_folder(sources, target, output)
     if as_json:
         print_json({"path": os.fspath(output), **asdict(report)})
         return

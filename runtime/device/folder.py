@@ -1,7 +1,7 @@
-"""A folder of C code that builds without tidegate: a plan, the parts of the engine that it needs, and a program.
+"""A folder of C code that builds without tidegate: plans, the parts of the engine that they need, and a program.
 
-`tidegate compile m.int8.onnx --target cortex-m4f -o OUT/` writes it, with a report. The plan is a `const` array. The C
-files are copies from `runtime/kernels`, which is part of the package.
+`tidegate compile m.int8.onnx --target cortex-m4f -o OUT/` writes it, with a report. A plan is a `const` array. The C
+files are copies from `runtime/kernels`, which is part of the package. Several models share one engine.
 """
 
 import json
@@ -9,50 +9,43 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from zlib import crc32
 
 from ..errors import DeviceError
 from ..files import write_atomic
-from ..plan import writer as plans
-from ..plan.magic import text_of
-from ..plan.text import Text, read_text
 from .file_list import LIST, as_text, entries_of, read_list, refuse_links, remove_old, write_all
-from .parts import KERNELS, PlanSizes, definitions, engine_files, operations_of, sizes_of
+from .model_files import model_files
+from .parts import KERNELS, definitions, engine_files, operations_of, sizes_of
 from .targets import Board, Target
 
 UNFINISHED = {
     "Makefile": "$(error this folder was not written to its end: run `tidegate compile` again)\n",
     "CMakeLists.txt": 'message(FATAL_ERROR "this folder was not written to its end: run `tidegate compile` again")\n',
 }
-STAMPED = """#include "model.h"
-#if MODEL_STAMP != @STAMP@
-#error "model.c and model.h are of two models: run `tidegate compile` again"
-#endif
-"""
+PROGRAM = ("number.c", "port.h")  # files of every folder that main.c calls
 OMITTED = {"snapshot.c", "group.c"}  # files of src/ that a program with one stream does not need
 STACK_BYTES = 3072  # reserved by the program of a microcontroller; `make devices` measures its use
 
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """The flash and RAM that a model needs on a device.
+    """The flash and RAM that a model needs on a device, or several models in one image.
 
     Attributes:
         target: The name of the target.
         compiler: Version of the compiler that linked the program; None if it is not installed. Then the bytes of code
             are not known.
-        plan_bytes: Flash of the plan.
+        plan_bytes: Flash of the plans.
         code_bytes: Flash of the program with the engine.
         flash_bytes: Flash of both.
-        model_bytes: RAM of the model; includes packed weights if the variant packs them.
-        state_bytes: RAM of the state of a stream.
-        scratch_bytes: RAM of the rest of a stream.
+        model_bytes: RAM of the models; includes packed weights if the variant packs them.
+        state_bytes: RAM of the state of a stream of each model.
+        scratch_bytes: RAM of the rest of these streams.
         stack_bytes: RAM reserved for the stack.
         ram_bytes: RAM of all of these and of the program itself.
-        multiply_adds: Multiply-adds per frame.
+        multiply_adds: Multiply-adds per frame, of one frame of each model.
     """
 
     target: str
@@ -68,11 +61,11 @@ class DeviceReport:
     multiply_adds: int
 
 
-def write_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
-    """Write the folder and return the memory that the model needs. If it does not build, nothing is written.
+def write_folder(plans: Mapping[str, bytes], target: Target, folder: Path) -> DeviceReport:
+    """Write the folder and return the memory that its models need. If it does not build, nothing is written.
 
     Args:
-        plan: A compiled plan.
+        plans: Compiled plans by their names in C; the program runs the first.
         target: The device.
         folder: The folder, which is made if it does not exist. Files of the same names are replaced.
 
@@ -81,10 +74,10 @@ def write_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
     """
     with tempfile.TemporaryDirectory(prefix="tidegate-") as away:
         trial = Path(away, "folder")
-        write_files(plan, target, trial)
-        report = _report(plan, target, trial)
+        write_files(plans, target, trial)
+        report = _report(plans, target, trial)
     (folder / "report.json").unlink(missing_ok=True)
-    write_files(plan, target, folder)
+    write_files(plans, target, folder)
     write_atomic(folder / "report.json", (json.dumps(asdict(report), indent=1) + "\n").encode())
     return report
 
@@ -92,8 +85,8 @@ def write_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
 # ---- the files ----
 
 
-def write_files(plan: bytes, target: Target, folder: Path) -> None:
-    """Write all files except report.json. If the plan is refused, nothing is written.
+def write_files(plans: Mapping[str, bytes], target: Target, folder: Path) -> None:
+    """Write all files except report.json. If a plan is refused, nothing is written.
 
     The files of two models must not be built together, even if the writer is killed. So the files that build the folder
     are written last, and until then others in their place say that the folder is not whole. Files of the engine that an
@@ -102,7 +95,7 @@ def write_files(plan: bytes, target: Target, folder: Path) -> None:
     Raises:
         DeviceError: A link in the folder leads to another place.
     """
-    files = dict(_files(plan, target))
+    files = dict(_files(plans, target))
     refuse_links(folder, [*files, LIST])
     builds = {name: files.pop(name) for name in UNFINISHED}
     old, new = read_list(folder), entries_of(files)
@@ -115,60 +108,26 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
     write_all(folder, {name: text.encode() for name, text in files.items()})
 
 
-def _files(plan: bytes, target: Target) -> Iterator[tuple[str, str]]:
+def _files(plans: Mapping[str, bytes], target: Target) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each file."""
-    sizes = sizes_of(plan, target)  # checks the plan, so that its fields can be read below
-    programs = ["main.c", "number.c", "port.h", *_ports(target)]
-    yield from ((name, (KERNELS / "device" / name).read_text()) for name in programs)
-    header = _model_header(sizes, _named_places(read_text(text_of(plan))))
-    stamp = f"{crc32(header.encode(), crc32(plan)):#010x}u"
-    yield "model.c", STAMPED.replace("@STAMP@", stamp) + plans.c_source(plan, "model")
-    yield "model.h", header.replace("@STAMP@", stamp)
+    yield from model_files(plans, target)  # checks the plans, so that their fields can be read below
+    yield "main.c", _main(next(iter(plans)))
+    yield from ((name, (KERNELS / "device" / name).read_text()) for name in (*PROGRAM, *_ports(target)))
     if target.board is not None:
         yield "memory.ld", _memory(target.board)
-    yield from (build_file(name, plan, target) for name in UNFINISHED)
-    yield from ((f"tidegate/{name}", text) for name, text in engine_files(plan, target.variants, OMITTED))
+    yield from (build_file(name, plans, target) for name in UNFINISHED)
+    yield from ((f"tidegate/{name}", text) for name, text in engine_files(plans.values(), target.variants, OMITTED))
+
+
+def _main(name: str) -> str:
+    """Return the program for a model, which the file of the engine calls `model`."""
+    text = (KERNELS / "device" / "main.c").read_text()
+    text = text.replace('"model.h"', f'"{name}.h"').replace("model_plan", f"{name}_plan")
+    return text.replace("MODEL_", f"{name.upper()}_")
 
 
 def _ports(target: Target) -> list[str]:
     return ["port_stdio.c"] if target.board is None else ["port_semihosting.c", "startup.c"]
-
-
-def _model_header(sizes: PlanSizes, places: str) -> str:
-    return f"""/* The plan in model.c, and the memory that it needs on this target. */
-#include <stddef.h>
-
-#define MODEL_STAMP @STAMP@ /* model.c has the same */
-
-extern const unsigned char model_plan[];
-extern const size_t model_plan_bytes;
-
-enum {{
-  MODEL_MEMORY = {sizes.model},
-  STREAM_MEMORY = {sizes.stream},
-  MODEL_FEATURES = {sizes.features}, /* of a frame */
-  MODEL_OUTPUTS = {len(sizes.outputs)},
-  MODEL_ANSWERS = {sum(sizes.outputs)}, /* floats of all outputs, of one frame */
-{places}}};
-"""
-
-
-def _named_places(text: Text) -> str:
-    """Return enumerators: the first feature and the features of each signal, and the state vector of static inputs."""
-    lines, first = [], 0
-    for piece in text.contract.pieces:
-        name = _c_name(piece.name)
-        lines.append(f"  MODEL_SIGNAL_{name} = {first}, /* its first feature in a frame */")
-        lines.append(f"  MODEL_SIGNAL_{name}_FEATURES = {piece.features},")
-        first += piece.features
-    static = [state.input for state in text.contract.states if state.kind == "static"]
-    vectors = {slot.name: number for number, slot in enumerate(text.slots)}
-    lines += [f"  MODEL_STATIC_{_c_name(n)} = {vectors[n]}, /* for tide_state_write */" for n in static if n in vectors]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _c_name(name: str) -> str:
-    return re.sub(r"\W", "_", name, flags=re.ASCII).upper()
 
 
 def _memory(board: Board) -> str:
@@ -180,14 +139,14 @@ def _memory(board: Board) -> str:
     return text.replace("@MEMORY@", "MEMORY {\n" + "\n".join(lines) + "\n}").replace("@STACK@", str(STACK_BYTES))
 
 
-def build_file(name: str, plan: bytes, target: Target) -> tuple[str, str]:
+def build_file(name: str, plans: Mapping[str, bytes], target: Target) -> tuple[str, str]:
     """Return name and text of the Makefile or the CMakeLists.txt."""
     bare = target.board is not None
     fields = {
         "TARGET": f"{target.name}, {target.processor}",
         "CC": target.compiler,
-        "FLAGS": " ".join([*target.flags, *definitions(plan)]),
-        "SOURCES": " ".join(["model.c", "number.c", *_ports(target)]),
+        "FLAGS": " ".join([*target.flags, *definitions(plans.values())]),
+        "SOURCES": " ".join([*(f"{name}.c" for name in plans), "number.c", *_ports(target)]),
         "LINK": "-nostdlib -Tmemory.ld -Wl,--gc-sections" if bare else "-Wl,--gc-sections",
         "LIBRARIES": "-lc -lgcc" if bare else "-lm",
         "SYSTEM": "Generic" if bare else "Linux",
@@ -199,37 +158,39 @@ def build_file(name: str, plan: bytes, target: Target) -> tuple[str, str]:
 # ---- the report ----
 
 
-def _report(plan: bytes, target: Target, folder: Path) -> DeviceReport:
+def _report(plans: Mapping[str, bytes], target: Target, folder: Path) -> DeviceReport:
     compiler, (flash, ram) = _linked(target, folder)
-    return report_of(plan, target, compiler, flash, ram)
+    return report_of(plans.values(), target, compiler, flash, ram)
 
 
 def report_of(
-    plan: bytes, target: Target, compiler: str | None, flash: int | None, ram: int | None = None
+    plans: Collection[bytes], target: Target, compiler: str | None, flash: int | None, ram: int | None = None
 ) -> DeviceReport:
-    """Return the memory of a model on a target.
+    """Return the memory of models on a target.
 
     Args:
-        plan: A compiled plan.
+        plans: Compiled plans.
         target: The target.
         compiler: The version of its compiler; None if it is not installed.
-        flash: The bytes of flash, the plan's among them; None if nothing was built.
-        ram: The bytes of RAM of a program; None: those of model, stream and stack.
+        flash: The bytes of flash, the plans' among them; None if nothing was built.
+        ram: The bytes of RAM of a program; None: those of models, streams and stack.
     """
-    sizes = sizes_of(plan, target)
-    state, stack = 4 * sum(sizes.states), STACK_BYTES if target.board is not None else 0
+    sizes = sizes_of(plans, target)
+    models, streams = sum(one.model for one in sizes), sum(one.stream for one in sizes)
+    count = sum(map(len, plans))
+    state, stack = 4 * sum(sum(one.states) for one in sizes), STACK_BYTES if target.board is not None else 0
     return DeviceReport(
         target=target.name,
         compiler=compiler,
-        plan_bytes=len(plan),
-        code_bytes=None if flash is None else flash - len(plan),
+        plan_bytes=count,
+        code_bytes=None if flash is None else flash - count,
         flash_bytes=flash,
-        model_bytes=sizes.model,
+        model_bytes=models,
         state_bytes=state,
-        scratch_bytes=sizes.stream - state,
+        scratch_bytes=streams - state,
         stack_bytes=stack,
-        ram_bytes=sizes.model + sizes.stream + stack if ram is None else ram,
-        multiply_adds=operations_of(plan).multiply_adds,
+        ram_bytes=models + streams + stack if ram is None else ram,
+        multiply_adds=operations_of(plans).multiply_adds,
     )
 
 

@@ -1,7 +1,7 @@
-"""The parts of the engine that a plan needs: their files, and the memory of a model and a stream.
+"""The parts of the engine that plans need: their files, and the memory of a model and a stream.
 
 The C files are copies from `runtime/kernels`, which is part of the package. Lists of operators and variants keep only
-those of the plan and of the target.
+those of the plans and of the target.
 """
 
 import re
@@ -12,8 +12,8 @@ from typing import NamedTuple
 from .. import _kernels
 from ..operators import OPERATORS, Backward, Embedding, Folded
 from ..operators.cells_with_options import FLOAT_CELLS
-from ..plan import writer as plans
 from ..plan.magic import has_starts
+from ..plan.writer import ALIGNMENT, MATRIX, OP, read_header
 from .targets import IN_PLACE, LAYOUTS, Target
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
@@ -42,7 +42,7 @@ LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
 
 
 class Ops(NamedTuple):
-    """The operators of a plan by the names of their files, its multiply-adds per frame, its formats of weights."""
+    """The operators of plans by the names of their files, their multiply-adds per frame, their formats of weights."""
 
     names: set[str]
     multiply_adds: int
@@ -50,35 +50,42 @@ class Ops(NamedTuple):
     starts: bool  # whether a state starts from other values than zeros
 
 
-def operations_of(plan: bytes) -> Ops:
-    """Return the operators of a plan and its multiply-adds per frame."""
-    header = plans.read_header(plan)
+def operations_of(plans: Iterable[bytes]) -> Ops:
+    """Return the operators of all plans together and the sum of their multiply-adds per frame."""
+    names, counts, formats, starts = zip(*map(_operations, plans), strict=True)
+    return Ops(set().union(*names), sum(counts), set().union(*formats), any(starts))
+
+
+def _operations(plan: bytes) -> Ops:
+    header = read_header(plan)
     names: set[str] = set()
     formats: set[int] = set()
     total = 0
     snake = [re.sub(r"(?<!^)(?=[A-Z])", "_", operator.__name__).lower() for operator in OPERATORS]
     for index in range(header.operations):
-        record = plans.OP.unpack_from(plan, header.operations_at + index * plans.OP.size)
+        record = OP.unpack_from(plan, header.operations_at + index * OP.size)
         names.add(snake[record[0] - 1])
         if OPERATORS[record[0] - 1] in (Backward, Folded):
             names.add(snake[OPERATORS.index(FLOAT_CELLS[record[4] - 1])])
         if OPERATORS[record[0] - 1] is not Embedding:
-            matrices = [plans.MATRIX.unpack(part) for part in record[12:15]]
+            matrices = [MATRIX.unpack(part) for part in record[12:15]]
             total += sum(rows * columns for _, _, rows, columns, *_ in matrices)
             formats |= {FORMATS[matrix[6], matrix[7] > 0] for matrix in matrices if matrix[6]}
             formats |= {COLUMN for matrix in matrices if matrix[3] == 1}
     return Ops(names, total, formats, has_starts(plan))
 
 
-def engine_files(plan: bytes, variants: Sequence[str], without: Collection[str] = ()) -> Iterator[tuple[str, str]]:
-    """Yield name and text of each file of the engine that a plan needs.
+def engine_files(
+    plans: Collection[bytes], variants: Sequence[str], without: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each file of the engine that plans need.
 
     Args:
-        plan: A compiled plan, which is checked.
+        plans: Compiled plans, which are checked.
         variants: The variants to have, best first.
         without: Files of `src/` that its program does not need.
     """
-    ops = operations_of(plan)
+    ops = operations_of(plans)
     omitted = {*without, *(set() if ops.names & PRODUCTS else FOR_PRODUCTS)}
     omitted |= set() if _has_integers(ops) else {"fixed.c"}
     sources = [path for path in (KERNELS / "src").glob("*.c") if path.name not in omitted]
@@ -89,10 +96,10 @@ def engine_files(plan: bytes, variants: Sequence[str], without: Collection[str] 
         yield name, _fitted(name, path.read_text(), ops, variants)
 
 
-def definitions(plan: bytes) -> list[str]:
-    """Return the compiler's flags that fit the engine to a plan."""
-    ops = operations_of(plan)
-    most = {"OPS": plans.read_header(plan).operations, "CLOCKS": _clocks(plan)}
+def definitions(plans: Collection[bytes]) -> list[str]:
+    """Return the compiler's flags that fit the engine to plans."""
+    ops = operations_of(plans)
+    most = {"OPS": max(read_header(plan).operations for plan in plans), "CLOCKS": _most_clocks(plans)}
     return [
         *(f"-DTIDE_MAX_{what}={count}" for what, count in most.items()),
         *(f"-DTIDE_WITHOUT_{name}" for name in _left_out(ops)),
@@ -150,19 +157,24 @@ class PlanSizes(NamedTuple):
     states: list[int]
 
 
-def sizes_of(plan: bytes, target: Target) -> PlanSizes:
-    """Return the largest sizes of a plan over the variants of a target.
+def sizes_of(plans: Collection[bytes], target: Target) -> list[PlanSizes]:
+    """Return the largest sizes of each plan over the variants of a target, in one image with all of them.
 
-    The engine of this machine computes them. They are the same on every 64-bit machine, and a little more than on a
-    32-bit one.
+    The engine of this machine checks the plans and computes the sizes. They are the same on every 64-bit machine, and
+    a little more than on a 32-bit one.
     """
-    sizes = [PlanSizes(*_kernels.sizes(plan, *LAYOUTS.get(variant, IN_PLACE))) for variant in target.variants]
-    spared = max(0, MOST_CLOCKS - _clocks(plan)) * CLOCK_BYTES // plans.ALIGNMENT * plans.ALIGNMENT
-    copied = len(plan) + plans.ALIGNMENT if target.big_endian else 0
-    model = max(s.model for s in sizes) - spared + copied
-    return sizes[0]._replace(model=model, stream=max(s.stream for s in sizes))
+    sizes = [
+        [PlanSizes(*_kernels.sizes(plan, *LAYOUTS.get(variant, IN_PLACE))) for variant in target.variants]
+        for plan in plans
+    ]
+    spared = (MOST_CLOCKS - _most_clocks(plans)) * CLOCK_BYTES // ALIGNMENT * ALIGNMENT
+    copies = [len(plan) + ALIGNMENT if target.big_endian else 0 for plan in plans]
+    return [
+        one[0]._replace(model=max(s.model for s in one) - spared + copied, stream=max(s.stream for s in one))
+        for one, copied in zip(sizes, copies, strict=True)
+    ]
 
 
-def _clocks(plan: bytes) -> int:
-    """Return the most clocks that a model with this number of operations can have."""
-    return min(plans.read_header(plan).operations + 1, MOST_CLOCKS)
+def _most_clocks(plans: Iterable[bytes]) -> int:
+    """Return the most clocks that a model of these plans can have, by its operations."""
+    return min(max(read_header(plan).operations for plan in plans) + 1, MOST_CLOCKS)

@@ -33,9 +33,9 @@ def write_web_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
         DeviceError: The compiler is not installed or fails, or a link in the folder leads to another place. Nothing
             is written.
     """
-    sizes_of(plan, target)  # checks the plan, so that its fields can be read below
+    sizes_of([plan], target)  # checks the plan, so that its fields can be read below
     files = {name: trimmed(plan, *how) for name, how in MODULES.items()}
-    report = report_of(plan, target, compiler(), max(map(len, files.values())) + len(plan))
+    report = report_of([plan], target, compiler(), max(map(len, files.values())) + len(plan))
     files |= {"model.tide": plan, "report.json": (json.dumps(asdict(report), indent=1) + "\n").encode()}
     files |= {name: (WEB / "page" / name).read_bytes() for name in PAGE}
     files |= {f"tidegate/{name}": (WEB / name).read_bytes() for name in LIBRARY}
@@ -47,8 +47,8 @@ def write_web_folder(plan: bytes, target: Target, folder: Path) -> DeviceReport:
 def trimmed(plan: bytes, variant: str, flags: Sequence[str]) -> bytes:
     """Return a module with the operators of a plan, which was checked, and one variant."""
     with tempfile.TemporaryDirectory(prefix="tidegate-") as name:
-        for file, text in engine_files(plan, [variant]):
+        for file, text in engine_files([plan], [variant]):
             place = Path(name, file)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
-        return build_module(Path(name), [*flags, *definitions(plan)])
+        return build_module(Path(name), [*flags, *definitions([plan])])

@@ -109,6 +109,11 @@ def seal(plan: bytes | bytearray) -> bytes:
     return b"".join([head[:16], blake2b(body, digest_size=32).digest(), body])
 
 
+def c_name(text: str) -> str:
+    """Return a text as a name in C: characters that C does not allow become underscores."""
+    return re.sub(r"^(?=\d)|\W", "_", text, flags=re.ASCII)
+
+
 def c_source(plan: bytes, stem: str) -> str:
     """Return C source with a plan as the array `STEM_plan` and its size as `STEM_plan_bytes`.
 
@@ -116,7 +121,7 @@ def c_source(plan: bytes, stem: str) -> str:
         plan: The plan.
         stem: The first part of the names; characters that C does not allow become underscores.
     """
-    name = re.sub(r"^(?=\d)|\W", "_", stem, flags=re.ASCII) + "_plan"
+    name = c_name(stem) + "_plan"
     rows = (plan[at : at + 32] for at in range(0, len(plan), 32))
     body = ",\n".join(",".join(map(str, row)) for row in rows)
     return f"""/* A plan of tidegate, hash {read_header(plan).hash.hex()}.

@@ -15,7 +15,7 @@
 
 enum { BATCH = 16, NAME_BYTES = 32, MOST = 256 };
 
-static _Alignas(TIDE_ALIGNMENT) unsigned char model_memory[MODEL_MEMORY], stream_memory[STREAM_MEMORY];
+static _Alignas(TIDE_ALIGNMENT) unsigned char model_memory[MODEL_MEMORY], stream_memory[MODEL_STREAM_MEMORY];
 static float frames[BATCH * MODEL_FEATURES], answers[BATCH * MODEL_ANSWERS], *outputs[MODEL_OUTPUTS];
 static uint8_t chained[HASH_BYTES + 4 * MOST];
 

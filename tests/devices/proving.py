@@ -57,7 +57,7 @@ def build(plan: bytes, target: Target, folder: Path) -> Built:
     if target.name == WASM:
         report = write_web_folder(plan, target, folder)
         return Built(target, folder, report.flash_bytes or 0, report.ram_bytes)
-    write_files(plan, target, folder)
+    write_files({"model": plan}, target, folder)
     compiler = target.compiler if target.board is not None else f"{target.compiler} -static"
     make = ["make", "-s", "-C", str(folder), f"CC={compiler}"]
     run(make)

@@ -188,7 +188,7 @@ def test_cmake_builds_the_folder_too(model: tuple[str, bytes, Floats], tmp_path:
     target = TARGETS["cortex-m4f"]
     tools(target)
     folder = tmp_path / "folder"
-    write_folder(model[1], target, folder)
+    write_folder({"model": model[1]}, target, folder)
     cmake = require("cmake")
     proving.run([cmake, "-S", str(folder), "-B", str(tmp_path / "build")])
     proving.run([cmake, "--build", str(tmp_path / "build")])
@@ -206,7 +206,7 @@ def test_report_has_the_sizes_of_the_model(model: tuple[str, bytes, Floats], tmp
     target = TARGETS["cortex-m0"]
     tools(target)
     name, plan, _ = model
-    report = write_folder(plan, target, tmp_path)
+    report = write_folder({"model": plan}, target, tmp_path)
     assert json.loads((tmp_path / "report.json").read_text())["plan_bytes"] == len(plan)
     assert report.multiply_adds == {"watch": 51_136, "amp": 3 * 64 * 65 + 64}[name.split()[0]]
     assert report.flash_bytes is not None
@@ -227,7 +227,7 @@ def test_model_that_does_not_fit_on_the_board_leaves_the_folder_unchanged(
     (tmp_path / "report.json").write_text("old")
 
     with pytest.raises(DeviceError, match="overflowed by"):
-        write_folder(model[1], small, tmp_path)
+        write_folder({"model": model[1]}, small, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 

@@ -3,7 +3,7 @@
 #include "port.h"
 #include "tidegate.h"
 
-static _Alignas(TIDE_ALIGNMENT) unsigned char model_memory[MODEL_MEMORY], stream_memory[STREAM_MEMORY];
+static _Alignas(TIDE_ALIGNMENT) unsigned char model_memory[MODEL_MEMORY], stream_memory[MODEL_STREAM_MEMORY];
 static float frame[MODEL_FEATURES], answers[MODEL_ANSWERS], *outputs[MODEL_OUTPUTS];
 
 static int refuse(const char *what) {

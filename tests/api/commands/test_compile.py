@@ -28,6 +28,16 @@ def test_it_writes_a_folder_for_a_device(tide: Command, folder: Path) -> None:
     assert {"Makefile", "report.json"} <= {path.name for path in (folder / "device").iterdir()}
 
 
+def test_it_writes_one_folder_for_two_models(tide: Command, folder: Path) -> None:
+    names = ["--name", "wake", "--name", "gain"]
+    outcome = tide("compile", "m.int8.onnx", "m.tide", "--target", "generic", "-o", "device", *names)
+    assert outcome.status == 0, outcome.err
+    assert {"wake.c", "wake.h", "gain.c", "gain.h"} <= {path.name for path in (folder / "device").iterdir()}
+    assert "sources = wake.c gain.c number.c" in (folder / "device/Makefile").read_text().lower().replace(
+        "$(main) ", ""
+    )
+
+
 def test_bad_input_is_one_line_and_leaves_no_file(tide: Command, bad: Path) -> None:
     before = sorted(bad.iterdir())
 
@@ -43,8 +53,24 @@ def test_bad_input_is_one_line_and_leaves_no_file(tide: Command, bad: Path) -> N
         (["-o", "n.tide", "--format", "c"], "n.tide: wanted a name that ends in .c"),
         (["-o", "n", "--target", "toaster"], "--target is 'toaster', wanted one of cortex-m0,"),
         (["-o", "n", "--target", "generic", "--format", "c"], "--format has no effect with --target"),
+        (["-o", "n.tide", "--name", "n"], "--name has no effect without --target"),
+        (["m.tide", "-o", "n.tide"], "2 files, wanted one without --target; compile each to its own output"),
+        (["m.tide", "-o", "n", "--target", "generic"], "models are called m, m, wanted different names; give --name"),
+        (
+            ["-o", "n", "--target", "generic", "--name", "a", "--name", "b"],
+            "2 times --name, wanted one for each of 1 files",
+        ),
         (["-o", "m.tide", "--target", "generic"], "m.tide: is a file, wanted a folder for --target"),
     ],
 )
 def test_wrong_usage_has_status_2(options: list[str], message: str, tide: Command) -> None:
     assert_wrong_usage(tide("compile", "m.int8.onnx", *options), message)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_name_that_the_folder_has_is_refused_and_another_is_taken(tide: Command) -> None:
+    """The message's way out: another name."""
+    assert_refused(
+        tide("compile", "m.tide", "--target", "generic", "-o", "d", "--name", "main"), "give one: --name NAME"
+    )
+    assert tide("compile", "m.tide", "--target", "generic", "-o", "d", "--name", "main_model").status == 0

@@ -62,10 +62,10 @@ def test_row_94_named_signals_from_run_to_a_device_folder(echo: Path, tide: Comm
 
     outcome = tide("compile", "echo.onnx", "--target", "generic", "-o", "out")
     assert outcome.status == 0, outcome.err
-    header = (echo / "out" / "model.h").read_text()
-    for line in ("MODEL_SIGNAL_NEAR = 0,", "MODEL_SIGNAL_FAR = 3,", "MODEL_SIGNAL_FAR_FEATURES = 2,"):
+    header = (echo / "out" / "echo.h").read_text()
+    for line in ("ECHO_SIGNAL_NEAR = 0,", "ECHO_SIGNAL_FAR = 3,", "ECHO_SIGNAL_FAR_FEATURES = 2,"):
         assert line in header
-    assert "MODEL_STATIC_SPEAKER = 0, /* for tide_state_write */" in header
+    assert "ECHO_STATIC_SPEAKER = 0, /* for tide_state_write */" in header
 
 
 @pytest.mark.usefixtures("echo")

@@ -29,7 +29,7 @@ def test_row_69_files_of_an_older_model_do_not_stay_and_own_files_do(plan: bytes
     for target, name in (("generic", "fresh"), ("x86_64", "again"), ("generic", "again")):
         (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / name / "own.c").write_text(OWN)
-        write_files(plan, TARGETS[target], tmp_path / name)
+        write_files({"model": plan}, TARGETS[target], tmp_path / name)
     assert texts(tmp_path / "again") == texts(tmp_path / "fresh")
     frames = np.ones((3, 2), "<f4").tobytes()
     said = []
@@ -41,12 +41,12 @@ def test_row_69_files_of_an_older_model_do_not_stay_and_own_files_do(plan: bytes
 
 
 def test_a_file_that_a_user_added_or_changed_stays(plan: bytes, tmp_path: Path) -> None:
-    write_files(plan, TARGETS["x86_64"], tmp_path / "out")
+    write_files({"model": plan}, TARGETS["x86_64"], tmp_path / "out")
     variants = tmp_path / "out/tidegate/variants"
     changed = variants / "avx2.c"
     changed.write_text(f"// mine\n{changed.read_text()}")
     (variants / "mine.c").write_text(OWN)
-    write_files(plan, TARGETS["generic"], tmp_path / "out")
+    write_files({"model": plan}, TARGETS["generic"], tmp_path / "out")
     assert {path.name for path in variants.glob("*.c")} == {"avx2.c", "mine.c", "scalar.c"}
 
 
@@ -56,7 +56,7 @@ def test_a_file_that_a_user_added_or_changed_stays(plan: bytes, tmp_path: Path) 
 def test_a_list_names_no_file_outside_the_engine(plan: bytes, tmp_path: Path, name: str) -> None:
     victim, out = tmp_path / "victim.c", tmp_path / "out"
     victim.write_text(OWN)
-    write_files(plan, TARGETS["generic"], out)
+    write_files({"model": plan}, TARGETS["generic"], out)
     ((digest, _),) = entries_of({HEADER: OWN})
     with (out / LIST).open("a") as file:
         file.write(f"{digest}  {name}\n{digest}  {victim}\n")
@@ -82,23 +82,23 @@ def test_a_listed_file_behind_a_link_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["main.c", "Makefile", "model.c", "tidegate", "tidegate/src", "tidegate/files.txt"])
 def test_a_link_in_the_folder_is_refused_and_what_it_names_stays(plan: bytes, tmp_path: Path, name: str) -> None:
-    write_files(plan, TARGETS["generic"], tmp_path / "out")
+    write_files({"model": plan}, TARGETS["generic"], tmp_path / "out")
     place, victim = tmp_path / "out" / name, tmp_path / "victim"
     place.rename(victim)
     place.symlink_to(victim)
     before = victim.read_text() if victim.is_file() else sorted(texts(victim))
     with pytest.raises(DeviceError, match=rf"out/{name}: is a link, wanted a file or folder of its own; remove it, or"):
-        write_files(plan, TARGETS["x86_64"], tmp_path / "out")
+        write_files({"model": plan}, TARGETS["x86_64"], tmp_path / "out")
     assert before == (victim.read_text() if victim.is_file() else sorted(texts(victim)))
     place.unlink()
-    write_files(plan, TARGETS["x86_64"], tmp_path / "out")
-    write_files(plan, TARGETS["x86_64"], tmp_path / "another")
+    write_files({"model": plan}, TARGETS["x86_64"], tmp_path / "out")
+    write_files({"model": plan}, TARGETS["x86_64"], tmp_path / "another")
 
 
 @pytest.mark.parametrize("text", ["", "\0\xff\n", "no list\n", "x" * 2**21])
 def test_a_damaged_list_names_nothing(plan: bytes, tmp_path: Path, text: str) -> None:
-    write_files(plan, TARGETS["x86_64"], tmp_path / "out")
+    write_files({"model": plan}, TARGETS["x86_64"], tmp_path / "out")
     (tmp_path / "out" / LIST).write_text(text)
     assert read_list(tmp_path / "out") == frozenset()
-    write_files(plan, TARGETS["x86_64"], tmp_path / "out")
+    write_files({"model": plan}, TARGETS["x86_64"], tmp_path / "out")
     assert read_list(tmp_path / "out")

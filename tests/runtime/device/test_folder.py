@@ -45,7 +45,7 @@ def test_a_device_starts_from_the_initial_states_of_the_model(tmp_path: Path) ->
     graph = Graph.load(write_lstm(tmp_path / "m.onnx", 2, 3))
     name_initial(graph.model, "lstm.h_in", np.array([[[0.75, -0.5, 2]]], np.float32))
     graph.save(tmp_path / "m.onnx")
-    write_files(plan_of(tmp_path / "m.onnx"), TARGETS["generic"], tmp_path / "out")
+    write_files({"model": plan_of(tmp_path / "m.onnx")}, TARGETS["generic"], tmp_path / "out")
     build = ["make", "-C", "out"]
     subprocess.run(build, cwd=tmp_path, capture_output=True, check=True)
     frames = np.random.default_rng(0).normal(0, 1, (4, 2)).astype("<f4")
@@ -71,7 +71,7 @@ def write_gru_with_options(folder: Path, blocks: Blocks | None = None, rows: int
     op = Backward((0,), cell, blocks) if blocks else Folded((0,), cell, 1, rows, carried=True) if rows else cell
     program = Program(5 * max(rows, 1), (op,), (("y", 1),), blocks=blocks)
     plan = compile_program(program, contract_of(program))
-    write_files(plan, TARGETS["generic"], folder)
+    write_files({"model": plan}, TARGETS["generic"], folder)
     return plan
 
 
@@ -111,7 +111,7 @@ def test_the_report_counts_a_plan_without_a_compiler(model: Path, tmp_path: Path
     assert (report.plan_bytes, report.multiply_adds) == (len(plan), 4 * 8 * (6 + 8) + 8 * 3)
     assert report.ram_bytes == report.model_bytes + report.state_bytes + report.scratch_bytes + report.stack_bytes
     assert report.state_bytes == 4 * 2 * 8
-    assert f"MODEL_MEMORY = {report.model_bytes}" in (tmp_path / "out/model.h").read_text()
+    assert f"M_MEMORY = {report.model_bytes}" in (tmp_path / "out/m.h").read_text()
     assert (tmp_path / "out/report.json").is_file()
 
 
@@ -126,7 +126,7 @@ def test_a_plan_file_gives_the_same_folder(model: Path, tmp_path: Path) -> None:
 
 def test_sizes_of_a_target_are_the_largest_of_its_variants(model: Path) -> None:
     plan = plan_of(model)
-    packed, plain = sizes_of(plan, TARGETS["x86_64"]), sizes_of(plan, TARGETS["generic"])
+    packed, plain = sizes_of([plan], TARGETS["x86_64"])[0], sizes_of([plan], TARGETS["generic"])[0]
     assert packed.model >= plain.model
     assert (packed.features, packed.outputs, packed.states) == (6, [3], [8, 8])
 
@@ -157,7 +157,7 @@ def test_row_25_folder_of_a_killed_writer_is_whole_or_says_that_it_is_not(
     small = write_lstm(tmp_path / "small.onnx", 2, 3)
     sets = []
     for source in (model, small):
-        write_files(plan_of(source), TARGETS["generic"], tmp_path / source.stem)
+        write_files({"model": plan_of(source)}, TARGETS["generic"], tmp_path / source.stem)
         sets.append(texts(tmp_path / source.stem))
     assert sets[0]["model.c"] != sets[1]["model.c"]
     plan = plan_of(small)
@@ -167,7 +167,7 @@ def test_row_25_folder_of_a_killed_writer_is_whole_or_says_that_it_is_not(
         with monkeypatch.context() as patched:
             interrupt_after(count, patched)
             with pytest.raises(KeyboardInterrupt):
-                write_files(plan, TARGETS["generic"], folder)
+                write_files({"model": plan}, TARGETS["generic"], folder)
         found = texts(folder)
         for name, unfinished in UNFINISHED.items():
             built = [one for one in sets if one[name] == found[name]]
@@ -186,7 +186,7 @@ def test_report_of_an_older_model_does_not_stay(model: Path, tmp_path: Path, mon
 
 @pytest.mark.parametrize("command", [["make", "-C"], ["cmake", "-B", "build", "-S"]])
 def test_folder_that_is_not_whole_does_not_build(model: Path, tmp_path: Path, command: list[str]) -> None:
-    write_files(plan_of(model), TARGETS["generic"], tmp_path / "out")
+    write_files({"model": plan_of(model)}, TARGETS["generic"], tmp_path / "out")
     for name, text in UNFINISHED.items():
         (tmp_path / "out" / name).write_text(text)
     done = subprocess.run([*command, "out"], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -197,7 +197,7 @@ def test_folder_that_is_not_whole_does_not_build(model: Path, tmp_path: Path, co
 def test_model_of_one_plan_and_header_of_another_do_not_compile(model: Path, tmp_path: Path) -> None:
     """Also in a build of the user's own."""
     for source in (model, write_lstm(tmp_path / "small.onnx", 2, 3)):
-        write_files(plan_of(source), TARGETS["generic"], tmp_path / source.stem)
+        write_files({"model": plan_of(source)}, TARGETS["generic"], tmp_path / source.stem)
     compiler = ["cc", "-fsyntax-only", "model.c"]
     said = [subprocess.run(compiler, cwd=tmp_path / "small", capture_output=True, text=True, check=False)]
     shutil.copy(tmp_path / model.stem / "model.h", tmp_path / "small/model.h")

@@ -15,23 +15,23 @@ def plan(tmp_path: Path) -> bytes:
 
 
 def test_files_of_the_source_that_a_program_does_not_need_stay_away(plan: bytes) -> None:
-    whole, less = (dict(engine_files(plan, ["scalar"], without)) for without in ((), {"group.c"}))
+    whole, less = (dict(engine_files([plan], ["scalar"], without)) for without in ((), {"group.c"}))
     assert set(whole) - set(less) == {"src/group.c"}
     assert "src/fixed.c" not in whole  # no integers
 
 
 def test_the_engine_is_fitted_to_the_operations_of_a_plan(plan: bytes) -> None:
-    assert "lstm" in operations_of(plan).names
-    flags = definitions(plan)
+    assert "lstm" in operations_of([plan]).names
+    flags = definitions([plan])
     assert "-DTIDE_WITHOUT_gru" in flags
     assert "-DTIDE_WITHOUT_lstm" not in flags
 
 
 def test_initial_states_are_left_out_unless_a_plan_has_some(plan: bytes) -> None:
     flag, starts = "-DTIDE_WITHOUT_starts", (Path(__file__).parents[2] / "vectors" / "starts.tide").read_bytes()
-    assert flag in definitions(plan)
-    assert flag not in definitions(starts)
+    assert flag in definitions([plan])
+    assert flag not in definitions([starts])
 
 
 def test_sizes_hold_for_every_variant_of_a_target(plan: bytes) -> None:
-    assert sizes_of(plan, TARGETS["x86_64"]).model >= sizes_of(plan, TARGETS["generic"]).model
+    assert sizes_of([plan], TARGETS["x86_64"])[0].model >= sizes_of([plan], TARGETS["generic"])[0].model
