@@ -1,5 +1,7 @@
 """A C program uses the engine that `cmake --install` installed and a plan of `tidegate compile --format c`."""
 
+import ctypes
+import re
 import subprocess
 from pathlib import Path
 
@@ -75,6 +77,28 @@ def test_only_the_expected_files_are_installed(prefix: Path) -> None:
     package = [f"cmake/tidegate/tidegate-{name}.cmake" for name in ("config", "config-noconfig", "config-version")]
     rest = ["libtidegate.a", "pkgconfig/tidegate.pc", *package]
     assert files == {"include/tidegate.h", *(f"{library}/{name}" for name in rest)}
+
+
+def test_shared_library_exports_the_functions_of_the_header_alone(model: Path, tmp_path: Path) -> None:
+    """For ctypes, JNA, P/Invoke and Dart; a program finds it by CMake too, by its major and minor version."""
+    cmake = require("cmake")
+    build = ["-DBUILD_SHARED_LIBS=ON", "-DBUILD_TESTING=OFF", "-DTIDEGATE_OPTIMIZE=-O0"]
+    run(cmake, "-S", KERNELS, "-B", tmp_path / "build", *build)
+    run(cmake, "--build", tmp_path / "build", "--parallel", "2")
+    run(cmake, "--install", tmp_path / "build", "--prefix", tmp_path / "prefix")
+    (library,) = tmp_path.glob("prefix/lib*/**/libtidegate.so")
+    functions = set(re.findall(r"TIDE_API .*?\b(tide_\w+)\(", (KERNELS / "include/tidegate.h").read_text()))
+    listed = run(require("nm"), "-D", "--defined-only", library)
+    version = ".".join(__version__.split(".")[:2])
+    assert set(re.findall(r" T (\S+)", listed)) == {f"{name}@@TIDEGATE_{version}" for name in functions}
+    loaded = ctypes.CDLL(str(library))
+    loaded.tide_version.restype = ctypes.c_char_p
+    assert loaded.tide_version().decode() == __version__
+    found = [f"-DCMAKE_PREFIX_PATH={tmp_path / 'prefix'}", f"-DPLAN={model / 'model.c'}"]
+    run(cmake, "-S", USING, "-B", tmp_path / "using", *found)
+    run(cmake, "--build", tmp_path / "using")
+    assert f"libtidegate.so.{version}" in run(require("readelf"), "-d", tmp_path / "using/using")
+    np.testing.assert_array_equal(answers(tmp_path / "using/using"), wanted(model), strict=True)
 
 
 def test_header_cmake_and_python_have_one_version(prefix: Path, tmp_path: Path) -> None:

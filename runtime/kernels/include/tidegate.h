@@ -19,7 +19,8 @@
  *
  * A plan is a model compiled to bytes: a file read whole, or an array in the program. A model is a plan made ready for
  * one instruction set; a stream is one sequence in progress on a model. `cmake --install` puts the library where
- * CMake (`find_package(tidegate)`, target `tidegate::tidegate`) and pkg-config (`tidegate`) find it.
+ * CMake (`find_package(tidegate)`, target `tidegate::tidegate`) and pkg-config (`tidegate`) find it. It is static; with
+ * `-DBUILD_SHARED_LIBS=ON` it is shared, for programs in other languages, and exports the functions below alone.
  *
  * Memory is the caller's, of any kind, aligned to TIDE_ALIGNMENT: ask for the size, pass the memory, free it when
  * nothing uses it. A model points into its plan and a stream into its model, so free the stream first, then the model,
@@ -43,20 +44,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* TIDE_SHARED: the library is a shared one; TIDE_BUILDING: it is being built. CMake defines both where they hold. */
+#if !defined(TIDE_SHARED)
+#define TIDE_API
+#elif !defined(_WIN32)
+#define TIDE_API __attribute__((visibility("default")))
+#elif defined(TIDE_BUILDING)
+#define TIDE_API __declspec(dllexport)
+#else
+#define TIDE_API __declspec(dllimport)
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* Versions follow semantic versioning. Before 1.0 functions, structs and enumerators may change with a minor version,
- * so programs are compiled again; with a patch they do not change. The library is static and all structs but tide_fault
- * are opaque, so a program has the library of the header that it was compiled with; tide_version gives its version.
- * Plans and snapshots have versions of their own: another version is refused. */
+ * so programs are compiled again; with a patch they do not change. All structs but tide_fault are opaque. A static
+ * library is of the header that the program was compiled with; a shared one is found by major and minor version.
+ * tide_version gives its version. Plans and snapshots have versions of their own: another version is refused. */
 #define TIDE_VERSION_MAJOR 0
 #define TIDE_VERSION_MINOR 1
 #define TIDE_VERSION_PATCH 0
 
 /* The library's version, e.g. "0.1.0". */
-const char *tide_version(void);
+extern TIDE_API const char *tide_version(void);
 
 #define TIDE_ALIGNMENT 64
 #define TIDE_NO_OP UINT32_MAX
@@ -89,80 +101,80 @@ typedef struct tide_fault {
 typedef struct tide_variant tide_variant;
 
 /* Variants, best first; NULL after the last. The last one, "scalar", is plain C and runs everywhere. */
-const tide_variant *tide_variant_at(size_t index);
+extern TIDE_API const tide_variant *tide_variant_at(size_t index);
 /* E.g. "avx512_vnni". */
-const char *tide_variant_name(const tide_variant *variant);
+extern TIDE_API const char *tide_variant_name(const tide_variant *variant);
 /* 1 if this processor can run the variant, else 0. */
-int tide_variant_supported(const tide_variant *variant);
+extern TIDE_API int tide_variant_supported(const tide_variant *variant);
 /* The best variant that this processor can run. */
-const tide_variant *tide_variant_best(void);
+extern TIDE_API const tide_variant *tide_variant_best(void);
 
 /* ---- plans ---- */
 
 /* Checks every field of a plan, its hash first. Returns TIDE_OK; TIDE_E_PLAN and the fault; or TIDE_E_ROUNDING. A
  * plan that is not aligned to TIDE_ALIGNMENT is refused. The plan is only read; the time is linear in `bytes`. */
-tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault);
+extern TIDE_API tide_status tide_plan_check(const void *plan, size_t bytes, tide_fault *fault);
 
 /* ---- models: made from a plan that tide_plan_check accepted and whose bytes do not change ---- */
 
 typedef struct tide_model tide_model;
 
 /* On a big-endian machine a model also holds a copy of its plan. */
-size_t tide_model_bytes(const void *plan, const tide_variant *variant);
-tide_model *tide_model_init(void *memory, const void *plan, const tide_variant *variant);
-const tide_variant *tide_model_variant(const tide_model *model);
+extern TIDE_API size_t tide_model_bytes(const void *plan, const tide_variant *variant);
+extern TIDE_API tide_model *tide_model_init(void *memory, const void *plan, const tide_variant *variant);
+extern TIDE_API const tide_variant *tide_model_variant(const tide_model *model);
 
 /* The number of ids that a model knows, which count from 0; a frame is one id, as a float. 0: frames are features. */
-uint32_t tide_input_ids(const tide_model *model);
+extern TIDE_API uint32_t tide_input_ids(const tide_model *model);
 /* Features of a frame; several signals are side by side in the order of the contract. */
-uint32_t tide_input_width(const tide_model *model);
+extern TIDE_API uint32_t tide_input_width(const tide_model *model);
 /* Outputs, their features, and whether they have one row per frame (1) or one per push (0: that of the last frame). */
-uint32_t tide_output_count(const tide_model *model);
-uint32_t tide_output_width(const tide_model *model, uint32_t output);
-int tide_output_timed(const tide_model *model, uint32_t output);
+extern TIDE_API uint32_t tide_output_count(const tide_model *model);
+extern TIDE_API uint32_t tide_output_width(const tide_model *model, uint32_t output);
+extern TIDE_API int tide_output_timed(const tide_model *model, uint32_t output);
 /* The largest number of frames of a stream, if its answers come at its end; 0: no limit. */
-uint32_t tide_limit(const tide_model *model);
+extern TIDE_API uint32_t tide_limit(const tide_model *model);
 /* State vectors and their lengths, in the plan's order: of each layer h and, if it is an LSTM, c; of a window its tail,
  * channel by channel, the oldest frame first; of a static input its values, which only tide_state_write changes. */
-uint32_t tide_state_count(const tide_model *model);
-uint32_t tide_state_width(const tide_model *model, uint32_t state);
+extern TIDE_API uint32_t tide_state_count(const tide_model *model);
+extern TIDE_API uint32_t tide_state_width(const tide_model *model, uint32_t state);
 
 /* ---- streams ---- */
 
 typedef struct tide_stream tide_stream;
 
-size_t tide_stream_bytes(const tide_model *model);
-tide_stream *tide_stream_init(void *memory, const tide_model *model);
+extern TIDE_API size_t tide_stream_bytes(const tide_model *model);
+extern TIDE_API tide_stream *tide_stream_init(void *memory, const tide_model *model);
 /* Makes the stream as new: it starts from the states of the plan, which are zeros if the plan has none. */
-void tide_reset(tide_stream *stream);
+extern TIDE_API void tide_reset(tide_stream *stream);
 
 /* Rows that a push of `count` frames will write to an output, and rows that tide_finish will write: the answers of a
  * model that looks ahead come late. If nothing looks ahead, a push writes `count` rows to a timed output and one to
  * another (none if count is 0), and tide_finish writes none. */
-size_t tide_rows(const tide_stream *stream, uint32_t output, size_t count);
-size_t tide_rest(const tide_stream *stream, uint32_t output);
+extern TIDE_API size_t tide_rows(const tide_stream *stream, uint32_t output, size_t count);
+extern TIDE_API size_t tide_rest(const tide_stream *stream, uint32_t output);
 
 /* Consumes `count` frames [count, input width], row-major. outputs[i] receives [tide_rows, width]. However frames are
  * cut into pushes, the bits are the same. Outputs must not overlap the frames. Returns TIDE_OK; or TIDE_E_INPUT,
  * TIDE_E_RANGE, TIDE_E_FINISHED, TIDE_E_LIMIT or TIDE_E_ROUNDING: then all frames of the push are refused, and outputs
  * may have been written. */
-tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs);
+extern TIDE_API tide_status tide_push(tide_stream *stream, const float *frames, size_t count, float *const *outputs);
 
 /* Ends the stream: outputs[i] receives [tide_rest, width], the rows that a lookahead still holds back. Returns TIDE_OK;
  * or TIDE_E_RANGE, TIDE_E_FINISHED or TIDE_E_ROUNDING: then the stream is unchanged. */
-tide_status tide_finish(tide_stream *stream, float *const *outputs);
+extern TIDE_API tide_status tide_finish(tide_stream *stream, float *const *outputs);
 /* 1 if the stream was finished, else 0. */
-int tide_finished(const tide_stream *stream);
+extern TIDE_API int tide_finished(const tide_stream *stream);
 
 /* Copies state vector `state` (tide_state_width values). */
-void tide_state_read(const tide_stream *stream, uint32_t state, float *values);
+extern TIDE_API void tide_state_read(const tide_stream *stream, uint32_t state, float *values);
 /* Sets state vector `state` (tide_state_width values), so that a stream starts or goes on from it. Returns TIDE_OK; or
  * TIDE_E_INPUT if a value is NaN, infinite or above 2^64, or TIDE_E_FINISHED: then the stream is unchanged. */
-tide_status tide_state_write(tide_stream *stream, uint32_t state, const float *values);
+extern TIDE_API tide_status tide_state_write(tide_stream *stream, uint32_t state, const float *values);
 
 /* Frames that the stream has consumed since it was new, and frames of refused pushes. A counter stays at 2^64 - 1. */
-uint64_t tide_frames(const tide_stream *stream);
-uint64_t tide_refused(const tide_stream *stream);
+extern TIDE_API uint64_t tide_frames(const tide_stream *stream);
+extern TIDE_API uint64_t tide_refused(const tide_stream *stream);
 
 /* ---- snapshots ---- */
 
@@ -170,10 +182,10 @@ uint64_t tide_refused(const tide_stream *stream);
  * plan, and a hash of all this; see docs/snapshot.md. A stream of the same plan goes on from it with the same bits: in
  * another process, on another processor, with another variant. The bytes need no alignment. tide_snapshot returns the
  * number of bytes that it wrote: tide_snapshot_bytes, or fewer if the model looks ahead. */
-size_t tide_snapshot_bytes(const tide_model *model);
-size_t tide_snapshot(const tide_stream *stream, void *bytes);
+extern TIDE_API size_t tide_snapshot_bytes(const tide_model *model);
+extern TIDE_API size_t tide_snapshot(const tide_stream *stream, void *bytes);
 /* Returns TIDE_OK, or TIDE_E_SNAPSHOT and the fault. */
-tide_status tide_restore(tide_stream *stream, const void *bytes, size_t size, tide_fault *fault);
+extern TIDE_API tide_status tide_restore(tide_stream *stream, const void *bytes, size_t size, tide_fault *fault);
 
 /* ---- groups: many streams in one step ---- */
 
@@ -184,27 +196,28 @@ typedef struct tide_group tide_group;
 
 /* `rows` is 1 or more; all rows are joined, as new streams. Models that look ahead have no groups, because their rows
  * would answer at different times: then the size is 0. */
-size_t tide_group_bytes(const tide_model *model, uint32_t rows);
-tide_group *tide_group_init(void *memory, const tide_model *model, uint32_t rows);
-uint32_t tide_group_rows(const tide_group *group);
+extern TIDE_API size_t tide_group_bytes(const tide_model *model, uint32_t rows);
+extern TIDE_API tide_group *tide_group_init(void *memory, const tide_model *model, uint32_t rows);
+extern TIDE_API uint32_t tide_group_rows(const tide_group *group);
 
 /* tide_group_leave ends the stream in a row: no byte of it stays in the group's memory. The row may join again, as a
  * new stream. */
-void tide_group_leave(tide_group *group, uint32_t row);
-void tide_group_join(tide_group *group, uint32_t row);
-int tide_group_joined(const tide_group *group, uint32_t row);
+extern TIDE_API void tide_group_leave(tide_group *group, uint32_t row);
+extern TIDE_API void tide_group_join(tide_group *group, uint32_t row);
+extern TIDE_API int tide_group_joined(const tide_group *group, uint32_t row);
 
 /* The stream in a row, for every call that takes a stream: to reset it, to read it, to push it on its own, and for
  * snapshots, which any stream of the model can restore. Its memory is the group's. */
-tide_stream *tide_group_stream(const tide_group *group, uint32_t row);
+extern TIDE_API tide_stream *tide_group_stream(const tide_group *group, uint32_t row);
 
 /* Consumes `count` frames of each of the `row_count` rows in `rows`, in any order; other rows do nothing. Frames are
  * [row_count, count, input width] in the order of `rows`. outputs[i] receives [row_count, count, width] for a timed
  * output, [row_count, width] for another. statuses[k] is TIDE_OK, or says why all frames of rows[k] are refused: its
  * state is unchanged and its answers are NaN. The other rows go on. Returns the first status that is not TIDE_OK, else
  * TIDE_OK. */
-tide_status tide_group_push(tide_group *group, const uint32_t *rows, size_t row_count, const float *frames,
-                            size_t count, float *const *outputs, tide_status *statuses);
+extern TIDE_API tide_status tide_group_push(tide_group *group, const uint32_t *rows, size_t row_count,
+                                            const float *frames, size_t count, float *const *outputs,
+                                            tide_status *statuses);
 
 #ifdef __cplusplus
 }
