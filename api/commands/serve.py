@@ -15,6 +15,11 @@ def command(
     ws: Annotated[
         str | None, typer.Option("--ws", metavar="HOST:PORT", help="Open the websocket door; port 0: any free one.")
     ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep snapshots of streams here; they go on after a crash, or elsewhere."),
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="Frames between two snapshots of a stream.")] = 50,
     streams: Annotated[int, typer.Option(min=1, help="Streams in progress of each model.")] = 4096,
     frames: Annotated[int, typer.Option(min=1, help="Most frames of a chunk.")] = 1024,
     idle: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Give a stream up after so long.")] = 60.0,
@@ -33,10 +38,12 @@ def command(
     from tidegate.runtime.serving.requests import Limits
     from tidegate.runtime.serving.served_model import ServedModel
     from tidegate.runtime.serving.server import serve
+    from tidegate.runtime.serving.stores.folder import FolderStore
 
-    limits = Limits(streams=streams, streams_of_one=streams, frames=frames, idle=idle)
+    limits = Limits(streams=streams, streams_of_one=streams, frames=frames, idle=idle, every=every)
     models = [ServedModel.of(path) for path in paths]
-    asyncio.run(serve(models, limits, websocket=address, ready=_say))
+    kept = None if store is None else FolderStore(store)
+    asyncio.run(serve(models, limits, store=kept, websocket=address, ready=_say))
 
 
 def _say(ports: dict[str, int]) -> None:

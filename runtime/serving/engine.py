@@ -1,7 +1,7 @@
 """The engine of a server, without doors: it holds streams by name, and pushes the chunks that wait together.
 
 It knows neither time nor network: a clock is given, a door calls `submit` for each request, and someone calls `tick`
-while chunks wait. All calls come from one thread.
+while chunks wait. All calls come from one thread. `keeping.py` adds a store, from which streams go on elsewhere.
 """
 
 import time
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ..errors import RefusedRowsError
 from .held_stream import HeldStream
-from .requests import MOST_FRAME_NUMBER, MOST_ID, Counters, Limits, Refused, Reply, Request, Why
+from .requests import Counters, Limits, Refused, Reply, Request, Why, check
 from .served_model import ServedModel
 
 MOST_VALUES = 2**22  # values that go into one call of the group, or come out of it: 16 MiB
@@ -29,6 +29,8 @@ class Engine:
     Raises:
         UnsupportedError: The model looks ahead: its streams cannot be pushed together.
     """
+
+    durable = False  # whether streams outlive the process
 
     def __init__(
         self, served: ServedModel, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
@@ -61,6 +63,8 @@ class Engine:
         try:
             self._check(request)
             stream = self._found(request)
+            if self._holds(stream, request):
+                return
             reply = stream.admit(request, self.limits)
         except Refused as refused:
             self._refuse(request, refused)
@@ -86,46 +90,41 @@ class Engine:
             if stream.waiting:
                 self._ready[stream.key] = stream
 
+    def collect(self) -> None:
+        """Take in what a store has answered; this engine has none."""
+
+    def save_all(self) -> None:
+        """Put every stream into the store, if there is one: the process stops."""
+
+    def close(self) -> None:
+        """Wait until the store has everything."""
+
     def sweep(self) -> None:
         """Give up the streams that nothing was heard of for too long."""
         horizon = self._clock() - self.limits.idle
-        while self._streams and (stream := next(iter(self._streams.values()))).heard < horizon and not stream.waiting:
+        while self._streams and (stream := next(iter(self._streams.values()))).heard < horizon:
+            if stream.waiting or stream.opening:
+                break
+            self._rest(stream)
             self._leave(stream)
             self.counters.idle += 1
         while self._ended and next(iter(self._ended.values())).heard < horizon:
-            self._ended.popitem(last=False)
+            self._forget()
 
     def drop(self, owner: str, name: str) -> None:
         """Forget a stream, if it is there; the chunks of it that wait are refused."""
         self._ended.pop((owner, name), None)
         stream = self._streams.get((owner, name))
         if stream is not None:
-            for request in stream.rejected():
-                self._unwait(request)
-                self._refuse(request, Refused(Why.unknown, f"stream {name!r} was started anew"))
+            self._turn_away(stream, Refused(Why.unknown, f"stream {name!r} was started anew"))
             self._leave(stream)
 
     # ---- requests ----
 
     def _check(self, request: Request) -> None:
-        """Refuse what no stream could take."""
         if self.leaving:
             raise Refused(Why.moved, "this process stops; go on at another one")
-        if not request.name.isprintable() or not 0 < len(request.name.encode()) <= MOST_ID:
-            raise Refused(Why.format, f"the name of a stream has 1 to {MOST_ID} bytes of printable UTF-8")
-        if request.start and request.frame:
-            raise Refused(Why.format, f"a stream starts at frame 0, not {request.frame}")
-        if (request.frame or 0) >= MOST_FRAME_NUMBER or (request.got or 0) >= MOST_FRAME_NUMBER:
-            raise Refused(Why.format, "frame numbers are below 2^63")
-        if request.frames > self.limits.frames:
-            raise Refused(Why.size, f"the chunk has {request.frames} frames, at most {self.limits.frames} are allowed")
-        wanted = request.frames * self.served.frame_bytes
-        if len(request.payload) != wanted:
-            raise Refused(
-                Why.size,
-                f"the chunk has {len(request.payload)} bytes, wanted {wanted}: {request.frames} frames of "
-                f"{self.served.frame_bytes} bytes",
-            )
+        check(request, self.limits, self.served.frame_bytes)
         if self.waiting_bytes + len(request.payload) > self.limits.waiting_bytes:
             raise Refused(Why.busy, f"{self.waiting_bytes} bytes of chunks wait; send the chunk again later")
 
@@ -139,13 +138,7 @@ class Engine:
         ended = self._ended.get(request.key)
         if ended is not None and (not request.start or ended.has_answer(request)):
             return ended
-        if request.start:
-            return self._started(request)
-        raise Refused(
-            Why.unknown,
-            f"stream {request.name!r} is not here: it was never started, has ended, or nothing came for "
-            f"{self.limits.idle:g} seconds; start it at frame 0",
-        )
+        return self._started(request) if request.start else self._absent(request)
 
     def _started(self, request: Request) -> HeldStream:
         if self._owners[request.owner] >= self.limits.streams_of_one:
@@ -156,8 +149,23 @@ class Engine:
         stream = HeldStream(request.owner, request.name, self._clock(), self._free.pop())
         self._streams[stream.key] = stream
         self._owners[stream.owner] += 1
-        self.counters.started += 1
+        self.counters.started += request.start
         return stream
+
+    def _absent(self, request: Request) -> HeldStream:
+        """Return a stream that is not here, or refuse the request."""
+        raise Refused(
+            Why.unknown,
+            f"stream {request.name!r} is not here: it was never started, has ended, or nothing came for "
+            f"{self.limits.idle:g} seconds; start it at frame 0",
+        )
+
+    def _holds(self, stream: HeldStream, request: Request) -> bool:  # noqa: ARG002  for `keeping.py`
+        """Whether a request has to wait for the store."""
+        return False
+
+    def _rest(self, stream: HeldStream) -> None:
+        """Note that a stream may not be heard again here."""
 
     def _wait(self, stream: HeldStream, request: Request) -> None:
         self._ready[stream.key] = stream
@@ -177,7 +185,7 @@ class Engine:
         requests = [stream.waiting.popleft() for stream in streams]
         for request in requests:
             self._unwait(request)
-        rows = [stream.row for stream in streams if stream.row is not None]
+        rows = [self._row_of(stream) for stream in streams]
         chunks = self.served.chunks([request.payload for request in requests], frames)
         refused: dict[int, str] = {}
         try:
@@ -198,6 +206,8 @@ class Engine:
         self.counters.frames += request.frames
         if request.end:
             self._end(stream)
+        elif stream.position - stream.saved >= self.limits.every:
+            self._rest(stream)
         request.reply(request, reply)
 
     def _reject(self, stream: HeldStream, request: Request, why: str) -> None:
@@ -210,14 +220,30 @@ class Engine:
 
     def _end(self, stream: HeldStream) -> None:
         stream.ended = True
-        for other in stream.rejected():
-            self._unwait(other)
-            self._refuse(other, Refused(Why.unknown, f"stream {stream.name!r} ended at frame {stream.position}"))
+        self._turn_away(stream, Refused(Why.unknown, f"stream {stream.name!r} ended at frame {stream.position}"))
+        self._rest(stream)
         self._leave(stream)
         self.counters.ended += 1
         self._ended[stream.key] = stream
         if len(self._ended) > self.limits.ended:
-            self._ended.popitem(last=False)
+            self._forget()
+
+    def _forget(self) -> HeldStream:
+        """Forget the stream that ended first."""
+        return self._ended.popitem(last=False)[1]
+
+    def _turn_away(self, stream: HeldStream, refused: Refused) -> None:
+        """Refuse the chunks of a stream that wait."""
+        for request in (*stream.rejected(), *stream.held):
+            self._unwait(request)
+            self._refuse(request, refused)
+        stream.held.clear()
+
+    def _row_of(self, stream: HeldStream) -> int:
+        """Return the row of a stream in progress."""
+        if stream.row is None:
+            raise RuntimeError(f"stream {stream.name!r} has no row: it has ended")
+        return stream.row
 
     def _leave(self, stream: HeldStream) -> None:
         """Free the row of a stream; what it carried is cleared at once."""

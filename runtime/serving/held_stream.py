@@ -36,14 +36,16 @@ class HeldStream:
         owner: Whose it is.
         name: Its name.
         heard: When the last request came.
-        row: Its row in the group; None before its state is there, and after its end.
+        row: Its row in the group; None after its end.
         position: The number of the frame that the group takes next.
         next: The number of the frame that a new chunk must start with: behind the chunks that wait.
         durable: Frames below it are in the store.
         saved: The position of the last snapshot.
-        epoch: The number of its owner among processes, from the store.
+        epoch: The number of this process among its owners, from the store; 0 before the store has answered.
         ended: Whether its client ended it.
-        waiting: Chunks for the group, in order; before the state is there, requests of any kind.
+        opening: Whether the store was asked for it, and has not answered yet.
+        held: Requests that wait for the store.
+        waiting: Chunks for the group, in order.
         kept: Answers that are not acknowledged, in order.
         kept_bytes: Their size.
     """
@@ -58,6 +60,8 @@ class HeldStream:
     saved: int = 0
     epoch: int = 0
     ended: bool = False
+    opening: bool = False
+    held: list[Request] = field(default_factory=list)
     waiting: deque[Request] = field(default_factory=deque)
     kept: deque[Kept] = field(default_factory=deque)
     kept_bytes: int = 0
@@ -106,6 +110,11 @@ class HeldStream:
         self.kept.append(Kept(frame, request.frames, crc32(request.payload), payload))
         self.kept_bytes += len(payload)
         return Reply(frame, request.frames, self.durable, payload)
+
+    def go_on(self, position: int, kept: deque[Kept]) -> None:
+        """Go on from where another process was."""
+        self.position = self.next = self.durable = self.saved = position
+        self.kept, self.kept_bytes = kept, sum(len(answer.payload) for answer in kept)
 
     def rejected(self) -> list[Request]:
         """Take back the chunks that wait behind one that was refused, and return them: they are gaps now."""

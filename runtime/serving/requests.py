@@ -73,6 +73,7 @@ class Request:
         start: The chunk starts the stream.
         end: The stream ends with the chunk.
         ask: There is no chunk: where is the stream?
+        sure: The store said that the stream is at home here.
     """
 
     owner: str
@@ -85,6 +86,7 @@ class Request:
     start: bool = False
     end: bool = False
     ask: bool = False
+    sure: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -106,6 +108,7 @@ class Limits:
         idle: Seconds without a request after which a stream is given up.
         ended: Streams that have ended and whose last answers are kept.
         every: Frames of a stream between two snapshots, where there is a store.
+        stored: Seconds after which the store forgets a stream that nobody went on with.
     """
 
     streams: int = 4096
@@ -117,6 +120,30 @@ class Limits:
     idle: float = 60.0
     ended: int = 1024
     every: int = 50
+    stored: float = 86400.0
+
+
+def check(request: Request, limits: Limits, frame_bytes: int) -> None:
+    """Refuse what no stream could take.
+
+    Raises:
+        Refused: The name, a number or a size cannot be.
+    """
+    if not request.name.isprintable() or not 0 < len(request.name.encode()) <= MOST_ID:
+        raise Refused(Why.format, f"the name of a stream has 1 to {MOST_ID} bytes of printable UTF-8")
+    if request.start and request.frame:
+        raise Refused(Why.format, f"a stream starts at frame 0, not {request.frame}")
+    if (request.frame or 0) >= MOST_FRAME_NUMBER or (request.got or 0) >= MOST_FRAME_NUMBER:
+        raise Refused(Why.format, "frame numbers are below 2^63")
+    if request.frames > limits.frames:
+        raise Refused(Why.size, f"the chunk has {request.frames} frames, at most {limits.frames} are allowed")
+    wanted = request.frames * frame_bytes
+    if len(request.payload) != wanted:
+        raise Refused(
+            Why.size,
+            f"the chunk has {len(request.payload)} bytes, wanted {wanted}: {request.frames} frames of {frame_bytes} "
+            "bytes",
+        )
 
 
 @dataclass
@@ -134,6 +161,7 @@ class Counters:
         again: Chunks that were answered again.
         pushes: Calls of the group, each for several streams.
         snapshots: Snapshots that are durable.
+        store_errors: Snapshots and claims for which the store did not answer.
         refused: Requests that were refused, by reason.
     """
 
@@ -147,4 +175,5 @@ class Counters:
     again: int = 0
     pushes: int = 0
     snapshots: int = 0
+    store_errors: int = 0
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys((why.name for why in Why), 0))

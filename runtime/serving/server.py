@@ -8,8 +8,11 @@ from contextlib import suppress
 from ..errors import ModelError
 from .doors.websocket import WebsocketDoor
 from .engine import Engine
+from .keeper import Keeper
+from .keeping import KeepingEngine
 from .requests import Limits
 from .served_model import ServedModel
+from .stores.store import Store
 from .ticker import Ticker
 
 GRACE = 5.0  # seconds in which clients may read their last replies
@@ -23,18 +26,19 @@ class Server:
     Args:
         models: The models; each has a name of its own.
         limits: What the clients of each model may use.
+        store: Where streams outlive this process; None: they end with it.
 
     Raises:
         ModelError: Two models have one name.
         UnsupportedError: A model looks ahead.
     """
 
-    def __init__(self, models: Sequence[ServedModel], limits: Limits | None = None) -> None:
+    def __init__(self, models: Sequence[ServedModel], limits: Limits | None = None, store: Store | None = None) -> None:
         names = [model.name for model in models]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ModelError(f"two models are called {twice!r}; rename one file")
-        self.tickers = {model.name: Ticker(Engine(model, limits)) for model in models}
+        self.tickers = {model.name: _ticker(model, limits, store) for model in models}
         self.websocket_doors: list[WebsocketDoor] = []
         self._listening: list[asyncio.Server] = []
         self._sweeper = asyncio.create_task(self._sweep())
@@ -59,6 +63,8 @@ class Server:
             ticker.engine.leaving = True
             while ticker.engine.waits:
                 ticker.engine.tick()
+            ticker.engine.save_all()
+            await asyncio.to_thread(ticker.engine.close)
         for door in self.websocket_doors:
             door.close("moved")
         self._sweeper.cancel()
@@ -77,10 +83,20 @@ class Server:
                 door.breathe()
 
 
+def _ticker(model: ServedModel, limits: Limits | None, store: Store | None) -> Ticker:
+    if store is None:
+        return Ticker(Engine(model, limits))
+    keeper = Keeper(store)
+    ticker = Ticker(KeepingEngine(model, keeper, limits))
+    keeper.start(ticker.wake)
+    return ticker
+
+
 async def serve(
     models: Sequence[ServedModel],
     limits: Limits | None = None,
     *,
+    store: Store | None = None,
     websocket: Address | None = None,
     ready: Callable[[dict[str, int]], None] | None = None,
 ) -> None:
@@ -89,6 +105,7 @@ async def serve(
     Args:
         models: The models.
         limits: What the clients of each model may use.
+        store: Where streams outlive this process; None: they end with it.
         websocket: Host and port of the websocket door; None leaves it out.
         ready: Called when all doors are open, with their ports.
 
@@ -100,7 +117,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(models, limits)
+    server = Server(models, limits, store)
     ports = {}
     if websocket is not None:
         ports["ws"] = await server.open_websocket(websocket)

@@ -1,6 +1,7 @@
 """An engine in an event loop: each round of the loop, what came in by any door is pushed together."""
 
 import asyncio
+from contextlib import suppress
 
 from .engine import Engine
 from .requests import Request
@@ -24,6 +25,16 @@ class Ticker:
     def submit(self, request: Request) -> None:
         """Give a request to the engine, as `Engine.submit` does."""
         self.engine.submit(request)
+        if self.engine.waits and not self._planned:
+            self._plan()
+
+    def wake(self) -> None:
+        """Let the engine take in what the store has answered; called from any thread."""
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        self.engine.collect()
         if self.engine.waits and not self._planned:
             self._plan()
 

@@ -1,6 +1,9 @@
 """Help for tests of the server: small models, clients of an engine, and the answers that their streams give alone."""
 
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -12,6 +15,7 @@ from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program, Reading
 from tidegate.runtime.serving.requests import Reply, Request
 from tidegate.runtime.serving.served_model import ServedModel
+from tidegate.runtime.serving.stores.store import Claim, StoreError
 from tools.random_layers import embedding, gru, lstm
 from tools.streams import contract_of
 
@@ -110,3 +114,63 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class MemoryStore:
+    """A store in this process.
+
+    Attributes:
+        records: Epoch and record of each stream.
+        purged: The calls of `purge`.
+        broken: Whether it does not answer.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[str, tuple[int, bytes]] = {}
+        self.purged: list[float] = []
+        self.broken = False
+
+    def claim(self, key: str, *, fresh: bool) -> Claim | None:
+        """Become the owner of a stream."""
+        self._check()
+        before, record = self.records.get(key, (0, b""))
+        if not (fresh or before):
+            return None
+        self.records[key] = (before + 1, b"" if fresh else record)
+        return Claim(before + 1, before, self.records[key][1])
+
+    def put(self, key: str, epoch: int, record: bytes) -> bool:
+        """Store a record."""
+        self._check()
+        if self.records.get(key, (0, b""))[0] != epoch:
+            return False
+        self.records[key] = (epoch, record)
+        return True
+
+    def drop(self, key: str, epoch: int) -> None:
+        """Forget a stream."""
+        self._check()
+        if self.records.get(key, (0, b""))[0] == epoch:
+            del self.records[key]
+
+    def purge(self, seconds: float) -> int:
+        """Note the call."""
+        self.purged.append(seconds)
+        return 0
+
+    def _check(self) -> None:
+        if self.broken:
+            raise StoreError("no disk")
+
+
+@contextmanager
+def served(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run `tidegate serve` with a websocket door in a process of its own; give the process, and the door's port."""
+    command = [sys.executable, "-m", "tidegate", "serve", *map(str, arguments), "--ws", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            yield process, int(line.removeprefix("ws is open on port "))
+        finally:
+            process.kill()

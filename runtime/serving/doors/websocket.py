@@ -204,7 +204,7 @@ def hello(ticker: Ticker) -> dict[str, object]:
     """Return the first message of a connection, for JSON."""
     limits: Limits = ticker.engine.limits
     most = {"frames": limits.frames, "window": limits.window, "idle": limits.idle, "kept_bytes": limits.kept_bytes}
-    return {"tidegate": 1, **ticker.engine.served.describe(), "limits": most}
+    return {"tidegate": 1, **ticker.engine.served.describe(), "durable": ticker.engine.durable, "limits": most}
 
 
 def _sorry(status: HTTPStatus, text: str) -> WSUpgradeResponseWithListener:
