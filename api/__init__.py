@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tidegate.runtime.errors import QuantizationError as QuantizationError
     from tidegate.runtime.errors import RefusedRowsError as RefusedRowsError
     from tidegate.runtime.errors import RowError as RowError
+    from tidegate.runtime.errors import ServerError as ServerError
     from tidegate.runtime.errors import SnapshotError as SnapshotError
     from tidegate.runtime.errors import StateError as StateError
     from tidegate.runtime.errors import TidegateError as TidegateError
@@ -64,6 +65,7 @@ _HOMES = {
         "QuantizationError",
         "RefusedRowsError",
         "RowError",
+        "ServerError",
         "SnapshotError",
         "StateError",
         "TidegateError",

@@ -13,7 +13,8 @@ TidegateError
   ├── StateError          a state given by name is not one of the model, or its shape or a value is refused
   ├── SnapshotError       a snapshot is truncated, altered or of another model
   ├── BackendError        a backend, instruction set or optional package is not there
-  └── DeviceError         a model could not be built for a device
+  ├── DeviceError         a model could not be built for a device
+  └── ServerError         a server cannot be reached, refuses a stream, or has lost it
 
 Each message names the thing, the value seen, the value wanted and the way out.
 """
@@ -91,3 +92,7 @@ class BackendError(TidegateError):
 
 class DeviceError(TidegateError):
     """A model could not be built for a device."""
+
+
+class ServerError(TidegateError):
+    """A server cannot be reached, refuses a stream, or has lost it."""

@@ -28,6 +28,7 @@ NAMES = [
     "QuantizationReport",
     "RefusedRowsError",
     "RowError",
+    "ServerError",
     "SnapshotError",
     "StateError",
     "Stream",

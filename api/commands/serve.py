@@ -1,0 +1,71 @@
+"""`tidegate serve`: streams of many clients on models, over a network."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tidegate.runtime.errors import BackendError
+
+EXAMPLE = "tidegate serve watch.int8.onnx --ws 127.0.0.1:8002"
+
+
+def command(
+    paths: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Plans or streaming ONNX files.")],
+    *,
+    ws: Annotated[
+        str | None, typer.Option("--ws", metavar="HOST:PORT", help="Open the websocket door; port 0: any free one.")
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep snapshots of streams here; they go on after a crash, or elsewhere."),
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="Frames between two snapshots of a stream.")] = 50,
+    streams: Annotated[int, typer.Option(min=1, help="Streams in progress of each model.")] = 4096,
+    frames: Annotated[int, typer.Option(min=1, help="Most frames of a chunk.")] = 1024,
+    idle: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Give a stream up after so long.")] = 60.0,
+) -> None:
+    """Serve streams of many clients, each with its own state.
+
+    Clients call a model by its file's name up to the first dot. The messages are in docs/serve.md. SIGTERM and Ctrl-C
+    answer what waits and close.
+    """
+    import asyncio
+
+    if ws is None:
+        raise typer.BadParameter("no door is open; wanted --ws HOST:PORT")
+    address = _address("--ws", ws)
+    _check_packages(["picows"])
+    from tidegate.runtime.serving.requests import Limits
+    from tidegate.runtime.serving.served_model import ServedModel
+    from tidegate.runtime.serving.server import serve
+    from tidegate.runtime.serving.stores.folder import FolderStore
+
+    limits = Limits(streams=streams, streams_of_one=streams, frames=frames, idle=idle, every=every)
+    models = [ServedModel.of(path) for path in paths]
+    kept = None if store is None else FolderStore(store)
+    asyncio.run(serve(models, limits, store=kept, websocket=address, ready=_say))
+
+
+def _say(ports: dict[str, int]) -> None:
+    for door, port in ports.items():
+        typer.echo(f"{door} is open on port {port}")
+
+
+def _address(option: str, text: str) -> tuple[str, int]:
+    """Return the host and the port of an option such as --ws 127.0.0.1:8002.
+
+    Raises:
+        typer.BadParameter: The text is not a host and a port.
+    """
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isdecimal() and int(port) < 2**16):
+        raise typer.BadParameter(f"{option} is {text!r}, wanted HOST:PORT, e.g. 127.0.0.1:8002")
+    return host.strip("[]"), int(port)
+
+
+def _check_packages(names: list[str]) -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise BackendError(f"{', '.join(missing)} is not installed; run: pip install 'tidegate[serve]'")

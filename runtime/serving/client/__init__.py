@@ -1,0 +1,1 @@
+"""Clients of a server: they keep what a server may lose, and send it again elsewhere."""

@@ -1,0 +1,211 @@
+"""The websocket door: binary messages of `wire.py`, one or many streams on a connection. The path names the model."""
+
+import asyncio
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from picows import (
+    WSCloseCode,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+    ws_create_server,
+)
+
+from ..requests import MOST_ID, Limits, Refused, Reply, Request, Why
+from ..ticker import Ticker
+from ..wire import HEAD, read_request, write_reply
+
+MOST_UNREAD = 2**24  # bytes of replies that a client does not read, before its connection is closed
+MOST_PARTS = 64  # of a message; browsers and libraries send one
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass
+class WebsocketDoor:
+    """The connections of all clients.
+
+    Attributes:
+        tickers: The engines by the names of their models.
+        most: Connections at a time.
+        rate: Messages of a connection in a second; one that sends more is read more slowly.
+        origins: The hosts of pages whose scripts may connect: any page that a browser shows can reach this machine.
+        open: The connections that are open.
+    """
+
+    tickers: Mapping[str, Ticker]
+    most: int = 4096
+    rate: int = 20_000
+    origins: Collection[str] = LOOPBACK
+    open: "set[Connection]" = field(default_factory=set)
+
+    async def listen(self, host: str, port: int) -> tuple[asyncio.Server, int]:
+        """Take connections at an address; return the server, and the port, which the system chooses for 0."""
+        largest = max(
+            ticker.engine.limits.frames * ticker.engine.served.frame_bytes for ticker in self.tickers.values()
+        )
+        server = await ws_create_server(
+            self.greet,
+            host,
+            port,
+            max_frame_size=HEAD.size + MOST_ID + largest,
+            enable_auto_ping=True,
+            auto_ping_idle_timeout=30,
+            auto_ping_reply_timeout=30,
+        )
+        return server, int(server.sockets[0].getsockname()[1])
+
+    def greet(self, request: WSUpgradeRequest) -> "Connection | WSUpgradeResponseWithListener":
+        """Return the listener of a new connection, or a refusal."""
+        name = request.path.decode("ascii", "replace").strip("/")
+        ticker = self.tickers.get(name)
+        if ticker is None and not name and len(self.tickers) == 1:
+            ticker = next(iter(self.tickers.values()))
+        if ticker is None:
+            return _sorry(HTTPStatus.NOT_FOUND, f"no such model; there are {', '.join(self.tickers)}")
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).hostname not in self.origins:
+            return _sorry(HTTPStatus.FORBIDDEN, f"pages of {', '.join(self.origins)} are served, no others")
+        if len(self.open) >= self.most:
+            return _sorry(HTTPStatus.SERVICE_UNAVAILABLE, f"all {self.most} connections are taken")
+        return Connection(self, ticker, "")
+
+    def breathe(self) -> None:
+        """Start a new second: connections that sent too much are read again."""
+        for connection in self.open:
+            connection.breathe()
+
+    def close(self, text: str) -> None:
+        """Close all connections, and say why."""
+        for connection in list(self.open):
+            connection.close(WSCloseCode.GOING_AWAY, text)
+
+
+class Connection(WSListener):
+    """One client.
+
+    Args:
+        door: The door that it came through.
+        ticker: The engine of the model that it asked for.
+        owner: Whose streams it can reach.
+    """
+
+    def __init__(self, door: WebsocketDoor, ticker: Ticker, owner: str) -> None:
+        super().__init__()
+        self._door, self._ticker, self._owner = door, ticker, owner
+        self._transport: WSTransport | None = None
+        self._parts: list[bytes] = []  # of a message in several frames
+        self._heard = 0  # messages of this second
+        self._slow = False  # replies wait for the client to read
+
+    @cached_property
+    def _most(self) -> int:
+        """Bytes of a message."""
+        engine = self._ticker.engine
+        return HEAD.size + MOST_ID + engine.limits.frames * engine.served.frame_bytes
+
+    @property
+    def reads(self) -> bool:
+        """Whether messages are read from the client."""
+        return self._transport is not None and bool(self._transport.underlying_transport.is_reading())
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Say what the model is and what may be asked."""
+        self._transport = transport
+        self._door.open.add(self)
+        transport.send(WSMsgType.TEXT, json.dumps(hello(self._ticker)).encode())
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take in a part of a message."""
+        kind = frame.msg_type
+        if kind == WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+        elif kind == WSMsgType.TEXT:
+            self.close(WSCloseCode.UNSUPPORTED_DATA, "messages are binary")
+        elif kind in (WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            self._take(frame.get_payload_as_bytes(), first=kind == WSMsgType.BINARY, last=frame.fin)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  the interface
+        """Forget the connection; its streams go on where their client comes back."""
+        self._transport = None
+        self._door.open.discard(self)
+
+    def pause_writing(self) -> None:
+        """Read nothing more from a client that does not read its replies."""
+        self._slow = True
+        self._hold()
+
+    def resume_writing(self) -> None:
+        """Read again."""
+        self._slow = False
+        self.breathe()
+
+    def breathe(self) -> None:
+        """Start a new second."""
+        was, self._heard = self._heard, 0
+        if was and not self._slow and self._transport is not None:
+            self._transport.underlying_transport.resume_reading()
+
+    def close(self, code: WSCloseCode, text: str) -> None:
+        """Close the connection, and say why."""
+        if self._transport is not None:
+            self._transport.send_close(code, text.encode()[:120])
+            self._transport.disconnect()
+
+    def send(self, request: Request, reply: Reply) -> None:
+        """Send a reply, if the client is still there."""
+        transport = self._transport
+        if transport is None or transport.is_close_frame_sent:
+            return
+        transport.send(WSMsgType.BINARY, write_reply(request.name, reply))
+        if self._slow and transport.underlying_transport.get_write_buffer_size() > MOST_UNREAD:
+            transport.disconnect(graceful=False)
+
+    def _take(self, part: bytes, *, first: bool, last: bool) -> None:
+        size = sum(map(len, self._parts)) + len(part)
+        if first == bool(self._parts) or size > self._most or len(self._parts) >= MOST_PARTS:
+            self.close(
+                WSCloseCode.PROTOCOL_ERROR, f"a message has up to {self._most} bytes and {MOST_PARTS} parts in order"
+            )
+            return
+        self._parts.append(part)
+        if last:
+            message, self._parts = b"".join(self._parts), []
+            self._hear(message)
+
+    def _hear(self, message: bytes) -> None:
+        """Take in a whole message."""
+        self._heard += 1
+        if self._heard >= self._door.rate:
+            self._hold()
+        try:
+            request = read_request(message, self._owner, self.send)
+        except Refused as refused:
+            self._ticker.engine.counters.refused[Why.format.name] += 1
+            self.close(WSCloseCode.POLICY_VIOLATION, str(refused))
+            return
+        self._ticker.submit(request)
+
+    def _hold(self) -> None:
+        if self._transport is not None:
+            self._transport.underlying_transport.pause_reading()
+
+
+def hello(ticker: Ticker) -> dict[str, object]:
+    """Return the first message of a connection, for JSON."""
+    limits: Limits = ticker.engine.limits
+    most = {"frames": limits.frames, "window": limits.window, "idle": limits.idle, "kept_bytes": limits.kept_bytes}
+    return {"tidegate": 1, **ticker.engine.served.describe(), "durable": ticker.engine.durable, "limits": most}
+
+
+def _sorry(status: HTTPStatus, text: str) -> WSUpgradeResponseWithListener:
+    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(status, text.encode()), None)

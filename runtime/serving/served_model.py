@@ -1,0 +1,123 @@
+"""A model as doors need it: bytes of frames in, bytes of answers out."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from ..arrays import Answer, Array, Chunk
+from ..load import Source, load, plan_of
+from ..plan.magic import text_of
+from ..plan.text import read_text
+from ..plan.writer import read_header
+from ..streams import Model, apart
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a served model.
+
+    Attributes:
+        name: Its name.
+        shape: The sizes of one answer.
+        timed: Whether there is one answer per frame; else one per chunk, for its last frame.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    timed: bool
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model on the engine, and the form of its frames and answers.
+
+    Attributes:
+        name: What clients call it.
+        model: The model.
+        shape: The sizes of one frame; several signals are side by side; empty for ids.
+        ids: Whether frames are ids.
+        outputs: Its outputs in the order of their bytes in an answer.
+    """
+
+    name: str
+    model: Model
+    shape: tuple[int, ...]
+    ids: bool
+    outputs: tuple[Output, ...]
+
+    @classmethod
+    def of(cls, source: Source, name: str = "") -> Self:
+        """Open a plan or a streaming ONNX file, which is compiled.
+
+        Args:
+            source: The path of the file, or its bytes.
+            name: What clients call it; default: the file's name up to its first dot.
+
+        Raises:
+            ModelError: It is not a model, or the engine does not run it.
+            FileNotFoundError: There is no such file.
+        """
+        plan = plan_of(source)
+        model, header, text = load(plan), read_header(plan), read_text(text_of(plan))
+        ids = bool(header.input_kind)
+        shape = () if ids else text.frame or (header.input_width,)
+        named = name or (Path(source).name.partition(".")[0] if isinstance(source, str | Path) else "model")
+        return cls(named, model, shape, ids, _outputs(model, shape, ids=ids))
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame on the wire: float32, or one int32 for an id."""
+        return 4 * math.prod(self.shape)
+
+    def answer_values(self, frames: int) -> int:
+        """Return how many values the answer to a chunk has."""
+        return sum(math.prod(output.shape) * (frames if output.timed else frames > 0) for output in self.outputs)
+
+    def chunks(self, payloads: Sequence[bytes], frames: int) -> Chunk:
+        """Return chunks of as many frames each, from their bytes, as a group takes them: `[rows, frames, ...]`."""
+        joined = np.frombuffer(b"".join(payloads), "<i4" if self.ids else "<f4")
+        values: Array = joined.reshape(len(payloads), frames, *self.shape)
+        return apart(self.model.contract.pieces, values)
+
+    def payloads(self, answers: Answer, rows: int) -> list[bytes]:
+        """Return the answers of a group `[rows, ...]` as bytes of each row, one output after the other."""
+        arrays = [answers[output.name] for output in self.outputs] if isinstance(answers, dict) else [answers]
+        parts = [_cut(array, rows) for array in arrays]
+        return parts[0] if len(parts) == 1 else [b"".join(row) for row in zip(*parts, strict=True)]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a client needs to know, for JSON."""
+        contract = self.model.contract
+        return {
+            "model": self.name,
+            "type": "int32" if self.ids else "float32",
+            "shape": list(self.shape),
+            "signals": [{"name": piece.name, "shape": list(piece.shape)} for piece in contract.pieces],
+            "outputs": [
+                {"name": output.name, "shape": list(output.shape), "timed": output.timed} for output in self.outputs
+            ],
+            "frame_seconds": contract.frame_seconds,
+        }
+
+
+def _outputs(model: Model, shape: tuple[int, ...], *, ids: bool) -> tuple[Output, ...]:
+    """Return the outputs of a model, whose shapes one frame of zeros shows."""
+    frames: Array = np.zeros((1, *shape), np.int32 if ids else np.float32)
+    answer = model.stream().push(apart(model.contract.pieces, frames))
+    ports = model.contract.outputs
+    arrays = answer if isinstance(answer, dict) else {ports[0].name: answer}
+    timed = {port.name: port.time_axis is not None for port in ports}
+    return tuple(
+        Output(name, array.shape[1:] if timed[name] else array.shape, timed[name]) for name, array in arrays.items()
+    )
+
+
+def _cut(array: Array, rows: int) -> list[bytes]:
+    """Return the bytes of each row of an array."""
+    data = np.ascontiguousarray(array, "<f4").tobytes()
+    size = len(data) // rows
+    return [data[at : at + size] for at in range(0, size * rows, size)] if size else [b""] * rows

@@ -1,0 +1,1 @@
+"""Stores: where snapshots of streams outlive the process."""

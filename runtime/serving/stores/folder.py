@@ -1,0 +1,110 @@
+"""A store in a folder, for processes that share a file system: one file per stream."""
+
+import fcntl
+import hashlib
+import os
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .store import Claim, StoreError
+
+EPOCH = struct.Struct("<8sQ")  # magic, epoch; the record follows
+MAGIC = b"TIDEOWND"
+LOCKS = 64  # files that are locked; a stream has one of them
+MOST_BYTES = 2**28  # of a file
+
+
+class FolderStore:
+    """Records in files of a folder.
+
+    A file is replaced as a whole, so that it is the old one or the new one whenever the process is killed. A write is
+    handed to the operating system, not to the disk: it outlives the process, not a power failure.
+
+    Args:
+        folder: The folder; it is made if it is not there. Its file system must have `flock`, as local ones do.
+
+    Raises:
+        OSError: The folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        for part in ("streams", "locks"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+
+    def claim(self, key: str, *, fresh: bool) -> Claim | None:
+        """Become the owner of a stream, as `Store.claim` says."""
+        path = self._path(key)
+        with self._locked(path):
+            before, record = self._read(path)
+            if not (fresh or before):
+                return None
+            claim = Claim(before + 1, before, b"" if fresh else record)
+            self._write(path, claim.epoch, claim.record)
+        return claim
+
+    def put(self, key: str, epoch: int, record: bytes) -> bool:
+        """Store a record, as `Store.put` says."""
+        path = self._path(key)
+        with self._locked(path):
+            if self._epoch(path) != epoch:
+                return False
+            self._write(path, epoch, record)
+        return True
+
+    def drop(self, key: str, epoch: int) -> None:
+        """Forget a stream, as `Store.drop` says."""
+        path = self._path(key)
+        with self._locked(path):
+            if self._epoch(path) == epoch:
+                path.unlink()
+
+    def purge(self, seconds: float) -> int:
+        """Forget the streams that were not stored for so long, and what processes left that were killed."""
+        horizon, count = time.time() - seconds, 0
+        for path in (self._folder / "streams").iterdir():
+            with self._locked(path), suppress(FileNotFoundError):
+                if path.stat().st_mtime < horizon:
+                    path.unlink()
+                    count += not path.suffix
+        return count
+
+    def _path(self, key: str) -> Path:
+        return self._folder / "streams" / hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
+
+    @contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        """Hold the lock of a stream, which ends with the process too."""
+        place = int(hashlib.blake2b(path.stem.encode(), digest_size=2).hexdigest(), 16) % LOCKS
+        with (self._folder / "locks" / str(place)).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _read(self, path: Path) -> tuple[int, bytes]:
+        """Return the epoch and the record of a file; 0 if there is none."""
+        try:
+            with path.open("rb") as file:
+                data = file.read(MOST_BYTES)
+        except FileNotFoundError:
+            return 0, b""
+        return self._epoch_of(path, data), data[EPOCH.size :]
+
+    def _epoch(self, path: Path) -> int:
+        try:
+            with path.open("rb") as file:
+                return self._epoch_of(path, file.read(EPOCH.size))
+        except FileNotFoundError:
+            return 0
+
+    def _epoch_of(self, path: Path, data: bytes) -> int:
+        if len(data) < EPOCH.size or not data.startswith(MAGIC):
+            raise StoreError(f"{path}: not a stream of tidegate; remove the file")
+        return int(EPOCH.unpack_from(data)[1])
+
+    def _write(self, path: Path, epoch: int, record: bytes) -> None:
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_bytes(EPOCH.pack(MAGIC, epoch) + record)
+        part.replace(path)

@@ -1,0 +1,109 @@
+"""What a store of streams must do, and the record of a stream."""
+
+import struct
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..held_stream import Kept
+
+MAGIC = b"TIDEHELD"
+VERSION = 1
+HEAD = struct.Struct("<8sIIQ")  # magic, version, 1 if ended, position
+COUNT = struct.Struct("<I")
+KEPT = struct.Struct("<QIII")  # frame, frames, check, bytes of the answer
+MOST_KEPT = 2**12  # answers of a record
+
+
+class StoreError(Exception):
+    """The store does not answer, or holds what is no record."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a process finds when it takes a stream over.
+
+    Attributes:
+        epoch: The number of the new owner: above those of all owners before.
+        before: The number of the owner before; 0 if there was none.
+        record: What the owner before stored; empty if nothing.
+    """
+
+    epoch: int
+    before: int
+    record: bytes
+
+
+class Store(Protocol):
+    """Keeps the newest record of each stream. Its calls may block; several processes use it at once.
+
+    Every call raises StoreError or OSError if the store cannot be reached.
+    """
+
+    def claim(self, key: str, *, fresh: bool) -> Claim | None:
+        """Become the owner of a stream.
+
+        Args:
+            key: The stream.
+            fresh: The stream starts: what was stored is dropped.
+
+        Returns:
+            None if there is no such stream and it does not start.
+        """
+
+    def put(self, key: str, epoch: int, record: bytes) -> bool:
+        """Store a record in place of the last; return False, and store nothing, if the owner is another by now."""
+
+    def drop(self, key: str, epoch: int) -> None:
+        """Forget a stream, if the owner is still the same."""
+
+    def purge(self, seconds: float) -> int:
+        """Forget the streams that were not stored for so long; return how many."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A stream at rest.
+
+    Attributes:
+        position: The number of the frame that it takes next.
+        ended: Whether its client ended it; then there is no snapshot.
+        kept: Answers that its client has not acknowledged.
+        snapshot: Its state.
+    """
+
+    position: int
+    ended: bool
+    kept: deque[Kept]
+    snapshot: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the record as bytes."""
+        parts = [HEAD.pack(MAGIC, VERSION, self.ended, self.position), COUNT.pack(len(self.kept))]
+        for kept in self.kept:
+            parts += [KEPT.pack(kept.frame, kept.frames, kept.check, len(kept.payload)), kept.payload]
+        return b"".join([*parts, self.snapshot])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Record":
+        """Read a record.
+
+        Raises:
+            StoreError: It is none, or is cut off.
+        """
+        try:
+            magic, version, ended, position = HEAD.unpack_from(data)
+            (count,) = COUNT.unpack_from(data, HEAD.size)
+            if magic != MAGIC or version != VERSION or ended > 1 or count > MOST_KEPT:
+                raise StoreError(f"the record begins with {magic!r} and version {version}, wanted {MAGIC!r}, {VERSION}")
+            at, answers = HEAD.size + COUNT.size, deque[Kept]()
+            for _ in range(count):
+                frame, frames, check, size = KEPT.unpack_from(data, at)
+                at += KEPT.size
+                if at + size > len(data):
+                    raise StoreError(f"the record ends within an answer of {size} bytes")
+                answers.append(Kept(frame, frames, check, data[at : at + size]))
+                at += size
+        except struct.error as error:
+            raise StoreError(f"the record is cut off ({error})") from None
+        return cls(position, bool(ended), answers, data[at:])

@@ -1,0 +1,49 @@
+"""An engine in an event loop: each round of the loop, what came in by any door is pushed together."""
+
+import asyncio
+from contextlib import suppress
+
+from .engine import Engine
+from .requests import Request
+
+
+class Ticker:
+    """Gives requests to an engine, and lets it tick while chunks wait.
+
+    The loop reads every socket that is ready before it comes to the tick. So under load more chunks share a push, and
+    an idle engine answers at once.
+
+    Args:
+        engine: The engine; from now on only this loop's thread uses it.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._planned = False
+
+    def submit(self, request: Request) -> None:
+        """Give a request to the engine, as `Engine.submit` does."""
+        self.engine.submit(request)
+        if self.engine.waits and not self._planned:
+            self._plan()
+
+    def wake(self) -> None:
+        """Let the engine take in what the store has answered; called from any thread."""
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        self.engine.collect()
+        if self.engine.waits and not self._planned:
+            self._plan()
+
+    def _plan(self) -> None:
+        self._planned = True
+        self._loop.call_soon(self._tick)
+
+    def _tick(self) -> None:
+        self._planned = False
+        self.engine.tick()
+        if self.engine.waits:
+            self._plan()

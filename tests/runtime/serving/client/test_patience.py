@@ -1,0 +1,36 @@
+"""How long a client tries, and where."""
+
+import pytest
+from tidegate.runtime.errors import ServerError
+from tidegate.runtime.serving.client.patience import FIRST, MOST, Patience
+from tools.serving import Clock
+
+
+def test_tries_go_round_and_pauses_grow_to_a_limit() -> None:
+    patience = Patience(["a", "b"], 30.0, Clock())
+    seen = []
+    for _ in range(7):
+        seen.append(patience.address)
+        pause = patience.pause(OSError("refused"), elsewhere=True)
+        assert FIRST / 2 <= pause <= MOST
+    assert seen == ["a", "b", "a", "b", "a", "b", "a"]
+    patience.pause(OSError(), elsewhere=False)
+    assert patience.address == "b"
+    patience.begin()
+    assert patience.pause(OSError(), elsewhere=False) <= FIRST
+
+
+def test_the_time_ends_with_what_was_tried() -> None:
+    clock = Clock()
+    patience = Patience("ws://one", 9.0, clock)
+    assert patience.left == 3.0
+    clock.now = 8.0
+    assert patience.left == 1.0
+    clock.now = 9.5
+    with pytest.raises(ServerError, match="no answer within 9 seconds from ws://one: refused"):
+        patience.pause(OSError("refused"), elsewhere=True)
+
+
+def test_no_address_is_an_error() -> None:
+    with pytest.raises(ServerError, match=r"there is no address of a server, wanted one or more, e.g. ws://"):
+        Patience([], 1.0)

@@ -1,0 +1,113 @@
+"""The store in a folder: owners, fences, processes that write at once, and those that are killed."""
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from tidegate.runtime.serving.stores.folder import FolderStore
+from tidegate.runtime.serving.stores.store import Claim, StoreError
+
+
+def test_the_newest_owner_stores_and_the_one_before_cannot(tmp_path: Path) -> None:
+    one, two = FolderStore(tmp_path), FolderStore(tmp_path)
+    assert one.claim("s", fresh=False) is None
+    assert one.claim("s", fresh=True) == Claim(1, 0, b"")
+    assert one.put("s", 1, b"first")
+    assert two.claim("s", fresh=False) == Claim(2, 1, b"first")
+    assert not one.put("s", 1, b"late")
+    one.drop("s", 1)
+    assert two.put("s", 2, b"second")
+    assert one.claim("s", fresh=False) == Claim(3, 2, b"second")
+    assert one.claim("s", fresh=True) == Claim(4, 3, b"")
+
+
+def test_a_stream_that_was_dropped_is_gone_and_cannot_be_stored(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.claim("s", fresh=True)
+    store.drop("s", 1)
+    store.drop("s", 1)
+    assert not store.put("s", 1, b"late")
+    assert store.claim("s", fresh=False) is None
+
+
+def test_streams_of_other_names_are_others(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    for name in ("a", "b", "../../etc/passwd", "ü" * 60):
+        assert store.claim(name, fresh=True) == Claim(1, 0, b"")
+        assert store.put(name, 1, name.encode())
+    assert [store.claim(name, fresh=False) for name in ("a", "../../etc/passwd")] == [
+        Claim(2, 1, b"a"),
+        Claim(2, 1, b"../../etc/passwd"),
+    ]
+    assert len(list((tmp_path / "streams").iterdir())) == 4
+
+
+def test_what_was_left_long_ago_is_purged(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    for name in ("old", "new"):
+        store.claim(name, fresh=True)
+    (path,) = (path for path in (tmp_path / "streams").iterdir() if path == store._path("old"))
+    (tmp_path / "streams" / "part.123").write_bytes(b"of a process that was killed")
+    for left in (path, tmp_path / "streams" / "part.123"):
+        os.utime(left, (time.time() - 100, time.time() - 100))
+
+    assert store.purge(50) == 1
+    assert store.claim("old", fresh=False) is None
+    assert store.claim("new", fresh=False) == Claim(2, 1, b"")
+    assert len(list((tmp_path / "streams").iterdir())) == 1
+
+
+def test_a_file_that_is_no_stream_is_refused(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store._path("s").write_bytes(b"junk")
+    with pytest.raises(StoreError, match="not a stream of tidegate; remove the file"):
+        store.claim("s", fresh=True)
+
+
+def claim_often(folder: Path, times: int, found: "multiprocessing.Queue[list[int]]") -> None:
+    store, epochs = FolderStore(folder), []
+    for _ in range(times):
+        claim = store.claim("s", fresh=True)
+        assert claim is not None
+        epochs.append(claim.epoch)
+    found.put(epochs)
+
+
+def test_processes_that_claim_at_once_get_epochs_of_their_own(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    found: multiprocessing.Queue[list[int]] = context.Queue()
+    workers = [context.Process(target=claim_often, args=(tmp_path, 100, found)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    epochs = [epoch for _ in workers for epoch in found.get(timeout=60)]
+    for worker in workers:
+        worker.join()
+
+    assert sorted(epochs) == list(range(1, 201))
+
+
+def write_for_ever(folder: Path) -> None:
+    store, count = FolderStore(folder), 0
+    while True:
+        count += 1
+        store.put("s", 1, count.to_bytes(8, "little") * 5000)
+
+
+def test_a_process_that_is_killed_leaves_a_whole_record_and_no_lock(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    context = multiprocessing.get_context("spawn")
+    store.claim("s", fresh=True)
+    for epoch in range(1, 4):
+        worker = context.Process(target=write_for_ever, args=(tmp_path,))
+        worker.start()
+        while epoch == 1 and not store._read(store._path("s"))[1]:
+            os.sched_yield()
+        os.kill(worker.pid or 0, signal.SIGKILL)
+        worker.join()
+        claim = store.claim("s", fresh=False)
+        assert claim is not None
+        assert claim.epoch == epoch + 1
+        assert claim.record == claim.record[:8] * 5000
