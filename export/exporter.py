@@ -48,7 +48,7 @@ from .rewrites.arguments import (
 )
 from .rewrites.branches import open_squeezes
 from .rewrites.constant_starts import take_starts, write_starts
-from .rewrites.cuts import move_cuts
+from .rewrites.cuts import move_cuts, write_last_pieces
 from .rewrites.directions import split_directions
 from .rewrites.grouped_products import write_products
 from .rewrites.loops import roll_loops
@@ -209,13 +209,14 @@ def _subject(model: object, example: object, static: Sequence[str]) -> "Subject"
 
 @contextmanager
 def _remarks_of(subject: "Subject") -> Iterator[None]:
-    """Add torch's warnings about the module's own lines to an error: they often name the cause."""
+    """Add to an error what may be its cause: an input of two roles, torch's warnings about the module's own lines."""
     try:
         yield
     except (ExportError, ContractError, WholeSequenceError) as error:
-        if not subject.remarks:
+        remarks = f"; torch remarked at {'; at '.join(subject.remarks[:3])}" if subject.remarks else ""
+        if not (doubt := subject.doubt()) + remarks:
             raise
-        raise type(error)(f"{error}; torch remarked at {'; at '.join(subject.remarks[:3])}") from error
+        raise type(error)(f"{error}{doubt}{remarks}") from error
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,7 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
     filled = {name: value for name, value in filled.items() if name in subject.others.lengths}
     fill_lengths(model, filled, subject.input_name, subject.example.shape)
     unpack_sequences(model, subject.input_name, subject.example.shape, lengths=bool(filled) or _sorts(model))
+    write_last_pieces(model)
     open_squeezes(model, subject.input_name, free)
     refusal = _write_markers(model, subject.input_name, free)
     with explaining(refusal):

@@ -129,7 +129,8 @@ def recording_of(data: bytes, name: str) -> tuple[Floats, int]:
             rate, stated = int(file.samplerate), file.frames
             samples = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
     except soundfile.SoundFileError as error:
-        raise ChunkError(f"{name}: not a recording that can be read ({error})") from None
+        seen = getattr(error, "error_string", error)
+        raise ChunkError(f"{name}: not a recording that can be read ({seen})") from None
     if len(samples) < stated < UNKNOWN:
         raise ChunkError(f"{name}: its header states {stated} samples, the file holds {len(samples)}")
     return samples, rate

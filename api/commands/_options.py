@@ -168,19 +168,22 @@ def rate_of(rate: str | None, hop: str | None) -> float:
     return float(match[1])
 
 
-def check_target(path: Path, formats: Sequence[str] = ()) -> None:
+def check_target(path: Path, formats: Sequence[str] = (), source: Path | str = "") -> None:
     """Refuse an output file that cannot be written, before any work is done.
 
     Args:
         path: The file to write.
         formats: The allowed endings of its name; empty allows any.
+        source: The file that the command reads, if it does: it is not written over.
 
     Raises:
         IsADirectoryError: The path is a folder.
         FileNotFoundError: The file's folder does not exist.
         OSError: The path is a block device or a socket.
-        typer.BadParameter: The name has another ending.
+        typer.BadParameter: The name has another ending, or is that of the source.
     """
+    if source and path.is_file() and Path(source).exists() and path.samefile(source):
+        raise typer.BadParameter(f"{path}: is the file to read, and may be needed again; give -o another name")
     if path.is_dir():
         raise IsADirectoryError(EISDIR, "is a folder, wanted the name of a file", str(path))
     if not path.parent.is_dir():

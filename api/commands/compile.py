@@ -72,7 +72,7 @@ def command(
 def _compile(source: Path, output: Path, form: Form, *, as_json: bool) -> None:
     from tidegate import compile_model
 
-    check_target(output, (".c",) if form is Form.c else ())
+    check_target(output, (".c",) if form is Form.c else (), source)
     count = compile_model(source, output, form.value)
     if as_json:
         print_json({"path": os.fspath(output), "bytes": count})

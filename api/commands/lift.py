@@ -81,7 +81,7 @@ def command(
     """
     from tidegate.export import lift
 
-    check_target(output)
+    check_target(output, source=source)
     states = dict([pair("--state", text) for text in state]) if state else None
     values = {name: _value(text, value) for text in setting or () for name, value in [pair("--set", text)]}
     with busy("lifting"):

@@ -123,7 +123,7 @@ def command(
     from tidegate.benchmarks.progress import bar
     from tidegate.quant import quantize as quantize_file
 
-    check_target(output)
+    check_target(output, source=source)
     if html is not None:
         check_target(html)
     options: dict[str, Any] = {

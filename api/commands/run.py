@@ -69,7 +69,7 @@ def command(
     from tidegate.commands._signals import STANDARD_INPUT, read_chunks
 
     if output is not None:
-        check_target(output, (".npy", ".csv"))
+        check_target(output, (".npy", ".csv"), source)
     model = load(path, backend.value, isa=isa)
     port = _chosen(model.contract, answer)
     if source == STANDARD_INPUT and sys.stdin is not None and sys.stdin.isatty():

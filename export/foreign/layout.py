@@ -7,7 +7,7 @@ import onnx
 
 from ...runtime.contract import Port
 from ...runtime.errors import ContractError
-from ..graph.axes import Axes, Dims, find_axes, output_ports, set_dims, shape_of, signal_input, trace_dims
+from ..graph.axes import Axes, Dims, find_axes, output_ports, set_dims, shape_of, shape_text, signal_input, trace_dims
 from ..proof.whole_sequence import reads_other_frames, refuse_lost_frames
 from .frames_as_batch import batch_holds_frames
 
@@ -88,6 +88,12 @@ def find_layout(model: onnx.ModelProto, *, free_batch: bool = True) -> Layout | 
     for i, (_, sized, traced) in enumerate(refusals):
         if i == 0 or reads_other_frames(sized, traced):
             refuse_lost_frames(sized, traced)
+    if not refusals:
+        shape = shape_text(declared)
+        raise ContractError(
+            f"input {source.name!r} has shape {shape}, wanted an axis of frames or streams before the features; "
+            "export the model for a signal [1, features] or [1, frames, features]"
+        )
     raise refusals[0][0]  # that of the usual layout
 
 

@@ -105,6 +105,7 @@ def open_file(
     done: list[str] = []
     _forget_weights_among_inputs(model)
     refuse_endless_loops(model)
+    others = [item.name for item in model.graph.input][1:]
     several = _in_common_form(model, states, values, static, done)
     came = model.SerializeToString()
     replaced = replace_integers(model)
@@ -124,7 +125,7 @@ def open_file(
     if flat:
         done.append(f"Its input held frames of {flat[1]} values in one axis; now frames and values have an axis each.")
         declared[first] = (declared[first][0], *flat)
-    refusal = write_steps(model, first, states)
+    refusal = write_steps(model, first, states, others)
     name_nodes(model)
     with explaining(refusal):
         refuse_state_inputs(model)

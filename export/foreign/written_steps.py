@@ -1,6 +1,7 @@
 """Steps that a foreign file writes out in small operators become recurrent nodes."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 
 import onnx
@@ -25,34 +26,37 @@ _MOST_PAIRINGS = 24  # of states whose names say nothing; those of two layers
 _Found = list[tuple[WrittenCell, Call]]
 
 
-def write_steps(model: onnx.ModelProto, signal: str, given: Mapping[str, str] | None) -> str | None:
+def write_steps(
+    model: onnx.ModelProto, signal: str, given: Mapping[str, str] | None, others: Sequence[str] = ()
+) -> str | None:
     """Replace steps of cells that are written out in small operators by recurrent nodes, in place.
 
     Args:
         model: A file without branches, its states inputs and outputs.
         signal: The input that is no state.
         given: The output that feeds each state input, as the caller says; None: find them.
+        others: The inputs of the file after its first, in its own form: a step may read one that stays the same.
 
     Returns:
         Why a part of the file that carries states is no cell; None if there is no such part.
     """
     before = onnx.ModelProto()
     before.CopyFrom(model)
-    refusal = _written(model, signal, given)
+    refusal = _written(model, signal, given, others)
     if not needs_split_opset(model):
         return refusal
     model.CopyFrom(modernize(before, SPLIT_OPSET))
-    return _written(model, signal, given)
+    return _written(model, signal, given, others)
 
 
-def _written(model: onnx.ModelProto, signal: str, given: Mapping[str, str] | None) -> str | None:
+def _written(model: onnx.ModelProto, signal: str, given: Mapping[str, str] | None, others: Sequence[str]) -> str | None:
     refusal = _write_loops(model, signal)
     sized, dims = _sized(model, signal)
     for pairs in islice(_pairings(model, signal, given), _MOST_PAIRINGS):
         try:
             found = _cells(sized, dims, pairs)
         except UnsupportedError as error:
-            refusal = refusal or str(error)
+            refusal = refusal or f"{error}{_settable(str(error), [name for name in others if name not in pairs])}"
             continue
         for cell, call in found:
             mark_steps(model, cell, [call], dims)
@@ -71,6 +75,13 @@ def _write_loops(model: onnx.ModelProto, signal: str) -> str | None:
     roll_loops(model)
     forget_markers(model)
     return refusal
+
+
+def _settable(refusal: str, others: Sequence[str]) -> str:
+    """Return the way out for an input that a refused step reads, as text for messages; or ''."""
+    read = (name for name in others if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", refusal))
+    name = next(read, None)
+    return "" if name is None else f"; if {name!r} stays the same, set it (--set {name}=VALUE)"
 
 
 def _free(model: onnx.ModelProto, signal: str) -> list[int]:

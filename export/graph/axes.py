@@ -20,7 +20,7 @@ from ...runtime.errors import ContractError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from .constants import fold_constants
-from .recurrent_nodes import recurrent_nodes, signal_of
+from .recurrent_nodes import ONE_FRAME, recurrent_nodes, signal_of
 
 Dims = tuple[int | str | None, ...]
 """A shape. Each entry is a size, the name of the axis that the size follows, or None if neither is known."""
@@ -285,10 +285,7 @@ def _axes_of(graph: Graph, node: onnx.NodeProto, dims: dict[str, Dims]) -> Axes:
     if time is None:
         way_out = "the forward may fix the length, skip frames or fold time into the batch"
         if read[0] == 1:
-            way_out = (
-                "for a forward of one frame per call, let it take all frames of a sequence, or write it with "
-                "torch.onnx.export and give the file to `tidegate lift`"
-            )
+            way_out = ONE_FRAME
         raise ContractError(
             f"{label(node)} reads {shape_text(read)} as [time, batch, features]: its frames are not those of "
             f"the input, wanted one for each; {way_out}"

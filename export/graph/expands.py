@@ -1,28 +1,32 @@
-"""Sizes of Expand, Tile and ConstantOfShape: torch computes them in chains of nodes, here they follow the signal's."""
+"""Sizes that torch computes in chains of nodes: fixed ones are constants, those of Expand follow the signal's."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ...runtime.arrays import Array
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from .axes import Dims
+from .constants import fold_constants
 from .editing import set_nodes, unused, value_names
 
 
 def write_expands(model: onnx.ModelProto, dims: Mapping[str, Dims], source: str) -> None:
     """Let each Expand of known shape, and each Tile of axes of size 1, take its sizes from the signal's, in place.
 
-    A ConstantOfShape that the signal's sizes fill becomes an Expand of its constant.
+    A ConstantOfShape that the signal's sizes fill becomes an Expand of its constant. A size that is read and always the
+    same, as `x.std(-1)` reads the number of features, becomes a constant.
 
     Args:
         model: An ONNX model.
         dims: The shapes of its values; a size that follows axis i of the signal is `axis<i>`.
         source: The signal input.
     """
+    _write_sizes(model, dims)
     _write_fills(model, dims)
     graph, taken, nodes = Graph(model), value_names(model), list[onnx.NodeProto]()
     for node in model.graph.node:
@@ -37,6 +41,31 @@ def write_expands(model: onnx.ModelProto, dims: Mapping[str, Dims], source: str)
             node.CopyFrom(helper.make_node("Expand", [node.input[0], name], list(node.output), node.name))
         nodes.append(node)
     set_nodes(model, nodes)
+
+
+def _write_sizes(model: onnx.ModelProto, dims: Mapping[str, Dims]) -> None:
+    """Replace each read of a fixed size by a constant, and fold what follows from it, in place."""
+    graph, fixed = Graph(model), dict[str, Array]()
+    for node in (node for node in graph.nodes if node.op_type in ("Gather", "Slice")):
+        shape, given = graph.producer(node.input[0]), [graph.constant(name) for name in node.input[1:]]
+        sizes = dims.get(shape.input[0], (None,)) if shape is not None and shape.op_type == "Shape" else (None,)
+        if shape is None or shape.attribute or None in sizes or any(value is None for value in given):
+            continue
+        read = _read(np.array(sizes, object), [value for value in given if value is not None])
+        if all(isinstance(size, int) for size in np.ravel(read)):
+            fixed[node.output[0]] = np.array(read, np.int64)
+    if fixed:
+        set_nodes(model, [node for node in model.graph.node if node.output[0] not in fixed])
+        model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in fixed.items())
+        fold_constants(model)
+
+
+def _read(sizes: Array, given: Sequence[Array]) -> Array:
+    """Return the sizes that a Gather of one input takes, or a Slice of several."""
+    if len(given) == 1:
+        return np.asarray(sizes.take(given[0], mode="wrap"), object)
+    start, end, *_ = (int(value.item()) for value in given)
+    return sizes[start : end : int(given[3].item()) if len(given) > 3 else 1]
 
 
 def _write_fills(model: onnx.ModelProto, dims: Mapping[str, Dims]) -> None:

@@ -17,6 +17,10 @@ from ...runtime.graph.projected_lstm import with_weights
 REFUSED_CELLS = ("Scan", "Loop", "DynamicQuantizeLSTM")
 
 _MODULES = "nn.LSTM, nn.GRU or nn.RNN"
+ONE_FRAME = (
+    "for a forward of one frame per call, let it take all frames of a sequence, or write it for one stream with "
+    "torch.onnx.export and give the file to `tidegate lift`"
+)
 SEQUENCE_LENS = 4  # its position among the inputs
 
 # Operators whose output consists only of values of their first input.

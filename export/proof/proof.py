@@ -33,7 +33,10 @@ _CHUNKS = (
     "an answer may need more frames than its chunk has (mean, pooling, norm or attention over time); "
     "such a layer cannot be streamed"
 )
-_STATES = "the answer does not depend on this state, or too little to prove it; check that the state is used"
+_STATES = (
+    "the answer does not depend on this state, or too little to prove it; check that the state is used, and if the "
+    "module decides (argmax, a comparison), answer what it decides on: decide on what the stream returns"
+)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ DIFFERENT = 1e-4  # relative to the largest value: rounding gives at most 1e-6, 
 _WANTED = "wanted each frame by itself: only recurrent layers and convolutions carry anything from frame to frame"
 
 _EACH = "keep the axis of the streams as it is: each stream gets answers to its own signal"
+_TIME_KEPT = "keep the axis of time as it is, or fold and unfold it by its size, x.shape[1]"
+_STREAMS_KEPT = "keep the axis of the streams as it is: the final state of the last layer is h[-1]"
 
 
 class WholeSequenceError(UnsupportedError):
@@ -177,12 +179,10 @@ def _by_lost_frames(model: onnx.ModelProto, dims: Mapping[str, Dims], names: Seq
             found = None if node.op_type == "If" else node  # torch squeezes an axis that may be 1 by an If
             name = next((read for read in node.input if graph.producer(read) and None in dims.get(read, (None,))), "")
         if found is not None:
-            before, after = (shape_text(dims.get(value, (None,))) for value in (found.input[0], found.output[0]))
-            return _Suspect(
-                found,
-                f"makes {after} of {before}, not one entry per frame",
-                "keep the axis of time as it is, or fold and unfold it by its size, x.shape[1]",
-            )
+            before, after = (dims.get(value, (None,)) for value in (found.input[0], found.output[0]))
+            way_out = _STREAMS_KEPT if "batch" in before and "time" not in before else _TIME_KEPT
+            made = f"makes {shape_text(after)} of {shape_text(before)}"
+            return _Suspect(found, f"{made}, not one entry per frame", way_out)
     return None
 
 

@@ -26,6 +26,6 @@ def uncompile(module: nn.Module) -> None:
         for name, part in child.named_children():
             if plain(part) is not part:
                 setattr(child, name, plain(part))
-        forward = getattr(getattr(type(child), "forward", None), "_torchdynamo_orig_callable", None)
-        if forward is not None:  # @torch.compile above the forward
-            child.forward = MethodType(forward, child)
+        forward = getattr(getattr(child, "forward", None), "_torchdynamo_orig_callable", None)
+        if forward is not None:  # @torch.compile above the forward, or around the forward of this module
+            child.forward = forward if hasattr(forward, "__self__") else MethodType(forward, child)

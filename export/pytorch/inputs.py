@@ -167,6 +167,11 @@ class SignalSizes:
 def _as_tensors(value: object) -> Any:  # noqa: ANN401  tensors, nested as they were
     if value is None:
         return None
+    if isinstance(value, bool | str):
+        raise ExportError(
+            f"the example has the option {value!r}, wanted tensors: leave it out if the forward has a default, else "
+            "wrap the module in one whose forward sets it"
+        )
     if isinstance(value, tuple | list) and not all(isinstance(item, int | float) for item in value):
         return tuple(map(_as_tensors, value))
     try:

@@ -30,7 +30,7 @@ from .parametrized import fix_weights
 from .quiet import listening, own_line, quiet_translator
 from .refused_modules import check_module
 from .scripted import in_shell, strip_shell
-from .signature import named_results, parameters_of, signature_of
+from .signature import hide_keywords, named_results, parameters_of, signature_of
 
 OPSET = 20
 """The newest operator set of the TorchScript exporter. From 20 on, GELU is one node."""
@@ -118,6 +118,14 @@ class Subject:
     def _signals(self) -> dict[str, Array]:
         return {self._first: self._tensor.numpy(), **self.others.of_example(self.others.signals)}
 
+    def doubt(self) -> str:
+        """Return which static input may be meant as a signal, as text for messages; or ''."""
+        own = self._tensor.shape[:-1]
+        found = (name for name, value in self.others.of_example(self.others.static).items() if value.shape == own)
+        name = next(found, None)
+        features = f"{name}.unsqueeze(-1), as [batch, frames, 1]"
+        return (name and f"; {name!r} has the sizes of batch and frames: if it is a signal, give {features}") or ""
+
     def _streams_axis(self, name: str) -> int | None:
         """Return the axis of the signal that counts streams as the first axis of a static input does, if it has one."""
         shape, sizes = self.others.of_example([name])[name].shape, self.example.shape[:-1] or (0,)
@@ -137,6 +145,7 @@ class Subject:
         # no_grad, not inference_mode: a module that keeps a tensor of its forward could not be trained afterwards.
         with kept(self.module), torch.random.fork_rng(devices=[]), torch.no_grad():
             uncompile(self.module)
+            hide_keywords(self.module)
             tuned: dict[Any, Any] = {c: type(c) for c in self.module.modules() if hasattr(c, "exported_as")}
             try:
                 fix_weights(self.module.eval())
@@ -195,7 +204,7 @@ class Subject:
             UnsupportedError: A recurrent module is called more than once, and not for one frame each.
         """
         with _counting(self.module) as calls:
-            answers = self.answers(self.example)
+            answers = self.answers(self.example, self.others.of_example(self.others.states))
         for path, frames in calls.items():
             child = self.module.get_submodule(path)
             if len(frames) > 1 and (set(frames) != {1} or child.bidirectional or child.proj_size):
@@ -338,7 +347,10 @@ def _as_tensor(example: object) -> torch.Tensor:
         example = example if isinstance(example, torch.Tensor) else torch.from_numpy(np.array(example))
     except (TypeError, ValueError):
         seen = type(example).__name__
-        raise ExportError(f"the example is {seen}, wanted a tensor or an array of numbers") from None
+        raise ExportError(
+            f"the example is {seen}, wanted a tensor or an array of numbers; several signals are arguments of their "
+            "own, (near, far)"
+        ) from None
     if example.is_complex():
         raise ExportError(f"the example is {example.dtype}, wanted real numbers; give both parts as features")
     tensor = example.detach().to("cpu", torch.float32 if example.is_floating_point() else torch.int64, copy=True)

@@ -12,13 +12,21 @@ from ...runtime.errors import ExportError
 def parameters_of(module: nn.Module, given: int) -> list[str]:
     """Return the names of the forward's first parameters: those that the example gives or the forward needs."""
     named = signature_of(module)
-    needed = sum(named.values())
-    if given > len(named) > 0:
+    needed, names = sum(named.values()), list(named) or ["input"]
+    if given > len(names) and not _any_number(module):
         taken = ", ".join(named)
         raise ExportError(
             f"the example has {given} parts, the forward takes {len(named)}: {taken}; give one part per parameter"
         )
-    return list(named)[: max(given, needed)] or ["input"]
+    names += [f"{names[-1]}_{i}" for i in range(1, given)]
+    return names[: max(given, needed, 1)]
+
+
+def _any_number(module: nn.Module) -> bool:
+    """Return whether a forward takes any number of arguments, as `forward(self, x, *states)` does."""
+    if hasattr(module.forward, "schema"):
+        return False
+    return any(p.kind == p.VAR_POSITIONAL for p in inspect.signature(module.forward).parameters.values())
 
 
 def signature_of(module: nn.Module) -> dict[str, bool]:
@@ -29,6 +37,19 @@ def signature_of(module: nn.Module) -> dict[str, bool]:
     parameters = inspect.signature(module.forward).parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return {p.name: p.default is p.empty for p in positional}
+
+
+def hide_keywords(module: nn.Module) -> None:
+    """Hide parameters of a forward that only a keyword can give, in place: torch's exporter gives them by position."""
+    own, signature = module.forward, None if hasattr(module.forward, "schema") else inspect.signature(module.forward)
+    shown = [] if signature is None else [p for p in signature.parameters.values() if p.kind != p.KEYWORD_ONLY]
+    if signature is not None and len(shown) < len(signature.parameters):
+
+        def forward(*given: object) -> object:
+            return own(*given)
+
+        forward.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined] # inspect reads it
+        module.forward = forward
 
 
 def named_results(returned: object) -> dict[str, torch.Tensor]:

@@ -56,7 +56,7 @@ def rolled_node(graph: Graph, node: onnx.NodeProto, parts: list[str | None]) -> 
         return [_with_axis(node, made)]
     raise UnsupportedError(
         f"{label(node)}: is in the loop over time and not known to act on each frame by itself; do it for all "
-        "frames before or after the loop"
+        "frames before or after the loop, and read x[:, t] in it"
     )
 
 

@@ -20,7 +20,7 @@ from ...runtime.graph.nodes import attributes, label
 from ...runtime.graph.projected_lstm import PEEPHOLES, WEIGHTS, projected_lstm
 from ..graph.editing import remove_dead, set_nodes, sort_nodes
 from ..graph.markers import ALL_STEPS, DOMAIN, PROJECTED, in_onnx_order, is_marker
-from ..graph.recurrent_nodes import nonzero_source, operand
+from ..graph.recurrent_nodes import ONE_FRAME, nonzero_source, operand
 from .loop_body import FRAMES, rolled_node
 from .loop_cells import Chain, check_chain, find_chains, joins_steps, nearest_steps
 
@@ -159,8 +159,7 @@ class _Rolling:
         signal = self.rolled(node.input[0])
         if node.output[0] != chain.steps[0].output[0] or signal is None:
             raise UnsupportedError(
-                f"{label(chain.steps[0])}: it reads no frame of a sequence at its first step; {_BY_FRAME}; the forward "
-                "takes all frames of a sequence, [batch, time, features], not one"
+                f"{label(chain.steps[0])}: it reads no frame of a sequence at its first step; {_BY_FRAME}; {ONE_FRAME}"
             )
         starts = [self._start(node.input[1 + i], node.output[i]) for i in range(chain.states)]
         starts = [name or self._zeros(signal, node.output[i], chain.sizes(i)) for i, name in enumerate(starts)]

@@ -144,7 +144,10 @@ class _Marking:
         axes = [axis for axis in range(len(dims) - 1) if axis != streams]
         ones = axes if named else range(len(dims) - 1)
         if any(dims[axis] != 1 for axis in ones):
-            raise UnsupportedError(f"{name!r} has shape {shape_text(dims)}, wanted its values along the last axis")
+            raise UnsupportedError(
+                f"{name!r} has shape {shape_text(dims)}, wanted its values along the last axis, and one stream: export "
+                "the model for one stream"
+            )
         return axes
 
     def _axes(self, axes: list[int]) -> str:

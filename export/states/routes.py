@@ -120,7 +120,9 @@ def _source(
     taken = moved(model, operand(node, slot.input), numbers)
     if taken is None or taken.size != size:
         seen = "an unknown number of" if taken is None else str(taken.size)
-        raise ContractError(f"{what} gets {seen} values of {name!r} for one stream, wanted {size}")
+        raise ContractError(
+            f"{what} gets {seen} values of {name!r} for one stream, wanted {size}; export the model for one stream"
+        )
     return Source(node, slot, size, name, tuple(np.ravel(taken).astype(np.int64).tolist()))
 
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 import soundfile
 import tidegate
-from tools.commands import SIGNAL, Command
+from tools.commands import SIGNAL, Command, assert_wrong_usage
 from tools.onnx_files import write_ids, write_lstm
 
 QUICK = "--seconds 0.01 --processes 1 --peers none"
@@ -166,6 +166,22 @@ CASES: dict[str, tuple[str, str, dict[str, str]]] = {
     ),
     "another ending": ("compile m.onnx --format c -o m.txt", r"ends in \.c", {"m.txt": "m.c"}),
     "a picture": ("inspect m.onnx --svg m.txt", r"ends in \.svg or \.png", {"m.txt": "m.svg"}),
+    "the answers over the signal": (
+        "run m.tide x.npy -o x.npy",
+        "x.npy: is the file to read, .*",
+        {"-o x.npy": "-o y.npy"},
+    ),
+    "the integers over the floats": (
+        "quantize m.onnx -o ./m.onnx",
+        "m.onnx: is the file to read, and may be needed again; give -o another name",
+        {"./m.onnx": "q.onnx"},
+    ),
+    "a plan over its model": ("compile m.onnx -o m.onnx", "give -o another name", {"-o m.onnx": "-o n.tide"}),
+    "a stream over its file": (
+        "lift no_contract.onnx -o no_contract.onnx",
+        "give -o another name",
+        {"-o no_contract.onnx": "-o s.onnx"},
+    ),
     "no contract": (
         "run no_contract.onnx x.npy",
         "export it with `tidegate export`, or lift it with `tidegate lift`",
@@ -185,6 +201,15 @@ def _assert_followed(tide: Command, first: str, message: str, changes: dict[str,
         followed = followed.replace(old, new) if old else f"{followed} {new}"
     outcome = tide(*followed.split())
     assert outcome.status == 0, outcome.err
+
+
+@pytest.mark.usefixtures("desk")
+def test_row_164_no_command_writes_over_the_file_that_it_reads(tide: Command) -> None:
+    Path("link.onnx").symlink_to("m.onnx")
+    before = Path("m.onnx").read_bytes()
+    for command in ("quantize m.onnx -o link.onnx", "quantize link.onnx -o m.onnx", "lift m.onnx -o link.onnx"):
+        assert_wrong_usage(tide(*command.split()), "is the file to read, and may be needed again")
+    assert Path("m.onnx").read_bytes() == before
 
 
 @pytest.mark.usefixtures("desk")

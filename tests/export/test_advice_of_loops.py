@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from tidegate.export import export_model
+from tidegate.export import export_model, lift
 from tidegate.runtime.errors import ContractError, ExportError, UnsupportedError
+from tidegate.runtime.load import load
 from torch import Tensor, nn
 
 EXAMPLE = torch.linspace(-1, 1, 108).reshape(2, 9, 6)
@@ -104,6 +106,78 @@ def test_row_127_the_way_out_of_a_loop_a_state_or_a_convolution_leads_to_a_file(
         export_model(Net(run), EXAMPLE, tmp_path / "m.onnx")
     for place, way_out in enumerate(ways_out):
         export_model(Net(way_out), EXAMPLE, tmp_path / f"{place}.onnx")
+
+
+def _gru(net: Net, x: Tensor, h: Tensor) -> Any:  # noqa: ANN401
+    return net.rnn(x.unsqueeze(1), h)
+
+
+def _cell(net: Net, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    h = net.cell(x, h)
+    return h.tanh(), h
+
+
+POLICIES: dict[str, tuple[Run, tuple[int, ...], Run]] = {
+    "a cell": (_cell, (1, 6), lambda net, x: _loop()(net, x).tanh()),
+    "a layer": (_gru, (1, 1, 6), lambda net, x: net.rnn(x)[0]),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_row_163_a_forward_of_one_frame_streams_in_both_ways_of_its_message(name: str, tmp_path: Path) -> None:
+    run, shape, frames = POLICIES[name]
+    net, example = Stateful(run).eval(), (torch.ones(1, 6), torch.zeros(shape))
+    message = "for a forward of one frame per call, let it take all .*, or write it for one stream with torch.onnx"
+    with pytest.raises(REFUSED, match=message):
+        export_model(net, example, tmp_path / "m.onnx")
+    export_model(Net(frames), EXAMPLE, tmp_path / "frames.onnx")
+    names = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
+    torch.onnx.export(net, example, tmp_path / "one.onnx", dynamo=False, **names)
+    lift(tmp_path / "one.onnx", tmp_path / "lifted.onnx")
+    x, h = EXAMPLE[0], torch.zeros(shape)
+    stream = load(tmp_path / "lifted.onnx").stream()
+    for frame in x:
+        with torch.no_grad():
+            action, h = net(frame[None], h)
+        np.testing.assert_allclose(np.asarray(stream.push(frame[None].numpy())).ravel(), action.ravel(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_of_several_streams_is_refused_and_lifted_from_one(name: str, tmp_path: Path) -> None:
+    run, shape, _ = POLICIES[name]
+    net, many = Stateful(run).eval(), (torch.ones(4, 6), torch.zeros(*shape[:-2], 4, 6))
+    names = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
+    torch.onnx.export(net, many, tmp_path / "m.onnx", dynamo=False, **names)
+    with pytest.raises(REFUSED, match="export the model for one stream"):
+        lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
+    torch.onnx.export(net, (many[0][:1], torch.zeros(shape)), tmp_path / "m.onnx", dynamo=False, **names)
+    lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
+
+
+def test_an_input_without_an_axis_of_frames_is_refused_and_gets_one(tmp_path: Path) -> None:
+    net, h = Stateful(lambda net, x, h: net.rnn(x.view(1, 1, -1), h)).eval(), torch.zeros(1, 1, 6)
+    names = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
+    torch.onnx.export(net, (torch.ones(6), h), tmp_path / "m.onnx", dynamo=False, **names)
+    with pytest.raises(REFUSED, match=r"has shape \[6\], .*; export the model for a signal \[1, features\] or \[1"):
+        lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
+    torch.onnx.export(net, (torch.ones(1, 6), h), tmp_path / "m.onnx", dynamo=False, **names)
+    lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
+
+
+class Masked(Net):
+    """A policy whose state is forgotten where an episode begins, as libraries for reinforcement learning write it."""
+
+    def forward(self, x: Tensor, masks: Tensor, h: Tensor) -> Any:  # type: ignore[override]  # noqa: ANN401
+        return self.run(self, x, masks * h)
+
+
+def test_a_mask_of_a_policy_is_set_as_the_message_says(tmp_path: Path) -> None:
+    net, example = Masked(_cell).eval(), (torch.ones(1, 6), torch.ones(1, 1), torch.zeros(1, 6))
+    names = {"input_names": ["obs", "masks", "h_in"], "output_names": ["action", "h_out"]}
+    torch.onnx.export(net, example, tmp_path / "m.onnx", dynamo=False, **names)
+    with pytest.raises(REFUSED, match=r"if 'masks' stays the same, set it \(--set masks=VALUE\)"):
+        lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
+    lift(tmp_path / "m.onnx", tmp_path / "s.onnx", values={"masks": 1.0})
 
 
 def test_a_start_that_follows_from_the_signal_is_handed_in(tmp_path: Path) -> None:

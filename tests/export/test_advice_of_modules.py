@@ -97,6 +97,17 @@ STEPS: dict[str, tuple[Step, str, Step]] = {
         "the answer does not depend on this state, .*; check that the state is used",
         _all,
     ),
+    "a decision": (
+        lambda _, y: y[:, -1].argmax(-1),
+        r"if the module decides \(argmax, a comparison\), answer what it decides on",
+        _last,
+    ),
+    "a comparison": (lambda _, y: y[:, -1] > 9, "answer what it decides on: decide on what the stream returns", _last),
+    "frames of all streams in one axis": (
+        lambda _, y: y.reshape(-1, 8),
+        "keep the axis of time as it is, or fold and unfold it by its size",
+        _all,
+    ),
     "one stream": (lambda _, y: y[0], "; keep the axis of the streams as it is", _all),
     "unlike axes": (lambda net, y: net.other(y)[0], "check batch_first of each layer", lambda net, y: net.carry(y)[0]),
     "a name twice": (lambda _, y: {"x": y}, "has the name of the input; return it under another name", _all),
@@ -113,6 +124,20 @@ def test_row_111_the_way_out_of_a_step_leads_to_a_file(name: str, tmp_path: Path
         export_model(Net(step), EXAMPLE, tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
     export_model(Net(way_out), EXAMPLE, tmp_path / "m.onnx")
+
+
+class Final(Net):
+    """Answers by the final state."""
+
+    def forward(self, x: Tensor) -> Any:  # noqa: ANN401  any kind of answer
+        return self.step(self, self.rnn(x)[1][0])
+
+
+def test_row_160_a_final_state_without_its_streams_is_refused_and_h_1_streams(tmp_path: Path) -> None:
+    with pytest.raises(REFUSED, match=r"keep the axis of the streams as it is: the final state .* is h\[-1\]"):
+        export_model(Final(lambda net, h: net.norm(h.flatten())), EXAMPLE[:1], tmp_path / "m.onnx")
+    report = export_model(Final(lambda net, h: net.norm(h[-1])), EXAMPLE[:1], tmp_path / "m.onnx")
+    assert report.refused == {}
 
 
 def test_a_signal_that_is_turned_around_streams_in_both_directions(tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ LAST: dict[str, tuple[Callable[[Net, Tensor, Tensor], Tensor], tuple[int, ...]]]
     "y[:, n - 1:]": (lambda net, y, _: net.fc(y[:, y.shape[1] - 1 :]), (1, 3)),
     "y.narrow(1, n - 1, 1)": (lambda net, y, _: net.fc(y.narrow(1, y.shape[1] - 1, 1)), (1, 3)),
     "y[:, -1:] of all features": (lambda net, y, _: net.fc(y)[:, -1:, :], (1, 3)),
+    "y.unbind(1)[-1]": (lambda net, y, _: net.fc(y).unbind(1)[-1], (3,)),
+    "y.split(1, 1)[-1]": (lambda net, y, _: net.fc(y.split(1, dim=1)[-1]), (1, 3)),
+    "y.split(1, 1)[-1].squeeze(1)": (lambda net, y, _: net.fc(y.split(1, dim=1)[-1].squeeze(1)), (3,)),
     "y[:, -1:], features first": (lambda net, y, _: net.fc(y[:, -1:]).transpose(1, 2), (3, 1)),
 }
 
@@ -88,6 +91,27 @@ def test_row_124_the_last_frame_streams_on_the_engine_however_it_is_taken(head: 
             seen = np.asarray(stream.push(part))
             assert seen.shape == answer.shape == shape
             np.testing.assert_allclose(seen, answer, atol=1e-6)
+
+
+# ---- functions of the features that read how many there are ----
+
+SCALED: dict[str, Callable[[Net, Tensor, Tensor], Tensor]] = {
+    "by the deviation": lambda net, y, _: net.fc((y - y.mean(-1, keepdim=True)) / (y.std(-1, keepdim=True) + 1e-5)),
+    "by the variance": lambda _, y, __: y * torch.rsqrt(y.var(-1, keepdim=True) + 1e-5),
+    "by size(-1)": lambda net, y, _: net.fc(y) / y.size(-1) ** 0.5,
+    "by shape[2]": lambda net, y, _: net.fc(y) / y.shape[2],
+    "of the final h": lambda net, _, h: net.fc((h[-1] - h[-1].mean(1, keepdim=True)) / h[-1].std(1, keepdim=True)),
+}
+
+
+@pytest.mark.parametrize("head", SCALED)
+def test_row_162_answers_scaled_by_the_number_of_features_stream_on_the_engine(head: str, tmp_path: Path) -> None:
+    net = Net(SCALED[head], 3).eval()
+    report = export_model(net, torch.randn(2, 20, 6), tmp_path / "m.onnx")
+    assert report.refused == {}
+    with torch.no_grad():
+        wanted = net(torch.from_numpy(X)[None])[0].numpy()
+    np.testing.assert_allclose(np.asarray(load(tmp_path / "m.onnx").stream().push(X)), wanted, atol=2e-6)
 
 
 @pytest.mark.parametrize("head", ["fc(h.squeeze())", "fc(last).squeeze()"])

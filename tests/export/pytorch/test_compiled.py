@@ -50,6 +50,12 @@ def _in_place() -> nn.Module:
     return net
 
 
+def _own_forward() -> nn.Module:
+    net = Net()
+    net.forward = torch.compile(net.forward)  # type: ignore[method-assign]
+    return net
+
+
 def _parallel() -> nn.Module:
     return nn.DataParallel(Net())
 
@@ -62,7 +68,7 @@ def _everything(module: nn.Module) -> list[object]:
     return [{**vars(child), "_modules": dict(child._modules)} for child in module.modules()]
 
 
-@pytest.mark.parametrize("make", [_whole, _parts, _in_place, CompiledForward, _parallel, _both])
+@pytest.mark.parametrize("make", [_whole, _parts, _in_place, _own_forward, CompiledForward, _parallel, _both])
 def test_compiled_modules_stream_as_their_plain_forms(tmp_path: Path, make: Callable[[], nn.Module]) -> None:
     module = make()
     before = _everything(module)

@@ -162,13 +162,102 @@ def test_row_59_a_second_input_is_refused_and_streams_as_features(tmp_path: Path
             (A, MASK),
             r"the example has a mask \(torch.bool\), wanted states or lengths; signals and static inputs are floats",
         ),
-        ((A, "mean"), "the example has a part str, wanted tensors; signals and static inputs are floats"),
+        ((A, "mean"), "the example has the option 'mean', wanted tensors: leave it out if the forward has a default"),
+        ((A, None, True), "the example has the option True, wanted tensors: leave it out if the forward has a default"),
         ((A, (B, object())), "the example has a part object, wanted tensors; signals and static inputs are floats"),
     ],
 )
 def test_examples_with_other_parts_are_refused(example: object, message: str) -> None:
     with pytest.raises(ExportError, match=message):
         split_example(example)
+
+
+# ---- forwards as they are written ----
+
+
+class Optional(Two):
+    """Options by position and by keyword, and any number of arguments."""
+
+    def forward(self, x: Tensor, twice: bool = False, *, scale: float | None = None) -> Tensor:  # type: ignore[override]
+        y = self.answer(x)
+        return (y + y if twice else y) * (1 if scale is None else scale)
+
+
+class Wrapped(nn.Module):
+    """The way out of an option: a forward that sets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = Optional()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.module(x, True, scale=0.5)
+        return y
+
+
+class Rest(Two):
+    """Takes its state among any number of arguments."""
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override] # on purpose
+        x, h, c = given
+        y, state = self.rnn(x, (h, c))
+        return (y, *state)
+
+
+def _streams(module: nn.Module, example: object, wanted: Tensor, path: Path) -> None:
+    export_model(module, example, path)
+    np.testing.assert_allclose(np.asarray(load(path).stream().push(WIDE[0].numpy())), wanted[0].numpy(), atol=1e-6)
+
+
+@torch.no_grad()
+def test_row_161_options_of_a_forward_keep_their_defaults_or_are_set_in_a_module_around_it(tmp_path: Path) -> None:
+    module, around = Optional().eval(), Wrapped().eval()
+    with pytest.raises(ExportError, match=r"the option True, .*, else wrap the module in one whose forward sets it"):
+        export_model(module, (WIDE, True), tmp_path / "m.onnx")
+    _streams(module, WIDE, module(WIDE), tmp_path / "plain.onnx")
+    assert "forward" not in vars(module)
+    _streams(around, WIDE, around(WIDE), tmp_path / "around.onnx")
+
+
+def test_a_forward_of_any_number_of_arguments_streams(tmp_path: Path) -> None:
+    module, h = Rest().eval(), torch.zeros(1, 1, 8)
+    report = export_model(module, (WIDE, h, h), tmp_path / "m.onnx")
+    assert [state.kind for state in report.contract.states] == ["h", "c"]
+    assert load(tmp_path / "m.onnx").stream().push(WIDE[0].numpy()).shape == (9, 8)
+
+
+class Weighted(Two):
+    """Weighs its frames by a number for each."""
+
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override] # on purpose
+        return self.answer(x * (weight if weight.dim() > 2 else weight.unsqueeze(-1)))
+
+
+def test_a_number_for_each_frame_is_a_signal_of_one_feature(tmp_path: Path) -> None:
+    module, weight = Weighted().eval(), torch.rand(1, 9)
+    message = r"'weight' has the sizes of batch and frames: if it is a signal, give weight.unsqueeze\(-1\), as \[batch"
+    with pytest.raises(UnsupportedError, match=message):
+        export_model(module, (WIDE, weight), tmp_path / "m.onnx")
+    export_model(module, (WIDE, weight.unsqueeze(-1)), tmp_path / "m.onnx")
+    stream = load(tmp_path / "m.onnx").stream()
+    seen = stream.push({"x": WIDE[0].numpy(), "weight": weight[0, :, None].numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(np.asarray(seen), module(WIDE, weight)[0], atol=1e-6)
+
+
+def test_a_list_of_signals_is_refused_and_streams_as_arguments(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"several signals are arguments of their own, \(near, far\)"):
+        export_model(Two(), ([A, B],), tmp_path / "m.onnx")
+    export_model(Two(), (A, B), tmp_path / "m.onnx")
+
+
+def test_an_example_is_tried_with_the_values_that_it_has(tmp_path: Path) -> None:
+    class Mean(Two):
+        def forward(self, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override] # on purpose
+            return (self.answer(x) * weight.unsqueeze(-1)).sum(1) / weight.sum(1, keepdim=True)
+
+    with pytest.raises(UnsupportedError, match="'weight' has the sizes of batch and frames"):  # not: it is not finite
+        export_model(Mean(), (WIDE, torch.ones(1, 9)), tmp_path / "m.onnx")
 
 
 # ---- roles ----
