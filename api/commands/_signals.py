@@ -2,28 +2,21 @@
 
 import os
 import stat
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from tidegate.commands._arrays import array_of, array_pieces, arrays_of, recording_of
 from tidegate.commands._signal_form import SignalForm
-from tidegate.commands._text import text_chunks
 from tidegate.runtime.arrays import Array, Chunk
 from tidegate.runtime.errors import ChunkError
 from tidegate.runtime.files import MAX_FILE_BYTES
+from tidegate.runtime.live.reading.arrays import array_of, array_pieces, arrays_of, recording_of
+from tidegate.runtime.live.reading.opened import FIRST_BYTES, TEXT, Opened, bytes_of, check_regular, name_of, opened
+from tidegate.runtime.live.reading.text import text_chunks
 from tidegate.runtime.streams import apart
 
-STANDARD_INPUT = Path("-")
-FIRST_BYTES = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"RIFF": ".wav", b"fLaC": ".flac"}
-TEXT = ""  # the kind of any other file
 IN_FOLDERS = (*FIRST_BYTES.values(), ".csv", ".tsv", ".txt")
 PIECE = 2**14  # frames that are read together
-BLOCK = 2**20  # bytes
 
 
 def read_chunks(source: Path, form: SignalForm, frames: int) -> Iterator[tuple[str, Array]]:
@@ -39,7 +32,7 @@ def read_chunks(source: Path, form: SignalForm, frames: int) -> Iterator[tuple[s
         ChunkError: The file is not a signal of this form, or a line is not a frame.
         FileNotFoundError: The file does not exist.
     """
-    with _opened(source) as found:
+    with opened(source) as found:
         if found.kind == TEXT:
             for place, values in text_chunks(found.file, found.name, frames):
                 yield place, form.fit(values, place)
@@ -62,7 +55,7 @@ def read_signal(source: Path, form: SignalForm) -> Array:
         ChunkError: The file is not a signal of this form, or a value is not finite or above 2^64.
         FileNotFoundError: The file does not exist.
     """
-    return _only(_name(source), _signals(source, form))
+    return _only(name_of(source), _signals(source, form))
 
 
 def read_streams(source: Path, form: SignalForm) -> Iterator[Chunk]:
@@ -78,8 +71,8 @@ def read_streams(source: Path, form: SignalForm) -> Iterator[Chunk]:
     """
     for file in _files(source) if source.is_dir() else [source]:
         if form.by_name and file.suffix.lower() == ".npz":
-            with _opened(file) as found:
-                yield dict(arrays_of(_bytes(found), found.name))
+            with opened(file) as found:
+                yield dict(arrays_of(bytes_of(found), found.name))
         else:
             for _, stream in _signals(file, form):
                 yield apart(form.contract.pieces, stream)
@@ -91,58 +84,20 @@ def _files(folder: Path) -> list[Path]:
     if not files:
         raise ChunkError(f"{folder}: has no streams, wanted files that end in {', '.join(IN_FOLDERS)}")
     for path in files:
-        _check_regular(path)
+        check_regular(path)
     return files
-
-
-@dataclass(frozen=True)
-class _Source:
-    """An open source: its name for errors, its kind (an ending of `FIRST_BYTES`, or `TEXT`), and its bytes."""
-
-    name: str
-    kind: str
-    file: BinaryIO
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[_Source]:
-    """Open a source. Its kind is the ending of its name, or is found by its first bytes, as in a pipe."""
-    name, kind = _name(source), source.suffix.lower()
-    if source == STANDARD_INPUT:
-        if sys.stdin is None:
-            raise ChunkError("there is no standard input, it is closed; give a file")
-        opened = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
-    else:
-        if kind in FIRST_BYTES.values():
-            _check_regular(source)
-        opened = source.open("rb")
-    with opened as file:
-        if kind not in FIRST_BYTES.values():
-            head = file.peek(8)
-            kind = next((kind for first, kind in FIRST_BYTES.items() if head.startswith(first)), TEXT)
-        yield _Source(name, kind, file)
-
-
-def _name(source: Path) -> str:
-    return "standard input" if source == STANDARD_INPUT else str(source)
-
-
-def _check_regular(path: Path) -> None:
-    """Refuse a pipe, which would wait for its writer. A pipe of text is read, if it is not one of a folder."""
-    if path.exists() and not path.is_file():
-        raise ChunkError(f"{path}: not a regular file, wanted a signal")
 
 
 def _signals(source: Path, form: SignalForm) -> Iterator[tuple[str, Array]]:
     """Give the names and the signals of a source, whole and checked."""
-    with _opened(source) as found:
+    with opened(source) as found:
         signals = [(found.name, _text(found, form))] if found.kind == TEXT else _arrays(found, form)
         for name, signal in signals:
             form.check(signal, name)
             yield name, signal
 
 
-def _text(found: _Source, form: SignalForm) -> Array:
+def _text(found: Opened, form: SignalForm) -> Array:
     """Return the whole signal of a text."""
     chunks, size = [form.fit(np.zeros((0, *form.sizes)), found.name)], 0
     for place, values in text_chunks(found.file, found.name, PIECE):
@@ -153,7 +108,7 @@ def _text(found: _Source, form: SignalForm) -> Array:
     return np.concatenate(chunks[len(chunks) > 1 :])
 
 
-def _pieces(found: _Source, form: SignalForm, frames: int) -> Iterator[Array]:
+def _pieces(found: Opened, form: SignalForm, frames: int) -> Iterator[Array]:
     """Give the one signal of a source that is not text, in pieces. A .npy file may be larger than the memory."""
     status = os.fstat(found.file.fileno())
     if found.kind == ".npy" and stat.S_ISREG(status.st_mode):
@@ -163,9 +118,9 @@ def _pieces(found: _Source, form: SignalForm, frames: int) -> Iterator[Array]:
         yield _only(found.name, _arrays(found, form))
 
 
-def _arrays(found: _Source, form: SignalForm) -> Iterator[tuple[str, Array]]:
+def _arrays(found: Opened, form: SignalForm) -> Iterator[tuple[str, Array]]:
     """Give the names and the signals of a source that is not text."""
-    data, name = _bytes(found), found.name
+    data, name = bytes_of(found), found.name
     if found.kind == ".npz" and form.contract.pieces:
         yield name, form.fit_signals(dict(arrays_of(data, name)), name)
     elif found.kind == ".npz":
@@ -175,17 +130,6 @@ def _arrays(found: _Source, form: SignalForm) -> Iterator[tuple[str, Array]]:
         yield name, form.fit(array_of(data, name), name)
     else:
         yield name, form.fit_recording(*recording_of(data, name), name)
-
-
-def _bytes(found: _Source) -> bytes:
-    """Return the bytes of a source. They are read once, so that a later change of the file does no harm."""
-    blocks, size = [], 0
-    while block := found.file.read(BLOCK):
-        blocks.append(block)
-        size += len(block)
-        if size > MAX_FILE_BYTES:
-            raise ChunkError(f"{found.name}: at most {MAX_FILE_BYTES} bytes are read")
-    return b"".join(blocks)
 
 
 def _only(source: str, signals: Iterator[tuple[str, Array]]) -> Array:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 from tidegate.commands._signal_form import SignalForm
-from tidegate.commands._signals import STANDARD_INPUT, read_chunks, read_signal, read_streams
+from tidegate.commands._signals import read_chunks, read_signal, read_streams
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.contract import Contract, Port, State
 from tidegate.runtime.errors import ChunkError
+from tidegate.runtime.live.reading.opened import STANDARD_INPUT
 
 CONTRACT = Contract((Port("x", 0, 1),), (Port("y", None, 0),), (State("h", "g", "h", (1, "batch", 8)),), 0, 16000.0, 1)
 IDS = SignalForm(CONTRACT, (), ids=True)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import soundfile
-from tidegate.commands import _arrays
-from tidegate.commands._arrays import array_of, array_pieces, arrays_of, recording_of
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ChunkError
+from tidegate.runtime.live.reading import arrays
+from tidegate.runtime.live.reading.arrays import array_of, array_pieces, arrays_of, recording_of
 
 SAMPLES = np.linspace(-0.5, 0.5, 3000).astype(np.float32)
 
@@ -168,7 +168,7 @@ def test_archives_that_hold_no_arrays_are_refused(data: bytes, message: str) -> 
 
 def test_row_46_archive_that_expands_too_far_is_refused_before_it_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is lower here, so that the test is fast. Uncompressed arrays have no limit."""
-    monkeypatch.setattr(_arrays, "FREE_BYTES", 2**20)
+    monkeypatch.setattr(arrays, "FREE_BYTES", 2**20)
     zeros = npy(np.zeros(2**19, np.float32))
 
     assert len(next(arrays_of(bytes(archive(zeros, zipfile.ZIP_STORED)), "x.npz"))[1]) == 2**19
@@ -246,7 +246,7 @@ def test_a_damaged_recording_is_refused(data: bytes) -> None:
 
 
 def test_a_recording_that_expands_too_far_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_arrays, "FREE_BYTES", 2**20)
+    monkeypatch.setattr(arrays, "FREE_BYTES", 2**20)
     silence = recording("FLAC", np.zeros(2**19, np.float32))
 
     with pytest.raises(ChunkError, match=r"x\.flac: expands from \d+ to \d+ bytes"):

@@ -10,9 +10,10 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
-from tidegate.runtime.arrays import Array, Floats
-from tidegate.runtime.errors import ChunkError
-from tidegate.runtime.files import MAX_FILE_BYTES, read_bytes
+
+from ...arrays import Array, Floats
+from ...errors import ChunkError
+from ...files import MAX_FILE_BYTES, read_bytes
 
 LONGEST_HEADER = 1024  # bytes of a .npy header; NumPy writes 128
 MOST_ENTRIES = 2**40  # along one axis, also of an array without numbers

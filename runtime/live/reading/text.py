@@ -6,8 +6,9 @@ from itertools import count
 from typing import BinaryIO
 
 import numpy as np
-from tidegate.runtime.arrays import Array
-from tidegate.runtime.errors import ChunkError
+
+from ...arrays import Array
+from ...errors import ChunkError
 
 LONGEST_LINE = 2**20  # characters; a hostile pipe may never end its line
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tidegate.commands._text import text_chunks
 from tidegate.runtime.errors import ChunkError
+from tidegate.runtime.live.reading.text import text_chunks
 
 WANTED = [[1.5, -2.0], [0.25, 3e-8]]
 
