@@ -145,7 +145,7 @@ def build_file(name: str, plans: Mapping[str, bytes], target: Target) -> tuple[s
     fields = {
         "TARGET": f"{target.name}, {target.processor}",
         "CC": target.compiler,
-        "FLAGS": " ".join([*target.flags, *definitions(plans.values())]),
+        "FLAGS": " ".join([*target.flags, *definitions(plans.values(), target.variants)]),
         "SOURCES": " ".join([*(f"{name}.c" for name in plans), "number.c", *_ports(target)]),
         "LINK": "-nostdlib -Tmemory.ld -Wl,--gc-sections" if bare else "-Wl,--gc-sections",
         "LIBRARIES": "-lc -lgcc" if bare else "-lm",

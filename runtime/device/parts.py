@@ -96,13 +96,14 @@ def engine_files(
         yield name, _fitted(name, path.read_text(), ops, variants)
 
 
-def definitions(plans: Collection[bytes]) -> list[str]:
-    """Return the compiler's flags that fit the engine to plans."""
+def definitions(plans: Collection[bytes], variants: Collection[str]) -> list[str]:
+    """Return the compiler's flags that fit the engine to plans and to variants."""
     ops = operations_of(plans)
+    packing = [] if LAYOUTS.keys() & variants else ["packing"]
     most = {"OPS": max(read_header(plan).operations for plan in plans), "CLOCKS": _most_clocks(plans)}
     return [
         *(f"-DTIDE_MAX_{what}={count}" for what, count in most.items()),
-        *(f"-DTIDE_WITHOUT_{name}" for name in _left_out(ops)),
+        *(f"-DTIDE_WITHOUT_{name}" for name in [*_left_out(ops), *packing]),
         f"-DTIDE_FORMATS={sum(1 << number for number in ops.formats)}u",
     ]
 
@@ -123,12 +124,17 @@ def _with_headers(sources: Iterable[Path]) -> set[Path]:
 
 
 def _fitted(name: str, text: str, ops: Ops, variants: Sequence[str]) -> str:
-    """Return the text of a file; lists of variants and operators keep only those that are needed."""
+    """Return the text of a file; lists of variants and operators have only those that are needed."""
     if name == "src/variants.inc":
         return "".join(f"TIDE_VARIANT({variant})\n" for variant in variants)
-    if name in ("src/operators.inc", "src/cells.inc"):
-        return LISTED.sub(lambda found: found[0] if found[1] in ops.names else f"TIDE_NO_OPERATOR({found[1]})", text)
-    return text
+    return _shortened(text, ops.names) if name in ("src/operators.inc", "src/cells.inc") else text
+
+
+def _shortened(listed: str, names: Collection[str]) -> str:
+    """Return a list of operators up to the last of `names`. Others before it only keep their places, which count."""
+    ends = [found.end() for found in LISTED.finditer(listed) if found[1] in names]
+    kept = listed[: ends[-1]] + "\n"
+    return LISTED.sub(lambda found: found[0] if found[1] in names else f"TIDE_NO_OPERATOR({found[1]})", kept)
 
 
 def _left_out(ops: Ops) -> list[str]:

@@ -51,4 +51,4 @@ def trimmed(plan: bytes, variant: str, flags: Sequence[str]) -> bytes:
             place = Path(name, file)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
-        return build_module(Path(name), [*flags, *definitions([plan])])
+        return build_module(Path(name), [*flags, *definitions([plan], [variant])])

@@ -2,6 +2,13 @@
 
 #include "kernels.h"
 
+/* Whether a variant of this build packs weights. If not, the compiler drops the code that does. */
+#ifdef TIDE_WITHOUT_packing
+enum { PACKS = 0 };
+#else
+enum { PACKS = 1 };
+#endif
+
 typedef struct packing {
   const plan_matrix *m;
   const tide_variant *variant;
@@ -188,7 +195,7 @@ tide_matrix tide_pack(tide_arena *arena, const plan_matrix *m, const float *bias
   packed.codes_per_one = packed.q / packed.range;
   packed.code_scale = code_scale_of(&packed, role);
   lay_steps(&packed, m, variant);
-  if (variant->in_place) return in_place(packed, m, bias);
+  if (!PACKS || variant->in_place) return in_place(packed, m, bias);
   const size_t rows = (size_t)packed.vectors * variant->lanes;
   packed.panels = tide_take(arena, packed.vectors * packed.vector_bytes);
   packed.scales = tide_take(arena, rows * sizeof(float));
