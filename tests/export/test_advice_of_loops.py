@@ -131,7 +131,7 @@ def test_row_163_a_forward_of_one_frame_streams_in_both_ways_of_its_message(name
     with pytest.raises(REFUSED, match=message):
         export_model(net, example, tmp_path / "m.onnx")
     export_model(Net(frames), EXAMPLE, tmp_path / "frames.onnx")
-    names = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
+    names: dict[str, Any] = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
     torch.onnx.export(net, example, tmp_path / "one.onnx", dynamo=False, **names)
     lift(tmp_path / "one.onnx", tmp_path / "lifted.onnx")
     x, h = EXAMPLE[0], torch.zeros(shape)
@@ -146,7 +146,7 @@ def test_row_163_a_forward_of_one_frame_streams_in_both_ways_of_its_message(name
 def test_a_policy_of_several_streams_is_refused_and_lifted_from_one(name: str, tmp_path: Path) -> None:
     run, shape, _ = POLICIES[name]
     net, many = Stateful(run).eval(), (torch.ones(4, 6), torch.zeros(*shape[:-2], 4, 6))
-    names = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
+    names: dict[str, Any] = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
     torch.onnx.export(net, many, tmp_path / "m.onnx", dynamo=False, **names)
     with pytest.raises(REFUSED, match="export the model for one stream"):
         lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
@@ -156,7 +156,7 @@ def test_a_policy_of_several_streams_is_refused_and_lifted_from_one(name: str, t
 
 def test_an_input_without_an_axis_of_frames_is_refused_and_gets_one(tmp_path: Path) -> None:
     net, h = Stateful(lambda net, x, h: net.rnn(x.view(1, 1, -1), h)).eval(), torch.zeros(1, 1, 6)
-    names = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
+    names: dict[str, Any] = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
     torch.onnx.export(net, (torch.ones(6), h), tmp_path / "m.onnx", dynamo=False, **names)
     with pytest.raises(REFUSED, match=r"has shape \[6\], .*; export the model for a signal \[1, features\] or \[1"):
         lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
@@ -173,7 +173,7 @@ class Masked(Net):
 
 def test_a_mask_of_a_policy_is_set_as_the_message_says(tmp_path: Path) -> None:
     net, example = Masked(_cell).eval(), (torch.ones(1, 6), torch.ones(1, 1), torch.zeros(1, 6))
-    names = {"input_names": ["obs", "masks", "h_in"], "output_names": ["action", "h_out"]}
+    names: dict[str, Any] = {"input_names": ["obs", "masks", "h_in"], "output_names": ["action", "h_out"]}
     torch.onnx.export(net, example, tmp_path / "m.onnx", dynamo=False, **names)
     with pytest.raises(REFUSED, match=r"if 'masks' stays the same, set it \(--set masks=VALUE\)"):
         lift(tmp_path / "m.onnx", tmp_path / "s.onnx")

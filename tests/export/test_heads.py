@@ -71,8 +71,8 @@ LAST: dict[str, tuple[Callable[[Net, Tensor, Tensor], Tensor], tuple[int, ...]]]
     "y.narrow(1, n - 1, 1)": (lambda net, y, _: net.fc(y.narrow(1, y.shape[1] - 1, 1)), (1, 3)),
     "y[:, -1:] of all features": (lambda net, y, _: net.fc(y)[:, -1:, :], (1, 3)),
     "y.unbind(1)[-1]": (lambda net, y, _: net.fc(y).unbind(1)[-1], (3,)),
-    "y.split(1, 1)[-1]": (lambda net, y, _: net.fc(y.split(1, dim=1)[-1]), (1, 3)),
-    "y.split(1, 1)[-1].squeeze(1)": (lambda net, y, _: net.fc(y.split(1, dim=1)[-1].squeeze(1)), (3,)),
+    "y.split(1, 1)[-1]": (lambda net, y, _: net.fc(y.split(1, dim=1)[-1]), (1, 3)),  # type: ignore[no-untyped-call]
+    "y.split(1, 1)[-1].squeeze(1)": (lambda net, y, _: net.fc(y.split(1, dim=1)[-1].squeeze(1)), (3,)),  # type: ignore[no-untyped-call]
     "y[:, -1:], features first": (lambda net, y, _: net.fc(y[:, -1:]).transpose(1, 2), (3, 1)),
 }
 

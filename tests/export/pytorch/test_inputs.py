@@ -229,7 +229,7 @@ def test_a_forward_of_any_number_of_arguments_streams(tmp_path: Path) -> None:
 class Weighted(Two):
     """Weighs its frames by a number for each."""
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override] # on purpose
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
         return self.answer(x * (weight if weight.dim() > 2 else weight.unsqueeze(-1)))
 
 
@@ -253,7 +253,7 @@ def test_a_list_of_signals_is_refused_and_streams_as_arguments(tmp_path: Path) -
 
 def test_an_example_is_tried_with_the_values_that_it_has(tmp_path: Path) -> None:
     class Mean(Two):
-        def forward(self, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override] # on purpose
+        def forward(self, x: Tensor, weight: Tensor) -> Tensor:
             return (self.answer(x) * weight.unsqueeze(-1)).sum(1) / weight.sum(1, keepdim=True)
 
     with pytest.raises(UnsupportedError, match="'weight' has the sizes of batch and frames"):  # not: it is not finite
