@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shlex
+import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +31,7 @@ class Environment:
         load: Mean number of running processes in the minute before the run; None if it cannot be read.
         versions: The version of each package and of `python`.
         date: Date and time of the start, in UTC.
+        command: The command line of the run; empty in results of older versions.
     """
 
     processor: str
@@ -40,6 +43,11 @@ class Environment:
     load: float | None
     versions: dict[str, str]
     date: str
+    command: str = ""
+
+    def engine(self) -> str:
+        """Return the processor and the engine's variants."""
+        return f"{self.processor} with {', '.join(self.isa)}" if self.isa else self.processor
 
     def warnings(self) -> list[str]:
         """Return sentences that say why figures from this machine are doubtful; none if they are not."""
@@ -80,6 +88,7 @@ def observe(isa: tuple[str, ...], core: int | None) -> Environment:
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         versions={"python": platform.python_version()} | _versions(),
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     )
 
 

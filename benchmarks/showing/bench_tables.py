@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ..measuring.results import Row, doubtful
 from ..nets import stacks
+from ..peers import MACHINE
 from ..tables import Table, micro
 
 
@@ -17,6 +18,44 @@ def latency(rows: Sequence[Row]) -> Table:
     waits = ["call"] if first.rate_hz else []  # the median of the call; the rest of p50 is waking up and waiting
     columns = ["|", "p50", *waits, "p99", "p99.9", "max", *(["misses"] if first.rate_hz else []), "error"]
     return Table(title, columns, [_cells(row) for row in ordered])
+
+
+def headline(rows: Sequence[Row], machine: str) -> str | None:
+    """Return one sentence to quote: tidegate's fastest variant and the fastest other, with their conditions.
+
+    Args:
+        rows: Rows with the same case and chunk size.
+        machine: The processor and the instruction set.
+    """
+    ordered = sorted(_with_figures(rows), key=lambda row: row.p50_us or 0.0)
+    ours = next((row for row in ordered if row.peer == "tidegate"), None)
+    if ours is None or ours.p50_us is None:
+        return None
+    other = next((row for row in ordered if row.peer not in ("tidegate", MACHINE)), None)
+    beside = ""
+    if other is not None and other.p50_us is not None:
+        beside = f"; {other.name} takes {micro(other.p50_us)} us, {other.p50_us / ours.p50_us:.2g} times as long"
+    tail = "" if ours.p99_us is None else f", 99 % within {micro(ours.p99_us)} us"
+    due = "in a closed loop" if ours.rate_hz is None else f"from when it is due, {ours.rate_hz:g} times per second"
+    frames = "1 frame" if ours.steps == 1 else f"{ours.steps} frames"
+    return (
+        f"{ours.case}: {ours.name} takes {micro(ours.p50_us)} us in the median for a chunk of {frames}{tail}{beside}. "
+        f"Timed {due}: {ours.chunks} chunks in {ours.processes} processes on one core of {machine}."
+    )
+
+
+WORDS = {
+    "chunk": "the frames of one call",
+    "p50, p99, p99.9, max": "the time that 50, 99, 99.9 and 100 % of the chunks did not exceed",
+    "open loop": "a chunk is due at fixed times, and its time begins then, even if the one before is not done",
+    "closed loop": "a chunk is sent as soon as the one before is answered",
+    "call": "in an open loop, the median from the call to the answer; the rest of p50 is waking up and waiting",
+    "miss": "an answer that came after the next chunk was due",
+    "empty step": "a step of the open loop without a model: what waking up alone takes",
+    "error": "root mean square of the differences from a float64 run of the same stream",
+    "~": "unstable: the medians of its turns differ by more than 10 %, because something else ran on the machine",
+    "T": "frames per chunk",
+}
 
 
 def refusals(rows: Sequence[Row]) -> list[str]:

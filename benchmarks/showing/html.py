@@ -2,7 +2,8 @@
 
 import html
 import io
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,28 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
-table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.15rem 0.6rem; text-align: right; border-bottom: 1px solid #ccc; }
-th:first-child, td:first-child { text-align: left; }
+:root { color-scheme: light dark; --ink: #111; --dim: #4a4a4a; --line: #ccc; --paper: #fff; }
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 0; color: var(--ink); background: var(--paper); }
+main { max-width: 64rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
+h1, h2 { line-height: 1.25; }
+.scroll { overflow-x: auto; margin: 0.5rem 0 1.5rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+th, td { padding: 0.2rem 0.6rem; text-align: right; border-bottom: 1px solid var(--line); }
+th { font-weight: 600; white-space: nowrap; }
+tbody th { font-weight: 400; }
+tr > :first-child { text-align: left; }
 caption { text-align: left; font-weight: 600; padding: 0.4rem 0; }
-figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
-.small { color: #444; font-size: 0.9rem; }
-@media (prefers-color-scheme: dark) { body { background: #fff; } }
+figure { margin: 1.5rem 0; } figure .scroll { margin: 0; }
+svg { max-width: 100%; min-width: 36rem; height: auto; }
+.lead { font-size: 1.2rem; }
+.small, figcaption { color: var(--dim); font-size: 0.9rem; }
+code { font-size: 0.9em; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #eee; --dim: #b5b5b5; --line: #555; --paper: #121212; }
+  svg { filter: invert(1) hue-rotate(180deg); }
+}
 """
+IDS = re.compile(r'(\bid="|href="#|url\(#)')
 
 
 def write_document(path: Path, title: str, parts: Iterable[str]) -> None:
@@ -32,24 +46,63 @@ def write_document(path: Path, title: str, parts: Iterable[str]) -> None:
         title: The page's title, as plain text.
         parts: The parts of the body, as HTML.
     """
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escaped(title)}</title><style>{STYLE}</style>"
+    )
     body = "\n".join(parts)
-    head = f'<meta charset="utf-8"><title>{escaped(title)}</title><style>{STYLE}</style>'
-    write_atomic(path, f'<!doctype html>\n<html lang="en">{head}\n{body}\n</html>\n'.encode())
+    page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
+    write_atomic(path, page.encode())
 
 
 def table_html(table: Table) -> str:
-    """Return a table as HTML, with its title above it."""
-    head = "".join(f"<th>{escaped(column.removesuffix('|'))}</th>" for column in table.columns)
-    rows = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
-    return f"<table><caption>{escaped(table.title)}</caption><tr>{head}</tr>{rows}</table>"
+    """Return a table as HTML, with its title above it; on a narrow page it scrolls by itself."""
+    head = "".join(f'<th scope="col">{escaped(_said(column))}</th>' for column in table.columns)
+    rows = "".join(_row(row) for row in table.rows)
+    title = escaped(table.title)
+    inside = f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="scroll" role="region" aria-label="{title}" tabindex="0">{inside}</div>'
 
 
-def figure_html(figure: "Figure") -> str:
-    """Return a picture as HTML, drawn as SVG."""
+def _said(column: str) -> str:
+    return column.removesuffix("|") or "what"
+
+
+def _row(cells: Sequence[str]) -> str:
+    first, *others = map(escaped, cells)
+    return f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
+
+
+def figure_html(figure: "Figure", name: str, caption: str) -> str:
+    """Return a picture as HTML, drawn as SVG with its text as text.
+
+    Args:
+        figure: The picture.
+        name: A name that no other picture of the page has: its ids begin with it.
+        caption: How to read the picture, as plain text.
+    """
+    import matplotlib as mpl
+
     file = io.StringIO()
-    figure.savefig(file, format="svg")
+    # Real text, which a page can search, copy and read out.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     drawing = file.getvalue()
-    return f"<figure>{drawing[drawing.index('<svg') :]}</figure>"
+    drawing = IDS.sub(rf"\g<1>{name}-", drawing[drawing.index("<svg") :])
+    label = escaped(_described(figure))
+    drawing = f'<svg role="img" aria-label="{label}"{drawing.removeprefix("<svg")}'
+    region = f'<div class="scroll" role="region" aria-label="{escaped(caption)}" tabindex="0">{drawing}</div>'
+    return f"<figure>{region}<figcaption>{escaped(caption)}</figcaption></figure>"
+
+
+def _described(figure: "Figure") -> str:
+    """Return what a picture has, for those who do not see it: titles, axes and names; the tables have the numbers."""
+    said = [figure.get_suptitle()]
+    for axes in figure.axes:
+        ends = [text for text in (axes.get_xlabel(), axes.get_ylabel()) if text]
+        names = axes.get_legend_handles_labels()[1]
+        said += [axes.get_title(), " and ".join(ends), ", ".join(names)]
+    return "; ".join(text for text in said if text)
 
 
 def escaped(text: str) -> str:

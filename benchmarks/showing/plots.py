@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..measuring.results import Row, counts_of
+from ..tables import micro
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 MOST = 8  # contenders in a picture with lines: only the fastest
 STYLES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*"
+CAPTIONS = {
+    "medians": "The median of each contender, and the lowest and highest of its processes; further left is better.",
+    "tail": "For each share of chunks, the time that they did not exceed; lower and flatter is better.",
+    "histogram": "How often each time occurred; both axes are logarithmic.",
+    "time": "The longest time in each part of the run: a stall shows as a peak at its place.",
+    "accuracy": "Each contender by its median time and its error; further left and lower is better.",
+}
 TAIL = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 
 
@@ -136,10 +144,17 @@ def new_figure(width: float, height: float) -> "Figure":
 def _medians(axes: "Axes", rows: Sequence[Row]) -> None:
     names, medians = [row.name for row in rows], np.array([row.p50_us for row in rows])
     intervals = np.array([row.interval_us or (row.p50_us, row.p50_us) for row in rows])
-    _bars(axes, names, medians.tolist(), [row.peer == "tidegate" for row in rows])
     low, high = np.clip(medians - intervals[:, 0], 0, None), np.clip(intervals[:, 1] - medians, 0, None)
     axes.errorbar(medians, names, xerr=[low, high], fmt="none", ecolor="black", capsize=3)
-    _numbers(axes, np.maximum(medians, intervals[:, 1]).tolist(), [f"{median:.3g}" for median in medians])
+    for row, median, name in zip(rows, medians, names, strict=True):
+        axes.plot([median], [name], "o", ms=8, mfc="0.3" if row.peer == "tidegate" else "white", mec="black")
+    # Points and no bars: a bar on a logarithmic axis starts anywhere.
+    axes.set_xscale("log")
+    axes.invert_yaxis()
+    axes.tick_params(axis="x", which="minor", labelbottom=False)  # they would overlap; the points have numbers
+    axes.margins(x=0.15)
+    axes.grid(axis="x", alpha=0.3)
+    _numbers(axes, np.maximum(medians, intervals[:, 1]).tolist(), [micro(median) for median in medians])
     axes.set(title="Median, with the interval of its processes", xlabel="microseconds per chunk")
 
 
@@ -164,7 +179,7 @@ def _tail(axes: "Axes", rows: Sequence[Row]) -> None:
     axes.set_xticks([], minor=True)
     axes.set_xlabel("share not exceeded: .5, .9, .99 and so on")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    _legend(axes)
 
 
 def _histogram(axes: "Axes", rows: Sequence[Row]) -> None:
@@ -175,7 +190,7 @@ def _histogram(axes: "Axes", rows: Sequence[Row]) -> None:
         axes.stairs(heights / heights.sum(), edges, label=row.name, linestyle=style)
     axes.set(xscale="log", yscale="log", title="Histogram", xlabel="microseconds per chunk", ylabel="share of chunks")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    _legend(axes)
 
 
 def _time(axes: "Axes", rows: Sequence[Row]) -> None:
@@ -192,7 +207,7 @@ def _time(axes: "Axes", rows: Sequence[Row]) -> None:
     axes.set(yscale="log", title="Over the run: the longest time of each part", xlabel="percent of the run")
     axes.set_ylabel("microseconds per chunk")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    _legend(axes)
 
 
 def _accuracy(axes: "Axes", rows: Sequence[Row]) -> None:
@@ -202,5 +217,11 @@ def _accuracy(axes: "Axes", rows: Sequence[Row]) -> None:
         axes.annotate(str(number), (x, y), (7, 0), textcoords="offset points", va="center")
     axes.set(xscale="log", yscale="log", title="Speed and accuracy: left and low is better")
     axes.set(xlabel="median microseconds per chunk", ylabel="RMS difference from float64")
+    axes.tick_params(axis="x", which="minor", labelbottom=False)  # they would overlap
     axes.grid(alpha=0.3)
+    _legend(axes)
+
+
+def _legend(axes: "Axes") -> None:
+    """Put the names beside the picture, where they cover nothing."""
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))

@@ -28,20 +28,27 @@ def write_quantization_page(report: QuantizationReport, parts: Iterable[Table | 
     """
     title = f"{Path(report.path).name}: quantized"
     said = [table_html(part) if isinstance(part, Table) else f"<p>{escaped(part)}</p>" for part in parts]
-    write_document(path, title, [f"<h1>{escaped(title)}</h1>", *said, *map(figure_html, pictures(report))])
+    drawn = [figure_html(figure, f"p{n}", caption) for n, (figure, caption) in enumerate(pictures(report))]
+    write_document(path, title, [f"<h1>{escaped(title)}</h1>", *said, *drawn])
 
 
-def pictures(report: QuantizationReport) -> Iterator["Figure"]:
-    """Give the pictures of a report: the error over time, the sensitivities, and the histograms of each weight."""
+def pictures(report: QuantizationReport) -> Iterator[tuple["Figure", str]]:
+    """Give the pictures of a report, each with how to read it: error over time, sensitivities, histograms."""
     found = report.calibration
     if found is not None and found.drift is not None:
-        yield _over_time(found.drift)
+        yield _over_time(found.drift), "A line that rises shows that the error grows with the stream."
     measured = [weight for weight in report.weights if weight.options]
     if measured:
-        yield _sensitivities(measured)
+        yield (
+            _sensitivities(measured),
+            "How much each weight alone adds to the output's error; left is better.",
+        )
     for weight in report.weights:
         if weight.histograms:
-            yield _histograms(weight)
+            yield (
+                _histograms(weight),
+                "How often each code occurs, and how far rounding moved the values.",
+            )
 
 
 def _over_time(drift: "Drift") -> "Figure":

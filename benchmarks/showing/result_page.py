@@ -5,11 +5,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..measuring.environment import Environment
 from ..measuring.results import Result, Row
 from ..tables import Table
-from .bench_tables import latency, refusals, resources
+from .bench_tables import WORDS, headline, latency, refusals, resources
 from .html import escaped, figure_html, table_html, write_document
-from .plots import pictures
+from .plots import CAPTIONS, pictures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,13 +23,23 @@ def cases_of(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
 
 
 def write_page(result: Result, path: Path) -> None:
-    """Write the page of a result: for each case its tables, the variants without figures, and its pictures."""
-    parts = [f"<h1>tidegate bench</h1><p>{escaped(result.environment.summary())}</p>"]
+    """Write the page of a result: for each case a sentence to quote, tables and pictures; then machine and words."""
+    environment = result.environment
+    parts = ["<h1>tidegate bench</h1>"]
     parts += [f"<p><strong>warning:</strong> {escaped(warning)}</p>" for warning in result.warnings]
-    for name, rows in cases_of(result.rows):
+    for number, (name, rows) in enumerate(cases_of(result.rows)):
         parts.append(f"<h2>{escaped(name)}</h2>")
-        parts += _case(rows)
+        sentence = headline(rows, environment.engine())
+        parts += [] if sentence is None else [f'<p class="lead">{escaped(sentence)}</p>']
+        parts += _case(rows, f"case{number}")
+    parts += _conditions(environment)
     write_document(path, "tidegate bench", parts)
+
+
+def _conditions(environment: Environment) -> list[str]:
+    words = "".join(f"<dt><dfn>{escaped(word)}</dfn></dt><dd>{escaped(text)}</dd>" for word, text in WORDS.items())
+    command = f"<p>Command: <code>{escaped(environment.command)}</code></p>" if environment.command else ""
+    return [f"<h2>Conditions</h2><p>{escaped(environment.summary())}</p>{command}", f"<h2>Words</h2><dl>{words}</dl>"]
 
 
 def write_findings(path: Path, machine: str, tables: Iterable[Table], figures: Iterable["Figure"]) -> None:
@@ -40,7 +51,8 @@ def write_findings(path: Path, machine: str, tables: Iterable[Table], figures: I
         tables: The tables.
         figures: The pictures.
     """
-    parts = [f"<h1>tidegate bench</h1><p>{escaped(machine)}</p>", *map(table_html, tables), *map(figure_html, figures)]
+    parts = [f"<h1>tidegate bench</h1><p>{escaped(machine)}</p>", *map(table_html, tables)]
+    parts += [figure_html(one, f"p{n}", "The tables have the numbers.") for n, one in enumerate(figures)]
     write_document(path, "tidegate bench", parts)
 
 
@@ -62,7 +74,8 @@ def save_pictures(figures: Mapping[str, "Figure"], folder: Path) -> list[Path]:
     return written
 
 
-def _case(rows: Sequence[Row]) -> list[str]:
+def _case(rows: Sequence[Row], name: str) -> list[str]:
     parts = [table_html(table) for table in (latency(rows), *resources(rows))]
     parts += [f'<p class="small">{escaped(line)}</p>' for line in refusals(rows)]
-    return parts + [figure_html(figure) for figure in pictures(rows).values()]
+    drawn = pictures(rows).items()
+    return parts + [figure_html(figure, f"{name}-{picture}", CAPTIONS[picture]) for picture, figure in drawn]

@@ -1,5 +1,6 @@
 """Pages: everything is escaped, and pictures are inside the file."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ def test_names_in_a_table_are_text_and_no_html() -> None:
     text = table_html(Table("a <title>", ["name|", "us"], [["<script>", "1.0"]]))
 
     assert "<caption>a &lt;title&gt;</caption>" in text
-    assert "<th>name</th><th>us</th>" in text
-    assert "<td>&lt;script&gt;</td><td>1.0</td>" in text
+    assert '<thead><tr><th scope="col">name</th><th scope="col">us</th></tr></thead>' in text
+    assert '<th scope="row">&lt;script&gt;</th><td>1.0</td>' in text
+    assert 'aria-label="a &lt;title&gt;" tabindex="0"' in text
     assert escaped("\"&'") == "&quot;&amp;&#x27;"
 
 
@@ -21,17 +23,26 @@ def test_a_page_is_one_file_without_scripts(tmp_path: Path) -> None:
 
     text = (tmp_path / "p.html").read_text()
     assert text.startswith("<!doctype html>")
+    assert '<meta name="viewport" content="width=device-width' in text
     assert "<title>a &amp; b</title>" in text
     assert text.index("<p>first</p>") < text.index("<p>second</p>")
     assert "<script" not in text
 
 
-def test_a_picture_is_only_its_drawing() -> None:
-    """The XML declaration before it would be wrong inside HTML."""
+def test_a_picture_has_text_a_name_a_caption_and_ids_of_its_own() -> None:
+    """And not the XML declaration before it, which would be wrong inside HTML."""
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
-    text = figure_html(Figure(figsize=(1, 1)))
+    figure = Figure(figsize=(3, 3))
+    figure.subplots().set(title="Medians <us>", xlabel="microseconds", ylabel="share")
+    texts = [figure_html(figure, name, "Left is & better.") for name in ("a", "b", "a")]
 
-    assert text.startswith("<figure><svg")
-    assert text.rstrip().endswith("</svg>\n</figure>")
+    assert '<svg role="img" aria-label="Medians &lt;us&gt;; microseconds and share"' in texts[0]
+    assert texts[0].endswith("</svg>\n</div><figcaption>Left is &amp; better.</figcaption></figure>")
+    assert re.search(r"<text[^>]*>microseconds</text>", texts[0])
+    ids = [set(re.findall(r'\bid="([^"]+)"', text)) for text in texts]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', texts[0])) <= ids[0]
+    assert texts[0] == texts[2]

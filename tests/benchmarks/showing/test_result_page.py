@@ -1,5 +1,7 @@
 """The page of a result and its picture files."""
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,12 @@ def test_the_page_holds_every_case_and_escapes_names(tmp_path: Path) -> None:
     assert "<b>" not in text
     assert "too &lt;busy&gt;" in text
     assert "mnn int8 run: it cannot" in text
+    assert "A &lt;b&gt;: tidegate int8 run takes " in text
+    assert "Timed from when it is due, 100 times per second: 0 chunks in 0 processes on one core of" in text
+    assert f"Command: <code>{html.escape(RESULT.environment.command)}" in text
+    assert all(f"<dfn>{word}</dfn>" in text for word in ("call", "miss", "~", "empty step"))
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.slow
