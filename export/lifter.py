@@ -100,7 +100,7 @@ def lift(
         states: The output that feeds each state input, e.g. `{"h": "hn"}`. None: found by names and the graph.
         values: Inputs that stay the same for a whole stream; they become constants. A number fills an input, `{"sr":
             16000}`, also along the free sizes of the signal, `{"mask": 1}`; an array has the shape for one stream,
-            `{"speaker": vector}` of `[1, 256]`.
+            `{"speaker": vector}` of `[1, 256]`. A value that nodes compute is set by its name too, such as a mask.
         static: Inputs that a caller sets for each stream and may change between pushes, if their shapes do not say so.
             An input of floats without an axis of time is static if it has no value. It is a state, zeros at first.
         frame: New values per frame, if the file does not say it: 512 for Silero VAD at 16 kHz.

@@ -50,7 +50,8 @@ def command(
         typer.Option(
             "--set",
             metavar="INPUT=VALUE",
-            help="An input that stays the same: a number, or a .npy file of its shape for one stream. May be repeated.",
+            help="An input, or a computed value, that stays the same: a number, or a .npy file of its shape for one "
+            "stream. May be repeated.",
         ),
     ] = None,
     static: Static = None,

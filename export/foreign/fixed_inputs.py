@@ -10,7 +10,8 @@ from onnx import helper, numpy_helper
 from ...runtime.arrays import Array
 from ...runtime.errors import ModelError
 from ...runtime.graph.graph import Graph
-from ..graph.axes import Dims, shape_of, shape_text
+from ...runtime.graph.nodes import label
+from ..graph.axes import Dims, set_dims, shape_of, shape_text
 from ..graph.editing import set_nodes, unused, value_names
 from ..graph.expands import size_nodes
 
@@ -44,6 +45,30 @@ class FixedInput:
         """Return the value for a signal of the given shape."""
         sizes = dict.fromkeys(range(self.value.ndim), 1) | {axis: shape[other] for axis, other in self.follows.items()}
         return np.tile(self.value, tuple(sizes.values()))
+
+
+def cut_values(model: onnx.ModelProto, names: Iterable[str]) -> None:
+    """Let values that nodes make be inputs, if a caller sets them, in place: a mask that is computed from the signal.
+
+    Args:
+        model: The file.
+        names: The names that a caller sets; those of inputs change nothing.
+    """
+    makers = {name: node for node in model.graph.node for name in node.output}
+    cut = [name for name in names if name in makers]
+    if not cut:
+        return
+    for item in model.graph.input:  # a free size without a name has no name in the shapes of other values either
+        dims = shape_of(item)
+        set_dims(item, [f"{item.name}/axis{axis}" if size is None else size for axis, size in enumerate(dims)])
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    known, shapes = value_names(model), {item.name: item for item in inferred.value_info}
+    for name in cut:
+        if name not in shapes or not shapes[name].type.tensor_type.HasField("shape"):
+            raise ModelError(f"{name!r} is computed by {label(makers[name])}, and its shape is not known; {_WAY_OUT}")
+        place = list(makers[name].output).index(name)
+        makers[name].output[place] = unused(f"{name}/computed", known)
+        model.graph.input.append(shapes[name])
 
 
 def fix_inputs(model: onnx.ModelProto, values: Mapping[str, float | Array], source: str) -> tuple[FixedInput, ...]:
@@ -119,8 +144,8 @@ def _filled(item: onnx.ValueInfoProto, value: float, sizes: Dims) -> FixedInput:
     """Return a number in each place of an input. One value, such as a sample rate, follows only free sizes."""
     dims, kind = shape_of(item), helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
     one = all(size == 1 for size in dims)
-    follows = {} if one else _followed(dims, sizes)
-    shape = [size if isinstance(size, int) else 1 for size in dims]
+    follows = {} if one else _followed(dims, sizes) | _at_same_places(dims, sizes)
+    shape = [size if isinstance(size, int) and axis not in follows else 1 for axis, size in enumerate(dims)]
     lost = any(not isinstance(size, int) and axis not in follows for axis, size in enumerate(dims))
     if lost or np.prod(shape, dtype=object) > MAX_VALUES:
         raise ModelError(
@@ -128,6 +153,13 @@ def _filled(item: onnx.ValueInfoProto, value: float, sizes: Dims) -> FixedInput:
             f"free sizes of the signal, {shape_text(sizes)}; {_WAY_OUT}"
         )
     return FixedInput(item.name, np.full(shape, value, kind), follows)
+
+
+def _at_same_places(dims: Dims, sizes: Dims) -> dict[int, int]:
+    """Return the axes of an input that have a fixed size of the signal at the same place, as a mask has its frames."""
+    lead = sizes[:-1]
+    alike = [axis for axis, size in enumerate(dims[: len(lead)]) if isinstance(size, int) and size == lead[axis] > 1]
+    return {axis: axis for axis in alike if len(dims) > 1}
 
 
 def _of_array(item: onnx.ValueInfoProto, value: Array, sizes: Dims) -> FixedInput:

@@ -23,7 +23,7 @@ from ..rewrites.unfolds import write_unfolds
 from .bodies.rolling import roll_bodies
 from .dequantized import replace_integers
 from .endless_loops import refuse_endless_loops
-from .fixed_inputs import FixedInput, fix_inputs, spread_over_signal
+from .fixed_inputs import FixedInput, cut_values, fix_inputs, spread_over_signal
 from .fixed_sizes import follow_streams, open_sizes
 from .flat_frames import unfold_frames
 from .input_roles import Roles, find_roles, likely_signal
@@ -92,7 +92,7 @@ def open_file(
 
     Args:
         model: The file; it is changed.
-        values: Inputs that stay the same for a whole stream.
+        values: Inputs, or values that nodes make, that stay the same for a whole stream.
         states: The output that feeds each state input; None: found by names and the graph.
         frame: The caller's size of a frame.
         static: Inputs that a caller sets for each stream.
@@ -106,6 +106,7 @@ def open_file(
     _forget_weights_among_inputs(model)
     refuse_endless_loops(model)
     others = [item.name for item in model.graph.input][1:]
+    cut_values(model, values)
     several = _in_common_form(model, states, values, static, done)
     came = model.SerializeToString()
     replaced = replace_integers(model)

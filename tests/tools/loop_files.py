@@ -177,8 +177,10 @@ class LoopForm:
         backward: Whether it reads from the last frame to the first, and answers in the order of its steps.
         reads: "scalar" gathers a frame, "list" gathers a list of one frame, "slice" and "sequence" take it otherwise.
         writes: Where its answers go: "scan" is the Loop's own output; "sequence", "joined" and "filled" are carried.
-        mask: Which frames keep the state: "computed" those of zeros, as Keras's Masking; "ones" none, by a constant;
-            "given" those that an input of the file says; "" has no mask.
+        mask: Which frames keep the state: "computed" those of zeros; "layer" the same as Keras writes its Masking and
+            a layer after it, which repeats the answer before; "ones" none, by a constant; "given" those that an input
+            of the file says; "" has no mask.
+        stateful: Whether the states are inputs and outputs of the file, as those of a stateful layer are.
     """
 
     batch: int | str = "batch"
@@ -189,6 +191,7 @@ class LoopForm:
     reads: str = "scalar"
     writes: str = "scan"
     mask: str = ""
+    stateful: bool = False
 
 
 def loop(cell: Cell = gru, states: int = 1, **form: Any) -> onnx.ModelProto:  # noqa: ANN401  of LoopForm
@@ -224,12 +227,17 @@ class LoopWriter:
         body.input("going", [], TensorProto.BOOL)
         time = body.input("counter", [], TensorProto.INT32)
         inside = [body.input(f"state_{i}", shape) for i in range(states)]
+        mask = self._mask() if self.form.mask else ""  # of the layer: before the frames, which it changes
         following = cell(body, self._frame(time), inside)
-        if self.form.mask:
-            kept = body.add("Gather", [self._mask(), time], axis=0)
+        if self.form.mask == "layer":
+            inside.append(body.input("answer_before", shape))
+            following.append(following[0])
+        if mask:
+            kept = body.add("Gather", [mask, time], axis=0)
+            kept = body.add("Tile", [kept, self.file.axes(1, UNITS)]) if self.form.mask == "layer" else kept
             following = [body.add("Where", [kept, new, old]) for new, old in zip(following, inside, strict=True)]
         later = body.add("Add", [time, self.file.constant(np.int32(1))])
-        answer = body.add("Identity", [following[0]])
+        answer = body.add("Identity", [following[-1 if self.form.mask == "layer" else 0]])
         body.outputs = [
             helper.make_tensor_value_info(self._condition(later), TensorProto.BOOL, []),
             helper.make_tensor_value_info(later, TensorProto.INT32, []),
@@ -237,10 +245,12 @@ class LoopWriter:
         for name in following:
             body.output(name, shape)
         carried = self._write(answer, time)
-        answers = self._loop(states, carried)
+        answers = self._loop(states, len(inside) - states, carried)
         value = answers if self.form.sequences else "final_0"
         self.file.head(value, UNITS, 3, "y")
         self.file.output("y", [self.form.batch, self.form.frames, 3] if self.form.sequences else [self.form.batch, 3])
+        for i in range(states if self.form.stateful else 0):
+            self.file.output(self.file.add("Identity", [f"final_{i}"], f"next_memory_{i}"), shape)
         return self.file.model()
 
     def _mask(self) -> str:
@@ -251,8 +261,22 @@ class LoopWriter:
         if self.form.mask == "given":
             given = file.input("mask", [self.form.batch, self.form.frames], TensorProto.BOOL)
             return file.add("Unsqueeze", [file.add("Transpose", [given], perm=[1, 0]), file.axes(2)])
+        if self.form.mask == "layer":
+            return self._masking()
         loud = file.add("ReduceMax", [file.add("Abs", [self.x])], axes=[2], name="model/masking/any")
         return file.add("Greater", [loud, file.constant(np.float32(0))])
+
+    def _masking(self) -> str:
+        """Mask the frames whose features are all 0, as a Masking layer does; return the mask `[time, batch, 1]`."""
+        file, name = self.file, "model/masking"
+        other = file.add("Not", [file.add("Equal", ["x", file.constant(np.float32(0))])], name=f"{name}/NotEqual")
+        count = [file.add("Cast", [other], to=TensorProto.FLOAT), file.axes(-1)]
+        counts = file.add("ReduceSum", count, keepdims=1)
+        mask = file.add("Greater", [counts, file.constant(np.float32(0))], f"{name}/Any:0", name=f"{name}/Any")
+        kept = file.add("Mul", ["x", file.add("Cast", [mask], to=TensorProto.FLOAT)], name=f"{name}/mul")
+        self.x = file.add("Transpose", [kept], perm=[1, 0, 2])
+        listed = file.add("Unsqueeze", [file.squeezed(mask, 2), file.axes(-1)])
+        return file.add("Transpose", [listed], perm=[1, 0, 2])
 
     def _frame(self, time: str) -> str:
         """Return the frame of a step."""
@@ -322,11 +346,14 @@ class LoopWriter:
         size = file.add("Concat", [self._streams(), file.axes(UNITS)], axis=0)
         return file.add("Expand", [file.constant(np.float32(0)), size])
 
-    def _loop(self, states: int, carried: list[str]) -> str:
+    def _loop(self, states: int, more: int, carried: list[str]) -> str:
         """Add the Loop; return its answers, `[batch, time, units]`."""
-        file = self.file
-        reads = [self.length, file.constant(np.bool_(True)), file.constant(np.int32(0)), *[self._start()] * states]
-        finals = [f"final_{i}" for i in range(states)]
+        file, shape = self.file, [self.form.batch, UNITS]
+        given = self.form.stateful
+        starts = [file.input(f"memory_{i}", shape) if given else self._start() for i in range(states)]
+        reads = [self.length, file.constant(np.bool_(True)), file.constant(np.int32(0)), *starts]
+        reads += [self._start() for _ in range(more)]
+        finals = [f"final_{i}" for i in range(states + more)]
         name = "model/layer/while_loop"
         file.add("Loop", [*reads, *carried], "steps", *finals, "answers", name=name, body=self.body.graph())
         if self.form.writes == "sequence":

@@ -43,7 +43,7 @@ def open_masks(model: onnx.ModelProto, step: Step, inner: onnx.ModelProto) -> No
             mask = _source(graph, step, node.input[0])
             raise UnsupportedError(
                 f"{step.label}: {label(node)} keeps a state for the frames that {mask!r} masks, wanted no mask; "
-                f"{_WAY_OUT}{_settable(Graph(model), mask)}"
+                f"{_WAY_OUT}; or set it, if it masks no frame: --set {_moved_from(Graph(model), mask)}=1"
             )
     drop_identities(inner)
 
@@ -73,10 +73,3 @@ def _source(graph: Graph, step: Step, name: str) -> str:
     while name not in outer and (node := graph.producer(name)) is not None:
         name = next((read for read in node.input if graph.constant(read) is None), "")
     return outer.get(name, name)
-
-
-def _settable(graph: Graph, mask: str) -> str:
-    """Return the way out of a mask that is an input of the file; empty for any other mask."""
-    mask = _moved_from(graph, mask)
-    given = any(item.name == mask for item in graph.model.graph.input)
-    return f"; or set it, if it masks no frame: --set {mask}=1" if given else ""

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tidegate.export.foreign.fixed_inputs import fix_inputs, spread_over_signal
+from tidegate.export.foreign.fixed_inputs import cut_values, fix_inputs, spread_over_signal
 from tidegate.export.graph.axes import Dims, set_dims
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.errors import ModelError
@@ -85,3 +85,42 @@ def test_a_value_that_does_not_fit_is_refused(dims: Dims, value: float | Array, 
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ModelError, match="there is no input 'w' to set; the file has x, v"):
         fix_inputs(_model("v", (1,)), {"w": 1}, "x")
+
+
+def _computed() -> onnx.ModelProto:
+    """Return a model that answers whether the features of a frame are over 0, of a signal without names of sizes."""
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["largest"], "max", axes=[2]),
+        helper.make_node("Cast", ["largest"], ["mask"], "cast", to=TensorProto.BOOL),
+        helper.make_node("Identity", ["mask"], ["y"]),
+    ]
+    signal = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 4, 2])
+    output = helper.make_tensor_value_info("y", TensorProto.BOOL, [None, None, None])
+    return helper.make_model(
+        helper.make_graph(nodes, "g", [signal], [output]), opset_imports=[helper.make_opsetid("", 17)]
+    )
+
+
+def test_a_computed_value_that_is_set_becomes_an_input_of_its_type_and_sizes() -> None:
+    model = _computed()
+    cut_values(model, ["mask"])
+    onnx.checker.check_model(model, full_check=True)
+    (fixed,) = fix_inputs(model, {"mask": 1}, "x")
+    assert (str(fixed.value.dtype), fixed.value.shape, fixed.follows) == ("bool", (1, 1, 1), {0: 0, 1: 1})
+    spread_over_signal(model, [fixed], "x")
+    np.testing.assert_array_equal(run(model, {"x": np.zeros((7, 4, 2), np.float32)})["y"], np.ones((7, 4, 1), bool))
+
+
+def test_names_of_inputs_and_unknown_names_cut_nothing() -> None:
+    model = _computed()
+    before = model.SerializeToString()
+    cut_values(model, ["x", "other"])
+    assert model.SerializeToString() == before
+
+
+def test_a_computed_value_without_a_known_shape_is_refused_by_the_node_that_makes_it() -> None:
+    model = _computed()
+    model.graph.node[0].CopyFrom(helper.make_node("Unknown", ["x"], ["largest"], "max", domain="elsewhere"))
+    model.opset_import.append(helper.make_opsetid("elsewhere", 1))
+    with pytest.raises(ModelError, match=r"'mask' is computed by Cast 'cast', and its shape is not known; export the"):
+        cut_values(model, ["mask"])

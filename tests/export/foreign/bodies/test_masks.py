@@ -1,5 +1,6 @@
 """Masked layers: a mask that lets every frame through is none; any other is refused, and its way out streams."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_row_81_a_mask_of_the_signal_is_refused_and_a_file_without_it_streams_th
     tmp_path: Path,
 ) -> None:
     masked = loop_files.loop(loop_files.rnn, mask="computed")
-    with pytest.raises(UnsupportedError, match=REFUSED % "greater.*" + "$"):
+    with pytest.raises(UnsupportedError, match=REFUSED % "greater.*" + "; or set it, .*--set greater_6=1$"):
         lifted(tmp_path, masked)
     padded = X.copy()
     padded[5:9] = padded[17:] = 0
@@ -49,3 +50,23 @@ def test_row_81_a_mask_of_the_signal_is_refused_and_a_file_without_it_streams_th
     wanted = original(tmp_path, padded[None])[0]
     lifted(tmp_path, loop_files.loop(loop_files.rnn))
     assert_streams_as(tmp_path, padded[counts], wanted[counts])
+
+
+@pytest.mark.parametrize("sequences", [True, False], ids=["every frame", "last frame"])
+@pytest.mark.parametrize("form", [{"batch": 1, "frames": 20}, {}, FREE], ids=str)
+@pytest.mark.parametrize("name", loop_files.CELLS)
+def test_row_155_a_mask_that_the_file_computes_is_set_by_its_name(
+    tmp_path: Path, name: str, form: dict[str, int | None], *, sequences: bool
+) -> None:
+    """A Masking layer, and a layer after it that repeats its answer in masked frames; no frame of noise is masked."""
+    model = loop_files.loop(*loop_files.CELLS[name], mask="layer", sequences=sequences, **form)
+    with pytest.raises(UnsupportedError, match=REFUSED % ".*" + "; or set it, .* no frame: --set (.*)=1$") as refused:
+        lifted(tmp_path, model)
+    mask = re.search("--set (.*)=1$", str(refused.value))[1]  # type: ignore[index]  matched above
+    report = lifted(tmp_path, model, values={mask: 1})
+    assert report.done[:2] == (
+        "Input model/masking/Any:0 is constant: 1.",
+        f"Loop 'model/layer/while_loop' is {name} of all frames now.",
+    )
+    wanted = original(tmp_path, X[None])
+    assert_streams_as(tmp_path, X, wanted[0] if sequences else wanted)

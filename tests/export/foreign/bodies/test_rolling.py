@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import tidegate
 from hypothesis import given, settings
@@ -230,6 +231,25 @@ def test_loops_stream(
 def test_loops_that_start_at_the_last_frame_answer_by_their_last_step(tmp_path: Path, name: str) -> None:
     lifted(tmp_path, loop_files.loop(*CELLS[name], backward=True, sequences=False))
     assert_streams_as(tmp_path, _frames(), original(tmp_path, _frames()[None]))
+
+
+@pytest.mark.parametrize("sequences", [True, False], ids=["every frame", "last frame"])
+@pytest.mark.parametrize("form", [{"batch": 1, "frames": FRAMES}, {}, {"batch": None, "frames": None}], ids=str)
+@pytest.mark.parametrize("name", CELLS)
+def test_row_156_the_states_of_a_stateful_layer_are_carried(
+    tmp_path: Path, name: str, form: dict[str, int | None], *, sequences: bool
+) -> None:
+    cell, count = CELLS[name]
+    report = lifted(tmp_path, loop_files.loop(cell, count, stateful=True, sequences=sequences, **form))
+    assert [state.input for state in report.contract.states] == [f"body.{kind}_in" for kind in "hc"[:count]]
+    session = onnxruntime.InferenceSession(tmp_path / "foreign.onnx")
+    memory = {f"memory_{i}": np.zeros((1, UNITS), np.float32) for i in range(count)}
+    wanted, *memory_after = session.run(None, {"x": _frames()[None], **memory})
+    assert_streams_as(tmp_path, _frames(), wanted[0] if sequences else wanted)
+    stream = tidegate.load(tmp_path / "out.onnx").stream()
+    stream.push(_frames())
+    for seen, after in zip(stream.states(), memory_after, strict=True):
+        np.testing.assert_allclose(np.ravel(seen), np.ravel(after), rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("writes", ["scan", "sequence", "joined", "filled"])
