@@ -16,11 +16,12 @@ from ..errors import DeviceError
 from .parts import KERNELS
 
 WEB = KERNELS / "web"
-# memcpy of a vector must be an instruction, not a call: web/include/string.h.
+# memcpy of a vector must be an instruction, not a call: web/include/string.h. Loop strength reduction turns constant
+# offsets of loads into additions: without it the module is 5 % smaller, and B takes 17.9 us in place of 18.9.
 FLAGS = (
     *("--target=wasm32-unknown-unknown", "-ffreestanding", "-fbuiltin", "-nostdinc", "-mbulk-memory", "-std=gnu11"),
     *("-fno-fast-math", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-fvisibility=hidden"),
-    *("-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections"),
+    *("-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections", "-mllvm", "-disable-lsr"),
 )
 # What is called once a push or once a model is kept small; frames and products go through the rest.
 HOT = ("operators", "variants", "src/fixed.c")

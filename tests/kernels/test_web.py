@@ -8,7 +8,7 @@ import pytest
 from kernels.building import require, vectors
 from tidegate.runtime.arrays import Array
 from tidegate.runtime.backends.native import NativeModel
-from tidegate.runtime.errors import PlanError, SnapshotError
+from tidegate.runtime.errors import ChunkError, PlanError, SnapshotError
 from tools.web import MODULES, engine, in_node
 
 pytestmark = pytest.mark.slow  # the first of these tests builds the engine
@@ -96,3 +96,25 @@ def test_damaged_snapshots_are_refused_with_the_words_of_python(variant: str) ->
     assert sum(text is not None for text in wanted) > DAMAGES // 2
     job = {"kind": "restore", "stem": str(stem), "given": [b64encode(damaged).decode() for damaged in given]}
     assert in_node([job], engine(variant)) == [wanted]
+
+
+def test_the_only_signal_may_be_given_by_its_name(variant: str) -> None:
+    stem = next(stem for stem in vectors() if stem.name == "lstm_16_bits")
+    model = NativeModel(stem.with_suffix(".tide").read_bytes())
+    frames = np.fromfile(stem.with_suffix(".frames"), "<f4").reshape(24, -1)
+    (name,) = model.contract.signals
+    (result,) = in_node([{"kind": "named", "stem": str(stem), "names": [name, "other"]}], engine(variant))
+    wanted = np.asarray(model.stream().push({name: frames})).tobytes()
+    assert [b64decode(answers) for answers in result["answers"]] == [wanted] * 3
+    refusals: list[dict[str, Array]] = [{"other": frames}, {}]
+    for chunk, said in zip(refusals, result["said"], strict=True):
+        with pytest.raises(ChunkError) as refused:
+            model.stream().push(chunk)
+        assert said == f"ChunkError: {refused.value}"
+
+
+def test_row_170_memory_that_grows_between_two_pushes_changes_no_answer(variant: str) -> None:
+    stem = next(stem for stem in vectors() if stem.name == "lstm_16_bits")
+    (result,) = in_node([{"kind": "grown", "stem": str(stem), "half": HALF}], engine(variant))
+    assert result["others"] > 0
+    assert b64decode(result["answers"]) == stem.with_suffix(".answers").read_bytes()

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 from kernels.building import ROOT, require
+from tools import webkit
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src data:"
 )
-BROWSERS = {"chromium": "chromium", "firefox": "firefox-esr"}  # and what they are called on Debian
+BROWSERS = ("chromium", "firefox", "webkit")
 TOOLS = ROOT / "build" / "node"  # .ci/run installs puppeteer-core there
 BROWSE = ROOT / "tests" / "web" / "browse.mjs"
 
@@ -72,11 +73,13 @@ def result_of(browser: str, address: str) -> Any:  # noqa: ANN401  whatever the 
 
 
 def browse(browser: str, address: str, *pictures: str | Path, click: str = "", shown: str = "") -> dict[str, Any]:
-    """Open a page and return what tests/web/browse.mjs prints."""
+    """Open a page and return what tests/web/browse.mjs prints; of WebKit only the result."""
+    if browser == "webkit":
+        return {"result": webkit.result_of(address)}
     node_tool("puppeteer-core")
     script = TOOLS / BROWSE.name  # beside the packages that it imports
     script.write_text(BROWSE.read_text())
-    paths = {"CHROMIUM": require("chromium"), "FIREFOX": require(BROWSERS["firefox"])}
+    paths = {"CHROMIUM": require("chromium"), "FIREFOX": require("firefox-esr")}
     paths |= {"CLICK": click, "SHOWN": shown}
     command = [require("node"), str(script), browser, address, *map(str, pictures)]
     done = subprocess.run(command, env=os.environ | paths, capture_output=True, text=True, check=False)

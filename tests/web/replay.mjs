@@ -73,6 +73,28 @@ const JOBS = {
     const answers = [other, fork].map((stream) => (stream.push(frames.subarray(half * model.width)), base64(joined(stream.states()))));
     return { taken: base64(first.snapshot()), answers, frames: fork.frames };
   },
+  // The frames by the name of their signal; in a group too, twice; and refusals.
+  named({ stem, names }) {
+    const model = new Model(module, readFileSync(`${stem}.tide`));
+    const frames = floats(`${stem}.frames`);
+    const [alone, stream] = [model.stream(), model.stream()];
+    const answers = [alone.push(frames), stream.push({ [names[0]]: frames })];
+    const twice = joined([frames, frames]);
+    answers.push(model.streams(2).push({ [names[0]]: twice }).subarray(0, answers[0].length));
+    return { answers: answers.map(base64), said: [{ [names[1]]: frames }, {}].map((chunk) => said(() => stream.push(chunk))) };
+  },
+  // Streams are opened until the memory of the module grows, in the middle of one.
+  grown({ stem, half }) {
+    const model = new Model(module, readFileSync(`${stem}.tide`));
+    const frames = floats(`${stem}.frames`);
+    const out = new Float32Array(model.outputs[0].width * half);
+    const stream = model.stream();
+    const first = stream.push(frames.subarray(0, half * model.width), out).slice();
+    const { buffer } = model.engine.bytes;
+    const others = [];
+    while (buffer.byteLength > 0) others.push(model.stream());
+    return { others: others.length, answers: base64(joined([first, stream.push(frames.subarray(half * model.width)), ...stream.states()])) };
+  },
   restore({ stem, given }) {
     const model = new Model(module, readFileSync(`${stem}.tide`));
     const stream = model.stream();

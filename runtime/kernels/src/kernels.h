@@ -91,6 +91,7 @@ struct tide_variant {
   uint32_t lanes;
   uint32_t depths[2][2];    /* inputs of a step: of weights of 4 and of 8 bits, by planes of codes, one or two */
   uint32_t panel;           /* vectors in a full panel, a multiple of 4 */
+  uint32_t bytes8;          /* of a stored weight of 8 bits: 1, or 2 if it is stored as int16 */
   int32_t centre4, centre8; /* how much too large stored weights of 4 and 8 bits are, if that adds to sums */
   int (*supported)(void);
   /* Turns one frame into codes by the matrix's reading; returns their scale. */

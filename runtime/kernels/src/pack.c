@@ -37,6 +37,12 @@ static uint32_t depth_of(const tide_matrix *packed, const tide_variant *variant)
   return variant->depths[!is_nibbles(packed->format)][packed->planes - 1];
 }
 
+/* Bits of a stored weight. */
+static uint32_t stored_bits(tide_format format, const plan_matrix *m, const tide_variant *variant) {
+  if (format == FORMAT_COLUMN) return WEIGHT_FLOAT;
+  return m->weight_bits == 8 ? 8 * variant->bytes8 : m->weight_bits;
+}
+
 /* ---- codes ---- */
 
 /* The row of the plan's matrix for a vector and lane of a panel, or -1 for padding. */
@@ -55,7 +61,17 @@ static int32_t code_at(const plan_matrix *m, int64_t row, uint32_t column) {
 /* Bytes of a row in a step; two steps of 4-bit weights share their bytes. */
 static uint32_t step_bytes(const packing *p) {
   const uint32_t depth = p->packed->depth;
-  return is_nibbles(p->packed->format) ? depth : depth * p->m->weight_bits / 8;
+  if (is_nibbles(p->packed->format)) return depth;
+  return depth * stored_bits(p->packed->format, p->m, p->variant) / 8;
+}
+
+/* The 8-bit weights of one row as int16. */
+static void pack_words(const packing *p, int64_t row, uint32_t step, uint32_t steps, int8_t *out, size_t stride) {
+  const uint32_t depth = p->packed->depth;
+  for (uint32_t i = 0; i < steps * depth; i++) {
+    const int16_t code = (int16_t)code_at(p->m, row, step * depth + i);
+    memcpy(out + i / depth * stride + i % depth * sizeof code, &code, sizeof code);
+  }
 }
 
 /* The 4-bit weights of two steps: stored 8 too large, the later step's in the high halves. */
@@ -97,11 +113,13 @@ static void pack_row(const packing *p, int64_t row, uint32_t i, size_t rows, int
     memcpy(panel + i * sizeof one, &one, sizeof one);
     return;
   }
+  const int wide = p->m->weight_bits == 8 && p->variant->bytes8 == 2;
   const uint32_t bytes = step_bytes(p), together = is_nibbles(packed->format) ? 2 : 1;
   for (uint32_t group = 0, step = 0; group < packed->groups; group++) {
     const uint32_t left = packed->steps - step, steps = packed->group_steps < left ? packed->group_steps : left;
     int8_t *out = panel + i * bytes;
-    if (together == 1) pack_bytes(p, row, step, steps, out, rows * bytes);
+    if (wide) pack_words(p, row, step, steps, out, rows * bytes);
+    else if (together == 1) pack_bytes(p, row, step, steps, out, rows * bytes);
     else
       for (uint32_t k = 0; k < steps; k += 2) pack_nibbles(p, row, step + k, out + k / 2 * rows * bytes);
     panel += steps / together * rows * bytes;
@@ -158,7 +176,7 @@ static void lay_codes(tide_matrix *packed, const tide_variant *variant) {
 
 static void lay_steps(tide_matrix *packed, const plan_matrix *m, const tide_variant *variant) {
   const uint32_t depth = packed->depth = depth_of(packed, variant);
-  const uint32_t bits = packed->format == FORMAT_COLUMN ? WEIGHT_FLOAT : m->weight_bits;
+  const uint32_t bits = stored_bits(packed->format, m, variant);
   packed->steps = ceil_div(m->columns, depth);
   if (is_nibbles(packed->format)) packed->steps = (uint32_t)tide_round_up(packed->steps, 2);
   packed->groups = plan_groups(m);

@@ -91,23 +91,20 @@ export class Model {
 
   /** Frames as the engine reads them: `rows` times equally many frames, signals side by side. */
   framesOf(chunk) {
-    if (this.ids) return asFloats(chunk, "ids");
-    const pieces = this.#isNamed(chunk) ? this.text.pieces : [];
-    if (pieces.length === 0) return asFloats(chunk, "float32");
-    return sideBySide(pieces, chunk, this.width);
+    if (chunk instanceof Float32Array) return chunk;
+    const named = !ArrayBuffer.isView(chunk) && !Array.isArray(chunk) && chunk !== null && typeof chunk === "object";
+    return named ? sideBySide(this.#signals, chunk, this) : asFloats(chunk, this.ids);
+  }
+
+  get #signals() {
+    const { pieces, contract } = this.text;
+    return pieces.length ? pieces : [{ name: contract.inputs[0].name, first: 0, features: this.width }];
   }
 
   /** The signal of a feature, and its number there. */
   placeOf(feature) {
     const piece = this.text.pieces.find(({ first, features }) => feature < first + features);
     return piece ? [piece.name, feature - piece.first] : [null, feature];
-  }
-
-  #isNamed(chunk) {
-    const named = !ArrayBuffer.isView(chunk) && !Array.isArray(chunk) && chunk !== null && typeof chunk === "object";
-    if (!named) return false;
-    if (this.text.pieces.length === 0) throw new ChunkError("chunk has names, wanted an array: the model has one signal");
-    return true;
   }
 
   /** The answers of all outputs as a push returns them: one array, or several by name. */
@@ -149,31 +146,33 @@ function stateValues(known, name, given) {
   return values;
 }
 
-function asFloats(values, wanted) {
+function asFloats(values, ids) {
   if (values instanceof Float32Array) return values;
-  const fits = wanted === "ids" ? ArrayBuffer.isView(values) && !(values instanceof DataView) : false;
+  const fits = ids ? ArrayBuffer.isView(values) && !(values instanceof DataView) : false;
   if (fits || Array.isArray(values)) return Float32Array.from(values, Number);
   const seen = values?.constructor?.name ?? String(values);
   throw new ChunkError(`chunk is ${seen}, wanted a Float32Array or an array of numbers`);
 }
 
-function sideBySide(pieces, chunk, width) {
-  const names = pieces.map(({ name }) => name);
+function sideBySide(signals, chunk, { width, ids }) {
+  const names = signals.map(({ name }) => name);
   for (const name of Object.keys(chunk)) {
     if (!names.includes(name)) throw new ChunkError(`chunk has a signal '${name}', which the model has not; it has ${names.join(", ")}`);
   }
-  const counts = pieces.map(({ name, features }) => {
+  const parts = signals.map(({ name, features }) => {
     if (!Object.hasOwn(chunk, name)) throw new ChunkError(`chunk has no signal '${name}'; the model has ${names.join(", ")}`);
-    const values = asFloats(chunk[name], "float32");
+    const values = asFloats(chunk[name], ids);
     if (values.length % features) throw new ChunkError(`signal '${name}' has ${values.length} values, wanted ${features} a frame`);
-    return values.length / features;
+    return values;
   });
+  if (parts.length === 1) return parts[0];
+  const counts = signals.map(({ features }, i) => parts[i].length / features);
   const other = counts.findIndex((count) => count !== counts[0]);
   if (other > 0) throw new ChunkError(`signals '${names[other]}' and '${names[0]}' have ${counts[other]} and ${counts[0]} frames, wanted the same number of each`);
   const frames = new Float32Array(counts[0] * width);
-  for (const { name, first, features } of pieces) {
-    const values = chunk[name];
+  signals.forEach(({ first, features }, signal) => {
+    const values = parts[signal];
     for (let i = 0; i < values.length; i++) frames[Math.floor(i / features) * width + first + (i % features)] = values[i];
-  }
+  });
   return frames;
 }

@@ -178,10 +178,11 @@ export class Stream {
   #answers(out) {
     const { model, engine } = this.#open;
     let at = this.answerAt;
-    const answers = model.outputs.map(({ width }, i) => {
-      const values = engine.floats.subarray(at, (at += this.#rows[i] * width));
-      return out === undefined ? values.slice() : (out.set(values), out);
-    });
+    if (out !== undefined) {
+      out.set(engine.floats.subarray(at, at + out.length));
+      return out;
+    }
+    const answers = model.outputs.map(({ width }, i) => engine.floats.slice(at, (at += this.#rows[i] * width)));
     return model.byName(answers);
   }
 

@@ -18,7 +18,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("browser", "button"), [("chromium", "#play"), ("chromium", "#microphone"), ("firefox", "")])
+@pytest.mark.parametrize(
+    ("browser", "button"), [("chromium", "#play"), ("chromium", "#microphone"), ("firefox", ""), ("webkit", "")]
+)
 def test_the_page_has_the_hash_of_python_and_answers_to_a_sound(site: Path, browser: str, button: str) -> None:
     """The browsers give a microphone of their own, with beeps; the button is pressed by the keyboard.
 
