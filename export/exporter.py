@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from .graph.expands import write_expands
 from .graph.features import give_features
 from .graph.folds import Folds, settle_folds
 from .graph.markers import forget_markers
-from .graph.names import name_weights
+from .graph.names import name_weights, weights_under
 from .graph.recurrent_nodes import checked_nodes, explaining
 from .graph.squeezes import fix_squeezes
 from .optional import need
@@ -46,10 +45,12 @@ from .rewrites.arguments import (
     unpack_sequences,
     whole_arguments,
 )
+from .rewrites.averages import write_averages
 from .rewrites.branches import open_squeezes
 from .rewrites.constant_starts import take_starts, write_starts
 from .rewrites.cuts import move_cuts, write_last_pieces
 from .rewrites.directions import split_directions
+from .rewrites.frames import write_frames
 from .rewrites.grouped_products import write_products
 from .rewrites.loops import roll_loops
 from .rewrites.pads import move_pads
@@ -59,6 +60,7 @@ from .rewrites.unfolds import write_unfolds
 from .rewrites.written_loops import mark_loops
 from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import TimeConvolution, ahead_of, lift_tails, time_convolutions
+from .states.delays import delayed_values, lift_delays
 from .states.recurrent_states import drop_repeats, lift_states
 from .states.static_inputs import keep_static
 
@@ -148,21 +150,21 @@ def export_model(
     """
     target, blocks = writable(path), asked_blocks(block, lookahead, limit)
     subject = _subject(model, example, static)
+    hop = subject.agreed_hop(hop)
     with subject.evaluating():
         subject.try_example()
         with _remarks_of(subject):
             traced = _trace(subject)
             later = partial(subject.sees_later_frames, traced.axes.time)
-            with whole_refused(
-                traced.model, traced.dims, traced.axes, traced.convolutions, subject.example, inside=later
-            ):
+            known = traced.model, traced.dims, traced.axes
+            carried = [*(one.answer for one in traced.convolutions), *delayed_values(*known)]
+            with whole_refused(*known, carried, subject.example, inside=later):
                 draft = _draft(subject, traced, sample_rate, hop, blocks)
                 data = draft.model.SerializeToString()
                 runner = Runner(data, draft.contract, given=subject.static_states())
                 loaded = load_everywhere(data, target)
                 judge = Judge(Rounding(runner), tolerance)
-                proof = Proof(runner, draft.original, subject.example, judge, loaded, own=draft.own)
-                checks = proof.run()
+                checks = Proof(runner, draft.original, subject.example, judge, loaded, own=draft.own).run()
     write_atomic(target, data)
     return ExportReport(target, len(data), draft.contract, checks, subject.exporter, draft.folded, loaded.refused)
 
@@ -266,6 +268,7 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
     free = layout.free
     subject.take(layout)
     model = subject.trace(free)
+    write_frames(model, subject.input_name, subject.hop)
     filled = {name: tensor.numpy() for name, tensor in subject.others.tensors().items()}
     states = {name: filled.pop(name) for name in subject.others.states}
     filled = {name: value for name, value in filled.items() if name in subject.others.lengths}
@@ -320,6 +323,7 @@ def _write_markers(model: onnx.ModelProto, source: str, free: Sequence[int]) -> 
     refusal = mark_loops(model, source, free)
     roll_loops(model)
     write_projections(model)
+    write_averages(model)
     forget_markers(model)
     return refusal
 
@@ -338,7 +342,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     model, dims, axes = traced.model, traced.dims, traced.axes
     ports = {port.name: port for port in output_ports(model, dims, axes)}
     batch = 1 if axes.batch is None else "batch"
-    tails = lift_tails(model, traced.convolutions, batch)
+    tails = (*lift_tails(model, traced.convolutions, batch), *lift_delays(model, dims, axes, batch))
     states = (*tails, *lift_states(model, batch=batch, modules=subject.recurrent_paths, folds=traced.folds))
     handed = _handed(model, states, traced.starts)
     folded = drop_repeats(model, states, handed_out=bool(handed))
@@ -351,11 +355,10 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     states = write_starts(model, states, traced.constants)
     states = name_states(model, states, traced.starts, traced.whole)
     states += keep_static(model, list(subject.static), batch)
-    signal = Port(subject.input_name, axes.time, axes.batch)
     rate = None if sample_rate is None else float(sample_rate)
-    pieces = () if subject.joined is None else subject.joined.pieces
-    hop = None if hop is None else index(hop)
-    contract = Contract((signal,), outputs, states, sample_rate=rate, hop=hop, pieces=pieces)
+    contract = Contract((Port(subject.input_name, axes.time, axes.batch),), outputs, states, sample_rate=rate, hop=hop)
+    fixed = weights_under(model, subject.front_paths)
+    contract = replace(contract, pieces=subject.pieces, samples=subject.hop is not None, fixed=fixed)
     contract = looking_ahead(model, contract, used_blocks(model, blocks), ahead_of(traced.convolutions))
     Contract.from_json(contract.to_json())  # refuses rates that are not positive
     Graph(model).set_metadata(METADATA_KEY, contract.to_json())

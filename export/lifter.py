@@ -218,7 +218,8 @@ def _whole_refused(bare: onnx.ModelProto, layout: Layout | None) -> AbstractCont
         return nullcontext()
     source = Port(signal_input(bare).name, layout.axes.time, layout.axes.batch)
     example = noise(bare, source, FRAMES, STREAMS)
-    return whole_refused(bare, layout.dims, layout.axes, time_convolutions(bare, layout.dims), example)
+    carried = [convolution.answer for convolution in time_convolutions(bare, layout.dims)]
+    return whole_refused(bare, layout.dims, layout.axes, carried, example)
 
 
 def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None, blocks: Blocks) -> _Draft:

@@ -5,7 +5,7 @@ engine computes with the codes themselves.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -33,6 +33,7 @@ from .observing.ranges import check_rule
 from .report.quantization_report import AnswersReport, CalibrationReport, QuantizationReport, WeightRow
 from .report.weight_rows import rows_of
 from .rounding.choice import NEAREST, Budget, Choice, all_nearest
+from .rounding.precision import Precision
 
 FLOATS, INTEGERS = "float", "integer"  # arithmetic
 SMALLEST_OPSET = 13  # the first whose DequantizeLinear has a scale per channel
@@ -71,7 +72,8 @@ def quantize(
             tidegate's engine (other runtimes keep float activations). A suffix g8 or g32 (W4A8g32) gives each group
             of 8 or 32 inputs its own scale. float32 leaves weights as they are. A mapping gives precisions by patterns
             of weight names, e.g. `{"*": "W4A8g32", "head.*": "W16A16"}`: the last match wins, and `*` is the default
-            for all other weights.
+            for all other weights. The matrices of a front end (`contract.fixed`) stay float32 unless a pattern other
+            than `*` matches them.
         calibration: Streams like those that the model will hear. Each is float32 `[frames, features]`, or integers
             `[frames]` if the model reads ids, and starts from the zero state. For several signals, or with static
             inputs, it is a dict of these by name. About a fifth of the frames is held out from calibration: the
@@ -172,6 +174,7 @@ class Result:
         warnings: Sentences about these answers.
         calibration: What calibration found; None without calibration.
         float_operators: With integer arithmetic, the operators that still compute in floats.
+        front_error: The error of the answers by the front end alone; None if there is none.
     """
 
     graph: Graph
@@ -181,12 +184,14 @@ class Result:
     warnings: tuple[str, ...]
     calibration: CalibrationReport | None = None
     float_operators: tuple[str, ...] = ()
+    front_error: float | None = None
 
 
 def nearest(graph: Graph, options: Options) -> Result:
     """Round each weight to the nearest codes of the precision asked for, and judge the result on noise."""
     weights = weights_of(graph)
-    asked = choose(options.precision, weights)
+    fixed = graph.contract.fixed
+    asked = choose(options.precision, weights, fixed)
     choice = all_nearest(asked)
     written, made = with_codes(graph, weights, choice)
     model, exact = opened(written), compare(graph)
@@ -198,16 +203,18 @@ def nearest(graph: Graph, options: Options) -> Result:
         return exact.report(opened(with_codes(graph, weights, other)[0])).error
 
     answers = exact.report(model)
-    return Result(written, model, rows, answers, _warnings(answers, weights, choice, measure, options))
+    warnings = _warnings(answers, weights, choice, measure, options)
+    return Result(written, model, rows, answers, warnings, front_error=_front_error(asked, fixed, measure))
 
 
 def calibrated(graph: Graph, options: Options) -> Result:
     """Round weights by what the float model computes on the streams, and judge the result on the held-out frames."""
     started, in_integers = perf_counter(), options.arithmetic == INTEGERS
     weights = weights_of(graph)
-    asked = choose(options.precision, weights)
+    fixed = graph.contract.fixed
+    asked = choose(options.precision, weights, fixed)
     budget = Budget(options.extra, options.max_bytes, options.max_error)
-    kept = set(asked) if in_integers else pinned(options.precision, weights)
+    kept = set(asked) if in_integers else pinned(options.precision, weights, fixed)
 
     calibration = _calibration(graph, options, weights)
     if options.max_bytes is not None:
@@ -235,7 +242,8 @@ def calibrated(graph: Graph, options: Options) -> Result:
         return calibration.error(lower(with_codes(graph, weights, other)[0]))
 
     warnings = _warnings(answers, weights, choice, measure, options)
-    return Result(written, model_of(program, written), rows, answers, warnings, found, in_floats)
+    front_error = _front_error(choice.precisions, fixed, measure)
+    return Result(written, model_of(program, written), rows, answers, warnings, found, in_floats, front_error)
 
 
 def write(
@@ -256,7 +264,17 @@ def write(
         float_operators=result.float_operators,
         answers=result.answers,
         warnings=result.warnings,
+        front_error=result.front_error,
     )
+
+
+def _front_error(precisions: Mapping[str, Precision], fixed: Collection[str], measure: Measure) -> float | None:
+    """Return the error of the answers if only the weights of front ends have codes; None without front ends."""
+    if not any(name in fixed for name in precisions):
+        return None
+    floats = Precision.parse("float32")
+    only = {name: one if name in fixed else floats for name, one in precisions.items()}
+    return 0.0 if set(only.values()) == {floats} else measure(all_nearest(only))
 
 
 def _warnings(

@@ -17,13 +17,18 @@ from .arrays import Array
 from .errors import ContractError, StateError
 
 METADATA_KEY = "tidegate.contract"
-VERSION = 3
+VERSION = 4
 MAX_VALUES = 2**24  # the most values of all states together
 MOST_PORTS = 1024  # the most entries of a list: a stranger's file may list millions
 ZEROS = "zeros"  # the `initial` of a state that starts from zeros
 MOST_LOOKAHEAD = 2**20  # the most frames that an answer may wait for, and the most frames of a block
 
-ADDED: dict[int, dict[str, Any]] = {1: {"blocks": None, "ahead": [], "pieces": []}, 2: {"pieces": []}}
+_SAMPLED: dict[str, Any] = {"samples": False, "fixed": []}
+ADDED: dict[int, dict[str, Any]] = {
+    1: {"blocks": None, "ahead": [], "pieces": [], **_SAMPLED},
+    2: {"pieces": [], **_SAMPLED},
+    3: _SAMPLED,
+}
 """Fields that files of an older version do not have, and their values there."""
 
 _T = TypeVar("_T")
@@ -134,6 +139,9 @@ class Contract:
         blocks: The grid of the backward directions; None if there are none.
         ahead: The convolutions that look ahead.
         pieces: The signals, if there are several, in the order of their features in the input; else empty.
+        samples: Whether a frame is the `hop` new samples themselves: a front end inside the model turns them into
+            features. False: the frames are features, made outside of every `hop` samples.
+        fixed: The weights that are no trained ones: the matrices of front ends. Quantization leaves them float32.
     """
 
     inputs: tuple[Port, ...]
@@ -145,6 +153,8 @@ class Contract:
     blocks: Blocks | None = None
     ahead: tuple[Ahead, ...] = ()
     pieces: tuple[Piece, ...] = ()
+    samples: bool = False
+    fixed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [s.input for s in self.states] + [s.output for s in self.states]
@@ -160,6 +170,11 @@ class Contract:
             raise ContractError(
                 f"contract: pieces = {self.pieces} of {len(self.inputs)} inputs; wanted two or more signals of fixed "
                 "sizes in one input, or none"
+            )
+        if self.samples and (self.hop is None or self.pieces):
+            raise ContractError(
+                f"contract: samples is true with hop = {self.hop} and {len(self.pieces)} pieces; wanted the samples of "
+                "a frame in hop, and one signal"
             )
         whole = self.blocks is not None and self.blocks.frames is None
         if (self.lookahead is None) != whole:
@@ -185,7 +200,7 @@ class Contract:
 
     def to_json(self) -> str:
         """Return the JSON text for a file's metadata, in the oldest version that has its fields from 2 on."""
-        version, fields = (VERSION if self.pieces else 2), asdict(self)
+        version, fields = (VERSION if self.samples or self.fixed else 3 if self.pieces else 2), asdict(self)
         kept = {key: value for key, value in fields.items() if key not in ADDED.get(version, {})}
         return json.dumps({"version": version} | kept, separators=(",", ":"))
 
@@ -289,6 +304,8 @@ _CHECKS: dict[str, Any] = {
     "outputs": bool,
     "states": lambda _: True,
     "pieces": lambda v: isinstance(v, tuple),
+    "samples": lambda v: isinstance(v, bool),
+    "fixed": lambda v: isinstance(v, tuple) and len(v) <= MOST_PORTS and all(isinstance(name, str) for name in v),
 }
 
 

@@ -225,15 +225,23 @@ class Model(Protocol):
 
 
 def the_signal(contract: "Contract", chunk: Chunk) -> Array:
-    """Return the frames of a model's only signal, which a dict may give by name.
+    """Return the frames of a model's only signal, which a dict may give by name; samples as whole frames of a hop.
 
     Raises:
-        ChunkError: The dict has another name.
+        ChunkError: The dict has another name, or samples are no whole frames.
     """
-    if not isinstance(chunk, Mapping):
+    if isinstance(chunk, Mapping):
+        _check_names(contract.signals, chunk)
+        chunk = chunk[contract.signals[0]]
+    if not contract.samples or np.ndim(chunk) != 1:
         return chunk
-    _check_names(contract.signals, chunk)
-    return chunk[contract.signals[0]]
+    rest = len(chunk) % (contract.hop or 1)
+    if rest:
+        raise ChunkError(
+            f"chunk has {len(chunk)} samples, wanted whole frames of {contract.hop}; keep the last {rest} for the next "
+            "push; chunk refused, state unchanged"
+        )
+    return np.reshape(chunk, (-1, contract.hop or 1))
 
 
 def side_by_side(contract: "Contract", chunk: Chunk, lead: int = 1) -> Array:

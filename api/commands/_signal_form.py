@@ -144,7 +144,9 @@ class SignalForm:
             raise ChunkError(f"{name}, frame {bad[0][0]}: holds {signal[tuple(bad[0])]:.4g}, wanted {wanted}")
 
     def fit_recording(self, samples: Floats, rate: int, name: str) -> Floats:
-        """Return the samples of a recording if they are the frames of the model: one feature per channel.
+        """Return the samples of a recording as the frames of the model: a feature per channel, or the samples of a hop.
+
+        Samples after the last whole hop are left out.
 
         Args:
             samples: float32 `[samples, channels]`.
@@ -155,11 +157,15 @@ class SignalForm:
             ChunkError: The sample rate or the number of channels differs, or the frames of the model are not samples.
         """
         wanted, hop, channels = self.contract.sample_rate, self.contract.hop or 1, samples.shape[1]
-        if self.ids or hop != 1:
+        if self.ids or (hop != 1 and not self.contract.samples):
             frames = "token ids" if self.ids else f"a frame every {hop} samples"
             raise ChunkError(f"{name}: is a recording, the model takes {frames}; give its frames as .npy or .csv")
         if wanted is not None and rate != wanted:
             raise ChunkError(f"{name}: has {rate} samples per second, the model takes {wanted:g}; resample it")
+        if self.contract.samples and channels != 1:
+            raise ChunkError(f"{name}: has {channels} channels, the front end of the model hears 1; give one of them")
+        if self.contract.samples:
+            return samples[: len(samples) // hop * hop].reshape(-1, hop)
         if self.sizes not in ((channels,), (0,)):
             raise ChunkError(f"{name}: has {channels} channels, wanted {self.wanted}: a channel is a feature")
         return samples

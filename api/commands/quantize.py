@@ -201,6 +201,9 @@ def _parts(report: "QuantizationReport") -> "Parts":
         yield from _calibration(report.calibration, report.moved)
     elif report.answers is not None:
         yield _answers(report.answers)
+    if report.front_error is not None:
+        stays = "it stayed float32" if not report.front_error else "its own share of the error of the output"
+        yield f"Front end: {percent(report.front_error)}: {stays}"
     if report.arithmetic == "integer":
         yield from [f"In floats: {operator}" for operator in report.float_operators] or ["The whole net is integer"]
     share = report.bytes / report.source_bytes

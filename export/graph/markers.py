@@ -1,7 +1,7 @@
 """Markers: nodes of tidegate's own domain. A trace has them for layers that torch's exporter has no rule for.
 
-No file contains one: `rewrites.projections`, `rewrites.loops` and `rewrites.single_steps` replace them by standard
-operators.
+No file contains one: `rewrites.projections`, `rewrites.loops`, `rewrites.single_steps`, `rewrites.frames` and
+`rewrites.averages` replace them by standard operators.
 """
 
 import numpy as np
@@ -15,6 +15,9 @@ PROJECTION = f"{DOMAIN}::LSTM"  # reads X, h, c and the weights as torch lists t
 STEP_MARKERS = {kind: f"{DOMAIN}::{kind}Cell" for kind in BY_STEP}  # x, states, weights -> states
 WRITTEN_STEP = f"{DOMAIN}::Step"  # x, states, weights as ONNX has them -> states; the operator and its attributes
 PROJECTED = "projected"  # an attribute of such a step: the values of h, if it is an LSTM with projection
+FRAMES = f"{DOMAIN}::Frames"  # samples -> frames of the hop's samples and `before` earlier ones
+EARLIER = f"{DOMAIN}::Earlier"  # samples -> for each sample the one before
+AVERAGE = f"{DOMAIN}::Average"  # frames and a start -> the running average at each frame; `momentum`
 ALL_STEPS = (*STEP_MARKERS.values(), WRITTEN_STEP)
 
 

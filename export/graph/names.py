@@ -52,6 +52,15 @@ def known_path(node: onnx.NodeProto, modules: Sequence[str]) -> str:
     return longer[0] if path and path not in modules and len(longer) == 1 else path
 
 
+def weights_under(model: onnx.ModelProto, modules: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the weights whose nodes belong to some modules, in file order."""
+    graph, found = Graph(model), list[str]()
+    for node in graph.nodes:
+        if known_path(node, modules) in modules and node.op_type in _WEIGHTS:
+            found += [name for name in node.input[1:3] if name and graph.constant(name) is not None]
+    return tuple(dict.fromkeys(found))
+
+
 def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
     """Give weights that have only a number (`onnx::LSTM_193`), or were computed, their names in PyTorch, in place.
 
@@ -82,10 +91,10 @@ def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
 
 
 def _keep_as_initializers(model: onnx.ModelProto) -> None:
-    """Turn recurrent weights that TorchScript writes as Constant nodes into initializers, in place."""
+    """Turn weights that TorchScript writes as Constant nodes into initializers, in place."""
     graph, read = (
         Graph(model),
-        {name for node in model.graph.node if node.op_type in BY_NAME for name in node.input[1:4]},
+        {name for node in model.graph.node if node.op_type in _WEIGHTS for name in node.input[1:4]},
     )
     makers = [node for node in model.graph.node if node.op_type == "Constant" and node.output[0] in read]
     for node in makers:

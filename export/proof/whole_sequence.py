@@ -24,7 +24,6 @@ from ..graph.constants import RANDOM
 from ..graph.editing import remove_dead, set_nodes
 from ..graph.names import module_path
 from ..graph.recurrent_nodes import signal_of
-from ..states.convolution_tails import TimeConvolution
 from .axis_mixing import ATTEND, OUTSIDE, mixings
 from .comparison import RoundingError, UnfiniteError
 from .runner import quiet_session
@@ -72,7 +71,7 @@ def whole_refused(
     model: onnx.ModelProto,
     dims: Mapping[str, Dims],
     axes: Axes,
-    convolutions: Sequence[TimeConvolution],
+    carried: Sequence[str],
     example: Array,
     *,
     inside: Callable[[], str] = str,
@@ -83,7 +82,7 @@ def whole_refused(
         model: A translated model, before its states are lifted.
         dims: The shapes of its values, from `axes.trace_dims`.
         axes: The axes of its signal.
-        convolutions: Its convolutions along time.
+        carried: The answers of its convolutions along time, and its values that hold earlier frames.
         example: A signal.
         inside: Returns the part of the original that needs later frames, as text, if the graph does not show it; or
             ''.
@@ -101,7 +100,7 @@ def whole_refused(
         remove_dead(before)
         named = {name: axes.named(shape) for name, shape in dims.items()}
         port = Port(signal_input(before).name, axes.time, axes.batch)
-        suspect = _by_axes(before, named) or _by_values(_Stateless(before, named, convolutions), port, example)
+        suspect = _by_axes(before, named) or _by_values(_Stateless(before, named, carried), port, example)
         suspect = suspect or _by_lost_frames(before, named, [item.name for item in before.graph.output])
         if suspect is not None:
             raise suspect.error() from error
@@ -203,21 +202,18 @@ class _Stateless:
     Attributes:
         model: The whole graph.
         dims: The shapes of its values, with `time` and `batch` as names.
-        convolutions: Its convolutions along time.
+        known: The values that a stream carries, other than those of recurrent nodes.
     """
 
     model: onnx.ModelProto
     dims: Mapping[str, Dims]
-    convolutions: Sequence[TimeConvolution]
+    known: Sequence[str]
 
     @property
     def carried(self) -> list[str]:
-        """The outputs of recurrent nodes and convolutions along time."""
+        """The outputs of recurrent nodes and convolutions along time, and earlier frames."""
         cells = [node.output for node in self.model.graph.node if node.op_type in CELLS]
-        return [
-            *(name for names in cells for name in names if name),
-            *(convolution.answer for convolution in self.convolutions),
-        ]
+        return [*(name for names in cells for name in names if name), *self.known]
 
     @property
     def timed(self) -> list[str]:

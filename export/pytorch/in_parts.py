@@ -10,13 +10,21 @@ from torch import Tensor, nn
 from .cell_markers import marking_cells
 from .packing import without_packing
 from .projection_markers import marking_projections
+from .samples import marking_frames
 
 
 @contextmanager
 def in_parts() -> Iterator[None]:
-    """Trace cells, projections, packed sequences, attention and RMSNorm as markers or parts, inside this context."""
+    """Trace cells, projections, framing, packed sequences, attention, RMSNorm as markers or parts, in this context."""
     norm_in_parts = patch.object(nn.functional, "rms_norm", _rms_norm)
-    with _attention_in_parts(), norm_in_parts, marking_projections(), marking_cells(), without_packing():
+    with (
+        _attention_in_parts(),
+        norm_in_parts,
+        marking_projections(),
+        marking_cells(),
+        marking_frames(),
+        without_packing(),
+    ):
         yield
 
 

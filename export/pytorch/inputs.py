@@ -164,6 +164,28 @@ class SignalSizes:
     example_streams: int | None = None
 
 
+def as_tensor(example: object) -> torch.Tensor:
+    """Return a copy of an example signal as a float32 or int64 tensor on the CPU."""
+    if isinstance(example, tuple) and len(example) == 1:
+        example = example[0]  # as torch.onnx.export takes it
+    try:
+        example = example if isinstance(example, torch.Tensor) else torch.from_numpy(np.array(example))
+    except (TypeError, ValueError):
+        seen = type(example).__name__
+        raise ExportError(
+            f"the example is {seen}, wanted a tensor or an array of numbers; several signals are arguments of their "
+            "own, (near, far)"
+        ) from None
+    if example.is_complex():
+        raise ExportError(f"the example is {example.dtype}, wanted real numbers; give both parts as features")
+    tensor = example.detach().to("cpu", torch.float32 if example.is_floating_point() else torch.int64, copy=True)
+    if not tensor.numel() or not tensor.dim():
+        raise ExportError(f"the example has shape {list(tensor.shape)}, wanted at least one frame")
+    if not torch.isfinite(tensor).all():
+        raise ExportError("the example holds NaN or infinite values; take one from the real data")
+    return tensor
+
+
 def _as_tensors(value: object) -> Any:  # noqa: ANN401  tensors, nested as they were
     if value is None:
         return None

@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch import nn
 
 from ...runtime.arrays import Array
 from ...runtime.cells import STANDARD
-from ...runtime.errors import ExportError, TidegateError, UnsupportedError
+from ...runtime.contract import Piece
+from ...runtime.errors import ContractError, ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
 from ..graph.joined_signals import JoinedSignals, joined_signals
 from .as_before import kept
@@ -25,10 +27,11 @@ from .cell_markers import marking_steps
 from .compiled import plain, uncompile
 from .culprit import place_of, sees_later_frames
 from .in_parts import in_parts
-from .inputs import OtherInputs, SignalSizes, split_example
+from .inputs import OtherInputs, SignalSizes, as_tensor, split_example
 from .parametrized import fix_weights
 from .quiet import listening, own_line, quiet_translator
 from .refused_modules import check_module
+from .samples import as_frames, front_paths, hop_of
 from .scripted import in_shell, strip_shell
 from .signature import hide_keywords, named_results, parameters_of, signature_of
 
@@ -57,9 +60,11 @@ class Subject:
 
     Attributes:
         module: The module itself; use it only inside `evaluating()`.
-        example: The example's signal, float32 or int64; several signals side by side.
+        example: The example's signal, float32 or int64; several signals side by side; samples as frames of a hop.
         exporter: The name and version of the tracer.
         remarks: Torch's warnings about lines of the module while tracing, e.g. that a size became a constant.
+        hop: The samples of a frame, if the forward takes samples; None if it takes frames.
+        front_paths: The paths of the modules of front ends.
         others: The arguments of the forward after its signal.
         joined: How several signals are joined; None if there is one.
         axes: The axes of the signal; None until they are known, and all sizes are then those of the example.
@@ -72,7 +77,8 @@ class Subject:
         check_module(module)
         self.module = module
         signal, others = split_example(example)
-        self._tensor = _as_tensor(signal)
+        self.hop, self.front_paths = hop_of(module), front_paths(module)
+        self._tensor = as_tensor(signal) if self.hop is None else as_frames(as_tensor(signal), self.hop)
         self.exporter = f"torch {torch.__version__}, TorchScript tracing, opset {OPSET}"
         self.remarks: list[str] = []
         self._first, *parameters = parameters_of(module, 1 + len(others))
@@ -103,6 +109,11 @@ class Subject:
     def static_states(self) -> dict[str, Array]:
         """Return the example's static inputs as states of the file, which have an axis for the streams."""
         return {name: value if value.ndim > 1 else value.reshape(1, -1) for name, value in self.static.items()}
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The pieces of the contract."""
+        return () if self.joined is None else self.joined.pieces
 
     def layouts(self) -> list[Layout]:
         """Return the layouts of the signals that may be meant, the usual one first; that one is taken at once."""
@@ -156,6 +167,13 @@ class Subject:
                 for child, kind in tuned.items():
                     child.__class__ = kind
 
+    def agreed_hop(self, asked: int | None) -> int | None:
+        """Return the samples from one frame to the next, as the front end or the caller says; refuse two numbers."""
+        hop = None if asked is None else index(asked)
+        if self.hop is not None and hop not in (None, self.hop):
+            raise ContractError(f"hop is {hop}, the front end of the module has hop_length {self.hop}; leave hop out")
+        return self.hop or hop
+
     def answers(self, x: Array, states: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Return the module's outputs by name.
 
@@ -170,11 +188,16 @@ class Subject:
         try:
             signal, given = self._given(x)
             arguments = self.others.arguments(self._sizes(x), given | dict(states or {}))
-            returned = self.module(torch.from_numpy(signal.copy()).to(device), *_on(device, arguments))
+            taken = self._as_taken(torch.from_numpy(signal.copy()).to(device))
+            returned = self.module(taken, *_on(device, arguments))
         except Exception as error:
             left = "" if self.others.names else self._left_out()
             raise ExportError(f"the module's own forward fails: {_first_line(error)}{left}") from error
         return {name: tensor.cpu().numpy() for name, tensor in named_results(returned).items()}
+
+    def _as_taken(self, frames: torch.Tensor) -> torch.Tensor:
+        """Return frames as the forward takes its signal: as samples if it does."""
+        return frames if self.hop is None else frames.flatten(-2)
 
     def _given(self, x: Array) -> tuple[Array, dict[str, Array]]:
         """Return the first signal, and the other signals and the static inputs by name."""
@@ -280,7 +303,7 @@ class Subject:
     def _arguments(self, free: Sequence[int]) -> tuple[Any, ...]:
         """Return the arguments for the trace."""
         device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
-        return (self._shown(free).to(device), *_on(device, self.others.arguments()))
+        return (self._as_taken(self._shown(free)).to(device), *_on(device, self.others.arguments()))
 
     def _place(self, free: Sequence[int], error: Exception) -> str:
         """Return the place where torch's exporter stopped, as text for messages; or ''."""
@@ -337,28 +360,6 @@ def _is_recurrent(module: nn.Module) -> bool:
     """Return whether a module is recurrent; a scripted module keeps the name of its class."""
     scripted = getattr(module, "original_name", "") in STANDARD
     return scripted or isinstance(module, nn.RNNBase | nn.RNNCellBase)
-
-
-def _as_tensor(example: object) -> torch.Tensor:
-    """Return a copy of an example signal as a float32 or int64 tensor on the CPU."""
-    if isinstance(example, tuple) and len(example) == 1:
-        example = example[0]  # as torch.onnx.export takes it
-    try:
-        example = example if isinstance(example, torch.Tensor) else torch.from_numpy(np.array(example))
-    except (TypeError, ValueError):
-        seen = type(example).__name__
-        raise ExportError(
-            f"the example is {seen}, wanted a tensor or an array of numbers; several signals are arguments of their "
-            "own, (near, far)"
-        ) from None
-    if example.is_complex():
-        raise ExportError(f"the example is {example.dtype}, wanted real numbers; give both parts as features")
-    tensor = example.detach().to("cpu", torch.float32 if example.is_floating_point() else torch.int64, copy=True)
-    if not tensor.numel() or not tensor.dim():
-        raise ExportError(f"the example has shape {list(tensor.shape)}, wanted at least one frame")
-    if not torch.isfinite(tensor).all():
-        raise ExportError("the example holds NaN or infinite values; take one from the real data")
-    return tensor
 
 
 def _on(device: torch.device, arguments: object) -> Any:  # noqa: ANN401  tensors, nested

@@ -1,8 +1,9 @@
 """The precision of each weight, from the patterns that the user gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from glob import escape
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from .weights import Weight
 DEFAULT = "W8A16"
 
 
-def choose(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> dict[str, Precision]:
+def choose(
+    asked: str | Mapping[str, str], weights: Sequence[Weight], fixed: Collection[str] = ()
+) -> dict[str, Precision]:
     """Return the precision of each weight by its name.
 
     A group as long as all inputs of a weight becomes one scale per output channel.
@@ -24,6 +27,7 @@ def choose(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> dict[st
         asked: One precision, or a mapping from patterns of names to precisions. The last match wins; `*` counts as
             the first pattern, wherever it is.
         weights: The weights of the graph.
+        fixed: The weights of front ends: float32, unless a pattern other than `*` matches.
 
     Raises:
         QuantizationError: A precision does not exist, a pattern matches no weight, or a weight is too large for codes.
@@ -34,15 +38,18 @@ def choose(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> dict[st
     for pattern in patterns:
         if pattern != "*" and not any(fnmatchcase(name, pattern) for name in names):
             raise QuantizationError(f"no weight matches {pattern!r}; there are {', '.join(names)}")
+    patterns = {"*": patterns.pop("*"), **dict.fromkeys(map(escape, fixed), "float32"), **patterns}
+    precisions = {pattern: Precision.parse(text) for pattern, text in patterns.items()}
     chosen = {w.name: [p for key, p in precisions.items() if fnmatchcase(w.name, key)][-1] for w in weights}
     for weight in weights:
         _refuse_too_large(weight, chosen[weight.name])
     return {w.name: _fitted(chosen[w.name], w) for w in weights}
 
 
-def pinned(asked: str | Mapping[str, str], weights: Sequence[Weight]) -> set[str]:
-    """Return the names of the weights that match a pattern other than `*`: calibration keeps their precision."""
-    patterns = [] if isinstance(asked, str) else [pattern for pattern in asked if pattern != "*"]
+def pinned(asked: str | Mapping[str, str], weights: Sequence[Weight], fixed: Collection[str] = ()) -> set[str]:
+    """Return the names of the weights that match a pattern other than `*`, or are fixed: they keep their precision."""
+    patterns = list(map(escape, fixed))
+    patterns += [] if isinstance(asked, str) else [pattern for pattern in asked if pattern != "*"]
     return {weight.name for weight in weights if any(fnmatchcase(weight.name, pattern) for pattern in patterns)}
 
 

@@ -192,6 +192,8 @@ class QuantizationReport:
         float_operators: With integer arithmetic, the nodes that still compute in floats, and why.
         answers: How far the answers are from those of the float model; None if they could not be compared.
         warnings: Sentences about answers that err too much or could not be compared, with a way out.
+        front_error: The error of the answers if only the weights of the front end are quantized: 0 if they stayed
+            float32; None if the model has no front end.
     """
 
     path: str
@@ -204,6 +206,7 @@ class QuantizationReport:
     float_operators: tuple[str, ...] = ()
     answers: AnswersReport | None = None
     warnings: tuple[str, ...] = ()
+    front_error: float | None = None
 
     @property
     def recurrent_float(self) -> tuple[WeightRow, ...]:

@@ -88,6 +88,11 @@ class NativeModel:
         """The signals, if there are several; the text of a plan with one is not read for it."""
         return self.contract.pieces if b"pieces" in self._text else ()
 
+    @property
+    def samples(self) -> bool:
+        """Whether a frame is the samples of a hop; the text of a plan without front end is not read for it."""
+        return b"samples" in self._text and self.contract.samples
+
     @cached_property
     def frame(self) -> tuple[int, ...]:
         """The shape of a frame if it has several axes; the text of a plan with one is not read for it."""
@@ -97,7 +102,7 @@ class NativeModel:
         return describe_model(self)
 
     def stream(self, state: Mapping[str, Array] | None = None) -> "NativeStream":
-        kind = SignalsStream if self.pieces else FramesStream if self.frame else NativeStream
+        kind = SignalsStream if self.pieces or self.samples else FramesStream if self.frame else NativeStream
         stream = kind(self)
         stream.set_state(state or {})
         return stream
@@ -147,7 +152,7 @@ class NativeStream(_kernels.Stream):
 
 @documented(Stream)
 class SignalsStream(NativeStream):
-    """A stream of a model with several signals: they go to the engine side by side."""
+    """A stream of a model with several signals, or of samples: they go to the engine side by side, or hop by hop."""
 
     def push(self, chunk: Chunk, *, out: Array | None = None) -> Answer:
         frames = side_by_side(self._model.contract, chunk)

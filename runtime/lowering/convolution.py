@@ -1,13 +1,15 @@
 """Convolutions along time: the last frames of their input are a state, carried from push to push."""
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import onnx
 
 from ..arrays import Array
 from ..graph.nodes import attributes
-from ..operators import Linear, Slice, Window
+from ..operators import Linear, Window
+from .grids import as_grid, moved, settled
 from .trace import EXPORT_AGAIN, LIFT, Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, Carried, Extended, Final, Grid, Signal, Value
 from .weights import bias_of, matrix_of, weights_of
@@ -34,20 +36,30 @@ def tail_of(
     """Follow a Slice: of the frames kept for the next push, or of earlier frames. A cut is axis, start, end, step."""
     frames, axes = value.frames, value.signal.axes
     axis, start, end, step = cuts[0]
-    if len(cuts) == 1 and axes[axis] == TIME and (start, end, step) == (0, -frames, 1):
-        return replace(value.signal, value=_before(trace, node, value, value.signal))
+    if len(cuts) == 1 and axes[axis] == TIME and step == 1 and 0 <= start <= frames and _ends(start, end, frames):
+        return _before(trace, node, value, start)
     if len(cuts) != 1 or axes[axis] != TIME or (-start, step) != (frames, 1) or end < END:
         raise unsupported(node, f"it does not keep the last {frames} frames, as the state {value.slot.name!r} wants")
     return Final((None,), (value.slot,), axes)
 
 
-def _before(trace: Trace, node: onnx.NodeProto, value: Extended, signal: Signal | Grid) -> int:
-    """Return a value that gives, for each frame, the frame that came `frames` earlier."""
-    width = trace.widths[signal.value]
-    shape = trace.state_shape(value.slot)
-    tail = trace.take(node, value.slot, *shape[1:])  # type: ignore[arg-type]  # the first axis counts streams
-    window = trace.emit(Window((signal.value,), 2, value.frames, width, tail))
-    return trace.emit(Slice((window,), 0, width, 2))
+def _ends(start: int, end: int, frames: int) -> bool:
+    """Return whether a Slice has as many frames as a push."""
+    return end > END if start == frames else end == start - frames
+
+
+def _before(trace: Trace, node: onnx.NodeProto, value: Extended, start: int) -> Signal | Grid:
+    """Return the frames of a push, or those that came up to `frames` earlier: each tap of one Window."""
+    grid, taps = as_grid(trace, value.signal), value.frames + 1
+    together = prod(grid.places.shape[grid.axes.index(TIME) :])
+    if value.slot not in trace.windows:
+        ordered = moved(trace, grid.value, grid.places)
+        tail = trace.take(node, value.slot, *trace.state_shape(value.slot)[1:])  # type: ignore[arg-type]  # streams first
+        window = Window((ordered,), taps, 1, grid.places.size, tail, together=together)
+        trace.windows[value.slot] = trace.emit(window)
+    groups, inside = np.divmod(np.arange(grid.places.size), together)
+    places = (groups * taps + start) * together + inside
+    return settled(trace, trace.windows[value.slot], grid.axes, places.reshape(grid.places.shape))
 
 
 def along_time(trace: Trace, node: onnx.NodeProto) -> list[Value]:

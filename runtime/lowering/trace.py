@@ -96,6 +96,7 @@ class Trace:
         self._taken: set[Slot] = set()  # the states from which a node starts
         self._hidden: set[int] = set()  # the values that are an h within (-1, 1)
         self.moved: dict[tuple[int, bytes], int] = {}  # by value and order of its features: the value in that order
+        self.windows: dict[Slot, int] = {}  # by tail: the value with the frames of a push and those before
         self.laid: dict[str, Array] = {}  # constants in the order of a value, while a node is lowered
         self._steady: set[int] = set()  # the values that are the same in each frame of a push
         self.answered = graph.sources_of([port.name for port in graph.contract.outputs])

@@ -64,6 +64,14 @@ def test_blocks_that_cannot_be_are_refused(lookahead: int | None, blocks: object
 NEAR_AND_FAR = (Piece("near", (1,)), Piece("far", (2, 3)))
 
 
+def test_samples_survive_their_json_and_need_a_hop() -> None:
+    contract = replace(CONTRACT, samples=True, hop=160, fixed=("front.weight",))
+    assert Contract.from_json(contract.to_json()) == contract
+    assert json.loads(contract.to_json())["version"] == 4
+    with pytest.raises(ContractError, match="samples is true with hop = None and 0 pieces; wanted the samples of a"):
+        replace(contract, hop=None)
+
+
 def test_several_signals_survive_their_json_and_one_signal_has_the_older_version() -> None:
     contract = replace(CONTRACT, pieces=NEAR_AND_FAR)
     assert Contract.from_json(contract.to_json()) == contract
@@ -98,8 +106,8 @@ def test_frame_takes_hop_over_sample_rate() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["version"], 4, "contract: version 4, this tidegate reads 1 to 3"),
-        (["version"], True, "contract: version True, this tidegate reads 1 to 3"),
+        (["version"], 5, "contract: version 5, this tidegate reads 1 to 4"),
+        (["version"], True, "contract: version True, this tidegate reads 1 to 4"),
         (["version"], 3, "missing or unknown field pieces"),
         (["pieces"], [], "unknown field pieces; it belongs to a newer version"),
         (["version"], 1, "unknown field ahead, blocks; it belongs to a newer version"),

@@ -1,0 +1,112 @@
+"""Modules that read samples: how many of them make a frame, and their framing traced as markers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+
+from ...runtime.errors import ExportError
+from ..frontend.framing import Framing, Preemphasis
+from ..frontend.over_time import RunningNorm
+from ..graph.markers import AVERAGE, EARLIER, FRAMES
+
+
+def hop_of(module: nn.Module) -> int | None:
+    """Return the samples of a frame of a module with a front end; None for a module that reads frames.
+
+    Raises:
+        ExportError: It has front ends of several hops.
+    """
+    hops = {name: child.hop_length for name, child in module.named_modules() if isinstance(child, Framing)}
+    if len(set(hops.values())) > 1:
+        seen = ", ".join(f"{name} {hop}" for name, hop in hops.items())
+        raise ExportError(f"the front ends have several hops ({seen}), wanted the same hop_length for all")
+    return next(iter(hops.values()), None)
+
+
+def front_paths(module: nn.Module) -> list[str]:
+    """Return the paths of the modules of front ends, which have no trained weights."""
+    home = Framing.__module__.rpartition(".")[0]
+    own = [
+        name for name, child in module.named_modules() if any(home in base.__module__ for base in type(child).__mro__)
+    ]
+    return [name for name in own if name]
+
+
+def as_frames(samples: Tensor, hop: int) -> Tensor:
+    """Return samples `[batch, samples]` or `[samples]` as frames of a hop; the rest of an example is left out.
+
+    Raises:
+        ExportError: They have other axes, are no floats, or make no frame.
+    """
+    if samples.dim() > 2 or not samples.is_floating_point() or samples.size(-1) < hop:
+        raise ExportError(
+            f"the example is {samples.dtype} {list(samples.shape)}, wanted samples for a front end: floats "
+            f"[batch, samples], at least {hop} of them"
+        )
+    return samples[..., : samples.size(-1) // hop * hop].reshape(*samples.shape[:-1], -1, hop)
+
+
+class _Frames(torch.autograd.Function):
+    """Samples `[..., samples]` -> frames `[..., frames, hop + before]`."""
+
+    @staticmethod
+    def forward(_: object, samples: Tensor, before: int, hop: int) -> Tensor:
+        return nn.functional.pad(samples, (before, 0)).unfold(-1, hop + before, hop)
+
+    @staticmethod
+    def symbolic(graph: Any, samples: Any, before: int, hop: int) -> Any:  # noqa: ANN401  torch's own values
+        lead = [None] * (samples.type().dim() - 1)
+        made = graph.op(FRAMES, samples, before_i=before, hop_i=hop)
+        made.setType(samples.type().with_sizes([*lead, None, hop + before]))
+        return made
+
+
+class _Earlier(torch.autograd.Function):
+    """Samples -> for each sample the one before it."""
+
+    @staticmethod
+    def forward(_: object, samples: Tensor) -> Tensor:
+        return nn.functional.pad(samples, (1, -1))
+
+    @staticmethod
+    def symbolic(graph: Any, samples: Any) -> Any:  # noqa: ANN401  torch's own values
+        made = graph.op(EARLIER, samples)
+        made.setType(samples.type())
+        return made
+
+
+class _Average(torch.autograd.Function):
+    """Frames `[batch, frames, features]`, a start `[features]` -> the running average at each frame."""
+
+    @staticmethod
+    def forward(_: object, x: Tensor, start: Tensor, momentum: float) -> Tensor:
+        del start, momentum  # only their place in the graph counts
+        return x.clone()
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any, start: Any, momentum: float) -> Any:  # noqa: ANN401  torch's own values
+        made = graph.op(AVERAGE, x, start, momentum_f=momentum)
+        made.setType(x.type())
+        return made
+
+
+@contextmanager
+def marking_frames() -> Iterator[None]:
+    """Trace the framing of samples and running averages as markers, inside this context."""
+
+    def frames(self: Framing, samples: Tensor) -> Any:  # noqa: ANN401  a function of torch is not typed
+        return _Frames.apply(samples, self.frame_length - self.hop_length, self.hop_length)  # type: ignore[no-untyped-call]
+
+    def earlier(_: Preemphasis, samples: Tensor) -> Any:  # noqa: ANN401
+        return _Earlier.apply(samples)  # type: ignore[no-untyped-call]
+
+    def averages(self: RunningNorm, x: Tensor, start: Tensor) -> Any:  # noqa: ANN401
+        return _Average.apply(x, start, self.momentum)  # type: ignore[no-untyped-call]
+
+    marked_averages = patch.object(RunningNorm, "averages", averages)
+    with marked_averages, patch.object(Framing, "forward", frames), patch.object(Preemphasis, "earlier", earlier):
+        yield
