@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from tidegate.runtime.errors import UnsupportedError as UnsupportedError
     from tidegate.runtime.inspection import Inspection as Inspection
     from tidegate.runtime.inspection import inspect_file as inspect_file
+    from tidegate.runtime.live.answers import LiveAnswer as LiveAnswer
+    from tidegate.runtime.live.live import live as live
+    from tidegate.runtime.live.running import Live as Live
     from tidegate.runtime.load import compile_model as compile_model
     from tidegate.runtime.load import load as load
     from tidegate.runtime.streams import Group as Group
@@ -72,6 +75,9 @@ _HOMES = {
         "UnsupportedError",
     ],
     "tidegate.runtime.inspection": ["Inspection", "inspect_file"],
+    "tidegate.runtime.live.answers": ["LiveAnswer"],
+    "tidegate.runtime.live.live": ["live"],
+    "tidegate.runtime.live.running": ["Live"],
     "tidegate.runtime.load": ["compile_model", "load"],
     "tidegate.runtime.streams": ["Group", "Model", "Stream"],
 }

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 from tidegate import __version__
-from tidegate.commands import bench, compile, export, inspect, lift, quantize, run, serve, verify  # noqa: A004  commands are named as typed
+from tidegate.commands import bench, compile, export, inspect, lift, live, quantize, run, serve, verify  # noqa: A004  commands are named as typed
 from tidegate.commands._output import complain
 from tidegate.runtime.errors import TidegateError
 
 TRACEBACK_VARIABLE = "TIDEGATE_TRACEBACK"
-COMMANDS = (export, lift, verify, quantize, inspect, run, serve, bench, compile)
+COMMANDS = (export, lift, verify, quantize, inspect, run, live, serve, bench, compile)
 
 app = typer.Typer(
     name="tidegate",

@@ -1,7 +1,7 @@
 """Streams, groups and models: what a user holds, on every backend."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", bound=type)
 
+Gap = Literal["hold", "zeros", "reset"]
+GAPS: tuple[Gap, ...] = get_args(Gap)
 LARGEST = 2.0**64  # the largest magnitude of a value in a frame
 FINISHED = "the stream was finished; reset() starts a new one"
 
@@ -53,6 +55,22 @@ class Stream(Protocol):
 
         Raises:
             ChunkError: The stream was finished before, or a value inside the model leaves 2^64.
+        """
+
+    def skip(self, frames: int, policy: "Gap") -> Answer | None:
+        """Tell the stream that frames were lost before the next one.
+
+        Args:
+            frames: Their number. 0 changes nothing.
+            policy: `hold` keeps the state as it is, as if the frames had never been due. `zeros` streams frames of
+                zeros in their place. `reset` ends the stream and starts it anew, as `finish` and `reset` do.
+
+        Returns:
+            `zeros`: the answers that became ready, as from a push. `reset`: as from `finish`. Else None.
+
+        Raises:
+            ChunkError: There is no such policy, the number is negative, or the model reads ids and has no frame of
+                zeros; the state is unchanged.
         """
 
     @property
@@ -202,6 +220,10 @@ class Model(Protocol):
     @property
     def backend(self) -> str:
         """What executes it, e.g. `native (avx512_vnni)`."""
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """The sizes of one frame, signals side by side: `(features,)`, or several; empty for a model that reads ids."""
 
     def stream(self, state: Mapping[str, Array] | None = None) -> Stream:
         """Start a stream from the model's initial state.

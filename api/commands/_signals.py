@@ -9,14 +9,15 @@ import numpy as np
 from tidegate.commands._signal_form import SignalForm
 from tidegate.runtime.arrays import Array, Chunk
 from tidegate.runtime.errors import ChunkError
-from tidegate.runtime.files import MAX_FILE_BYTES
+from tidegate.runtime.files import MAX_FILE_BYTES, read_bytes
 from tidegate.runtime.live.reading.arrays import array_of, array_pieces, arrays_of, recording_of
-from tidegate.runtime.live.reading.opened import FIRST_BYTES, TEXT, Opened, bytes_of, check_regular, name_of, opened
+from tidegate.runtime.live.reading.opened import FIRST_BYTES, TEXT, Opened, check_regular, name_of, opened
 from tidegate.runtime.live.reading.text import text_chunks
 from tidegate.runtime.streams import apart
 
 IN_FOLDERS = (*FIRST_BYTES.values(), ".csv", ".tsv", ".txt")
 PIECE = 2**14  # frames that are read together
+BLOCK = 2**20  # bytes
 
 
 def read_chunks(source: Path, form: SignalForm, frames: int) -> Iterator[tuple[str, Array]]:
@@ -72,10 +73,20 @@ def read_streams(source: Path, form: SignalForm) -> Iterator[Chunk]:
     for file in _files(source) if source.is_dir() else [source]:
         if form.by_name and file.suffix.lower() == ".npz":
             with opened(file) as found:
-                yield dict(arrays_of(bytes_of(found), found.name))
+                yield dict(arrays_of(_bytes(found), found.name))
         else:
             for _, stream in _signals(file, form):
                 yield apart(form.contract.pieces, stream)
+
+
+def read_array(path: str) -> Array:
+    """Return the array of a .npy file.
+
+    Raises:
+        ChunkError: As `array_pieces` does.
+        FileNotFoundError: There is no such file.
+    """
+    return array_of(read_bytes(path, MAX_FILE_BYTES), path)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -120,7 +131,7 @@ def _pieces(found: Opened, form: SignalForm, frames: int) -> Iterator[Array]:
 
 def _arrays(found: Opened, form: SignalForm) -> Iterator[tuple[str, Array]]:
     """Give the names and the signals of a source that is not text."""
-    data, name = bytes_of(found), found.name
+    data, name = _bytes(found), found.name
     if found.kind == ".npz" and form.contract.pieces:
         yield name, form.fit_signals(dict(arrays_of(data, name)), name)
     elif found.kind == ".npz":
@@ -130,6 +141,21 @@ def _arrays(found: Opened, form: SignalForm) -> Iterator[tuple[str, Array]]:
         yield name, form.fit(array_of(data, name), name)
     else:
         yield name, form.fit_recording(*recording_of(data, name), name)
+
+
+def _bytes(found: Opened) -> bytes:
+    """Return the bytes of a source. They are read once, so that a later change of the file does no harm.
+
+    Raises:
+        ChunkError: There are more than `MAX_FILE_BYTES`.
+    """
+    blocks, size = [], 0
+    while block := found.file.read(BLOCK):
+        blocks.append(block)
+        size += len(block)
+        if size > MAX_FILE_BYTES:
+            raise ChunkError(f"{found.name}: at most {MAX_FILE_BYTES} bytes are read")
+    return b"".join(blocks)
 
 
 def _only(source: str, signals: Iterator[tuple[str, Array]]) -> Array:

@@ -110,7 +110,7 @@ def _signal(data: Path, output: Path, file: bytes) -> "Array":
 def _value(text: str, value: str) -> "float | Array":
     """Return a number, or the array of a .npy file."""
     if value.lower().endswith(".npy"):
-        from tidegate.runtime.live.reading.arrays import read_array
+        from tidegate.commands._signals import read_array
 
         return read_array(value)
     try:

@@ -65,8 +65,7 @@ def command(
     from tidegate import load
     from tidegate.commands._answers import write_file, write_lines
     from tidegate.commands._signal_form import SignalForm
-    from tidegate.commands._signals import read_chunks
-    from tidegate.runtime.live.reading.arrays import read_array
+    from tidegate.commands._signals import read_array, read_chunks
     from tidegate.runtime.live.reading.opened import STANDARD_INPUT
 
     if output is not None:

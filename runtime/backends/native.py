@@ -12,6 +12,7 @@ from ..arrays import Answer, Array, Chunk
 from ..errors import ChunkError, RefusedRowsError
 from ..plan.magic import has_shapes, text_of
 from ..streams import (
+    Gap,
     Group,
     Model,
     Stream,
@@ -23,6 +24,7 @@ from ..streams import (
     side_by_side,
     the_signal,
 )
+from .gaps import skip_frames
 from .group_rows import Rows
 
 if TYPE_CHECKING:  # these imports take half of the start time, and a program on a device may not need them
@@ -98,6 +100,10 @@ class NativeModel:
         """The shape of a frame if it has several axes; the text of a plan with one is not read for it."""
         return self.text.frame if b'"frame":' in self._text else ()
 
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        return self.frame or ((self._model.features,) if self._model.features else ())
+
     def __repr__(self) -> str:
         return describe_model(self)
 
@@ -144,6 +150,9 @@ class NativeStream(_kernels.Stream):
 
     def set_state(self, state: Mapping[str, Array]) -> None:
         self.write_states(self._model.vectors_of(state))
+
+    def skip(self, frames: int, policy: Gap) -> Answer | None:
+        return skip_frames(self, self._model.contract, self._model.frame_shape, frames, policy)
 
     def push_named(self, chunk: Mapping[str, Array], out: Array | None) -> Answer:
         """Push the only signal, given by name: the C++ class calls this for a dict."""

@@ -14,7 +14,7 @@ from .folded_weights import fold_weights
 from .onnxruntime_group import OnnxruntimeGroup
 from .onnxruntime_session import open_session
 from .onnxruntime_stages import StagedModel
-from .onnxruntime_stream import OnnxruntimeStream
+from .onnxruntime_stream import OnnxruntimeStream, frame_shape
 
 
 @documented(Model)
@@ -45,6 +45,11 @@ class OnnxruntimeModel:
     @property
     def backend(self) -> str:
         return "onnxruntime"
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        port = self._contract.inputs[0]
+        return frame_shape(next(value for value in self.session.get_inputs() if value.name == port.name), port)
 
     def __repr__(self) -> str:
         return describe_model(self)

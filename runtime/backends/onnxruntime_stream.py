@@ -8,8 +8,9 @@ import numpy as np
 from ..arrays import Answer, Array, Chunk
 from ..contract import Contract, Port, checked_state
 from ..errors import ChunkError, ModelError, StateError
-from ..streams import FINISHED, Stream, describe_stream, documented, in_signal, side_by_side
+from ..streams import FINISHED, Gap, Stream, describe_stream, documented, in_signal, side_by_side
 from . import onnxruntime_snapshot as snapshots
+from .gaps import skip_frames
 from .onnxruntime_session import run_session
 from .onnxruntime_snapshot import MOST_COUNTED, Snapshot
 from .onnxruntime_stages import StagedModel, StagedRun
@@ -50,6 +51,7 @@ class OnnxruntimeStream:
         self._stages = stages
         self._port = contract.inputs[0]
         found = next(i for i in session.get_inputs() if i.name == self._port.name)
+        self._frame_shape = frame_shape(found, self._port)
         self._shape, self._dtype = found.shape, INPUT_TYPES.get(found.type, np.float32)
         self._names = [p.name for p in contract.outputs] + [s.output for s in contract.states]
         self._state: dict[str, Array] = {}
@@ -125,6 +127,9 @@ class OnnxruntimeStream:
         self._finished = True
         return answer if any(values is not None and len(values) for values in outputs.values()) else None
 
+    def skip(self, frames: int, policy: Gap) -> Answer | None:
+        return skip_frames(self, self._contract, self._frame_shape, frames, policy)
+
     def _shapes(self, frames: int, *, finished: bool) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the state after the given number of frames."""
         waiting = {} if self._stages is None else self._stages.waiting_shapes(frames, finished=finished)
@@ -190,6 +195,14 @@ class OnnxruntimeStream:
         time, batch = self._port.time_axis or 0, self._port.batch_axis
         frames = np.moveaxis(frames, 0, time - (batch is not None and batch < time))
         return frames if batch is None else np.expand_dims(frames, batch)
+
+
+def frame_shape(found: Any, port: Port) -> tuple[int, ...]:  # noqa: ANN401  onnxruntime has no types
+    """Return the sizes of one frame of an input, 0 where the file does not fix one; empty for ids."""
+    if found.type in INPUT_TYPES:
+        return ()
+    sizes = [size for axis, size in enumerate(found.shape) if axis not in (port.time_axis, port.batch_axis)]
+    return tuple(size if isinstance(size, int) else 0 for size in sizes)
 
 
 def refuse_unfinite(frames: Array) -> None:

@@ -39,6 +39,8 @@ NB_MODULE(_kernels, m) {
       .def("describe_outputs", &Model::describe_outputs, nb::arg("names"), nb::arg("shapes"))
       .def_prop_ro("variant", &Model::variant)
       .def_prop_ro("quantized", &quantized)
+      .def_prop_ro("features",
+                   [](const Model &model) { return tide_input_ids(model.get()) ? 0 : tide_input_width(model.get()); })
       .def_prop_ro("outputs", [](const Model &model) { return model.outputs().count(); })
       .def_prop_ro("state_widths", &Model::state_widths);
   nb::class_<Stream>(m, "Stream", "One sequence in progress.")

@@ -5,7 +5,7 @@ import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -13,7 +13,6 @@ from numpy.lib import format as npy
 
 from ...arrays import Array, Floats
 from ...errors import ChunkError
-from ...files import MAX_FILE_BYTES, read_bytes
 
 LONGEST_HEADER = 1024  # bytes of a .npy header; NumPy writes 128
 MOST_ENTRIES = 2**40  # along one axis, also of an array without numbers
@@ -57,16 +56,6 @@ def array_pieces(file: BinaryIO, size: int, name: str, rows: int = 0) -> Iterato
         if len(data) != math.prod(piece) * dtype.itemsize:
             raise ChunkError(f"{name}: became shorter while it was read")
         yield np.frombuffer(data, dtype).reshape(piece, order="F" if fortran else "C")
-
-
-def read_array(path: str) -> Array:
-    """Return the array of a .npy file.
-
-    Raises:
-        ChunkError: As `array_pieces` does.
-        FileNotFoundError: There is no such file.
-    """
-    return array_of(read_bytes(path, MAX_FILE_BYTES), path)
 
 
 def array_of(data: bytes, name: str) -> Array:
@@ -115,33 +104,66 @@ def recording_of(data: bytes, name: str) -> tuple[Floats, int]:
     Raises:
         ChunkError: soundfile is not installed or cannot read it, or it expands too far.
     """
+    rate, pieces = recording_blocks(io.BytesIO(data), len(data), name)
+    blocks, size = [], 0
+    for block in pieces(BLOCK):
+        blocks.append(block)
+        size += block.nbytes
+        _check_expansion(name, size, len(data))
+    return np.concatenate(blocks), rate
+
+
+def recording_blocks(file: BinaryIO, total: int, name: str) -> tuple[int, Callable[[int], Iterator[Floats]]]:
+    """Return the samples per second of a .wav or .flac file, and a function that gives its samples in blocks.
+
+    Args:
+        file: The file, at its start; it must stay open.
+        total: Its size in bytes.
+        name: Its name, for errors.
+
+    Returns:
+        The function takes the samples of a block, and gives float32 `[samples, channels]`; the last block may be
+        shorter, or empty.
+
+    Raises:
+        ChunkError: soundfile is not installed or cannot read it, or it ends before its header says.
+    """
     try:
         import soundfile
     except ImportError:
         raise ChunkError(f"{name}: recordings need soundfile; pip install 'tidegate[audio]'") from None
-    _check_riff(data, name)
-    blocks, size = [], 0
+    _check_riff(file.read(8), total, name)
+    file.seek(0)
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
-                blocks.append(block)
-                size += block.nbytes
-                _check_expansion(name, size, len(data))
-            rate, stated = int(file.samplerate), file.frames
-            samples = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
+        opened = soundfile.SoundFile(file)
     except soundfile.SoundFileError as error:
-        seen = getattr(error, "error_string", error)
-        raise ChunkError(f"{name}: not a recording that can be read ({seen})") from None
-    if len(samples) < stated < UNKNOWN:
-        raise ChunkError(f"{name}: its header states {stated} samples, the file holds {len(samples)}")
-    return samples, rate
+        raise _unreadable(name, error) from None
+
+    def blocks(samples: int) -> Iterator[Floats]:
+        count = 0
+        try:
+            while len(block := opened.read(samples, dtype="float32", always_2d=True)) or not count:
+                count += len(block)
+                yield block
+                if not len(block):
+                    break
+        except soundfile.SoundFileError as error:
+            raise _unreadable(name, error) from None
+        if count < opened.frames < UNKNOWN:
+            raise ChunkError(f"{name}: its header states {opened.frames} samples, the file holds {count}")
+
+    return int(opened.samplerate), blocks
 
 
-def _check_riff(data: bytes, name: str) -> None:
+def _unreadable(name: str, error: Exception) -> ChunkError:
+    return ChunkError(f"{name}: not a recording that can be read ({getattr(error, 'error_string', error)})")
+
+
+def _check_riff(head: bytes, size: int, name: str) -> None:
     """Refuse a .wav file that was cut: libsndfile reads what is left. Recorders that write to a pipe state no size."""
-    stated = int.from_bytes(data[4:8], "little") + 8
-    if data.startswith(b"RIFF") and len(data) < stated < MOST_STATED:
-        raise ChunkError(f"{name}: its header states {stated} bytes, the file holds {len(data)}")
+    stated = int.from_bytes(head[4:8], "little") + 8
+    if head.startswith(b"RIFF") and size < stated < MOST_STATED:
+        raise ChunkError(f"{name}: its header states {stated} bytes, the file holds {size}")
 
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:

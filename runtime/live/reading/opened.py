@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import ChunkError
-from ...files import MAX_FILE_BYTES
 
 STANDARD_INPUT = Path("-")
 FIRST_BYTES = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"RIFF": ".wav", b"fLaC": ".flac"}
 TEXT = ""  # the kind of any other file
-BLOCK = 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -62,18 +60,3 @@ def check_regular(path: Path) -> None:
     """
     if path.exists() and not path.is_file():
         raise ChunkError(f"{path}: not a regular file, wanted a signal")
-
-
-def bytes_of(found: Opened) -> bytes:
-    """Return the bytes of a source. They are read once, so that a later change of the file does no harm.
-
-    Raises:
-        ChunkError: There are more than `MAX_FILE_BYTES`.
-    """
-    blocks, size = [], 0
-    while block := found.file.read(BLOCK):
-        blocks.append(block)
-        size += len(block)
-        if size > MAX_FILE_BYTES:
-            raise ChunkError(f"{found.name}: at most {MAX_FILE_BYTES} bytes are read")
-    return b"".join(blocks)

@@ -1,7 +1,7 @@
 """Signals as text: one frame per line; commas, semicolons, tabs or blanks between the values."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import BinaryIO
 
@@ -13,7 +13,14 @@ from ...errors import ChunkError
 LONGEST_LINE = 2**20  # characters; a hostile pipe may never end its line
 
 
-def text_chunks(file: BinaryIO, name: str, frames: int) -> Iterator[tuple[str, Array]]:
+Odd = Callable[[ChunkError], None]
+
+
+def _refuse(error: ChunkError) -> None:
+    raise error
+
+
+def text_chunks(file: BinaryIO, name: str, frames: int, odd: Odd = _refuse) -> Iterator[tuple[str, Array]]:
     """Give the frames of a text in chunks, each with its place in the text; a chunk comes as soon as it is whole.
 
     Empty lines and lines that start with `#` are left out, and so is a first line of names. If values are separated by
@@ -23,6 +30,7 @@ def text_chunks(file: BinaryIO, name: str, frames: int) -> Iterator[tuple[str, A
         file: The text in UTF-8; a byte order mark is allowed.
         name: Its name, for places and errors.
         frames: Frames per chunk; the last chunk may have fewer.
+        odd: Called with the error for a line that is not a frame; if it returns, the line is left out.
 
     Returns:
         The place of the first frame, `NAME, line N`, and the chunk, float64 `[frames, values]`.
@@ -32,7 +40,7 @@ def text_chunks(file: BinaryIO, name: str, frames: int) -> Iterator[tuple[str, A
     """
     waiting: list[list[float]] = []
     place = ""
-    for number, values in _frames(file, name):
+    for number, values in _frames(file, name, odd):
         place = place or f"{name}, line {number}"
         waiting.append(values)
         if len(waiting) == frames:
@@ -42,7 +50,7 @@ def text_chunks(file: BinaryIO, name: str, frames: int) -> Iterator[tuple[str, A
         yield place, np.asarray(waiting, np.float64)
 
 
-def _frames(file: BinaryIO, name: str) -> Iterator[tuple[int, list[float]]]:
+def _frames(file: BinaryIO, name: str, odd: Odd) -> Iterator[tuple[int, list[float]]]:
     """Give the number and the values of each line that holds a frame; all must have the same number of values."""
     width, names = 0, None
     for number, line in _lines(file, name):
@@ -50,13 +58,15 @@ def _frames(file: BinaryIO, name: str) -> Iterator[tuple[int, list[float]]]:
         if not width and names is None and not any(map(_is_number, texts)):
             names = number, texts
             continue
-        values = _numbers(texts, f"{name}, line {number}")
-        width = width or len(values)
-        if len(values) != width:
-            raise ChunkError(f"{name}, line {number}: {len(values)} values, wanted {width} as in the lines before")
+        try:
+            values = _numbers(texts, width, f"{name}, line {number}")
+        except ChunkError as error:
+            odd(error)
+            continue
+        width = len(values)
         yield number, values
     if names is not None and not width:  # a line of names, and no frame after it
-        _numbers(names[1], f"{name}, line {names[0]}")
+        _numbers(names[1], 0, f"{name}, line {names[0]}")
 
 
 def _lines(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
@@ -100,8 +110,11 @@ def _is_number(text: str) -> bool:
     return "_" not in text  # Python would accept 1_000
 
 
-def _numbers(texts: list[str], place: str) -> list[float]:
+def _numbers(texts: list[str], width: int, place: str) -> list[float]:
+    """Return the numbers of a line, which has so many values; 0: any number."""
     for text in texts:
         if not _is_number(text):
             raise ChunkError(f"{place}: {text[:40]!r} is not a number; wanted numbers separated by commas")
+    if width not in (0, len(texts)):
+        raise ChunkError(f"{place}: {len(texts)} values, wanted {width} as in the lines before")
     return list(map(float, texts))

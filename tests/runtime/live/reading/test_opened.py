@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tidegate.runtime.errors import ChunkError
-from tidegate.runtime.live.reading.opened import TEXT, bytes_of, opened
+from tidegate.runtime.live.reading.opened import TEXT, opened
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_the_kind_is_that_of_the_ending_or_of_the_first_bytes(
     (tmp_path / name).write_bytes(data)
 
     with opened(tmp_path / name) as found:
-        assert (found.name, found.kind, bytes_of(found)) == (str(tmp_path / name), kind, data)
+        assert (found.name, found.kind, found.file.read()) == (str(tmp_path / name), kind, data)
 
 
 def test_a_folder_named_as_an_array_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""Gaps: what a stream does where frames were lost."""
+
+from collections.abc import Iterator
+from math import prod
+
+import numpy as np
+
+from ..arrays import Answer, Chunk
+from ..contract import Contract
+from ..errors import ChunkError
+from ..streams import GAPS, Gap, Stream, apart
+
+BLOCK = 2**12  # frames of zeros that are pushed together
+
+
+def skip_frames(stream: Stream, contract: Contract, shape: tuple[int, ...], frames: int, policy: Gap) -> Answer | None:
+    """Tell a stream of a gap; see `Stream.skip`.
+
+    Args:
+        stream: The stream.
+        contract: The contract of its model.
+        shape: The sizes of one frame of its model; empty for ids.
+        frames: Frames that were lost.
+        policy: What to do.
+    """
+    if policy not in GAPS:
+        raise ChunkError(f"policy {policy!r} is unknown, wanted {', '.join(GAPS)}")
+    if frames < 0:
+        raise ChunkError(f"{frames} frames were lost; wanted 0 or more")
+    if policy == "zeros" and (not shape or not prod(shape)):
+        raise ChunkError("a model of token ids, or of any number of features, has no frame of zeros; hold or reset")
+    if not frames or policy == "hold":
+        return None
+    if policy == "zeros":
+        return _joined(contract, [stream.push(chunk) for chunk in _zeros(contract, shape, frames)])
+    rest = None if stream.finished else stream.finish()
+    stream.reset()
+    return rest
+
+
+def _zeros(contract: Contract, shape: tuple[int, ...], frames: int) -> Iterator[Chunk]:
+    for start in range(0, frames, BLOCK):
+        yield apart(contract.pieces, np.zeros((min(BLOCK, frames - start), *shape), np.float32))
+
+
+def _joined(contract: Contract, answers: list[Answer]) -> Answer:
+    """Join the answers of pushes; of an output without a time axis the last one counts."""
+    timed = {port.name: port.time_axis is not None for port in contract.outputs}
+    if not isinstance(answers[0], dict):
+        return np.concatenate(answers) if all(timed.values()) else answers[-1]
+    return {
+        name: np.concatenate([answer[name] for answer in answers]) if its else answers[-1][name]
+        for name, its in timed.items()
+    }

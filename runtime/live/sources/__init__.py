@@ -1,0 +1,1 @@
+"""Where rows of numbers come from: files, pipes, sockets, serial lines, microphones."""

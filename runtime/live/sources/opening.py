@@ -1,0 +1,53 @@
+"""Opens a source by its name: `mic`, a file, `-`, `tcp://`, `udp://`, `serial:`."""
+
+import os
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from ...errors import ChunkError
+from .bytes_of_rows import Note, quiet
+from .files import File
+from .pcm import Form
+from .pipe import StandardInput
+from .sockets import Tcp, Udp, address
+from .source import Source
+
+KINDS = "mic, a file, -, tcp://HOST:PORT, udp://HOST:PORT, serial:DEVICE"
+
+
+def open_source(name: str | os.PathLike[str], form: Form, rate: float | None = None, note: Note = quiet) -> Source:
+    """Open a source.
+
+    Args:
+        name: `mic` or `mic:DEVICE`; `-`; `tcp://host:port` (connects) or `tcp://host:port?listen`;
+            `udp://host:port`, or with `?numbered`; `serial:DEVICE`, or with `?baud=115200`; else the path of a file.
+        form: How numbers are written, in sources that do not say it.
+        rate: Rows per second, in sources that do not say it.
+        note: Takes what is odd, while the source runs.
+
+    Raises:
+        ChunkError: There is no such kind of source, or its options are wrong.
+        BackendError: A package that it needs is not installed.
+        OSError: It cannot be opened.
+    """
+    text = os.fspath(name)
+    if text == "-":
+        return StandardInput(form, rate, note)
+    scheme, found, _ = text.partition("://")
+    if found and scheme in ("tcp", "udp"):
+        return _socket(text, form, rate, note)
+    if found:
+        raise ChunkError(f"{text}: {scheme}:// is no kind of source; wanted {KINDS}")
+    return File(Path(text), rate)
+
+
+def _socket(text: str, form: Form, rate: float | None, note: Note) -> Source:
+    parts = urlsplit(text)
+    host, port = address(parts.netloc, text)
+    flag = {"tcp": "listen", "udp": "numbered"}[parts.scheme]
+    odd = set(parse_qs(parts.query, keep_blank_values=True)) - {flag}
+    if odd or parts.path:
+        raise ChunkError(f"{text}: {', '.join(odd) or parts.path} is no option of {parts.scheme}://, which has ?{flag}")
+    if parts.scheme == "tcp":
+        return Tcp(host, port, form, rate, listen=bool(parts.query), note=note)
+    return Udp(host, port, form, rate, numbered=bool(parts.query), note=note)
