@@ -60,7 +60,7 @@ def cut_values(model: onnx.ModelProto, names: Iterable[str]) -> None:
         return
     for item in model.graph.input:  # a free size without a name has no name in the shapes of other values either
         dims = shape_of(item)
-        set_dims(item, [f"{item.name}/axis{axis}" if size is None else size for axis, size in enumerate(dims)])
+        set_dims(item, tuple(f"{item.name}/axis{axis}" if size is None else size for axis, size in enumerate(dims)))
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     known, shapes = value_names(model), {item.name: item for item in inferred.value_info}
     for name in cut:
@@ -158,7 +158,9 @@ def _filled(item: onnx.ValueInfoProto, value: float, sizes: Dims) -> FixedInput:
 def _at_same_places(dims: Dims, sizes: Dims) -> dict[int, int]:
     """Return the axes of an input that have a fixed size of the signal at the same place, as a mask has its frames."""
     lead = sizes[:-1]
-    alike = [axis for axis, size in enumerate(dims[: len(lead)]) if isinstance(size, int) and size == lead[axis] > 1]
+    alike = [
+        axis for axis, size in enumerate(dims[: len(lead)]) if isinstance(size, int) and size > 1 and size == lead[axis]
+    ]
     return {axis: axis for axis in alike if len(dims) > 1}
 
 

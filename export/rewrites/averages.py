@@ -42,7 +42,10 @@ def _rnn(model: onnx.ModelProto, graph: Graph, marker: onnx.NodeProto) -> Iterat
     yield helper.make_node("Expand", [start, f"{name}/sizes"], [f"{name}/start"], f"{name}/Expand")
     yield helper.make_node("Transpose", [x], [f"{name}/frames"], f"{name}/Transpose", perm=[1, 0, 2])
     read = [f"{name}/frames", *weights, "", "", f"{name}/start"]
-    options = {"activations": ["Affine"], "activation_alpha": [1.0], "activation_beta": [0.0], "hidden_size": features}
-    yield helper.make_node("RNN", read, [f"{name}/Y"], name, **options)
+    node = helper.make_node("RNN", read, [f"{name}/Y"], name, activations=["Affine"], hidden_size=features)
+    node.attribute.extend(
+        helper.make_attribute(key, [n]) for key, n in (("activation_alpha", 1.0), ("activation_beta", 0.0))
+    )
+    yield node
     yield helper.make_node("Squeeze", [f"{name}/Y", one], [f"{name}/averages"], f"{name}/Squeeze")
     yield helper.make_node("Transpose", [f"{name}/averages"], [y], f"{y}/Transpose", perm=[1, 0, 2])

@@ -20,7 +20,7 @@ CASES: list[dict[str, Any]] = [
 PADDED = 4096  # zeros in front, so that every frame of a peer is one of ours
 
 
-@pytest.mark.parametrize("options", CASES, ids=str)
+@pytest.mark.parametrize("options", CASES, ids=["power", "short window", "magnitude", "hamming, normalized"])
 def test_it_is_torchaudios(options: dict[str, Any]) -> None:
     samples, zeros = sound(), options["n_fft"] - 160
     peer = torchaudio().transforms.Spectrogram(**options, hop_length=160, center=False)

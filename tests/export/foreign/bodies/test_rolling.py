@@ -248,7 +248,7 @@ def test_row_156_the_states_of_a_stateful_layer_are_carried(
     assert_streams_as(tmp_path, _frames(), wanted[0] if sequences else wanted)
     stream = tidegate.load(tmp_path / "out.onnx").stream()
     stream.push(_frames())
-    for seen, after in zip(stream.states(), memory_after, strict=True):
+    for seen, after in zip(stream.state().values(), memory_after, strict=True):
         np.testing.assert_allclose(np.ravel(seen), np.ravel(after), rtol=0, atol=2e-6)
 
 
