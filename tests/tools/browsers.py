@@ -21,6 +21,7 @@ POLICY = (
 BROWSERS = ("chromium", "firefox", "webkit")
 TOOLS = ROOT / "build" / "node"  # .ci/run installs puppeteer-core there
 BROWSE = ROOT / "tests" / "web" / "browse.mjs"
+AUDIT = BROWSE.with_name("audit.mjs")
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -87,3 +88,17 @@ def browse(browser: str, address: str, *pictures: str | Path, click: str = "", s
     seen: dict[str, Any] = json.loads(done.stdout)
     assert seen["said"] == [], seen["said"]
     return seen
+
+
+def audit(address: str) -> list[dict[str, Any]]:
+    """Return what tests/web/audit.mjs prints of a page: for each width and colour scheme, what axe-core finds."""
+    for name in ("puppeteer-core", "axe-core"):
+        node_tool(name)
+    script = TOOLS / AUDIT.name
+    script.write_text(AUDIT.read_text())
+    command = [require("node"), str(script), address]
+    environment = os.environ | {"CHROMIUM": require("chromium")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found

@@ -10,6 +10,7 @@ import pytest
 from tidegate.benchmarks.measuring.environment import observe
 from tidegate.benchmarks.measuring.results import Result, Row, histogram_of, percentiles, series
 from tidegate.benchmarks.showing.result_page import cases_of, write_page, write_pictures
+from tools.browsers import audit
 
 pytest.importorskip("matplotlib")
 
@@ -48,6 +49,18 @@ def test_the_page_holds_every_case_and_escapes_names(tmp_path: Path) -> None:
     assert all(f"<dfn>{word}</dfn>" in text for word in ("call", "miss", "~", "empty step"))
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.slow
+def test_the_page_is_wide_enough_and_accessible_on_phones_and_in_the_dark(tmp_path: Path) -> None:
+    write_page(RESULT, tmp_path / "r.html")
+
+    found = audit((tmp_path / "r.html").as_uri())
+
+    assert [one["violations"] for one in found] == [[]] * 6
+    assert all(one["over"] <= 0 for one in found)
+    papers = {one["scheme"]: one["paper"] for one in found}
+    assert papers == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 18, 18)"}
 
 
 @pytest.mark.slow
