@@ -119,6 +119,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt Makefile | needs
 	$(PIP) torch
 	$(PIP) $(TOOLS)
 	$(PIP) --no-deps seglearn silero-vad  # they contain recordings and a model
+	@# NVIDIA's client asks for older releases of packages that are here.
+	$(PIP) --no-deps tritonclient python-rapidjson urllib3 geventhttpclient gevent greenlet zope.event zope.interface brotli certifi
 	$(PIP) --no-build-isolation -Ceditable.rebuild=true -Ceditable.verbose=false -e '.[all]'
 	touch $@
 

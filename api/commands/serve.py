@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 from tidegate.runtime.errors import BackendError
 
-EXAMPLE = "tidegate serve watch.int8.onnx --ws 127.0.0.1:8002"
+EXAMPLE = "tidegate serve watch.int8.onnx --ws 127.0.0.1:8002 --grpc 127.0.0.1:8001 --store streams"
+PACKAGES = {"--ws": ["picows"], "--grpc": ["grpc", "google.protobuf"], "--http": ["uvicorn"]}
+FIELDS = {"--ws": "websocket", "--grpc": "grpc", "--http": "http"}
 
 
 def command(
@@ -14,6 +16,12 @@ def command(
     *,
     ws: Annotated[
         str | None, typer.Option("--ws", metavar="HOST:PORT", help="Open the websocket door; port 0: any free one.")
+    ] = None,
+    grpc: Annotated[
+        str | None, typer.Option("--grpc", metavar="HOST:PORT", help="Open the Open Inference Protocol over gRPC.")
+    ] = None,
+    http: Annotated[
+        str | None, typer.Option("--http", metavar="HOST:PORT", help="Open the Open Inference Protocol over HTTP.")
     ] = None,
     store: Annotated[
         Path | None,
@@ -31,10 +39,11 @@ def command(
     """
     import asyncio
 
-    if ws is None:
-        raise typer.BadParameter("no door is open; wanted --ws HOST:PORT")
-    address = _address("--ws", ws)
-    _check_packages(["picows"])
+    given = {"--ws": ws, "--grpc": grpc, "--http": http}
+    doors = {option: _address(option, text) for option, text in given.items() if text is not None}
+    if not doors:
+        raise typer.BadParameter(f"no door is open; wanted one or more of {', '.join(given)} HOST:PORT")
+    _check_packages([package for option in doors for package in PACKAGES[option]])
     from tidegate.runtime.serving.requests import Limits
     from tidegate.runtime.serving.served_model import ServedModel
     from tidegate.runtime.serving.server import serve
@@ -43,7 +52,8 @@ def command(
     limits = Limits(streams=streams, streams_of_one=streams, frames=frames, idle=idle, every=every)
     models = [ServedModel.of(path) for path in paths]
     kept = None if store is None else FolderStore(store)
-    asyncio.run(serve(models, limits, store=kept, websocket=address, ready=_say))
+    addresses = {FIELDS[option]: address for option, address in doors.items()}
+    asyncio.run(serve(models, limits, store=kept, ready=_say, **addresses))
 
 
 def _say(ports: dict[str, int]) -> None:

@@ -22,6 +22,7 @@ class Why(IntEnum):
     limit = 9  # too many streams
     moved = 10  # this process gives the stream up: go on at another
     model = 11  # the stream was of another model
+    missing = 12  # there is no such model
 
 
 class Refused(Exception):  # noqa: N818  a refusal is an answer to a client, no error of the process
@@ -160,6 +161,7 @@ class Counters:
         frames: Frames that were answered.
         again: Chunks that were answered again.
         pushes: Calls of the group, each for several streams.
+        seconds: How long these calls took together.
         snapshots: Snapshots that are durable.
         store_errors: Snapshots and claims for which the store did not answer.
         refused: Requests that were refused, by reason.
@@ -174,6 +176,7 @@ class Counters:
     frames: int = 0
     again: int = 0
     pushes: int = 0
+    seconds: float = 0.0
     snapshots: int = 0
     store_errors: int = 0
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys((why.name for why in Why), 0))

@@ -3,10 +3,10 @@
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from ..errors import ModelError
-from .doors.websocket import WebsocketDoor
 from .engine import Engine
 from .keeper import Keeper
 from .keeping import KeepingEngine
@@ -14,6 +14,11 @@ from .requests import Limits
 from .served_model import ServedModel
 from .stores.store import Store
 from .ticker import Ticker
+
+if TYPE_CHECKING:  # each door needs a package of its own, which is imported when the door is opened
+    from .doors.inference_grpc import GrpcDoor
+    from .doors.inference_http import HttpDoor
+    from .doors.websocket import WebsocketDoor
 
 GRACE = 5.0  # seconds in which clients may read their last replies
 
@@ -40,7 +45,7 @@ class Server:
             raise ModelError(f"two models are called {twice!r}; rename one file")
         self.tickers = {model.name: _ticker(model, limits, store) for model in models}
         self.websocket_doors: list[WebsocketDoor] = []
-        self._listening: list[asyncio.Server] = []
+        self._inference_doors: list[GrpcDoor | HttpDoor] = []
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def open_websocket(self, address: Address) -> int:
@@ -49,29 +54,51 @@ class Server:
         Raises:
             OSError: The address is not free.
         """
+        from .doors.websocket import WebsocketDoor
+
         door = WebsocketDoor(self.tickers)
-        listening, port = await door.listen(*address)
+        port = await door.listen(*address)
         self.websocket_doors.append(door)
-        self._listening.append(listening)
+        return port
+
+    async def open_grpc(self, address: Address) -> int:
+        """Open the door of the Open Inference Protocol over gRPC, as `open_websocket` does.
+
+        Raises:
+            OSError: The address is not free.
+        """
+        from .doors.inference_grpc import GrpcDoor
+
+        door = GrpcDoor(self.tickers, version("tidegate"))
+        port = await door.listen(*address)
+        self._inference_doors.append(door)
+        return port
+
+    async def open_http(self, address: Address) -> int:
+        """Open the door of the Open Inference Protocol over HTTP, as `open_websocket` does.
+
+        Raises:
+            OSError: The address is not free.
+        """
+        from .doors.inference_http import HttpDoor
+
+        door = HttpDoor(self.tickers, version("tidegate"))
+        port = await door.listen(*address)
+        self._inference_doors.append(door)
         return port
 
     async def drain(self) -> None:
         """Answer what waits, refuse the rest, tell all clients that they go on elsewhere, and close the doors."""
-        for listening in self._listening:
-            listening.close()
         for ticker in self.tickers.values():
             ticker.engine.leaving = True
             while ticker.engine.waits:
                 ticker.engine.tick()
             ticker.engine.save_all()
             await asyncio.to_thread(ticker.engine.close)
-        for door in self.websocket_doors:
-            door.close("moved")
+            ticker.engine.collect()
         self._sweeper.cancel()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE):
-                while any(door.open for door in self.websocket_doors):
-                    await asyncio.sleep(0.01)
+        doors = [*self.websocket_doors, *self._inference_doors]
+        await asyncio.gather(*(door.close(GRACE) for door in doors))
 
     async def _sweep(self) -> None:
         """Once a second, give up idle streams."""
@@ -98,6 +125,8 @@ async def serve(
     *,
     store: Store | None = None,
     websocket: Address | None = None,
+    grpc: Address | None = None,
+    http: Address | None = None,
     ready: Callable[[dict[str, int]], None] | None = None,
 ) -> None:
     """Serve models until SIGTERM or SIGINT, then drain.
@@ -106,7 +135,9 @@ async def serve(
         models: The models.
         limits: What the clients of each model may use.
         store: Where streams outlive this process; None: they end with it.
-        websocket: Host and port of the websocket door; None leaves it out.
+        websocket: Host and port of the websocket door; None leaves a door out.
+        grpc: Those of the door of the Open Inference Protocol over gRPC.
+        http: Those of the same over HTTP.
         ready: Called when all doors are open, with their ports.
 
     Raises:
@@ -118,9 +149,9 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = Server(models, limits, store)
-    ports = {}
-    if websocket is not None:
-        ports["ws"] = await server.open_websocket(websocket)
+    opens = {"ws": server.open_websocket, "grpc": server.open_grpc, "http": server.open_http}
+    wanted = {"ws": websocket, "grpc": grpc, "http": http}
+    ports = {name: await opens[name](address) for name, address in wanted.items() if address is not None}
     if ready is not None:
         ready(ports)
     await stop.wait()

@@ -1,8 +1,9 @@
 """Help for tests of the server: small models, clients of an engine, and the answers that their streams give alone."""
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,8 +14,9 @@ from tidegate.runtime.load import load
 from tidegate.runtime.operators import Elementwise
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program, Reading
-from tidegate.runtime.serving.requests import Reply, Request
+from tidegate.runtime.serving.requests import Limits, Reply, Request
 from tidegate.runtime.serving.served_model import ServedModel
+from tidegate.runtime.serving.server import Server
 from tidegate.runtime.serving.stores.store import Claim, StoreError
 from tools.random_layers import embedding, gru, lstm
 from tools.streams import contract_of
@@ -174,3 +176,18 @@ def served(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], int]]:
             yield process, int(line.removeprefix("ws is open on port "))
         finally:
             process.kill()
+
+
+def visit(served: ServedModel, door: str, call: Callable[[int, Server], None], **limits: object) -> None:
+    """Open a server with one door of a model in this thread, and let a function call it at its port from another."""
+
+    async def run() -> None:
+
+        server = Server([served], Limits(**{"streams": 16, **limits}))  # type: ignore[arg-type]
+        try:
+            port = await getattr(server, f"open_{door}")(("127.0.0.1", 0))
+            await asyncio.wait_for(asyncio.to_thread(call, port, server), 60)
+        finally:
+            await server.drain()
+
+    asyncio.run(run())

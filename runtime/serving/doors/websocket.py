@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
@@ -46,13 +47,18 @@ class WebsocketDoor:
     rate: int = 20_000
     origins: Collection[str] = LOOPBACK
     open: "set[Connection]" = field(default_factory=set)
+    _server: asyncio.Server | None = None
 
-    async def listen(self, host: str, port: int) -> tuple[asyncio.Server, int]:
-        """Take connections at an address; return the server, and the port, which the system chooses for 0."""
+    async def listen(self, host: str, port: int) -> int:
+        """Take connections at an address; return the port, which the system chooses for 0.
+
+        Raises:
+            OSError: The address is not free.
+        """
         largest = max(
             ticker.engine.limits.frames * ticker.engine.served.frame_bytes for ticker in self.tickers.values()
         )
-        server = await ws_create_server(
+        self._server = await ws_create_server(
             self.greet,
             host,
             port,
@@ -61,7 +67,7 @@ class WebsocketDoor:
             auto_ping_idle_timeout=30,
             auto_ping_reply_timeout=30,
         )
-        return server, int(server.sockets[0].getsockname()[1])
+        return int(self._server.sockets[0].getsockname()[1])
 
     def greet(self, request: WSUpgradeRequest) -> "Connection | WSUpgradeResponseWithListener":
         """Return the listener of a new connection, or a refusal."""
@@ -83,10 +89,16 @@ class WebsocketDoor:
         for connection in self.open:
             connection.breathe()
 
-    def close(self, text: str) -> None:
-        """Close all connections, and say why."""
+    async def close(self, grace: float) -> None:
+        """Tell all clients that they go on elsewhere, and give them some seconds to read their last replies."""
+        if self._server is not None:
+            self._server.close()
         for connection in list(self.open):
-            connection.close(WSCloseCode.GOING_AWAY, text)
+            connection.close(WSCloseCode.GOING_AWAY, "moved")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self.open:
+                    await asyncio.sleep(0.01)
 
 
 class Connection(WSListener):

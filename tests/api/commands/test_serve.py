@@ -43,7 +43,7 @@ def test_streams_of_two_models_are_served_until_sigterm() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["m.tide"], "no door is open; wanted --ws HOST:PORT"),
+        (["m.tide"], "no door is open; wanted one or more of --ws, --grpc, --http HOST:PORT"),
         (["m.tide", "--ws", "8002"], "--ws is '8002', wanted HOST:PORT, e.g. 127.0.0.1:8002"),
         (["m.tide", "--ws", "127.0.0.1:70000"], "wanted HOST:PORT"),
         (["m.tide", "--ws", "127.0.0.1:0", "--streams", "0"], "--streams"),

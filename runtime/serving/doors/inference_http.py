@@ -1,0 +1,268 @@
+"""The door of the Open Inference Protocol over HTTP: JSON, with tensors as numbers or as bytes behind it."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+import uvicorn
+
+from ..requests import Refused, Why
+from ..ticker import Ticker
+from .inference import (
+    EXTENSIONS,
+    TYPES,
+    VERSION,
+    Call,
+    Tensor,
+    answers,
+    ask,
+    request_of,
+    signals,
+    tensors_of,
+    the_model,
+)
+
+Json = dict[str, Any]
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Json]]
+Send = Callable[[Json], Awaitable[None]]
+
+BINARY = "inference-header-content-length"  # the header that says how many bytes of a body are JSON
+STATUS = {Why.busy: 429, Why.limit: 429, Why.moved: 503, Why.model: 409, Why.missing: 404, Why.unknown: 404}
+PER_VALUE = 32  # bytes of a number in JSON, at most
+OVERHEAD = 2**16  # bytes of a body besides its frames
+MOST_CALLS = 4096  # at a time
+
+
+class HttpDoor:
+    """The calls of all clients.
+
+    Args:
+        tickers: The engines by the names of their models.
+        version: The version of tidegate.
+    """
+
+    def __init__(self, tickers: Mapping[str, Ticker], version: str) -> None:
+        self._tickers, self._version = tickers, version
+        engines = [ticker.engine for ticker in tickers.values()]
+        self._most = OVERHEAD + max(e.limits.frames * e.served.frame_bytes // 4 * PER_VALUE for e in engines)
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def listen(self, host: str, port: int) -> int:
+        """Take calls at an address; return the port, which the system chooses for 0.
+
+        Raises:
+            OSError: The address is not free.
+        """
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        opened = socket.create_server((host, port), family=family, backlog=1024)
+        config = uvicorn.Config(
+            self.answer,
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MOST_CALLS,
+        )
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[opened]))
+        return int(opened.getsockname()[1])
+
+    async def close(self, grace: float) -> None:
+        """Refuse new calls, and end those that take longer than some seconds."""
+        if self._server is not None and self._task is not None:
+            self._server.should_exit = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._task, grace)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call: what the server calls for each, by ASGI."""
+        if scope["type"] != "http":
+            return
+        try:
+            status, headers, body = 200, *await self._reply(scope, receive)
+        except Refused as refused:
+            status, headers = STATUS.get(refused.why, 400), {}
+            body = json.dumps({"error": str(refused)}).encode()
+        kind = b"application/octet-stream" if BINARY in headers else b"application/json"
+        pairs = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        pairs += [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": pairs})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _reply(self, scope: Scope, receive: Receive) -> tuple[dict[str, str], bytes]:
+        """Return the headers and the body for a path."""
+        parts = [part for part in scope["path"].split("/") if part]
+        method = scope["method"]
+        body = await self._body(receive)
+        match (method, parts):
+            case "GET", ["v2"]:
+                return _as_json({"name": "tidegate", "version": self._version, "extensions": EXTENSIONS})
+            case "GET", ["v2", "health", "live" | "ready"]:
+                return {}, b""
+            case "POST", ["v2", "repository", "index"]:
+                return _as_json([{"name": name, "version": VERSION, "state": "READY"} for name in self._tickers])
+            case "GET", ["v2", "models", "stats"]:
+                return _as_json({"model_stats": [_statistics(ticker) for ticker in self._tickers.values()]})
+            case _, ["v2", "models", name, "versions", version, *rest]:
+                return await self._about(method, the_model(self._tickers, name, version), rest, scope, body)
+            case _, ["v2", "models", name, *rest]:
+                return await self._about(method, the_model(self._tickers, name, ""), rest, scope, body)
+        raise Refused(Why.missing, f"{method} {scope['path'][:100]!r} is not there; docs/serve.md has the paths")
+
+    async def _about(
+        self, method: str, ticker: Ticker, rest: list[str], scope: Scope, body: bytes
+    ) -> tuple[dict[str, str], bytes]:
+        served = ticker.engine.served
+        match (method, rest):
+            case "GET", []:
+                inputs, outputs = (list(map(_described, found)) for found in (signals(served), answers(served)))
+                found = {"name": served.name, "versions": [VERSION], "platform": "tidegate"}
+                return _as_json({**found, "inputs": inputs, "outputs": outputs})
+            case "GET", ["ready"]:
+                return {}, b""
+            case "GET", ["stats"]:
+                return _as_json({"model_stats": [_statistics(ticker)]})
+            case "POST", ["infer"]:
+                return await _infer(ticker, dict(scope["headers"]), body)
+        raise Refused(Why.missing, f"{method} {scope['path'][:100]!r} is not there; docs/serve.md has the paths")
+
+    async def _body(self, receive: Receive) -> bytes:
+        """Return the body of a call.
+
+        Raises:
+            Refused: It is too large, or its client went away.
+        """
+        parts, size = [], 0
+        while True:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                raise Refused(Why.format, "the client went away")
+            part = event.get("body", b"")
+            size += len(part)
+            if size > self._most:
+                raise Refused(Why.size, f"the body has more than {self._most} bytes, the most that a call can have")
+            parts.append(part)
+            if not event.get("more_body"):
+                return b"".join(parts)
+
+
+class _Server(uvicorn.Server):
+    """The server, in a loop whose signals are someone else's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+async def _infer(ticker: Ticker, headers: Mapping[bytes, bytes], body: bytes) -> tuple[dict[str, str], bytes]:
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Refused(Why.format, "compressed bodies are not read; send the body as it is")
+    fields, raw = _split(headers.get(BINARY.encode()), body)
+    parameters = _dict(fields, "parameters")
+    outputs = [_dict({"output": one}, "output") for one in _list(fields, "outputs")]
+    wanted = [str(one.get("name", "")) for one in outputs]
+    call = Call(parameters, _inputs(_list(fields, "inputs"), raw), wanted)
+    reply = await ask(ticker, request_of(ticker.engine.served, "", call))
+    whole = bool(parameters.get("binary_data_output", False))
+    in_bytes = [bool(_dict(one, "parameters").get("binary_data", whole)) for one in outputs]
+    binary = dict(zip(wanted, in_bytes, strict=True))
+    described, data = [], []
+    for tensor in tensors_of(ticker.engine.served, reply, wanted):
+        one: Json = _described(tensor)
+        if binary.get(tensor.name, whole):
+            one["parameters"] = {"binary_data_size": len(tensor.data)}
+            data.append(tensor.data)
+        else:
+            one["data"] = np.frombuffer(tensor.data, "<f4").tolist()
+        described.append(one)
+    found = {"model_name": ticker.engine.served.name, "model_version": VERSION, "outputs": described}
+    if "id" in fields:
+        found["id"] = str(fields["id"])
+    head = json.dumps(found).encode()
+    return ({BINARY: str(len(head))} if data else {}), b"".join([head, *data])
+
+
+def _split(length: bytes | None, body: bytes) -> tuple[Json, bytes]:
+    """Return the JSON of a body, and the bytes behind it."""
+    if length is not None and not (length.isdigit() and len(length) < 12 and int(length) <= len(body)):
+        text = f"{BINARY} is {length[:20]!r}, wanted a number up to the {len(body)} bytes of the body"
+        raise Refused(Why.format, text)
+    size = len(body) if length is None else int(length)
+    try:
+        fields = json.loads(body[:size])
+    except (ValueError, RecursionError) as error:
+        raise Refused(Why.format, f"the body is not JSON ({error})") from None
+    if not isinstance(fields, dict):
+        raise Refused(Why.format, f"the body is a JSON {type(fields).__name__}, wanted an object")
+    return fields, body[size:]
+
+
+def _inputs(given: list[Any], raw: bytes) -> list[Tensor]:
+    """Return the inputs, each as numbers, or as so many of the bytes behind the JSON."""
+    found, at = [], 0
+    for one in given:
+        fields = _dict({"input": one}, "input")
+        name, datatype, shape = str(fields.get("name", "")), str(fields.get("datatype", "")), _list(fields, "shape")
+        if not all(type(size) is int for size in shape) or datatype not in TYPES:
+            raise Refused(Why.format, f"input {name[:64]!r} is {datatype[:16]!r}, wanted one of {', '.join(TYPES)}")
+        size = _dict(fields, "parameters").get("binary_data_size")
+        if size is None:
+            data = _numbers(name, datatype, _list(fields, "data"))
+        elif type(size) is int and 0 <= size <= len(raw) - at:
+            data, at = raw[at : at + size], at + size
+        else:
+            raise Refused(Why.size, f"input {name[:64]!r} has {size!r} bytes, {len(raw) - at} are there")
+        found.append(Tensor(name, datatype, tuple(shape), data))
+    return found
+
+
+def _numbers(name: str, datatype: str, data: list[Any]) -> bytes:
+    try:
+        with np.errstate(over="ignore"):  # too large a value becomes infinity, which is refused
+            return np.array(data, np.float64 if datatype == "FP32" else np.int64).astype(TYPES[datatype]).tobytes()
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Refused(Why.format, f"input {name[:64]!r} holds what is no {datatype} ({error})") from None
+
+
+def _dict(fields: Json, name: str) -> Json:
+    found = fields.get(name, {})
+    if not isinstance(found, dict):
+        raise Refused(Why.format, f"{name} is a JSON {type(found).__name__}, wanted an object")
+    return found
+
+
+def _list(fields: Json, name: str) -> list[Any]:
+    found = fields.get(name, [])
+    if not isinstance(found, list):
+        raise Refused(Why.format, f"{name} is a JSON {type(found).__name__}, wanted a list")
+    return found
+
+
+def _described(tensor: Tensor) -> Json:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+
+
+def _statistics(ticker: Ticker) -> Json:
+    counters = ticker.engine.counters
+    return {
+        "name": ticker.engine.served.name,
+        "version": VERSION,
+        "inference_count": counters.chunks,
+        "execution_count": counters.pushes,
+        "inference_stats": {
+            "success": {"count": counters.chunks, "ns": int(1e9 * counters.seconds)},
+            "fail": {"count": sum(counters.refused.values()), "ns": 0},
+        },
+    }
+
+
+def _as_json(found: object) -> tuple[dict[str, str], bytes]:
+    return {}, json.dumps(found).encode()
