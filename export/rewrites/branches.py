@@ -42,7 +42,7 @@ def open_branches(model: onnx.ModelProto, conditions: Conditions) -> list[str]:
     opened: list[str] = []
     while nodes := [node for node in model.graph.node if node.op_type == "If"]:
         if len(opened) == MAX_OPENED:
-            raise UnsupportedError(f"{label(nodes[0])}: {MAX_OPENED} Ifs were opened and more are left; simplify it")
+            raise UnsupportedError(f"{label(nodes[0])}: {MAX_OPENED} Ifs were opened, wanted no more")
         fold_constants(model)
         node, taken = _settled(model, nodes, conditions)
         opened.append(label(node))

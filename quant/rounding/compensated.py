@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...runtime.arrays import Array
+from ...runtime.errors import QuantizationError
 
 DAMPING = 1e-2  # as a fraction of the mean of the diagonal, for each matrix separately
 SWEEPS = 4  # of coordinate descent, at most
@@ -83,14 +84,21 @@ def in_order(weights: Array, second: Array, steps: Array, largest: Array) -> Arr
 
 
 def _inverse_factor(second: Array) -> Array:
-    """Return the upper triangular U with H^-1 = U^T U. If rounding made H indefinite, damp it until U exists."""
+    """Return the upper triangular U with H^-1 = U^T U. If rounding made H indefinite, damp it until U exists.
+
+    Raises:
+        QuantizationError: The moments are not finite, or differ by more than float64 holds.
+    """
     for damping in (0, 1e-3, 1e-2, 1e-1, 1):
         try:
             inverse = np.linalg.inv(damped(second, [second.shape[1]], damping) if damping else second)
             return np.swapaxes(np.linalg.cholesky(inverse), 1, 2)
         except np.linalg.LinAlgError:
             continue
-    raise AssertionError("moments are not finite")
+    raise QuantizationError(
+        "the values of the model grow on the calibration streams, beyond what float64 can compare; give shorter "
+        "streams, or quantize without calibration"
+    )
 
 
 def _times(vectors: Array, matrices: Array) -> Array:

@@ -311,6 +311,17 @@ def test_each_lookahead_is_compared_as_the_messages_say(tide: Command) -> None:
     assert tide("verify", "turned.onnx", "--lookaheads", "0,2", "--data", "x.npy").status == 0
 
 
+@pytest.mark.usefixtures("desk")
+def test_a_file_without_a_contract_is_drawn_with_the_way_out(tide: Command) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("onnxruntime")
+    assert tide("inspect", "no_contract.onnx", "--svg", "a.svg").status == 0
+    assert "no contract: lift or export the file" in Path("a.svg").read_text()
+    assert tide("lift", "no_contract.onnx", "-o", "lifted.onnx").status == 0
+    assert tide("inspect", "lifted.onnx", "--svg", "b.svg").status == 0
+    assert "no contract" not in Path("b.svg").read_text()
+
+
 def test_a_folder_is_created_first(folder: Path, tide: Command) -> None:
     assert "no: there is no such folder; create it first" in tide("run", "m.tide", "x.npy", "-o", "no/y.npy").err
     (folder / "no").mkdir()

@@ -74,6 +74,11 @@ ADVICE: dict[str, tuple[Run, str, list[Run]]] = {
         "use one cell for one sequence, and change no state between two steps",
         [_loop()],
     ),
+    "a loop that runs backwards": (
+        _loop(lambda net, x, t, h: net.cell(x[:, x.shape[1] - 1 - t], h)),
+        r"let the loop read x\[:, t\] with t from 0, and do everything else for all frames before or after it",
+        [_loop()],
+    ),
     "a module called twice": (
         lambda net, x: net.rnn(net.rnn(x)[0])[0],
         r"called 2 times in one forward, .*; calls for other sequences need a module each \(copy.deepcopy\)",
@@ -89,7 +94,7 @@ ADVICE: dict[str, tuple[Run, str, list[Run]]] = {
     ),
     "a convolution that is not padded": (
         _convolved(lambda net, x: net.plain(x)),
-        r"pad only on the left \(nn.ConstantPad1d\(\(2, 0\), 0.0\)\), cut the last 2 answers of padding=2, or look",
+        r"pad only on the left \(nn.ConstantPad1d\(\(2, 0\), 0.0\)\), cut the .* padding=2, or look ahead by padding=",
         [
             _convolved(lambda net, x: net.plain(net.pad(x))),
             _convolved(lambda net, x: net.around(x)[..., :-2]),
@@ -117,6 +122,12 @@ def _cell(net: Net, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     return h.tanh(), h
 
 
+def _write(net: nn.Module, example: tuple[Tensor, ...], path: Path) -> None:
+    """Write a policy as torch does."""
+    names = ["obs", *(["masks"] if len(example) > 2 else []), "h_in"]
+    torch.onnx.export(net, example, path, dynamo=False, input_names=names, output_names=["action", "h_out"])
+
+
 POLICIES: dict[str, tuple[Run, tuple[int, ...], Run]] = {
     "a cell": (_cell, (1, 6), lambda net, x: _loop()(net, x).tanh()),
     "a layer": (_gru, (1, 1, 6), lambda net, x: net.rnn(x)[0]),
@@ -131,8 +142,7 @@ def test_row_163_a_forward_of_one_frame_streams_in_both_ways_of_its_message(name
     with pytest.raises(REFUSED, match=message):
         export_model(net, example, tmp_path / "m.onnx")
     export_model(Net(frames), EXAMPLE, tmp_path / "frames.onnx")
-    names: dict[str, Any] = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
-    torch.onnx.export(net, example, tmp_path / "one.onnx", dynamo=False, **names)
+    _write(net, example, tmp_path / "one.onnx")
     lift(tmp_path / "one.onnx", tmp_path / "lifted.onnx")
     x, h = EXAMPLE[0], torch.zeros(shape)
     stream = load(tmp_path / "lifted.onnx").stream()
@@ -146,22 +156,69 @@ def test_row_163_a_forward_of_one_frame_streams_in_both_ways_of_its_message(name
 def test_a_policy_of_several_streams_is_refused_and_lifted_from_one(name: str, tmp_path: Path) -> None:
     run, shape, _ = POLICIES[name]
     net, many = Stateful(run).eval(), (torch.ones(4, 6), torch.zeros(*shape[:-2], 4, 6))
-    names: dict[str, Any] = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
-    torch.onnx.export(net, many, tmp_path / "m.onnx", dynamo=False, **names)
+    _write(net, many, tmp_path / "m.onnx")
     with pytest.raises(REFUSED, match="export the model for one stream"):
         lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
-    torch.onnx.export(net, (many[0][:1], torch.zeros(shape)), tmp_path / "m.onnx", dynamo=False, **names)
+    _write(net, (many[0][:1], torch.zeros(shape)), tmp_path / "m.onnx")
     lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
 
 
 def test_an_input_without_an_axis_of_frames_is_refused_and_gets_one(tmp_path: Path) -> None:
     net, h = Stateful(lambda net, x, h: net.rnn(x.view(1, 1, -1), h)).eval(), torch.zeros(1, 1, 6)
-    names: dict[str, Any] = {"input_names": ["obs", "h_in"], "output_names": ["action", "h_out"]}
-    torch.onnx.export(net, (torch.ones(6), h), tmp_path / "m.onnx", dynamo=False, **names)
+    _write(net, (torch.ones(6), h), tmp_path / "m.onnx")
     with pytest.raises(REFUSED, match=r"has shape \[6\], .*; export the model for a signal \[1, features\] or \[1"):
         lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
-    torch.onnx.export(net, (torch.ones(1, 6), h), tmp_path / "m.onnx", dynamo=False, **names)
+    _write(net, (torch.ones(1, 6), h), tmp_path / "m.onnx")
     lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
+
+
+class Learned(nn.Module):
+    """Starts from trained states, or has weights that are no numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.h = nn.GRU(6, 6, batch_first=True), nn.Parameter(torch.ones(1, 1, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.rnn(x, self.h.expand(1, x.shape[0], 6).contiguous())[0]
+        return y
+
+
+def test_a_streaming_file_with_its_own_start_is_used_as_it_is(tmp_path: Path) -> None:
+    export_model(Learned(), EXAMPLE, tmp_path / "m.onnx")
+    with pytest.raises(REFUSED, match=r"a streaming file already, and .* start from its initial states; use it as is"):
+        lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
+    assert load(tmp_path / "m.onnx").stream().push(EXAMPLE[0].numpy()) is not None
+
+
+def test_answers_that_are_no_numbers_name_the_weights(tmp_path: Path) -> None:
+    net = Learned()
+    with torch.no_grad():
+        net.h[0, 0, 0] = torch.nan
+    with pytest.raises(REFUSED, match=r"output .* of the example is not finite; check example and weights"):
+        export_model(net, EXAMPLE, tmp_path / "m.onnx")
+    export_model(Learned(), EXAMPLE, tmp_path / "m.onnx")
+
+
+class Bands(nn.Module):
+    """A layer along the bands of a frame."""
+
+    def __init__(self, projected: bool) -> None:
+        super().__init__()
+        self.inner = nn.LSTM(2, 4, batch_first=True, proj_size=3 if projected else 0)
+        self.rnn = nn.GRU(9 if projected else 12, 5, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, t = x.shape[0], x.shape[1]
+        y = self.inner(x.reshape(b * t, 3, 2))[0].reshape(b, t, -1)
+        answer: Tensor = self.rnn(y)[0]
+        return answer
+
+
+def test_a_projection_along_bands_is_left_out_as_the_message_says(tmp_path: Path) -> None:
+    with pytest.raises(REFUSED, match=r"runs over an axis inside each frame, .*; leave the projection out there"):
+        export_model(Bands(projected=True), EXAMPLE.reshape(2, 9, 3, 2), tmp_path / "m.onnx")
+    export_model(Bands(projected=False), EXAMPLE.reshape(2, 9, 3, 2), tmp_path / "m.onnx")
 
 
 class Masked(Net):
@@ -173,8 +230,7 @@ class Masked(Net):
 
 def test_a_mask_of_a_policy_is_set_as_the_message_says(tmp_path: Path) -> None:
     net, example = Masked(_cell).eval(), (torch.ones(1, 6), torch.ones(1, 1), torch.zeros(1, 6))
-    names: dict[str, Any] = {"input_names": ["obs", "masks", "h_in"], "output_names": ["action", "h_out"]}
-    torch.onnx.export(net, example, tmp_path / "m.onnx", dynamo=False, **names)
+    _write(net, example, tmp_path / "m.onnx")
     with pytest.raises(REFUSED, match=r"if 'masks' stays the same, set it \(--set masks=VALUE\)"):
         lift(tmp_path / "m.onnx", tmp_path / "s.onnx")
     lift(tmp_path / "m.onnx", tmp_path / "s.onnx", values={"masks": 1.0})

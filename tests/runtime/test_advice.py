@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from tidegate.runtime.contract import METADATA_KEY
-from tidegate.runtime.errors import ChunkError, ModelError, PlanError, RowError, TidegateError
+from tidegate.runtime.errors import ChunkError, ModelError, PlanError, RowError, SnapshotError, TidegateError
 from tidegate.runtime.load import compile_model, load
 from tidegate.runtime.streams import Group
 from tools.onnx_files import write_lstm
@@ -156,3 +156,58 @@ def test_a_plan_in_place_of_a_file_and_an_unknown_form_are_refused(path: Path, t
         compile_model(path, tmp_path / "m.pas", "pascal")  # type: ignore[arg-type]
     assert not (tmp_path / "m.pas").exists()
     compile_model(path, tmp_path / "m.c", "c")
+
+
+@BACKENDS
+def test_a_damaged_snapshot_is_taken_again_and_another_one_restored_there(path: Path, backend: Backend) -> None:
+    stream, other = load(path, backend).stream(), load(write_lstm(path.with_name("n.onnx"), hidden=9), backend).stream()
+    saved = stream.snapshot()
+    with pytest.raises(SnapshotError, match="it is damaged, take it again; stream unchanged"):
+        stream.restore(saved[:-1] + bytes([saved[-1] ^ 1]))
+    stream.restore(stream.snapshot())
+    with pytest.raises(SnapshotError, match=r"it was taken of another (model|plan), restore it there"):
+        other.restore(saved)
+    load(path, backend).stream().restore(saved)
+    here: Backend = "onnxruntime" if backend == "native" else "native"
+    with pytest.raises(SnapshotError, match="it was taken on another backend, restore it there"):
+        load(path, here).stream().restore(saved)
+
+
+@BACKENDS
+def test_a_group_has_one_row_or_more(path: Path, backend: Backend) -> None:
+    with pytest.raises(RowError, match="0 streams in a group; wanted 1 or more"):
+        load(path, backend).streams(0)
+    assert load(path, backend).streams(1).push(FRAMES[None]) is not None
+
+
+def _stranger(model: onnx.ModelProto) -> None:
+    node = next(node for node in model.graph.node if node.op_type == "Gemm")
+    node.op_type, node.domain = "Head", "acme"
+    model.opset_import.append(onnx.helper.make_opsetid("acme", 1))
+    del node.attribute[:]
+
+
+FILES: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
+    "metadata of another version": (
+        lambda m: m.metadata_props.append(onnx.StringStringEntryProto(key="tidegate.other", value="{}")),
+        "metadata 'tidegate.other' is unknown, .*; another version wrote the file, export it again",
+    ),
+    "an operator of a stranger": (
+        _stranger,
+        "'acme' is no domain of ONNX or onnxruntime: export it again",
+    ),
+    "an attribute twice": (
+        lambda m: m.graph.node[0].attribute.append(m.graph.node[0].attribute[0]),
+        "is there more than once; export the model again",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_none_is_exported_again(path: Path, name: str) -> None:
+    change, message = FILES[name]
+    model = onnx.load(path)
+    change(model)
+    with pytest.raises(ModelError, match=message):
+        load(model.SerializeToString())
+    assert load(write_lstm(path)).stream().push(FRAMES) is not None

@@ -63,8 +63,10 @@ def _started(nodes: list[onnx.NodeProto], **inputs: list[int]) -> onnx.ModelProt
 def test_a_state_of_two_inputs_is_refused() -> None:
     join = helper.make_node("Concat", ["a", "b"], ["start"], axis=2)
     model = _started([join], a=[1, 1, 2], b=[1, 1, 4])
-    with pytest.raises(ContractError, match=r"GRU 'gru': initial_h is made of the inputs .*, wanted one input"):
+    with pytest.raises(ContractError, match=r"GRU 'gru': initial_h is made of .* one input; give each state its own"):
         sources(model, number_inputs(model))
+    alone = _started([], start=[1, 1, 6])
+    assert [source.name for source in sources(alone, number_inputs(alone))] == ["start"]
 
 
 def test_a_state_of_a_wrong_number_of_values_is_refused() -> None:

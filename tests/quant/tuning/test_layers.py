@@ -183,6 +183,55 @@ def test_layers_that_cannot_be_tuned_are_named() -> None:
         tunable(Projected(), torch.randn(1, 8, FEATURES))
 
 
+class Mixed(nn.Module):
+    """A layer that can be tuned before one that cannot, or before one of the same values."""
+
+    def __init__(self, again: bool) -> None:
+        super().__init__()
+        self.into, self.again = nn.Linear(FEATURES, FEATURES), nn.Linear(FEATURES, FEATURES) if again else None
+        self.norm = nn.Parameter(torch.randn(FEATURES, FEATURES))
+        self.rec = nn.GRU(FEATURES, 8, batch_first=True)
+        if self.again is not None:
+            self.again.load_state_dict(self.into.state_dict())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.into(x)
+        x = x @ self.norm if self.again is None else self.again(x)
+        y: Tensor = self.rec(x)[0]
+        return y
+
+
+WAYS_OUT: dict[str, tuple[nn.Module, Any, str, Any]] = {
+    "one layer of two kinds": (
+        Net("lstm"),
+        {"*": "W8A16", "rec.weight_hh_l0": "float32"},
+        "rec: some of its weights are quantized and some not; give all one precision",
+        {"*": "W8A16", "rec.*": "float32"},
+    ),
+    "a weight of no layer": (
+        Mixed(again=False),
+        "W8A16",
+        "holds .* as the file does: leave such weights float32, by a pattern of their own",
+        {"*": "W8A16", "norm": "float32"},
+    ),
+    "the same values": (
+        Mixed(again=True),
+        {"*": "W8A16", "again*": "W4A16"},
+        "hold the same values but have different precisions; give them one",
+        "W8A16",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WAYS_OUT)
+def test_the_way_out_of_what_cannot_be_tuned_is_one(name: str) -> None:
+    module, precision, message, way_out = WAYS_OUT[name]
+    x = torch.randn(1, 8, FEATURES)
+    with pytest.raises(tg.QuantizationError, match=message):
+        tunable(module, x, precision)
+    assert tunable(module, x, way_out)(x).shape == module(x).shape
+
+
 def test_an_export_leaves_the_copy_as_it_was(tmp_path: Path) -> None:
     x = torch.randn(1, 8, FEATURES)
     tuned = tunable(Net("lstm"), x)
