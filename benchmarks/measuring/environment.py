@@ -32,6 +32,7 @@ class Environment:
         versions: The version of each package and of `python`.
         date: Date and time of the start, in UTC.
         command: The command line of the run; empty in results of older versions.
+        best: The engine's best variant on this machine, whether it was used or not; empty if not recorded.
     """
 
     processor: str
@@ -44,6 +45,7 @@ class Environment:
     versions: dict[str, str]
     date: str
     command: str = ""
+    best: str = ""
 
     def engine(self) -> str:
         """Return the processor and the engine's variants."""
@@ -89,6 +91,7 @@ def observe(isa: tuple[str, ...], core: int | None) -> Environment:
         versions={"python": platform.python_version()} | _versions(),
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        best=_kernels.variants()[0],
     )
 
 

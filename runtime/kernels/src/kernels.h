@@ -28,9 +28,9 @@ typedef enum tide_format {
  *
  * Packed: `lanes` rows form a vector, and vectors form panels of the widths that tide_panel_width gives. In a panel
  * the inputs are cut into steps of `depth`. A step's bytes of all vectors of the panel are adjacent, so a
- * dot product walks memory once, forwards. Two steps of 4-bit weights share their bytes. The scales of a group follow
- * its steps. The gates of a unit are in the same lane of different vectors of one panel, so they can be computed as
- * soon as the panel is done.
+ * dot product walks memory once, forwards. Two steps of 4-bit weights share their bytes, or two vectors do (see
+ * `paired`). The scales of a group follow its steps. The gates of a unit are in the same lane of different vectors of
+ * one panel, so they can be computed as soon as the panel is done.
  *
  * In place, for variants that read the plan's own rows: `panels` are the plan's codes, a vector is one row, and
  * `group_steps` are inputs. */
@@ -86,6 +86,8 @@ struct tide_variant {
   const char *name;
   int in_place;   /* it reads the plan's own weights, scales and biases; nothing is packed */
   int swapped;    /* codes for weights of 4 and 8 bits are in fours with the middle two swapped; see tide_place */
+  int paired;     /* a byte has the 4-bit weights of one input for an even vector of the panel (its low half) and the
+                     next; else, and for the last vector of an odd width, those of two steps */
   uint32_t block; /* frames that go through the operations together; longer pushes run block by block, so scratch is
                      bounded. With 16 the input's part is bound by arithmetic, not by memory */
   uint32_t lanes;

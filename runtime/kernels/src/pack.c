@@ -74,11 +74,11 @@ static void pack_words(const packing *p, int64_t row, uint32_t step, uint32_t st
   }
 }
 
-/* The 4-bit weights of two steps: stored 8 too large, the later step's in the high halves. */
-static void pack_nibbles(const packing *p, int64_t row, uint32_t step, int8_t *out) {
-  const uint32_t depth = p->packed->depth;
-  for (uint32_t column = step * depth; column < (step + 1) * depth; column++) {
-    *out++ = (int8_t)(code_at(p->m, row, column) + 8 + 16 * (code_at(p->m, row, column + depth) + 8));
+/* 4-bit weights are stored 8 too large. */
+static void pack_halves(const packing *p, int64_t low, uint32_t low_column, int64_t high, uint32_t high_column,
+                        int8_t *out) {
+  for (uint32_t k = 0; k < p->packed->depth; k++) {
+    *out++ = (int8_t)(code_at(p->m, low, low_column + k) + 8 + 16 * (code_at(p->m, high, high_column + k) + 8));
   }
 }
 
@@ -105,8 +105,27 @@ static void pack_bytes(const packing *p, int64_t row, uint32_t step, uint32_t st
   spread(codes + (size_t)whole * bytes, 1, (uint32_t)(there - (size_t)whole * bytes), centre, out + whole * stride, 0);
 }
 
+/* The 4-bit weights of row `i` of a panel of `rows` rows, and where two vectors share bytes those of `other`, the same
+ * lane of the vector after it, which writes nothing then. */
+static void pack_nibbles(const packing *p, int64_t row, int64_t other, uint32_t i, uint32_t rows, uint32_t step,
+                         uint32_t steps, int8_t *panel) {
+  const uint32_t lanes = p->variant->lanes, depth = p->packed->depth, vector = i / lanes, width = rows / lanes;
+  const int alone = !p->variant->paired || (vector == width - 1 && width % 2);
+  if (!alone && vector % 2) return;
+  const uint32_t half = (i - vector / 2 * lanes) * depth, later = width / 2 * lanes * depth;
+  for (uint32_t k = 0; k < steps; k += 2, panel += rows * depth) {
+    const uint32_t column = (step + k) * depth, next = column + depth;
+    if (alone) {
+      pack_halves(p, row, column, row, next, panel + i * depth);
+    } else {
+      pack_halves(p, row, column, other, column, panel + half);
+      pack_halves(p, row, next, other, next, panel + half + later);
+    }
+  }
+}
+
 /* Row `i` of a panel of `rows` rows. */
-static void pack_row(const packing *p, int64_t row, uint32_t i, size_t rows, int8_t *panel) {
+static void pack_row(const packing *p, int64_t row, int64_t other, uint32_t i, uint32_t rows, int8_t *panel) {
   const tide_matrix *packed = p->packed;
   if (packed->format == FORMAT_COLUMN) {
     const float one = (float)code_at(p->m, row, 0);
@@ -117,12 +136,10 @@ static void pack_row(const packing *p, int64_t row, uint32_t i, size_t rows, int
   const uint32_t bytes = step_bytes(p), together = is_nibbles(packed->format) ? 2 : 1;
   for (uint32_t group = 0, step = 0; group < packed->groups; group++) {
     const uint32_t left = packed->steps - step, steps = packed->group_steps < left ? packed->group_steps : left;
-    int8_t *out = panel + i * bytes;
-    if (wide) pack_words(p, row, step, steps, out, rows * bytes);
-    else if (together == 1) pack_bytes(p, row, step, steps, out, rows * bytes);
-    else
-      for (uint32_t k = 0; k < steps; k += 2) pack_nibbles(p, row, step + k, out + k / 2 * rows * bytes);
-    panel += steps / together * rows * bytes;
+    if (together == 2) pack_nibbles(p, row, other, i, rows, step, steps, panel);
+    else if (wide) pack_words(p, row, step, steps, panel + i * bytes, rows * bytes);
+    else pack_bytes(p, row, step, steps, panel + i * bytes, rows * bytes);
+    panel += (size_t)(steps / together) * rows * bytes;
     step += steps;
     if (packed->groups == 1) continue;
     const float scale = row < 0 ? 1.0f : p->m->scales[(size_t)row * packed->groups + group];
@@ -150,12 +167,13 @@ static void pack_rows(const packing *p, const float *bias) {
   int8_t *panels = (int8_t *)packed->panels;
   float *scales = (float *)packed->scales, *biases = (float *)packed->bias;
   const int by_rows = packed->groups == 1 && packed->format != FORMAT_FLOAT;
+  const uint32_t lanes = p->variant->lanes;
   for (uint32_t first = 0, width; first < packed->vectors; first += width) {
     width = tide_panel_width(p->variant->panel, packed->gates, packed->vectors - first);
-    for (uint32_t i = 0; i < width * p->variant->lanes; i++) {
-      const int64_t row = source_row(p, first, width, i / p->variant->lanes, i % p->variant->lanes);
-      const uint32_t at = first * p->variant->lanes + i;
-      pack_row(p, row, i, width * p->variant->lanes, panels);
+    for (uint32_t i = 0; i < width * lanes; i++) {
+      const int64_t row = source_row(p, first, width, i / lanes, i % lanes);
+      const uint32_t at = first * lanes + i;
+      pack_row(p, row, source_row(p, first, width, i / lanes + 1, i % lanes), i, width * lanes, panels);
       scales[at] = row < 0 ? 1.0f : packed->code_scale * (by_rows ? p->m->scales[row] : 1.0f);
       if (biases) biases[at] = bias_of(p, bias, row);
     }
