@@ -1,4 +1,4 @@
-"""Build the live page: a meter that was trained on the spot, a recording made on the spot, and the npm package.
+"""Build the live page: a meter trained on the spot, the smartwatch's net, recordings made on the spot, the npm package.
 
 python examples/browser/build.py build/page          # writes static files, which any web server may serve
 python examples/browser/build.py build/page --serve  # and serves them on http://localhost:8000
@@ -19,12 +19,16 @@ import numpy as np
 import tidegate as tg
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parents[1] / "bindings" / "npm" / "build.py"
 RATE, BLOCK = 48_000, 128  # samples per second, samples of a frame
 SECONDS, STEPS = 8, 300
 FALL = 0.98  # of the level, from frame to frame
+WATCH = HERE.parent / "watch"
+WATCH_RATE, WATCH_SECONDS = 50, 40
+EXERCISES = ("pendulum", "abduction", "forward elevation", "internal rotation", "external rotation", "trapezius", "row")
 
 Samples = NDArray[np.float32]
 
@@ -99,16 +103,59 @@ def build(folder: Path, package: Callable[[Path], object]) -> None:
     """Write the page into a folder; `package` writes the npm package."""
     folder.mkdir(parents=True, exist_ok=True)
     package(folder / "tidegate")
-    for name in ("index.html", "page.js", "style.css"):
+    for name in ("index.html", "page.js", "curve.js", "watch.js", "style.css"):
         (folder / name).write_bytes((HERE / name).read_bytes())
-    tg.export_model(train(), torch.randn(1, 20, BLOCK), folder / "meter.onnx", sample_rate=RATE, hop=BLOCK)
-    tg.quantize(folder / "meter.onnx", folder / "meter.int8.onnx")
-    tg.compile_model(folder / "meter.int8.onnx", folder / "meter.tide")
+    (folder / "python.json").write_text(json.dumps({"meter": write_meter(folder), "watch": write_watch(folder)}))
+
+
+def write_meter(folder: Path) -> dict[str, str]:
+    """Write the meter's plan and recording; return what Python answers."""
+    plan = compiled(train(), torch.randn(1, 20, BLOCK), folder / "meter", RATE, BLOCK)
     samples = record()
     write_wave(samples, folder / "recording.wav")
-    answers = np.asarray(tg.load(folder / "meter.tide").stream().push(samples.reshape(-1, BLOCK)))
-    digest = blake2b(answers.astype("<f4").tobytes(), digest_size=32).hexdigest()
-    (folder / "python.json").write_text(json.dumps({"hash": digest, "answers": len(answers)}))
+    return {"hash": hash_of(plan, samples.reshape(-1, BLOCK))}
+
+
+def write_watch(folder: Path) -> dict[str, Any]:
+    """Write the plan of the smartwatch's net and motions made here; return what Python answers."""
+    module = runpy.run_path(str(WATCH / "model.py"))["recognizer"]().eval()
+    module.load_state_dict(load_file(WATCH / "watch.safetensors"))
+    plan = compiled(module, torch.randn(1, 20, 6), folder / "watch", WATCH_RATE, 1)
+    motions = move(module)
+    motions.astype("<f4").tofile(folder / "motions.f32")
+    return {"hash": hash_of(plan, motions), "names": EXERCISES, "rate": WATCH_RATE}
+
+
+def move(module: Any) -> Samples:  # noqa: ANN401  a module with the sensors' mean and spread
+    """Return motions, `[frames, 6]`: every five seconds another swing, as far as the sensors usually move."""
+    rng = np.random.default_rng(22)
+    t = np.arange(WATCH_SECONDS * WATCH_RATE)[:, None] / WATCH_RATE
+    swing = (t[:, 0] // 5).astype(int)
+    parts = swing.max() + 1
+    size, pace, phase = (
+        rng.uniform(0.3, 1.5, (parts, 6)),
+        rng.uniform(0.2, 0.6, (parts, 1)),
+        rng.uniform(0, 6, (parts, 6)),
+    )
+    waves = size[swing] * np.sin(2 * np.pi * pace[swing] * t + phase[swing])
+    moved: Samples = (np.asarray(module.mean) + np.asarray(module.std) * waves).astype(np.float32)
+    return moved
+
+
+def compiled(module: torch.nn.Module, example: torch.Tensor, stem: Path, rate: int, hop: int) -> Path:
+    """Export, quantize and compile a module; return the path of the plan."""
+    exported, quantized, plan = (stem.with_suffix(end) for end in (".onnx", ".int8.onnx", ".tide"))
+    tg.export_model(module, example, exported, sample_rate=rate, hop=hop)
+    tg.quantize(exported, quantized)
+    tg.compile_model(quantized, plan)
+    return plan
+
+
+def hash_of(plan: Path, frames: Samples) -> str:
+    """Return the hash of the answers, one frame a push: a model may answer once a push."""
+    push = tg.load(plan).stream().push
+    answers = np.concatenate([np.asarray(push(frames[i : i + 1])).ravel() for i in range(len(frames))])
+    return blake2b(answers.astype("<f4").tobytes(), digest_size=32).hexdigest()
 
 
 def main(folder: str, *options: str) -> None:

@@ -1,5 +1,7 @@
 // The live page: sound -> AudioWorklet -> engine -> a curve.
 import { load } from "./tidegate/index.js";
+import { drawCurve } from "./curve.js";
+import { openWatch } from "./watch.js";
 import { countsOf, createNode } from "./tidegate/worklet.js";
 
 const $ = (id) => document.getElementById(id);
@@ -7,7 +9,7 @@ const say = (text) => ($("status").textContent = text);
 const bytesOf = async (name) => new Uint8Array(await (await fetch(name)).arrayBuffer());
 const QUANTUM = 128; // samples of a block of Web Audio
 
-let plan, recording, sound = null; // what plays: context, node, stop()
+let plan, recording, known, sound = null; // what Python said; what plays: context, node, stop()
 
 /** Samples of a mono file of 16-bit PCM, as Python reads it; decodeAudioData gives others. */
 function pcm(bytes) {
@@ -60,7 +62,7 @@ async function open(bytes, name) {
   $("engine").textContent = model.backend;
   $("time").textContent = `${time.toFixed(1)} µs for ${samples} samples`;
   $("hash").textContent = await check(model);
-  const python = name === "meter.tide" ? (await (await fetch("python.json")).json()).hash : null;
+  const python = name === "meter.tide" ? known.meter.hash : null;
   $("python").textContent = python ?? "for your plan: stream.push(samples.reshape(-1, features)) and hashlib.blake2b";
   const same = python === $("hash").textContent;
   say(python === null ? `${name} is ready.` : same ? "Ready. The answers have the hash of Python." : "The hashes differ.");
@@ -110,32 +112,13 @@ async function count(playing) {
 }
 
 function draw(playing) {
-  const canvas = $("curve");
-  const pen = canvas.getContext("2d");
   const values = new Float32Array(playing.analyser.fftSize);
-  const history = new Float32Array(canvas.width / 2);
-  let least = 0, most = 1, shown = 0;
-  const step = (now) => {
-    if (sound !== playing) return;
+  const value = () => {
+    if (sound !== playing) return null;
     playing.analyser.getFloatTimeDomainData(values);
-    const value = values[values.length - 1];
-    history.copyWithin(0, 1);
-    history[history.length - 1] = value;
-    least = Math.min(least, value);
-    most = Math.max(most, value);
-    pen.clearRect(0, 0, canvas.width, canvas.height);
-    pen.strokeStyle = getComputedStyle(canvas).color;
-    pen.lineWidth = 3;
-    pen.beginPath();
-    history.forEach((height, i) => pen.lineTo(2 * i, canvas.height - 8 - ((height - least) / (most - least)) * (canvas.height - 16)));
-    pen.stroke();
-    if (now - shown > 250) {
-      $("now").textContent = value.toFixed(3);
-      shown = now;
-    }
-    requestAnimationFrame(step);
+    return values[values.length - 1];
   };
-  requestAnimationFrame(step);
+  drawCurve($("curve"), value, (now) => ($("now").textContent = now.toFixed(3)));
 }
 
 const fromRecording = async (context) => {
@@ -172,7 +155,9 @@ addEventListener("drop", (event) => {
 
 try {
   recording = pcm(await bytesOf("recording.wav"));
-  window.result = await open(await bytesOf("meter.tide"), "meter.tide");
+  known = await (await fetch("python.json")).json();
+  const meter = await open(await bytesOf("meter.tide"), "meter.tide");
+  window.result = { ...meter, watch: await openWatch(bytesOf, known.watch) };
 } catch (error) {
   say(`${error.name}: ${error.message}`);
   window.result = { failed: `${error.name}: ${error.message}` };

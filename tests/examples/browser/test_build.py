@@ -19,7 +19,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("browser", "button"), [("chromium", "#play"), ("chromium", "#microphone"), ("firefox", ""), ("webkit", "")]
+    ("browser", "button"),
+    [("chromium", "#play"), ("chromium", "#watch"), ("chromium", "#microphone"), ("firefox", ""), ("webkit", "")],
 )
 def test_the_page_has_the_hash_of_python_and_answers_to_a_sound(site: Path, browser: str, button: str) -> None:
     """The browsers give a microphone of their own, with beeps; the button is pressed by the keyboard.
@@ -27,11 +28,16 @@ def test_the_page_has_the_hash_of_python_and_answers_to_a_sound(site: Path, brow
     Firefox renders offline, but plays nothing on a machine without a sound card.
     """
     with served({"/": site}, policy="") as address:  # the page has its own policy
-        seen = browse(browser, f"{address}/index.html", click=button, shown="#now,#missed")
+        seen = browse(
+            browser, f"{address}/index.html", click=button, shown="#exercise" if button == "#watch" else "#now,#missed"
+        )
     result = seen["result"]
     assert "failed" not in result, result["failed"]
     assert result["hash"] == result["python"]
+    assert result["watch"]["hash"] == result["watch"]["python"]
     assert result["backend"] == "wasm (wasm_simd128)"
-    if button:
+    if button == "#watch":
+        assert seen["shown"]["#exercise"].endswith(" %")
+    elif button:
         assert -1 < float(seen["shown"]["#now"]) < 2
         assert ", " not in seen["shown"]["#missed"]  # none was refused
