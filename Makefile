@@ -10,6 +10,7 @@
 # make sanitize  the engine's C tests with the address and undefined-behaviour sanitizers
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
 # make damage  every truncation and every flipped bit of five plans, with the sanitizers
+# make day     a day of frames through a live stream, with faults, on a clock of its own (some minutes)
 # make drift   the error against float64 over a million steps (two minutes)
 # make support  writes the tables of docs/support.md, from the golden vectors and the matrix of exports
 # make models  fetches trained models of others, streams them, and writes docs/models.md and their pages (3 minutes)
@@ -32,7 +33,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa
 C_FILES := $(wildcard tests/devices/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift setup needs clean
+.PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift day setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -76,6 +77,9 @@ fuzz: setup
 
 damage: setup
 	TIDEGATE_FLIP_STRIDE=1 $(BIN)/python -m pytest -s tests/kernels/test_sanitizers.py -k damaged
+
+day: setup
+	$(BIN)/python tests/runtime/live/day.py
 
 drift: setup
 	TIDEGATE_DRIFT_STEPS=1000000 $(BIN)/python -m pytest -s tests/runtime/test_numbers.py -k drift

@@ -1,6 +1,7 @@
 """Streams, groups and models: what a user holds, on every backend."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
@@ -17,6 +18,25 @@ Gap = Literal["hold", "zeros", "reset"]
 GAPS: tuple[Gap, ...] = get_args(Gap)
 LARGEST = 2.0**64  # the largest magnitude of a value in a frame
 FINISHED = "the stream was finished; reset() starts a new one"
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a stream is, from its state alone.
+
+    Gates are not visible from outside of a cell; what they leave in its state is. An h near 1 says that the output gate
+    is open to the end and c is large; a tanh(c) near 1 says that h no longer follows c.
+
+    Attributes:
+        frames: Frames since the stream was new.
+        norms: The root mean square of each state, by the contract's input names.
+        saturated: The share of the values of each h with a magnitude of at least 0.99, and of those of each c whose
+            tanh has one, by name.
+    """
+
+    frames: int
+    norms: dict[str, float]
+    saturated: dict[str, float]
 
 
 class Stream(Protocol):
@@ -104,6 +124,9 @@ class Stream(Protocol):
     @property
     def refused(self) -> int:
         """Frames of chunks that were refused for a value in them or inside the model; stays at 2^64 - 1."""
+
+    def health(self) -> Health:
+        """Return how the stream is: frames, norms and saturation of its states. It costs about as much as `state`."""
 
     def state(self) -> dict[str, Array]:
         """Return a copy of the state by the contract's input names, e.g. `lstm.h_in` `[layers, 1, hidden]`."""

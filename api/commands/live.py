@@ -1,17 +1,21 @@
 """`tidegate live`: streams from a microphone, a socket, a serial line or a file, and answers on time."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import Backend, Chunk, File, Isa, SampleRate, counts
+from tidegate.commands._options import Backend, Chunk, File, Isa, SampleRate, check_target, counts, duration
+from tidegate.runtime.errors import ModelError
+from tidegate.runtime.files import read_bytes, write_atomic
 
 if TYPE_CHECKING:
     from tidegate.runtime.live.answers import Counters
     from tidegate.runtime.live.notices import Notices
-    from tidegate.runtime.live.running import Degrade
+    from tidegate.runtime.live.running import Degrade, Watch
     from tidegate.runtime.streams import Model
 
+MOST_BYTES = 2**24  # of a profile of health
 EXAMPLE = (
     "tidegate live speaker.int8.onnx recording.wav --pace\n"
     "  tidegate live amplifier.int8.onnx mic --chunk 64\n"
@@ -67,6 +71,23 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="A cheaper model with the same states, which goes on if many are late."),
     ] = None,
+    reopen: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="How long a source that is gone is opened again, e.g. 30s; default: not."),
+    ] = None,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Lock the memory, raise the priority, freeze the garbage collector.")
+    ] = False,
+    watch_health: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Warn by name when the stream leaves what this profile says.")
+    ] = None,
+    learn_health: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the profile of this signal, which is a healthy one.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each answer.")] = False,
+    labels: Annotated[
+        str | None, typer.Option(metavar="A,B,..", help="Names of the values of an answer; the largest is shown.")
+    ] = None,
     to: Annotated[str | None, typer.Option(metavar="tcp://HOST:PORT", help="Send the lines of JSON there.")] = None,
     backend: Annotated[Backend, typer.Option(help="The backend that runs the model.")] = Backend.native,
     isa: Isa = None,
@@ -76,36 +97,62 @@ def command(
     Rows of numbers become frames of the model: samples are resampled to its rate, and joined if its frames are
     samples. A frame that comes twice, late or not at all is counted, and the answer after it says what the stream did.
 
-    Each answer is a line of JSON. The last line has the counters.
+    In a terminal the answers are a picture that moves. Elsewhere, and with --json, each answer is a line of JSON, and
+    the last line has the counters.
     """
     from tidegate import load
     from tidegate.commands._live_answers import json_lines
+    from tidegate.commands._live_view import live_view
+    from tidegate.runtime.live.health import Learner
     from tidegate.runtime.live.live import live
     from tidegate.runtime.live.notices import Notices
 
+    if learn_health is not None:
+        check_target(learn_health)
+    learner = Learner()
+    terminal = sys.stdout is not None and sys.stdout.isatty() and not json and to is None
+    if labels and not terminal:
+        raise typer.BadParameter("--labels has no effect without the picture in a terminal")
     model = load(path, backend.value, isa=isa)
     notices = Notices()
-    with (
-        live(
-            model,
-            source,
-            chunk=chunk,
-            form=form,
-            rate=rate,
-            channels=channels,
-            pick=counts("--pick", pick, 0) if pick else (),
-            scale=scale,
-            pace=pace,
-            late=late,
-            gap=gap,
-            queue=queue,
-            degrade=_degrade(degrade, backend, isa, notices) if degrade else None,
-            note=notices,
-        ) as running,
-        json_lines(running, notices, to) as write,
-    ):
+    running = live(
+        model,
+        source,
+        chunk=chunk,
+        form=form,
+        rate=rate,
+        channels=channels,
+        pick=counts("--pick", pick, 0) if pick else (),
+        scale=scale,
+        pace=pace,
+        late=late,
+        gap=gap,
+        queue=queue,
+        degrade=_degrade(degrade, backend, isa, notices) if degrade else None,
+        reopen=duration(reopen, "--reopen") if reopen else 0.0,
+        realtime=realtime,
+        watch=_watch(watch_health, notices) if watch_health else learner.take if learn_health else None,
+        note=notices,
+    )
+    title = f"{path.name} <- {source}"
+    names = labels.split(",") if labels else []
+    shown = live_view(running, notices, title, names) if terminal else json_lines(running, notices, to)
+    with running, shown as write:
         for answer in running:
             write(answer)
+        if learn_health is not None:
+            write_atomic(learn_health, learner.profile().to_json().encode())
+
+
+def _watch(path: Path, notices: "Notices") -> "Watch":
+    """Return a function that warns by the profile in a file."""
+    from tidegate.runtime.live.health import Profile, Watcher
+
+    try:
+        profile = Profile.from_json(read_bytes(path, MOST_BYTES).decode())
+    except (ModelError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: {error}") from None
+    return Watcher(profile, notices).take
 
 
 def _degrade(path: Path, backend: Backend, isa: str | None, notices: "Notices") -> "Degrade":

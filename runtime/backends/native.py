@@ -14,6 +14,7 @@ from ..plan.magic import has_shapes, text_of
 from ..streams import (
     Gap,
     Group,
+    Health,
     Model,
     Stream,
     describe_group,
@@ -26,6 +27,7 @@ from ..streams import (
 )
 from .gaps import skip_frames
 from .group_rows import Rows
+from .health import health_of
 
 if TYPE_CHECKING:  # these imports take half of the start time, and a program on a device may not need them
     from ..contract import Contract, Piece
@@ -147,6 +149,9 @@ class NativeStream(_kernels.Stream):
 
     def state(self) -> dict[str, Array]:
         return self._model.text.state_of(self.states())
+
+    def health(self) -> Health:
+        return health_of(self._model.contract, self.state(), self.frames)
 
     def set_state(self, state: Mapping[str, Array]) -> None:
         self.write_states(self._model.vectors_of(state))

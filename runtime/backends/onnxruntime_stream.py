@@ -8,9 +8,10 @@ import numpy as np
 from ..arrays import Answer, Array, Chunk
 from ..contract import Contract, Port, checked_state
 from ..errors import ChunkError, ModelError, StateError
-from ..streams import FINISHED, Gap, Stream, describe_stream, documented, in_signal, side_by_side
+from ..streams import FINISHED, Gap, Health, Stream, describe_stream, documented, in_signal, side_by_side
 from . import onnxruntime_snapshot as snapshots
 from .gaps import skip_frames
+from .health import health_of
 from .onnxruntime_session import run_session
 from .onnxruntime_snapshot import MOST_COUNTED, Snapshot
 from .onnxruntime_stages import StagedModel, StagedRun
@@ -92,6 +93,9 @@ class OnnxruntimeStream:
 
     def state(self) -> dict[str, Array]:
         return {state.input: self._state[state.input].copy() for state in self._contract.states}
+
+    def health(self) -> Health:
+        return health_of(self._contract, self.state(), self.frames)
 
     def set_state(self, state: Mapping[str, Array]) -> None:
         if state and self._finished:

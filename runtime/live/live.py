@@ -1,18 +1,23 @@
 """Live: from the name of a source to answers on time."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ..arrays import Array
 from ..errors import ChunkError
 from ..streams import GAPS, Gap, Model
 from .clock import REAL, Clock
+from .converting import framing_of
 from .feeds import Chunker, Direct, Feed, Threaded
-from .running import Degrade, Live
+from .realtime import prepare
+from .running import Degrade, Live, Watch
 from .sources.bytes_of_rows import Note, quiet
 from .sources.opening import open_source
 from .sources.pcm import Form
+from .sources.pipe import StandardInput
+from .sources.reopening import Reopening
+from .sources.sockets import Udp
 from .sources.source import Arrays, Block, Source
 from .waiting import LATE, Late, Waiting
 
@@ -36,6 +41,9 @@ def live(
     gap: Gap | str = "reset",
     queue: int | None = None,
     degrade: Degrade | None = None,
+    reopen: float = 0.0,
+    realtime: bool = False,
+    watch: Watch | None = None,
     note: Note = quiet,
     clock: Clock = REAL,
 ) -> Live:
@@ -59,6 +67,12 @@ def live(
         queue: The most frames that wait; None: those of one second, and at least 16 chunks.
         degrade: Called with the counters when more than a tenth of 50 chunks is late; may return a cheaper model with
             the same states, which goes on.
+        reopen: Seconds for which a connection, a line or a microphone that is gone is opened again; what it would have
+            given meanwhile, by the clock, is a gap. 0: it ends the stream.
+        realtime: Whether to lock the memory of the process, raise its priority and freeze the garbage collector. What
+            the system refuses is a note.
+        watch: Called with each chunk that was pushed, float32 `[frames, features]`, and the stream after it: the `take`
+            of a `health.Watcher` or `health.Learner`.
         note: Called with the kind of a fault and a line about it.
         clock: The machine's clock.
 
@@ -69,7 +83,11 @@ def live(
     """
     policy = chosen("gap", gap, GAPS)
     found = _source(source, Form(form, channels, scale), rate, note)
+    if reopen:
+        found = Reopening(_may_reopen(found), reopen, _rate_of(model, found, pick), note, clock)
     try:
+        if realtime:
+            prepare(model, chunk, note)
         chunker = Chunker(model, found, chunk, pick, timed=pace or found.comes)
         waiting = Waiting(_room(model, chunk, queue), _policy(found, late, pace=pace))
     except BaseException:
@@ -80,7 +98,7 @@ def live(
         feed = Threaded(found, chunker, waiting, clock)
     else:
         feed = Direct(found, chunker, waiting, clock, paced=pace)
-    return Live(model, feed, waiting, chunker, policy, clock, degrade)
+    return Live(model, feed, waiting, chunker, policy, clock, degrade, watch)
 
 
 def _room(model: Model, chunk: int, queue: int | None) -> int:
@@ -99,6 +117,23 @@ def _source(source: object, form: Form, rate: float | None, note: Note) -> Sourc
     if isinstance(source, Iterable):
         return Arrays(source, rate)
     raise ChunkError(f"{type(source).__name__} is no source; wanted a name, an array or an iterator of arrays")
+
+
+def _may_reopen(source: Source) -> Source:
+    """Refuse a source that does not come back."""
+    if not source.comes or isinstance(source, StandardInput | Udp):
+        source.close()
+        raise ChunkError(f"{source.name}: cannot be opened again; leave reopen out")
+    return source
+
+
+def _rate_of(model: Model, source: Source, pick: Sequence[int]) -> Callable[[int], float | None]:
+    """Return a function from the values of a row to the rows per second."""
+
+    def rate_of(values: int) -> float | None:
+        return source.rate or framing_of(model, len(pick) or values, source.name).rate
+
+    return rate_of
 
 
 def _policy(source: Source, late: str | None, *, pace: bool) -> Late:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from ..arrays import Answer, Array
+from ..arrays import Answer, Array, Floats
 from ..errors import ChunkError, StateError
 from ..streams import Gap, Model, Stream, apart
 from .answers import Counters, LiveAnswer
@@ -17,6 +17,8 @@ WATCHED = 50  # chunks among which late ones are counted
 MANY = 0.1  # the share of late chunks at which a cheaper model is asked for
 
 Degrade = Callable[[Counters], Model | None]
+Watch = Callable[[Floats, Stream], None]
+"""Takes each chunk `[frames, features]` that was pushed, and the stream after it."""
 
 
 class Live:
@@ -30,6 +32,7 @@ class Live:
         gap: What the stream does where frames were lost.
         clock: The machine's clock.
         degrade: Called with the counters when many answers are late, until it returns a cheaper model to go on with.
+        watch: Takes each chunk that was pushed, and the stream.
     """
 
     def __init__(  # noqa: PLR0917  made by `live`
@@ -41,9 +44,10 @@ class Live:
         gap: Gap,
         clock: Clock = REAL,
         degrade: Degrade | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._model, self._feed, self._waiting, self._chunker = model, feed, waiting, chunker
-        self._gap, self._clock, self._degrade = gap, clock, degrade
+        self._gap, self._clock, self._degrade, self._look = gap, clock, degrade, watch
         self._pieces = model.contract.pieces
         self._stream = model.stream()
         self._counters = Counters()
@@ -124,6 +128,8 @@ class Live:
         counters.next = chunk.first + frames
         counters.answered += frames
         counters.record(delay, late=late)
+        if self._look is not None:
+            self._look(chunk.frames, self._stream)
         lost, self._lost = self._lost, 0
         policy = self._gap if lost else None
         yield LiveAnswer(chunk.first, frames, values, chunk.due, delay, late, lost, policy)

@@ -7,11 +7,14 @@ from urllib.parse import parse_qs, urlsplit
 from ...errors import ChunkError
 from .bytes_of_rows import Note, quiet
 from .files import File
+from .microphone import Microphone
 from .pcm import Form
 from .pipe import StandardInput
+from .serial_line import SerialLine
 from .sockets import Tcp, Udp, address
 from .source import Source
 
+BAUD = 115200
 KINDS = "mic, a file, -, tcp://HOST:PORT, udp://HOST:PORT, serial:DEVICE"
 
 
@@ -36,9 +39,22 @@ def open_source(name: str | os.PathLike[str], form: Form, rate: float | None = N
     scheme, found, _ = text.partition("://")
     if found and scheme in ("tcp", "udp"):
         return _socket(text, form, rate, note)
+    kind, _, device = text.partition(":")
+    if kind == "mic":
+        return Microphone(device, rate, form.channels, note)
+    if kind == "serial":
+        return _serial(device, form, rate, note)
     if found:
         raise ChunkError(f"{text}: {scheme}:// is no kind of source; wanted {KINDS}")
     return File(Path(text), rate)
+
+
+def _serial(text: str, form: Form, rate: float | None, note: Note) -> Source:
+    device, _, options = text.partition("?")
+    name, _, baud = options.partition("=")
+    if not device or (options and (name != "baud" or not baud.isdecimal())):
+        raise ChunkError(f"serial:{text}: wanted a device and maybe its speed, e.g. serial:/dev/ttyACM0?baud=115200")
+    return SerialLine(device, int(baud or BAUD), form, rate, note)
 
 
 def _socket(text: str, form: Form, rate: float | None, note: Note) -> Source:

@@ -104,3 +104,29 @@ def test_a_value_that_is_not_finite_is_a_gap_and_the_answers_go_on(bad: Path, ti
 def test_a_cheaper_model_is_loaded_before_the_stream_starts(tide: Command) -> None:
     assert_refused(tide("live", "m.tide", "x.npy", "--degrade", "nothing.tide"), "nothing.tide: no such file")
     assert tide("live", "m.tide", "x.npy", "--degrade", "m.int8.onnx").status == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_health_is_learned_and_watched(tide: Command) -> None:
+    rng = np.random.default_rng(0)
+    np.save("healthy.npy", rng.normal(0, 1, (2000, 3)).astype(np.float32))
+    np.save("loud.npy", rng.normal(0, 20, (500, 3)).astype(np.float32))
+
+    assert tide("live", "m.tide", "healthy.npy", "--learn-health", "p.json").status == 0
+    assert tide("live", "m.tide", "healthy.npy", "--watch-health", "p.json").err == ""
+    loud = tide("live", "m.tide", "loud.npy", "--watch-health", "p.json")
+
+    assert loud.status == 0
+    assert "tidegate: health: spread of the inputs is " in loud.err
+    Path("odd.json").write_text("{}")
+    assert_refused(tide("live", "m.tide", "x.npy", "--watch-health", "odd.json"), "odd.json: not a profile of health")
+
+
+@pytest.mark.usefixtures("folder")
+def test_labels_without_a_picture_are_wrong_usage(tide: Command) -> None:
+    assert_wrong_usage(tide("live", "m.tide", "x.npy", "--labels", "a,b"), "--labels has no effect")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_cannot_be_opened_again(tide: Command) -> None:
+    assert_refused(tide("live", "m.tide", "x.npy", "--reopen", "3s"), "x.npy: cannot be opened again")
