@@ -34,6 +34,7 @@ from .refused_modules import check_module
 from .samples import as_frames, front_paths, hop_of
 from .scripted import in_shell, strip_shell
 from .signature import hide_keywords, named_results, parameters_of, signature_of
+from .spectra import refusing_spectra
 
 OPSET = 20
 """The newest operator set of the TorchScript exporter. From 20 on, GELU is one node."""
@@ -224,9 +225,9 @@ class Subject:
 
         Raises:
             ExportError: The forward fails, its answer is not finite, or an output has the name of the input.
-            UnsupportedError: A recurrent module is called more than once, and not for one frame each.
+            UnsupportedError: A recurrent module is called more than once, and not for one frame each, or torch.stft is.
         """
-        with _counting(self.module) as calls:
+        with _counting(self.module) as calls, refusing_spectra(self.module):
             answers = self.answers(self.example, self.others.of_example(self.others.states))
         for path, frames in calls.items():
             child = self.module.get_submodule(path)
