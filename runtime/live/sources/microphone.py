@@ -68,7 +68,7 @@ class Microphone:
 
     def _lost(self, start: float, read: int) -> int:
         """Return how many samples the device dropped, by its clock."""
-        heard = (self._stream.time - start) * (self.rate or 0.0)
+        heard = float(self._stream.time - start) * (self.rate or 0.0)
         lost = max(round(heard) - read - int(self._stream.read_available), 1)
         self._note("the microphone overflowed", f"{self.name}: about {lost} samples were lost before they were read")
         return lost
