@@ -13,28 +13,7 @@ from ..tables import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #111; --dim: #4a4a4a; --line: #ccc; --paper: #fff; }
-body { font: 1rem/1.5 system-ui, sans-serif; margin: 0; color: var(--ink); background: var(--paper); }
-main { max-width: 64rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
-h1, h2 { line-height: 1.25; }
-.scroll { overflow-x: auto; margin: 0.5rem 0 1.5rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { padding: 0.2rem 0.6rem; text-align: right; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; white-space: nowrap; }
-tbody th { font-weight: 400; }
-tr > :first-child { text-align: left; }
-caption { text-align: left; font-weight: 600; padding: 0.4rem 0; }
-figure { margin: 1.5rem 0; } figure .scroll { margin: 0; }
-svg { max-width: 100%; min-width: 36rem; height: auto; }
-.lead { font-size: 1.2rem; }
-.small, figcaption { color: var(--dim); font-size: 0.9rem; }
-code { font-size: 0.9em; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #eee; --dim: #b5b5b5; --line: #555; --paper: #121212; }
-  svg { filter: invert(1) hue-rotate(180deg); }
-}
-"""
+STYLE = Path(__file__).with_name("page.css")
 IDS = re.compile(r'(\bid="|href="#|url\(#)')
 
 
@@ -48,7 +27,7 @@ def write_document(path: Path, title: str, parts: Iterable[str]) -> None:
     """
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escaped(title)}</title><style>{STYLE}</style>"
+        f"<title>{escaped(title)}</title><style>{STYLE.read_text()}</style>"
     )
     body = "\n".join(parts)
     page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'

@@ -22,7 +22,7 @@ STYLES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*"
 CAPTIONS = {
     "medians": "The median of each contender, and the lowest and highest of its processes; further left is better.",
-    "tail": "For each share of chunks, the time that they did not exceed; lower and flatter is better.",
+    "tail": "For each share of chunks, the time that they did not exceed; low and flat is better.",
     "histogram": "How often each time occurred; both axes are logarithmic.",
     "time": "The longest time in each part of the run: a stall shows as a peak at its place.",
     "accuracy": "Each contender by its median time and its error; further left and lower is better.",
