@@ -45,12 +45,20 @@ def roll_loops(model: onnx.ModelProto) -> None:
     rolling = _Rolling(graph, _dims(model, chains), chains, stacks)
     made = [node for stack in stacks for node in rolling.joined(stack)]
     made += [node for chain in chains for node in rolling.finals(chain)]
+    for read in _of_second_steps(chains, stacks):
+        rolling.refuse_first_frame(read)
     gone = {name for node in made for name in node.output}
     kept = [node for node in model.graph.node if not gone.intersection(node.output)]
     set_nodes(model, [*kept, *rolling.nodes, *made])
     sort_nodes(model)
     remove_dead(model)
     _check_gone(model)
+
+
+def _of_second_steps(chains: Iterable[Chain], stacks: Iterable[onnx.NodeProto]) -> Iterator[str]:
+    """Yield what cells read at the second step, and the answers of that step."""
+    yield from (chain.steps[1].input[0] for chain in chains if len(chain.steps) > 1)
+    yield from (stack.input[1] for stack in stacks if len(stack.input) > 1)
 
 
 def _common(graph: Graph, chain: Chain, ends: AbstractSet[str]) -> set[str]:
@@ -108,6 +116,7 @@ class _Rolling:
         ends = whole.union(*(step.output for chain in chains for step in chain.steps))
         whole = whole.union(*(_common(graph, chain, ends) for chain in chains))
         self._rolled: dict[str, str | None] = dict.fromkeys(whole)
+        self._ends, self._taken = ends, set[tuple[str, int]]()  # sequences whose frames the first step takes, axes
 
     def joined(self, stack: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         """Yield nodes that make the output of a Concat over the steps from the rolled value of the first step."""
@@ -123,6 +132,24 @@ class _Rolling:
         order.insert(axis, 0)
         yield self._node("Squeeze", [frames, self._axes(axis + 1)], [flat])
         yield helper.make_node("Transpose", [flat], stack.output, stack.name, perm=order)
+
+    def refuse_first_frame(self, name: str) -> None:
+        """Refuse a value of the second step that is made of the first frame of a sequence.
+
+        Raises:
+            UnsupportedError: It is such a value; in the first step that frame is the step's own.
+        """
+        for source in _sources(self._graph, name, self._ends):
+            node = self._graph.producer(source)
+            taken = None if node is None or source != node.output[0] else _first_frame(self._graph, node)
+            shape = self._dims.get(node.input[0]) if node is not None and node.input else None
+            if node is None or taken is None or not shape or (node.input[0], taken[0] % len(shape)) not in self._taken:
+                continue
+            raise UnsupportedError(
+                f"{label(node)}: each step of the loop reads the first frame of {node.input[0]!r}, wanted its own "
+                "frame only: a stream does not keep the first; let the forward take that frame as an argument of its "
+                "own without an axis of time, which a caller sets for each stream"
+            )
 
     def finals(self, chain: Chain) -> Iterator[onnx.NodeProto]:
         """Yield nodes that make the states after the last step."""
@@ -197,6 +224,7 @@ class _Rolling:
         if taken is None or shape is None or (len(shape) < 2 and self._graph.producer(node.input[0]) is not None):
             return None  # a size taken from a shape, not a frame
         axis, keeps = taken[0] % len(shape), taken[1]
+        self._taken.add((node.input[0], axis))
         frames = f"{node.output[0]}{FRAMES}"
         order = [axis, *(place for place in range(len(shape)) if place != axis)]
         made = f"{frames}/first" if keeps else frames

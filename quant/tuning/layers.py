@@ -137,7 +137,10 @@ def _places(module: Any) -> list[str]:  # noqa: ANN401  a recurrent layer
 
 def _check_options(name: str, module: Any) -> None:  # noqa: ANN401  any layer
     if getattr(module, "proj_size", 0):
-        raise QuantizationError(f"{name}: layers that have a proj_size cannot be tuned")
+        raise QuantizationError(
+            f"{name}: layers that have a proj_size cannot be tuned; leave it float32: precision={{'*': 'W8A16', "
+            f"'{name}.*': 'float32'}}"
+        )
 
 
 # ---- the layers ----

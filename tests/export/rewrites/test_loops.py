@@ -284,6 +284,52 @@ class Attending(EachFrame):
         return torch.stack(answers, 1)
 
 
+class FromFirst(EachFrame):
+    """Each step compares its frame with the first one, which looks like the frame of the first step."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, answers = None, []
+        for t in range(x.size(1)):
+            h = self.cell(self.front(x[:, t] - x[:, 0]), h)
+            answers.append(h)
+        return torch.stack(answers, 1)
+
+
+class AnswersWithFirst(EachFrame):
+    """The answers, not the cell, read the first frame."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, answers = None, []
+        for t in range(x.size(1)):
+            h = self.cell(self.front(x[:, t]), h)
+            answers.append(h[:, :6] + x[:, 0])
+        return torch.stack(answers, 1)
+
+
+class FromArgument(EachFrame):
+    """The same, as the message advises: the frame is an argument of its own."""
+
+    def forward(self, x: Tensor, first: Tensor) -> Tensor:  # type: ignore[override]
+        h, answers = None, []
+        for t in range(x.size(1)):
+            h = self.cell(self.front(x[:, t] - first), h)
+            answers.append(h)
+        return torch.stack(answers, 1)
+
+
+@pytest.mark.parametrize("module", [FromFirst, AnswersWithFirst])
+def test_row_157_a_loop_that_reads_the_first_frame_in_each_step_is_refused_by_that_cause(
+    module: type[EachFrame], tmp_path: Path
+) -> None:
+    message = "each step of the loop reads the first frame of 'x', wanted its own frame only: .* an argument of its own"
+    with pytest.raises(UnsupportedError, match=message):
+        export_model(module("gru"), torch.randn(1, 20, 6), tmp_path / "m.onnx")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        report = export_model(FromArgument("gru"), (torch.randn(1, 20, 6), torch.randn(1, 6)), tmp_path / "m.onnx")
+    assert "first" in [state.input for state in report.contract.states if state.kind == "static"]
+
+
 @pytest.mark.parametrize(
     ("module", "error", "message"),
     [

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 import tidegate as tg  # noqa: E402  torch is an extra
-from tidegate.quant.tuning.layers import tunable  # noqa: E402
+from tidegate.quant.tuning.layers import TunableLinear, tunable  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 CELLS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -179,8 +179,31 @@ def test_layers_that_cannot_be_tuned_are_named() -> None:
             y: Tensor = self.rec(x)[0]
             return y
 
-    with pytest.raises(tg.QuantizationError, match="rec: layers that have a proj_size cannot be tuned"):
+    wanted = {"*": "W8A16", "rec.*": "float32"}
+    message = "rec: layers that have a proj_size cannot be tuned; leave it float32: precision=" + re.escape(str(wanted))
+    with pytest.raises(tg.QuantizationError, match=message):
         tunable(Projected(), torch.randn(1, 8, FEATURES))
+    assert type(tunable(Projected(), torch.randn(1, 8, FEATURES), wanted).rec) is nn.LSTM
+
+
+def test_row_158_a_cell_in_a_loop_is_named_and_left_float_by_a_pattern_of_its_own() -> None:
+    class Loop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.fc = nn.LSTMCell(FEATURES, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            state, answers = None, []
+            for t in range(x.shape[1]):
+                state = self.cell(x[:, t], state)
+                answers.append(state[0])
+            return cast("Tensor", self.fc(torch.stack(answers, 1)))
+
+    message = "holds cell.weight_ih, cell.weight_hh as the file does: leave such weights float32, by a pattern of their"
+    with pytest.raises(tg.QuantizationError, match=message):
+        tunable(Loop(), torch.randn(1, 8, FEATURES))
+    tuned = tunable(Loop(), torch.randn(1, 8, FEATURES), {"*": "W8A16", "cell.*": "float32"})
+    assert (type(tuned.cell), type(tuned.fc)) == (nn.LSTMCell, TunableLinear)
 
 
 class Mixed(nn.Module):
