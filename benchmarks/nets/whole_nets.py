@@ -39,6 +39,12 @@ def nets() -> list[Net]:
     return [_net(start, cell) for start in ("LayerNorm", "Embedding") for cell in ("LSTM", "GRU")]
 
 
+def amplifier() -> bytes:
+    """Return the plan of a net of the size that models an amplifier: LSTM 1 -> 32 and Linear, a sample a frame."""
+    rng = np.random.default_rng(0)
+    return _plan([layer("LSTM", 1, 32), _linear(rng, 32, 1, Reading.HIDDEN)], 1, hidden=32)
+
+
 def _net(start: str, cell: str) -> Net:
     rng = np.random.default_rng(0)
     first, second = layer(cell, FEATURES, HIDDEN), layer(cell, HIDDEN, HIDDEN, Reading.HIDDEN)
@@ -67,11 +73,11 @@ def _matrix(rng: np.random.Generator, rows: int, columns: int, reading: Reading)
     return Matrix(codes, np.full((rows, 1), columns**-0.5 / 127, np.float32), reading, activation_bits(columns))
 
 
-def _plan(chain: Sequence[Operator], width: int, *, ids: bool = False) -> bytes:
+def _plan(chain: Sequence[Operator], width: int, *, ids: bool = False, hidden: int = HIDDEN) -> bytes:
     """Return the plan of a chain, in which each operator reads the one before."""
     ops = tuple(_placed(op, place) for place, op in enumerate(chain))
     slots = [slot for op in ops for slot in op.slots]
-    states = tuple(State(slot.name, f"{slot.name}.out", slot.name[-1], (1, "batch", HIDDEN)) for slot in slots)
+    states = tuple(State(slot.name, f"{slot.name}.out", slot.name[-1], (1, "batch", hidden)) for slot in slots)
     contract = Contract((Port("x", 0, None),), (Port("y", 0, None),), states)
     return compile_program(Program(width, ops, (("y", len(ops)),), ids), contract)
 
