@@ -52,4 +52,5 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     assert "features.0.spectrogram.weight float32" in whole
     assert re.findall(r"s  (\w+)$", whole, re.MULTILINE)
     assert (tmp_path / "answers.npy").is_file()
-    assert missing or "the same bits" in whole
+    assert '"answered": 187, "lost": 0' in whole
+    assert missing or "the same answers" in whole
