@@ -28,6 +28,15 @@ def command(
         typer.Option(metavar="FOLDER", help="Keep snapshots of streams here; they go on after a crash, or elsewhere."),
     ] = None,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Frames between two snapshots of a stream.")] = 50,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Lines OWNER TOKEN: who may come in, with streams of their own."),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate chain for TLS, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key, PEM.")] = None,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Allow addresses that other machines reach without tokens or TLS.")
+    ] = False,
     streams: Annotated[int, typer.Option(min=1, help="Streams in progress of each model.")] = 4096,
     frames: Annotated[int, typer.Option(min=1, help="Most frames of a chunk.")] = 1024,
     idle: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Give a stream up after so long.")] = 60.0,
@@ -44,16 +53,20 @@ def command(
     if not doors:
         raise typer.BadParameter(f"no door is open; wanted one or more of {', '.join(given)} HOST:PORT")
     _check_packages([package for option in doors for package in PACKAGES[option]])
+    from tidegate.runtime.serving.access import Access
     from tidegate.runtime.serving.requests import Limits
     from tidegate.runtime.serving.served_model import ServedModel
     from tidegate.runtime.serving.server import serve
     from tidegate.runtime.serving.stores.folder import FolderStore
 
+    access = Access.of(tokens, tls_cert, tls_key)
+    for host, _ in () if open_ else doors.values():
+        access.check(host)
     limits = Limits(streams=streams, streams_of_one=streams, frames=frames, idle=idle, every=every)
     models = [ServedModel.of(path) for path in paths]
     kept = None if store is None else FolderStore(store)
     addresses = {FIELDS[option]: address for option, address in doors.items()}
-    asyncio.run(serve(models, limits, store=kept, ready=_say, **addresses))
+    asyncio.run(serve(models, limits, store=kept, access=access, ready=_say, **addresses))
 
 
 def _say(ports: dict[str, int]) -> None:

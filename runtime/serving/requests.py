@@ -23,6 +23,7 @@ class Why(IntEnum):
     moved = 10  # this process gives the stream up: go on at another
     model = 11  # the stream was of another model
     missing = 12  # there is no such model
+    token = 13  # who asks is not known
 
 
 class Refused(Exception):  # noqa: N818  a refusal is an answer to a client, no error of the process

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError
+from .access import Access
 from .engine import Engine
 from .keeper import Keeper
 from .keeping import KeepingEngine
@@ -32,19 +33,27 @@ class Server:
         models: The models; each has a name of its own.
         limits: What the clients of each model may use.
         store: Where streams outlive this process; None: they end with it.
+        access: Who may come in; None: everyone, without TLS.
 
     Raises:
         ModelError: Two models have one name.
         UnsupportedError: A model looks ahead.
     """
 
-    def __init__(self, models: Sequence[ServedModel], limits: Limits | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        models: Sequence[ServedModel],
+        limits: Limits | None = None,
+        store: Store | None = None,
+        access: Access | None = None,
+    ) -> None:
         names = [model.name for model in models]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ModelError(f"two models are called {twice!r}; rename one file")
         self.tickers = {model.name: _ticker(model, limits, store) for model in models}
         self.websocket_doors: list[WebsocketDoor] = []
+        self._access = access or Access()
         self._inference_doors: list[GrpcDoor | HttpDoor] = []
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -56,7 +65,7 @@ class Server:
         """
         from .doors.websocket import WebsocketDoor
 
-        door = WebsocketDoor(self.tickers)
+        door = WebsocketDoor(self.tickers, self._access)
         port = await door.listen(*address)
         self.websocket_doors.append(door)
         return port
@@ -69,7 +78,7 @@ class Server:
         """
         from .doors.inference_grpc import GrpcDoor
 
-        door = GrpcDoor(self.tickers, version("tidegate"))
+        door = GrpcDoor(self.tickers, version("tidegate"), self._access)
         port = await door.listen(*address)
         self._inference_doors.append(door)
         return port
@@ -82,7 +91,7 @@ class Server:
         """
         from .doors.inference_http import HttpDoor
 
-        door = HttpDoor(self.tickers, version("tidegate"))
+        door = HttpDoor(self.tickers, version("tidegate"), self._access)
         port = await door.listen(*address)
         self._inference_doors.append(door)
         return port
@@ -124,6 +133,7 @@ async def serve(
     limits: Limits | None = None,
     *,
     store: Store | None = None,
+    access: Access | None = None,
     websocket: Address | None = None,
     grpc: Address | None = None,
     http: Address | None = None,
@@ -135,6 +145,7 @@ async def serve(
         models: The models.
         limits: What the clients of each model may use.
         store: Where streams outlive this process; None: they end with it.
+        access: Who may come in; None: everyone, without TLS.
         websocket: Host and port of the websocket door; None leaves a door out.
         grpc: Those of the door of the Open Inference Protocol over gRPC.
         http: Those of the same over HTTP.
@@ -148,7 +159,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(models, limits, store)
+    server = Server(models, limits, store, access)
     opens = {"ws": server.open_websocket, "grpc": server.open_grpc, "http": server.open_http}
     wanted = {"ws": websocket, "grpc": grpc, "http": http}
     ports = {name: await opens[name](address) for name, address in wanted.items() if address is not None}

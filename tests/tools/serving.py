@@ -1,14 +1,17 @@
 """Help for tests of the server: small models, clients of an engine, and the answers that their streams give alone."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import pytest
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.load import load
 from tidegate.runtime.operators import Elementwise
@@ -191,3 +194,14 @@ def visit(served: ServedModel, door: str, call: Callable[[int, Server], None], *
             await server.drain()
 
     asyncio.run(run())
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate of 127.0.0.1 and its key, and return their paths; without openssl the test is skipped."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    made, key = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=tidegate"
+    wanted = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)]
+    subprocess.run([*command.split(), *wanted], check=True, capture_output=True)
+    return made, key

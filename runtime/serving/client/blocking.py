@@ -1,5 +1,6 @@
 """A stream on a server, for programs without an event loop."""
 
+import ssl
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -10,6 +11,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from ...arrays import Answer, Array, Chunk
+from ...errors import ServerError
 from .conversation import Connect, Exchange, LostError, Step, converse
 from .patience import Patience
 from .session import Sent, Session
@@ -27,14 +29,26 @@ class Stream:
         addresses: Where the model is, e.g. `ws://127.0.0.1:8002/watch`; several for servers with one store.
         name: The name of the stream; None: one that nobody else has.
         patience: Seconds after which a call fails that no server answers.
+        token: What the server knows this program by.
+        tls: How a `wss://` server is trusted, if not by the system's certificates.
 
     Raises:
         ServerError: There is no address.
     """
 
-    def __init__(self, addresses: str | Sequence[str], *, name: str | None = None, patience: float = 30.0) -> None:
+    def __init__(
+        self,
+        addresses: str | Sequence[str],
+        *,
+        name: str | None = None,
+        patience: float = 30.0,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._session = Session(name)
         self._patience = Patience(addresses, patience)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._tls = tls
         self._connection: ClientConnection | None = None
         self._opened = ExitStack()
 
@@ -88,6 +102,8 @@ class Stream:
             while True:
                 try:
                     result = self._do(step)
+                except ssl.SSLCertVerificationError as error:
+                    raise ServerError(f"{self._patience.address} is not trusted: {error}") from None
                 except LOST as error:
                     step = steps.throw(LostError(str(error) or type(error).__name__))
                 else:
@@ -96,7 +112,15 @@ class Stream:
     def _do(self, step: Step) -> bytes | str:
         if isinstance(step, Connect):
             self.close()
-            made = connect(step.address, open_timeout=step.seconds, close_timeout=1, max_size=None, compression=None)
+            made = connect(
+                step.address,
+                ssl=self._tls,
+                additional_headers=self._headers,
+                open_timeout=step.seconds,
+                close_timeout=1,
+                max_size=None,
+                compression=None,
+            )
             self._connection = self._opened.enter_context(made)
             return self._connection.recv(step.seconds)
         if isinstance(step, Exchange):

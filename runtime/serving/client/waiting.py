@@ -1,15 +1,17 @@
 """A stream on a server, for programs with an event loop."""
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from ...arrays import Answer, Array, Chunk
+from ...errors import ServerError
 from .conversation import Connect, Exchange, LostError, Step, converse
 from .patience import Patience
 from .session import Sent, Session
@@ -24,14 +26,26 @@ class AsyncStream:
         addresses: Where the model is, e.g. `ws://127.0.0.1:8002/watch`; several for servers with one store.
         name: The name of the stream; None: one that nobody else has.
         patience: Seconds after which a call fails that no server answers.
+        token: What the server knows this program by.
+        tls: How a `wss://` server is trusted, if not by the system's certificates.
 
     Raises:
         ServerError: There is no address.
     """
 
-    def __init__(self, addresses: str | Sequence[str], *, name: str | None = None, patience: float = 30.0) -> None:
+    def __init__(
+        self,
+        addresses: str | Sequence[str],
+        *,
+        name: str | None = None,
+        patience: float = 30.0,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._session = Session(name)
         self._patience = Patience(addresses, patience)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._tls = tls
         self._connection: ClientConnection | None = None
         self._turn = asyncio.Lock()
 
@@ -88,6 +102,8 @@ class AsyncStream:
             while True:
                 try:
                     result = await self._do(step)
+                except ssl.SSLCertVerificationError as error:
+                    raise ServerError(f"{self._patience.address} is not trusted: {error}") from None
                 except LOST as error:
                     step = steps.throw(LostError(str(error) or type(error).__name__))
                 else:
@@ -96,13 +112,16 @@ class AsyncStream:
     async def _do(self, step: Step) -> bytes | str:
         if isinstance(step, Connect):
             await self.close()
+            extra: dict[str, Any] = {"ssl": self._tls} if self._tls else {}
             self._connection = await connect(
                 step.address,
+                additional_headers=self._headers,
                 open_timeout=step.seconds,
                 close_timeout=1,
                 max_size=None,
                 compression=None,
                 ping_interval=None,
+                **extra,
             )
             return await asyncio.wait_for(self._connection.recv(), step.seconds)
         if isinstance(step, Exchange):

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import numpy as np
 
+from ..access import Access
 from ..requests import Refused, Reply, Request, Why
 from ..ticker import Ticker
 from .inference import (
@@ -37,6 +38,7 @@ CODES = {
     Why.model: grpc.StatusCode.FAILED_PRECONDITION,
     Why.missing: grpc.StatusCode.NOT_FOUND,
     Why.unknown: grpc.StatusCode.NOT_FOUND,
+    Why.token: grpc.StatusCode.UNAUTHENTICATED,
 }
 CONTENTS = {"FP32": "fp32_contents", "INT32": "int_contents", "INT64": "int64_contents"}
 OVERHEAD = 2**16  # bytes of a message besides its frames
@@ -49,10 +51,11 @@ class GrpcDoor:
     Args:
         tickers: The engines by the names of their models.
         version: The version of tidegate.
+        access: Who may come in.
     """
 
-    def __init__(self, tickers: Mapping[str, Ticker], version: str) -> None:
-        self._tickers, self._version = tickers, version
+    def __init__(self, tickers: Mapping[str, Ticker], version: str, access: Access) -> None:
+        self._tickers, self._version, self._access = tickers, version, access
         engines = [ticker.engine for ticker in tickers.values()]
         largest = max(engine.limits.frames * engine.served.frame_bytes for engine in engines)
         self._server = grpc.aio.server(
@@ -69,11 +72,18 @@ class GrpcDoor:
         """
         name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            chosen = self._server.add_insecure_port(name)
+            chosen = self._add_port(name)
         except RuntimeError as error:
             raise OSError(f"{name}: {error}") from None
         await self._server.start()
         return int(chosen)
+
+    def _add_port(self, name: str) -> int:
+        certificate, key = self._access.certificate, self._access.key
+        if certificate is None or key is None:
+            return int(self._server.add_insecure_port(name))
+        credentials = grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+        return int(self._server.add_secure_port(name, credentials))
 
     async def close(self, grace: float) -> None:
         """Refuse new calls, and end those that take longer than some seconds."""
@@ -135,14 +145,18 @@ class GrpcDoor:
 
     async def _infer(self, message_: Message, context: Context) -> Message:
         try:
-            ticker, request, wanted = self._read(message_)
+            ticker, request, wanted = self._read(message_, self._owner(context))
             return _write(ticker, message_, await ask(ticker, request), wanted)
         except Refused as refused:
             await context.abort(CODES.get(refused.why, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
 
-    async def _stream(self, messages: AsyncIterator[Message], _context: Context) -> AsyncIterator[Message]:
+    async def _stream(self, messages: AsyncIterator[Message], context: Context) -> AsyncIterator[Message]:
         """Answer the calls of one client, several at a time; those of one sequence in their order."""
-        conversation = _Conversation(self._read)
+        try:
+            owner = self._owner(context)
+        except Refused as refused:
+            await context.abort(CODES[refused.why], str(refused))
+        conversation = _Conversation(lambda one: self._read(one, owner))
         reader = asyncio.create_task(conversation.read(messages))
         try:
             while (reply := await conversation.next()) is not None:
@@ -152,10 +166,13 @@ class GrpcDoor:
             with contextlib.suppress(asyncio.CancelledError):
                 await reader
 
-    def _read(self, message_: Message) -> tuple[Ticker, Request, list[str]]:
+    def _owner(self, context: Context) -> str:
+        return self._access.owner(dict(context.invocation_metadata() or ()).get("authorization"))
+
+    def _read(self, message_: Message, owner: str) -> tuple[Ticker, Request, list[str]]:
         ticker = the_model(self._tickers, message_.model_name, message_.model_version)
         call = Call(_parameters(message_.parameters), _inputs(message_), [one.name for one in message_.outputs])
-        return ticker, request_of(ticker.engine.served, "", call), list(call.outputs)
+        return ticker, request_of(ticker.engine.served, owner, call), list(call.outputs)
 
 
 class _Conversation:

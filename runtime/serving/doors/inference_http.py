@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import uvicorn
 
+from ..access import Access, from_this_machine
+from ..metrics import KIND, metrics_text
 from ..requests import Refused, Why
 from ..ticker import Ticker
 from .inference import (
@@ -32,7 +34,15 @@ Receive = Callable[[], Awaitable[Json]]
 Send = Callable[[Json], Awaitable[None]]
 
 BINARY = "inference-header-content-length"  # the header that says how many bytes of a body are JSON
-STATUS = {Why.busy: 429, Why.limit: 429, Why.moved: 503, Why.model: 409, Why.missing: 404, Why.unknown: 404}
+STATUS = {
+    Why.busy: 429,
+    Why.limit: 429,
+    Why.moved: 503,
+    Why.model: 409,
+    Why.missing: 404,
+    Why.unknown: 404,
+    Why.token: 401,
+}
 PER_VALUE = 32  # bytes of a number in JSON, at most
 OVERHEAD = 2**16  # bytes of a body besides its frames
 MOST_CALLS = 4096  # at a time
@@ -44,10 +54,11 @@ class HttpDoor:
     Args:
         tickers: The engines by the names of their models.
         version: The version of tidegate.
+        access: Who may come in.
     """
 
-    def __init__(self, tickers: Mapping[str, Ticker], version: str) -> None:
-        self._tickers, self._version = tickers, version
+    def __init__(self, tickers: Mapping[str, Ticker], version: str, access: Access) -> None:
+        self._tickers, self._version, self._access = tickers, version, access
         engines = [ticker.engine for ticker in tickers.values()]
         self._most = OVERHEAD + max(e.limits.frames * e.served.frame_bytes // 4 * PER_VALUE for e in engines)
         self._server: _Server | None = None
@@ -69,6 +80,8 @@ class HttpDoor:
             access_log=False,
             server_header=False,
             limit_concurrency=MOST_CALLS,
+            ssl_certfile=self._access.certificate,
+            ssl_keyfile=self._access.key,
         )
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[opened]))
@@ -91,6 +104,8 @@ class HttpDoor:
             status, headers = STATUS.get(refused.why, 400), {}
             body = json.dumps({"error": str(refused)}).encode()
         kind = b"application/octet-stream" if BINARY in headers else b"application/json"
+        if scope["path"] == "/metrics" and status == 200:
+            kind = KIND.encode()
         pairs = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
         pairs += [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": pairs})
@@ -99,27 +114,35 @@ class HttpDoor:
     async def _reply(self, scope: Scope, receive: Receive) -> tuple[dict[str, str], bytes]:
         """Return the headers and the body for a path."""
         parts = [part for part in scope["path"].split("/") if part]
-        method = scope["method"]
+        method, headers = scope["method"], dict(scope["headers"])
+        if not from_this_machine(headers.get(b"origin", b"").decode("latin-1") or None):
+            raise Refused(Why.token, "pages of this machine are served, no others")
+        if parts[:2] == ["v2", "health"] and method == "GET":
+            return {}, b""
+        owner = self._access.owner(headers.get(b"authorization", b"").decode("latin-1"))
         body = await self._body(receive)
+        if parts[:2] == ["v2", "models"] and parts[2:] not in ([], ["stats"]):
+            return await self._about_model(parts[2:], scope, body, owner)
         match (method, parts):
             case "GET", ["v2"]:
                 return _as_json({"name": "tidegate", "version": self._version, "extensions": EXTENSIONS})
-            case "GET", ["v2", "health", "live" | "ready"]:
-                return {}, b""
+            case "GET", ["metrics"]:
+                return {}, metrics_text({name: ticker.engine for name, ticker in self._tickers.items()})
             case "POST", ["v2", "repository", "index"]:
                 return _as_json([{"name": name, "version": VERSION, "state": "READY"} for name in self._tickers])
             case "GET", ["v2", "models", "stats"]:
                 return _as_json({"model_stats": [_statistics(ticker) for ticker in self._tickers.values()]})
-            case _, ["v2", "models", name, "versions", version, *rest]:
-                return await self._about(method, the_model(self._tickers, name, version), rest, scope, body)
-            case _, ["v2", "models", name, *rest]:
-                return await self._about(method, the_model(self._tickers, name, ""), rest, scope, body)
         raise Refused(Why.missing, f"{method} {scope['path'][:100]!r} is not there; docs/serve.md has the paths")
 
-    async def _about(
-        self, method: str, ticker: Ticker, rest: list[str], scope: Scope, body: bytes
+    async def _about_model(
+        self, parts: list[str], scope: Scope, body: bytes, owner: str
     ) -> tuple[dict[str, str], bytes]:
-        served = ticker.engine.served
+        name, *rest = parts
+        version = ""
+        if len(rest) > 1 and rest[0] == "versions":
+            version, rest = rest[1], rest[2:]
+        ticker = the_model(self._tickers, name, version)
+        served, method = ticker.engine.served, scope["method"]
         match (method, rest):
             case "GET", []:
                 inputs, outputs = (list(map(_described, found)) for found in (signals(served), answers(served)))
@@ -130,7 +153,7 @@ class HttpDoor:
             case "GET", ["stats"]:
                 return _as_json({"model_stats": [_statistics(ticker)]})
             case "POST", ["infer"]:
-                return await _infer(ticker, dict(scope["headers"]), body)
+                return await _infer(ticker, dict(scope["headers"]), body, owner)
         raise Refused(Why.missing, f"{method} {scope['path'][:100]!r} is not there; docs/serve.md has the paths")
 
     async def _body(self, receive: Receive) -> bytes:
@@ -162,7 +185,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _infer(ticker: Ticker, headers: Mapping[bytes, bytes], body: bytes) -> tuple[dict[str, str], bytes]:
+async def _infer(
+    ticker: Ticker, headers: Mapping[bytes, bytes], body: bytes, owner: str
+) -> tuple[dict[str, str], bytes]:
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Refused(Why.format, "compressed bodies are not read; send the body as it is")
     fields, raw = _split(headers.get(BINARY.encode()), body)
@@ -170,7 +195,7 @@ async def _infer(ticker: Ticker, headers: Mapping[bytes, bytes], body: bytes) ->
     outputs = [_dict({"output": one}, "output") for one in _list(fields, "outputs")]
     wanted = [str(one.get("name", "")) for one in outputs]
     call = Call(parameters, _inputs(_list(fields, "inputs"), raw), wanted)
-    reply = await ask(ticker, request_of(ticker.engine.served, "", call))
+    reply = await ask(ticker, request_of(ticker.engine.served, owner, call))
     whole = bool(parameters.get("binary_data_output", False))
     in_bytes = [bool(_dict(one, "parameters").get("binary_data", whole)) for one in outputs]
     binary = dict(zip(wanted, in_bytes, strict=True))

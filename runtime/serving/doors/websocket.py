@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from picows import (
     WSCloseCode,
@@ -21,13 +20,20 @@ from picows import (
     ws_create_server,
 )
 
+from ..access import Access, from_this_machine
+from ..metrics import KIND, metrics_text
 from ..requests import MOST_ID, Limits, Refused, Reply, Request, Why
 from ..ticker import Ticker
 from ..wire import HEAD, read_request, write_reply
 
 MOST_UNREAD = 2**24  # bytes of replies that a client does not read, before its connection is closed
 MOST_PARTS = 64  # of a message; browsers and libraries send one
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+PROTOCOL = "tidegate"  # the subprotocol
+STATUS = {
+    Why.missing: HTTPStatus.NOT_FOUND,
+    Why.token: HTTPStatus.UNAUTHORIZED,
+    Why.limit: HTTPStatus.SERVICE_UNAVAILABLE,
+}
 
 
 @dataclass
@@ -36,16 +42,16 @@ class WebsocketDoor:
 
     Attributes:
         tickers: The engines by the names of their models.
+        access: Who may come in.
         most: Connections at a time.
         rate: Messages of a connection in a second; one that sends more is read more slowly.
-        origins: The hosts of pages whose scripts may connect: any page that a browser shows can reach this machine.
         open: The connections that are open.
     """
 
     tickers: Mapping[str, Ticker]
+    access: Access = field(default_factory=Access)
     most: int = 4096
     rate: int = 20_000
-    origins: Collection[str] = LOOPBACK
     open: "set[Connection]" = field(default_factory=set)
     _server: asyncio.Server | None = None
 
@@ -62,6 +68,7 @@ class WebsocketDoor:
             self.greet,
             host,
             port,
+            ssl=self.access.context(),
             max_frame_size=HEAD.size + MOST_ID + largest,
             enable_auto_ping=True,
             auto_ping_idle_timeout=30,
@@ -69,20 +76,45 @@ class WebsocketDoor:
         )
         return int(self._server.sockets[0].getsockname()[1])
 
-    def greet(self, request: WSUpgradeRequest) -> "Connection | WSUpgradeResponseWithListener":
-        """Return the listener of a new connection, or a refusal."""
+    def greet(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        """Return the listener of a new connection, a page, or a refusal."""
         name = request.path.decode("ascii", "replace").strip("/")
-        ticker = self.tickers.get(name)
-        if ticker is None and not name and len(self.tickers) == 1:
-            ticker = next(iter(self.tickers.values()))
+        if name == "health":
+            return _page(b"ok\n", "text/plain")
+        try:
+            owner, protocol = self._owner(request)
+            return self._entered(request, name, owner, protocol)
+        except Refused as refused:
+            return _sorry(STATUS[refused.why], str(refused))
+
+    def _entered(
+        self, request: WSUpgradeRequest, name: str, owner: str, protocol: str
+    ) -> WSUpgradeResponseWithListener:
+        """Return what someone known gets.
+
+        Raises:
+            Refused: There is no such model, no room, or a page of another machine asks.
+        """
+        if name == "metrics":
+            return _page(metrics_text({model: ticker.engine for model, ticker in self.tickers.items()}), KIND)
+        only = next(iter(self.tickers.values())) if len(self.tickers) == 1 and not name else None
+        ticker = self.tickers.get(name, only)
         if ticker is None:
-            return _sorry(HTTPStatus.NOT_FOUND, f"no such model; there are {', '.join(self.tickers)}")
-        origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).hostname not in self.origins:
-            return _sorry(HTTPStatus.FORBIDDEN, f"pages of {', '.join(self.origins)} are served, no others")
+            raise Refused(Why.missing, f"no such model; there are {', '.join(self.tickers)}")
+        if not from_this_machine(request.headers.get("Origin")):
+            raise Refused(Why.token, "pages of this machine are served, no others")
         if len(self.open) >= self.most:
-            return _sorry(HTTPStatus.SERVICE_UNAVAILABLE, f"all {self.most} connections are taken")
-        return Connection(self, ticker, "")
+            raise Refused(Why.limit, f"all {self.most} connections are taken")
+        headers = {"Sec-WebSocket-Protocol": protocol} if protocol else None
+        made = WSUpgradeResponse.create_101_response(headers)
+        return WSUpgradeResponseWithListener(made, Connection(self, ticker, owner))
+
+    def _owner(self, request: WSUpgradeRequest) -> tuple[str, str]:
+        """Return whose connection it is, and the subprotocol to answer with: in it a browser gives its token."""
+        offered = [one.strip() for one in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        if len(offered) == 2 and offered[0] == PROTOCOL:
+            return self.access.owner(f"Bearer {offered[1]}"), PROTOCOL
+        return self.access.owner(request.headers.get("Authorization")), PROTOCOL if PROTOCOL in offered else ""
 
     def breathe(self) -> None:
         """Start a new second: connections that sent too much are read again."""
@@ -112,7 +144,7 @@ class Connection(WSListener):
 
     def __init__(self, door: WebsocketDoor, ticker: Ticker, owner: str) -> None:
         super().__init__()
-        self._door, self._ticker, self._owner = door, ticker, owner
+        self._door, self._ticker, self.owner = door, ticker, owner
         self._transport: WSTransport | None = None
         self._parts: list[bytes] = []  # of a message in several frames
         self._heard = 0  # messages of this second
@@ -200,7 +232,7 @@ class Connection(WSListener):
         if self._heard >= self._door.rate:
             self._hold()
         try:
-            request = read_request(message, self._owner, self.send)
+            request = read_request(message, self.owner, self.send)
         except Refused as refused:
             self._ticker.engine.counters.refused[Why.format.name] += 1
             self.close(WSCloseCode.POLICY_VIOLATION, str(refused))
@@ -217,6 +249,10 @@ def hello(ticker: Ticker) -> dict[str, object]:
     limits: Limits = ticker.engine.limits
     most = {"frames": limits.frames, "window": limits.window, "idle": limits.idle, "kept_bytes": limits.kept_bytes}
     return {"tidegate": 1, **ticker.engine.served.describe(), "durable": ticker.engine.durable, "limits": most}
+
+
+def _page(body: bytes, kind: str) -> WSUpgradeResponseWithListener:
+    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_ok_response(body, {"Content-Type": kind}), None)
 
 
 def _sorry(status: HTTPStatus, text: str) -> WSUpgradeResponseWithListener:

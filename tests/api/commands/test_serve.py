@@ -60,6 +60,12 @@ def test_wrong_usage_has_status_2(arguments: list[str], message: str, tide: Comm
         (["none.tide"], "none.tide: no such file"),
         (["x.npy"], "x.npy: not an ONNX file"),
         (["m.tide", "m.int8.onnx"], "two models are called 'm'; rename one file"),
+        (
+            ["m.tide", "--http", "0.0.0.0:0"],
+            "0.0.0.0 is reached from other machines",
+        ),
+        (["m.tide", "--tokens", "none.txt"], "none.txt: No such file"),
+        (["m.tide", "--tls-cert", "m.tide"], "TLS needs a certificate and its key, and one of them is missing"),
     ],
 )
 def test_bad_models_are_one_line(arguments: list[str], message: str, tide: Command) -> None:

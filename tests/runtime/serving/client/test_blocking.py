@@ -1,13 +1,14 @@
 """A stream on a server, without an event loop: the answers of a stream alone, over servers that stop."""
 
 import signal as signals
+import ssl
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tidegate.runtime.errors import ChunkError, ServerError
 from tidegate.runtime.load import load
-from tools.serving import alone, overflowing_plan, served, signal, small_plan
+from tools.serving import alone, certificate, overflowing_plan, served, signal, small_plan
 
 pytest.importorskip("picows")
 pytest.importorskip("websockets")
@@ -62,3 +63,28 @@ def test_a_server_that_is_not_there_is_an_error_after_the_patience() -> None:
 def test_a_door_that_refuses_is_an_error_with_its_status(plan: Path) -> None:
     with served(plan) as (_, port), pytest.raises(ServerError, match="HTTP 404"):
         Stream(f"ws://127.0.0.1:{port}/other", patience=0.2).push(signal(1))
+
+
+def test_row_197_owners_are_known_by_their_tokens_and_reach_only_their_streams(plan: Path, tmp_path: Path) -> None:
+    """Over TLS, with two owners that name their streams alike, one that is not known, and one that does not trust."""
+    made, key = certificate(tmp_path)
+    (tmp_path / "tokens").write_text("ann 0123456789abcdef\nbob fedcba9876543210\n")
+    tls = ssl.create_default_context(cafile=made)
+    frames, others = signal(20), signal(20, 2)
+    with served(plan, "--tokens", tmp_path / "tokens", "--tls-cert", made, "--tls-key", key) as (_, port):
+        address = f"wss://127.0.0.1:{port}/m"
+        ann = Stream(address, name="s", token="0123456789abcdef", tls=tls)  # noqa: S106
+        bob = Stream(address, name="s", token="fedcba9876543210", tls=tls)  # noqa: S106
+        with ann, bob:
+            found = [(ann.push(frames[at : at + 10]), bob.push(others[at : at + 10])) for at in (0, 10)]
+        for stream in (
+            Stream(address, token="unknown-unknown-unknown", tls=tls, patience=2),  # noqa: S106
+            Stream(address, tls=tls, patience=2),
+        ):
+            with pytest.raises(ServerError, match="HTTP 401"):
+                stream.push(frames)
+        with pytest.raises(ServerError, match=r"is not trusted: .*certificate verify failed"):
+            Stream(address, token="0123456789abcdef").push(frames)  # noqa: S106
+
+    assert np.concatenate([one for one, _ in found]).tobytes() == alone(frames)
+    assert np.concatenate([other for _, other in found]).tobytes() == alone(others)

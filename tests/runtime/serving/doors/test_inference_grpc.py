@@ -1,12 +1,14 @@
 """The gRPC door, called by NVIDIA's unchanged client: unary, streaming and asyncio; and by calls that are wrong."""
 
 import asyncio
+import hashlib
 import queue
 from typing import Any
 
 import numpy as np
 import pytest
 from tidegate.runtime.arrays import Floats
+from tidegate.runtime.serving.access import Access
 from tidegate.runtime.serving.server import Server
 from tools.serving import alone, signal, small_model, visit
 
@@ -145,6 +147,24 @@ def test_what_is_refused_has_its_reason(shape: tuple[int, ...], flags: dict[str,
             pytest.raises(client_of.InferenceServerException, match=text),
         ):
             client.infer("small", inputs(np.zeros(shape, np.float32)), **flags)
+
+    visit(small_model(), "grpc", call)
+
+
+def test_row_197_calls_without_a_token_that_is_known_are_refused() -> None:
+    def call(port: int, server: Server) -> None:
+        server._inference_doors[0]._access = Access({hashlib.sha256(b"0123456789abcdef").digest(): "ann"})
+        flags = {"sequence_id": 5, "sequence_start": True}
+        with client_of.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            assert client.is_server_ready()
+            with pytest.raises(client_of.InferenceServerException, match="UNAUTHENTICATED"):
+                client.infer("small", inputs(signal(4)), **flags)
+            known = {"authorization": "Bearer 0123456789abcdef"}
+            client.infer("small", inputs(signal(4)), headers=known, **flags)
+            replies: queue.Queue[Any] = queue.Queue()
+            client.start_stream(lambda **reply: replies.put(reply["error"]), headers={"authorization": "Bearer wrong"})
+            assert "UNAUTHENTICATED" in str(replies.get(timeout=30))
+        assert list(server.tickers["small"].engine._streams) == [("ann", "5")]
 
     visit(small_model(), "grpc", call)
 

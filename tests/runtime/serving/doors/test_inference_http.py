@@ -1,5 +1,6 @@
 """The HTTP door, called by NVIDIA's unchanged client and by hand; and bodies that are wrong."""
 
+import hashlib
 import http.client
 import json
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tidegate.runtime.arrays import Floats
+from tidegate.runtime.serving.access import Access
 from tidegate.runtime.serving.served_model import ServedModel
 from tidegate.runtime.serving.server import Server
 from tools.serving import alone, ids_plan, overflowing_plan, signal, small_model, visit
@@ -142,6 +144,31 @@ def test_row_42_a_body_that_is_wrong_is_refused_by_name(
             raise ValueError(error)
         assert server.tickers["small"].engine.streams == 0
         assert infer(port, signal(1))["outputs"]
+
+    visit(small_model(), "http", call)
+
+
+def test_row_197_a_call_without_a_token_that_is_known_is_refused() -> None:
+    def call(port: int, server: Server) -> None:
+        server._inference_doors[0]._access = Access({hashlib.sha256(b"0123456789abcdef").digest(): "ann"})
+        body = {"inputs": [ONE], "parameters": {"sequence_id": "s", "sequence_start": True}}
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            assert ask(port, "POST", INFER, body, **headers)[0] == 401
+            assert ask(port, "GET", "/metrics", **headers)[0] == 401
+            assert ask(port, "GET", "/v2/health/ready", **headers)[0] == 200
+        known = {"Authorization": "Bearer 0123456789abcdef"}
+        assert ask(port, "POST", INFER, body, **known)[0] == 200
+        assert b'tidegate_chunks_total{model="small"} 1' in ask(port, "GET", "/metrics", **known)[1]
+        assert list(server.tickers["small"].engine._streams) == [("ann", "s")]
+
+    visit(small_model(), "http", call)
+
+
+def test_row_192_a_page_of_another_machine_cannot_call() -> None:
+    def call(port: int, server: Server) -> None:
+        assert ask(port, "POST", INFER, {"inputs": [ONE]}, Origin="https://evil.example")[0] == 401
+        assert ask(port, "POST", INFER, {"inputs": [ONE]}, Origin="http://localhost:80")[0] == 200
+        assert server.tickers["small"].engine.counters.chunks == 1
 
     visit(small_model(), "http", call)
 

@@ -1,12 +1,14 @@
 """The websocket door, called by another implementation of the protocol: answers, refusals, hostile and slow clients."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
 from tidegate.runtime.serving import wire
+from tidegate.runtime.serving.access import Access
 from tidegate.runtime.serving.requests import Limits, Reply, Request, Why
 from tools.serving import FEATURES, alone, signal, small_model
 
@@ -207,8 +209,8 @@ def test_refusals_have_their_reason_and_the_connection_stays_open() -> None:
     ("path", "origin", "status"),
     [
         ("/other", None, 404),
-        ("/small", "https://evil.example", 403),
-        ("/small", "null", 403),
+        ("/small", "https://evil.example", 401),
+        ("/small", "null", 401),
         ("/small", "http://localhost:8080", 101),
         ("/", None, 101),
     ],
@@ -225,6 +227,40 @@ def test_row_192_a_page_of_another_origin_cannot_reach_a_server_on_this_machine(
         with pytest.raises(InvalidStatus) as refused:
             await connect(where, origin=origin)  # type: ignore[arg-type]
         assert refused.value.response.status_code == status
+
+    serving(visit)
+
+
+def test_row_197_a_browser_gives_its_token_as_a_subprotocol() -> None:
+    async def visit(server: Server, address: str) -> None:
+        owners = {hashlib.sha256(b"0123456789abcdef").digest(): "ann"}
+        server.websocket_doors[0].access = Access(owners)
+        async with connect(address, subprotocols=["tidegate", "0123456789abcdef"]) as connection:  # type: ignore[list-item]
+            assert connection.subprotocol == "tidegate"
+            await connection.recv()
+            (held,) = server.websocket_doors[0].open
+            assert held.owner == "ann"
+        for offered in (["tidegate", "wrong-wrong-wrong"], ["tidegate"], None):
+            with pytest.raises(InvalidStatus, match="401"):
+                await connect(address, subprotocols=offered)  # type: ignore[arg-type]
+
+    serving(visit)
+
+
+def test_health_and_counters_are_pages_of_the_door() -> None:
+    async def visit(_server: Server, address: str) -> None:
+        async def page(path: str) -> bytes:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", int(address.split(":")[2].split("/", maxsplit=1)[0])
+            )
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            found = await reader.read()
+            writer.close()
+            return found
+
+        assert b"200 OK" in (health := await page("/health"))
+        assert health.endswith(b"ok\n")
+        assert b'tidegate_streams{model="small"} 0' in await page("/metrics")
 
     serving(visit)
 
