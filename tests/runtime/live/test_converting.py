@@ -88,7 +88,7 @@ def test_rows_are_samples_or_frames_by_their_values() -> None:
 def test_a_model_of_ids_is_refused(tmp_path: Path) -> None:
     write_ids(tmp_path / "ids.onnx")
 
-    with pytest.raises(ChunkError, match="x: the model reads token ids, and a live source gives numbers; use `tide"):
+    with pytest.raises(ChunkError, match=r"x: the model reads token ids, and a live .*; use `tidegate run`"):
         framing_of(load(tmp_path / "ids.onnx"), 1, "x")
 
 

@@ -121,7 +121,7 @@ def test_row_190_a_gap_is_refused_by_name_and_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("fields", "why", "text"),
     [
-        ({"frame": 3}, Why.unknown, "stream 's' is not here: it was never started, has ended"),
+        ({"frame": 3}, Why.unknown, "stream 's' is not here: it was never started, .*; start it at frame 0"),
         ({"frame": 3, "start": True}, Why.format, "a stream starts at frame 0, not 3"),
         ({"frame": 2**63}, Why.format, "below 2\\^63"),
         ({"name": ""}, Why.format, "1 to 64 bytes of printable UTF-8"),
@@ -250,6 +250,8 @@ def test_limits_count_streams_in_all_and_of_one_owner() -> None:
 
     assert [client.refusals for client in mine] == [[""], [""], ["limit"]]
     assert [client.refusals for client in yours] == [[""], ["limit"]]
+    assert str(mine[2].last.refused) == "you have 2 streams in progress; end one first"
+    assert str(yours[1].last.refused) == "all 3 streams of this process are taken; try again later"
     held.submit(mine[0].request(None, frame=1, end=True))
     held.tick()
     held.submit(yours[1].request(signal(1), frame=0, start=True))

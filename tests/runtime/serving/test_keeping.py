@@ -226,7 +226,7 @@ def test_unknown_streams_leave_nothing_in_the_store(tmp_path: Path) -> None:
     node.send(client, signal(4), frame=4)
 
     assert client.refusals == ["unknown"]
-    assert "neither here nor in the store" in str(client.last.refused)
+    assert "neither here nor in the store; start it at frame 0" in str(client.last.refused)
     assert list((tmp_path / "streams").iterdir()) == []
     assert node.engine.streams == 0
 
