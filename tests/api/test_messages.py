@@ -72,7 +72,7 @@ def test_row_123_each_option_that_a_message_names_is_one_of_its_command() -> Non
         known = {option for command in _commands_of(place) for option in _options(command)}
         if place.startswith("benchmarks/"):  # commands of their own
             known |= set(re.findall(OPTION, (ROOT / place.partition(":")[0]).read_text().partition("add_argument")[2]))
-        for option in re.findall(OPTION, text):
+        for option in re.findall(OPTION, text.partition("npm install")[0]):  # those of npm are its own
             seen.add(option)
             wrong += [] if option in known else [f"{place}: {option}"]
     assert wrong == []
