@@ -217,6 +217,10 @@ def test_row_193_a_stream_that_nothing_is_heard_of_is_given_up_and_its_row_is_ne
     assert held.counters.idle == 1
     held.submit(client.request(signal(4), frame=4))
     assert client.refusals[-1] == "unknown"
+    assert str(client.last.refused).endswith("nothing came for 10 seconds; start it at frame 0")
+    held.submit(client.request(signal(4, 3), frame=0, start=True, end=True))
+    held.tick()
+    assert client.last.payload == alone(signal(4, 3))
 
     held.submit(other.request(signal(4), frame=0, start=True))
     held.tick()
@@ -256,7 +260,11 @@ def test_limits_count_streams_in_all_and_of_one_owner() -> None:
     held.tick()
     held.submit(yours[1].request(signal(1), frame=0, start=True))
     held.tick()
-    assert yours[1].refusals == ["limit", ""]
+    held.submit(mine[1].request(None, frame=1, end=True))
+    held.tick()
+    held.submit(mine[2].request(signal(1), frame=0, start=True))
+    held.tick()
+    assert yours[1].refusals == mine[2].refusals == ["limit", ""]
 
 
 def test_chunks_that_wait_and_answers_that_are_not_acknowledged_fill_a_window() -> None:
@@ -269,6 +277,7 @@ def test_chunks_that_wait_and_answers_that_are_not_acknowledged_fill_a_window() 
     held.submit(client.request(signal(1), frame=2, got=0))
     assert client.refusals == ["busy", "", "", "busy"]
     assert "0 chunks that wait and 2 answers" in str(client.last.refused)
+    assert str(client.last.refused).endswith("are allowed; wait for answers, and acknowledge them")
     held.submit(client.request(signal(1), frame=2, got=1))
     held.tick()
     assert client.refusals[-1] == ""

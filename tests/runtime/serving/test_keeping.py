@@ -226,9 +226,28 @@ def test_unknown_streams_leave_nothing_in_the_store(tmp_path: Path) -> None:
     node.send(client, signal(4), frame=4)
 
     assert client.refusals == ["unknown"]
-    assert "neither here nor in the store; start it at frame 0" in str(client.last.refused)
+    assert str(client.last.refused) == "stream 's' is neither here nor in the store; start it at frame 0"
     assert list((tmp_path / "streams").iterdir()) == []
     assert node.engine.streams == 0
+    node.send(client, signal(4), frame=0, start=True)
+    assert client.last.payload == alone(signal(4))
+
+
+def test_a_chunk_that_waited_as_the_stream_was_elsewhere_is_sent_where_the_answer_says() -> None:
+    store, client, frames = MemoryStore(), Client(), signal(16)
+    old, new = Node(store), Node(store)
+    old.send(client, frames[:4], frame=0, start=True)
+    new.send(client, frames[4:8], frame=4)
+    late, place = Client(), Client()
+    old.engine.submit(late.request(frames[4:8], frame=4, got=4))
+    old.engine.submit(place.request(None, ask=True))
+    old.keeper.work()
+    old.engine.collect()
+    assert str(late.last.refused) == "stream 's' was in another process; ask where it is"
+    assert (late.refusals, place.last.frame) == (["moved"], 8)
+    assert not old.engine.waits
+    old.send(client, frames[8:], frame=8)
+    assert client.answers == alone(frames)
 
 
 def test_old_streams_are_purged_a_few_times_a_day() -> None:

@@ -78,3 +78,6 @@ def test_an_answer_that_changes_is_an_error() -> None:
 def test_a_session_without_a_server_says_so() -> None:
     with pytest.raises(ServerError, match="no server has been reached yet; push a chunk first"):
         Session().end()
+    session = greeted()
+    session.parts(np.zeros((1, 3), np.float32))
+    assert session.end().request.end
