@@ -29,7 +29,7 @@ class Form(StrEnum):
 def command(
     context: typer.Context,
     sources: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="A streaming ONNX file; for a device several files.")
+        list[Path], typer.Argument(metavar="FILE", help="A streaming ONNX file; for a device several files.")
     ],
     output: Output,
     *,
