@@ -10,9 +10,10 @@ from tidegate.runtime.errors import ModelError
 from tidegate.runtime.files import read_bytes, write_atomic
 
 if TYPE_CHECKING:
+    from tidegate.commands._live_answers import Write
     from tidegate.runtime.live.answers import Counters
     from tidegate.runtime.live.notices import Notices
-    from tidegate.runtime.live.running import Degrade, Watch
+    from tidegate.runtime.live.running import Degrade, Live, Watch
     from tidegate.runtime.streams import Model
 
 MOST_BYTES = 2**24  # of a profile of health
@@ -98,7 +99,7 @@ def command(
     samples. A frame that comes twice, late or not at all is counted, and the answer after it says what the stream did.
 
     In a terminal the answers are a picture that moves. Elsewhere, and with --json, each answer is a line of JSON, and
-    the last line has the counters.
+    the last line has the counters. Ctrl-C ends an endless source.
     """
     from tidegate import load
     from tidegate.commands._live_answers import json_lines
@@ -138,10 +139,21 @@ def command(
     names = labels.split(",") if labels else []
     shown = live_view(running, notices, title, names) if terminal else json_lines(running, notices, to)
     with running, shown as write:
-        for answer in running:
-            write(answer)
+        interrupted = _write_all(running, write)
         if learn_health is not None:
             write_atomic(learn_health, learner.profile().to_json().encode())
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _write_all(running: "Live", write: "Write") -> bool:
+    """Write all answers; return whether an interrupt ended them, which is how an endless source ends."""
+    try:
+        for answer in running:
+            write(answer)
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def _watch(path: Path, notices: "Notices") -> "Watch":

@@ -1,6 +1,8 @@
 """`tidegate live`: lines of JSON from files, pipes and sockets, and one clear line about what is wrong."""
 
 import json
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -130,3 +132,26 @@ def test_labels_without_a_picture_are_wrong_usage(tide: Command) -> None:
 @pytest.mark.usefixtures("folder")
 def test_a_file_cannot_be_opened_again(tide: Command) -> None:
     assert_refused(tide("live", "m.tide", "x.npy", "--reopen", "3s"), "x.npy: cannot be opened again")
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_interrupt_ends_an_endless_source_with_its_counters_and_its_profile() -> None:
+    """The first datagram may come before the command listens: it is sent until there is an answer."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [f"udp://:{port}", "--format", "f32le", "--channels", "3", "--chunk", "20", "--learn-health", "p.json"]
+    command = [sys.executable, "-m", "tidegate", "live", "m.tide", *options, "--queue", "100000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            while not select.select([process.stdout], [], [], 0.1)[0]:
+                peer.sendto(np.tile(SIGNAL, (6, 1)).tobytes(), ("127.0.0.1", port))
+            lines = [process.stdout.readline() for _ in range(6)]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+
+    assert (process.returncode, err) == (130, "")
+    assert json.loads(lines[5])["first"] == 100
+    assert json.loads(out.splitlines()[-1])["counters"]["answered"] >= 120
+    assert "norm of" in Path("p.json").read_text()
