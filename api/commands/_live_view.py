@@ -65,7 +65,7 @@ class LiveView:
         counters = self._running.counters
         delays = counters.as_dict()["delays"]
         found = [
-            (self._title, self._place()),
+            ("stream", f"{self._title}  {self._place()}"),
             (self._output, curve(self._values)),
             ("now", f"{self._label} {self._values[-1]:.4g}".strip() if self._values else ""),
             ("chunks", f"{counters.on_time} on time, {counters.late} late, {counters.queue} frames wait"),

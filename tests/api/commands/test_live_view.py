@@ -21,7 +21,7 @@ def test_it_shows_curve_label_delays_and_misses_in_80_columns() -> None:
     view.take(answer, ["mic: was cut; is opened again for 30 s"])
 
     rows = dict(view.rows())
-    assert rows["m.tide <- mic"] == "0:00:04.0"
+    assert rows["stream"] == "m.tide <- mic  0:00:04.0"
     assert len(rows["y"]) == 60
     assert set(rows["y"]) <= set(BARS)
     newest = answer.values[-1]
