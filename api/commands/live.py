@@ -93,7 +93,7 @@ def command(
     backend: Annotated[Backend, typer.Option(help="The backend that runs the model.")] = Backend.native,
     isa: Isa = None,
 ) -> None:
-    """Stream from a live source or a file, and answer each chunk on time.
+    """Stream from a live source or a file, each chunk on time.
 
     Rows of numbers become frames of the model: samples are resampled to its rate, and joined if its frames are
     samples. A frame that comes twice, late or not at all is counted, and the answer after it says what the stream did.
