@@ -48,8 +48,10 @@ class Loop:
 
 IN_ORDER_TOO, WITH_DOTS = ("A53", "A55", "A72", "A76"), ("A55", "A76")
 LOOPS = (
-    Loop("neon", "W8A8, W8A16", "int8_1", 1, IN_ORDER_TOO),
-    Loop("neon", "W4A8, W4A16", "int4_1", 1, IN_ORDER_TOO),
+    Loop("neon", "W8A8", "int8_1", 1, IN_ORDER_TOO),
+    Loop("neon", "W8A16", "int8_2", 2, IN_ORDER_TOO),
+    Loop("neon", "W4A8", "int4_1", 1, IN_ORDER_TOO),
+    Loop("neon", "W4A16", "int4_2", 2, IN_ORDER_TOO),
     Loop("neon_dotprod", "W8A8", "int8_1", 1, WITH_DOTS),
     Loop("neon_dotprod", "W8A16", "int8_2", 2, WITH_DOTS),
     Loop("neon_dotprod", "W4A8", "int4_1", 1, WITH_DOTS),

@@ -66,13 +66,22 @@ def answers(program: Program, frames: Floats) -> Floats:
     return np.concatenate([*(outputs[name].ravel() for name, _ in program.outputs), *stream.states()])
 
 
+def write_case(stem: Path, program: Program, frames: Floats) -> None:
+    """Write the three files of a case.
+
+    Raises:
+        ChunkError: The stream leaves the range; then only the plan is there.
+    """
+    stem.with_suffix(".tide").write_bytes(compile_program(program, contract_of(program)))
+    stem.with_suffix(".frames").write_bytes(frames.astype("<f4").tobytes())
+    stem.with_suffix(".answers").write_bytes(answers(program, frames).astype("<f4").tobytes())
+
+
 def write(name: str, program: Program) -> None:
-    """Write the three files of a case; its frames do not depend on other cases."""
+    """Write a golden vector; its frames do not depend on other cases."""
     frames = frames_for(program, np.random.default_rng(list(name.encode())), FRAMES)
     frames = np.clip(frames, -1e12, 1e12)  # larger values would make a linear layer leave the range
-    (HERE / f"{name}.tide").write_bytes(compile_program(program, contract_of(program)))
-    (HERE / f"{name}.frames").write_bytes(frames.astype("<f4").tobytes())
-    (HERE / f"{name}.answers").write_bytes(answers(program, frames).astype("<f4").tobytes())
+    write_case(HERE / name, program, frames)
 
 
 def main(names: list[str]) -> None:

@@ -25,80 +25,74 @@ TIDE_TARGET_BEGIN("arch=armv8.2-a+dotprod")
 #define CENTRE4 8
 #define CENTRE8 0
 
-#include "neon_floats.inc"
+#include "neon.inc"
 
-/* One frame's codes are a plane of low bytes and, above 8 bits, a plane of high bytes. */
-TIDE_INLINE size_t plane_bytes(const tide_matrix *m) { return m->starts / 2; }
+/* In assembly and in this order: gcc 12 moves the intrinsics' sums between registers, and in-order cores wait. The
+ * codes of one step, of the two that there may be, are multiplied with each row. */
+#define SDOT(sum, w, codes, step)                                                                \
+  do {                                                                                           \
+    if (step) __asm__ volatile("sdot %0.4s, %1.16b, %2.4b[1]" : "+w"(sum) : "w"(w), "w"(codes)); \
+    else __asm__ volatile("sdot %0.4s, %1.16b, %2.4b[0]" : "+w"(sum) : "w"(w), "w"(codes));      \
+  } while (0)
+#define LOAD(w, p) __asm__ volatile("ldr %q0, %1" : "=w"(w) : "m"(*(const int8x16_t *)(const void *)(p)))
 
-TIDE_INLINE void store_low_bytes(uint8_t *out, int32x4_t v) {
-  const int16x4_t words = vmovn_s32(v);
-  const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
-  memcpy(out, &bytes, LANES);
+TIDE_INLINE int8x8_t load_codes(const uint8_t *codes, const int steps) {
+  int8x8_t x;
+  if (steps == 2) __asm__ volatile("ldr %d0, %1" : "=w"(x) : "m"(*(const int64_t *)(const void *)codes));
+  else __asm__ volatile("ldr %s0, %1" : "=w"(x) : "m"(*(const int32_t *)(const void *)codes));
+  return x;
 }
 
-TIDE_INLINE void store_codes(const tide_matrix *m, uint8_t *codes, uint32_t at, vi values) {
-  const int32x4_t v = (int32x4_t)values;
-  store_low_bytes(codes + at, v);
-  if (m->planes == 2) store_low_bytes(codes + plane_bytes(m) + at, vshrq_n_s32(vaddq_s32(v, vdupq_n_s32(128)), 8));
+TIDE_INLINE void load_vectors(int8x16_t *w, const int8_t *weights, const int vectors) {
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors; v++) LOAD(w[v], weights + 16 * v);
 }
 
-TIDE_INLINE int8x16_t broadcast4(const uint8_t *p) {
-  int32_t four;
-  memcpy(&four, p, sizeof four);
-  return vreinterpretq_s8_s32(vdupq_n_s32(four));
-}
-
-TIDE_INLINE int32_t sum_bytes(const uint8_t *codes, uint32_t count) {
-  int32x4_t sum = vdupq_n_s32(0);
-  uint32_t i = 0;
-  for (; i + 16 <= count; i += 16) {
-    sum = vdotq_s32(sum, vdupq_n_s8(1), vreinterpretq_s8_u8(vld1q_u8(codes + i)));
-  }
-  int32_t rest = 0;
-  for (; i < count; i++) rest += (int8_t)codes[i];
-  return vaddvq_s32(sum) + rest;
-}
-
-typedef struct sums {
-  int32x4_t low[PANEL], high[PANEL];
-} sums;
-
-TIDE_INLINE void start_sums(sums *s, const int32_t *starts, const int width, const int planes) {
-  for (int v = 0; v < width; v++) {
-    s->low[v] = vdupq_n_s32(starts[0]);
-    if (planes == 2) s->high[v] = vdupq_n_s32(starts[1]);
-  }
+TIDE_INLINE void add_step(int32x4_t *sum, const int8x16_t *w, int8x8_t x, const int width) {
+#pragma GCC unroll 8
+  for (int v = 0; v < width; v++) SDOT(sum[v], w[v], x, 0);
 }
 
 /* Multiplies each loaded vector of weights with one or two planes of codes. Two planes are of one frame or of two. */
 TIDE_INLINE void add_byte_planes(int32x4_t *sum, int32x4_t *sum2, const int8_t *weights, const uint8_t *codes,
                                  const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
-  for (size_t k = 0; k < steps; k++) {
-    const int8x16_t x = broadcast4(codes + 4 * k), x2 = planes == 2 ? broadcast4(codes2 + 4 * k) : x;
-    for (int v = 0; v < width; v++) {
-      const int8x16_t w = vld1q_s8(weights + 16 * v);
-      sum[v] = vdotq_s32(sum[v], w, x);
-      if (planes == 2) sum2[v] = vdotq_s32(sum2[v], w, x2);
-    }
-    weights += 16 * width;
+  for (const uint8_t *end = codes + 4 * (size_t)steps; codes < end; codes += 4, codes2 += 4, weights += 16 * width) {
+    int8x16_t w[PANEL];
+    const int8x8_t x = load_codes(codes, 1), x2 = planes == 2 ? load_codes(codes2, 1) : x;
+    load_vectors(w, weights, width);
+    add_step(sum, w, x, width);
+    if (planes == 2) add_step(sum2, w, x2, width);
   }
+}
+
+/* Products of the low and the high halves of bytes with the codes of two steps. */
+TIDE_INLINE void add_two_steps(int32x4_t *sum, const int8x16_t *low, const int8x16_t *high, int8x8_t x,
+                               const int vectors) {
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors; v++) SDOT(sum[v], low[v], x, 0);
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors; v++) SDOT(sum[v], high[v], x, 1);
 }
 
 /* The low halves of the bytes are one step's weights, the high halves the next step's; they stay 8 too large. */
 TIDE_INLINE void add_nibble_planes(int32x4_t *sum, int32x4_t *sum2, const int8_t *weights, const uint8_t *codes,
                                    const uint8_t *codes2, uint32_t steps, const int width, const int planes) {
-  for (size_t k = 0; k < steps; k += 2) {
-    const int8x16_t x = broadcast4(codes + 4 * k), next = broadcast4(codes + 4 * k + 4);
-    const int8x16_t x2 = planes == 2 ? broadcast4(codes2 + 4 * k) : x;
-    const int8x16_t next2 = planes == 2 ? broadcast4(codes2 + 4 * k + 4) : next;
-    for (int v = 0; v < width; v++) {
-      const uint8x16_t both = vreinterpretq_u8_s8(vld1q_s8(weights + 16 * v));
-      const int8x16_t w = vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15)));
-      const int8x16_t w_next = vreinterpretq_s8_u8(vshrq_n_u8(both, 4));
-      sum[v] = vdotq_s32(vdotq_s32(sum[v], w, x), w_next, next);
-      if (planes == 2) sum2[v] = vdotq_s32(vdotq_s32(sum2[v], w, x2), w_next, next2);
+  const int most = planes == 2 ? 4 : PANEL; /* vectors whose weights stay in registers */
+  for (const uint8_t *end = codes + 4 * (size_t)steps; codes < end; codes += 8, codes2 += 8, weights += 16 * width) {
+    const int8x8_t x = load_codes(codes, 2), x2 = planes == 2 ? load_codes(codes2, 2) : x;
+#pragma GCC unroll 2
+    for (int first = 0; first < width; first += most) {
+      const int vectors = width - first < most ? width - first : most;
+      int8x16_t low[PANEL], high[PANEL];
+      load_vectors(high, weights + 16 * first, vectors);
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; v++) {
+        low[v] = vandq_s8(high[v], vdupq_n_s8(15));
+        high[v] = vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(high[v]), 4));
+      }
+      add_two_steps(sum + first, low, high, x, vectors);
+      if (planes == 2) add_two_steps(sum2 + first, low, high, x2, vectors);
     }
-    weights += 16 * width;
   }
 }
 
@@ -120,10 +114,6 @@ TIDE_INLINE void add_pair(sums *a, sums *b, const int8_t *weights, const uint8_t
   codes += 4 * (size_t)from, codes2 += 4 * (size_t)from;
   if (bits == 4) add_nibble_planes(a->low, b->low, weights, codes, codes2, to - from, width, 2);
   else add_byte_planes(a->low, b->low, weights, codes, codes2, to - from, width, 2);
-}
-
-TIDE_INLINE vi sum_of(const sums *s, int v, const int planes) {
-  return (vi)(planes == 1 ? s->low[v] : vaddq_s32(s->low[v], vshlq_n_s32(s->high[v], 8)));
 }
 
 #include "packed/packed.inc"
