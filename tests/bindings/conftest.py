@@ -4,20 +4,12 @@ from pathlib import Path
 
 import pytest
 from kernels import conftest
-from kernels.building import KERNELS, require, run
+from kernels.building import KERNELS
 from tidegate.quant import quantize
 from tidegate.runtime.load import compile_model
 from tools.onnx_files import write_lstm
 
-native = conftest.native
-
-
-@pytest.fixture(scope="session")
-def prefix(native: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the C library is installed."""
-    folder = tmp_path_factory.mktemp("installed")
-    run(require("cmake"), "--install", native.parent, "--prefix", folder)
-    return folder
+native, prefix = conftest.native, conftest.prefix
 
 
 @pytest.fixture(scope="session")

@@ -22,14 +22,6 @@ FRAMES = np.random.default_rng(0).normal(0, 1, (50, 6)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def prefix(native: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the engine is installed."""
-    folder = tmp_path_factory.mktemp("installed")
-    run(require("cmake"), "--install", native.parent, "--prefix", folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with model.int8.onnx and model.c, which was compiled from it."""
     folder = tmp_path_factory.mktemp("model")
