@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the wheel, installs it without torch and onnxruntime, and runs the tests that need neither, outside the checkout.
+# Builds the wheel, installs it with the extras that need neither torch nor onnxruntime, and runs the tests that need neither,
+# outside the checkout.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 away=$(mktemp -d)
@@ -8,8 +9,9 @@ trap 'rm -rf "$away"' EXIT
 "$root/.venv/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps \
   --wheel-dir "$away" "$root"
 "${PYTHON:-python3}" -m venv "$away/venv"
+wheel=$(echo "$away"/tidegate-*.whl)
 "$away/venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" \
-  "$away"/tidegate-*.whl hypothesis pytest pytest-xdist
+  "$wheel[live,serve,client]" hypothesis pytest pytest-xdist
 cp -r "$root/tests" "$root/pyproject.toml" "$away"
 cd "$away"
 venv/bin/python -c 'import sys, tidegate; assert tidegate.__file__.startswith(sys.prefix), tidegate.__file__'

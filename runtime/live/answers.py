@@ -56,7 +56,7 @@ class Counters:
         dropped: Frames that were dropped because the queue was full.
         refused: Frames of chunks that the stream refused: a value is not finite.
         gaps: Runs of frames that were lost, dropped or refused.
-        repeated: Samples that came twice or too late, and were left out.
+        repeated: Samples that came twice, too late, or alone with a number far ahead, and were left out.
         on_time: Chunks answered before the next one was due.
         late: Chunks answered later.
         queue: Frames that wait.

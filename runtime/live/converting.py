@@ -12,6 +12,8 @@ from ..errors import BackendError, ChunkError
 from ..streams import Model
 from .sources.source import Block
 
+FAR = 2**20  # rows: 22 seconds at 48 kHz
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -63,14 +65,23 @@ def picked(rows: Floats, channels: Sequence[int], name: str) -> Floats:
 
 
 class InOrder:
-    """Gives each row once and in order: rows that came before are left out and counted."""
+    """Gives each row once and in order: rows that came before are left out and counted.
+
+    A block far ahead of the others is left out too, unless the next one follows it: a single number that is wrong, or a
+    stranger's datagram, must not make all later rows old ones.
+    """
 
     def __init__(self) -> None:
         self.repeated = 0
         self._next = 0
+        self._far: int | None = None  # where the block after one far ahead begins
 
     def take(self, block: Block) -> Block | None:
         """Return the new rows of a block."""
+        if block.at - self._next > FAR and block.at != self._far:
+            self._far = block.at + len(block.rows)
+            self.repeated += len(block.rows)
+            return None
         old = min(max(self._next - block.at, 0), len(block.rows))
         self.repeated += old
         if old == len(block.rows):

@@ -14,6 +14,7 @@ from .feeds import Chunker, Feed
 from .waiting import Chunk, Waiting
 
 WATCHED = 50  # chunks among which late ones are counted
+MOST_ZEROS = 2**24  # frames, two days at 100 per second; a longer gap resets the stream
 MANY = 0.1  # the share of late chunks at which a cheaper model is asked for
 
 Degrade = Callable[[Counters], Model | None]
@@ -52,6 +53,7 @@ class Live:
         self._stream = model.stream()
         self._counters = Counters()
         self._lost = 0  # frames since the last answer
+        self._done: Gap | None = None  # what was done for them
         self._watched = (0, 0)  # chunks and late ones
         self._answers = self._all()
 
@@ -131,7 +133,7 @@ class Live:
         if self._look is not None:
             self._look(chunk.frames, self._stream)
         lost, self._lost = self._lost, 0
-        policy = self._gap if lost else None
+        policy, self._done = self._done, None
         yield LiveAnswer(chunk.first, frames, values, chunk.due, delay, late, lost, policy)
         self._watch(late=late)
 
@@ -152,7 +154,8 @@ class Live:
         counters.dropped = self._waiting.dropped_before
         counters.lost = counters.next + lost - counters.answered - counters.dropped - counters.refused
         counters.next += lost
-        rest = self._stream.skip(lost, self._gap)
+        self._done = "reset" if self._gap == "zeros" and lost > MOST_ZEROS else self._gap
+        rest = self._stream.skip(lost, self._done)
         if rest is not None and self._model.contract.looks_ahead:
             yield self._without_chunk(rest)
 

@@ -29,6 +29,14 @@ def test_each_row_is_given_once_and_in_order(sent: list[tuple[int, int]]) -> Non
     assert order.repeated == sum(size for _, size in sent) - len(places)
 
 
+def test_one_number_far_ahead_is_left_out_and_two_that_agree_are_a_gap() -> None:
+    order, far, rows = InOrder(), 2**63, frames(4, 1)
+    sent = [0, far, 4, far, far + 4]
+    found = [order.take(Block(at, rows)) for at in sent]
+    assert [block and block.at for block in found] == [0, None, 4, None, far + 4]
+    assert order.repeated == 8
+
+
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 9), st.data())
 def test_a_framer_gives_each_whole_frame_and_no_other(rows: int, chunk: int, size: int, data: st.DataObject) -> None:
     x = frames(97, 2)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from tidegate.runtime.errors import StateError
 from tidegate.runtime.live.answers import Counters
+from tidegate.runtime.live.live import live
+from tidegate.runtime.live.sources.source import Block
 from tidegate.runtime.streams import Model
 from tools.live import Hand, Slow, accounted, frames, offline, run, small_model
 
@@ -50,3 +52,13 @@ def test_a_cheaper_model_with_other_states_is_refused_by_name() -> None:
     slow = Slow(MODEL, hand, lambda _: 1.0)
     with pytest.raises(StateError, match=r"the cheaper model has other states: state 'lstm0.h_in'"):
         list(run(slow, X, hand, "wait", degrade=lambda _: Renamed()))
+
+
+def test_zeros_for_ages_become_a_reset_that_the_answer_states() -> None:
+    """A source whose numbers jump: streaming zeros in their place would not end."""
+    blocks = [Block(0, X[:8]), Block(2**62, X[8:16])]  # which come row by row: the second one agrees with the first
+    found = list(live(MODEL, blocks, gap="zeros"))
+    after = [answer for answer in found if answer.first > 8]
+    assert after[0].first == 2**62 + 1
+    assert (after[0].lost, after[0].policy) == (2**62 - 7, "reset")
+    assert np.array_equal(np.concatenate([answer.values for answer in after]), MODEL.stream().push(X[9:16]))
