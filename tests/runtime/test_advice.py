@@ -160,6 +160,7 @@ def test_a_plan_in_place_of_a_file_and_an_unknown_form_are_refused(path: Path, t
 
 @BACKENDS
 def test_a_damaged_snapshot_is_taken_again_and_another_one_restored_there(path: Path, backend: Backend) -> None:
+    pytest.importorskip("onnxruntime")
     stream, other = load(path, backend).stream(), load(write_lstm(path.with_name("n.onnx"), hidden=9), backend).stream()
     saved = stream.snapshot()
     with pytest.raises(SnapshotError, match="it is damaged, take it again; stream unchanged"):

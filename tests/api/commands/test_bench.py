@@ -72,6 +72,7 @@ def test_it_measures_beside_onnxruntime(tide: Command, folder: Path) -> None:
 
 def test_it_times_a_plan_alone_and_says_why(tide: Command, folder: Path) -> None:
     pytest.importorskip("hdrh")
+    pytest.importorskip("onnxruntime")
     outcome = tide("bench", "m.tide", "--peers", "by_hand,onnxruntime", "--closed", "--json", "r.json", *QUICK)
 
     assert "closed loop" in outcome.out

@@ -62,7 +62,7 @@ def test_a_server_that_is_not_there_is_an_error_after_the_patience() -> None:
 
 def test_a_door_that_refuses_is_an_error_with_its_status(plan: Path) -> None:
     with served(plan) as (_, port), pytest.raises(ServerError, match="HTTP 404"):
-        Stream(f"ws://127.0.0.1:{port}/other", patience=0.2).push(signal(1))
+        Stream(f"ws://127.0.0.1:{port}/other", patience=5).push(signal(1))
 
 
 def test_row_197_owners_are_known_by_their_tokens_and_reach_only_their_streams(plan: Path, tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_row_197_owners_are_known_by_their_tokens_and_reach_only_their_streams(p
         with ann, bob:
             found = [(ann.push(frames[at : at + 10]), bob.push(others[at : at + 10])) for at in (0, 10)]
         for stream in (
-            Stream(address, token="unknown-unknown-unknown", tls=tls, patience=2),  # noqa: S106
-            Stream(address, tls=tls, patience=2),
+            Stream(address, token="unknown-unknown-unknown", tls=tls, patience=6),  # noqa: S106
+            Stream(address, tls=tls, patience=6),
         ):
             with pytest.raises(ServerError, match="HTTP 401"):
                 stream.push(frames)
