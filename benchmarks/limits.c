@@ -71,7 +71,7 @@ MULTIPLY(multiply_neon_dotprod, __attribute__((target("arch=armv8.2-a+dotprod"))
          "sdot %0.4s, %2.16b, %2.16b")
 #endif
 #if defined(__aarch64__)
-MULTIPLY(multiply_neon, , 16, "w", "smlal %0.4s, %2.4h, %2.4h\n\tsmlal2 %0.4s, %2.8h, %2.8h")
+MULTIPLY(multiply_neon, , 16, "w", "smull %1.8h, %2.8b, %2.8b\n\tsmlal2 %1.8h, %2.16b, %2.16b\n\tsadalp %0.4s, %1.8h")
 #endif
 #if TIDE_HAS_NEON32
 MULTIPLY(multiply_neon32, , 16, "w", "vmlal.s16 %q0, %e2, %e2\n\tvmlal.s16 %q0, %f2, %f2")
@@ -92,7 +92,7 @@ static const tide_limits LIMITS[] = {
     {"neon_dotprod", "sdot, twice for 16-bit activations", read_16, multiply_neon_dotprod, SUMS * 16, 2},
 #endif
 #if defined(__aarch64__)
-    {"neon", "smlal", read_16, multiply_neon, SUMS * 8, 1},
+    {"neon", "smull, smlal2 and sadalp, twice for 16-bit activations", read_16, multiply_neon, SUMS * 16, 2},
 #endif
 #if TIDE_HAS_NEON32
     {"neon32", "vmlal.s16", read_16, multiply_neon32, SUMS * 8, 1},

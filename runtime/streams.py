@@ -1,8 +1,7 @@
 """Streams, groups and models: what a user holds, on every backend."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 
@@ -20,8 +19,7 @@ LARGEST = 2.0**64  # the largest magnitude of a value in a frame
 FINISHED = "the stream was finished; reset() starts a new one"
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(NamedTuple):
     """How a stream is, from its state alone.
 
     Gates are not visible from outside of a cell; what they leave in its state is. An h near 1 says that the output gate

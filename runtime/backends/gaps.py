@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..arrays import Answer, Chunk
-from ..contract import Contract
 from ..errors import ChunkError
 from ..streams import GAPS, Gap, Stream, apart
+
+if TYPE_CHECKING:  # a program that streams a plan does not import contracts
+    from ..contract import Contract
 
 BLOCK = 2**12  # frames of zeros that are pushed together
 
 
-def skip_frames(stream: Stream, contract: Contract, shape: tuple[int, ...], frames: int, policy: Gap) -> Answer | None:
+def skip_frames(
+    stream: Stream, contract: "Contract", shape: tuple[int, ...], frames: int, policy: Gap
+) -> Answer | None:
     """Tell a stream of a gap; see `Stream.skip`.
 
     Args:
@@ -38,12 +43,12 @@ def skip_frames(stream: Stream, contract: Contract, shape: tuple[int, ...], fram
     return rest
 
 
-def _zeros(contract: Contract, shape: tuple[int, ...], frames: int) -> Iterator[Chunk]:
+def _zeros(contract: "Contract", shape: tuple[int, ...], frames: int) -> Iterator[Chunk]:
     for start in range(0, frames, BLOCK):
         yield apart(contract.pieces, np.zeros((min(BLOCK, frames - start), *shape), np.float32))
 
 
-def _joined(contract: Contract, answers: list[Answer]) -> Answer:
+def _joined(contract: "Contract", answers: list[Answer]) -> Answer:
     """Join the answers of pushes; of an output without a time axis the last one counts."""
     timed = {port.name: port.time_axis is not None for port in contract.outputs}
     if not isinstance(answers[0], dict):

@@ -35,12 +35,15 @@ def check(program: Path, variant: str, *emulator: str) -> None:
 
 def planes(variant: str) -> int:
     """Return the planes that a variant's codes of 16 bits take."""
-    folder = KERNELS / "variants"
-    text = (folder / f"{variant}.c").read_text()
-    if '#include "vnni_256.inc"' in text:
-        text += (folder / "vnni_256.inc").read_text()
-    found = re.search(r"^#define PLANES (\d)$", text, re.MULTILINE)
+    found = re.search(r"^#define PLANES (\d)$", with_includes(KERNELS / "variants" / f"{variant}.c"), re.MULTILINE)
     return int(found[1]) if found else 1  # rows in place read codes of int16
+
+
+def with_includes(path: Path) -> str:
+    """Return the text of a file, and of those of VNNI that it includes."""
+    text = path.read_text()
+    near = (path.with_name(name) for name in re.findall(r'#include "(vnni\w*\.inc)"', text))
+    return text + "".join(with_includes(one) for one in near if one.is_file())
 
 
 @pytest.fixture(scope="module")
