@@ -29,6 +29,7 @@ class Patience:
         self._addresses = (addresses,) if isinstance(addresses, str) else tuple(addresses)
         self._seconds, self._clock = seconds, clock
         self._place, self._pause, self._start = 0, FIRST, clock()
+        self._why = ""  # of the failed tries of this call
 
     @property
     def address(self) -> str:
@@ -42,7 +43,7 @@ class Patience:
 
     def begin(self) -> None:
         """Begin another call."""
-        self._start, self._pause = self._clock(), FIRST
+        self._start, self._pause, self._why = self._clock(), FIRST, ""
 
     def pause(self, error: Exception, *, elsewhere: bool) -> float:
         """Return how many seconds to wait after a failed try; the next is at another server if wanted.
@@ -50,11 +51,12 @@ class Patience:
         Raises:
             ServerError: The time is over.
         """
+        why = str(error) or type(error).__name__
+        if not self._why or "timed out" not in why:  # the last try has little time, and says less than one before
+            self._why = why
         if self._clock() - self._start > self._seconds:
             tried = ", ".join(self._addresses)
-            raise ServerError(
-                f"no answer within {self._seconds:g} seconds from {tried}: {str(error) or type(error).__name__}"
-            )
+            raise ServerError(f"no answer within {self._seconds:g} seconds from {tried}: {self._why}")
         self._place += elsewhere
         pause, self._pause = self._pause, min(2 * self._pause, MOST)
         return pause * random.uniform(0.5, 1.0)  # noqa: S311  spreads clients, and is no secret

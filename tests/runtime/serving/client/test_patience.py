@@ -34,3 +34,12 @@ def test_the_time_ends_with_what_was_tried() -> None:
 def test_no_address_is_an_error() -> None:
     with pytest.raises(ServerError, match=r"there is no address of a server, wanted one or more, e.g. ws://"):
         Patience([], 1.0)
+
+
+def test_the_reason_of_an_earlier_try_counts_more_than_a_last_one_without_time() -> None:
+    now = [0.0]
+    patience = Patience("ws://a", 5, clock=lambda: now[0])
+    patience.pause(OSError("server rejected WebSocket connection: HTTP 401"), elsewhere=True)
+    now[0] = 6.0
+    with pytest.raises(ServerError, match=r"no answer within 5 seconds from ws://a: .*HTTP 401"):
+        patience.pause(TimeoutError("timed out while waiting for handshake response"), elsewhere=True)
