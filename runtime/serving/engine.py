@@ -54,6 +54,11 @@ class Engine:
         return len(self._streams)
 
     @property
+    def largest_chunk(self) -> int:
+        """Bytes of the largest chunk that is taken."""
+        return self.limits.frames * self.served.frame_bytes
+
+    @property
     def waits(self) -> bool:
         """Whether a chunk waits for `tick`."""
         return bool(self._ready)

@@ -14,6 +14,7 @@ from ..plan.magic import text_of
 from ..plan.text import read_text
 from ..plan.writer import read_header
 from ..streams import Model, apart
+from .wire import answer_sizes
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class ServedModel:
 
     def answer_values(self, frames: int) -> int:
         """Return how many values the answer to a chunk has."""
-        return sum(math.prod(output.shape) * (frames if output.timed else frames > 0) for output in self.outputs)
+        return sum(math.prod(answer_sizes(frames, output.shape, timed=output.timed)) for output in self.outputs)
 
     def chunks(self, payloads: Sequence[bytes], frames: int) -> Chunk:
         """Return chunks of as many frames each, from their bytes, as a group takes them: `[rows, frames, ...]`."""

@@ -12,6 +12,17 @@ ANSWER = 0  # the kind of a reply that is no refusal; that of a refusal is its r
 MOST_TEXT = 2**12  # bytes of a refusal's text
 
 
+def answer_sizes(frames: int, shape: tuple[int, ...], *, timed: bool) -> tuple[int, ...]:
+    """Return the sizes of an output in the payload of a reply.
+
+    Args:
+        frames: Frames of the chunk.
+        shape: The sizes of one answer.
+        timed: Whether there is one answer per frame; else one per chunk, and none to a chunk without frames.
+    """
+    return (frames, *shape) if timed else shape if frames else (0, *shape[1:])
+
+
 def write_request(request: Request) -> bytes:
     """Return a request as a message."""
     name = request.name.encode()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,15 @@ from tools.random_layers import embedding, gru, lstm
 from tools.streams import contract_of
 
 FEATURES, WIDTH = 6, 3
+HELLO: dict[str, Any] = {  # the first message of a server
+    "tidegate": 1,
+    "type": "float32",
+    "shape": [3],
+    "signals": [],
+    "outputs": [{"name": "y", "shape": [2], "timed": True}],
+    "durable": True,
+    "limits": {"frames": 4},
+}
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...arrays import Answer, Array, Chunk
 from ...errors import ChunkError, ServerError
+from ..wire import answer_sizes
 
 MOST_SIZES = 2**20  # values of a frame or an answer that a server may name
 
@@ -84,7 +85,7 @@ class Form:
         """
         found, at = {}, 0
         for name, shape, timed in self.outputs:
-            sizes = (frames, *shape) if timed else shape if frames else (0, *shape[1:])
+            sizes = answer_sizes(frames, shape, timed=timed)
             count = math.prod(sizes)
             if len(payload) < at + 4 * count:
                 raise ServerError(f"the server's answer has {len(payload)} bytes, wanted more for output {name!r}")

@@ -12,6 +12,7 @@ import numpy as np
 from ..requests import Refused, Reply, Request, Why
 from ..served_model import ServedModel
 from ..ticker import Ticker
+from ..wire import answer_sizes
 
 VERSION = "1"  # of every model
 EXTENSIONS = ("sequence", "model_repository", "statistics")
@@ -118,8 +119,7 @@ def tensors_of(served: ServedModel, reply: Reply, wanted: Sequence[str]) -> list
     """Return the outputs of a reply, all or those that are wanted."""
     found, at = [], 0
     for output in served.outputs:
-        there = output.timed or reply.frames
-        shape = (reply.frames, *output.shape) if output.timed else output.shape if there else (0, *output.shape[1:])
+        shape = answer_sizes(reply.frames, output.shape, timed=output.timed)
         size = 4 * math.prod(shape)
         if not wanted or output.name in wanted:
             found.append(Tensor(output.name, "FP32", shape, reply.payload[at : at + size]))

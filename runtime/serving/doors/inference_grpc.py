@@ -56,8 +56,7 @@ class GrpcDoor:
 
     def __init__(self, tickers: Mapping[str, Ticker], version: str, access: Access) -> None:
         self._tickers, self._version, self._access = tickers, version, access
-        engines = [ticker.engine for ticker in tickers.values()]
-        largest = max(engine.limits.frames * engine.served.frame_bytes for engine in engines)
+        largest = max(ticker.engine.largest_chunk for ticker in tickers.values())
         self._server = grpc.aio.server(
             options=[("grpc.max_receive_message_length", largest + OVERHEAD), ("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=MOST_CALLS,

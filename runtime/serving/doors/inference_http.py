@@ -59,8 +59,8 @@ class HttpDoor:
 
     def __init__(self, tickers: Mapping[str, Ticker], version: str, access: Access) -> None:
         self._tickers, self._version, self._access = tickers, version, access
-        engines = [ticker.engine for ticker in tickers.values()]
-        self._most = OVERHEAD + max(e.limits.frames * e.served.frame_bytes // 4 * PER_VALUE for e in engines)
+        largest = max(ticker.engine.largest_chunk for ticker in tickers.values())
+        self._most = OVERHEAD + largest // 4 * PER_VALUE
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -132,7 +132,7 @@ class HttpDoor:
                 return _as_json([{"name": name, "version": VERSION, "state": "READY"} for name in self._tickers])
             case "GET", ["v2", "models", "stats"]:
                 return _as_json({"model_stats": [_statistics(ticker) for ticker in self._tickers.values()]})
-        raise Refused(Why.missing, f"{method} {scope['path'][:100]!r} is not there; docs/serve.md has the paths")
+        raise _no_path(scope)
 
     async def _about_model(
         self, parts: list[str], scope: Scope, body: bytes, owner: str
@@ -154,7 +154,7 @@ class HttpDoor:
                 return _as_json({"model_stats": [_statistics(ticker)]})
             case "POST", ["infer"]:
                 return await _infer(ticker, dict(scope["headers"]), body, owner)
-        raise Refused(Why.missing, f"{method} {scope['path'][:100]!r} is not there; docs/serve.md has the paths")
+        raise _no_path(scope)
 
     async def _body(self, receive: Receive) -> bytes:
         """Return the body of a call.
@@ -183,6 +183,11 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone."""
         yield
+
+
+def _no_path(scope: Scope) -> Refused:
+    text = f"{scope['method']} {scope['path'][:100]!r} is not there; docs/serve.md has the paths"
+    return Refused(Why.missing, text)
 
 
 async def _infer(

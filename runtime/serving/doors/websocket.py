@@ -61,9 +61,7 @@ class WebsocketDoor:
         Raises:
             OSError: The address is not free.
         """
-        largest = max(
-            ticker.engine.limits.frames * ticker.engine.served.frame_bytes for ticker in self.tickers.values()
-        )
+        largest = max(ticker.engine.largest_chunk for ticker in self.tickers.values())
         self._server = await ws_create_server(
             self.greet,
             host,
@@ -153,8 +151,7 @@ class Connection(WSListener):
     @cached_property
     def _most(self) -> int:
         """Bytes of a message."""
-        engine = self._ticker.engine
-        return HEAD.size + MOST_ID + engine.limits.frames * engine.served.frame_bytes
+        return HEAD.size + MOST_ID + self._ticker.engine.largest_chunk
 
     @property
     def reads(self) -> bool:

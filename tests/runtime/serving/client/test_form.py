@@ -7,16 +7,7 @@ import numpy as np
 import pytest
 from tidegate.runtime.errors import ChunkError, ServerError
 from tidegate.runtime.serving.client.form import Form
-
-HELLO: dict[str, Any] = {
-    "tidegate": 1,
-    "type": "float32",
-    "shape": [3],
-    "signals": [],
-    "outputs": [{"name": "y", "shape": [2], "timed": True}],
-    "durable": True,
-    "limits": {"frames": 4},
-}
+from tools.serving import HELLO
 
 
 def form(**fields: object) -> Form:

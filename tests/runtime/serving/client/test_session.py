@@ -1,7 +1,6 @@
 """What a client remembers of its stream: forms of frames and answers, and hostile servers."""
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,16 +8,7 @@ from tidegate.runtime.errors import ServerError
 from tidegate.runtime.serving import wire
 from tidegate.runtime.serving.client.session import Session
 from tidegate.runtime.serving.requests import Reply
-
-HELLO: dict[str, Any] = {
-    "tidegate": 1,
-    "type": "float32",
-    "shape": [3],
-    "signals": [],
-    "outputs": [{"name": "y", "shape": [2], "timed": True}],
-    "durable": True,
-    "limits": {"frames": 4},
-}
+from tools.serving import HELLO
 
 
 def greeted(**fields: object) -> Session:
