@@ -15,9 +15,8 @@ from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import is_backward, label
 from ..graph.axes import Dims, set_dims, shape_of
-from ..graph.editing import rename, set_nodes, unused, value_names
+from ..graph.editing import END, rename, set_nodes, unused, value_names
 from ..graph.recurrent_nodes import recurrent_nodes, signal_of, state_sizes
-from ..states.convolution_tails import END
 
 _BETWEEN = [1, 0, 2]  # from X [1, frames, features] to [frames, 1, features]
 

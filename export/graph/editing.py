@@ -9,6 +9,8 @@ from onnx import numpy_helper
 from ...runtime.arrays import Array
 from ...runtime.errors import ExportError
 
+END = 2**63 - 1  # as the bound of a Slice: up to the end
+
 
 def rename(model: onnx.ModelProto, old: str, new: str) -> None:
     """Rename a value everywhere: in nodes, subgraphs, initializers, inputs and outputs."""

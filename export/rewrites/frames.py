@@ -17,10 +17,9 @@ from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import set_dims, shape_of
 from ..graph.constants import fold_constants
-from ..graph.editing import add_constant, input_named, set_nodes
+from ..graph.editing import END, add_constant, input_named, set_nodes
 from ..graph.markers import EARLIER, FRAMES, is_marker
 
-_END = 2**63 - 1  # as the bound of a Slice: up to the end
 _PER_SAMPLE = frozenset(
     ("Abs", "Add", "Cast", "Clip", "Div", "Identity", "Max", "Min", "Mul", "Neg", "Sign", "Sqrt", "Sub", "Tanh")
 )
@@ -96,9 +95,9 @@ def _framed(model: onnx.ModelProto, node: onnx.NodeProto, time: int, hop: int, b
         padded, joined = f"{y}/padded", f"{y}/joined"
         yield helper.make_node("Pad", [x, add_constant(model, f"{y}/pads", pads.ravel())], [padded], f"{node.name}.Pad")
         for i, part in enumerate(parts):
-            yield _slice(model, padded, part, (i, i - frames or _END, time))
+            yield _slice(model, padded, part, (i, i - frames or END, time))
         yield helper.make_node("Concat", parts, [joined], f"{node.name}.Concat", axis=time + 1)
-    yield _slice(model, joined, y, (frames * hop - before, _END, time + 1))
+    yield _slice(model, joined, y, (frames * hop - before, END, time + 1))
 
 
 def _slice(model: onnx.ModelProto, x: str, y: str, bounds: tuple[int, int, int]) -> onnx.NodeProto:

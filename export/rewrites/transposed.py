@@ -18,11 +18,10 @@ from ...runtime.arrays import Array
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from ..graph.axes import Dims, trace_dims
-from ..graph.editing import add_constant, set_nodes, unused, value_names
+from ..graph.editing import END, add_constant, set_nodes, unused, value_names
 from ..graph.recurrent_nodes import operand
 
 _FIRST = 2  # the first axis of a kernel in the input, [batch, channels, ...]
-_END = 2**63 - 1  # as the bound of a Slice: up to the end
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ class _Writer:
         nodes.append(helper.make_node("Reshape", [whole, shape], [joined], joined))
         undone = [int(a) for a in np.argsort(order)]
         nodes.append(helper.make_node("Transpose", [joined], [back], back, perm=undone))
-        end = -axis.surplus if axis.surplus else _END
+        end = -axis.surplus if axis.surplus else END
         bounds = [self._constant(key, np.array([v])) for key, v in (("from", axis.first), ("to", end), ("along", at))]
         nodes.append(helper.make_node("Slice", [back, *bounds], [self._answer], f"{self._node.name}/cut"))
         return nodes

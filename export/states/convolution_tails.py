@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from ...runtime.contract import Ahead, State
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
-from ..graph.axes import Dims, set_dims
+from ..graph.axes import Dims
 from ..graph.editing import set_nodes, unused, value_names
 from ..graph.names import module_path
 from ..graph.recurrent_nodes import operand
+from .tails import tail_nodes, tail_state, zeros_around
 
-END = 2**63 - 1  # as the bound of a Slice: up to the end
 _FIRST = 2  # the first axis of a kernel in the input of a convolution, [batch, channels, ...]
 
 
@@ -163,9 +163,8 @@ def _own_padding(graph: Graph, node: onnx.NodeProto) -> list[int] | None:
 
 def _zeros(graph: Graph, pad: onnx.NodeProto) -> list[int] | None:
     """Return the zeros that a Pad puts at the ends of the axes of a kernel; None if it pads in any other way."""
-    sizes, value = graph.constant(operand(pad, 1)), graph.constant(operand(pad, 2))
-    silent = not operand(pad, 2) or (value is not None and not np.any(value))
-    if sizes is None or not silent or operand(pad, 3) or attributes(pad).get("mode", "constant") != "constant":
+    sizes = zeros_around(graph, pad)
+    if sizes is None:
         return None
     before, after = np.split(sizes.astype(int), 2)
     outside = [*before[:_FIRST], *after[:_FIRST]]
@@ -191,30 +190,21 @@ def _lift_tail(model: onnx.ModelProto, convolution: TimeConvolution, taken: set[
     node = convolution.node
     name = unused(module_path(node) or "conv", taken)
     taken.add(name)
-    source, target = f"{name}.tail_in", f"{name}.tail_out"
-    for known in sorted({source, target} & value_names(model)):
+    for known in sorted({f"{name}.tail_in", f"{name}.tail_out"} & value_names(model)):
         raise UnsupportedError(f"{label(node)}: the graph already has a value {known!r}; rename it")
-    _carry(model, convolution, source, target)
-    shape = (batch, *convolution.sizes)
-    for value, items in ((source, model.graph.input), (target, model.graph.output)):
-        items.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, None))
-        set_dims(items[-1], shape)
-    return State(source, target, "tail", shape)
+    _carry(model, convolution, name)
+    return tail_state(model, name, (batch, *convolution.sizes))
 
 
-def _carry(model: onnx.ModelProto, convolution: TimeConvolution, source: str, target: str) -> None:
+def _carry(model: onnx.ModelProto, convolution: TimeConvolution, name: str) -> None:
     """Put the tail before the frames, keep the last frames as the next tail, and drop the padding and its cut."""
-    joined = f"{source}/Concat_output"
-    bounds = {f"{target}.starts": -convolution.frames, f"{target}.ends": END, f"{target}.axes": convolution.time}
-    model.graph.initializer.extend(numpy_helper.from_array(np.array([v]), name) for name, v in bounds.items())
-    join = helper.make_node(
-        "Concat", [source, convolution.signal], [joined], name=f"{source}/Concat", axis=convolution.time
-    )
-    keep = helper.make_node("Slice", [joined, *bounds], [target], name=f"{target}/Slice")
+    joined = f"{name}.tail_in/Concat_output"
+    time, frames = convolution.time, convolution.frames
+    carry = tail_nodes(model, name, convolution.signal, joined, time=time, frames=frames)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         if node.name == convolution.node.name and node.output[0] == convolution.node.output[0]:
-            nodes += [join, keep, _unpadded(convolution, joined, convolution.pads)]
+            nodes += [*carry, _unpadded(convolution, joined, convolution.pads)]
         elif convolution.answer not in node.output:
             nodes.append(node)
     set_nodes(model, nodes)

@@ -4,18 +4,14 @@
 The zeros are a state: the last k frames of the chunk before.
 """
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper
 
 from ...runtime.contract import State
 from ...runtime.graph.graph import Graph
-from ...runtime.graph.nodes import attributes
-from ..graph.axes import Axes, Dims, set_dims
-from ..graph.editing import add_constant, set_nodes, unused, value_names
+from ..graph.axes import Axes, Dims
+from ..graph.editing import set_nodes, unused, value_names
 from ..graph.names import module_path
-from ..graph.recurrent_nodes import operand
-from .convolution_tails import END
+from .tails import tail_nodes, tail_state, zeros_around
 
 
 def lift_delays(model: onnx.ModelProto, dims: dict[str, Dims], axes: Axes, batch: int | str) -> tuple[State, ...]:
@@ -52,9 +48,8 @@ def delayed_values(model: onnx.ModelProto, dims: dict[str, Dims], axes: Axes) ->
 
 def _frames(graph: Graph, pad: onnx.NodeProto, dims: dict[str, Dims], axes: Axes) -> int:
     """Return how many frames of zeros a Pad puts before frames that are read again later; 0 if it is no delay."""
-    pads, value, shape = graph.constant(operand(pad, 1)), graph.constant(operand(pad, 2)), dims.get(pad.input[0], ())
-    zeros = not operand(pad, 2) or (value is not None and not np.any(value))
-    if pads is None or not zeros or operand(pad, 3) or attributes(pad).get("mode", "constant") != "constant":
+    pads, shape = zeros_around(graph, pad), dims.get(pad.input[0], ())
+    if pads is None:
         return 0
     before = [0] * len(pads)
     named, readers = axes.named(shape), graph.consumers(pad.output[0])
@@ -70,14 +65,6 @@ def _lift(model: onnx.ModelProto, pad: onnx.NodeProto, time: int, sizes: tuple[i
     """Join the tail and the frames in place of a Pad, and keep the last frames as the next tail."""
     tails = {name.removesuffix(".tail_in") for name in value_names(model) if name.endswith(".tail_in")}
     name = unused(module_path(pad) or "delay", tails)
-    source, target = f"{name}.tail_in", f"{name}.tail_out"
-    bounds = {"starts": -int(sizes[time]), "ends": END, "axes": time}
-    limits = [add_constant(model, f"{target}.{key}", np.array([value], np.int64)) for key, value in bounds.items()]
-    join = helper.make_node("Concat", [source, pad.input[0]], list(pad.output), f"{source}/Concat", axis=time)
-    keep = helper.make_node("Slice", [pad.output[0], *limits], [target], f"{target}/Slice")
-    nodes = [part for node in list(model.graph.node) for part in ([join, keep] if node.name == pad.name else [node])]
-    set_nodes(model, nodes)
-    for value, items in ((source, model.graph.input), (target, model.graph.output)):
-        items.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, None))
-        set_dims(items[-1], sizes)
-    return State(source, target, "tail", sizes)
+    carry = tail_nodes(model, name, pad.input[0], pad.output[0], time=time, frames=int(sizes[time]))
+    set_nodes(model, [part for node in list(model.graph.node) for part in (carry if node.name == pad.name else [node])])
+    return tail_state(model, name, sizes)
