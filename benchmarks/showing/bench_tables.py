@@ -11,13 +11,11 @@ from ..tables import Table, micro
 def latency(rows: Sequence[Row]) -> Table:
     """Return the latency table of rows with the same case and chunk size, fastest first, without refused rows."""
     first = rows[0]
-    ordered = sorted(_with_figures(rows), key=lambda row: row.p50_us or 0.0)
     loop = "closed loop" if first.rate_hz is None else f"open loop, a chunk due every {micro(1e6 / first.rate_hz)} us"
-    frames = "1 frame" if first.steps == 1 else f"{first.steps} frames"
-    title = f"{first.case}, chunks of {frames}, {loop}: microseconds per chunk"
+    title = f"{first.case}, chunks of {_frames(first)}, {loop}: microseconds per chunk"
     waits = ["call"] if first.rate_hz else []  # the median of the call; the rest of p50 is waking up and waiting
     columns = ["|", "p50", *waits, "p99", "p99.9", "max", *(["misses"] if first.rate_hz else []), "error"]
-    return Table(title, columns, [_cells(row) for row in ordered])
+    return Table(title, columns, [_cells(row) for row in fastest_first(rows)])
 
 
 def headline(rows: Sequence[Row], machine: str) -> str | None:
@@ -27,7 +25,7 @@ def headline(rows: Sequence[Row], machine: str) -> str | None:
         rows: Rows with the same case and chunk size.
         machine: The processor and the instruction set.
     """
-    ordered = sorted(_with_figures(rows), key=lambda row: row.p50_us or 0.0)
+    ordered = fastest_first(rows)
     ours = next((row for row in ordered if row.peer == "tidegate"), None)
     if ours is None or ours.p50_us is None:
         return None
@@ -37,9 +35,9 @@ def headline(rows: Sequence[Row], machine: str) -> str | None:
         beside = f"; {other.name} takes {micro(other.p50_us)} us, {other.p50_us / ours.p50_us:.2g} times as long"
     tail = "" if ours.p99_us is None else f", 99 % within {micro(ours.p99_us)} us"
     due = "in a closed loop" if ours.rate_hz is None else f"from when it is due, {ours.rate_hz:g} times per second"
-    frames = "1 frame" if ours.steps == 1 else f"{ours.steps} frames"
     return (
-        f"{ours.case}: {ours.name} takes {micro(ours.p50_us)} us in the median for a chunk of {frames}{tail}{beside}. "
+        f"{ours.case}: {ours.name} takes {micro(ours.p50_us)} us in the median for a chunk of {_frames(ours)}"
+        f"{tail}{beside}. "
         f"Timed {due}: {ours.chunks} chunks in {ours.processes} processes on one core of {machine}."
     )
 
@@ -63,8 +61,17 @@ def refusals(rows: Sequence[Row]) -> list[str]:
     return [f"{row.name if row.how != '-' else row.peer}: {row.refusal}" for row in rows if row.refusal]
 
 
+def fastest_first(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with figures by their medians."""
+    return sorted(_with_figures(rows), key=lambda row: row.p50_us or 0.0)
+
+
 def _with_figures(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.p50_us is not None]
+
+
+def _frames(row: Row) -> str:
+    return "1 frame" if row.steps == 1 else f"{row.steps} frames"
 
 
 def _cells(row: Row) -> list[str]:

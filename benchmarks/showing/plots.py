@@ -8,6 +8,7 @@ import numpy as np
 
 from ..measuring.results import Row, counts_of
 from ..tables import micro
+from .bench_tables import fastest_first
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ TAIL = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 
 def pictures(rows: Sequence[Row]) -> dict[str, "Figure"]:
     """Return the pictures of rows with the same case and chunk size, by name; none if no row has figures."""
-    measured = sorted((row for row in rows if row.p50_us is not None), key=lambda row: row.p50_us or 0.0)
+    measured = fastest_first(rows)
     if not measured:
         return {}
     draw: dict[str, Callable[[Axes, Sequence[Row]], None]] = {
