@@ -1,6 +1,6 @@
-"""Array types for annotations; docstrings give the shapes."""
+"""Array types for annotations; docstrings give the shapes. Answers of several pushes become one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,3 +13,20 @@ Chunk = Array | Mapping[str, Array]
 # An array for one output, a dict[str, Array] by name for several. Only the caller knows how many outputs its model has,
 # so type checkers take either use, as they do for the groups of a regular expression's match: `Any` is the dict.
 Answer = Array | Any
+
+
+def joined_answers(answers: Sequence[Answer], timed: Mapping[str, bool]) -> Answer:
+    """Return the answers of pushes in a row as that of one push.
+
+    Args:
+        answers: At least one.
+        timed: By output, whether it has a time axis; of one without, the last answer counts.
+    """
+    if len(answers) == 1:
+        return answers[0]
+    if not isinstance(answers[0], dict):
+        return np.concatenate(answers) if all(timed.values()) else answers[-1]
+    return {
+        name: np.concatenate([answer[name] for answer in answers]) if its else answers[-1][name]
+        for name, its in timed.items()
+    }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import Answer, Chunk
+from ..arrays import Answer, Chunk, joined_answers
 from ..errors import ChunkError
 from ..streams import GAPS, Gap, Stream, apart
 
@@ -37,7 +37,8 @@ def skip_frames(
     if not frames or policy == "hold":
         return None
     if policy == "zeros":
-        return _joined(contract, [stream.push(chunk) for chunk in _zeros(contract, shape, frames)])
+        timed = {port.name: port.time_axis is not None for port in contract.outputs}
+        return joined_answers([stream.push(chunk) for chunk in _zeros(contract, shape, frames)], timed)
     rest = None if stream.finished else stream.finish()
     stream.reset()
     return rest
@@ -46,14 +47,3 @@ def skip_frames(
 def _zeros(contract: "Contract", shape: tuple[int, ...], frames: int) -> Iterator[Chunk]:
     for start in range(0, frames, BLOCK):
         yield apart(contract.pieces, np.zeros((min(BLOCK, frames - start), *shape), np.float32))
-
-
-def _joined(contract: "Contract", answers: list[Answer]) -> Answer:
-    """Join the answers of pushes; of an output without a time axis the last one counts."""
-    timed = {port.name: port.time_axis is not None for port in contract.outputs}
-    if not isinstance(answers[0], dict):
-        return np.concatenate(answers) if all(timed.values()) else answers[-1]
-    return {
-        name: np.concatenate([answer[name] for answer in answers]) if its else answers[-1][name]
-        for name, its in timed.items()
-    }

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Answer, Array, Chunk
+from ...arrays import Answer, Array, Chunk, joined_answers
 from ...errors import ChunkError, ServerError
 from ..wire import answer_sizes
 
@@ -95,14 +95,7 @@ class Form:
 
     def joined(self, answers: Sequence[Answer]) -> Answer:
         """Return the answer to a chunk from those to its parts."""
-        if len(answers) == 1:
-            return answers[0]
-        by_name = [answer if isinstance(answer, dict) else {self.outputs[0][0]: answer} for answer in answers]
-        found = {
-            name: np.concatenate([answer[name] for answer in by_name]) if timed else by_name[-1][name]
-            for name, _, timed in self.outputs
-        }
-        return _one_or_all(found)
+        return joined_answers(answers, {name: timed for name, _, timed in self.outputs})
 
     def _side_by_side(self, chunk: Mapping[str, Array]) -> Array:
         names = [name for name, _ in self.signals]
