@@ -46,7 +46,9 @@ def test_its_state_and_its_context_are_carried(lifted: LiftReport) -> None:
     )
     assert contract.frame_seconds == 0.032
     print(f"error {lifted.error:.1e}")
-    assert lifted.error <= 2e-5  # on the engine, too, whose sigmoid and tanh are its own
+    # On the engine, too, whose sigmoid and tanh are its own. It is the error of the frame nearest to its limit, and
+    # limits follow the rounding of the file's weights: another frame is nearest since all weights are initializers.
+    assert lifted.error <= 2e-5
     assert not [node for node in onnx.load(lifted.path).graph.node if node.op_type in ("If", "Equal", "Shape")]
 
 
