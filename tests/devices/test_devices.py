@@ -235,6 +235,7 @@ def test_layouts_in_python_equal_those_of_the_variants() -> None:
     variants = Path(table.ROOT) / "runtime" / "kernels" / "variants"
     for name, layout in LAYOUTS.items():
         text = (variants / f"{name}.c").read_text()
+        text += "".join((variants / part).read_text() for part in re.findall(r'#include "(\w+\.inc)"', text))
         names = ("LANES", "PANEL", "DEPTHS", "BYTES8")
         seen = [re.search(rf"^#define {what} ([^/\n]+)", text, re.MULTILINE) for what in names]
         values = [found[1].translate(str.maketrans("{}", "()")) for found in seen if found]
