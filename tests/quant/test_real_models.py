@@ -4,6 +4,7 @@ Trained modules are exported, quantized and streamed on the engine. Weights and 
 checkout.
 """
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(name: str, folder: Path) -> tuple[Task, Path]:
     """Return a task and its float file, exported once."""
     shared_folder(FOLDERS.get(name, "amp"))
-    task, path = find(name, DATA), folder / f"{name}.onnx"
+    task, path = found(name), folder / f"{name}.onnx"
     return task, path if path.exists() else export(task, path)
+
+
+@cache
+def found(name: str) -> Task:
+    return find(name, DATA)
+
+
+@cache
+def exact_answers(name: str) -> list[np.ndarray]:
+    """Return the module's answers, computed once: torch takes 40 s for the recordings of a GRU of 64."""
+    return float_answers(found(name))
 
 
 def assert_quantized(path: Path, report: QuantizationReport) -> None:
@@ -43,7 +55,7 @@ def assert_quantized(path: Path, report: QuantizationReport) -> None:
 
 def assert_reached(task: Task, path: Path, report: QuantizationReport, goals: dict[str, Goal]) -> None:
     assert_quantized(path, report)
-    exact = float_answers(task)
+    exact = exact_answers(task.name)
     made = streamed(path, task.streams)
     assert any(np.any(a != b) for a, b in zip(made, exact, strict=True))
     figures = task.figures(made, exact)
