@@ -193,12 +193,13 @@ class Engine:
         rows = [self._row_of(stream) for stream in streams]
         chunks = self.served.chunks([request.payload for request in requests], frames)
         refused: dict[int, str] = {}
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.thread_time()
         try:
             answers = self._group.push(chunks, rows)
         except RefusedRowsError as error:
             answers, refused = error.answers, error.refused
         self.counters.seconds += time.perf_counter() - began
+        self.counters.cpu_seconds += time.thread_time() - worked
         self.counters.pushes += 1
         payloads = self.served.payloads(answers, len(rows))
         for stream, request, payload, row in zip(streams, requests, payloads, rows, strict=True):

@@ -16,6 +16,7 @@ TOTALS = {
     "again": "Chunks that were answered again.",
     "pushes": "Calls of the engine, each for several streams.",
     "seconds": "How long these calls took together.",
+    "cpu_seconds": "Their CPU time.",
     "snapshots": "Snapshots that are durable.",
     "store_errors": "Snapshots and claims for which the store did not answer.",
 }

@@ -163,6 +163,7 @@ class Counters:
         again: Chunks that were answered again.
         pushes: Calls of the group, each for several streams.
         seconds: How long these calls took together.
+        cpu_seconds: Their CPU time, which other programs do not prolong.
         snapshots: Snapshots that are durable.
         store_errors: Snapshots and claims for which the store did not answer.
         refused: Requests that were refused, by reason.
@@ -178,6 +179,7 @@ class Counters:
     again: int = 0
     pushes: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     snapshots: int = 0
     store_errors: int = 0
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys((why.name for why in Why), 0))

@@ -6,12 +6,15 @@ from contextlib import suppress
 from .engine import Engine
 from .requests import Request
 
+COMPANY = 64  # streams in progress from which a push waits for the chunks of others
+PAUSE = 0.002  # seconds from one push to the next then; alone a chunk cost 60 us of CPU time, of ten in a push each 41
+
 
 class Ticker:
     """Gives requests to an engine, and lets it tick while chunks wait.
 
-    The loop reads every socket that is ready before it comes to the tick. So under load more chunks share a push, and
-    an idle engine answers at once.
+    The loop reads every socket that is ready before it comes to the tick, and with many streams a tick keeps a distance
+    from the last. So under load more chunks share a push, and an idle engine answers at once.
 
     Args:
         engine: The engine; from now on only this loop's thread uses it.
@@ -21,6 +24,7 @@ class Ticker:
         self.engine = engine
         self._loop = asyncio.get_running_loop()
         self._planned = False
+        self._next = 0.0
 
     def submit(self, request: Request) -> None:
         """Give a request to the engine, as `Engine.submit` does."""
@@ -40,10 +44,14 @@ class Ticker:
 
     def _plan(self) -> None:
         self._planned = True
-        self._loop.call_soon(self._tick)
+        if self.engine.streams < COMPANY:
+            self._loop.call_soon(self._tick)
+        else:
+            self._loop.call_at(self._next, self._tick)
 
     def _tick(self) -> None:
         self._planned = False
+        self._next = self._loop.time() + PAUSE
         self.engine.tick()
         if self.engine.waits:
             self._plan()

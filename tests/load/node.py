@@ -1,0 +1,69 @@
+"""A server in a process of its own, and what it costs."""
+
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Node:
+    """A `tidegate serve` that runs.
+
+    Attributes:
+        process: The process.
+        ports: The ports of its doors: ws, grpc, http.
+    """
+
+    process: subprocess.Popen[str]
+    ports: dict[str, int]
+
+    def cpu(self) -> float:
+        """Return the CPU time of all its threads until now, in seconds."""
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+    def memory(self) -> int:
+        """Return its resident memory, in bytes."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def counters(self) -> dict[str, float]:
+        """Return the totals of its model, by the names of `Counters`, from the websocket door's page."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['ws']}/metrics") as page:
+            text = page.read().decode()
+        found = re.findall(r'^tidegate_(\w+)_total\{model="\w+"\} (\S+)$', text, re.MULTILINE)
+        return {name: float(value) for name, value in found}
+
+
+@contextmanager
+def node(plan: Path, *options: object, doors: Sequence[str] = ("ws",), prefix: Sequence[str] = ()) -> Iterator[Node]:
+    """Run `tidegate serve` with doors at free ports of this machine.
+
+    Args:
+        plan: The model.
+        options: Further options of the command.
+        doors: ws, grpc, http.
+        prefix: A command that runs the server's, such as a profiler's.
+    """
+    command = [*prefix, sys.executable, "-m", "tidegate", "serve", str(plan), *map(str, options)]
+    for door in doors:
+        command += [f"--{door}", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Node(process, dict(_port(process) for _ in doors))
+        finally:
+            process.kill()
+
+
+def _port(process: subprocess.Popen[str]) -> tuple[str, int]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    door, _, port = line.partition(" is open on port ")
+    if not port:
+        raise RuntimeError(f"the server did not start: {line!r}")
+    return door, int(port)
