@@ -106,8 +106,18 @@ def plan_of(source: Source) -> bytes:
         ModelError: The file is not a model, or has an operator or option that the engine does not have.
         FileNotFoundError: There is no such file.
     """
+    return file_and_plan(source)[1]
+
+
+def file_and_plan(source: Source) -> tuple[bytes, bytes]:
+    """Return the bytes of a file and its plan, which are the same if it is one.
+
+    Raises:
+        ModelError: As `plan_of` does.
+        FileNotFoundError: There is no such file.
+    """
     data = _read(source)
-    return data if data.startswith(MAGIC) else compile_graph(_graph_of(data, source))
+    return data, data if data.startswith(MAGIC) else compile_graph(_graph_of(data, source))
 
 
 def _read(source: object) -> bytes:

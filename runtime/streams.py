@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar, get_ar
 import numpy as np
 
 from .arrays import Answer, Array, Chunk
-from .errors import BackendError, ChunkError
+from .errors import ChunkError
 
 if TYPE_CHECKING:
     from .contract import Contract, Piece  # read when it is first asked for: its import takes 6 ms of a start
@@ -266,6 +266,25 @@ class Model(Protocol):
             UnsupportedError: The model looks ahead: its rows would answer at different times.
         """
 
+    @property
+    def hash(self) -> bytes:
+        """The hash of the model, 32 bytes, which its snapshots carry."""
+
+    @property
+    def layout(self) -> str:
+        """The layout of the state as text: two models with the same one may go on from each other's snapshots."""
+
+    def adopt(self, snapshot: bytes, layout: str) -> bytes:
+        """Return a snapshot of another model as one of this model, e.g. after more training; see docs/snapshot.md.
+
+        Args:
+            snapshot: The snapshot, taken on the same backend.
+            layout: The layout of the model that it was taken of.
+
+        Raises:
+            SnapshotError: The layouts differ, a model looks ahead, or the snapshot is damaged.
+        """
+
 
 def the_signal(contract: "Contract", chunk: Chunk) -> Array:
     """Return the frames of a model's only signal, which a dict may give by name; samples as whole frames of a hop.
@@ -359,27 +378,6 @@ def _frames_of(piece: "Piece", values: Array, lead: int) -> Array:
     if not np.can_cast(values.dtype, np.float32, "same_kind"):
         raise ChunkError(f"signal {piece.name!r} has dtype {values.dtype}, wanted float32")
     return values.reshape(*values.shape[:lead], piece.features)
-
-
-def describe_model(model: Model) -> str:
-    """Return the repr of a model: where it runs, its signals and the number of its states."""
-    contract = model.contract
-    names = [", ".join(names) for names in (contract.signals, [port.name for port in contract.outputs])]
-    return f"<tidegate model on {model.backend}: {' -> '.join(names)}, states: {len(contract.states)}>"
-
-
-def describe_stream(stream: Stream, backend: str) -> str:
-    """Return the repr of a stream: where it runs, and how far it is."""
-    try:
-        seen = f"frames: {stream.frames}{', finished' if stream.finished else ''}"
-    except BackendError:
-        seen = "in use by another thread"
-    return f"<tidegate stream on {backend}: {seen}>"
-
-
-def describe_group(group: Group, backend: str) -> str:
-    """Return the repr of a group: where it runs, and its rows."""
-    return f"<tidegate group on {backend}: rows: {group.rows}, joined: {len(group.joined)}>"
 
 
 def documented(protocol: type) -> Callable[[Kind], Kind]:

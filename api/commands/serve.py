@@ -27,6 +27,10 @@ def command(
         Path | None,
         typer.Option(metavar="FOLDER", help="Keep snapshots of streams here; they go on after a crash, or elsewhere."),
     ] = None,
+    adopt: Annotated[
+        bool,
+        typer.Option("--adopt", help="Streams of other plans go on, if their state has the same layout."),
+    ] = False,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="Frames between two snapshots of a stream.")] = 50,
     tokens: Annotated[
         Path | None,
@@ -44,9 +48,10 @@ def command(
     """Serve streams of many clients, each with its own state.
 
     Clients call a model by its file's name up to the first dot. The messages are in docs/serve.md. SIGTERM and Ctrl-C
-    answer what waits and close.
+    answer what waits and close; SIGHUP loads the files again. The log is JSON lines on stderr.
     """
     import asyncio
+    import sys
 
     given = {"--ws": ws, "--grpc": grpc, "--http": http}
     doors = {option: _address(option, text) for option, text in given.items() if text is not None}
@@ -54,6 +59,7 @@ def command(
         raise typer.BadParameter(f"no door is open; wanted one or more of {', '.join(given)} HOST:PORT")
     _check_packages([package for option in doors for package in PACKAGES[option]])
     from tidegate.runtime.serving.access import Access
+    from tidegate.runtime.serving.log import Log
     from tidegate.runtime.serving.requests import Limits
     from tidegate.runtime.serving.served_model import ServedModel
     from tidegate.runtime.serving.server import serve
@@ -65,8 +71,9 @@ def command(
     limits = Limits(streams=streams, streams_of_one=streams, frames=frames, idle=idle, every=every)
     models = [ServedModel.of(path) for path in paths]
     kept = None if store is None else FolderStore(store)
+    log = Log(sys.stderr)
     addresses = {FIELDS[option]: address for option, address in doors.items()}
-    asyncio.run(serve(models, limits, store=kept, access=access, ready=_say, **addresses))
+    asyncio.run(serve(models, limits, store=kept, access=access, adopts=adopt, log=log, ready=_say, **addresses))
 
 
 def _say(ports: dict[str, int]) -> None:

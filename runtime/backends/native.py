@@ -17,14 +17,13 @@ from ..streams import (
     Health,
     Model,
     Stream,
-    describe_group,
-    describe_model,
-    describe_stream,
     documented,
     in_signal,
     side_by_side,
     the_signal,
 )
+from .adoption import adopted, layout_text
+from .describing import describe_group, describe_model, describe_stream
 from .gaps import skip_frames
 from .group_rows import Rows
 from .health import health_of
@@ -33,6 +32,7 @@ if TYPE_CHECKING:  # these imports take half of the start time, and a program on
     from ..contract import Contract, Piece
     from ..plan.text import Text
 
+PLAN_HASH = slice(16, 48)  # where the header of a plan has its hash
 ISA_VARIABLE = "TIDEGATE_ISA"
 
 
@@ -53,6 +53,7 @@ class NativeModel:
         chosen = os.environ.get(ISA_VARIABLE, "") if isa is None else isa
         self._model = _kernels.Model(plan, chosen)  # checks the hash, then every field
         self._text = text_of(plan)
+        self._hash = plan[PLAN_HASH]
         if self._model.outputs > 1 or has_shapes(plan):  # then answers are dicts by name, or have several axes
             self._model.describe_outputs(self.text.outputs, self.text.shapes)
 
@@ -117,6 +118,19 @@ class NativeModel:
 
     def streams(self, rows: int) -> "NativeGroup":
         return NativeGroup(self, rows)
+
+    @property
+    def hash(self) -> bytes:
+        return self._hash
+
+    @property
+    def layout(self) -> str:
+        slots = (f"{slot.name}[{slot.index}]" for slot in self.text.slots)
+        sizes = zip(slots, self._model.state_widths, strict=True)
+        return layout_text(sizes, looks_ahead=self.contract.looks_ahead)
+
+    def adopt(self, snapshot: bytes, layout: str) -> bytes:
+        return adopted(self, snapshot, layout)
 
     def vectors_of(self, state: Mapping[str, Array]) -> list[Array | None]:
         """Return the engine's state vectors of states given by name; the text of the plan is not read for none."""

@@ -8,8 +8,10 @@ from ..contract import Contract
 from ..errors import ContractError
 from ..graph.graph import Graph
 from ..graph.initial_states import initial_states
-from ..streams import Model, describe_model, documented
+from ..streams import Model, documented
 from . import onnxruntime_snapshot as snapshots
+from .adoption import adopted, layout_text
+from .describing import describe_model
 from .folded_weights import fold_weights
 from .onnxruntime_group import OnnxruntimeGroup
 from .onnxruntime_session import open_session
@@ -33,7 +35,7 @@ class OnnxruntimeModel:
         self._contract = graph.contract
         self._initial = initial_states(graph, self._contract)
         folded = fold_weights(graph).model.SerializeToString(deterministic=True)
-        self.hash = snapshots.hash_of(folded)
+        self._hash = snapshots.hash_of(folded)
         self.session = open_session(folded)
         _check_names(self._contract, self.session)
         self._stages = StagedModel(fold_weights(graph)) if self._contract.looks_ahead else None
@@ -55,12 +57,24 @@ class OnnxruntimeModel:
         return describe_model(self)
 
     def stream(self, state: Mapping[str, Array] | None = None) -> OnnxruntimeStream:
-        stream = OnnxruntimeStream(self.session, self._contract, self._initial, self.hash, self._stages)
+        stream = OnnxruntimeStream(self.session, self._contract, self._initial, self._hash, self._stages)
         stream.set_state(state or {})
         return stream
 
     def streams(self, rows: int) -> OnnxruntimeGroup:
         return OnnxruntimeGroup(self.stream, rows)
+
+    @property
+    def hash(self) -> bytes:
+        return self._hash
+
+    @property
+    def layout(self) -> str:
+        sizes = ((state.input, list(state.concrete_shape())) for state in self._contract.states)
+        return layout_text(sizes, looks_ahead=self._contract.looks_ahead)
+
+    def adopt(self, snapshot: bytes, layout: str) -> bytes:
+        return adopted(self, snapshot, layout)
 
 
 def _check_names(contract: Contract, session: Any) -> None:  # noqa: ANN401  onnxruntime has no types

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..arrays import Answer, Array, Chunk
 from ..errors import BackendError, ChunkError, RefusedRowsError
-from ..streams import Group, describe_group, documented
+from ..streams import Group, documented
+from .describing import describe_group
 from .group_rows import Rows
 from .onnxruntime_stream import OnnxruntimeStream, RefusedChunkError
 

@@ -8,8 +8,9 @@ import numpy as np
 from ..arrays import Answer, Array, Chunk
 from ..contract import Contract, Port, checked_state
 from ..errors import ChunkError, ModelError, StateError
-from ..streams import FINISHED, Gap, Health, Stream, describe_stream, documented, in_signal, side_by_side
+from ..streams import FINISHED, Gap, Health, Stream, documented, in_signal, side_by_side
 from . import onnxruntime_snapshot as snapshots
+from .describing import describe_stream
 from .gaps import skip_frames
 from .health import health_of
 from .onnxruntime_session import run_session

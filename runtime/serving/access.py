@@ -13,6 +13,7 @@ from ..errors import ServerError
 from .requests import Refused, Why
 
 LEAST_TOKEN = 16  # characters
+OPERATOR = "operator"  # the owner who may load and unload models
 MOST_TOKENS = 2**20  # bytes of the file
 BEARER = "bearer "
 
@@ -64,6 +65,15 @@ class Access:
         if owner is None:
             raise Refused(Why.token, "wanted an authorization of the form: Bearer TOKEN, with a token that is known")
         return owner
+
+    def check_operator(self, owner: str) -> None:
+        """Refuse an owner that may not load and unload models: with tokens only the one called `operator` may.
+
+        Raises:
+            Refused: It is another owner.
+        """
+        if self.owners is not None and owner != OPERATOR:
+            raise Refused(Why.token, f"only the owner {OPERATOR!r} loads and unloads models; use its token")
 
     def context(self) -> ssl.SSLContext | None:
         """Return the TLS context of a server, or None.

@@ -8,11 +8,13 @@ import time
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 
-from ..errors import RefusedRowsError
+from ..errors import ModelError
+from .generation import Generation
 from .held_stream import HeldStream
 from .requests import Counters, Limits, Refused, Reply, Request, Why, check
 from .served_model import ServedModel
 
+MOST_PLANS = 8  # whose streams are in progress on a model, after several swaps
 MOST_VALUES = 2**22  # values that go into one call of the group, or come out of it: 16 MiB
 
 Key = tuple[str, str]
@@ -25,28 +27,44 @@ class Engine:
         served: The model.
         limits: What clients may use.
         clock: Gives the time in seconds, never less than before.
+        adopts: Whether streams of other plans of the model go on over this one.
 
     Raises:
         UnsupportedError: The model looks ahead: its streams cannot be pushed together.
     """
 
     durable = False  # whether streams outlive the process
+    old_plans = 0  # those without streams that are kept: none of their streams comes back
 
     def __init__(
-        self, served: ServedModel, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        served: ServedModel,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        adopts: bool = False,
     ) -> None:
-        self.served = served
         self.limits = limits or Limits()
         self.counters = Counters()
         self.waiting_bytes = 0
         self.leaving = False  # whether the process stops: then nothing new is taken in
         self._clock = clock
-        self._group = served.model.streams(self.limits.streams)  # all rows stay joined: one that is free is reset
-        self._free = list(range(self.limits.streams - 1, -1, -1))
+        self._current = Generation(served, self.limits.streams, adopts=adopts)
+        self._before: list[Generation] = []  # plans before, with the streams that stay on them
         self._streams: OrderedDict[Key, HeldStream] = OrderedDict()  # the one that was heard last comes last
         self._ended: OrderedDict[Key, HeldStream] = OrderedDict()  # their last answers may be asked for again
         self._ready: dict[Key, HeldStream] = {}
         self._owners: Counter[str] = Counter()
+
+    @property
+    def served(self) -> ServedModel:
+        """The model that streams start on."""
+        return self._current.served
+
+    @property
+    def plans(self) -> int:
+        """Plans that are in memory."""
+        return 1 + len(self._before)
 
     @property
     def streams(self) -> int:
@@ -83,17 +101,47 @@ class Engine:
     def tick(self) -> None:
         """Push the first waiting chunk of every stream, those of the same length together."""
         ready, self._ready = self._ready, {}
-        by_length: defaultdict[int, list[HeldStream]] = defaultdict(list)
+        alike: defaultdict[tuple[Generation, int], list[HeldStream]] = defaultdict(list)
         for stream in ready.values():
-            by_length[stream.waiting[0].frames].append(stream)
-        for frames, streams in by_length.items():
+            alike[stream.seat[0], stream.waiting[0].frames].append(stream)
+        for (generation, frames), streams in alike.items():
             values = max(frames * self.served.frame_bytes // 4, self.served.answer_values(frames), 1)
             most = max(MOST_VALUES // values, 1)
             for at in range(0, len(streams), most):
-                self._push(streams[at : at + most], frames)
+                self._push(generation, streams[at : at + most], frames)
         for stream in ready.values():
             if stream.waiting:
                 self._ready[stream.key] = stream
+
+    def swap(self, generation: Generation) -> int:
+        """Let streams start on another plan from now on, which is between two chunks of each stream.
+
+        Streams in progress go on over it if it takes them; the others stay on their plan until they end.
+
+        Args:
+            generation: The plan, with as many rows as this engine has.
+
+        Returns:
+            How many streams went over.
+
+        Raises:
+            ModelError: Its frames or answers have another form, streams cannot be adopted as it wants, or too many
+                plans have streams. Nothing has changed.
+        """
+        self.served.check_form(generation.served)
+        self._release()
+        if len(self._before) + 1 >= MOST_PLANS:
+            raise ModelError(f"streams are in progress on {MOST_PLANS} plans; wait until some end, or adopt them")
+        carried = [
+            (stream, row) for stream in self._streams.values() if (row := _carry(stream, generation)) is not None
+        ]
+        for stream, row in carried:
+            stream.move(generation, row)
+        self._before.append(self._current)
+        self._current = generation
+        self.counters.swaps += 1
+        self._release()
+        return len(carried)
 
     def collect(self) -> None:
         """Take in what a store has answered; this engine has none."""
@@ -106,6 +154,7 @@ class Engine:
 
     def sweep(self) -> None:
         """Give up the streams that nothing was heard of for too long."""
+        self._release()
         horizon = self._clock() - self.limits.idle
         while self._streams and (stream := next(iter(self._streams.values()))).heard < horizon:
             if stream.waiting or stream.opening:
@@ -128,7 +177,7 @@ class Engine:
 
     def _check(self, request: Request) -> None:
         if self.leaving:
-            raise Refused(Why.moved, "this process stops; go on at another one")
+            raise Refused(Why.moved, f"{self.served.name} is served here no longer; go on at another server")
         check(request, self.limits, self.served.frame_bytes)
         if self.waiting_bytes + len(request.payload) > self.limits.waiting_bytes:
             raise Refused(Why.busy, f"{self.waiting_bytes} bytes of chunks wait; send the chunk again later")
@@ -148,10 +197,11 @@ class Engine:
     def _started(self, request: Request) -> HeldStream:
         if self._owners[request.owner] >= self.limits.streams_of_one:
             raise Refused(Why.limit, f"you have {self.limits.streams_of_one} streams in progress; end one first")
-        if not self._free:
+        if len(self._streams) >= self.limits.streams:
             raise Refused(Why.limit, f"all {self.limits.streams} streams of this process are taken; try again later")
         self._ended.pop(request.key, None)
-        stream = HeldStream(request.owner, request.name, self._clock(), self._free.pop())
+        stream = HeldStream(request.owner, request.name, self._clock())
+        stream.move(self._current, self._current.take())
         self._streams[stream.key] = stream
         self._owners[stream.owner] += 1
         self.counters.started += request.start
@@ -183,25 +233,29 @@ class Engine:
         self.counters.refused[refused.why.name] += 1
         request.reply(request, Reply(refused.frame, refused=refused))
 
+    # ---- plans ----
+
+    def _release(self) -> None:
+        """Give plans up that have no streams, the oldest first; some are kept if streams may come back."""
+        for generation in [one for one in self._before if not one.streams]:
+            if len(self._before) > self.old_plans:
+                self._before.remove(generation)
+
     # ---- the group ----
 
-    def _push(self, streams: Sequence[HeldStream], frames: int) -> None:
-        """Push the first chunk of each stream; all have as many frames."""
+    def _push(self, generation: Generation, streams: Sequence[HeldStream], frames: int) -> None:
+        """Push the first chunk of each stream; all are on one plan and have as many frames."""
         requests = [stream.waiting.popleft() for stream in streams]
         for request in requests:
             self._unwait(request)
-        rows = [self._row_of(stream) for stream in streams]
-        chunks = self.served.chunks([request.payload for request in requests], frames)
-        refused: dict[int, str] = {}
+        rows = [stream.row for stream in streams]
+        chunks = generation.served.chunks([request.payload for request in requests], frames)
         began, worked = time.perf_counter(), time.thread_time()
-        try:
-            answers = self._group.push(chunks, rows)
-        except RefusedRowsError as error:
-            answers, refused = error.answers, error.refused
+        answers, refused = generation.push(chunks, rows)
         self.counters.seconds += time.perf_counter() - began
         self.counters.cpu_seconds += time.thread_time() - worked
         self.counters.pushes += 1
-        payloads = self.served.payloads(answers, len(rows))
+        payloads = generation.served.payloads(answers, len(rows))
         for stream, request, payload, row in zip(streams, requests, payloads, rows, strict=True):
             if row in refused:
                 self._reject(stream, request, refused[row])
@@ -247,20 +301,31 @@ class Engine:
             self._refuse(request, refused)
         stream.held.clear()
 
-    def _row_of(self, stream: HeldStream) -> int:
-        """Return the row of a stream in progress."""
-        if stream.row is None:
-            raise RuntimeError(f"stream {stream.name!r} has no row: it has ended")
-        return stream.row
-
     def _leave(self, stream: HeldStream) -> None:
         """Free the row of a stream; what it carried is cleared at once."""
-        if stream.row is not None:
-            self._group.reset(stream.row)
-            self._free.append(stream.row)
-            stream.row = None
+        stream.stand_up()
         del self._streams[stream.key]
         self._ready.pop(stream.key, None)
         self._owners[stream.owner] -= 1
         if not self._owners[stream.owner]:
             del self._owners[stream.owner]
+
+
+def _carry(stream: HeldStream, generation: Generation) -> int | None:
+    """Copy a stream to a row of another plan, and return the row; None if it stays where it is.
+
+    Raises:
+        ModelError: It is to be adopted, and its state has another layout or is refused.
+    """
+    old, row = stream.seat
+    snapshot = old.group.snapshot(row)
+    if generation.takes(snapshot, old.served.source, old.served.layout):
+        fresh = generation.take()
+        generation.restore(fresh, snapshot)
+        return fresh
+    if generation.adopts:
+        raise ModelError(
+            f"{old.served.name}: streams cannot be adopted: the layout of the state is "
+            f"{generation.served.model.layout[:500]!r}, wanted {old.served.model.layout[:500]!r}; load it without adopt"
+        )
+    return None

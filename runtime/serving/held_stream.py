@@ -2,9 +2,13 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from .requests import MOST_FRAME_NUMBER, Limits, Refused, Reply, Request, Why
+
+if TYPE_CHECKING:
+    from .generation import Generation
 
 
 @dataclass(slots=True)
@@ -36,7 +40,8 @@ class HeldStream:
         owner: Whose it is.
         name: Its name.
         heard: When the last request came.
-        row: Its row in the group; None after its end.
+        generation: The plan that it is in progress on; None after its end.
+        row: Its row there.
         position: The number of the frame that the group takes next.
         next: The number of the frame that a new chunk must start with: behind the chunks that wait.
         durable: Frames below it are in the store.
@@ -53,7 +58,8 @@ class HeldStream:
     owner: str
     name: str
     heard: float
-    row: int | None = None
+    generation: "Generation | None" = None
+    row: int = 0
     position: int = 0
     next: int = 0
     durable: int = 0
@@ -70,6 +76,24 @@ class HeldStream:
     def key(self) -> tuple[str, str]:
         """What the engine finds the stream by."""
         return self.owner, self.name
+
+    @property
+    def seat(self) -> "tuple[Generation, int]":
+        """Plan and row of a stream in progress."""
+        if self.generation is None:
+            raise RuntimeError(f"stream {self.name!r} has no row: it has ended")
+        return self.generation, self.row
+
+    def stand_up(self) -> None:
+        """Free the row, if there is one."""
+        if self.generation is not None:
+            self.generation.leave(self.row)
+            self.generation = None
+
+    def move(self, generation: "Generation", row: int) -> None:
+        """Go on in a row of a plan, in place of the one before."""
+        self.stand_up()
+        self.generation, self.row = generation, row
 
     def acknowledge(self, got: int) -> None:
         """Forget the answers to frames below a number, which the client holds."""

@@ -25,12 +25,14 @@ class KeepingEngine(Engine):
         keeper: The way to the store.
         limits: What clients may use.
         clock: Gives the time in seconds, never less than before.
+        adopts: Whether streams of other plans of the model go on over this one.
 
     Raises:
         UnsupportedError: The model looks ahead.
     """
 
     durable = True
+    old_plans = 4
 
     def __init__(
         self,
@@ -38,8 +40,10 @@ class KeepingEngine(Engine):
         keeper: Keeper,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        adopts: bool = False,
     ) -> None:
-        super().__init__(served, limits, clock)
+        super().__init__(served, limits, clock, adopts=adopts)
         self._keeper = keeper
         self._purged = self._clock()
 
@@ -133,10 +137,21 @@ class KeepingEngine(Engine):
         try:
             record = Record.from_bytes(claim.record)
             if not record.ended:
-                self._group.restore(self._row_of(stream), record.snapshot)
+                self._restore(stream, record)
         except (StoreError, SnapshotError) as error:
             raise Refused(Why.model, f"stream {stream.name!r} cannot go on with this model: {error}") from None
         self._go_on(stream, record)
+
+    def _restore(self, stream: HeldStream, record: Record) -> None:
+        """Go on from a record, on the newest plan that takes it; if none does, the newest refuses it."""
+        plans = (self._current, *reversed(self._before))
+        wanted = record.snapshot, record.source, record.layout
+        found = next((plan for plan in plans if plan.takes(*wanted)), None)
+        if found is None:
+            raise SnapshotError("it is of another plan; serve that, or adopt its streams where the layout is the same")
+        if stream.generation is not found:
+            stream.move(found, found.take())
+        found.restore(stream.row, record.snapshot)
 
     def _go_on(self, stream: HeldStream, record: Record) -> None:
         self._turn_away(stream, Refused(Why.moved, f"stream {stream.name!r} was in another process; ask where it is"))
@@ -158,8 +173,10 @@ class KeepingEngine(Engine):
         """Store a stream, soon."""
         if stream.opening:
             return  # the store may find that it is not ours
-        snapshot = b"" if stream.ended else self._group.snapshot(self._row_of(stream))
-        record = Record(stream.position, stream.ended, stream.kept, snapshot).to_bytes()
+        generation, row = stream.seat
+        snapshot = b"" if stream.ended else generation.group.snapshot(row)
+        hashes = generation.served.source, generation.served.layout
+        record = Record(stream.position, stream.ended, stream.kept, snapshot, *hashes).to_bytes()
         self._keeper.put(self._store_key(stream), stream.epoch, stream.position, record)
         stream.saved = stream.position
 

@@ -5,6 +5,11 @@ from collections.abc import Mapping
 from .engine import Engine
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
+GAUGES = {
+    "streams": "Streams in progress.",
+    "waiting_bytes": "Bytes that wait.",
+    "plans": "Plans in memory: more than one after a swap.",
+}
 TOTALS = {
     "started": "Streams that started.",
     "ended": "Streams that their clients ended.",
@@ -18,6 +23,7 @@ TOTALS = {
     "seconds": "How long these calls took together.",
     "cpu_seconds": "Their CPU time.",
     "snapshots": "Snapshots that are durable.",
+    "swaps": "Plans that were put in the place of others.",
     "store_errors": "Snapshots and claims for which the store did not answer.",
 }
 
@@ -28,7 +34,7 @@ def metrics_text(engines: Mapping[str, Engine]) -> bytes:
     Args:
         engines: The engines by the names of their models.
     """
-    lines = [*_gauge(engines, "streams", "Streams in progress."), *_gauge(engines, "waiting_bytes", "Bytes that wait.")]
+    lines = [line for name, text in GAUGES.items() for line in _gauge(engines, name, text)]
     for name, text in TOTALS.items():
         lines += _head(f"{name}_total", text, "counter")
         lines += [_line(f"{name}_total", model, getattr(engine.counters, name)) for model, engine in engines.items()]

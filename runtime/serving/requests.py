@@ -166,6 +166,7 @@ class Counters:
         cpu_seconds: Their CPU time, which other programs do not prolong.
         snapshots: Snapshots that are durable.
         store_errors: Snapshots and claims for which the store did not answer.
+        swaps: Plans that were put in the place of others.
         refused: Requests that were refused, by reason.
     """
 
@@ -182,4 +183,5 @@ class Counters:
     cpu_seconds: float = 0.0
     snapshots: int = 0
     store_errors: int = 0
+    swaps: int = 0
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys((why.name for why in Why), 0))

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from ..arrays import Answer, Array, Chunk
-from ..load import Source, load, plan_of
+from ..errors import ModelError
+from ..load import Source, file_and_plan, load
 from ..plan.magic import text_of
 from ..plan.text import read_text
 from ..plan.writer import read_header
@@ -42,6 +44,9 @@ class ServedModel:
         shape: The sizes of one frame; several signals are side by side; empty for ids.
         ids: Whether frames are ids.
         outputs: Its outputs in the order of their bytes in an answer.
+        source: The hash of its file: another version of tidegate may compile another plan from it.
+        layout: The hash of the layout of its state.
+        file: Its file; None: it came from memory.
     """
 
     name: str
@@ -49,6 +54,9 @@ class ServedModel:
     shape: tuple[int, ...]
     ids: bool
     outputs: tuple[Output, ...]
+    source: bytes
+    layout: bytes
+    file: Path | None
 
     @classmethod
     def of(cls, source: Source, name: str = "") -> Self:
@@ -62,12 +70,14 @@ class ServedModel:
             ModelError: It is not a model, or the engine does not run it.
             FileNotFoundError: There is no such file.
         """
-        plan = plan_of(source)
+        data, plan = file_and_plan(source)
         model, header, text = load(plan), read_header(plan), read_text(text_of(plan))
         ids = bool(header.input_kind)
         shape = () if ids else text.frame or (header.input_width,)
-        named = name or (Path(source).name.partition(".")[0] if isinstance(source, str | Path) else "model")
-        return cls(named, model, shape, ids, _outputs(model, shape, ids=ids))
+        file = Path(source) if isinstance(source, str | Path) else None
+        named = name or (file.name.partition(".")[0] if file else "model")
+        hashes = _hash(data), _hash(model.layout.encode())
+        return cls(named, model, shape, ids, _outputs(model, shape, ids=ids), *hashes, file)
 
     @property
     def frame_bytes(self) -> int:
@@ -104,6 +114,18 @@ class ServedModel:
             "frame_seconds": contract.frame_seconds,
         }
 
+    def check_form(self, other: "ServedModel") -> None:
+        """Refuse another plan in the place of this one if its frames or answers are others: clients were told these.
+
+        Raises:
+            ModelError: A part of the form is another.
+        """
+        found = other.describe()
+        for name, wanted in self.describe().items():
+            if found[name] != wanted:
+                seen = f"{name} of the new plan is {found[name]}, wanted {wanted}"
+                raise ModelError(f"{self.name}: {seen}; serve it under another name")
+
 
 def _outputs(model: Model, shape: tuple[int, ...], *, ids: bool) -> tuple[Output, ...]:
     """Return the outputs of a model, whose shapes one frame of zeros shows."""
@@ -122,3 +144,7 @@ def _cut(array: Array, rows: int) -> list[bytes]:
     data = np.ascontiguousarray(array, "<f4").tobytes()
     size = len(data) // rows
     return [data[at : at + size] for at in range(0, size * rows, size)] if size else [b""] * rows
+
+
+def _hash(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()

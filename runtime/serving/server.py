@@ -1,16 +1,16 @@
 """A server: models on engines, doors to them, until it is told to stop."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from ..errors import ModelError
 from .access import Access
 from .engine import Engine
-from .keeper import Keeper
-from .keeping import KeepingEngine
+from .log import Handler, Log
+from .repository import Repository
 from .requests import Limits
 from .served_model import ServedModel
 from .stores.store import Store
@@ -34,6 +34,8 @@ class Server:
         limits: What the clients of each model may use.
         store: Where streams outlive this process; None: they end with it.
         access: Who may come in; None: everyone, without TLS.
+        adopts: Whether streams of other plans with the same layout of state go on over these, and those loaded later.
+        log: Takes what happens; None: nothing is written.
 
     Raises:
         ModelError: Two models have one name.
@@ -46,16 +48,26 @@ class Server:
         limits: Limits | None = None,
         store: Store | None = None,
         access: Access | None = None,
+        *,
+        adopts: bool = False,
+        log: Log | None = None,
     ) -> None:
-        names = [model.name for model in models]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ModelError(f"two models are called {twice!r}; rename one file")
-        self.tickers = {model.name: _ticker(model, limits, store) for model in models}
+        self.log = log or Log()
+        self.repository = Repository(models, limits or Limits(), store, self.log, adopts=adopts)
         self.websocket_doors: list[WebsocketDoor] = []
         self._access = access or Access()
         self._inference_doors: list[GrpcDoor | HttpDoor] = []
         self._sweeper = asyncio.create_task(self._sweep())
+
+    @property
+    def tickers(self) -> dict[str, Ticker]:
+        """The engines by the names of their models."""
+        return self.repository.tickers
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """The same without their place in the loop."""
+        return {name: ticker.engine for name, ticker in self.tickers.items()}
 
     async def open_websocket(self, address: Address) -> int:
         """Open the websocket door at a host and port; return the port, which the system chooses for 0.
@@ -65,7 +77,7 @@ class Server:
         """
         from .doors.websocket import WebsocketDoor
 
-        door = WebsocketDoor(self.tickers, self._access)
+        door = WebsocketDoor(self.repository, self._access)
         port = await door.listen(*address)
         self.websocket_doors.append(door)
         return port
@@ -78,7 +90,7 @@ class Server:
         """
         from .doors.inference_grpc import GrpcDoor
 
-        door = GrpcDoor(self.tickers, version("tidegate"), self._access)
+        door = GrpcDoor(self.repository, version("tidegate"), self._access)
         port = await door.listen(*address)
         self._inference_doors.append(door)
         return port
@@ -91,20 +103,15 @@ class Server:
         """
         from .doors.inference_http import HttpDoor
 
-        door = HttpDoor(self.tickers, version("tidegate"), self._access)
+        door = HttpDoor(self.repository, version("tidegate"), self._access)
         port = await door.listen(*address)
         self._inference_doors.append(door)
         return port
 
     async def drain(self) -> None:
         """Answer what waits, refuse the rest, tell all clients that they go on elsewhere, and close the doors."""
-        for ticker in self.tickers.values():
-            ticker.engine.leaving = True
-            while ticker.engine.waits:
-                ticker.engine.tick()
-            ticker.engine.save_all()
-            await asyncio.to_thread(ticker.engine.close)
-            ticker.engine.collect()
+        await self.repository.drain()
+        self.log.counters(self.engines, last=True)
         self._sweeper.cancel()
         doors = [*self.websocket_doors, *self._inference_doors]
         await asyncio.gather(*(door.close(GRACE) for door in doors))
@@ -113,19 +120,11 @@ class Server:
         """Once a second, give up idle streams."""
         while True:
             await asyncio.sleep(1)
-            for ticker in self.tickers.values():
-                ticker.engine.sweep()
+            for engine in self.engines.values():
+                engine.sweep()
+            self.log.counters(self.engines)
             for door in self.websocket_doors:
                 door.breathe()
-
-
-def _ticker(model: ServedModel, limits: Limits | None, store: Store | None) -> Ticker:
-    if store is None:
-        return Ticker(Engine(model, limits))
-    keeper = Keeper(store)
-    ticker = Ticker(KeepingEngine(model, keeper, limits))
-    keeper.start(ticker.wake)
-    return ticker
 
 
 async def serve(
@@ -137,9 +136,11 @@ async def serve(
     websocket: Address | None = None,
     grpc: Address | None = None,
     http: Address | None = None,
+    adopts: bool = False,
+    log: Log | None = None,
     ready: Callable[[dict[str, int]], None] | None = None,
 ) -> None:
-    """Serve models until SIGTERM or SIGINT, then drain.
+    """Serve models until SIGTERM or SIGINT, then drain. SIGHUP reads the files of all models again.
 
     Args:
         models: The models.
@@ -149,6 +150,8 @@ async def serve(
         websocket: Host and port of the websocket door; None leaves a door out.
         grpc: Those of the door of the Open Inference Protocol over gRPC.
         http: Those of the same over HTTP.
+        adopts: Whether streams of other plans with the same layout of state go on over these, and those loaded later.
+        log: Takes what happens; None: nothing is written.
         ready: Called when all doors are open, with their ports.
 
     Raises:
@@ -159,11 +162,19 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(models, limits, store, access)
+    server = Server(models, limits, store, access, adopts=adopts, log=log)
+    loads: set[asyncio.Task[None]] = set()
+    loop.add_signal_handler(signal.SIGHUP, lambda: loads.add(loop.create_task(server.repository.load_all())))
     opens = {"ws": server.open_websocket, "grpc": server.open_grpc, "http": server.open_http}
     wanted = {"ws": websocket, "grpc": grpc, "http": http}
     ports = {name: await opens[name](address) for name, address in wanted.items() if address is not None}
     if ready is not None:
         ready(ports)
+    handler = Handler(server.log)
+    logging.getLogger().addHandler(handler)
+    server.log.line("open", version=version("tidegate"), models=list(server.tickers), ports=ports)
     await stop.wait()
+    server.log.line("drain", streams={name: engine.streams for name, engine in server.engines.items()})
     await server.drain()
+    server.log.line("closed")
+    logging.getLogger().removeHandler(handler)

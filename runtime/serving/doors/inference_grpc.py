@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
 import numpy as np
 
 from ..access import Access
+from ..repository import Repository, wants_adoption
 from ..requests import Refused, Reply, Request, Why
 from ..ticker import Ticker
 from .inference import (
@@ -49,14 +50,15 @@ class GrpcDoor:
     """The calls of all clients.
 
     Args:
-        tickers: The engines by the names of their models.
+        repository: The models.
         version: The version of tidegate.
         access: Who may come in.
     """
 
-    def __init__(self, tickers: Mapping[str, Ticker], version: str, access: Access) -> None:
-        self._tickers, self._version, self._access = tickers, version, access
-        largest = max(ticker.engine.largest_chunk for ticker in tickers.values())
+    def __init__(self, repository: Repository, version: str, access: Access) -> None:
+        self._repository, self._version, self._access = repository, version, access
+        self._tickers = repository.tickers
+        largest = max(ticker.engine.largest_chunk for ticker in self._tickers.values())
         self._server = grpc.aio.server(
             options=[("grpc.max_receive_message_length", largest + OVERHEAD), ("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=MOST_CALLS,
@@ -91,7 +93,7 @@ class GrpcDoor:
     def _handlers(self) -> dict[str, Any]:
         unary: dict[str, Callable[[Message, Message], None]] = {
             "ServerLive": lambda _, reply: setattr(reply, "live", True),
-            "ServerReady": lambda _, reply: setattr(reply, "ready", True),
+            "ServerReady": lambda _, reply: setattr(reply, "ready", self._repository.ready),
             "ModelReady": self._ready,
             "ServerMetadata": self._server_metadata,
             "ModelMetadata": self._metadata,
@@ -99,6 +101,8 @@ class GrpcDoor:
             "RepositoryIndex": self._index,
         }
         handlers = {name: _method(name, fill) for name, fill in unary.items()}
+        for name, change in (("Load", self._load), ("Unload", self._unload)):
+            handlers[f"RepositoryModel{name}"] = _change(f"RepositoryModel{name}", change)
         request, reply = message("ModelInferRequest"), message("ModelInferResponse")
         several = message("ModelStreamInferResponse")
         handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(
@@ -136,9 +140,18 @@ class GrpcDoor:
             made.inference_stats.success.ns = int(1e9 * counters.seconds)
             made.inference_stats.fail.count = sum(counters.refused.values())
 
-    def _index(self, _request: Message, reply: Message) -> None:
-        for name in self._tickers:
-            reply.models.add(name=name, version=VERSION, state="READY")
+    def _index(self, request: Message, reply: Message) -> None:
+        for entry in self._repository.index():
+            if entry.state == "READY" or not request.ready:
+                reply.models.add(name=entry.name, version=VERSION, state=entry.state, reason=entry.reason)
+
+    async def _load(self, request: Message, context: Context) -> None:
+        self._access.check_operator(self._owner(context))
+        await self._repository.load(request.model_name, adopts=wants_adoption(_parameters(request.parameters)))
+
+    async def _unload(self, request: Message, context: Context) -> None:
+        self._access.check_operator(self._owner(context))
+        await self._repository.unload(request.model_name)
 
     # ---- inference ----
 
@@ -248,6 +261,20 @@ def _method(name: str, fill: Callable[[Message, Message], None]) -> Any:  # noqa
         except Refused as refused:
             await context.abort(CODES.get(refused.why, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
         return reply
+
+    return grpc.unary_unary_rpc_method_handler(handle, request.FromString, made.SerializeToString)
+
+
+def _change(name: str, change: Callable[[Message, Context], Awaitable[None]]) -> Any:  # noqa: ANN401
+    """Return the handler of a call that changes the repository, and whose reply is empty."""
+    request, made = message(f"{name}Request"), message(f"{name}Response")
+
+    async def handle(given: Message, context: Context) -> Message:
+        try:
+            await change(given, context)
+        except Refused as refused:
+            await context.abort(CODES.get(refused.why, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
+        return made()
 
     return grpc.unary_unary_rpc_method_handler(handle, request.FromString, made.SerializeToString)
 

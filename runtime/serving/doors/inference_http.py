@@ -12,6 +12,7 @@ import uvicorn
 
 from ..access import Access, from_this_machine
 from ..metrics import KIND, metrics_text
+from ..repository import Repository, wants_adoption
 from ..requests import Refused, Why
 from ..ticker import Ticker
 from .inference import (
@@ -52,14 +53,15 @@ class HttpDoor:
     """The calls of all clients.
 
     Args:
-        tickers: The engines by the names of their models.
+        repository: The models.
         version: The version of tidegate.
         access: Who may come in.
     """
 
-    def __init__(self, tickers: Mapping[str, Ticker], version: str, access: Access) -> None:
-        self._tickers, self._version, self._access = tickers, version, access
-        largest = max(ticker.engine.largest_chunk for ticker in tickers.values())
+    def __init__(self, repository: Repository, version: str, access: Access) -> None:
+        self._repository, self._version, self._access = repository, version, access
+        self._tickers = repository.tickers
+        largest = max(ticker.engine.largest_chunk for ticker in self._tickers.values())
         self._most = OVERHEAD + largest // 4 * PER_VALUE
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -118,20 +120,42 @@ class HttpDoor:
         if not from_this_machine(headers.get(b"origin", b"").decode("latin-1") or None):
             raise Refused(Why.token, "pages of this machine are served, no others")
         if parts[:2] == ["v2", "health"] and method == "GET":
+            if parts[2:] == ["ready"] and not self._repository.ready:
+                raise Refused(Why.moved, "this server stops; go on at another one")
             return {}, b""
         owner = self._access.owner(headers.get(b"authorization", b"").decode("latin-1"))
         body = await self._body(receive)
         if parts[:2] == ["v2", "models"] and parts[2:] not in ([], ["stats"]):
             return await self._about_model(parts[2:], scope, body, owner)
+        if parts[:2] == ["v2", "repository"] and method == "POST":
+            return await self._about_repository(parts[2:], scope, body, owner)
         match (method, parts):
             case "GET", ["v2"]:
                 return _as_json({"name": "tidegate", "version": self._version, "extensions": EXTENSIONS})
             case "GET", ["metrics"]:
                 return {}, metrics_text({name: ticker.engine for name, ticker in self._tickers.items()})
-            case "POST", ["v2", "repository", "index"]:
-                return _as_json([{"name": name, "version": VERSION, "state": "READY"} for name in self._tickers])
             case "GET", ["v2", "models", "stats"]:
                 return _as_json({"model_stats": [_statistics(ticker) for ticker in self._tickers.values()]})
+        raise _no_path(scope)
+
+    async def _about_repository(
+        self, parts: list[str], scope: Scope, body: bytes, owner: str
+    ) -> tuple[dict[str, str], bytes]:
+        fields = _object(body or b"{}")
+        match parts:
+            case ["index"]:
+                found = [
+                    entry for entry in self._repository.index() if entry.state == "READY" or not fields.get("ready")
+                ]
+                return _as_json([{**entry._asdict(), "version": VERSION} for entry in found])
+            case ["models", name, "load"]:
+                self._access.check_operator(owner)
+                await self._repository.load(name, adopts=wants_adoption(_dict(fields, "parameters")))
+                return {}, b""
+            case ["models", name, "unload"]:
+                self._access.check_operator(owner)
+                await self._repository.unload(name)
+                return {}, b""
         raise _no_path(scope)
 
     async def _about_model(
@@ -226,13 +250,17 @@ def _split(length: bytes | None, body: bytes) -> tuple[Json, bytes]:
         text = f"{BINARY} is {length[:20]!r}, wanted a number up to the {len(body)} bytes of the body"
         raise Refused(Why.format, text)
     size = len(body) if length is None else int(length)
+    return _object(body[:size]), body[size:]
+
+
+def _object(text: bytes) -> Json:
     try:
-        fields = json.loads(body[:size])
+        fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Refused(Why.format, f"the body is not JSON ({error})") from None
     if not isinstance(fields, dict):
         raise Refused(Why.format, f"the body is a JSON {type(fields).__name__}, wanted an object")
-    return fields, body[size:]
+    return fields
 
 
 def _inputs(given: list[Any], raw: bytes) -> list[Tensor]:

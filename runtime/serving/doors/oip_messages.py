@@ -81,10 +81,22 @@ FIELDS: dict[str, dict[int, tuple[str, str]]] = {
         6: ("inference_stats", "InferStatistics"),
     },
     "ModelStatisticsResponse": {1: ("model_stats", "*ModelStatistics")},
+    "ModelRepositoryParameter": {
+        1: ("bool_param", "bool"),
+        2: ("int64_param", "int64"),
+        3: ("string_param", "string"),
+        4: ("bytes_param", "bytes"),
+    },
+    "RepositoryModelLoadRequest": {2: ("model_name", "string"), 3: ("parameters", "{}ModelRepositoryParameter")},
+    "RepositoryModelLoadResponse": {},
+    "RepositoryModelUnloadRequest": {2: ("model_name", "string"), 3: ("parameters", "{}ModelRepositoryParameter")},
+    "RepositoryModelUnloadResponse": {},
     "RepositoryIndexRequest": {1: ("repository_name", "string"), 2: ("ready", "bool")},
     "RepositoryIndexResponse.ModelIndex": {**NAMED, 3: ("state", "string"), 4: ("reason", "string")},
     "RepositoryIndexResponse": {1: ("models", "*RepositoryIndexResponse.ModelIndex")},
 }
+
+CHOICES = ("InferParameter", "ModelRepositoryParameter")  # messages that hold one of their fields
 
 Field = descriptor_pb2.FieldDescriptorProto
 
@@ -107,7 +119,7 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
 
 
 def _describe(holder: descriptor_pb2.DescriptorProto, full: str) -> None:
-    choice = full == "InferParameter"
+    choice = full in CHOICES
     if choice:
         holder.oneof_decl.add(name="parameter_choice")
     for number, (name, kind) in FIELDS[full].items():

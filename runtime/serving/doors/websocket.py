@@ -22,6 +22,7 @@ from picows import (
 
 from ..access import Access, from_this_machine
 from ..metrics import KIND, metrics_text
+from ..repository import Repository
 from ..requests import MOST_ID, Limits, Refused, Reply, Request, Why
 from ..ticker import Ticker
 from ..wire import HEAD, read_request, write_reply
@@ -41,19 +42,24 @@ class WebsocketDoor:
     """The connections of all clients.
 
     Attributes:
-        tickers: The engines by the names of their models.
+        repository: The models.
         access: Who may come in.
         most: Connections at a time.
         rate: Messages of a connection in a second; one that sends more is read more slowly.
         open: The connections that are open.
     """
 
-    tickers: Mapping[str, Ticker]
+    repository: Repository
     access: Access = field(default_factory=Access)
     most: int = 4096
     rate: int = 20_000
     open: "set[Connection]" = field(default_factory=set)
     _server: asyncio.Server | None = None
+
+    @property
+    def tickers(self) -> Mapping[str, Ticker]:
+        """The engines by the names of their models."""
+        return self.repository.tickers
 
     async def listen(self, host: str, port: int) -> int:
         """Take connections at an address; return the port, which the system chooses for 0.

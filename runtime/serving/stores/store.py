@@ -8,8 +8,9 @@ from typing import Protocol
 from ..held_stream import Kept
 
 MAGIC = b"TIDEHELD"
-VERSION = 1
+VERSION = 2  # 1 had no hashes of the model
 HEAD = struct.Struct("<8sIIQ")  # magic, version, 1 if ended, position
+HASHES = struct.Struct("<16s16s")  # of the model's file and of the layout of its state
 COUNT = struct.Struct("<I")
 KEPT = struct.Struct("<QIII")  # frame, frames, check, bytes of the answer
 MOST_KEPT = 2**12  # answers of a record
@@ -70,16 +71,21 @@ class Record:
         ended: Whether its client ended it; then there is no snapshot.
         kept: Answers that its client has not acknowledged.
         snapshot: Its state.
+        source: The hash of the file of its model.
+        layout: The hash of the layout of its state.
     """
 
     position: int
     ended: bool
     kept: deque[Kept]
     snapshot: bytes
+    source: bytes = bytes(16)
+    layout: bytes = bytes(16)
 
     def to_bytes(self) -> bytes:
         """Return the record as bytes."""
-        parts = [HEAD.pack(MAGIC, VERSION, self.ended, self.position), COUNT.pack(len(self.kept))]
+        parts = [HEAD.pack(MAGIC, VERSION, self.ended, self.position), HASHES.pack(self.source, self.layout)]
+        parts.append(COUNT.pack(len(self.kept)))
         for kept in self.kept:
             parts += [KEPT.pack(kept.frame, kept.frames, kept.check, len(kept.payload)), kept.payload]
         return b"".join([*parts, self.snapshot])
@@ -93,10 +99,14 @@ class Record:
         """
         try:
             magic, version, ended, position = HEAD.unpack_from(data)
-            (count,) = COUNT.unpack_from(data, HEAD.size)
-            if magic != MAGIC or version != VERSION or ended > 1 or count > MOST_KEPT:
+            if magic != MAGIC or version not in (1, VERSION) or ended > 1:
                 raise StoreError(f"the record begins with {magic!r} and version {version}, wanted {MAGIC!r}, {VERSION}")
-            at, answers = HEAD.size + COUNT.size, deque[Kept]()
+            hashes = HASHES.unpack_from(data, HEAD.size) if version > 1 else ()
+            at, answers = HEAD.size + (HASHES.size if hashes else 0), deque[Kept]()
+            (count,) = COUNT.unpack_from(data, at)
+            if count > MOST_KEPT:
+                raise StoreError(f"the record has {count} answers, at most {MOST_KEPT} are allowed")
+            at += COUNT.size
             for _ in range(count):
                 frame, frames, check, size = KEPT.unpack_from(data, at)
                 at += KEPT.size
@@ -106,4 +116,4 @@ class Record:
                 at += size
         except struct.error as error:
             raise StoreError(f"the record is cut off ({error})") from None
-        return cls(position, bool(ended), answers, data[at:])
+        return cls(position, bool(ended), answers, data[at:], *hashes)

@@ -371,4 +371,4 @@ def test_streams_that_come_and_go_leave_nothing_behind() -> None:
 
     clock.now += 99
     held.sweep()
-    assert (held.streams, len(held._ended), len(held._free), len(held._owners)) == (0, 0, 2, 0)
+    assert (held.streams, len(held._ended), len(held._current._free), len(held._owners)) == (0, 0, 2, 0)

@@ -1,10 +1,14 @@
 """An engine with a store: streams go on in another process with the same bits, and never in two at once."""
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tidegate.runtime.load import load
+from tidegate.runtime.serving.generation import Generation
 from tidegate.runtime.serving.keeper import Keeper
 from tidegate.runtime.serving.keeping import KeepingEngine
 from tidegate.runtime.serving.requests import Limits
@@ -219,6 +223,41 @@ def test_a_record_of_another_model_or_of_none_is_refused_by_name(damage: str) ->
     assert client.refusals[-1] == "model"
     assert "cannot go on with this model" in str(client.last.refused)
     assert node.engine.streams == 0
+
+
+@pytest.mark.parametrize("why", ["adopt", "the same file"])
+def test_a_stream_goes_on_over_another_plan_of_the_same_layout_only_with_a_reason(why: str) -> None:
+    """Where the user says so; and where a new version of tidegate compiled another plan from the same file."""
+    store, client, frames = MemoryStore(), Client(), signal(8)
+    Node(store).send(client, frames[:4], frame=0, start=True)
+    node = Node(store)
+    other = ServedModel.of(small_plan(1), "small")
+    if why == "the same file":
+        other = dataclasses.replace(other, source=small_model().source)
+    node.engine = KeepingEngine(other, node.keeper, Limits(streams=2), adopts=why == "adopt")
+    node.send(client, frames[4:], frame=4)
+
+    old, new = load(small_plan()), load(small_plan(1))
+    first, second = old.stream(), new.stream()
+    before = np.asarray(first.push(frames[:4])).tobytes()
+    second.restore(new.adopt(first.snapshot(), old.layout))
+    assert client.answers == before + np.asarray(second.push(frames[4:])).tobytes()
+
+
+def test_a_stream_that_was_put_away_comes_back_to_its_old_plan_after_a_swap() -> None:
+    clock, client, new, frames = Clock(), Client(), Client(name="new"), signal(12)
+    node = Node(MemoryStore(), clock, idle=5.0)
+    node.send(client, frames[:3], frame=0, start=True)
+    clock.now = 6.0
+    node.engine.sweep()
+    node.settle()
+    for seed in (1, 2):
+        node.engine.swap(Generation(ServedModel.of(small_plan(seed), "small"), 8))
+    node.send(client, frames[3:], frame=3)
+    node.send(new, frames, frame=0, start=True)
+
+    assert client.answers == alone(frames)
+    assert new.answers == alone(frames, small_plan(2))
 
 
 def test_unknown_streams_leave_nothing_in_the_store(tmp_path: Path) -> None:

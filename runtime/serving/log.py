@@ -1,0 +1,86 @@
+"""What happens in a server, as lines of JSON: few of a kind, with exact counts, and nothing that users sent."""
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TextIO
+
+from .engine import Engine
+
+PAUSE = 10.0  # seconds between two lines of a kind
+MOST_TEXT = 500  # characters of a field
+NOTED = ("idle", "restored", "fenced", "store_errors")  # counters whose growth is told
+
+
+class Log:
+    """Lines of JSON.
+
+    Args:
+        out: Where they go; None: nowhere.
+        clock: Gives the time in seconds, for the pauses.
+    """
+
+    def __init__(self, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out, self._clock = out, clock
+        self._told: Counter[tuple[str, ...]] = Counter()  # of each kind, the count of its last line
+        self._when: dict[tuple[str, ...], float] = {}
+
+    def line(self, event: str, **fields: object) -> None:
+        """Write a line; texts are cut off, and control characters cannot break it."""
+        if self._out is None:
+            return
+        cut = {name: value[:MOST_TEXT] if isinstance(value, str) else value for name, value in fields.items()}
+        when = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._out.write(json.dumps({"time": when, "event": event, **cut}) + "\n")
+        self._out.flush()
+
+    def count(self, total: int, event: str, last: bool = False, **names: str) -> None:
+        """Tell how often something happened since the start, if it grew; a line of a kind comes once in a pause.
+
+        Args:
+            total: How often it happened since the start.
+            event: What.
+            last: The server stops: what was not told yet is told now.
+            names: What makes it one kind.
+        """
+        kind, now = (event, *names.values()), self._clock()
+        grown = total - self._told[kind]
+        if not grown or not (last or now - self._when.get(kind, -PAUSE) >= PAUSE):
+            return
+        self._told[kind], self._when[kind] = total, now
+        self.line(event, **names, count=grown, total=total)
+
+    def counters(self, engines: Mapping[str, Engine], *, last: bool = False) -> None:
+        """Tell the counters that grew: what was refused and why, what was given up, and what the store did not do."""
+        for model, engine in engines.items():
+            for event, total, names in _noted(engine):
+                self.count(total, event, last, model=model, **names)
+
+
+class Handler(logging.Handler):
+    """Takes warnings of the server libraries: their kind, which is their text before anything is filled in.
+
+    Args:
+        log: Takes the lines.
+    """
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+        self._seen: Counter[tuple[str, str]] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count a warning, and tell it if it is time."""
+        kind = record.name, str(record.msg)[:MOST_TEXT]
+        self._seen[kind] += 1
+        self._log.count(self._seen[kind], "warning", source=kind[0], text=kind[1])
+
+
+def _noted(engine: Engine) -> Iterator[tuple[str, int, dict[str, str]]]:
+    for name in NOTED:
+        yield name, getattr(engine.counters, name), {}
+    for why, total in engine.counters.refused.items():
+        yield "refused", total, {"why": why}

@@ -1,0 +1,74 @@
+"""The log: lines of JSON, few of a kind, exact counts, nothing that users sent."""
+
+import io
+import json
+import logging
+import re
+
+import numpy as np
+from tidegate.runtime.serving.engine import Engine
+from tidegate.runtime.serving.log import Handler, Log
+from tidegate.runtime.serving.requests import Limits
+from tools.serving import Client, Clock, signal, small_model
+
+
+def lines(out: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_row_234_a_million_refusals_are_a_bounded_log_with_exact_counts() -> None:
+    out, clock = io.StringIO(), Clock()
+    engine, log = Engine(small_model(), Limits(streams=2)), None
+    log = Log(out, clock)
+    for second in range(100):
+        engine.counters.refused["gap"] += 10_000
+        clock.now = float(second)
+        log.counters({"small": engine})
+    log.counters({"small": engine}, last=True)
+
+    told = lines(out)
+    assert len(told) == 11
+    assert {(line["event"], line["model"], line["why"]) for line in told} == {("refused", "small", "gap")}
+    assert sum(int(str(line["count"])) for line in told) == told[-1]["total"] == 1_000_000
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", str(line["time"])) for line in told)
+
+
+def test_what_clients_send_is_not_in_the_log() -> None:
+    out, engine = io.StringIO(), Engine(small_model(), Limits(streams=2))
+    log, client = Log(out, Clock()), Client(owner="someone", name="secret-name")
+    for chunk, fields in (
+        (signal(2), {"frame": 0, "start": True}),
+        (signal(2), {"frame": 7}),
+        (np.full((1, 6), np.nan, np.float32), {"frame": 2}),
+        (signal(1), {"frame": 2, "name": "\n{}" * 9}),
+    ):
+        engine.submit(client.request(chunk, **fields))
+        engine.tick()
+    log.counters({"small": engine})
+
+    assert {line.get("why") for line in lines(out)} == {"gap", "values", "format"}
+    assert not re.search("secret|someone|nan", out.getvalue())
+
+
+def test_a_text_cannot_break_its_line_and_is_cut_off() -> None:
+    out = io.StringIO()
+    Log(out).line("load refused", reason='x\n{"event": "forged"}\n' + "y" * 1000, model="m")
+    Log().line("nowhere")
+    (line,) = lines(out)
+    assert (line["event"], len(str(line["reason"]))) == ("load refused", 500)
+
+
+def test_warnings_of_the_server_libraries_are_counted_by_kind_without_what_is_filled_in() -> None:
+    out, clock = io.StringIO(), Clock()
+    handler, logger = Handler(Log(out, clock)), logging.getLogger("test of the log")
+    logger.propagate = False
+    logger.addHandler(handler)
+    for n in range(50):
+        logger.warning("client %s sent %r", n, "secret")
+        logger.info("fine")
+    clock.now = 11.0
+    logger.error("client %s sent %r", 0, "secret")
+
+    told = [(line["event"], line["source"], line["text"], line["count"]) for line in lines(out)]
+    kind = ("warning", "test of the log", "client %s sent %r")
+    assert told == [(*kind, 1), (*kind, 50)]
