@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from tidegate import __version__
 from tidegate.commands import bench, compile, export, inspect, lift, live, quantize, run, serve, verify  # noqa: A004  commands are named as typed
 from tidegate.commands._output import complain
+from tidegate.commands._version import version_line
 from tidegate.runtime.errors import TidegateError
 
 TRACEBACK_VARIABLE = "TIDEGATE_TRACEBACK"
@@ -38,14 +38,20 @@ for _module in COMMANDS:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"tidegate {__version__}")
+        typer.echo(version_line())
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     _version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_print_version,
+            help="Print the version, the engine and the commit, and exit.",
+        ),
     ] = False,
 ) -> None:
     pass

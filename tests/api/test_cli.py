@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import tidegate
 from tidegate import cli
+from tidegate.commands._version import version_line
 from tools.commands import Command, Outcome, assert_refused, assert_wrong_usage
 
 COMMANDS = ["export", "lift", "verify", "quantize", "inspect", "run", "bench", "compile"]
@@ -68,7 +68,7 @@ def test_the_shell_completes_commands_options_and_values(
 
 
 def test_version(tide: Command) -> None:
-    assert tide("--version") == Outcome(0, f"tidegate {tidegate.__version__}\n", "")
+    assert tide("--version") == Outcome(0, f"{version_line()}\n", "")
 
 
 def closed(descriptors: str, *arguments: object) -> "subprocess.CompletedProcess[str]":

@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -121,3 +122,34 @@ def test_example_streams_lines_of_numbers(prefix: Path, model: Path, tmp_path: P
     refused = subprocess.run(command, input="1,2,three\n", capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "holds a line that is no frame" in refused.stderr
+
+
+def written_by_the_build(root: Path) -> str:
+    """Return the commit that a build in a checkout, or in a source archive, writes for `tidegate --version`."""
+    kernels, built = root / "runtime" / "kernels", root / "build"
+    kernels.mkdir(parents=True, exist_ok=True)
+    built.mkdir(exist_ok=True)
+    script = Path(shutil.copy(KERNELS / "commit.cmake", kernels))
+    subprocess.run([require("cmake"), f"-DTIDEGATE_COMMIT_FILE={built / 'commit.txt'}", "-P", str(script)], check=True)
+    return (built / "commit.txt").read_text().strip()
+
+
+def git(root: Path, *arguments: str) -> None:
+    name = ("-c", "user.name=t", "-c", "user.email=t@t")
+    subprocess.run([require("git"), *name, *arguments], cwd=root, check=True, capture_output=True)
+
+
+def test_the_commit_is_that_of_the_checkout_and_a_change_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "a.txt")
+    git(tmp_path, "commit", "-qm", "a")
+    assert re.fullmatch(r"[0-9a-f]{7,40}", written_by_the_build(tmp_path))
+    (tmp_path / "a.txt").write_text("b")
+    assert re.fullmatch(r"[0-9a-f]{7,40}-dirty", written_by_the_build(tmp_path))
+
+
+def test_a_source_archive_has_no_commit_also_inside_another_checkout(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "--allow-empty", "-qm", "of another project")
+    assert written_by_the_build(tmp_path / "unpacked") == ""
