@@ -14,6 +14,7 @@
 # make day     a day of frames through a live stream, with faults, on a clock of its own (some minutes)
 # make serve-bench  500 streams, and more, at a steady rate through each door of the server: latency, CPU time, every bit
 #              (2 minutes of a quiet machine; SERVE_BENCH="--door ws --streams 800" measures one load)
+# make kills   servers under load are killed at random, 50 times (5 minutes); make kills KILLS="--kills 5" for fewer
 # make drift   the error against float64 over a million steps (two minutes)
 # make support  writes the tables of docs/support.md, from the golden vectors and the matrix of exports
 # make models  fetches trained models of others, streams them, and writes docs/models.md and their pages (3 minutes)
@@ -36,7 +37,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa
 C_FILES := $(wildcard tests/devices/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift day serve-bench setup needs clean
+.PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift day serve-bench kills setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -86,6 +87,9 @@ day: setup
 
 serve-bench: setup
 	$(BIN)/python tests/load/bench.py $(SERVE_BENCH)
+
+kills: setup
+	$(BIN)/python tests/load/kills.py $(KILLS)
 
 drift: setup
 	TIDEGATE_DRIFT_STEPS=1000000 $(BIN)/python -m pytest -s tests/runtime/test_numbers.py -k drift

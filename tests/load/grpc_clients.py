@@ -70,5 +70,5 @@ def infer_request(record: Record, stream: int, chunk: int) -> bytes:
     made.parameters["sequence_start"].bool_param = chunk == 0
     made.parameters["sequence_end"].bool_param = chunk == traffic.chunks - 1
     made.inputs.add(name="x", datatype="FP32", shape=[traffic.frames, CASE.features])
-    made.raw_input_contents.append(bytes(traffic.chunk(stream, chunk)))
+    made.raw_input_contents.append(traffic.chunk(stream, chunk))
     return bytes(made.SerializeToString())

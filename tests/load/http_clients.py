@@ -74,7 +74,7 @@ class _Client(asyncio.Protocol):
 def infer_call(record: Record, stream: int, chunk: int) -> bytes:
     """Return the call of a chunk."""
     traffic = record.traffic
-    frames = bytes(traffic.chunk(stream, chunk))
+    frames = traffic.chunk(stream, chunk)
     signal = {"name": "x", "datatype": "FP32", "shape": [traffic.frames, CASE.features]}
     fields = {
         "parameters": {

@@ -5,10 +5,11 @@ import re
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 
 @dataclass(frozen=True)
@@ -41,19 +42,19 @@ class Node:
 
 
 @contextmanager
-def node(plan: Path, *options: object, doors: Sequence[str] = ("ws",), prefix: Sequence[str] = ()) -> Iterator[Node]:
-    """Run `tidegate serve` with doors at free ports of this machine.
+def node(plan: Path, *options: object, doors: Mapping[str, int], stderr: IO[str] | None = None) -> Iterator[Node]:
+    """Run `tidegate serve` on this machine.
 
     Args:
         plan: The model.
         options: Further options of the command.
-        doors: ws, grpc, http.
-        prefix: A command that runs the server's, such as a profiler's.
+        doors: The ports of ws, grpc and http; 0: any free one.
+        stderr: Takes what the server complains of; None: that of this process.
     """
-    command = [*prefix, sys.executable, "-m", "tidegate", "serve", str(plan), *map(str, options)]
-    for door in doors:
-        command += [f"--{door}", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tidegate", "serve", str(plan), *map(str, options)]
+    for door, port in doors.items():
+        command += [f"--{door}", f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
         try:
             yield Node(process, dict(_port(process) for _ in doors))
         finally:

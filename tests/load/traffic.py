@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,16 @@ def write_plan(path: Path) -> None:
     compile_model(file, path)
 
 
+@cache
+def _table() -> Floats:
+    return np.random.default_rng(1).standard_normal((TABLE, CASE.features), np.float32)
+
+
+def frames_of(stream: int, first: int, count: int) -> Floats:
+    """Return frames of a stream, which never ends; each walks the table from a place of its own."""
+    return _table().take(range(stream * 37 + first, stream * 37 + first + count), 0, mode="wrap")
+
+
 @dataclass(frozen=True)
 class Traffic:
     """Streams of model A that send at a steady rate.
@@ -47,16 +57,9 @@ class Traffic:
     frames: int = 10
     period: float = 0.1
 
-    @cached_property
-    def _table(self) -> bytes:
-        table = np.random.default_rng(1).standard_normal((TABLE, CASE.features), np.float32)
-        return bytes(np.concatenate([table, table[: self.chunks * self.frames]]).tobytes())
-
-    def chunk(self, stream: int, chunk: int) -> memoryview:
-        """Return the frames of a chunk; each stream walks the table from a place of its own."""
-        size = 4 * CASE.features
-        at = (stream * 37 % TABLE + chunk * self.frames) * size
-        return memoryview(self._table)[at : at + self.frames * size]
+    def chunk(self, stream: int, chunk: int) -> bytes:
+        """Return the bytes of a chunk."""
+        return frames_of(stream, chunk * self.frames, self.frames).tobytes()
 
     def due(self, stream: int, chunk: int) -> float:
         """Return when a chunk is due, in seconds from the start; streams are evenly apart."""
@@ -68,12 +71,9 @@ class Traffic:
 
     def hashes(self, plan: Path) -> list[bytes]:
         """Return the hash of each stream's answers, from a stream by itself."""
-        model = load(plan)
-        return [hashlib.blake2b(model.stream().push(self._signal(n)).tobytes()).digest() for n in range(self.streams)]
-
-    def _signal(self, stream: int) -> Floats:
-        parts = [np.frombuffer(self.chunk(stream, n), "<f4") for n in range(self.chunks)]
-        return np.concatenate(parts).reshape(-1, CASE.features)
+        model, count = load(plan), self.chunks * self.frames
+        signals = (frames_of(n, 0, count) for n in range(self.streams))
+        return [hashlib.blake2b(model.stream().push(signal).tobytes()).digest() for signal in signals]
 
 
 class Record:

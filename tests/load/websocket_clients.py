@@ -66,7 +66,7 @@ class _Client(WSListener):
             _nobody,
             chunk * traffic.frames,
             traffic.frames,
-            bytes(traffic.chunk(self._stream, chunk)),
+            traffic.chunk(self._stream, chunk),
             self._got,
             start=chunk == 0,
             end=chunk == traffic.chunks - 1,
