@@ -38,16 +38,29 @@ def test_c_tests_are_clean(sanitized: Path) -> None:
     run(sanitized / "realtime", *float_vectors())
 
 
+def test_refusals_snapshots_and_ends_leave_no_trace_under_the_sanitizers(sanitized: Path, tmp_path: Path) -> None:
+    """Chunks that leave the range are rolled back, also with frames held back; finished streams are saved."""
+    said = run(sanitized / "undoing", "80", *stored(tmp_path), *vectors())
+    plans, undone = map(int, re.findall(r"\d+", said))
+    assert plans == len(reference_plans()) + len(vectors())
+    assert undone > 10 * plans
+
+
+def stored(folder: Path) -> list[Path]:
+    """Write the reference plans into a folder; return their paths without the ending."""
+    for name, plan in reference_plans().items():
+        (folder / f"{name}.tide").write_bytes(plan)
+    return [folder / name for name in reference_plans()]
+
+
 def test_row_13_damaged_plans_are_refused_by_name_or_run_within_bounds(sanitized: Path, tmp_path: Path) -> None:
     """Every truncation and every STRIDE-th flipped bit (`make damage`: every bit), also with a repaired hash."""
-    plans = reference_plans()
     assert not missing()
-    for name, plan in plans.items():
-        (tmp_path / f"{name}.tide").write_bytes(plan)
-    said = run(sanitized / "damage", STRIDE, *(tmp_path / name for name in plans))
+    said = run(sanitized / "damage", STRIDE, *stored(tmp_path))
     print(said)
     flips, refused, ran = map(int, re.findall(r"\d+", said)[1:])
-    assert flips == refused + ran == sum(-(-8 * len(plan) // int(STRIDE)) for plan in plans.values())
+    sizes = map(len, reference_plans().values())
+    assert flips == refused + ran == sum(-(-8 * size // int(STRIDE)) for size in sizes)
     assert refused > flips // 20
     assert ran > flips // 2
 

@@ -88,6 +88,42 @@ if child:
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), np.asarray(expected)[20:])
 
 
+BUSY_FORK = """
+import os, sys, threading, numpy as np, tidegate as tg
+model, x = tg.load(sys.argv[1]), np.load(sys.argv[2])
+stream, plain, chunk = model.stream(), model.stream(), np.zeros((400_000, 6), np.float32)
+wanted = plain.push(x)
+answers, seen = [], set()
+def in_child():
+    try:
+        stream.push(x)
+        said = "took"
+    except tg.BackendError as error:
+        said = "busy" if "in use by another thread" in str(error) else str(error)
+    new = model.stream()
+    os._exit(0 if said == "busy" and np.array_equal(new.push(x), wanted) else 1 if said == "took" else 2)
+while "busy" not in seen:
+    thread = threading.Thread(target=lambda: answers.append(stream.push(chunk)))
+    thread.start()
+    child = os.fork()
+    if child == 0:
+        in_child()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, 1), status
+    seen.add("busy" if status == 0 else "took")
+    thread.join()
+assert stream.frames == len(chunk) * len(answers)
+"""
+
+
+def test_row_35_fork_while_another_thread_pushes_leaves_a_stream_that_is_refused_by_name(tmp_path: Path) -> None:
+    """The thread does not live on in the child, so its stream stays in use there; the model and new streams work."""
+    (tmp_path / "m.tide").write_bytes(lstm_plan())
+    np.save(tmp_path / "x.npy", FRAMES)
+    files = [tmp_path / "m.tide", tmp_path / "x.npy"]
+    subprocess.run([sys.executable, "-c", BUSY_FORK, *files], check=True)
+
+
 ENDING = """
 import sys, threading, numpy as np, tidegate as tg
 model, chunk, began = tg.load(sys.argv[1]), np.zeros((200_000, 6), np.float32), threading.Event()

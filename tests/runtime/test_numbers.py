@@ -2,21 +2,26 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array, Floats
-from tidegate.runtime.backends.native import NativeModel
-from tidegate.runtime.errors import PlanError
+from tidegate.runtime.backends.native import NativeModel, NativeStream
+from tidegate.runtime.errors import ChunkError, PlanError
 from tidegate.runtime.operators import Operator, Slot
 from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.plan.writer import OP, compile_program, seal
 from tidegate.runtime.program import Linear, Lstm, Matrix, Program, Reading, activation_bits
 from tidegate.runtime.reference import ReferenceStream
-from tools.streams import contract_of
+from tools.random_programs import programs
+from tools.streams import as_pushed, contract_of, cuts, frames_for, push_cut
 
+CASES = int(os.environ.get("TIDEGATE_CASES", "1000"))  # `make soak` asks for more
 STEPS = int(os.environ.get("TIDEGATE_DRIFT_STEPS", "20000"))  # a million by `make drift`
 
 
@@ -144,3 +149,57 @@ def test_row_1_one_bad_value_at_any_place_does_not_poison_the_state(value: float
                 np.testing.assert_array_equal(now, then)
         np.testing.assert_array_equal(stream.push(chunk), alone.push(chunk))
     assert stream.refused == 20 * 18 * 6
+
+
+# ---- refused frames of any model ----
+
+
+@settings(max_examples=CASES // 5)
+@given(data=st.data(), program=programs(), seed=st.integers(0, 2**32 - 1), count=st.integers(1, 40))
+def test_row_1_refused_chunks_leave_no_trace_in_any_program(
+    data: st.DataObject, program: Program, seed: int, count: int
+) -> None:
+    """Also not in the frames that a model which looks ahead holds back: between its chunks come bad ones."""
+    rng = np.random.default_rng(seed)
+    frames = frames_for(program, rng, count) if program.ids else rng.normal(0, 1, (count, program.input_width))
+    frames = frames.astype(np.float32)
+    plan = compile_program(program, contract_of(program))
+    tried, calm = (NativeModel(plan, data.draw(st.sampled_from(_kernels.variants()))).stream() for _ in range(2))
+    assume(answers_of(calm, program, frames, [0, count]) is not None)
+    calm.reset()
+    for at, to in pairwise([*data.draw(cuts(count)), count]):
+        disturb(tried, program, data.draw(st.sampled_from([np.nan, 1e30, 1e12, 1e17, -1.8e19])), rng)
+        for mine, theirs in zip(tried.states(), calm.states(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        assert_same(tried.push(as_pushed(program, frames[at:to])), calm.push(as_pushed(program, frames[at:to])))
+    assert_same(tried.finish(), calm.finish())
+
+
+def answers_of(stream: NativeStream, program: Program, frames: Floats, at: list[int]) -> dict[str, Array] | None:
+    """Return the answers to frames; None if they are refused."""
+    with suppress(ChunkError):
+        return push_cut(program, stream, frames, at)
+    return None
+
+
+def disturb(stream: NativeStream, program: Program, value: float, rng: np.random.Generator) -> None:
+    """Push up to 25 frames of which one has a value that may be refused; if it is taken, go back."""
+    frames = rng.normal(0, 1, (int(rng.integers(1, 26)), program.input_width)).astype(np.float32)
+    frames[rng.integers(len(frames)), rng.integers(program.input_width)] = value
+    before, refused = stream.snapshot(), stream.refused
+    try:
+        stream.push(np.full(len(frames), -1, np.int64) if program.ids else frames)
+    except ChunkError:
+        assert stream.refused == refused + len(frames)
+    else:
+        stream.restore(before)
+
+
+def assert_same(mine: object, theirs: object) -> None:
+    """Compare two answers, of one output or of several."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        assert mine.keys() == theirs.keys()
+        for name, values in mine.items():
+            assert_same(values, theirs[name])
+    else:
+        np.testing.assert_array_equal(mine, theirs)

@@ -16,7 +16,7 @@
 #include "random_plan.h"
 #include "running.h"
 
-enum { RANDOM_PLANS = 20 };
+enum { RANDOM_PLANS = 20, UNWRITTEN = 0xA5 };
 
 static const float CANARY = 0.70718f;
 
@@ -72,15 +72,17 @@ static int restore_other(world *w, uint32_t row) {
 
 /* ---- a push of some rows ---- */
 
-/* Some rows are silent, some are ten times louder, some hold a value that is refused. */
+/* Some rows are silent, some are ten times louder, some hold a value that is refused, or one so loud that a result may
+ * leave 2^64. */
 static void fill(world *w, float *frames, size_t count) {
   const size_t width = tide_input_width(w->model), values = count * width;
-  const uint32_t ids = tide_input_ids(w->model), sort = random_below(&w->seed, 8);
+  const uint32_t ids = tide_input_ids(w->model), sort = random_below(&w->seed, 9);
   float *noise = random_frames(&w->seed, count, width);
   for (size_t i = 0; i < values; i++) {
     frames[i] = ids ? (float)random_below(&w->seed, ids) : sort == 0 ? 0.0f : sort == 1 ? 10.0f * noise[i] : noise[i];
   }
   if (sort == 2 && values) frames[random_below(&w->seed, (uint32_t)values)] = NAN;
+  if (sort == 3 && values && !ids) frames[random_below(&w->seed, (uint32_t)values)] = 1.8e19f;
   free(noise);
 }
 
@@ -119,7 +121,8 @@ static int check_row(const world *w, uint32_t row, size_t place, size_t rows, si
 static int push_some(world *w) {
   uint32_t rows[MOST_ROWS];
   tide_status statuses[MOST_ROWS], first = TIDE_OK;
-  const size_t count = random_below(&w->seed, 3) ? 1 : random_below(&w->seed, MOST_FRAMES + 1);
+  const uint32_t sort = random_below(&w->seed, 12);
+  const size_t count = sort < 8 ? sort > 0 : random_below(&w->seed, MOST_FRAMES + 1);
   const uint32_t taking = random_below(&w->seed, 4) ? random_below(&w->seed, w->rows < 20 ? w->rows + 1 : 20)
                                                     : random_below(&w->seed, w->rows + 1);
   const uint32_t start = random_below(&w->seed, w->rows);
@@ -128,10 +131,14 @@ static int push_some(world *w) {
     fill(w, w->frames + k * count * tide_input_width(w->model), count);
   }
   aim(w, w->answers, taking, count);
+  memset(w->answers, UNWRITTEN, taking * w->floats * sizeof(float));
   const tide_status seen = tide_group_push(w->group, rows, taking, w->frames, count, w->outputs, statuses);
   for (uint32_t k = 0; k < taking; k++) {
     if (!check_row(w, rows[k], k, taking, count, statuses[k])) return 0;
     if (first == TIDE_OK) first = statuses[k];
+  }
+  for (size_t i = 0; count == 0 && i < taking * w->floats * sizeof(float); i++) {
+    if (((const uint8_t *)w->answers)[i] != UNWRITTEN) return fault(w, "no frames, but an answer", 0);
   }
   return seen == first || fault(w, "another status of all rows than the first that is refused", 0);
 }
