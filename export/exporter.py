@@ -150,9 +150,9 @@ def export_model(
     """
     target, blocks = writable(path), asked_blocks(block, lookahead, limit)
     subject = _subject(model, example, static)
-    hop = subject.agreed_hop(hop)
     with subject.evaluating():
         subject.try_example()
+        hop = subject.agreed_hop(hop)
         with _remarks_of(subject):
             traced = _trace(subject)
             later = partial(subject.sees_later_frames, traced.axes.time)
@@ -268,7 +268,7 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
     free = layout.free
     subject.take(layout)
     model = subject.trace(free)
-    write_frames(model, subject.input_name, subject.hop)
+    write_frames(model, subject.input_name, subject.front.hop)
     filled = {name: tensor.numpy() for name, tensor in subject.others.tensors().items()}
     states = {name: filled.pop(name) for name in subject.others.states}
     filled = {name: value for name, value in filled.items() if name in subject.others.lengths}
@@ -358,7 +358,7 @@ def _draft(subject: "Subject", traced: _Traced, sample_rate: float | None, hop: 
     rate = None if sample_rate is None else float(sample_rate)
     contract = Contract((Port(subject.input_name, axes.time, axes.batch),), outputs, states, sample_rate=rate, hop=hop)
     fixed = weights_under(model, subject.front_paths)
-    contract = replace(contract, pieces=subject.pieces, samples=subject.hop is not None, fixed=fixed)
+    contract = replace(contract, pieces=subject.pieces, samples=subject.front.hop is not None, fixed=fixed)
     contract = looking_ahead(model, contract, used_blocks(model, blocks), ahead_of(traced.convolutions))
     Contract.from_json(contract.to_json())  # refuses rates that are not positive
     Graph(model).set_metadata(METADATA_KEY, contract.to_json())

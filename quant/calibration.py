@@ -91,8 +91,9 @@ class Calibration:
         """Return the precisions and codes that a budget allows.
 
         Args:
-            weights: The weights of the graph. The choice has no codes for tables, nor for weights that several
-                operators read: they are rounded to nearest.
+            weights: The weights of the graph. The choice has no codes for tables, for weights that several operators
+                read, and for front ends: they are rounded to nearest. Rounding that cancels errors would make some
+                weights of mel bands negative, and a negative power has no logarithm.
             asked: The precisions asked for, by name.
             pinned: Names of the weights that keep the precision asked for.
             budget: What precisions may cost.
@@ -101,7 +102,8 @@ class Calibration:
             QuantizationError: The budget cannot be met.
         """
         mine = [w for w in weights if not w.reason and asked[w.name].weight_bits != FLOAT]
-        measured = [w for w in mine if w.name in self._fields and self._shape(w.name) == w.shape]
+        rounded = [w for w in mine if w.name not in self.contract.fixed]
+        measured = [w for w in rounded if w.name in self._fields and self._shape(w.name) == w.shape]
         options = self._measured({w.name: _ladder(w, asked[w.name], w.name in pinned, budget) for w in measured})
         assignments = frontier(list(options.values()))
         plain = sum(bytes_of(w.shape, asked[w.name]) for w in measured)

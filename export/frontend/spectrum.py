@@ -58,7 +58,7 @@ class Spectrogram(nn.Module):
         self.power, self.bins = power, self.n_fft // 2 + 1
         self.framing = Framing(self.n_fft, hop)
         window = window_of(window_fn, self.win_length)
-        made = _waves(window / window.square().sum().sqrt() if normalized else window, self.n_fft)
+        made = waves(window / window.square().sum().sqrt() if normalized else window, self.n_fft)
         self.register_buffer("basis", made.to(torch.float32), persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class Spectrogram(nn.Module):
         return f"n_fft={self.n_fft}, win_length={self.win_length}, power={self.power}"
 
 
-def _waves(window: Tensor, n_fft: int) -> Tensor:
+def waves(window: Tensor, n_fft: int) -> Tensor:
     """Return the window times the cosines, then times the negative sines, `[win_length, 2 bins]`, in float64."""
     start, bins = (n_fft - len(window)) // 2, n_fft // 2 + 1
     turns = torch.outer(torch.arange(start, start + len(window)), torch.arange(bins)) % n_fft  # exact in integers

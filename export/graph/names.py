@@ -11,6 +11,7 @@ from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import is_backward
 from ...runtime.graph.projected_lstm import with_weights
 from .editing import rename, unused, value_names
+from .markers import STFT
 
 _WEIGHTS: dict[str, dict[str, str]] = {
     **{cell: {"W": "weight_ih_l{}", "R": "weight_hh_l{}", "B": "bias_l{}", "P": "weight_hr_l{}"} for cell in BY_NAME},
@@ -53,10 +54,11 @@ def known_path(node: onnx.NodeProto, modules: Sequence[str]) -> str:
 
 
 def weights_under(model: onnx.ModelProto, modules: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the weights whose nodes belong to some modules, in file order."""
+    """Return the names of the weights whose nodes belong to some modules or make a spectrum, in file order."""
     graph, found = Graph(model), list[str]()
     for node in graph.nodes:
-        if known_path(node, modules) in modules and node.op_type in _WEIGHTS:
+        inside = known_path(node, modules) in modules or module_path(node).endswith(STFT)
+        if inside and node.op_type in _WEIGHTS:
             found += [name for name in node.input[1:3] if name and graph.constant(name) is not None]
     return tuple(dict.fromkeys(found))
 

@@ -11,11 +11,12 @@ from .cell_markers import marking_cells
 from .packing import without_packing
 from .projection_markers import marking_projections
 from .samples import marking_frames
+from .spectra import tracing_spectra
 
 
 @contextmanager
 def in_parts() -> Iterator[None]:
-    """Trace cells, projections, framing, packed sequences, attention, RMSNorm as markers or parts, in this context."""
+    """Trace cells, projections, samples, packed sequences, attention, RMSNorm as markers or parts, in this context."""
     norm_in_parts = patch.object(nn.functional, "rms_norm", _rms_norm)
     with (
         _attention_in_parts(),
@@ -23,6 +24,7 @@ def in_parts() -> Iterator[None]:
         marking_projections(),
         marking_cells(),
         marking_frames(),
+        tracing_spectra(),
         without_packing(),
     ):
         yield

@@ -29,12 +29,12 @@ from .culprit import place_of, sees_later_frames
 from .in_parts import in_parts
 from .inputs import OtherInputs, SignalSizes, as_tensor, split_example
 from .parametrized import fix_weights
-from .quiet import listening, own_line, quiet_translator
+from .quiet import first_line, listening, own_line, quiet_translator
 from .refused_modules import check_module
-from .samples import as_frames, front_paths, hop_of
+from .samples import Front, front_paths, hop_of
 from .scripted import in_shell, strip_shell
 from .signature import hide_keywords, named_results, parameters_of, signature_of
-from .spectra import refusing_spectra
+from .spectra import front_of, listing_spectra
 
 OPSET = 20
 """The newest operator set of the TorchScript exporter. From 20 on, GELU is one node."""
@@ -64,7 +64,7 @@ class Subject:
         example: The example's signal, float32 or int64; several signals side by side; samples as frames of a hop.
         exporter: The name and version of the tracer.
         remarks: Torch's warnings about lines of the module while tracing, e.g. that a size became a constant.
-        hop: The samples of a frame, if the forward takes samples; None if it takes frames.
+        front: How the forward reads samples.
         front_paths: The paths of the modules of front ends.
         others: The arguments of the forward after its signal.
         joined: How several signals are joined; None if there is one.
@@ -78,8 +78,8 @@ class Subject:
         check_module(module)
         self.module = module
         signal, others = split_example(example)
-        self.hop, self.front_paths = hop_of(module), front_paths(module)
-        self._tensor = as_tensor(signal) if self.hop is None else as_frames(as_tensor(signal), self.hop)
+        self.front, self.front_paths = Front(hop_of(module)), front_paths(module)
+        self._tensor = self.front.frames(as_tensor(signal))
         self.exporter = f"torch {torch.__version__}, TorchScript tracing, opset {OPSET}"
         self.remarks: list[str] = []
         self._first, *parameters = parameters_of(module, 1 + len(others))
@@ -171,9 +171,10 @@ class Subject:
     def agreed_hop(self, asked: int | None) -> int | None:
         """Return the samples from one frame to the next, as the front end or the caller says; refuse two numbers."""
         hop = None if asked is None else index(asked)
-        if self.hop is not None and hop not in (None, self.hop):
-            raise ContractError(f"hop is {hop}, the front end of the module has hop_length {self.hop}; leave hop out")
-        return self.hop or hop
+        own = self.front.hop
+        if own is not None and hop not in (None, own):
+            raise ContractError(f"hop is {hop}, the front end of the module has hop_length {own}; leave hop out")
+        return own or hop
 
     def answers(self, x: Array, states: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Return the module's outputs by name.
@@ -189,16 +190,12 @@ class Subject:
         try:
             signal, given = self._given(x)
             arguments = self.others.arguments(self._sizes(x), given | dict(states or {}))
-            taken = self._as_taken(torch.from_numpy(signal.copy()).to(device))
+            taken = self.front.taken(torch.from_numpy(signal.copy()).to(device))
             returned = self.module(taken, *_on(device, arguments))
         except Exception as error:
             left = "" if self.others.names else self._left_out()
-            raise ExportError(f"the module's own forward fails: {_first_line(error)}{left}") from error
+            raise ExportError(f"the module's own forward fails: {first_line(error)}{left}") from error
         return {name: tensor.cpu().numpy() for name, tensor in named_results(returned).items()}
-
-    def _as_taken(self, frames: torch.Tensor) -> torch.Tensor:
-        """Return frames as the forward takes its signal: as samples if it does."""
-        return frames if self.hop is None else frames.flatten(-2)
 
     def _given(self, x: Array) -> tuple[Array, dict[str, Array]]:
         """Return the first signal, and the other signals and the static inputs by name."""
@@ -225,10 +222,16 @@ class Subject:
 
         Raises:
             ExportError: The forward fails, its answer is not finite, or an output has the name of the input.
-            UnsupportedError: A recurrent module is called more than once, and not for one frame each, or torch.stft is.
+            UnsupportedError: A recurrent module is called more than once, and not for one frame each; or torch.stft.
         """
-        with _counting(self.module) as calls, refusing_spectra(self.module):
+        with _counting(self.module) as calls, listing_spectra() as spectra:
             answers = self.answers(self.example, self.others.of_example(self.others.states))
+        front = front_of(self.module, spectra, self._tensor, self.front)
+        if front != self.front:
+            self.front, self._tensor = front, front.frames(self._tensor)
+            self.layouts()
+            self.try_example()
+            return
         for path, frames in calls.items():
             child = self.module.get_submodule(path)
             if len(frames) > 1 and (set(frames) != {1} or child.bidirectional or child.proj_size):
@@ -262,7 +265,7 @@ class Subject:
             except TidegateError:
                 raise
             except Exception as error:
-                seen = f"{type(self.module).__name__}{self._shown_part(free)}: {_first_line(error)}"
+                seen = f"{type(self.module).__name__}{self._shown_part(free)}: {first_line(error)}"
                 raise ExportError(f"torch cannot export {seen}{self._place(free, error)}{self._hint(free)}") from error
         self.remarks = list(dict.fromkeys(filter(None, map(own_line, heard))))
         model = onnx.load_from_string(buffer.getvalue())
@@ -304,7 +307,7 @@ class Subject:
     def _arguments(self, free: Sequence[int]) -> tuple[Any, ...]:
         """Return the arguments for the trace."""
         device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
-        return (self._as_taken(self._shown(free)).to(device), *_on(device, self.others.arguments()))
+        return (self.front.taken(self._shown(free)).to(device), *_on(device, self.others.arguments()))
 
     def _place(self, free: Sequence[int], error: Exception) -> str:
         """Return the place where torch's exporter stopped, as text for messages; or ''."""
@@ -392,7 +395,3 @@ def _counting(module: nn.Module) -> Iterator[dict[str, list[int]]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0][:300]

@@ -43,3 +43,8 @@ def own_line(warning: warnings.WarningMessage) -> str | None:
     if inside or not issubclass(warning.category, TracerWarning):
         return None
     return f"{warning.filename}:{warning.lineno}: {str(warning.message).partition('.')[0]}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of its text, for messages."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:300]

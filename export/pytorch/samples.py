@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -12,6 +13,27 @@ from ...runtime.errors import ExportError
 from ..frontend.framing import Framing, Preemphasis
 from ..frontend.over_time import RunningNorm
 from ..graph.markers import AVERAGE, EARLIER, FRAMES
+
+
+@dataclass(frozen=True)
+class Front:
+    """How a forward reads samples.
+
+    Attributes:
+        hop: The samples of a frame; None: it takes frames.
+        after: The samples that its last frame needs after the last hop: a stream has that answer later.
+    """
+
+    hop: int | None
+    after: int = 0
+
+    def frames(self, signal: Tensor) -> Tensor:
+        """Return a signal as frames."""
+        return signal if self.hop is None else as_frames(signal, self.hop)
+
+    def taken(self, frames: Tensor) -> Tensor:
+        """Return frames as the forward takes them; zeros follow the last one, if it needs samples there."""
+        return frames if self.hop is None else nn.functional.pad(frames.flatten(-2), (0, self.after))
 
 
 def hop_of(module: nn.Module) -> int | None:
@@ -28,12 +50,10 @@ def hop_of(module: nn.Module) -> int | None:
 
 
 def front_paths(module: nn.Module) -> list[str]:
-    """Return the paths of the modules of front ends, which have no trained weights."""
-    home = Framing.__module__.rpartition(".")[0]
-    own = [
-        name for name, child in module.named_modules() if any(home in base.__module__ for base in type(child).__mro__)
-    ]
-    return [name for name in own if name]
+    """Return the paths of the modules of front ends, ours and torchaudio's, which have no trained weights."""
+    homes = Framing.__module__.rpartition(".")[0], "torchaudio.transforms"
+    bases = {name: [base.__module__ for base in type(child).__mro__] for name, child in module.named_modules()}
+    return [name for name, own in bases.items() if name and any(one.startswith(homes) for one in own)]
 
 
 def as_frames(samples: Tensor, hop: int) -> Tensor:
@@ -51,18 +71,24 @@ def as_frames(samples: Tensor, hop: int) -> Tensor:
 
 
 class _Frames(torch.autograd.Function):
-    """Samples `[..., samples]` -> frames `[..., frames, hop + before]`."""
+    """Samples `[..., samples]` -> frames `[..., frames, length]`; the first one starts `before` the first sample."""
 
     @staticmethod
-    def forward(_: object, samples: Tensor, before: int, hop: int) -> Tensor:
-        return nn.functional.pad(samples, (before, 0)).unfold(-1, hop + before, hop)
+    def forward(_: object, samples: Tensor, before: int, length: int, hop: int) -> Tensor:
+        return nn.functional.pad(samples, (before, 0)).unfold(-1, length, hop)
 
     @staticmethod
-    def symbolic(graph: Any, samples: Any, before: int, hop: int) -> Any:  # noqa: ANN401  torch's own values
+    def symbolic(graph: Any, samples: Any, before: int, length: int, hop: int) -> Any:  # noqa: ANN401  torch's own values
         lead = [None] * (samples.type().dim() - 1)
-        made = graph.op(FRAMES, samples, before_i=before, hop_i=hop)
-        made.setType(samples.type().with_sizes([*lead, None, hop + before]))
+        made = graph.op(FRAMES, samples, before_i=before, length_i=length, hop_i=hop)
+        made.setType(samples.type().with_sizes([*lead, None, length]))
         return made
+
+
+def cut_frames(samples: Tensor, length: int, hop: int, before: int = 0) -> Tensor:
+    """Return frames of samples; a trace has them as a marker."""
+    made: Tensor = _Frames.apply(samples, before, length, hop)  # type: ignore[no-untyped-call]
+    return made
 
 
 class _Earlier(torch.autograd.Function):
@@ -98,8 +124,8 @@ class _Average(torch.autograd.Function):
 def marking_frames() -> Iterator[None]:
     """Trace the framing of samples and running averages as markers, inside this context."""
 
-    def frames(self: Framing, samples: Tensor) -> Any:  # noqa: ANN401  a function of torch is not typed
-        return _Frames.apply(samples, self.frame_length - self.hop_length, self.hop_length)  # type: ignore[no-untyped-call]
+    def frames(self: Framing, samples: Tensor) -> Tensor:
+        return cut_frames(samples, self.frame_length, self.hop_length, self.frame_length - self.hop_length)
 
     def earlier(_: Preemphasis, samples: Tensor) -> Any:  # noqa: ANN401
         return _Earlier.apply(samples)  # type: ignore[no-untyped-call]

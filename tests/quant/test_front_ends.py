@@ -34,10 +34,22 @@ def test_row_179_a_front_end_stays_float_unless_asked(source: Path, tmp_path: Pa
     assert {name for name, precision in precisions(report).items() if precision == "float32"} == set(fixed)
     assert report.front_error == 0
     assert np.isfinite(tidegate.load(target).stream().push(sound(0.2)[:320])["output_0"]).all()
-    asked = tidegate.quantize(source, target, precision={"*": "W8A16", "front.*": "W16A16"})
-    assert precisions(asked)[fixed[0]] == "W16A16"
+
+
+@pytest.mark.parametrize("precision", ["W16A16", "W8A16"])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_row_221_a_front_end_that_is_asked_for_has_its_error_apart(
+    source: Path, tmp_path: Path, calibrated: bool, precision: str
+) -> None:
+    """With calibration too: its weights are rounded to nearest, so that no power of a mel band is negative."""
+    streams = [sound(0.5, seed).reshape(-1, 32) for seed in range(3)] if calibrated else None
+    target = tmp_path / "m.int8.onnx"
+    asked = tidegate.quantize(source, target, precision={"*": "W8A16", "front.*": precision}, calibration=streams)
+    seen = precisions(asked)
+    assert {seen[name] for name in tidegate.load(source).contract.fixed} == {precision}
     assert asked.front_error is not None
-    assert 0 < asked.front_error < 0.01
+    assert 0 < asked.front_error < {"W16A16": 0.02, "W8A16": 0.1}[precision]
+    assert np.isfinite(tidegate.load(target).stream().push(sound(0.2)[:3200])["output_0"]).all()
 
 
 def test_a_model_without_front_end_has_no_such_error(tmp_path: Path) -> None:

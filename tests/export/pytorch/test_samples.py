@@ -76,5 +76,5 @@ def test_another_hop_is_refused(tmp_path: Path) -> None:
 
 
 def test_row_176_what_reads_samples_must_read_them_one_by_one(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match=r"Pad.*wanted a module of tidegate.frontend: Framing, Preemphasis or"):
+    with pytest.raises(UnsupportedError, match=r"Pad.*or a module of tidegate.frontend: Framing, Preemphasis or"):
         tidegate.export_model(Shifted(FRONT, 17), torch.randn(1, 400), tmp_path / "m.onnx")
