@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from ..runtime.arrays import Array
-from ..runtime.contract import METADATA_KEY, ZEROS, Blocks, Contract, Port, State
+from ..runtime.contract import METADATA_KEY, ZEROS, Blocks, Contract, Piece, Port, State
 from ..runtime.errors import ChunkError, ContractError, ExportError, ModelError, TidegateError, UnsupportedError
 from ..runtime.files import write_atomic
 from ..runtime.graph.graph import Graph
@@ -135,7 +135,7 @@ def lift(
         opened = open_file(graph.model, values or {}, states, FrameSize(frame, context), static)
         bare = _bare(opened.model, opened.roles.states)
         layout = _layout(bare, opened.roles.states)
-        with _whole_refused(bare, layout):
+        with _whole_refused(bare, layout, opened.several.pieces):
             draft = _lift(opened, bare, layout, blocks)
             rate = None if sample_rate is None else float(sample_rate)
             contract = replace(draft.contract, sample_rate=rate, hop=None if hop is None else index(hop))
@@ -212,12 +212,14 @@ def _layout(bare: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout | 
     return find_layout(bare, free_batch=all("batch" in known.state.shape for known in foreign))
 
 
-def _whole_refused(bare: onnx.ModelProto, layout: Layout | None) -> AbstractContextManager[None]:
+def _whole_refused(
+    bare: onnx.ModelProto, layout: Layout | None, pieces: Sequence[Piece]
+) -> AbstractContextManager[None]:
     """Name the operator that needs the whole sequence, if it is the cause of an error in this context."""
     if layout is None:
         return nullcontext()
     source = Port(signal_input(bare).name, layout.axes.time, layout.axes.batch)
-    example = noise(bare, source, FRAMES, STREAMS)
+    example = noise(bare, source, FRAMES, STREAMS, pieces)
     carried = [convolution.answer for convolution in time_convolutions(bare, layout.dims)]
     return whole_refused(bare, layout.dims, layout.axes, carried, example)
 
@@ -250,9 +252,11 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None, blocks: 
     states += keep_static(model, list(opened.several.static), layout.batch)
     done = state_notes(foreign, states, one_frame, opened.context)
     done += tuple(f"Output {name} has an axis of features now, of one." for name in single)
-    pieces = () if opened.several.joined is None else opened.several.joined.pieces
     contract = looking_ahead(
-        model, Contract((signal,), outputs, states, pieces=pieces), used_blocks(model, blocks), ahead_of(convolutions)
+        model,
+        Contract((signal,), outputs, states, pieces=opened.several.pieces),
+        used_blocks(model, blocks),
+        ahead_of(convolutions),
     )
     return _Draft(model, contract, layout, one_frame, done)
 
@@ -341,7 +345,7 @@ def _example(draft: _Draft, file: OriginalFile, data: Sequence[Array] = ()) -> A
     if data and (file.frames in {None, 1} or data[0].shape[time_axis(port)] == frames):
         start = cut(data[0], time_axis(port), 0, min(frames, data[0].shape[time_axis(port)]))
         return start if port.batch_axis is None else np.repeat(start, streams, port.batch_axis)
-    return noise(draft.model, port, frames, streams)
+    return noise(draft.model, port, frames, streams, draft.contract.pieces)
 
 
 def _integers(opened: Opened, quantized: bytes, draft: _Draft, data: Sequence[Array]) -> tuple[IntegerError, ...]:

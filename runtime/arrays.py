@@ -15,6 +15,12 @@ Chunk = Array | Mapping[str, Array]
 Answer = Array | Any
 
 
+def as_integers(values: Array) -> Array:
+    """Return whole numbers as int64; numbers of which one is not whole, or above 2^53, as they are."""
+    whole = (np.abs(values) <= 2.0**53) & (values == np.trunc(values))
+    return values.astype(np.int64) if np.all(whole) else values
+
+
 def joined_answers(answers: Sequence[Answer], timed: Mapping[str, bool]) -> Answer:
     """Return the answers of pushes in a row as that of one push.
 

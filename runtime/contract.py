@@ -6,8 +6,9 @@ which graph output feeds which graph input.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from math import prod
 from typing import Any, Self, TypeVar
 
@@ -56,11 +57,16 @@ class Piece:
 
     Attributes:
         name: Its name.
-        shape: The sizes of one frame, e.g. `[32]`, or `[2, 96]` for frames with two axes.
+        shape: The sizes of one frame, e.g. `[32]`, or `[2, 96]` for frames with two axes; empty for one id.
     """
 
     name: str
     shape: tuple[int, ...]
+
+    @property
+    def ids(self) -> bool:
+        """Whether a frame is one id: a whole number, side by side with the features of the other signals."""
+        return not self.shape
 
     @property
     def features(self) -> int:
@@ -162,11 +168,14 @@ class Contract:
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ContractError(f"contract: {', '.join(twice)} is named more than once; every name has one role")
+        odd = [state.input for state in self.states if not state.shape]
+        if odd:
+            raise ContractError(f"contract: state {odd[0]!r} has shape (), wanted sizes; only a signal of ids has none")
         values = sum(_values(state.shape) for state in self.states)
         if values > MAX_VALUES:
             raise ContractError(f"contract: the states hold {values} values, at most {MAX_VALUES} are allowed")
-        odd = any(isinstance(size, str) for piece in self.pieces for size in piece.shape)
-        if odd or (self.pieces and (len(self.pieces) < 2 or len(self.inputs) != 1)):
+        free = any(isinstance(size, str) for piece in self.pieces for size in piece.shape)
+        if free or (self.pieces and (len(self.pieces) < 2 or len(self.inputs) != 1)):
             raise ContractError(
                 f"contract: pieces = {self.pieces} of {len(self.inputs)} inputs; wanted two or more signals of fixed "
                 "sizes in one input, or none"
@@ -231,6 +240,12 @@ class Contract:
         return _build(cls, read, "contract")
 
 
+def features_of_ids(pieces: Sequence[Piece]) -> list[int]:
+    """Return the features of a frame that hold ids."""
+    ends = accumulate(piece.features for piece in pieces)
+    return [end - 1 for piece, end in zip(pieces, ends, strict=True) if piece.ids]
+
+
 def state_arrays(contract: Contract) -> dict[str, Array]:
     """Return zeros in the shape of each state of one stream, by the contract's input names."""
     return {state.input: np.zeros(state.concrete_shape(), np.float32) for state in contract.states}
@@ -290,7 +305,7 @@ _CHECKS: dict[str, Any] = {
     "time_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
     "batch_axis": lambda v: v is None or (type(v) is int and 0 <= v < 8),
     "kind": lambda v: v in ("h", "c", "tail", "state", "static"),
-    "shape": lambda v: isinstance(v, tuple) and 0 < len(v) < 8 and all(map(_is_size, v)) and _values(v) <= MAX_VALUES,
+    "shape": lambda v: isinstance(v, tuple) and len(v) < 8 and all(map(_is_size, v)) and _values(v) <= MAX_VALUES,
     "initial": lambda v: isinstance(v, str) and v != "",
     "lookahead": lambda v: v is None or (type(v) is int and 0 <= v <= MOST_LOOKAHEAD),
     "frames": lambda v: v is None or (type(v) is int and 0 < v <= MOST_LOOKAHEAD),

@@ -1,11 +1,12 @@
 """Streams, groups and models: what a user holds, on every backend."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 
-from .arrays import Answer, Array, Chunk
+from .arrays import Answer, Array, Chunk, as_integers
 from .errors import ChunkError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ Kind = TypeVar("Kind", bound=type)
 
 Gap = Literal["hold", "zeros", "reset"]
 GAPS: tuple[Gap, ...] = get_args(Gap)
-LARGEST = 2.0**64  # the largest magnitude of a value in a frame
+_PLACE = re.compile(r"chunk holds .+ at frame (?P<frame>\d+), feature (?P<feature>\d+)(?P<wanted>;.+)")
 FINISHED = "the stream was finished; reset() starts a new one"
 
 
@@ -311,7 +312,7 @@ def side_by_side(contract: "Contract", chunk: Chunk, lead: int = 1) -> Array:
 
     Args:
         contract: The contract of the model.
-        chunk: `[frames, ...]` of each by name; for a model with one signal also the frames alone.
+        chunk: `[frames, ...]` of each by name, ids as integers; for a model with one signal also the frames alone.
         lead: Axes before those of a frame: 1; for a group 2, rows and frames.
 
     Raises:
@@ -339,27 +340,22 @@ def apart(pieces: Sequence["Piece"], frames: Array) -> Chunk:
     if not pieces:
         return frames
     ends = np.cumsum([piece.features for piece in pieces])
-    lead = frames.shape[:-1]
-    return {
-        piece.name: frames[..., end - piece.features : end].reshape(*lead, *piece.shape)
-        for piece, end in zip(pieces, ends, strict=True)
-    }
+    parts = zip(pieces, np.split(frames, ends[:-1], -1), strict=True)
+    shaped = ((piece, part.reshape(*frames.shape[:-1], *piece.shape)) for piece, part in parts)
+    return {piece.name: as_integers(part) if piece.ids else part for piece, part in shaped}
 
 
 def in_signal(pieces: Sequence["Piece"], frames: Array, error: ChunkError) -> ChunkError:
     """Return the refusal of a chunk `[frames, features]`, with the signal that a refused value is in."""
-    if not pieces or not str(error).startswith("chunk holds"):
+    place = _PLACE.match(str(error)) if pieces else None
+    if place is None:
         return error
-    frame, feature = map(int, np.argwhere(~(np.abs(frames) <= LARGEST))[0])
-    value = frames[frame, feature]
-    for piece in pieces:
-        if feature < piece.features:
-            break
-        feature -= piece.features
-    return type(error)(
-        f"chunk holds {value} in signal {piece.name!r} at frame {frame}, feature {feature}; wanted finite values up to "
-        "2^64; chunk refused, state unchanged"
-    )
+    frame, feature = int(place["frame"]), int(place["feature"])
+    value, ends = frames[frame, feature], np.cumsum([piece.features for piece in pieces])
+    piece = pieces[int(np.searchsorted(ends, feature, "right"))]
+    feature += piece.features - int(ends[pieces.index(piece)])
+    seen, where = (f"id {value:.0f}", "") if piece.ids else (value, f", feature {feature}")
+    return type(error)(f"chunk holds {seen} in signal {piece.name!r} at frame {frame}{where}{place['wanted']}")
 
 
 def _check_names(names: Sequence[str], chunk: Mapping[str, Array]) -> None:
@@ -375,8 +371,9 @@ def _frames_of(piece: "Piece", values: Array, lead: int) -> Array:
     if values.ndim != lead + len(piece.shape) or values.shape[lead:] != piece.shape:
         wanted = ", ".join(map(str, (*("rows", "frames")[2 - lead :], *piece.shape)))
         raise ChunkError(f"signal {piece.name!r} has shape {values.shape}, wanted ({wanted})")
-    if not np.can_cast(values.dtype, np.float32, "same_kind"):
-        raise ChunkError(f"signal {piece.name!r} has dtype {values.dtype}, wanted float32")
+    wanted = "ids, which are integers" if piece.ids else "float32"
+    if values.dtype.kind not in "iu" if piece.ids else not np.can_cast(values.dtype, np.float32, "same_kind"):
+        raise ChunkError(f"signal {piece.name!r} has dtype {values.dtype}, wanted {wanted}")
     return values.reshape(*values.shape[:lead], piece.features)
 
 

@@ -4,12 +4,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
+from onnx import TensorProto
 
+from ...runtime.contract import Piece
 from ...runtime.errors import ContractError, ModelError
+from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, set_dims, shape_of
 from ..graph.editing import input_named, read_names, value_names
 from ..graph.joined_signals import JoinedSignals, joined_signals
 from .input_roles import likely_signal, named_pairs, started_inputs
+
+_PASSED = ("Cast", "Identity", "Squeeze", "Transpose", "Unsqueeze")  # between ids and their table
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,14 @@ class SeveralInputs:
     joined: JoinedSignals | None
     static: Mapping[str, Dims]
 
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The pieces of a contract."""
+        return () if self.joined is None else self.joined.pieces
+
     def notes(self) -> list[str]:
         """Return sentences for a report."""
-        signals = () if self.joined is None else self.joined.pieces
-        notes = [f"Its signals are {', '.join(piece.name for piece in signals)}."] if signals else []
+        notes = [f"Its signals are {', '.join(piece.name for piece in self.pieces)}."] if self.pieces else []
         return notes + [f"Input {name} is static: a caller sets it as a state, zeros at first." for name in self.static]
 
 
@@ -48,18 +57,20 @@ def join_inputs(
         ModelError: A static input is no input of floats.
     """
     floats = {item.name: shape_of(item) for item in model.graph.input if _is_float(item)}
+    ids = {item.name: shape_of(item) for item in model.graph.input if item.name in _looked_up(model)}
+    shapes = floats | ids
     for name in static:
         if name not in floats:
             raise ModelError(f"there is no input {name!r} of floats to be static; the file has {', '.join(floats)}")
     first = likely_signal(model, given, [*options, *static])
-    left = _left(model, floats, [first, *(named_pairs(model) if given is None else given), *options, *static])
-    signals = [name for name in left if first in floats and _advances(model, first, name, floats)]
-    rest = [name for name in left if name not in signals and not _may_be_state(model, floats[name])]
+    left = _left(model, shapes, [first, *(named_pairs(model) if given is None else given), *options, *static])
+    signals = [name for name in left if first in shapes and _advances(model, first, name, shapes, ids)]
+    rest = [name for name in left if name in floats and name not in signals and not _may_be_state(model, floats[name])]
     constant = [name for name in rest if _has_no_time(floats[name], first, model)]
     joined = None
     if signals:
         names = [first, *signals]
-        joined = joined_signals({name: floats[name] for name in names}, sorted(value_names(model)))[0]
+        joined = joined_signals({name: shapes[name] for name in names}, sorted(value_names(model)), ids)[0]
         joined.join(model)
     kept = [*static, *constant]
     _put_last(model, kept)
@@ -86,17 +97,30 @@ def _is_float(item: onnx.ValueInfoProto) -> bool:
     return bool(kind.elem_type == onnx.TensorProto.FLOAT and kind.HasField("shape"))
 
 
-def _left(model: onnx.ModelProto, floats: Mapping[str, Dims], known: Collection[str]) -> list[str]:
-    """Return the inputs of floats that nodes read, and that neither start a recurrent layer nor have another role."""
+def _looked_up(model: onnx.ModelProto) -> set[str]:
+    """Return the inputs of integers by which nodes look up rows of a table."""
+    integers = (TensorProto.INT32, TensorProto.INT64)
+    kinds = {item.name: item.type.tensor_type for item in model.graph.input}
+    graph, found = Graph(model), set[str]()
+    for node in graph.nodes:
+        name = node.input[1] if node.op_type == "Gather" and graph.constant(node.input[0]) is not None else ""
+        while (maker := graph.producer(name)) is not None and maker.op_type in _PASSED:
+            name = maker.input[0]
+        found.add(name)
+    return {name for name, kind in kinds.items() if name in found and kind.elem_type in integers}
+
+
+def _left(model: onnx.ModelProto, shapes: Mapping[str, Dims], known: Collection[str]) -> list[str]:
+    """Return the inputs that nodes read, and that neither start a recurrent layer nor have another role."""
     started, read = started_inputs(model), read_names(model)
-    return [name for name in floats if name in read and name not in known and name not in started]
+    return [name for name in shapes if name in read and name not in known and name not in started]
 
 
-def _advances(model: onnx.ModelProto, first: str, name: str, shapes: Mapping[str, Dims]) -> bool:
+def _advances(model: onnx.ModelProto, first: str, name: str, shapes: Mapping[str, Dims], ids: Collection[str]) -> bool:
     """Return whether an input advances with the first signal; in a file of one frame it is no state by its shape."""
     dims = shapes[name]
     try:
-        joined_signals({first: shapes[first], name: dims})
+        joined_signals({first: shapes[first], name: dims}, ids=ids)
     except ContractError:
         return False
     alike = dims == shapes[first] or sum(not isinstance(size, int) for size in dims) > 1

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...runtime.arrays import Array
 from ...runtime.backends.onnxruntime_stream import one_stream
-from ...runtime.contract import Port, State
+from ...runtime.contract import Port, State, features_of_ids
 from ...runtime.errors import ExportError
 from ...runtime.streams import Model
 from .comparison import Answer, Check, Judge, Measured, RoundingError, UnfiniteError, peak_error, with_dropped_axes
@@ -75,7 +75,7 @@ class Proof:
         Raises:
             ExportError: A check failed; the message says which one, where, the value seen and the value wanted.
         """
-        fresh = FreshData(self.example, self._port)
+        fresh = FreshData(self.example, self._port, features_of_ids(self.runner.contract.pieces))
         example = "whole, at the example", self.example, _FAULT
         sized = [example, *((*named, _SIZES) for named in self._other_sizes(fresh))]
         checks = self.judge.proving([self._whole(name, [x], hint) for name, x, hint in sized])

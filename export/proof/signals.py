@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 
 from ...runtime.arrays import Array
-from ...runtime.contract import Contract, Port
+from ...runtime.contract import Contract, Piece, Port
 from ...runtime.errors import ChunkError, ExportError
 from ...runtime.graph.graph import Graph
+from ...runtime.graph.ids import with_ids
 from ..graph.editing import input_named
 
 SEED = 20  # of data and random chunkings: a proof is the same in every run
@@ -18,13 +19,18 @@ CUT_SHARES = (0.1, 0.3, 0.5, 0.7)  # for each random chunking, the share of fram
 class FreshData:
     """Random signals of any length and batch, in the range and scale of an example.
 
+    Args:
+        example: The example.
+        port: The input of the graph.
+        ids: The features that hold ids: they get ids of the example.
+
     Attributes:
         length: Frames of the example.
         batch: Streams of the example; None if it has no batch axis.
     """
 
-    def __init__(self, example: Array, port: Port) -> None:
-        self._example, self._port = example, port
+    def __init__(self, example: Array, port: Port, ids: Sequence[int] = ()) -> None:
+        self._example, self._port, self._ids = example, port, ids
         self._random = np.random.default_rng(SEED)
         self.length = example.shape[time_axis(port)]
         self.batch = None if port.batch_axis is None else example.shape[port.batch_axis]
@@ -49,17 +55,19 @@ class FreshData:
         noise = mean + deviation * self._random.standard_normal(shape)
         low, high = self._example.min(), self._example.max()
         ranged: Array = np.clip(noise, low, high) if low < high else noise
+        for feature in self._ids:
+            ranged[..., feature] = self._random.choice(np.unique(self._example[..., feature]), ranged.shape[:-1])
         return ranged.astype(np.float32)
 
 
-def noise(model: onnx.ModelProto, port: Port, frames: int, streams: int) -> Array:
-    """Return a signal for a model: float32 noise of variance 1, or ids that all its tables have."""
+def noise(model: onnx.ModelProto, port: Port, frames: int, streams: int, pieces: Sequence[Piece] = ()) -> Array:
+    """Return a signal for a model: float32 noise of variance 1, or ids that all its tables have; `pieces` have both."""
     item = input_named(model, port.name)
     sizes = {port.time_axis: frames, port.batch_axis: streams}
     shape = [sizes.get(axis, dim.dim_value) for axis, dim in enumerate(item.type.tensor_type.shape.dim)]
     random, kind = np.random.default_rng(SEED), item.type.tensor_type.elem_type
     if kind == onnx.TensorProto.FLOAT:
-        return random.standard_normal(shape).astype(np.float32)
+        return with_ids(Graph(model), port.name, pieces, random.standard_normal(shape).astype(np.float32))
     return random.integers(0, _ids(Graph(model)), shape).astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
 
 

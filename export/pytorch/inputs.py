@@ -32,7 +32,7 @@ def split_example(example: object) -> tuple[object, tuple[Any, ...]]:
 class OtherInputs:
     """Arguments of a forward after its signal: states, further signals, static inputs and lengths; None stays None.
 
-    Floats are states unless another role is found; integers are lengths.
+    Floats are states unless another role is found; integers are lengths unless they advance with the signal: ids.
 
     Args:
         parameters: The names of the forward's parameters after the signal.
@@ -68,35 +68,30 @@ class OtherInputs:
 
     @property
     def lengths(self) -> list[str]:
-        """The names of integers: lengths."""
-        return [name for name, tensor in self._tensors.items() if not tensor.is_floating_point()]
+        """The names of integers that are no signals: lengths."""
+        integers = [name for name, tensor in self._tensors.items() if not tensor.is_floating_point()]
+        return [name for name in integers if name not in self.signals]
 
     def of_example(self, names: Sequence[str]) -> dict[str, Array]:
         """Return tensors of the example by name."""
         return {name: self._tensors[name].numpy() for name in names}
 
     def find_signals(self, name: str, signal: Tensor) -> None:
-        """Find the signals that advance with the first one: floats with its sizes of batch and time.
+        """Find the signals that advance with the first one: floats, or ids, with its sizes of batch and time.
 
         Args:
             name: The name of the first signal.
             signal: Its tensor in the example.
-
-        Raises:
-            ExportError: The first signal holds ids.
         """
-        own = tuple(signal.shape)
-        for other in (name for name in self.whole if name in self.states):
+        axes = _leading_axes(signal)
+        for other in self.whole:
             tensor = self._tensors[other]
-            if signal.is_floating_point() and tensor.dim() >= signal.dim():
-                with suppress(ContractError):
-                    joined_signals({name: own, other: tuple(tensor.shape)})
-                    self.signals.append(other)
-            elif not signal.is_floating_point() and tensor.shape[: len(own)] == own and tensor.dim() > len(own):
-                raise ExportError(
-                    f"signal {name!r} holds ids and {other!r} floats, wanted floats in each signal; export the tables "
-                    "on their own, and give their answers as features"
-                )
+            if other in self.static or _leading_axes(tensor) < axes:
+                continue
+            ids = [key for key, value in ((name, signal), (other, tensor)) if not value.is_floating_point()]
+            with suppress(ContractError):
+                joined_signals({name: tuple(signal.shape), other: tuple(tensor.shape)}, ids=ids)
+                self.signals.append(other)
 
     def settle(self, started: Collection[str], read: Collection[str], joined: str | None) -> bool:
         """Let the graph decide which floats are states, and which other ones it reads; return whether it corrected any.
@@ -184,6 +179,11 @@ def as_tensor(example: object) -> torch.Tensor:
     if not torch.isfinite(tensor).all():
         raise ExportError("the example holds NaN or infinite values; take one from the real data")
     return tensor
+
+
+def _leading_axes(tensor: Tensor) -> int:
+    """Return the axes before the features of a signal, which ids do not have."""
+    return tensor.dim() - tensor.is_floating_point()
 
 
 def _as_tensors(value: object) -> Any:  # noqa: ANN401  tensors, nested as they were

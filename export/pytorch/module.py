@@ -119,7 +119,9 @@ class Subject:
     def layouts(self) -> list[Layout]:
         """Return the layouts of the signals that may be meant, the usual one first; that one is taken at once."""
         shapes = {name: tuple(value.shape) for name, value in self._signals().items()}
-        ways: list[JoinedSignals | None] = [*joined_signals(shapes, self.others.names)] if len(shapes) > 1 else [None]
+        ids = [name for name, value in self._signals().items() if value.dtype.kind == "i"]
+        several = joined_signals(shapes, self.others.names, ids) if len(shapes) > 1 else []
+        ways: list[JoinedSignals | None] = [*several] or [None]
         self.joined = ways[0]
         return [Layout(one, free) for one in ways for free in _free_axes(self._tensor, one)]
 

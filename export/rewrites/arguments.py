@@ -30,8 +30,9 @@ _PERMUTING = (
 )  # torch sorts sequences by length with TopK, and undoes it with ScatterElements
 
 FLOATS_APART = (
-    "signals and static inputs are floats, each an argument of its own: give categories one-hot and a mask as "
-    "features, [batch, frames, features], and a value of the whole sequence as [batch, values]"
+    "signals and static inputs are floats, each an argument of its own, and ids are [batch, frames]: give a mask as "
+    "features, [batch, frames, features], and a category of the whole sequence in each frame or one-hot, "
+    "[batch, values]"
 )
 
 StateKey = tuple[str, str]

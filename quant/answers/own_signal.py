@@ -6,6 +6,7 @@ from onnx import TensorProto
 from ...runtime.arrays import Array
 from ...runtime.contract import Contract
 from ...runtime.graph.graph import Graph
+from ...runtime.graph.ids import with_ids
 from ..file.weights import is_table
 
 LEVELS = (1.0, 0.1, 0.01, 0.001)  # loud and quiet: an amplifier of ours erred by 5 % at 1 and by 95 % at 0.001 (W8A8)
@@ -25,7 +26,9 @@ def own_signal(graph: Graph) -> dict[str, Array]:
         return {"random ids": rng.integers(0, _ids(graph), count)}
     walk = np.cumsum(rng.standard_normal((count + NEIGHBOURS, *_features(graph))), 0)
     noise = (walk[NEIGHBOURS:] - walk[:-NEIGHBOURS]) / np.sqrt(NEIGHBOURS)
-    return {f"noise of {level:g}": (level * noise).astype(np.float32) for level in LEVELS}
+    levels = {f"noise of {level:g}": (level * noise).astype(np.float32) for level in LEVELS}
+    source, pieces = graph.contract.inputs[0].name, graph.contract.pieces
+    return {name: with_ids(graph, source, pieces, values) for name, values in levels.items()}
 
 
 def forms_of(noise: Array) -> tuple[Array, Array]:

@@ -32,7 +32,7 @@ def skip_frames(
         raise ChunkError(f"policy {policy!r} is unknown, wanted {', '.join(GAPS)}")
     if frames < 0:
         raise ChunkError(f"{frames} frames were lost; wanted 0 or more")
-    if policy == "zeros" and (not shape or not prod(shape)):
+    if policy == "zeros" and (not shape or not prod(shape) or any(piece.ids for piece in contract.pieces)):
         raise ChunkError("a model of token ids, or of any number of features, has no frame of zeros; hold or reset")
     if not frames or policy == "hold":
         return None

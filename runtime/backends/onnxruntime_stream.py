@@ -1,12 +1,12 @@
 """One stream on onnxruntime: chunks are checked, states carried by name, refused chunks change nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Answer, Array, Chunk
-from ..contract import Contract, Port, checked_state
+from ..contract import Contract, Port, checked_state, features_of_ids
 from ..errors import ChunkError, ModelError, StateError
 from ..streams import FINISHED, Gap, Health, Stream, documented, in_signal, side_by_side
 from . import onnxruntime_snapshot as snapshots
@@ -194,6 +194,7 @@ class OnnxruntimeStream:
         frames: Array = np.array(chunk, self._dtype, order="C")  # a copy: frames may wait here after the call
         try:
             _refuse_negative(frames) if ids else refuse_unfinite(frames)
+            _refuse_no_ids(frames, features_of_ids(self._contract.pieces))
         except ChunkError as error:
             self._refused = min(self._refused + len(frames), MOST_COUNTED)
             raise in_signal(self._contract.pieces, frames, error) from None
@@ -223,6 +224,17 @@ def refuse_unfinite(frames: Array) -> None:
             f"chunk holds {frames[at]} at frame {at[0]}, feature {at[1] if len(at) > 1 else 0}; "
             "wanted finite values up to 2^64; chunk refused, state unchanged"
         )
+
+
+def _refuse_no_ids(frames: Array, features: Sequence[int]) -> None:
+    """Refuse frames with an id below 0, next to other features."""
+    for feature in features:
+        bad = np.flatnonzero(frames[:, feature] < 0)
+        if len(bad):
+            raise RefusedChunkError(
+                f"chunk holds id {frames[bad[0], feature]:.0f} at frame {bad[0]}, feature {feature}; wanted 0 or more; "
+                "chunk refused, state unchanged"
+            )
 
 
 def _refuse_negative(ids: Array) -> None:

@@ -9,11 +9,11 @@ from ..operators import Embedding
 from ..operators.embedding import MAX_ROWS
 from ..operators.matrix import Matrix, Reading
 from .trace import Trace, unsupported
-from .values import FEATURE, Signal, Weights
+from .values import FEATURE, Ids, Signal, Weights
 from .weights import flushed, matrix_of
 
 
-def embedded(trace: Trace, node: onnx.NodeProto, ids: Signal) -> Signal:
+def embedded(trace: Trace, node: onnx.NodeProto, ids: Ids) -> Signal:
     """Emit the lookup of ids in a constant table, which holds codes and scales, or floats."""
     weights, constant = trace.values.get(node.input[0]), trace.constant(node, 0)
     shape = weights.codes.shape if isinstance(weights, Weights) else () if constant is None else constant.shape
@@ -25,4 +25,4 @@ def embedded(trace: Trace, node: onnx.NodeProto, ids: Signal) -> Signal:
         table: Matrix | Floats = matrix_of(node, weights, 0, shape[1], Reading.FRAME)
     else:
         table = flushed(node, np.asarray(constant))
-    return Signal(trace.emit(Embedding((ids.value,), table)), (*ids.axes, FEATURE))
+    return Signal(trace.emit(Embedding((ids.value,), table, ids.feature)), (*ids.axes, FEATURE))

@@ -14,7 +14,7 @@ from .grids import moved
 from .layers import joined_state, stacked
 from .pointwise import aligned, alike
 from .trace import EXPORT_AGAIN, ONNXRUNTIME, Handler, Trace, unsupported
-from .values import BATCH, FEATURE, NEWEST, ONE, TIME, AxisSizes, Carried, Extended, Signal, Value
+from .values import BATCH, FEATURE, NEWEST, ONE, TIME, AxisSizes, Carried, Extended, Ids, Signal, Value
 
 END = 2**30  # a larger bound means the end
 
@@ -24,7 +24,7 @@ def _gather(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     index = place_of(trace, node)
     axis = int(attributes(node).get("axis", 0))
     known = trace.values.get(node.input[1])
-    if isinstance(known, Signal) and trace.is_ids(known):
+    if isinstance(known, Ids):
         return [embedded(trace, node, known)]
     if index is None:
         raise unsupported(node, "the engine takes constant indices")
@@ -75,9 +75,10 @@ def _features(
         raise unsupported(node, f"it takes features {index.tolist()} of {width}")
     if index.ndim > 1:
         raise unsupported(node, f"it takes features by {index.ndim} axes of indices, wanted one")
-    value = moved(trace, signal.value, np.atleast_1d(index % width))
     axes = signal.axes if index.ndim else tuple(a for a in signal.axes if a != FEATURE)
-    return Signal(value, axes)
+    if signal.value == 0 and not index.ndim and int(index) in trace.features_of_ids:
+        return Ids(0, axes, int(index))
+    return Signal(moved(trace, signal.value, np.atleast_1d(index % width)), axes)
 
 
 # ---- Slice and Split ----

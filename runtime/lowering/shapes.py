@@ -11,7 +11,7 @@ from ..graph.nodes import attributes
 from ..operators import Constant
 from .grids import as_grid, regrouped, settled
 from .trace import Handler, Trace, unsupported
-from .values import BATCH, FEATURE, LAYER, ONE, TIME, AxisSizes, Carried, Final, Grid, Signal, Value, steady_axes
+from .values import BATCH, FEATURE, LAYER, ONE, TIME, AxisSizes, Carried, Final, Grid, Ids, Signal, Value, steady_axes
 from .weights import flushed
 
 BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min"}  # these operators broadcast a value of one feature
@@ -33,7 +33,7 @@ def _cast(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     kind = attributes(node)["to"]
     value = trace.values.get(node.input[0])
     whole = kind in (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
-    if isinstance(value, AxisSizes) or (whole and isinstance(value, Signal) and trace.is_ids(value)):
+    if isinstance(value, AxisSizes) or (whole and isinstance(value, Ids)):
         return [value]
     if kind != onnx.TensorProto.FLOAT:
         raise unsupported(node, f"it casts to {onnx.TensorProto.DataType.Name(kind)}, wanted FLOAT")
@@ -68,7 +68,7 @@ def _unsqueeze(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     axes = list(signal.axes)
     for a in sorted(a % (len(axes) + len(added)) for a in added):
         # A value without a feature axis has one feature; a new last axis counts it.
-        lost = a == len(axes) and FEATURE not in axes and not trace.is_ids(signal)
+        lost = a == len(axes) and FEATURE not in axes and not isinstance(signal, Ids)
         axes.insert(a, FEATURE if lost else ONE)
     return [replace(signal, axes=tuple(axes))]
 

@@ -13,7 +13,7 @@ import onnx
 
 from ..arrays import Array
 from ..clocks import Clock
-from ..contract import Port, State
+from ..contract import Port, State, features_of_ids
 from ..errors import ContractError, UnsupportedError
 from ..graph.graph import Graph
 from ..graph.nodes import attributes, label
@@ -43,6 +43,7 @@ from .values import (
     CellOf,
     Final,
     Grid,
+    Ids,
     Signal,
     Value,
     steady_axes,
@@ -93,6 +94,7 @@ class Trace:
         self.activations = activations
         self._contract = graph.contract
         self.blocks = self._contract.blocks
+        self.features_of_ids = features_of_ids(self._contract.pieces)
         self._taken: set[Slot] = set()  # the states from which a node starts
         self._hidden: set[int] = set()  # the values that are an h within (-1, 1)
         self.moved: dict[tuple[int, bytes], int] = {}  # by value and order of its features: the value in that order
@@ -141,7 +143,7 @@ class Trace:
             raise unsupported(
                 node, f"its input {node.input[position]!r} has several axes inside a frame, wanted one axis of features"
             )
-        if signal is not None and self.is_ids(signal) and not ids:
+        if isinstance(signal, Ids) and not ids:
             raise unsupported(node, f"it computes with the ids {node.input[position]!r}; the engine only looks ids up")
         if signal is None:
             raise unsupported(node, f"its input {node.input[position]!r} is not a signal that the engine can follow")
@@ -157,10 +159,6 @@ class Trace:
                 made = self.emit(BlockStart((made,), self.blocks))
             return Signal(self.emit(Last((made,))), value.axes)
         return value if isinstance(value, Signal) else None
-
-    def is_ids(self, signal: Signal) -> bool:
-        """Return whether a signal is the ids that the model reads."""
-        return self.ids and signal.value == 0
 
     def constant(self, node: onnx.NodeProto, position: int) -> Array | None:
         """Return an input of a node if it is constant, else None."""
@@ -340,7 +338,7 @@ class Trace:
         sizes = self._dimensions(name, "input")
         axes = tuple(kinds.get(a, FEATURE) for a in range(len(sizes)))
         if self.ids and axes.count(TIME) == 1 and FEATURE not in axes:
-            self.values[name] = Signal(0, axes)
+            self.values[name] = Ids(0, axes)
             return 1
         if axes.count(TIME) != 1 or FEATURE not in axes:
             raise UnsupportedError(

@@ -21,6 +21,17 @@ class Signal:
     axes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Ids(Signal):
+    """Ids, which only tables read: the input itself, or a feature of it.
+
+    Attributes:
+        feature: The feature that holds the id of a frame; 0 if the input is ids.
+    """
+
+    feature: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """A view of a value whose frames have several axes, for example channels and bins.

@@ -14,9 +14,15 @@ MAX_ROWS = 2**24  # ids reach the engine as float32, which holds whole numbers e
 
 @dataclass(frozen=True, eq=False)
 class Embedding(Operator):
-    """Row `id` of a table `[rows, width]`: codes times their scales, or float32 values as they are."""
+    """Row `id` of a table `[rows, width]`: codes times their scales, or float32 values as they are.
+
+    Attributes:
+        table: The table.
+        feature: The feature of a frame of the input that holds the id; 0 if the input is ids.
+    """
 
     table: Matrix | Floats
+    feature: int = 0
 
     @property
     def rows(self) -> int:
@@ -33,7 +39,7 @@ class Embedding(Operator):
 
     def step(self, state: State, *x: Floats) -> tuple[Floats, State]:
         """The row of one id; the id is a whole number from 0 to rows - 1."""
-        number = float(x[0][0])
+        number = float(x[0][self.feature])
         if not (0 <= number < self.rows and number.is_integer()):
             raise ChunkError(f"id {number} is not in the table of {self.rows} rows; chunk refused, state unchanged")
         index = int(number)
@@ -41,8 +47,8 @@ class Embedding(Operator):
         return without_tiny(found), state
 
     def record(self) -> Record:
-        """Function 1 with a matrix, or function 2 with a vector; the counts are rows and columns."""
-        counts = (self.rows, self.width(()))
+        """Function 1 with a matrix, or function 2 with a vector; the counts are rows, columns and the feature."""
+        counts = (self.rows, self.width(()), self.feature)
         if isinstance(self.table, Matrix):
             return Record(1, counts, matrices=(self.table,))
         return Record(2, counts, vectors=(self.table,))

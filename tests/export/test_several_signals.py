@@ -11,6 +11,8 @@ import torch
 from tidegate.export import ExportReport, export_model, lift
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
+from tidegate.runtime.contract import Piece
+from tidegate.runtime.errors import ChunkError, RefusedRowsError
 from tidegate.runtime.load import load
 from tidegate.runtime.streams import Model
 from torch import Tensor, nn
@@ -65,6 +67,26 @@ class Amplifier(nn.Module):
     def forward(self, x: Tensor, gain: Tensor, tone: Tensor) -> Tensor:
         y: Tensor = x + self.fc(self.lstm(torch.cat([x, gain, tone], -1))[0])
         return y
+
+
+class Tagger(nn.Module):
+    """A word, its tag, and numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.tags = nn.Embedding(30, 8), nn.Embedding(7, 4)
+        self.lstm, self.fc = nn.LSTM(15, 12, batch_first=True), nn.Linear(12, 3)
+
+    def forward(self, word: Tensor, x: Tensor, tag: Tensor) -> Tensor:
+        y: Tensor = self.fc(self.lstm(torch.cat([self.words(word), x, self.tags(tag)], -1))[0])
+        return y
+
+
+def words(*sizes: int) -> dict[str, Array]:
+    """Return a word, numbers and a tag of random streams."""
+    rng = np.random.default_rng(4)
+    ids = {"word": rng.integers(0, 30, sizes), "tag": rng.integers(0, 7, sizes)}
+    return {"word": ids["word"], "x": rng.standard_normal((*sizes, 3), np.float32), "tag": ids["tag"]}
 
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...], dict[str, int]]] = {
@@ -151,6 +173,64 @@ def test_signals_of_a_third_party_file(tmp_path: Path, *, free: bool) -> None:
         for chunk in (1, 7):
             (seen,) = pushed(load(report.path, backend), given, chunk).values()
             np.testing.assert_allclose(seen, wanted, rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_row_210_ids_next_to_numbers_are_streamed_exactly(tmp_path: Path, *, foreign: bool) -> None:
+    torch.manual_seed(3)
+    module, path = Tagger().eval(), tmp_path / "m.onnx"
+    example = tuple(torch.from_numpy(values) for values in words(2, 9).values())
+    if foreign:
+        axes = {name: {0: "batch", 1: "time"} for name in words(1, 1)}
+        written(module, example, tmp_path / "foreign.onnx", axes)
+        report: ExportReport = lift(tmp_path / "foreign.onnx", path)
+    else:
+        report = export_model(module, example, path)
+    assert report.contract.pieces == (Piece("word", ()), Piece("x", (3,)), Piece("tag", ()))
+    assert not report.refused
+    quantize(path, tmp_path / "q.onnx")
+    frames = words(FRAMES)
+    with torch.no_grad():
+        wanted = module(*(torch.from_numpy(values)[None] for values in frames.values()))[0].numpy()
+    for backend in BACKENDS:
+        for file, bound in ((path, 3e-6), (tmp_path / "q.onnx", 0.05)):
+            model, name = load(file, backend), report.contract.outputs[0].name
+            found = [pushed(model, frames, chunk)[name] for chunk in (1, 7, FRAMES)]
+            np.testing.assert_allclose(found[0], wanted, rtol=0, atol=bound)
+            for other in found[1:] if backend == "native" else ():
+                np.testing.assert_array_equal(found[0], other)
+
+
+def test_ids_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
+    path = export_model(Tagger(), tuple(map(torch.from_numpy, words(2, 9).values())), tmp_path / "m.onnx").path
+    frames = words(3)
+    for backend in BACKENDS:
+        stream = load(path, backend).stream()
+        for wrong, message in (
+            (np.array([3, -1, 2]), "chunk holds id -1 in signal 'word' at frame 1; wanted 0"),
+            (np.array([3.0, 1.0, 2.0]), "signal 'word' has dtype float64, wanted ids, which are integers"),
+            (np.zeros((3, 1), np.int64), r"signal 'word' has shape \(3, 1\), wanted \(frames\)"),
+        ):
+            with pytest.raises(ChunkError, match=message):
+                stream.push(frames | {"word": wrong})
+        assert stream.frames == 0
+    model = load(path, "native")
+    for wrong_id in (7, 2**24, 2**40):
+        with pytest.raises(ChunkError, match=rf"chunk holds id {wrong_id} in signal 'tag' at frame 2; wanted 0 to 6"):
+            model.stream().push(frames | {"tag": np.array([0, 1, wrong_id])})
+    with pytest.raises(RefusedRowsError) as error:
+        model.streams(2).push({name: np.stack([v, v + 3 * (name == "tag")]) for name, v in words(20).items()})
+    assert "in signal 'tag'" in error.value.refused[1]
+    with pytest.raises(ChunkError, match="has no frame of zeros; hold or reset"):
+        model.stream().skip(3, "zeros")
+
+
+def test_a_net_with_ids_next_to_numbers_is_calibrated(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    path = export_model(Tagger(), tuple(map(torch.from_numpy, words(2, 9).values())), tmp_path / "m.onnx").path
+    report = quantize(path, tmp_path / "q.onnx", calibration=[words(120)])
+    assert report.calibration is not None
+    assert report.calibration.error < 0.02
 
 
 class Conditioned(nn.Module):

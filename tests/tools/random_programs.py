@@ -185,11 +185,12 @@ def add_concat(build: Builder) -> None:
 
 
 def add_embedding(build: Builder) -> None:
-    """Add a table of floats or of codes."""
+    """Add a table of floats or of codes, which reads a feature of the input."""
     rows, width = build.draw(st.integers(1, 50)), build.draw(WIDTHS)
     floats = build.rng.normal(0, 1, (rows, width)).astype(np.float32)
     codes = matrix(build.rng, rows, width, Reading.FRAME, 16, weights=build.weights)
-    build.emit(Embedding((0,), floats if codes.weight_bits == FLOAT or build.draw(st.booleans()) else codes))
+    feature = build.draw(st.integers(0, build.widths[0] - 1))
+    build.emit(Embedding((0,), floats if codes.weight_bits == FLOAT or build.draw(st.booleans()) else codes, feature))
 
 
 def add_window(build: Builder) -> None:
@@ -336,7 +337,7 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     IntegerGruWithOptions: partial(add_integer_cell, make=integer_gru_with_options),
     Folded: add_folded,
 }
-AT_AN_END = {Last, LastCell, Embedding}  # at the end of a program; at the start of one that reads ids
+AT_AN_END = {Last, LastCell, Embedding}  # at the end of a program; at the start of one that reads ids, or at times
 WITH_CELL = Lstm | LstmProjected | IntegerLstm
 MOST_DRAWN: list[type[Operator]] = [Lstm, *(operator for operator in OPERATORS if operator not in AT_AN_END)]
 
@@ -346,7 +347,7 @@ def programs(draw: st.DrawFn) -> Program:
     """Draw a program of any of the engine's operators."""
     ids = draw(st.sampled_from([False, False, False, True]))
     build = Builder(draw, 1 if ids else draw(WIDTHS), ids=ids)
-    for _ in range(draw(st.integers(1, 2)) if ids else 0):
+    for _ in range(draw(st.integers(1, 2) if ids else st.sampled_from([0, 0, 0, 1]))):
         add_embedding(build)
     for operator in draw(st.lists(st.sampled_from(MOST_DRAWN), min_size=1, max_size=6)):
         ADD[operator](build)

@@ -38,13 +38,15 @@ def contract_of(program: Program) -> Contract:
 
 def frames_for(program: Program, rng: np.random.Generator, count: int) -> Floats:
     """Return random frames `[frames, features]`, some loud, some quiet, some silent; ids are floats `[frames, 1]`."""
+    tables = [op for op in program.ops if isinstance(op, Embedding)]
     if program.ids:
-        most = min(op.rows for op in program.ops if isinstance(op, Embedding))
-        return rng.integers(0, most, (count, 1)).astype(np.float32)
+        return rng.integers(0, min(op.rows for op in tables), (count, 1)).astype(np.float32)
     frames = rng.normal(0, 1, (count, program.input_width)).astype(np.float32)
     for scale in (0.0, 1e-30, 1e-18, 1e6, 1e18):
         frames[rng.random(count) < 0.08] *= np.float32(scale)
     frames[rng.random(frames.shape) < 0.1] = 0
+    for feature in {op.feature for op in tables}:
+        frames[:, feature] = rng.integers(0, min(op.rows for op in tables if op.feature == feature), count)
     return frames
 
 

@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -17,6 +16,7 @@
 
 #include "../src/kernels.h"
 #include "outputs.h"
+#include "values.h"
 
 struct Free {
   void operator()(void *p) const { std::free(p); }
@@ -183,20 +183,6 @@ inline std::string describe_finished() {
   return nb::cast<std::string>(nb::module_::import_("tidegate.runtime.streams").attr("FINISHED"));
 }
 
-inline std::string describe_id(const npy_int64 *ids, size_t count, uint32_t rows) {
-  size_t at = 0;
-  while (at + 1 < count && ids[at] >= 0 && ids[at] < rows) at++;
-  return "chunk holds id " + std::to_string(ids[at]) + " at frame " + std::to_string(at) + "; wanted 0 to " +
-         std::to_string(rows - 1) + "; chunk refused, state unchanged";
-}
-
-inline std::string describe_value(const float *frames, size_t count, size_t width) {
-  size_t at = 0;
-  while (at + 1 < count * width && std::fabs(frames[at]) <= 0x1p64f) at++;
-  return "chunk holds " + std::to_string(frames[at]) + " at frame " + std::to_string(at / width) + ", feature " +
-         std::to_string(at % width) + "; wanted finite values up to 2^64; chunk refused, state unchanged";
-}
-
 // Why a chunk of `count` frames was refused; it is the chunk at `place` in an array of ids or of features.
 inline std::string describe_refusal(const tide_model *model, tide_status status, const nb::object &given, size_t place,
                                     size_t count) {
@@ -208,7 +194,7 @@ inline std::string describe_refusal(const tide_model *model, tide_status status,
   const uint32_t ids = tide_input_ids(model);
   const size_t width = tide_input_width(model);
   if (ids) return describe_id(static_cast<const npy_int64 *>(values) + place * count, count, ids);
-  return describe_value(static_cast<const float *>(values) + place * count * width, count, width);
+  return describe_value(model, static_cast<const float *>(values) + place * count * width, count);
 }
 
 // Sets the first state vectors of a stream; None: as it is. Their sizes are checked here, their values by the engine.

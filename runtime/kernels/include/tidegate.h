@@ -126,6 +126,8 @@ extern TIDE_API const tide_variant *tide_model_variant(const tide_model *model);
 
 /* The number of ids that a model knows, which count from 0; a frame is one id, as a float. 0: frames are features. */
 extern TIDE_API uint32_t tide_input_ids(const tide_model *model);
+/* The same of one feature of a frame: it holds ids, as floats, next to other features. 0: it holds a number. */
+extern TIDE_API uint32_t tide_feature_ids(const tide_model *model, uint32_t feature);
 /* Features of a frame; several signals are side by side in the order of the contract. */
 extern TIDE_API uint32_t tide_input_width(const tide_model *model);
 /* Outputs, their features, and whether they have one row per frame (1) or one per push (0: that of the last frame). */

@@ -1,19 +1,20 @@
-/* The row of a table for each id: codes times their scales, or floats. */
+/* The row of a table for each id: codes times their scales, or floats. The ids are a feature of the frames that come
+ * in. */
 #include <string.h>
 
 #include "../src/functions.h"
 #include "../src/operators.h"
 
 enum { QUANTIZED = 1, FLOAT32 };
-enum { ROWS, COLUMNS };
 
 static plan_shape shape(const plan_op *op, const plan_shape *in) {
-  return (plan_shape){.width = op->counts[COLUMNS], .timed = in[0].timed};
+  return (plan_shape){.width = op->counts[ID_COLUMNS], .timed = in[0].timed};
 }
 
 static int check(const plan_check *c) {
-  const uint32_t rows = c->op.counts[ROWS], columns = c->op.counts[COLUMNS];
+  const uint32_t rows = c->op.counts[ID_ROWS], columns = c->op.counts[ID_COLUMNS];
   if (!plan_within(c, "rows", rows, 1, PLAN_MAX_IDS) ||
+      !plan_within(c, "feature of the ids", c->op.counts[ID_FEATURE], 0, c->in[0].width - 1) ||
       !plan_within(c, "function", c->op.function, QUANTIZED, FLOAT32)) {
     return 0;
   }
@@ -42,8 +43,9 @@ static int run(const model_op *op, const op_scratch *scratch, op_state *state, c
                float *out) {
   (void)scratch, (void)state;
   const size_t width = op->width;
-  for (size_t t = 0; t < frames; t++, out += width) {
-    const size_t row = (size_t)in[0][t];
+  const float *ids = in[0] + op->counts[ID_FEATURE];
+  for (size_t t = 0; t < frames; t++, out += width, ids += op->in_widths[0]) {
+    const size_t row = (size_t)*ids;
     if (op->function == QUANTIZED) look_up(&op->table, row, out);
     else memcpy(out, op->vectors[0] + row * width, width * sizeof *out);
   }

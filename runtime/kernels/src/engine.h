@@ -11,6 +11,7 @@ struct tide_model {
   const model_op *ops;
   uint32_t states;
   uint32_t ids; /* ids that every table has; 0: the input is features */
+  int looks_up; /* some operation reads ids */
   int fallible; /* some operation's result may leave 2^64 */
   int late;     /* some operation's answers come late */
   int straight; /* every operation makes a row for each frame, at once, from its inputs alone */

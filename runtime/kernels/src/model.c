@@ -19,7 +19,8 @@ static model_op prepare_op(tide_arena *arena, const plan_op *source, const tide_
 
 static void account_op(tide_model *model, const model_op *op) {
   model->late |= op->late;
-  if (op->operator->ids && op->counts[0] < model->ids) model->ids = op->counts[0];
+  model->looks_up |= op->operator->ids;
+  if (op->operator->ids && op->counts[ID_ROWS] < model->ids) model->ids = op->counts[ID_ROWS];
   model->states += op->vectors_seen;
   model->fallible |= !op->operator->bounded;
   model->gathered = larger(model->gathered, op->gathered);
@@ -93,6 +94,16 @@ const tide_variant *tide_model_variant(const tide_model *model) { return model->
 uint32_t tide_input_width(const tide_model *model) { return model->header.input_width; }
 
 uint32_t tide_input_ids(const tide_model *model) { return model->ids; }
+
+uint32_t tide_feature_ids(const tide_model *model, uint32_t feature) {
+  uint32_t ids = model->ids;
+  for (uint32_t i = 0; i < model->header.ops; i++) {
+    const model_op *op = &model->ops[i];
+    if (!op->operator->ids || op->counts[ID_FEATURE] != feature) continue;
+    if (!ids || op->counts[ID_ROWS] < ids) ids = op->counts[ID_ROWS];
+  }
+  return ids;
+}
 
 uint32_t tide_output_count(const tide_model *model) { return model->header.outputs; }
 

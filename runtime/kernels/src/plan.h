@@ -79,6 +79,9 @@ typedef struct plan_op {
   const float *initial[PLAN_STATES]; /* what its state vectors start from; NULL: zeros */
 } plan_op;
 
+/* The counts of an operation that reads ids: rows of its table, columns, and the feature that holds the id. */
+enum { ID_ROWS, ID_COLUMNS, ID_FEATURE };
+
 typedef struct plan_header {
   uint32_t ops, outputs, input_width;
   uint32_t input_ids; /* 1: the input is ids; 0: features */

@@ -48,10 +48,18 @@ void tide_consume(const tide_batch *b, size_t count, float *const *outputs) {
 }
 
 #ifndef TIDE_WITHOUT_embedding
-/* Whether every id is a whole number and in all tables. */
-static int ids_ok(const float *ids, size_t count, uint32_t rows) {
-  for (size_t i = 0; i < count; i++) {
-    if (!(ids[i] >= 0.0f && ids[i] < (float)rows && ids[i] == (float)(uint32_t)ids[i])) return 0;
+/* Whether every id is a whole number and in the table. */
+static int in_table(const model_op *table, const float *frames, size_t count) {
+  const float *id = frames + table->counts[ID_FEATURE], rows = (float)table->counts[ID_ROWS];
+  for (size_t i = 0; i < count; i++, id += table->in_widths[0]) {
+    if (!(*id >= 0.0f && *id < rows && *id == (float)(uint32_t)*id)) return 0;
+  }
+  return 1;
+}
+
+static int ids_ok(const tide_model *model, const float *frames, size_t count) {
+  for (uint32_t i = 0; i < model->header.ops; i++) {
+    if (model->ops[i].operator->ids && !in_table(&model->ops[i], frames, count)) return 0;
   }
   return 1;
 }
@@ -59,7 +67,7 @@ static int ids_ok(const float *ids, size_t count, uint32_t rows) {
 
 static int input_ok(const tide_model *model, const float *frames, size_t count) {
 #ifndef TIDE_WITHOUT_embedding
-  if (model->ids) return ids_ok(frames, count, model->ids);
+  if (model->looks_up && !ids_ok(model, frames, count)) return 0;
 #endif
   return model->variant->in_range(frames, count * model->header.input_width);
 }

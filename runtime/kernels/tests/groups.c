@@ -76,9 +76,10 @@ static int restore_other(world *w, uint32_t row) {
  * leave 2^64. */
 static void fill(world *w, float *frames, size_t count) {
   const size_t width = tide_input_width(w->model), values = count * width;
-  const uint32_t ids = tide_input_ids(w->model), sort = random_below(&w->seed, 9);
+  const uint32_t sort = random_below(&w->seed, 9);
   float *noise = random_frames(&w->seed, count, width);
   for (size_t i = 0; i < values; i++) {
+    const uint32_t ids = tide_feature_ids(w->model, (uint32_t)(i % width));
     frames[i] = ids ? (float)random_below(&w->seed, ids) : sort == 0 ? 0.0f : sort == 1 ? 10.0f * noise[i] : noise[i];
   }
   if (sort == 2 && values) frames[random_below(&w->seed, (uint32_t)values)] = NAN;

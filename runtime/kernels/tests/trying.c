@@ -66,9 +66,12 @@ static void go_round(tide_stream *stream, const tide_model *model, const float *
 }
 
 static float *frames_for(const tide_model *model, uint64_t seed) {
-  const uint32_t ids = tide_input_ids(model), width = tide_input_width(model);
+  const uint32_t width = tide_input_width(model);
   float *frames = random_frames(&seed, COUNT, width);
-  for (uint32_t i = 0; ids && i < COUNT; i++) frames[i] = (float)random_below(&seed, ids);
+  for (uint32_t i = 0; i < width; i++) {
+    const uint32_t ids = tide_feature_ids(model, i);
+    for (uint32_t k = i; ids && k < COUNT * width; k += width) frames[k] = (float)random_below(&seed, ids);
+  }
   return frames;
 }
 

@@ -1,9 +1,11 @@
 """Signals and static inputs of a foreign file are found by their shapes."""
 
+import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from tidegate.export.foreign.several_inputs import follow_signal, join_inputs
 from tidegate.export.graph.axes import Dims, shape_of
+from tidegate.runtime.contract import Piece
 from tidegate.runtime.errors import ModelError
 from tools.graphs import model_of
 
@@ -33,6 +35,19 @@ def test_inputs_have_their_roles(name: str) -> None:
     assert [item.name for item in model.graph.input if item.name in kept] == kept
     assert model.graph.input[0].name == ("signals" if signals else "x")
     assert len(several.notes()) == bool(signals) + len(kept)
+
+
+def test_integers_are_a_signal_if_nodes_look_them_up() -> None:
+    inputs: dict[str, Dims] = {"x": X, "word": ("batch", "time"), "mask": ("batch", "time")}
+    nodes = [helper.make_node("Cast", ["word"], ["id"], to=7), helper.make_node("Gather", ["table", "id"], ["row"])]
+    nodes.append(helper.make_node("Identity", ["mask"], ["kept"]))
+    model = model_of(nodes, inputs, ["row", "kept"], {"table": np.zeros((9, 2), np.float32)})
+    for item in model.graph.input[1:]:
+        item.type.tensor_type.elem_type = TensorProto.INT32
+    several = join_inputs(model, {}, [], [])
+    assert several.pieces == (Piece("x", (3,)), Piece("word", ()))
+    assert [item.name for item in model.graph.input] == ["signals", "mask"]
+    assert [node.attribute[0].i for node in model.graph.node if node.output[0] == "word"] == [TensorProto.INT32]
 
 
 def test_the_streams_of_a_static_input_follow_the_signal() -> None:

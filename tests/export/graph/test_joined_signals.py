@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from tidegate.export.graph.axes import Dims
 from tidegate.export.graph.joined_signals import joined_signals
 from tidegate.runtime.contract import Piece
@@ -21,6 +21,36 @@ PIECES = {
     "no batch": (Piece("x", (3,)), Piece("y", (1,))),
     "two axes in a frame": (Piece("erb", (1, 5)), Piece("spec", (2, 6))),
 }
+
+
+IDS: dict[str, dict[str, tuple[int, ...]]] = {
+    "ids first": {"word": (2, 7), "x": (2, 7, 3), "tag": (2, 7)},
+    "ids last, no batch": {"x": (7, 3), "word": (7,)},
+    "ids alone": {"word": (2, 7), "tag": (2, 7)},
+}
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_ids_are_one_feature_each(name: str) -> None:
+    shapes = IDS[name]
+    ids = [key for key in shapes if key != "x"]
+    way, *_ = joined_signals(shapes, ids=ids)
+    assert way.pieces == tuple(Piece(key, () if key in ids else (3,)) for key in shapes)
+    arrays = {key: floats(*shape, seed=i) for i, (key, shape) in enumerate(shapes.items())}
+    arrays |= {key: np.arange(arrays[key].size).reshape(shapes[key]) for key in ids}
+    x = way.together(arrays)
+    assert x.dtype == np.float32
+    for key, value in way.apart(x).items():
+        np.testing.assert_array_equal(value, arrays[key])
+    model = model_of([helper.make_node("Identity", [key], [f"{key}_seen"]) for key in shapes], shapes, [])
+    for item in model.graph.input:
+        item.type.tensor_type.elem_type = TensorProto.INT64 if item.name in ids else TensorProto.FLOAT
+    for key in shapes:
+        kind = TensorProto.INT64 if key in ids else TensorProto.FLOAT
+        model.graph.output.append(helper.make_tensor_value_info(f"{key}_seen", kind, None))
+    way.join(model)
+    for key, value in run(model, {"signals": x}).items():
+        np.testing.assert_array_equal(value, arrays[key.removesuffix("_seen")])
 
 
 @pytest.mark.parametrize("name", SHAPES)

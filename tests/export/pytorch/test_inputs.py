@@ -120,7 +120,7 @@ class OneForMasked(Two):
 
 
 A, B, WIDE = torch.linspace(-1, 1, 27).reshape(1, 9, 3), torch.linspace(1, 2, 18).reshape(1, 9, 2), torch.ones(1, 9, 5)
-IDS, MASK = torch.arange(9)[None] % 7, torch.arange(9)[None] < 6
+MASK = torch.arange(9)[None] < 6
 EACH = torch.full((1, 9), 4)
 
 
@@ -129,7 +129,6 @@ def _hot(ids: Tensor) -> Tensor:
 
 
 SECOND: dict[str, tuple[type[Two], Tensor, Tensor, type[Two], Tensor]] = {
-    "category": (Category, A, IDS, OneForCategory, torch.cat([A, _hot(IDS)], -1)),
     "category of the sequence": (Sequence, A, torch.tensor([4]), OneForCategory, torch.cat([A, _hot(EACH)], -1)),
     "mask": (Masked, WIDE, MASK, OneForMasked, torch.cat([WIDE, MASK[..., None].float()], -1)),
 }
@@ -299,6 +298,10 @@ def test_signals_next_to_a_state_of_their_sizes_stay_signals() -> None:
     assert not found.settle({"h"}, {"far", "h"}, "signals")
 
 
-def test_ids_next_to_floats_are_refused() -> None:
-    with pytest.raises(ExportError, match="signal 'x' holds ids and 'y' floats, wanted floats in each signal"):
-        _roles(torch.zeros(2, 9, dtype=torch.int64), y=torch.zeros(2, 9, 3))
+def test_ids_next_to_floats_are_signals_and_lengths_are_none() -> None:
+    ids, floats, lengths = torch.zeros(2, 9, dtype=torch.int64), torch.zeros(2, 9, 3), torch.full((2,), 9)
+    assert _roles(ids, y=floats).signals == ["y"]
+    found = _roles(floats, y=ids, z=ids, n=lengths)
+    assert (found.signals, found.lengths, found.states) == (["y", "z"], ["n"], [])
+    assert _roles(floats, y=ids[:, :8]).lengths == ["y"]
+    assert _roles(ids, n=lengths).lengths == ["n"]

@@ -20,6 +20,12 @@ def test_an_id_gives_its_row_with_tiny_values_as_zero() -> None:
     assert op.step((), ids(1))[0].tolist() == [3, 0]
 
 
+def test_the_id_may_be_one_of_several_features() -> None:
+    op = Embedding((0,), FLOATS, 2)
+    assert op.step((), np.array([0.5, 9, 2], np.float32))[0].tolist() == [5, 6]
+    assert op.record().counts == (3, 2, 2)
+
+
 def test_a_row_of_codes_is_multiplied_by_its_scale() -> None:
     table = matrix(np.random.default_rng(0), 4, 5, Reading.FRAME, 16)
     wanted = table.codes[2].astype(np.float32) * table.scales[2]
