@@ -1,10 +1,13 @@
 """`tidegate serve`: streams of many clients on models, over a network."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tidegate.runtime.errors import BackendError
+
+if TYPE_CHECKING:
+    from tidegate.runtime.serving.stores.store import Store
 
 EXAMPLE = "tidegate serve watch.int8.onnx --ws 127.0.0.1:8002 --grpc 127.0.0.1:8001 --store streams"
 PACKAGES = {"--ws": ["picows"], "--grpc": ["grpc", "google.protobuf"], "--http": ["uvicorn"]}
@@ -24,8 +27,12 @@ def command(
         str | None, typer.Option("--http", metavar="HOST:PORT", help="Open the Open Inference Protocol over HTTP.")
     ] = None,
     store: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Keep snapshots of streams here; they go on after a crash, or elsewhere."),
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            envvar="TIDEGATE_STORE",
+            help="Keep snapshots of streams here, or in Redis (redis://...); they go on after a crash, or elsewhere.",
+        ),
     ] = None,
     adopt: Annotated[
         bool,
@@ -63,17 +70,28 @@ def command(
     from tidegate.runtime.serving.requests import Limits
     from tidegate.runtime.serving.served_model import ServedModel
     from tidegate.runtime.serving.server import serve
-    from tidegate.runtime.serving.stores.folder import FolderStore
 
     access = Access.of(tokens, tls_cert, tls_key)
     for host, _ in () if open_ else doors.values():
         access.check(host)
     limits = Limits(streams=streams, streams_of_one=streams, frames=frames, idle=idle, every=every)
     models = [ServedModel.of(path) for path in paths]
-    kept = None if store is None else FolderStore(store)
+    kept = None if store is None else _store(store)
     log = Log(sys.stderr)
     addresses = {FIELDS[option]: address for option, address in doors.items()}
     asyncio.run(serve(models, limits, store=kept, access=access, adopts=adopt, log=log, ready=_say, **addresses))
+
+
+def _store(text: str) -> "Store":
+    """Open the store in a folder, or in the Redis server of a URL."""
+    if "://" not in text:
+        from tidegate.runtime.serving.stores.folder import FolderStore
+
+        return FolderStore(Path(text))
+    _check_packages(["redis"])
+    from tidegate.runtime.serving.stores.redis import RedisStore
+
+    return RedisStore(text)
 
 
 def _say(ports: dict[str, int]) -> None:

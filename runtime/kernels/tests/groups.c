@@ -83,7 +83,7 @@ static void fill(world *w, float *frames, size_t count) {
     frames[i] = ids ? (float)random_below(&w->seed, ids) : sort == 0 ? 0.0f : sort == 1 ? 10.0f * noise[i] : noise[i];
   }
   if (sort == 2 && values) frames[random_below(&w->seed, (uint32_t)values)] = NAN;
-  if (sort == 3 && values && !ids) frames[random_below(&w->seed, (uint32_t)values)] = 1.8e19f;
+  if (sort == 3 && values && !tide_input_ids(w->model)) frames[random_below(&w->seed, (uint32_t)values)] = 1.8e19f;
   free(noise);
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .store import Claim, StoreError
+from .store import Claim, StoreError, first_epoch
 
 EPOCH = struct.Struct("<8sQ")  # magic, epoch; the record follows
 MAGIC = b"TIDEOWND"
@@ -42,7 +42,7 @@ class FolderStore:
             before, record = self._read(path)
             if not (fresh or before):
                 return None
-            claim = Claim(before + 1, before, b"" if fresh else record)
+            claim = Claim(before + 1 if before else first_epoch(), before, b"" if fresh else record)
             self._write(path, claim.epoch, claim.record)
         return claim
 

@@ -1,6 +1,7 @@
 """What a store of streams must do, and the record of a stream."""
 
 import struct
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +17,14 @@ KEPT = struct.Struct("<QIII")  # frame, frames, check, bytes of the answer
 MOST_KEPT = 2**12  # answers of a record
 
 
+def first_epoch() -> int:
+    """Return the epoch of a new stream: the time in microseconds.
+
+    So it is above those of a stream of its name that was forgotten, whose owner may still be there.
+    """
+    return time.time_ns() // 1000
+
+
 class StoreError(Exception):
     """The store does not answer, or holds what is no record."""
 
@@ -25,7 +34,7 @@ class Claim:
     """What a process finds when it takes a stream over.
 
     Attributes:
-        epoch: The number of the new owner: above those of all owners before.
+        epoch: The number of the new owner: above those of all owners before, also of a stream that was forgotten.
         before: The number of the owner before; 0 if there was none.
         record: What the owner before stored; empty if nothing.
     """
