@@ -83,6 +83,7 @@ class Engine:
 
     def submit(self, request: Request) -> None:
         """Take in a request. Its reply comes during this call, or during a later `tick`."""
+        request.due = min(request.due, self._clock() + request.patience)
         try:
             self._check(request)
             stream = self._found(request)
@@ -101,9 +102,11 @@ class Engine:
     def tick(self) -> None:
         """Push the first waiting chunk of every stream, those of the same length together."""
         ready, self._ready = self._ready, {}
+        self._refuse_late(list(ready.values()))
         alike: defaultdict[tuple[Generation, int], list[HeldStream]] = defaultdict(list)
         for stream in ready.values():
-            alike[stream.seat[0], stream.waiting[0].frames].append(stream)
+            if stream.waiting:
+                alike[stream.seat[0], stream.waiting[0].frames].append(stream)
         for (generation, frames), streams in alike.items():
             values = max(frames * self.served.frame_bytes // 4, self.served.answer_values(frames), 1)
             most = max(MOST_VALUES // values, 1)
@@ -258,7 +261,7 @@ class Engine:
         payloads = generation.served.payloads(answers, len(rows))
         for stream, request, payload, row in zip(streams, requests, payloads, rows, strict=True):
             if row in refused:
-                self._reject(stream, request, refused[row])
+                self._reject(stream, request, Why.values, refused[row])
             else:
                 self._answer(stream, request, payload)
 
@@ -272,10 +275,20 @@ class Engine:
             self._rest(stream)
         request.reply(request, reply)
 
-    def _reject(self, stream: HeldStream, request: Request, why: str) -> None:
-        """Refuse a chunk for a value, and the chunks behind it, which are gaps now."""
+    def _refuse_late(self, streams: Sequence[HeldStream]) -> None:
+        """Refuse the first chunk of each stream if it waited longer than its client does."""
+        now = self._clock()
+        for stream in streams:
+            if stream.waiting[0].due < now:
+                request = stream.waiting.popleft()
+                self._unwait(request)
+                text = f"the chunk waited for more than {request.patience:g} seconds; send it again, or fewer at a time"
+                self._reject(stream, request, Why.late, text)
+
+    def _reject(self, stream: HeldStream, request: Request, why: Why, text: str) -> None:
+        """Refuse a chunk, and the chunks behind it, which are gaps now."""
         behind = stream.rejected()
-        self._refuse(request, Refused(Why.values, f"stream {stream.name!r}: {why}", stream.next))
+        self._refuse(request, Refused(why, f"stream {stream.name!r}: {text}", stream.next))
         for other in behind:
             self._unwait(other)
             self._refuse(other, stream.gap(other.frame or 0))

@@ -1,6 +1,8 @@
 """The live counters as text that Prometheus reads. No name of a stream or an owner is in it."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from .engine import Engine
 
@@ -26,6 +28,19 @@ TOTALS = {
     "swaps": "Plans that were put in the place of others.",
     "store_errors": "Snapshots and claims for which the store did not answer.",
 }
+
+
+def health_text(engines: Mapping[str, Engine], *, ready: bool, known: bool) -> bytes:
+    """Return the page of a server's health, JSON: whether it is ready, and the live counters of each model.
+
+    Args:
+        engines: The engines by the names of their models.
+        ready: Whether it takes streams.
+        known: Whether who asks may come in; else there are no counters.
+    """
+    gauges = {model: {name: getattr(engine, name) for name in GAUGES} for model, engine in engines.items()}
+    models = {model: {**gauges[model], **asdict(engine.counters)} for model, engine in engines.items()}
+    return json.dumps({"ready": ready, "models": models} if known else {"ready": ready}, indent=1).encode() + b"\n"
 
 
 def metrics_text(engines: Mapping[str, Engine]) -> bytes:

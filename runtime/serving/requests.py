@@ -1,5 +1,6 @@
 """What clients ask of the engine and what it replies, whatever door they come through; and the limits of both."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -24,6 +25,7 @@ class Why(IntEnum):
     model = 11  # the stream was of another model
     missing = 12  # there is no such model
     token = 13  # who asks is not known
+    late = 14  # the chunk waited longer than its client does
 
 
 class Refused(Exception):  # noqa: N818  a refusal is an answer to a client, no error of the process
@@ -76,6 +78,8 @@ class Request:
         end: The stream ends with the chunk.
         ask: There is no chunk: where is the stream?
         sure: The store said that the stream is at home here.
+        patience: Seconds that the chunk may wait for its push.
+        due: When it has waited too long, by the engine's clock.
     """
 
     owner: str
@@ -89,6 +93,8 @@ class Request:
     end: bool = False
     ask: bool = False
     sure: bool = False
+    patience: float = math.inf
+    due: float = math.inf
 
     @property
     def key(self) -> tuple[str, str]:

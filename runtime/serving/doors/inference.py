@@ -42,14 +42,16 @@ class Call:
     """A request as the protocol has it.
 
     Attributes:
-        parameters: `sequence_id`, `sequence_start`, `sequence_end`; others are not read.
+        parameters: `sequence_id`, `sequence_start`, `sequence_end`, `timeout`; others are not read.
         inputs: The signals.
         outputs: The names of the outputs that are wanted; empty: all.
+        patience: Seconds that its client waits.
     """
 
     parameters: Mapping[str, object]
     inputs: Sequence[Tensor]
     outputs: Sequence[str] = ()
+    patience: float = math.inf
 
 
 def the_model(tickers: Mapping[str, Ticker], name: str, version: str) -> Ticker:
@@ -79,7 +81,9 @@ def request_of(served: ServedModel, owner: str, call: Call) -> Request:
     name = _sequence(call.parameters.get("sequence_id", 0))
     alone = not name
     start, end = (alone or _flag(call.parameters, f"sequence_{which}") for which in ("start", "end"))
-    return Request(owner, name or uuid.uuid4().hex, _nobody, None, frames, payload, start=start, end=end)
+    patience = min(call.patience, _timeout(call.parameters.get("timeout", 0)))
+    named = name or uuid.uuid4().hex
+    return Request(owner, named, _nobody, None, frames, payload, start=start, end=end, patience=patience)
 
 
 async def ask(ticker: Ticker, request: Request) -> Reply:
@@ -179,6 +183,13 @@ def _sequence(given: object) -> str:
     if isinstance(given, bool) or not isinstance(given, int | str):
         raise Refused(Why.format, f"sequence_id is {type(given).__name__}, wanted a whole number or a text")
     return "" if given == 0 else str(given)
+
+
+def _timeout(given: object) -> float:
+    """Return the seconds of a timeout in microseconds; 0 is none."""
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        raise Refused(Why.format, f"timeout is {str(given)[:64]!r}, wanted a whole number of microseconds from 0 on")
+    return min(given, 2**53) / 1e6 or math.inf
 
 
 def _flag(parameters: Mapping[str, object], name: str) -> bool:

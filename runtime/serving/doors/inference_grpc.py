@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -39,6 +40,7 @@ CODES = {
     Why.model: grpc.StatusCode.FAILED_PRECONDITION,
     Why.missing: grpc.StatusCode.NOT_FOUND,
     Why.unknown: grpc.StatusCode.NOT_FOUND,
+    Why.late: grpc.StatusCode.DEADLINE_EXCEEDED,
     Why.token: grpc.StatusCode.UNAUTHENTICATED,
 }
 CONTENTS = {"FP32": "fp32_contents", "INT32": "int_contents", "INT64": "int64_contents"}
@@ -157,7 +159,9 @@ class GrpcDoor:
 
     async def _infer(self, message_: Message, context: Context) -> Message:
         try:
-            ticker, request, wanted = self._read(message_, self._owner(context))
+            left = context.time_remaining()
+            patience = math.inf if left is None else left
+            ticker, request, wanted = self._read(message_, self._owner(context), patience)
             return _write(ticker, message_, await ask(ticker, request), wanted)
         except Refused as refused:
             await context.abort(CODES.get(refused.why, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
@@ -181,9 +185,11 @@ class GrpcDoor:
     def _owner(self, context: Context) -> str:
         return self._access.owner(dict(context.invocation_metadata() or ()).get("authorization"))
 
-    def _read(self, message_: Message, owner: str) -> tuple[Ticker, Request, list[str]]:
+    def _read(self, message_: Message, owner: str, patience: float = math.inf) -> tuple[Ticker, Request, list[str]]:
         ticker = the_model(self._tickers, message_.model_name, message_.model_version)
-        call = Call(_parameters(message_.parameters), _inputs(message_), [one.name for one in message_.outputs])
+        call = Call(
+            _parameters(message_.parameters), _inputs(message_), [one.name for one in message_.outputs], patience
+        )
         return ticker, request_of(ticker.engine.served, owner, call), list(call.outputs)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import uvicorn
 
 from ..access import Access, from_this_machine
-from ..metrics import KIND, metrics_text
+from ..metrics import KIND, health_text, metrics_text
 from ..repository import Repository, wants_adoption
 from ..requests import Refused, Why
 from ..ticker import Ticker
@@ -43,6 +43,7 @@ STATUS = {
     Why.missing: 404,
     Why.unknown: 404,
     Why.token: 401,
+    Why.late: 504,
 }
 PER_VALUE = 32  # bytes of a number in JSON, at most
 OVERHEAD = 2**16  # bytes of a body besides its frames
@@ -119,11 +120,9 @@ class HttpDoor:
         method, headers = scope["method"], dict(scope["headers"])
         if not from_this_machine(headers.get(b"origin", b"").decode("latin-1") or None):
             raise Refused(Why.token, "pages of this machine are served, no others")
-        if parts[:2] == ["v2", "health"] and method == "GET":
-            if parts[2:] == ["ready"] and not self._repository.ready:
-                raise Refused(Why.moved, "this server stops; go on at another one")
-            return {}, b""
-        owner = self._access.owner(headers.get(b"authorization", b"").decode("latin-1"))
+        if (parts == ["health"] or parts[:2] == ["v2", "health"]) and method == "GET":
+            return {}, self._health(parts, headers)
+        owner = self._owner(headers)
         body = await self._body(receive)
         if parts[:2] == ["v2", "models"] and parts[2:] not in ([], ["stats"]):
             return await self._about_model(parts[2:], scope, body, owner)
@@ -137,6 +136,27 @@ class HttpDoor:
             case "GET", ["v2", "models", "stats"]:
                 return _as_json({"model_stats": [_statistics(ticker) for ticker in self._tickers.values()]})
         raise _no_path(scope)
+
+    def _owner(self, headers: Mapping[bytes, bytes]) -> str:
+        return self._access.owner(headers.get(b"authorization", b"").decode("latin-1"))
+
+    def _health(self, parts: list[str], headers: Mapping[bytes, bytes]) -> bytes:
+        """Return the page of the server's health, without a token without counters; those of the protocol are empty.
+
+        Raises:
+            Refused: It is asked whether the server is ready, and it is not.
+        """
+        if parts[2:] == ["ready"] and not self._repository.ready:
+            raise Refused(Why.moved, "this server stops; go on at another one")
+        if parts != ["health"]:
+            return b""
+        try:
+            self._owner(headers)
+            known = True
+        except Refused:
+            known = False
+        engines = {name: ticker.engine for name, ticker in self._tickers.items()}
+        return health_text(engines, ready=self._repository.ready, known=known)
 
     async def _about_repository(
         self, parts: list[str], scope: Scope, body: bytes, owner: str

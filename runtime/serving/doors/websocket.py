@@ -21,7 +21,7 @@ from picows import (
 )
 
 from ..access import Access, from_this_machine
-from ..metrics import KIND, metrics_text
+from ..metrics import KIND, health_text, metrics_text
 from ..repository import Repository
 from ..requests import MOST_ID, Limits, Refused, Reply, Request, Why
 from ..ticker import Ticker
@@ -84,7 +84,7 @@ class WebsocketDoor:
         """Return the listener of a new connection, a page, or a refusal."""
         name = request.path.decode("ascii", "replace").strip("/")
         if name == "health":
-            return _page(b"ok\n", "text/plain")
+            return self._health(request)
         try:
             owner, protocol = self._owner(request)
             return self._entered(request, name, owner, protocol)
@@ -112,6 +112,15 @@ class WebsocketDoor:
         headers = {"Sec-WebSocket-Protocol": protocol} if protocol else None
         made = WSUpgradeResponse.create_101_response(headers)
         return WSUpgradeResponseWithListener(made, Connection(self, ticker, owner))
+
+    def _health(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        """Return the page of the server's health; without a token it has no counters."""
+        try:
+            known = bool(self._owner(request))
+        except Refused:
+            known = False
+        engines = {model: ticker.engine for model, ticker in self.tickers.items()}
+        return _page(health_text(engines, ready=self.repository.ready, known=known), "application/json")
 
     def _owner(self, request: WSUpgradeRequest) -> tuple[str, str]:
         """Return whose connection it is, and the subprotocol to answer with: in it a browser gives its token."""

@@ -372,3 +372,21 @@ def test_streams_that_come_and_go_leave_nothing_behind() -> None:
     clock.now += 99
     held.sweep()
     assert (held.streams, len(held._ended), len(held._current._free), len(held._owners)) == (0, 0, 2, 0)
+
+
+def test_row_236_a_chunk_that_waited_longer_than_its_client_is_refused_and_not_streamed() -> None:
+    clock, client = Clock(), Client()
+    held = engine(clock)
+    started(held, client)
+    held.submit(client.request(signal(8)[4:6], frame=4, patience=2.0))
+    held.submit(client.request(signal(8)[6:], frame=6))
+    clock.now = 3.0
+    held.tick()
+    assert client.refusals == ["", "late", "gap"]
+    assert "waited for more than 2 seconds; send it again, or fewer at a time" in str(client.replies[1].refused)
+    del client.replies[1:]
+    held.submit(client.request(signal(8)[4:], frame=4, patience=2.0))
+    clock.now = 4.0
+    held.tick()
+    assert client.answers == alone(signal(8))
+    assert held.waiting_bytes == 0

@@ -1,5 +1,6 @@
 """The Open Inference Protocol without its transports."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +62,23 @@ def test_ids_of_either_type_are_taken_and_one_that_is_no_id_stays_none() -> None
         (Call({"sequence_id": 1.5}, [INPUT]), "sequence_id is float, wanted a whole number or a text"),
         (Call({"sequence_id": True}, [INPUT]), "sequence_id is bool"),
         (Call({"sequence_id": 1, "sequence_end": 1}, [INPUT]), "sequence_end is int, wanted true or false"),
+        (Call({"timeout": -1}, [INPUT]), "timeout is '-1', wanted a whole number of microseconds from 0 on"),
+        (Call({"timeout": True}, [INPUT]), "timeout is 'True'"),
         (Call({}, [INPUT], ["z"]), "output 'z' is not one of the model, which has y"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(call: Call, text: str) -> None:
     with pytest.raises(Refused, match=text):
         request_of(small_model(), "", call)
+
+
+def test_a_timeout_is_the_least_of_what_the_call_and_its_transport_say() -> None:
+    patience = [
+        request_of(small_model(), "", Call({"timeout": timeout}, [INPUT], patience=3.0)).patience
+        for timeout in (0, 2_000_000, 5_000_000, 2**64 - 1)
+    ]
+    assert patience == [3.0, 2.0, 3.0, 3.0]
+    assert request_of(small_model(), "", Call({}, [INPUT])).patience == math.inf
 
 
 def test_outputs_are_cut_from_an_answer_and_chosen_by_name(tmp_path: Path) -> None:

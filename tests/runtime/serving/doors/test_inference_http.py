@@ -42,7 +42,8 @@ def test_sequences_by_the_unchanged_client_answer_as_streams_alone() -> None:
         assert client.is_server_ready()
         assert client.is_model_ready("small")
         assert client.get_model_metadata("small")["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [-1, 3]}]
-        assert client.get_model_repository_index() == [{"name": "small", "version": "1", "state": "READY"}]
+        wanted = {"name": "small", "version": "1", "state": "READY", "reason": ""}
+        assert client.get_model_repository_index() == [wanted]
         for binary in (True, False):
             found = b""
             for at in range(0, 20, 5):
@@ -156,6 +157,7 @@ def test_row_197_a_call_without_a_token_that_is_known_is_refused() -> None:
             assert ask(port, "POST", INFER, body, **headers)[0] == 401
             assert ask(port, "GET", "/metrics", **headers)[0] == 401
             assert ask(port, "GET", "/v2/health/ready", **headers)[0] == 200
+            assert json.loads(ask(port, "GET", "/health", **headers)[1]) == {"ready": True}
         known = {"Authorization": "Bearer 0123456789abcdef"}
         assert ask(port, "POST", INFER, body, **known)[0] == 200
         assert b'tidegate_chunks_total{model="small"} 1' in ask(port, "GET", "/metrics", **known)[1]
@@ -174,7 +176,7 @@ def test_row_192_a_page_of_another_machine_cannot_call() -> None:
 
 
 def test_health_metadata_and_statistics() -> None:
-    def call(port: int, _server: Server) -> None:
+    def call(port: int, server: Server) -> None:
         assert ask(port, "GET", "/v2/health/live")[0] == 200
         assert ask(port, "GET", "/v2/models/small/ready")[0] == 200
         assert json.loads(ask(port, "GET", "/v2")[1])["name"] == "tidegate"
@@ -183,5 +185,9 @@ def test_health_metadata_and_statistics() -> None:
         for path in ("/v2/models/small/stats", "/v2/models/stats"):
             (found,) = json.loads(ask(port, "GET", path)[1])["model_stats"]
             assert found["inference_count"] == 1
+        assert json.loads(ask(port, "GET", "/health")[1])["models"]["small"]["frames"] == 3
+        server.repository.ready = False
+        assert ask(port, "GET", "/v2/health/ready")[0] == 503
+        assert ask(port, "GET", "/v2/health/live")[0] == 200
 
     visit(small_model(), "http", call)

@@ -248,7 +248,7 @@ def test_row_197_a_browser_gives_its_token_as_a_subprotocol() -> None:
 
 
 def test_health_and_counters_are_pages_of_the_door() -> None:
-    async def visit(_server: Server, address: str) -> None:
+    async def visit(server: Server, address: str) -> None:
         async def page(path: str) -> bytes:
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", int(address.split(":")[2].split("/", maxsplit=1)[0])
@@ -258,9 +258,14 @@ def test_health_and_counters_are_pages_of_the_door() -> None:
             writer.close()
             return found
 
-        assert b"200 OK" in (health := await page("/health"))
-        assert health.endswith(b"ok\n")
+        health = await page("/health")
+        assert b"200 OK" in health
+        found = json.loads(health.partition(b"\r\n\r\n")[2])
+        assert (found["ready"], found["models"]["small"]["streams"]) == (True, 0)
         assert b'tidegate_streams{model="small"} 0' in await page("/metrics")
+        server.websocket_doors[0].access = Access({})
+        assert json.loads((await page("/health")).partition(b"\r\n\r\n")[2]) == {"ready": True}
+        assert b"401" in await page("/metrics")
 
     serving(visit)
 
