@@ -16,7 +16,7 @@
 #              (2 minutes of a quiet machine; SERVE_BENCH="--door ws --streams 800" measures one load)
 # make kills   servers under load are killed at random, 50 times (5 minutes); make kills KILLS="--kills 5" for fewer
 # make drift   the error against float64 over a million steps (two minutes)
-# make support  writes the tables of docs/support.md, from the golden vectors and the matrix of exports
+# make support  writes the tables of docs/support.md, from the golden vectors and the matrix of exports, and docs/bench.schema.json
 # make models  fetches trained models of others, streams them, and writes docs/models.md and their pages (3 minutes)
 # make bench   writes docs/benchmarks.md: every suite on every runtime, 38 minutes of a quiet machine
 # make recall  trains the nets of the suite families on growing lags (about five minutes per seed)
@@ -34,7 +34,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
-TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa prometheus-client aiohttp
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa prometheus-client aiohttp jsonschema
 C_FILES := $(wildcard tests/devices/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
 .PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift day serve-bench kills setup needs clean

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tidegate.runtime.errors import RefusedRowsError as RefusedRowsError
     from tidegate.runtime.errors import RowError as RowError
     from tidegate.runtime.errors import ServerError as ServerError
+    from tidegate.runtime.errors import SignatureError as SignatureError
     from tidegate.runtime.errors import SnapshotError as SnapshotError
     from tidegate.runtime.errors import StateError as StateError
     from tidegate.runtime.errors import TidegateError as TidegateError
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from tidegate.runtime.live.running import Live as Live
     from tidegate.runtime.load import compile_model as compile_model
     from tidegate.runtime.load import load as load
+    from tidegate.runtime.load import sign as sign
     from tidegate.runtime.streams import Group as Group
     from tidegate.runtime.streams import Model as Model
     from tidegate.runtime.streams import Stream as Stream
@@ -69,6 +71,7 @@ _HOMES = {
         "RefusedRowsError",
         "RowError",
         "ServerError",
+        "SignatureError",
         "SnapshotError",
         "StateError",
         "TidegateError",
@@ -78,7 +81,7 @@ _HOMES = {
     "tidegate.runtime.live.answers": ["LiveAnswer"],
     "tidegate.runtime.live.live": ["live"],
     "tidegate.runtime.live.running": ["Live"],
-    "tidegate.runtime.load": ["compile_model", "load"],
+    "tidegate.runtime.load": ["compile_model", "load", "sign"],
     "tidegate.runtime.streams": ["Group", "Model", "Stream"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

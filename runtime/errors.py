@@ -4,7 +4,8 @@ TidegateError
   ├── ModelError          the file is not a model that tidegate can use
   │     ├── ContractError     its streaming contract is missing, wrong or ambiguous
   │     ├── UnsupportedError  it holds an operator or option that the chosen backend lacks
-  │     └── PlanError         a compiled plan is truncated, altered or of another version
+  │     ├── PlanError         a compiled plan is truncated, altered or of another version
+  │     └── SignatureError    a file is not signed by the key that is required, or a key cannot be used
   ├── ExportError         a module could not be exported, or its file did not prove equal
   ├── QuantizationError   a weight could not be quantized as asked
   ├── ChunkError          a chunk has the wrong shape or type, or a value that is refused
@@ -44,6 +45,10 @@ class UnsupportedError(ModelError):
 
 class PlanError(ModelError):
     """A compiled plan is truncated, altered or of another version."""
+
+
+class SignatureError(ModelError):
+    """A file is not signed by the key that is required, or is an older release; or a key cannot be used."""
 
 
 class ExportError(TidegateError):

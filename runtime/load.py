@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from .errors import BackendError, ModelError
+from .errors import BackendError, ModelError, SignatureError
 from .files import MAX_FILE_BYTES, read_bytes, write_atomic
 from .plan.magic import MAGIC
 from .streams import Model
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from .graph.graph import Graph
 
 Backend = Literal["native", "onnxruntime"]
@@ -20,7 +22,14 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 IN_MEMORY = "the model in memory"  # what messages call a model that came without a path
 
 
-def load(source: Source, backend: Backend = "native", *, isa: str | None = None) -> Model:
+def load(
+    source: Source,
+    backend: Backend = "native",
+    *,
+    isa: str | None = None,
+    require: str | os.PathLike[str] | None = None,
+    release: int = 0,
+) -> Model:
     """Load a streaming ONNX file, quantized or float, or a compiled plan.
 
     Args:
@@ -28,22 +37,26 @@ def load(source: Source, backend: Backend = "native", *, isa: str | None = None)
         backend: `native` (tidegate's engine) or `onnxruntime`.
         isa: Forces a variant of the engine, e.g. `scalar`. Default: the environment variable TIDEGATE_ISA, else the
             best variant that the processor has.
+        require: The public Ed25519 key (PEM) that must have signed the file, in the file of the same name with `.sig`
+            (docs/signatures.md). It is checked before anything of the file is parsed.
+        release: With `require`: the oldest release of the signature that is accepted.
 
     Raises:
         ModelError: The file is not a model, or has an operator or option that the backend does not have.
-        BackendError: The backend or the instruction set is not available.
+        SignatureError: The file is not signed as `require` and `release` say; or `source` is not a path.
+        BackendError: The backend, the instruction set or a package is not available.
         FileNotFoundError: There is no such file.
     """
     if backend == "native":
         from .backends.native import NativeModel
 
         with naming(source):
-            return NativeModel(plan_of(source), isa)
+            return NativeModel(_plan_in(_trusted(source, require, release), source), isa)
     if backend == "onnxruntime":
         from .backends.onnxruntime import OnnxruntimeModel
 
         with naming(source):
-            data = _read(source)
+            data = _trusted(source, require, release)
             if data.startswith(MAGIC):
                 raise ModelError("a compiled plan runs only on backend='native'; load the ONNX file instead")
             return OnnxruntimeModel(_graph_of(data, source))
@@ -99,6 +112,40 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
     return len(plan)
 
 
+def sign(path: str | os.PathLike[str], key: str | os.PathLike[str], release: int = 0) -> None:
+    """Write the signature of a file, of any kind, beside it: `m.tide.sig` for `m.tide` (docs/signatures.md).
+
+    Args:
+        path: The file.
+        key: A private Ed25519 key, as PEM without a password.
+        release: A number that grows from file to file; `load` can refuse older ones.
+
+    Raises:
+        SignatureError: The key is no such key, or the release is negative or has more than 18 digits.
+        BackendError: The package cryptography is not installed.
+        FileNotFoundError: There is no such file.
+    """
+    from .plan.signature import ENDING
+    from .plan.signature import sign as signature_of
+
+    own = signing_key(key)
+    write_atomic(f"{os.fspath(path)}{ENDING}", signature_of(read_bytes(path, MAX_FILE_BYTES), own, release))
+
+
+def signing_key(path: str | os.PathLike[str]) -> "Ed25519PrivateKey":
+    """Return the private key in a file.
+
+    Raises:
+        SignatureError: It is no private Ed25519 key, as PEM without a password.
+        BackendError: The package cryptography is not installed.
+        FileNotFoundError: There is no such file.
+    """
+    from .plan.signature import MOST_KEY_BYTES, private_key
+
+    with naming(path):
+        return private_key(read_bytes(path, MOST_KEY_BYTES))
+
+
 def plan_of(source: Source) -> bytes:
     """Return the plan in a file or its bytes; an ONNX file is compiled.
 
@@ -117,7 +164,28 @@ def file_and_plan(source: Source) -> tuple[bytes, bytes]:
         FileNotFoundError: There is no such file.
     """
     data = _read(source)
-    return data, data if data.startswith(MAGIC) else compile_graph(_graph_of(data, source))
+    return data, _plan_in(data, source)
+
+
+def _plan_in(data: bytes, source: Source) -> bytes:
+    return data if data.startswith(MAGIC) else compile_graph(_graph_of(data, source))
+
+
+def _trusted(source: Source, key: str | os.PathLike[str] | None, release: int) -> bytes:
+    """Return the bytes of a file, after its signature was checked if a key is required."""
+    data = _read(source)
+    if key is None:
+        if release:
+            raise SignatureError(f"release is {release}, and no key is required; give require=KEY.pub")
+        return data
+    if not isinstance(source, str | os.PathLike):
+        raise SignatureError("a signature is required, and it stands beside a file; give the path of the file")
+    from .plan.signature import ENDING, MOST_BYTES, MOST_KEY_BYTES, check, public_key
+
+    with naming(key):
+        wanted = public_key(read_bytes(key, MOST_KEY_BYTES))
+    check(data, read_bytes(f"{os.fspath(source)}{ENDING}", MOST_BYTES), wanted, release)
+    return data
 
 
 def _read(source: object) -> bytes:

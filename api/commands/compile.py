@@ -14,6 +14,7 @@ from tidegate.runtime.device.targets import TARGETS
 EXAMPLE = (
     "tidegate compile kws.int8.onnx -o kws.tide\n"
     "  tidegate compile kws.int8.onnx -o kws.c --format c\n"
+    "  tidegate compile kws.int8.onnx -o kws.tide --sign KEY.pem --release 7\n"
     "  tidegate compile kws.int8.onnx --target cortex-m4f -o kws/ && make -C kws\n"
     "  tidegate compile wake.int8.onnx gain.int8.onnx --target cortex-m4f -o both/"
 )
@@ -47,6 +48,13 @@ def command(
             help="With --target: name of a model in C, once for each FILE; default: FILE up to the first dot.",
         ),
     ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY", help="Also write OUTPUT.sig, signed by a private Ed25519 key (PEM)."),
+    ] = None,
+    release: Annotated[
+        int, typer.Option(min=0, metavar="N", help="With --sign: a number that grows; who loads can refuse older ones.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Compile an ONNX file to a plan.
@@ -60,20 +68,30 @@ def command(
     if target is not None:
         if "form" in given(context):
             raise typer.BadParameter("--format has no effect with --target")
+        if sign is not None:
+            raise typer.BadParameter("--sign has no effect with --target; sign the plan alone")
         _compile_for(target, _named(sources, name), output, as_json=as_json)
         return
     if name:
         raise typer.BadParameter("--name has no effect without --target")
     if len(sources) > 1:
         raise typer.BadParameter(f"{len(sources)} files, wanted one without --target; compile each to its own output")
-    _compile(sources[0], output, form, as_json=as_json)
+    if sign is None and "release" in given(context):
+        raise typer.BadParameter("--release has no effect without --sign")
+    _compile(sources[0], output, form, sign, release, as_json=as_json)
 
 
-def _compile(source: Path, output: Path, form: Form, *, as_json: bool) -> None:
+def _compile(source: Path, output: Path, form: Form, key: Path | None, release: int, *, as_json: bool) -> None:
     from tidegate import compile_model
+    from tidegate import sign as write_signature
+    from tidegate.runtime.load import signing_key
 
     check_target(output, (".c",) if form is Form.c else (), source)
+    if key is not None:
+        signing_key(key)  # refused before anything is written
     count = compile_model(source, output, form.value)
+    if key is not None:
+        write_signature(output, key, release)
     if as_json:
         print_json({"path": os.fspath(output), "bytes": count})
     else:

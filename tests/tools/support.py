@@ -1,9 +1,10 @@
-"""Write the tables of docs/support.md (`make support`): operators and precisions, exported modules.
+"""Write the tables of docs/support.md (`make support`), operators, precisions and modules, and bench.schema.json.
 
 The first table shows what the golden vectors hold. tests/kernels replays each vector on every instruction-set variant
 (test_vectors on this processor, test_cross on other processors under emulation) and compares with ==.
 """
 
+import json
 import re
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
+from tidegate.benchmarks.measuring.schema import result_schema  # noqa: E402
 from tidegate.runtime.operators import OPERATORS, Embedding, Operator, Rnn  # noqa: E402
 from tidegate.runtime.operators.matrix import FLOAT, Matrix  # noqa: E402
 from tools import matrix as shapes  # noqa: E402
@@ -92,10 +94,11 @@ def written(marks: tuple[str, str] = MARKS) -> str:
 
 
 def main() -> None:
-    """Write the tables into the page."""
+    """Write the tables into the page, and the schema beside it."""
     for marks, text in ((MARKS, table()), (EXPORT_MARKS, exports())):
         before, _, rest = PAGE.read_text().partition(marks[0])
         PAGE.write_text(before + marks[0] + text + marks[1] + rest.partition(marks[1])[2])
+    PAGE.with_name("bench.schema.json").write_text(json.dumps(result_schema(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tidegate import load
 from tools.commands import Command, assert_refused, assert_wrong_usage
+from tools.keys import write_keys
 
 
 def test_it_writes_a_plan(tide: Command, folder: Path) -> None:
@@ -74,3 +76,18 @@ def test_a_name_that_the_folder_has_is_refused_and_another_is_taken(tide: Comman
         tide("compile", "m.tide", "--target", "generic", "-o", "d", "--name", "main"), "give one: --name NAME"
     )
     assert tide("compile", "m.tide", "--target", "generic", "-o", "d", "--name", "main_model").status == 0
+
+
+def test_it_signs_the_plan_and_refuses_options_without_effect(tide: Command, folder: Path) -> None:
+    pytest.importorskip("cryptography", reason="signatures need cryptography: pip install 'tidegate[sign]'")
+    private, public = write_keys(folder, "maker")
+
+    assert tide("compile", "m.int8.onnx", "-o", "n.tide", "--sign", private, "--release", 7).status == 0
+    assert load(folder / "n.tide", require=public, release=7).stream().frames == 0
+    assert_wrong_usage(
+        tide("compile", "m.int8.onnx", "-o", "n.tide", "--release", 7), "--release has no effect without"
+    )
+    for_device = tide("compile", "m.int8.onnx", "-o", "device", "--target", "generic", "--sign", private)
+    assert_wrong_usage(for_device, "--sign has no effect with --target; sign the plan alone")
+    assert_refused(tide("compile", "m.int8.onnx", "-o", "o.tide", "--sign", public), r"maker\.pub: not a private key")
+    assert not (folder / "o.tide").exists()
