@@ -110,12 +110,11 @@ def command(
 
     if learn_health is not None:
         check_target(learn_health)
-    learner = Learner()
     terminal = sys.stdout is not None and sys.stdout.isatty() and not json and to is None
     if labels and not terminal:
         raise typer.BadParameter("--labels has no effect without the picture in a terminal")
     model = load(path, backend.value, isa=isa)
-    notices = Notices()
+    learner, notices = Learner(model.contract.frame_seconds), Notices()
     running = live(
         model,
         source,

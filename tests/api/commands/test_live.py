@@ -111,15 +111,15 @@ def test_a_cheaper_model_is_loaded_before_the_stream_starts(tide: Command) -> No
 @pytest.mark.usefixtures("folder")
 def test_health_is_learned_and_watched(tide: Command) -> None:
     rng = np.random.default_rng(0)
-    np.save("healthy.npy", rng.normal(0, 1, (2000, 3)).astype(np.float32))
-    np.save("loud.npy", rng.normal(0, 20, (500, 3)).astype(np.float32))
+    np.save("healthy.npy", rng.normal(0, 1, (4000, 3)).astype(np.float32))
+    np.save("loud.npy", rng.normal(0, 20, (4000, 3)).astype(np.float32))
 
     assert tide("live", "m.tide", "healthy.npy", "--learn-health", "p.json").status == 0
     assert tide("live", "m.tide", "healthy.npy", "--watch-health", "p.json").err == ""
     loud = tide("live", "m.tide", "loud.npy", "--watch-health", "p.json")
 
     assert loud.status == 0
-    assert "tidegate: health: spread of the inputs is " in loud.err
+    assert "tidegate: health: loudness of the inputs is " in loud.err
     Path("odd.json").write_text("{}")
     assert_refused(tide("live", "m.tide", "x.npy", "--watch-health", "odd.json"), "odd.json: not a profile of health")
 
