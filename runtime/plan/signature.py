@@ -7,6 +7,7 @@ Signed are that line without the bytes, a null byte, and the whole file. docs/si
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackendError, SignatureError
@@ -85,7 +86,9 @@ def private_key(text: bytes) -> "Ed25519PrivateKey":
         BackendError: The package cryptography is not installed.
     """
     keys, kind = _cryptography()
-    return _read(lambda: keys.load_pem_private_key(text, None), kind.Ed25519PrivateKey, "private", _MAKE)
+    load = partial(keys.load_pem_private_key, text, None)
+    key: Ed25519PrivateKey = _read(load, kind.Ed25519PrivateKey, "private", _MAKE)
+    return key
 
 
 def public_key(text: bytes) -> "Ed25519PublicKey":
@@ -96,7 +99,8 @@ def public_key(text: bytes) -> "Ed25519PublicKey":
         BackendError: The package cryptography is not installed.
     """
     keys, kind = _cryptography()
-    return _read(lambda: keys.load_pem_public_key(text), kind.Ed25519PublicKey, "public", _HALVE)
+    key: Ed25519PublicKey = _read(partial(keys.load_pem_public_key, text), kind.Ed25519PublicKey, "public", _HALVE)
+    return key
 
 
 def _read(load: Callable[[], object], kind: type, half: str, way_out: str) -> Any:  # noqa: ANN401  a key of the kind
