@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from .arrays import Answer, Array, Chunk
 
 def sizes(
-    plan: bytes, lanes: int, panel: int, depths: Sequence[Sequence[int]], bytes8: int
+    plan: bytes, lanes: int, panel: int, depths: Sequence[Sequence[int]], bytes8: int, words: int
 ) -> tuple[int, int, int, list[int], list[int]]: ...
 def variants(supported_only: bool = True) -> list[str]: ...
 

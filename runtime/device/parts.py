@@ -35,8 +35,9 @@ MOVES = {
     "static",
 }  # operators that copy values as they are
 # Numbers of the formats of packed weights, as in src/kernels.h, by the bits of a weight and whether groups have scales.
-FORMATS = {(8, False): 0, (8, True): 1, (4, False): 2, (4, True): 3, (16, False): 4, (16, True): 5, (32, False): 6}
-COLUMN = 7  # that of a matrix of one input, if the variant packs weights
+FORMATS = {(8, False): 0, (8, True): 1, (4, False): 2, (4, True): 3, (16, False): 4, (16, True): 5, (32, False): 7}
+WORDS = 6  # that of a small matrix of 8-bit weights, if the variant stores it as words
+COLUMN = 8  # that of a matrix of one input, if the variant packs weights
 INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 LISTED = re.compile(r"^TIDE_OPERATOR\((\w+)\)$", re.MULTILINE)
 
@@ -72,6 +73,7 @@ def _operations(plan: bytes) -> Ops:
             total += sum(rows * columns for _, _, rows, columns, *_ in matrices)
             formats |= {FORMATS[matrix[6], matrix[7] > 0] for matrix in matrices if matrix[6]}
             formats |= {COLUMN for matrix in matrices if matrix[3] == 1}
+            formats |= {WORDS for matrix in matrices if matrix[6] == 8 and not matrix[7]}
     return Ops(names, total, formats, has_starts(plan))
 
 

@@ -5,18 +5,18 @@
 
 from dataclasses import dataclass
 
-# Lanes, panel, depths (of weights of 4 and of 8 bits, by planes of codes) and bytes of a stored weight of 8 bits of the
-# variants that pack weights, as in their C files.
-Layout = tuple[int, int, tuple[tuple[int, int], tuple[int, int]], int]
+# Lanes, panel, depths (of weights of 4 and of 8 bits, by planes of codes), bytes of a stored weight of 8 bits and the
+# most weights of a matrix stored as words, of the variants that pack weights, as in their C files.
+Layout = tuple[int, int, tuple[tuple[int, int], tuple[int, int]], int, int]
 LAYOUTS: dict[str, Layout] = {
-    "avx512_vnni": (16, 8, ((4, 4), (4, 4)), 1),
-    "avx2": (8, 8, ((4, 4), (4, 2)), 1),
-    "sse41": (4, 8, ((4, 4), (4, 2)), 1),
-    "neon_dotprod": (4, 8, ((4, 4), (4, 4)), 1),
-    "neon": (4, 8, ((2, 2), (2, 2)), 1),
-    "wasm_simd128": (4, 8, ((2, 2), (2, 2)), 2),
+    "avx512_vnni": (16, 8, ((4, 4), (4, 4)), 1, 0),
+    "avx2": (8, 8, ((4, 4), (4, 2)), 1, 16384),
+    "sse41": (4, 8, ((4, 4), (4, 2)), 1, 16384),
+    "neon_dotprod": (4, 8, ((4, 4), (4, 4)), 1, 0),
+    "neon": (4, 8, ((2, 2), (2, 2)), 1, 0),
+    "wasm_simd128": (4, 8, ((2, 2), (2, 2)), 2, 0),
 }
-IN_PLACE: Layout = (0, 0, ((0, 0), (0, 0)), 1)
+IN_PLACE: Layout = (0, 0, ((0, 0), (0, 0)), 1, 0)
 
 
 @dataclass(frozen=True)

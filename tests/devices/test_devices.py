@@ -236,10 +236,13 @@ def test_layouts_in_python_equal_those_of_the_variants() -> None:
     for name, layout in LAYOUTS.items():
         text = (variants / f"{name}.c").read_text()
         text += "".join((variants / part).read_text() for part in re.findall(r'#include "(\w+\.inc)"', text))
-        names = ("LANES", "PANEL", "DEPTHS", "BYTES8")
-        seen = [re.search(rf"^#define {what} ([^/\n]+)", text, re.MULTILINE) for what in names]
-        values = [found[1].translate(str.maketrans("{}", "()")) for found in seen if found]
-        assert (*map(ast.literal_eval, values), 1)[: len(layout)] == layout  # one byte, if the file does not say more
+        parts = {"LANES": "", "PANEL": "", "DEPTHS": "", "BYTES8": "1", "WORDS": "0"}  # what the file need not say
+        seen = [re.search(rf"^#define {what} ([^/\n]+)", text, re.MULTILINE) for what in parts]
+        values = [
+            found[1].translate(str.maketrans("{}", "()")) if found else parts[what]
+            for what, found in zip(parts, seen, strict=True)
+        ]
+        assert tuple(map(ast.literal_eval, values)) == layout
 
 
 def test_command_writes_a_folder_and_refuses_an_unknown_target(tmp_path: Path) -> None:

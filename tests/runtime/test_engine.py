@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Matrix, Program, Reading
 from tidegate.runtime.reference import ReferenceStream
-from tools.random_layers import embedding, matrix
+from tools.random_layers import embedding, gru, lstm, matrix
 from tools.random_programs import programs
 from tools.streams import by_name, contract_of, cuts, frames_for, push_cut, whole
 
@@ -71,6 +72,17 @@ def test_one_input_has_the_bits_of_any_other(isa: str, reading: Reading, weights
         answer = np.asarray(open_stream(program, isa).push(frames))
         expected = whole(ReferenceStream(program), program, frames)["y"]
         assert answer.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("isa", VARIANTS)
+@pytest.mark.parametrize(("layer", "hidden"), [(lstm, 64), (lstm, 65), (gru, 73), (gru, 74)])
+def test_matrices_as_words_and_as_bytes_have_the_same_bits(isa: str, layer: Any, hidden: int) -> None:  # noqa: ANN401  a cell
+    """Some variants store up to 16384 weights as words: W has more, R has as many or fewer, then more."""
+    rng = np.random.default_rng(hidden)
+    program = Program(96, (layer(rng, 0, (96, hidden), Reading.FRAME, 16),), (("y", 1),))
+    frames = rng.normal(0, 1, (23, 96)).astype(np.float32)
+    answer = np.asarray(open_stream(program, isa).push(frames))
+    np.testing.assert_array_equal(answer, whole(ReferenceStream(program), program, frames)["y"], strict=True)
 
 
 def accepted(program: Program, frames: Floats) -> bool:

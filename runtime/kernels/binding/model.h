@@ -81,13 +81,16 @@ inline void check_plan(const Memory &plan, size_t bytes) {
 }
 
 // Bytes of a model and of a stream, features, floats of each output and of each state vector. The variant packs weights
-// by lanes, panel, depths and bytes of a weight of 8 bits, or with zeros reads them in place. Nothing is run.
+// by lanes, panel, depths, bytes of a weight of 8 bits and weights of a small matrix, or with zeros reads them in
+// place. Nothing is run.
 using Sizes = std::tuple<size_t, size_t, uint32_t, std::vector<uint32_t>, std::vector<uint32_t>>;
 using Depths = std::array<std::array<uint32_t, 2>, 2>;
-inline Sizes sizes(nb::bytes bytes, uint32_t lanes, uint32_t panel, const Depths &depths, uint32_t bytes8) {
+inline Sizes sizes(nb::bytes bytes, uint32_t lanes, uint32_t panel, const Depths &depths, uint32_t bytes8,
+                   uint32_t words) {
   tide_variant variant = *tide_variant_at(variants(false).size() - 1);  // plain C, in place
   if (lanes) {
     variant.in_place = 0, variant.block = 16, variant.lanes = lanes, variant.panel = panel, variant.bytes8 = bytes8;
+    variant.words = words;
     std::memcpy(variant.depths, depths.data(), sizeof variant.depths);
   }
   Memory plan = aligned(bytes.size());

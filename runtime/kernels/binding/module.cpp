@@ -32,6 +32,7 @@ NB_MODULE(_kernels, m) {
   nb::set_leak_warnings(false);  // a daemon thread that streams when the interpreter ends keeps its stream
   m.doc() = "The engine: compiled plans and their streams.";
   m.def("sizes", &sizes, nb::arg("plan"), nb::arg("lanes"), nb::arg("panel"), nb::arg("depths"), nb::arg("bytes8"),
+        nb::arg("words"),
         "Bytes of a model and a stream on a variant, features, floats of each output and state vector.");
   m.def("variants", &variants, nb::arg("supported_only") = true, "Names of the instruction-set variants, best first.");
   nb::class_<Model>(m, "Model", "A checked plan, packed for one instruction set.")

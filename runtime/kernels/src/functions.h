@@ -23,11 +23,14 @@ static inline float tide_flush(float x) { return fabsf(x) < 0x1p-60f ? 0.0f : x;
 
 static inline float tide_clamp(float x, float least, float most) { return x > most ? most : x < least ? least : x; }
 
+#define TIDE_ITSELF(x) x
+static const float TIDE_TANH_P[4] = TANH_P(TIDE_ITSELF), TIDE_TANH_Q[4] = TANH_Q(TIDE_ITSELF);
+
 static inline float tide_tanh(float x) {
-  const float u = tide_clamp(x * TANH_UNIT, -TANH_LIMIT, TANH_LIMIT), s = u * u;
-  const float p = (((s + TANH_P[3]) * s + TANH_P[2]) * s + TANH_P[1]) * s + TANH_P[0];
-  const float q = (((s + TANH_Q[3]) * s + TANH_Q[2]) * s + TANH_Q[1]) * s + TANH_Q[0];
-  return tide_clamp(u * p / q, -1.0f, 1.0f);
+  const float *p = TIDE_TANH_P, *q = TIDE_TANH_Q, u = tide_clamp(x * TANH_UNIT, -TANH_LIMIT, TANH_LIMIT), s = u * u;
+  const float numerator = (((s + p[3]) * s + p[2]) * s + p[1]) * s + p[0];
+  const float denominator = (((s + q[3]) * s + q[2]) * s + q[1]) * s + q[0];
+  return tide_clamp(u * numerator / denominator, -1.0f, 1.0f);
 }
 
 static inline float tide_sigmoid(float x) { return 0.5f * tide_tanh(0.5f * x) + 0.5f; }

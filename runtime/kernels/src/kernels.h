@@ -4,8 +4,9 @@
 
 #include "plan.h"
 
-/* How the weights of a matrix are stored. GROUPS: with a scale for each group of inputs. COLUMN: one input's integer
- * weights as floats, and its code as a float. Its one product, rounded, is the integer sum, rounded. */
+/* How the weights of a matrix are stored. GROUPS: with a scale for each group of inputs. WORDS: 8-bit weights as
+ * int16, of a small matrix. COLUMN: one input's integer weights as floats, and its code as a float. Its one product,
+ * rounded, is the integer sum, rounded. */
 typedef enum tide_format {
   FORMAT_INT8,
   FORMAT_INT8_GROUPS,
@@ -13,6 +14,7 @@ typedef enum tide_format {
   FORMAT_INT4_GROUPS,
   FORMAT_INT16,
   FORMAT_INT16_GROUPS,
+  FORMAT_WORDS,
   FORMAT_FLOAT,
   FORMAT_COLUMN,
   FORMATS
@@ -94,6 +96,7 @@ struct tide_variant {
   uint32_t depths[2][2];    /* inputs of a step: of weights of 4 and of 8 bits, by planes of codes, one or two */
   uint32_t panel;           /* vectors in a full panel, a multiple of 4 */
   uint32_t bytes8;          /* of a stored weight of 8 bits: 1, or 2 if it is stored as int16 */
+  uint32_t words;           /* the most 8-bit weights of a matrix with 16-bit codes that are stored as int16 */
   int32_t centre4, centre8; /* how much too large stored weights of 4 and 8 bits are, if that adds to sums */
   int (*supported)(void);
   /* Turns one frame into codes by the matrix's reading; returns their scale. */

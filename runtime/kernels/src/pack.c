@@ -22,6 +22,7 @@ static tide_format format_of(const plan_matrix *m, tide_role role, const tide_va
   const int grouped = plan_groups(m) > 1, alone = m->columns == 1 && role == READS_INPUT && !variant->in_place;
   if (alone && m->weight_bits != WEIGHT_FLOAT) return FORMAT_COLUMN;
   if (m->weight_bits == 4) return grouped ? FORMAT_INT4_GROUPS : FORMAT_INT4;
+  if (m->weight_bits == 8 && !grouped && m->bits > 8 && m->rows * m->columns <= variant->words) return FORMAT_WORDS;
   if (m->weight_bits == 8) return grouped ? FORMAT_INT8_GROUPS : FORMAT_INT8;
   if (m->weight_bits == 16) return grouped ? FORMAT_INT16_GROUPS : FORMAT_INT16;
   return FORMAT_FLOAT;
@@ -40,6 +41,7 @@ static uint32_t depth_of(const tide_matrix *packed, const tide_variant *variant)
 /* Bits of a stored weight. */
 static uint32_t stored_bits(tide_format format, const plan_matrix *m, const tide_variant *variant) {
   if (format == FORMAT_COLUMN) return WEIGHT_FLOAT;
+  if (format == FORMAT_WORDS) return 16;
   return m->weight_bits == 8 ? 8 * variant->bytes8 : m->weight_bits;
 }
 
@@ -132,7 +134,7 @@ static void pack_row(const packing *p, int64_t row, int64_t other, uint32_t i, u
     memcpy(panel + i * sizeof one, &one, sizeof one);
     return;
   }
-  const int wide = p->m->weight_bits == 8 && p->variant->bytes8 == 2;
+  const int wide = packed->format == FORMAT_WORDS || (p->m->weight_bits == 8 && p->variant->bytes8 == 2);
   const uint32_t bytes = step_bytes(p), together = is_nibbles(packed->format) ? 2 : 1;
   for (uint32_t group = 0, step = 0; group < packed->groups; group++) {
     const uint32_t left = packed->steps - step, steps = packed->group_steps < left ? packed->group_steps : left;

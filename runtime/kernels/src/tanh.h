@@ -7,7 +7,8 @@
 
 #define TANH_UNIT 0x1.195c8p-6f
 #define TANH_LIMIT 0x1.3c881p-3f /* u at x = 9 */
-static const float TANH_P[4] = {0x1.3015f6p-21f, 0x1.0d7ae2p-12f, 0x1.74fb6ep-6f, 0x1.d20864p-2f};
-static const float TANH_Q[4] = {0x1.4e35fap-27f, 0x1.027eaep-16f, 0x1.7b543ep-9f, 0x1.fe5dd4p-4f};
+/* Coefficients of P and Q, from the lowest power. */
+#define TANH_P(of) {of(0x1.3015f6p-21f), of(0x1.0d7ae2p-12f), of(0x1.74fb6ep-6f), of(0x1.d20864p-2f)}
+#define TANH_Q(of) {of(0x1.4e35fap-27f), of(0x1.027eaep-16f), of(0x1.7b543ep-9f), of(0x1.fe5dd4p-4f)}
 
 #endif
