@@ -308,7 +308,7 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
             refuse_lost_frames(model, dims)
         raise
     _check_batch(subject, axes)
-    folds = settle_folds(model, dims, axes, constants)
+    folds = settle_folds(model, dims, axes, constants, starts)
     return _Traced(model, dims, axes, convolutions, folds, starts, constants, whole)
 
 

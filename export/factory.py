@@ -173,8 +173,9 @@ def _load_weights(module: "torch.nn.Module", path: Path) -> None:
 
 def _plain_keys(weights: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
     """Return weights without the parts of their keys that torch.compile and data parallelism add."""
-    prefix = "module." if all(key.startswith("module.") for key in weights) else ""
-    return {key.removeprefix(prefix).replace("_orig_mod.", ""): value for key, value in weights.items()}
+    plain = {key.replace("_orig_mod.", ""): value for key, value in weights.items()}
+    prefix = "module." if all(key.startswith("module.") for key in plain) else ""
+    return {key.removeprefix(prefix): value for key, value in plain.items()}
 
 
 def _read_weights(path: Path) -> Mapping[str, "torch.Tensor"]:

@@ -8,6 +8,7 @@ convolution and at most reshapes.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import onnx
@@ -247,10 +248,17 @@ def batch_of(graph: Graph, dims: Mapping[str, Dims], node: onnx.NodeProto) -> Di
 
 
 def _folded(before: Dims, after: Dims, axis: int) -> Dims:
-    """Return the adjacent axes that a Reshape folds into one."""
-    rest = len(after) - axis - 1
-    same = before[:axis] == after[:axis] and before[len(before) - rest :] == after[axis + 1 :]
-    return before[axis : len(before) - rest] if same and len(before) >= len(after) else (None,)
+    """Return the adjacent axes that a Reshape folds into one; what follows them may be cut otherwise, [6] as [3, 2]."""
+    if before[:axis] != after[:axis]:
+        return (None,)
+    ends = (end for end in range(len(before), axis, -1) if _values(before[end:]) == _values(after[axis + 1 :]))
+    return next((before[axis:end] for end in ends), (None,))
+
+
+def _values(dims: Dims) -> Dims | int:
+    """Return how many values sizes hold, or the sizes themselves if one is not known."""
+    known = [size for size in dims if isinstance(size, int)]
+    return prod(known) if len(known) == len(dims) else dims
 
 
 def _before(graph: Graph, dims: Mapping[str, Dims], node: onnx.NodeProto, axis: int) -> tuple[str, int]:

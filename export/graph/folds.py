@@ -20,6 +20,8 @@ from .axes import Axes, Dims, batch_of
 from .editing import set_nodes, unused, value_names
 from .recurrent_nodes import recurrent_nodes, signal_of, start_from_nothing
 
+_CALL_WITHOUT = "call it without an initial state"
+
 
 @dataclass(frozen=True)
 class Folds:
@@ -36,7 +38,11 @@ class Folds:
 
 
 def settle_folds(
-    model: onnx.ModelProto, dims: dict[str, Dims], axes: Axes, starts: Collection[tuple[str, str]]
+    model: onnx.ModelProto,
+    dims: dict[str, Dims],
+    axes: Axes,
+    starts: Collection[tuple[str, str]],
+    handed: Collection[tuple[str, str]] = (),
 ) -> Folds:
     """Let the nodes inside a frame start from nothing and run forward, in place; return what all batches hold.
 
@@ -45,12 +51,14 @@ def settle_folds(
         dims: The shapes of its values, from `axes.trace_dims`.
         axes: Its axes, from `axes.find_axes`.
         starts: The states that start from constants other than zeros: nodes and kinds of their states.
+        handed: The states that a caller hands in.
 
     Raises:
         UnsupportedError: A node inside a frame does not start from zeros, or is an LSTM with projection.
     """
     folds = find_folds(model, dims, axes)
-    refuse_starts(folds, starts)
+    refuse_starts(folds, starts, "not zeros", "train it from zeros")
+    refuse_starts(folds, handed, "handed in", _CALL_WITHOUT)
     run_inside(model, dims, folds.inside)
     return folds
 
@@ -76,17 +84,15 @@ def _rows(batch: Dims) -> tuple[int | str, ...]:
     return wide if "batch" in wide else (1, *wide)
 
 
-def refuse_starts(folds: Folds, starts: Collection[tuple[str, str]]) -> None:
-    """Refuse nodes inside a frame that start from constants other than zeros, given by node and kind of state.
+def refuse_starts(folds: Folds, starts: Collection[tuple[str, str]], seen: str, way_out: str) -> None:
+    """Refuse nodes inside a frame that start from other states than zeros, given by node and kind of state.
 
     Raises:
         UnsupportedError: There is such a node.
     """
     for name, kind in starts:
         if name in folds.inside:
-            raise UnsupportedError(
-                f"{name!r}: its initial {kind} is not zeros, but it runs inside each frame; train it from zeros"
-            )
+            raise UnsupportedError(f"{name!r}: its initial {kind} is {seen}, but it runs inside each frame; {way_out}")
 
 
 def run_inside(model: onnx.ModelProto, dims: dict[str, Dims], inside: frozenset[str]) -> None:
@@ -111,7 +117,7 @@ def _start_from_nothing(graph: Graph, node: onnx.NodeProto) -> None:
             f"{label(node)}: an LSTM with projection runs over an axis inside each frame, wanted one along time; "
             "leave the projection out there"
         )
-    start_from_nothing(graph, node, "it starts again in each frame, from zeros; call it without an initial state")
+    start_from_nothing(graph, node, f"it starts again in each frame, from zeros; {_CALL_WITHOUT}")
 
 
 def _turned(model: onnx.ModelProto, dims: dict[str, Dims], node: onnx.NodeProto) -> list[onnx.NodeProto]:

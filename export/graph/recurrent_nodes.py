@@ -49,7 +49,8 @@ def recurrent_nodes(graph: Graph) -> list[onnx.NodeProto]:
     if not found:
         raise ModelError(
             f"no recurrent layer found, wanted at least one {_MODULES}, or nn.LSTMCell, nn.GRUCell or nn.RNNCell in a "
-            f"loop over time (or one written out of other layers, over at least 4 frames){_unrolled(graph)}"
+            "loop over time (or one written out of other layers, over at least 4 frames, from a state for each "
+            f"stream: h.expand(x.shape[0], -1)){_unrolled(graph)}"
         )
     return found
 

@@ -28,6 +28,10 @@ COARSENESS = 100.0  # of 16-bit activations on the engine: their error may be 1e
 LISTED = 5  # chunk sizes listed in a check's name
 
 _FAULT = "the module may answer at random or keep data between calls; else report this as a fault of tidegate"
+_WHOLE = (  # a loop was traced on fewer frames than the example has
+    "the module may answer at random, keep data between calls, or turn a size into a Python number: use x.shape as it "
+    "is, no int(), len() or item(); else report this as a fault of tidegate"
+)
 _SIZES = "the forward may turn a size into a Python number: use x.shape as it is, no int(), len() or item()"
 _CHUNKS = (
     "an answer may need more frames than its chunk has (mean, pooling, norm or attention over time); "
@@ -76,7 +80,7 @@ class Proof:
             ExportError: A check failed; the message says which one, where, the value seen and the value wanted.
         """
         fresh = FreshData(self.example, self._port, features_of_ids(self.runner.contract.pieces))
-        example = "whole, at the example", self.example, _FAULT
+        example = "whole, at the example", self.example, _WHOLE
         sized = [example, *((*named, _SIZES) for named in self._other_sizes(fresh))]
         checks = self.judge.proving([self._whole(name, [x], hint) for name, x, hint in sized])
         checks += self.judge.proving(self._on_data()) if self.data else []

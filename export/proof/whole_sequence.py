@@ -179,7 +179,10 @@ def _by_lost_frames(model: onnx.ModelProto, dims: Mapping[str, Dims], names: Seq
             name = next((read for read in node.input if graph.producer(read) and None in dims.get(read, (None,))), "")
         if found is not None:
             before, after = (dims.get(value, (None,)) for value in (found.input[0], found.output[0]))
+            lost = [size for size in before if isinstance(size, str) and size not in after]
             way_out = _STREAMS_KEPT if "batch" in before and "time" not in before else _TIME_KEPT
+            if len(lost) == 1 and lost[0].startswith("axis"):  # of the streams or of the frames, nobody knows yet
+                way_out = f"keep {_called(lost[0])} as it is"
             made = f"makes {shape_text(after)} of {shape_text(before)}"
             return _Suspect(found, f"{made}, not one entry per frame", way_out)
     return None

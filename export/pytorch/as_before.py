@@ -1,4 +1,4 @@
-"""What a forward may change in its module: attributes, buffers, lists of past frames. It gets all of it back."""
+"""What a forward may change in its module: attributes, buffers, flags, past frames. It gets all of it back."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,8 +14,9 @@ Undo = Callable[[], None]
 def kept(module: nn.Module) -> Iterator[None]:
     """Give a module its attributes and the values of its tensors back after this context, also after an error.
 
-    Training flags, hooks, submodules, parameters, buffers and plain attributes are kept, also those inside tuples,
-    lists, deques and dicts. An object of another class is kept as the same object; its own attributes are not.
+    Flags of training and of gradients, hooks, submodules, parameters, buffers and plain attributes are kept, also those
+    inside tuples, lists, deques, sets and dicts. An object of another class is kept as the same object; its own
+    attributes are not.
     """
     undone: list[Undo] = list(_undone(module))
     try:
@@ -48,16 +49,18 @@ def _undone(module: nn.Module) -> Iterator[Undo]:
         elif isinstance(value, dict):
             waiting.extend(value.values())
             yield _items_of(value)
-        elif isinstance(value, list | deque | tuple):
+        elif isinstance(value, list | deque | set | tuple):
             waiting.extend(value)
             if not isinstance(value, tuple):
                 yield _elements_of(value)
 
 
 def _values_of(tensor: Tensor) -> Undo:
-    before = tensor.detach().clone()
+    before, trained = tensor.detach().clone(), tensor.requires_grad
 
     def undo() -> None:
+        if tensor.is_leaf and tensor.requires_grad != trained:
+            tensor.requires_grad_(trained)
         if tensor.shape != before.shape:  # `self.h.data = h` of another batch
             tensor.data = before
         elif not torch.equal(tensor, before):  # a write would end an open backward pass that needs the tensor
@@ -85,12 +88,12 @@ def _items_of(mapping: dict[object, object]) -> Undo:
     return undo
 
 
-def _elements_of(sequence: list[object] | deque[object]) -> Undo:
-    before = list(sequence)
+def _elements_of(held: list[object] | deque[object] | set[object]) -> Undo:
+    before, give = list(held), held.update if isinstance(held, set) else held.extend
 
     def undo() -> None:
-        if list(map(id, sequence)) != list(map(id, before)):
-            sequence.clear()
-            sequence.extend(before)
+        if list(map(id, held)) != list(map(id, before)):
+            held.clear()
+            give(before)
 
     return undo

@@ -267,8 +267,8 @@ class Subject:
             except TidegateError:
                 raise
             except Exception as error:
-                seen = f"{type(self.module).__name__}{self._shown_part(free)}: {first_line(error)}"
-                raise ExportError(f"torch cannot export {seen}{self._place(free, error)}{self._hint(free)}") from error
+                who = f"{type(self.module).__name__}{self._shown_part(free)}: {first_line(error)}"
+                raise ExportError(f"torch cannot export {who}{self._place(free, error) or self._hint(free)}") from error
         self.remarks = list(dict.fromkeys(filter(None, map(own_line, heard))))
         model = onnx.load_from_string(buffer.getvalue())
         if self.joined is not None:

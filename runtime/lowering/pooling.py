@@ -24,10 +24,12 @@ def _global(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 def _pool(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     grid, given = grid_of(trace, node), attributes(node)
     kernel = list(given["kernel_shape"])
-    taps = taps_of(node, list(grid.places.shape[2:]), kernel)
-    for axis, tap in zip(grid.axes[2:], taps, strict=True):
-        if axis == TIME and (tap.kernel, tap.stride, tap.before) != (1, 1, 0):
+    strides = given.get("strides", [1] * len(kernel))
+    pads = given.get("pads", [0] * 2 * len(kernel))
+    for axis, *window in zip(grid.axes[2:], kernel, strides, pads, pads[len(kernel) :], strict=False):
+        if axis == TIME and window != [1, 1, 0, 0]:
             raise unsupported(node, "it pools along time, wanted a kernel of one frame; pool inside a frame only")
+    taps = taps_of(node, list(grid.places.shape[2:]), kernel)
     if len(node.output) > 1 and node.output[1]:
         raise unsupported(node, "it gives the places of the largest values, wanted the values only")
     windows = _windows(grid, taps)

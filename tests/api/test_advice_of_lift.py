@@ -184,6 +184,14 @@ def test_row_121_the_options_that_lift_names_lead_to_a_file(name: str, tmp_path:
     assert tidegate.load(target).stream().frames == 0
 
 
+def test_states_that_no_output_returns_are_exported_again_as_the_message_says(tmp_path: Path, tide: Command) -> None:
+    onnx.save(_without("cn", "hn"), tmp_path / "m.onnx")
+    said = " ".join(tide("lift", tmp_path / "m.onnx", "-o", tmp_path / "s.onnx").err.split())
+    assert "export the model with its final states as outputs, or set what a stream starts from" in said
+    onnx.save(foreign_files.with_states(PAIRS), tmp_path / "m.onnx")
+    assert tide("lift", tmp_path / "m.onnx", "-o", tmp_path / "s.onnx").status == 0
+
+
 def test_a_vector_that_a_caller_changes_is_static_as_the_message_says(tmp_path: Path, tide: Command) -> None:
     source, target = tmp_path / "m.onnx", tmp_path / "s.onnx"
     onnx.save(_conditioned(["unk__8", 3]), source)

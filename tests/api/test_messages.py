@@ -122,11 +122,13 @@ TAKEN = (  # what a user is told to do
     r"split|start|take|train|transform|try|turn|use|wait|write"
 )
 WAY_OUT = re.compile(rf"(?:^|[;:] |\(|, (?=or |else ))(?:or |and |first |else )?(?:{TAKEN})\b.*")
-RUN = 13  # characters that a test must share with a way out: three words
+RUN = 24  # characters of a way out that a test must share, or all of its longest words
 NONE = (  # pages and examples, and what names no way out
     "tidegate ",
     "python -m tidegate.",
     "open loop, a chunk due",
+    "load ms",  # heads of columns
+    "start ms",
     ".. read: loading every weight byte",
     "--against: the other build has no figures",
     "Tail, ., open loop",
@@ -134,6 +136,10 @@ NONE = (  # pages and examples, and what names no way out
     "stream . was in another process",  # said to a client, which asks by itself
     "train each net with each seed",
     "write ",
+    "When the queue is full",  # the values of an option
+    "Where frames were lost",
+    "With --target: name",
+    "reset h",  # the candidate of a GRU
 )
 
 
@@ -148,21 +154,28 @@ def _ways_out() -> list[tuple[str, str]]:
     return found
 
 
+def _pieces(text: str) -> list[str]:
+    """Return what stands between the values that a message formats."""
+    return [piece.strip(" ;:,()'") for piece in text.split(".")]
+
+
 def _runs(text: str) -> set[str]:
-    """Return the runs of characters between the values that a message formats."""
-    return {piece[i : i + RUN] for piece in text.split(".") for i in range(len(piece) - RUN + 1)}
+    """Return the runs of RUN characters of a way out; if its pieces are shorter, the longest of them."""
+    pieces = _pieces(text)
+    size = min(RUN, max(map(len, pieces)))
+    return {piece[i : i + size] for piece in pieces for i in range(len(piece) - size + 1)} - {""}
 
 
 @cache
-def _looked_for() -> frozenset[str]:
-    """Return the runs in the strings of all tests but this one."""
+def _looked_for() -> str:
+    """Return the strings of all tests but this one."""
     paths = (path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__))
     texts = (text for path in paths for _, text in _strings(ast.parse(path.read_text())))
-    return frozenset(run for text in texts for run in _runs(re.sub(r"\\(.)", r"\1", " ".join(text.split()))))
+    return "\n".join(re.sub(r"\\(.)", r"\1", " ".join(text.split())) for text in texts)
 
 
 def test_row_165_each_way_out_in_a_message_stands_in_a_test() -> None:
     ways_out = _ways_out()
     assert len(ways_out) > 200
-    missing = [f"{place}: {text}" for place, text in ways_out if _runs(text) and not _runs(text) & _looked_for()]
+    missing = [f"{place}: {text}" for place, text in ways_out if not any(run in _looked_for() for run in _runs(text))]
     assert missing == []

@@ -6,11 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tidegate.benchmarks import accuracy
 from tidegate.benchmarks.accuracy import Score, goals, scores, table, torch_answers
 from tidegate.benchmarks.peers import onnxruntime
 from tidegate.benchmarks.peers.job import CannotRunError
 from tidegate.benchmarks.tasks.task import Answers, Goal, Task
 from torch import Tensor, nn
+
+
+def test_a_folder_that_is_not_there_is_given_as_the_message_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(accuracy, "find", lambda *_: None)
+    monkeypatch.setattr(accuracy, "scores", lambda *_, **__: [])
+    name = next(iter(accuracy.NAMES))
+    with pytest.raises(SystemExit, match="there is no such folder; give the weights and recordings with --data FOLDER"):
+        accuracy.main([name], tmp_path / "none", as_json=True)
+    accuracy.main([name], tmp_path, as_json=True)
+    assert '"rows": []' in capsys.readouterr().out
 
 
 class Net(nn.Module):

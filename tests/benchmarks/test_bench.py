@@ -105,7 +105,7 @@ def test_a_file_without_a_contract_is_refused(tmp_path: Path) -> None:
     graph = helper.make_graph([node], "g", inputs, [tensor("y", TensorProto.FLOAT, [5, 1, 1, 2])])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
 
-    with pytest.raises(ModelError, match=r"m\.onnx: it has no streaming contract; export or lift it"):
+    with pytest.raises(ModelError, match=r"m\.onnx: it has no streaming contract; export or lift it with tidegate"):
         bench_file(tmp_path / "m.onnx", [], Settings())
 
 

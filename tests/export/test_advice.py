@@ -138,6 +138,32 @@ def test_row_64_a_cell_written_out_streams_as_its_module(tmp_path: Path) -> None
         np.testing.assert_allclose(_streamed(path, EXAMPLE[0]), module(EXAMPLE)[0].numpy(), atol=1e-6)
 
 
+def test_a_layer_that_an_exporter_unrolled_is_exported_in_both_ways_of_the_message(tmp_path: Path) -> None:
+    class Unrolled(nn.Module):
+        """A cell in a loop of three frames."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.RNNCell(6, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h, answers = x.new_zeros(8), []
+            for t in range(3):
+                h = self.cell(x[t], h)
+                answers.append(h)
+            return torch.stack(answers)
+
+    torch.onnx.export(Unrolled(), (EXAMPLE[0],), tmp_path / "own.onnx", dynamo=False)
+    message = r"export the module itself \(`tidegate export`\), or with torch.onnx.export\(..., dynamo=False\)"
+    with pytest.raises(ModelError, match=rf"3 nodes of Tanh.* may be an unrolled layer: {message}"):
+        lift(tmp_path / "own.onnx", tmp_path / "m.onnx")
+    module = nn.RNN(6, 8, batch_first=True)
+    export_model(module, EXAMPLE, tmp_path / "m.onnx")
+    names = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch", 1: "time"}}}
+    torch.onnx.export(module, (EXAMPLE,), tmp_path / "own.onnx", dynamo=False, **names)  # type: ignore[arg-type]
+    lift(tmp_path / "own.onnx", tmp_path / "m.onnx")
+
+
 # ---- refusals of modules whose way out is one call ----
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from tidegate.export import export_model, lift
-from tidegate.runtime.errors import ContractError, ExportError, UnsupportedError
+from tidegate.runtime.errors import ContractError, ExportError, ModelError, UnsupportedError
 from tidegate.runtime.load import load
 from torch import Tensor, nn
 
 EXAMPLE = torch.linspace(-1, 1, 108).reshape(2, 9, 6)
-REFUSED = ContractError, ExportError, UnsupportedError
+REFUSED = ContractError, ExportError, ModelError, UnsupportedError
 Run = Callable[..., Any]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporter
 
@@ -32,6 +32,7 @@ class Net(nn.Module):
         )
         self.both = nn.GRU(6, 6, batch_first=True, bidirectional=True)
         self.start = nn.Parameter(torch.ones(2, 1, 6))
+        self.into, self.back = nn.Linear(6, 6), nn.Linear(6, 6)
         self.plain, self.same = nn.Conv1d(6, 6, 3), nn.Conv1d(6, 6, 3, padding="same")
         self.around, self.pad = nn.Conv1d(6, 6, 3, padding=2), nn.ConstantPad1d((2, 0), 0.0)
         self.run = run
@@ -57,6 +58,27 @@ def _loop(step: Run = lambda net, x, t, h: net.cell(x[:, t], h), join: Run = lam
         return joined
 
     return run
+
+
+def _written(net: Net, x: Tensor, h: Tensor) -> Tensor:
+    return torch.tanh(net.into(x) + net.back(h))
+
+
+def _from(start: Run, step: Run = _written) -> Run:
+    """Return a loop with a cell of small operators."""
+
+    def run(net: Net, x: Tensor) -> Tensor:
+        h, answers = start(net, x), []
+        for t in range(x.shape[1]):
+            h = step(net, x[:, t], h) if step is _written else step(net, x[:, t], h, t)
+            answers.append(h)
+        return torch.stack(answers, 1)
+
+    return run
+
+
+def _zeros(_: Net, x: Tensor) -> Tensor:
+    return x.new_zeros(x.shape[0], 6)
 
 
 def _convolved(layer: Run) -> Run:
@@ -90,6 +112,39 @@ ADVICE: dict[str, tuple[Run, str, list[Run]]] = {
         [
             lambda net, x: net.both(x)[0],
             lambda net, x: net.rnn(x, net.start[:1].expand(1, x.shape[0], 6).contiguous())[0],
+        ],
+    ),
+    "a cell of an unknown kind": (
+        _from(_zeros, lambda net, x, h, _: torch.sin(net.into(x) + net.back(h))),
+        "use nn.LSTM, nn.GRU or nn.RNN, or nn.LSTMCell, nn.GRUCell or nn.RNNCell in a loop over time",
+        [lambda net, x: net.rnn(x)[0], _loop(), _from(_zeros)],
+    ),
+    "steps that differ": (
+        _from(_zeros, lambda net, x, h, t: torch.tanh(net.into(x) + (-1) ** t * net.back(h))),
+        "or let its steps be the same; a cell that is none of these cannot stream",
+        [_from(_zeros)],
+    ),
+    "one start for all streams": (
+        _from(lambda net, _: net.start[0]),
+        r"from a state for each stream: h.expand\(x.shape\[0\], -1\)",
+        [_from(lambda net, x: net.start[0].expand(x.shape[0], -1))],
+    ),
+    "positions": (
+        lambda net, x: net.rnn(x)[0] + torch.arange(x.shape[1])[:, None],
+        "take positions and the like from the frames themselves, as features of the input",
+        [lambda net, x: net.rnn(x)[0] + x[..., :1]],
+    ),
+    "a number of frames": (
+        _loop(join=lambda answers: torch.stack(answers, 1) / len(answers)),
+        r"turn a size into a Python number: use x.shape as it is, no int\(\), len\(\) or item\(\)",
+        [_loop()],
+    ),
+    "branches that look ahead": (
+        lambda net, x: net.both(x)[0][..., :6] + net.same(x.transpose(1, 2)).transpose(1, 2),
+        "let only one of them look ahead, or put one after the other",
+        [
+            lambda net, x: net.both(x)[0][..., :6] + net.plain(net.pad(x.transpose(1, 2))).transpose(1, 2),
+            lambda net, x: net.both(net.same(x.transpose(1, 2)).transpose(1, 2))[0],
         ],
     ),
     "a convolution that is not padded": (
@@ -203,22 +258,74 @@ def test_answers_that_are_no_numbers_name_the_weights(tmp_path: Path) -> None:
 class Bands(nn.Module):
     """A layer along the bands of a frame."""
 
-    def __init__(self, projected: bool) -> None:
+    def __init__(self, start: Run = lambda *_: None, *, projected: bool = False) -> None:
         super().__init__()
         self.inner = nn.LSTM(2, 4, batch_first=True, proj_size=3 if projected else 0)
-        self.rnn = nn.GRU(9 if projected else 12, 5, batch_first=True)
+        self.rnn, self.start = nn.GRU(9 if projected else 12, 5, batch_first=True), nn.Parameter(torch.ones(1, 1, 4))
+        self.given = start
 
-    def forward(self, x: Tensor) -> Tensor:
+    def answer(self, x: Tensor, *state: Tensor) -> Tensor:
+        """Fold the frames into the batch."""
         b, t = x.shape[0], x.shape[1]
-        y = self.inner(x.reshape(b * t, 3, 2))[0].reshape(b, t, -1)
+        y = self.inner(x.reshape(b * t, 3, 2), self.given(self, b * t, *state))[0].reshape(b, t, -1)
         answer: Tensor = self.rnn(y)[0]
         return answer
 
+    def forward(self, x: Tensor) -> Tensor:
+        return self.answer(x)
 
-def test_a_projection_along_bands_is_left_out_as_the_message_says(tmp_path: Path) -> None:
-    with pytest.raises(REFUSED, match=r"runs over an axis inside each frame, .*; leave the projection out there"):
-        export_model(Bands(projected=True), EXAMPLE.reshape(2, 9, 3, 2), tmp_path / "m.onnx")
-    export_model(Bands(projected=False), EXAMPLE.reshape(2, 9, 3, 2), tmp_path / "m.onnx")
+
+class BandsFrom(Bands):
+    """Takes the states of the layer along the bands."""
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:  # type: ignore[override]
+        return self.answer(x, h, c)
+
+
+def _same(net: Bands, rows: int) -> tuple[Tensor, Tensor]:
+    return net.start.expand(1, rows, 4).contiguous(), torch.zeros(1, rows, 4)
+
+
+def _given(_: Bands, rows: int, *state: Tensor) -> tuple[Tensor, ...]:
+    return tuple(one[:, :1].expand(1, rows, 4).contiguous() for one in state)
+
+
+BANDS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...], str]] = {
+    "a projection": (
+        lambda: Bands(projected=True),
+        (),
+        r"runs over an axis inside each frame, .*; leave the projection out there",
+    ),
+    "a trained start": (lambda: Bands(_same), (), "is not zeros, but it runs inside each frame; train it from zeros"),
+    "a start that is handed in": (
+        lambda: BandsFrom(_given),
+        (torch.zeros(1, 2, 4), torch.zeros(1, 2, 4)),
+        "is handed in, but it runs inside each frame; call it without an initial state",
+    ),
+}
+
+
+@pytest.mark.parametrize("bands", [EXAMPLE, EXAMPLE.reshape(2, 9, 3, 2)], ids=["flat", "cut"])
+@pytest.mark.parametrize("name", BANDS)
+def test_row_198_a_layer_along_the_bands_of_flat_frames_streams_or_says_its_way_out(
+    name: str, bands: Tensor, tmp_path: Path
+) -> None:
+    make, states, message = BANDS[name]
+    with pytest.raises(REFUSED, match=message):
+        export_model(make(), (bands, *states), tmp_path / "m.onnx")
+    module = Bands().eval()
+    assert export_model(module, bands, tmp_path / "m.onnx").refused == {}
+    with torch.no_grad():
+        wanted = module(bands)[0].numpy()
+    np.testing.assert_allclose(load(tmp_path / "m.onnx").stream().push(bands[0].numpy()), wanted, atol=1e-6)
+
+
+def test_a_state_for_both_directions_is_left_out_as_the_message_says(tmp_path: Path) -> None:
+    with pytest.raises(REFUSED, match="restarts in each block; call the module without an initial state"):
+        export_model(
+            Stateful(lambda net, x, h: net.both(x, h)[0]), (EXAMPLE, torch.zeros(2, 2, 6)), tmp_path / "m.onnx"
+        )
+    export_model(Net(lambda net, x: net.both(x)[0]), EXAMPLE, tmp_path / "m.onnx")
 
 
 class Masked(Net):

@@ -57,7 +57,7 @@ STEPS: dict[str, tuple[Step, str, Step]] = {
     "pool along time": (_along(lambda net: net.pool), "pools over time.* let a causal nn.Conv1d do it", _causal),
     "pool, inside a frame": (
         _along(lambda net: net.pool),
-        "; pool within a frame",
+        "; pool within a frame, let a causal nn.Conv1d do it",
         lambda net, y: net.pool(y),
     ),
     "norm over time": (
@@ -124,6 +124,24 @@ def test_row_111_the_way_out_of_a_step_leads_to_a_file(name: str, tmp_path: Path
         export_model(Net(step), EXAMPLE, tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
     export_model(Net(way_out), EXAMPLE, tmp_path / "m.onnx")
+
+
+class Before(Net):
+    """Changes the frames before the layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.rnn(self.step(self, x))[0]
+        return answer
+
+
+def test_the_axis_of_the_streams_stays_as_the_messages_say(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    with pytest.raises(REFUSED, match=r"keep the batch of x.shape as it is, or take \[time, features\]"):
+        export_model(Before(lambda _, x: x[:1]), EXAMPLE, path)
+    export_model(Before(_all), EXAMPLE[0], path)
+    with pytest.raises(REFUSED, match=r"not one entry per frame, .*; keep axis 0 of the input as it is"):
+        export_model(Before(lambda _, x: torch.cat([x, x])), EXAMPLE, path)
+    export_model(Before(_all), EXAMPLE, path)
 
 
 class Final(Net):

@@ -78,6 +78,7 @@ def test_a_module_that_is_there_already(name: str) -> None:
     ],
 )
 def test_names_that_do_not_fit_are_refused(name: str, message: str) -> None:
+    message = "leave state_0, state_1 out of the example if the scripted forward works without"
     with pytest.raises(ExportError, match=message):
         load_module(name)
 
@@ -107,6 +108,14 @@ def test_weights_of_a_data_parallel_module_fit_the_plain_one(tmp_path: Path) -> 
     weights = nn.DataParallel(load_module("factories:Zoo.plain")).state_dict()
     loaded = load_module("factories:Zoo.plain", _saved(weights, tmp_path / "w.pt")).state_dict()
     assert [value.tolist() for value in loaded.values()] == [value.tolist() for value in weights.values()]
+
+
+@pytest.mark.parametrize("prefix", ["module._orig_mod.", "_orig_mod.module."])
+def test_weights_of_compiled_parallel_modules_fit(tmp_path: Path, prefix: str) -> None:
+    weights = load_module("factories:Zoo.plain").state_dict()
+    path = _saved({prefix + key: value for key, value in weights.items()}, tmp_path / "w.pt")
+    for key, value in load_module("factories:Zoo.plain", path).state_dict().items():
+        assert torch.equal(value, weights[key])
 
 
 def _saved(weights: object, path: Path) -> Path:
@@ -248,9 +257,11 @@ def test_torchscript_whose_state_is_left_out_is_lifted(kind: type[Tagger], tmp_p
 def test_torchscript_with_its_state_in_the_example_says_what_to_leave_out(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(Returning()), tmp_path / "net.pt")
     module, x, state = load_module(str(tmp_path / "net.pt")), torch.randn(1, 9, 6), torch.zeros(2, 1, 8)
-    with pytest.raises(ExportError, match="leave state_0, state_1 out of the example"):
+    message = "leave state_0, state_1 out of the example if the scripted forward works without"
+    with pytest.raises(ExportError, match=message):
         export_model(module, (x, (state, state.clone())), tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
+    export_model(module, x, tmp_path / "m.onnx")
 
 
 @pytest.mark.parametrize("how", ["trace", "script"])

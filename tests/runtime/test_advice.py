@@ -150,7 +150,10 @@ def test_row_126_a_contract_that_does_not_fit_is_refused_until_the_model_is_expo
 
 def test_a_plan_in_place_of_a_file_and_an_unknown_form_are_refused(path: Path, tmp_path: Path) -> None:
     compile_model(path, tmp_path / "m.tide")
-    with pytest.raises(ModelError, match="not an ONNX file, and a compiled plan is none; export one"):
+    for data in (b"", onnx.ModelProto().SerializeToString(), b"text"):
+        with pytest.raises(ModelError, match="export one with `tidegate export`"):
+            load(data)
+    with pytest.raises(ModelError, match="and a compiled plan is none; export one with `tidegate export`"):
         compile_model(tmp_path / "m.tide", tmp_path / "again.tide")
     with pytest.raises(ModelError, match="form is 'pascal', wanted 'plan' or 'c'"):
         compile_model(path, tmp_path / "m.pas", "pascal")  # type: ignore[arg-type]

@@ -57,7 +57,10 @@ def test_bad_input_is_one_line_and_leaves_no_file(tide: Command, bad: Path) -> N
         (["-o", "n", "--target", "generic", "--format", "c"], "--format has no effect with --target"),
         (["-o", "n.tide", "--name", "n"], "--name has no effect without --target"),
         (["m.tide", "-o", "n.tide"], "2 files, wanted one without --target; compile each to its own output"),
-        (["m.tide", "-o", "n", "--target", "generic"], "models are called m, m, wanted different names; give --name"),
+        (
+            ["m.tide", "-o", "n", "--target", "generic"],
+            "are called m, m, wanted different names; give --name for each",
+        ),
         (
             ["-o", "n", "--target", "generic", "--name", "a", "--name", "b"],
             "2 times --name, wanted one for each of 1 files",

@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tidegate
+from tidegate.commands._live_answers import _destination
+from tidegate.runtime.errors import ChunkError
 from tools.commands import SIGNAL, Command, assert_refused, assert_wrong_usage
+from tools.onnx_files import write_ids
 
 
 def answers_of(text: str) -> tuple[np.ndarray, dict[str, object]]:
@@ -85,6 +88,29 @@ def test_what_cannot_be_is_one_clear_line(arguments: list[str], message: str, ti
     outcome = tide("live", "m.tide", *arguments)
 
     assert_refused(replace(outcome, out=""), message)  # of a text the lines before are answered
+
+
+@pytest.mark.usefixtures("folder")
+def test_ids_run_in_place_of_a_live_stream_as_the_message_says(tide: Command) -> None:
+    write_ids(Path("ids.onnx"))
+    np.save("ids.npy", np.arange(9))
+    outcome = tide("live", "ids.onnx", "ids.npy")
+    assert_refused(outcome, "the model reads token ids, and a live source gives numbers; use `tidegate run`")
+    assert tide("run", "ids.onnx", "ids.npy").status == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_a_standard_output_answers_go_to_a_socket_as_the_message_says() -> None:
+    with pytest.MonkeyPatch.context() as closed:
+        closed.setattr(sys, "stdout", None)
+        with pytest.raises(ChunkError, match="it is closed; give --to tcp://HOST:PORT"), _destination(None):
+            pass
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with _destination(f"tcp://127.0.0.1:{server.getsockname()[1]}") as send:
+            send("{}")
+        peer, _ = server.accept()
+        with peer:
+            assert peer.recv(9) == b"{}\n"
 
 
 @pytest.mark.usefixtures("folder")

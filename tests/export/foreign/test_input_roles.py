@@ -58,9 +58,12 @@ def test_a_packed_state_whose_values_start_two_states_is_refused() -> None:
     model.graph.node.append(twin)
     model.graph.output.append(onnx.helper.make_tensor_value_info("twin_y", onnx.TensorProto.FLOAT, None))
     name_nodes(model)
-    message = r"state input 'input_3' starts LSTM .* and LSTM .* from the same of its values, wanted values of its own"
-    with pytest.raises(ContractError, match=message):
+    message = (
+        r"state input 'input_3' starts LSTM .* and LSTM .* from the same of its values, .*; export the model with "
+    )
+    with pytest.raises(ContractError, match=message + "one state for each layer"):
         find_roles(model, None)
+    assert find_roles(foreign_files.dtln(layers=1), None).states
 
 
 def test_pairs_of_the_caller_are_checked_in_the_graph() -> None:
@@ -101,3 +104,12 @@ def test_an_input_with_the_name_of_a_state_that_starts_no_layer_is_refused() -> 
 def test_open_sizes_of_a_state_are_the_batch() -> None:
     assert as_shape((2, "N", 6)) == as_shape((2, None, 6)) == (2, "batch", 6)
     assert as_shape((1, 1, 6)) == (1, 1, 6)
+
+
+def test_one_of_several_states_is_the_signal_if_it_is_left_out() -> None:
+    model = foreign_files.with_states()
+    del model.graph.input[0]
+    message = r"may be a state by its name, .*; leave out the one that is no state: --state h0=hn --state c0=cn"
+    with pytest.raises(ContractError, match=message):
+        likely_signal(model, {"h0": "hn", "c0": "cn"})
+    assert likely_signal(model, {"c0": "cn"}) == "h0"

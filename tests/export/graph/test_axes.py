@@ -70,8 +70,10 @@ def test_a_fixed_length_is_refused(make_graph: MakeGraph) -> None:
 def test_a_batch_folded_with_something_else_is_refused(make_graph: MakeGraph) -> None:
     doubled = helper.make_node("Concat", ["x", "x"], ["signal"], axis=1)
     model = _before(make_graph(), doubled)
-    with pytest.raises(ContractError, match=r"reads \[axis0, \?, 3\].*its batch is not that of the input"):
+    message = r"reads \[axis0, \?, 3\].*its batch is not that of the input, .*; do not mix the batch axis with others"
+    with pytest.raises(ContractError, match=message):
         find_axes(model, trace_dims(model, (0, 1)))
+    assert find_axes(make_graph(), trace_dims(make_graph(), (0, 1))) == Axes(time=0, batch=1)
 
 
 def test_layers_along_different_axes_are_refused(make_graph: MakeGraph) -> None:

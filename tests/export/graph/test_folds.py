@@ -66,7 +66,7 @@ def test_a_backward_layer_inside_a_frame_reads_the_frame_turned(tmp_path: object
 
 def test_constants_that_a_layer_inside_a_frame_starts_from_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="'intra': its initial h is not zeros, but it runs inside each frame"):
-        refuse_starts(Folds({}, frozenset({"intra"})), [("intra", "h")])
+        refuse_starts(Folds({}, frozenset({"intra"})), [("intra", "h")], "not zeros", "train it from zeros")
 
 
 def test_a_layer_along_bands_alone_has_no_time(tmp_path: object) -> None:

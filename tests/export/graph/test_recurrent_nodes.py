@@ -22,7 +22,7 @@ def test_nodes_come_in_file_order(make_graph: MakeGraph) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layout": 1}, "layout = 1, wanted 0"),
+        ({"layout": 1}, r"layout = 1, wanted 0; write the model with the time axis first \(layout 0\)"),
         ({"clip": -3.0}, r"clip is -3\.0, wanted a number above 0"),
         ({"activations": ["Sigmoid", "Gelu", "Tanh"]}, "activation Gelu is unknown, wanted one of Sigmoid"),
         ({"inputs": {4: "lengths"}}, "sequence_lens = 'lengths', wanted none; pack whole sequences"),

@@ -110,5 +110,13 @@ def test_an_einsum_mixes_the_letters_that_its_result_lacks() -> None:
     assert [(mixing.operand, mixing.axes) for mixing in found] == [(0, (2,)), (1, (2,))]
 
 
+def test_a_transform_mixes_the_axis_that_it_runs_along() -> None:
+    node = _node("DFT", axis=1)
+    (mixing,) = mixings(Graph(model_of([node], {"x": SHAPE}, ["y"])), node, {"x": SHAPE, "y": SHAPE})
+    assert list(mixing.axes) == [1]
+    assert mixing.way_out == "make frames of windows before the model, and transform within a frame"
+    assert _mixed(_node("DFT", axis=2)) == {2}  # within a frame: no axis of the signal
+
+
 def test_an_axis_that_occurs_twice_in_the_output_is_compared_with_itself() -> None:
     assert _mixed(_node("Sub", "x2"), {"x": ("time", 1, 5), "x2": (1, "time", 5), "y": ("time", "time", 5)}) == {0}

@@ -22,6 +22,7 @@ class Remembering(nn.Module):
         super().__init__()
         self.rnn = nn.GRU(3, 4, batch_first=True)
         self.register_buffer("h", torch.full((1, 1, 4), 0.25))
+        self.sizes = {9}
         self.calls, self.past, self.found = 0, deque([torch.zeros(1)], maxlen=3), {"h": torch.zeros(1, 1, 4)}
 
     def keep(self, h: Tensor) -> None:
@@ -63,6 +64,16 @@ class CountsAndCollects(Remembering):
         self.past.append(h)
         self.found["h"], self.found["last"] = h, h
         self.new = h
+        self.sizes.add(h.shape[1])
+
+
+class Freezes(Remembering):
+    """Parameters that are no longer trained, and a layer that is."""
+
+    def keep(self, h: Tensor) -> None:  # noqa: ARG002
+        self.rnn.train()
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
 
 
 def _seen(module: Remembering) -> list[object]:
@@ -71,12 +82,16 @@ def _seen(module: Remembering) -> list[object]:
         [(name, id(buffer), buffer.tolist()) for name, buffer in module.named_buffers()],
         [(id(tensor), tensor.tolist()) for tensor in (*module.past, *module.found.values())],
         [*module.found],
+        [(child.training, *(p.requires_grad for p in child.parameters())) for child in module.modules()],
+        set(module.sizes),
     ]
 
 
-@pytest.mark.parametrize("kind", [WritesBuffer, ReplacesBuffer, ReplacesData, CountsAndCollects])
+@pytest.mark.parametrize("kind", [WritesBuffer, ReplacesBuffer, ReplacesData, CountsAndCollects, Freezes])
 def test_row_56_what_a_forward_writes_is_afterwards_as_it_was(tmp_path: Path, kind: type[Remembering]) -> None:
     module = kind()
+    module.rnn.eval()
+    module.rnn.weight_hh_l0.requires_grad_(False)
     before = _seen(module)
     export_model(module, EXAMPLE, tmp_path / "m.onnx")
     assert _seen(module) == before

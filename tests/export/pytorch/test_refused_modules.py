@@ -7,6 +7,7 @@ import pytest
 import torch
 from tidegate.export import export_model
 from tidegate.export.pytorch.refused_modules import check_module
+from tidegate.quant import quantize
 from tidegate.runtime.errors import ExportError, UnsupportedError
 from torch import Tensor, nn
 
@@ -57,7 +58,11 @@ def _quantized() -> nn.Module:
 
 CASES: dict[str, tuple[Callable[[], nn.Module], str, Callable[[nn.Module], nn.Module]]] = {
     "graph": (_graph, "is a graph of torch.export, wanted the torch.nn.Module .*; export that one", lambda _: Net()),
-    "quantized": (_quantized, r"module 'fc' \(Linear\) is quantized by torch, .*; export that one", lambda _: Net()),
+    "quantized": (
+        _quantized,
+        r"module 'fc' \(Linear\) is quantized by torch, .*; export that one, then",
+        lambda _: Net(),
+    ),
     "meta": (lambda: Net().to("meta"), r"call module.to_empty\(device='cpu'\), then load them", _empty),
     "lazy": (lambda: Net(nn.LazyLinear), "call the module once, then load them", _lazy_called),
     "half": (lambda: Net().half(), r"is torch.float16, wanted torch.float32; call module.float\(\)", nn.Module.float),
@@ -83,6 +88,14 @@ def test_row_110_a_module_that_no_export_takes_is_refused_and_its_way_out_stream
         export_model(module, EXAMPLE, tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
     export_model(way_out(module), EXAMPLE, tmp_path / "m.onnx")
+
+
+def test_a_module_that_torch_quantized_is_quantized_after_its_export(tmp_path: Path) -> None:
+    message = "export that one, then quantize the file with `tidegate quantize`"
+    with pytest.raises(ExportError, match=message):
+        export_model(_quantized(), EXAMPLE, tmp_path / "m.onnx")
+    export_model(Net(), EXAMPLE, tmp_path / "m.onnx")
+    assert quantize(tmp_path / "m.onnx", tmp_path / "q.onnx").bytes > 0
 
 
 def test_a_frozen_script_is_exported(tmp_path: Path) -> None:

@@ -129,8 +129,11 @@ def test_an_old_operator_set_is_refused(make_graph: MakeGraph) -> None:
 def test_a_name_already_taken_is_refused(make_graph: MakeGraph) -> None:
     model = make_graph()
     model.graph.node.append(helper.make_node("Identity", ["x"], ["lstm.c_out"]))
-    with pytest.raises(UnsupportedError, match=r"already has a value 'lstm.c_out'"):
+    with pytest.raises(UnsupportedError, match=r"already has a value 'lstm.c_out'; rename it"):
         lift_states(model)
+    model = make_graph()
+    model.graph.node.append(helper.make_node("Identity", ["x"], ["own.c_out"]))
+    assert len(lift_states(model)) == 2
 
 
 @given(

@@ -33,3 +33,4 @@ def test_a_taken_name_is_refused() -> None:
     model = model_of([helper.make_node("Add", ["v", "v"], ["v_out"])], {"v": (1, 4)}, ["v_out"])
     with pytest.raises(UnsupportedError, match="static input 'v': the graph already has a value 'v_out'; rename it"):
         keep_static(model, ["v"], 1)
+    assert keep_static(model_of([helper.make_node("Add", ["v", "v"], ["y"])], {"v": (1, 4)}, ["y"]), ["v"], 1)

@@ -86,8 +86,9 @@ def test_a_link_in_the_folder_is_refused_and_what_it_names_stays(plan: bytes, tm
     place, victim = tmp_path / "out" / name, tmp_path / "victim"
     place.rename(victim)
     place.symlink_to(victim)
+    way = "remove it, or give another folder"
     before = victim.read_text() if victim.is_file() else sorted(texts(victim))
-    with pytest.raises(DeviceError, match=rf"out/{name}: is a link, wanted a file or folder of its own; remove it, or"):
+    with pytest.raises(DeviceError, match=rf"out/{name}: is a link, wanted a file or folder of its own; {way}"):
         write_files({"model": plan}, TARGETS["x86_64"], tmp_path / "out")
     assert before == (victim.read_text() if victim.is_file() else sorted(texts(victim)))
     place.unlink()

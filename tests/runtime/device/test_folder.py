@@ -205,3 +205,5 @@ def test_model_of_one_plan_and_header_of_another_do_not_compile(model: Path, tmp
     assert (said[0].returncode, said[0].stderr) == (0, "")
     assert said[1].returncode
     assert "model.c and model.h are of two models: run `tidegate compile` again" in said[1].stderr
+    write_files({"model": plan_of(model)}, TARGETS["generic"], tmp_path / "small")
+    assert subprocess.run(compiler, cwd=tmp_path / "small", check=False).returncode == 0

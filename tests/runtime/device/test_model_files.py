@@ -65,8 +65,9 @@ def test_a_name_that_c_or_the_folder_does_not_allow_is_refused(name: str) -> Non
 
 
 def test_names_that_are_the_same_in_macros_are_refused() -> None:
-    with pytest.raises(DeviceError, match="two models are called 'Wake', wanted different names"):
+    with pytest.raises(DeviceError, match=r"called 'Wake', wanted different names; give one for each: --name NAME"):
         check_names(["wake", "Wake"])
+    check_names(["wake", "Sleep"])
     with pytest.raises(DeviceError, match="there are 0 models, wanted at least one"):
         check_names([])
 

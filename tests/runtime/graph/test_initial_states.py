@@ -42,6 +42,14 @@ def test_the_contract_names_the_initializer_of_a_state(graph: Graph) -> None:
     assert not found[second.input].any()
 
 
+def test_values_that_no_state_has_are_trained_again(graph: Graph) -> None:
+    odd = started(graph, VALUES * np.float32(2))
+    with pytest.raises(ContractError, match=r"wanted finite values up to 2\^64; train the model again"):
+        initial_states(odd, odd.contract)
+    again = started(graph, VALUES)
+    assert initial_states(again, again.contract)
+
+
 def test_tiny_values_count_as_zero(graph: Graph) -> None:
     values = np.array([[[1e-30, -1e-40, 2.0**-61, -0.0, 1]]], np.float32)
     with_values = started(graph, values)

@@ -89,8 +89,13 @@ def test_rows_are_samples_or_frames_by_their_values() -> None:
     assert framing_of(audio, 1, "x").rate == 16_000
     assert framing_of(audio, 4, "x").rows == 1
     assert framing_of(audio, 4, "x").rate == 4_000
-    with pytest.raises(ChunkError, match=r"x: has 2 values in a row, the model takes frames of 4.*one every 4 samples"):
+    message = (
+        "x: has 2 values in a row, the model takes frames of 4: give rows of 4 features, one every 4 samples; or "
+        "pick channels; or export the model with its front end inside, so that it takes samples"
+    )
+    with pytest.raises(ChunkError, match=message):
         framing_of(audio, 2, "x")
+    assert framing_of(small_model(sample_rate=16_000, hop=2, features=4), 2, "x").rows == 2  # takes the samples
 
 
 def test_a_model_of_ids_is_refused(tmp_path: Path) -> None:

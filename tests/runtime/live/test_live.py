@@ -282,6 +282,18 @@ def test_wrong_options_are_refused_by_name(source: object, options: dict[str, ob
         live(MODEL, source, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("options", [{"late": "oldest", "pace": True}, {"late": "wait"}])
+def test_a_file_is_paced_or_waited_for(options: dict[str, object]) -> None:
+    found = list(live(MODEL, X[:9], clock=Hand().clock(), **options))  # type: ignore[arg-type]
+    assert sum(answer.frames for answer in found) == 9
+
+
+@pytest.mark.parametrize("late", ["oldest", "skip"])
+def test_a_source_that_does_not_wait_takes_what_the_message_names(late: Late) -> None:
+    with live(MODEL, "udp://127.0.0.1:0", late=late) as running:
+        assert running.counters.dropped == 0
+
+
 def test_rows_that_are_no_frames_are_refused_with_the_way_out() -> None:
     with pytest.raises(ChunkError, match=r"has 7 values in a row, the model takes frames of 3: .* pick channels"):
         list(live(MODEL, frames(10, 7)))

@@ -49,5 +49,18 @@ def test_an_older_softmax_over_several_axes_is_refused_unless_features_are_last(
     assert kinds("Softmax", opset=12, axis=2) == [Softmax]
 
 
+def test_a_norm_in_training_mode_is_refused_and_one_in_eval_mode_is_taken() -> None:
+    def build(d: Draft, **mode: Any) -> None:  # noqa: ANN401  attributes
+        y = d.add("Transpose", d.layer("x"), perm=[0, 2, 1])
+        made = d.add("BatchNormalization", y, *(d.tensor(np.ones(HIDDEN)) for _ in range(4)), **mode)
+        d.answer(d.add("Transpose", made, perm=[0, 2, 1]))
+
+    message = "it is in training mode; export the model in eval mode"
+    refuses(lambda d: build(d, training_mode=1), UnsupportedError, message)
+    d = Draft()
+    build(d)
+    assert d.program().ops
+
+
 def test_another_norm_is_refused() -> None:
     refuses(lambda d: d.answer(d.add("LpNormalization", d.layer("x"), p=1)), UnsupportedError, "p is 1, wanted 2")

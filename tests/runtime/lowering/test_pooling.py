@@ -28,6 +28,15 @@ def test_an_average_without_its_zeros_divides_by_the_values_inside() -> None:
     assert _pooled("AveragePool", kernel_shape=[3], pads=[1, 1]) == [Linear, Take, Reduce, Elementwise]
 
 
+def test_a_pool_along_time_is_refused_and_one_inside_a_frame_is_taken() -> None:
+    d = Draft("tf")
+    along = d.add("Transpose", d.add("Unsqueeze", "x", d.tensor((0,), np.int64)), perm=[0, 2, 1])
+    d.answer(d.add("Transpose", d.add("MaxPool", along, kernel_shape=[3]), perm=[0, 2, 1]), batch=None)
+    with pytest.raises(UnsupportedError, match="along time, wanted a kernel of one frame; pool inside a frame only"):
+        d.program()
+    assert _pooled("MaxPool", kernel_shape=[3]) == [Linear, Take, Reduce]
+
+
 def test_a_last_window_that_is_not_whole_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="ceil_mode is 1, wanted 0: answers of whole windows only"):
         _pooled("MaxPool", kernel_shape=[3], strides=[2], ceil_mode=1)

@@ -34,7 +34,11 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "too few blocks": (of_weight(CODES, BLOCKS[:1], axis=0, block_size=4), UnsupportedError, "(1, 3), wanted (2, 3)"),
     "too few scales": (of_weight(CODES, SCALES[:2]), UnsupportedError, "its scales have shape (2,), wanted (3,)"),
     "no such axis": (of_weight(CODES, SCALES, axis=2), UnsupportedError, "axis is 2, block_size 0; its codes have 2"),
-    "scales of float16": (of_weight(CODES, SCALES.astype(np.float16)), UnsupportedError, "scales are float16, wanted"),
+    "scales of float16": (
+        of_weight(CODES, SCALES.astype(np.float16)),
+        UnsupportedError,
+        "scales are float16, wanted float32; export the model in float32",
+    ),
 }
 
 

@@ -79,7 +79,7 @@ REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     ),
     "reverse": (of_lstm(direction="reverse"), UnsupportedError, "it runs backward from an initial state, wanted none"),
     "bidirectional": (of_lstm(direction="bidirectional"), UnsupportedError, "direction is 'bidirectional', wanted"),
-    "layout": (of_lstm(layout=1), UnsupportedError, "layout is 1, wanted 0"),
+    "layout": (of_lstm(layout=1), UnsupportedError, "layout is 1, wanted 0; export it with the time axis first"),
     "clip": (of_lstm(clip=-3.0), UnsupportedError, "clip is -3.0, wanted a number above 0"),
     "activations": (of_lstm(activations=["Sigmoid", "Tanh", "Gelu"]), UnsupportedError, "activation Gelu is unknown"),
     "peepholes": (peepholes_of(1, HIDDEN), UnsupportedError, "has shape (1, 8), wanted 24 values"),

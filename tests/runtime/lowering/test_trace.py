@@ -74,7 +74,11 @@ def same_start(d: Draft) -> None:
 
 REFUSALS: dict[str, tuple[Build, type[ModelError], str]] = {
     "weight first": (part(weight_first), UnsupportedError, "is not a signal that the engine can follow"),
-    "two inputs": (two_inputs, UnsupportedError, "2 signal inputs, a stream takes one; join them into one"),
+    "two inputs": (
+        two_inputs,
+        UnsupportedError,
+        "2 signal inputs, a stream takes one; join them into one [batch, frames, features], and take it apart in the",
+    ),
     "two feature axes": (
         part(input_of_two_features),
         ContractError,

@@ -45,6 +45,15 @@ def test_large_answers_have_to_be_acknowledged_before_more_come() -> None:
     assert held.admit(client.request(signal(1), frame=1, got=1), LIMITS) is None
 
 
+def test_a_name_in_progress_is_ended_or_another_one_is_taken() -> None:
+    held, client = HeldStream("", "s", 0.0), Client()
+    answered(held, client, [2])
+    with pytest.raises(Refused, match="end it, or start under another name"):
+        held.admit(client.request(signal(1), frame=2, start=True), LIMITS)
+    assert HeldStream("", "t", 0.0).admit(Client(name="t").request(signal(1), frame=0, start=True), LIMITS) is None
+    assert held.admit(client.request(None, frame=2, got=2, end=True), LIMITS) is None
+
+
 def test_a_chunk_of_no_frames_is_answered_at_once() -> None:
     held, client = HeldStream("", "s", 0.0), Client()
     answered(held, client, [2])

@@ -127,6 +127,7 @@ def test_an_lstm_with_projection_that_runs_backward_is_refused() -> None:
     inner = Graph(model_of([*starts, scan, answer], {"x": [BATCH, FEATURES], **states}, [], TENSORS))
     message = (
         "Scan 'scan': an LSTM with projection starts at the last frame, wanted one that starts at the first; train it"
+        " forward, or without the projection"
     )
     with pytest.raises(UnsupportedError, match=message):
         Rolled(_step(Answers("y", "answers"), "y", backward=True), inner, {"signal": 3, "y": 2}).run()

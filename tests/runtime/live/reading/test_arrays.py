@@ -5,6 +5,7 @@ import struct
 import sys
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def corrupt() -> bytes:
         (b"no archive", "not a .npz file of numbers"),
         (corrupt(), "not a .npz file of numbers"),
         (bytes(archive(npy(SAMPLES))[:-30]), "not a .npz file of numbers"),
-        (encrypted(), "a.npy is encrypted"),
+        (encrypted(), "a.npy is encrypted; save it without a password"),
         (bytes(archive(npy(SAMPLES), zipfile.ZIP_LZMA)), "a.npy is packed by method 14; save it with numpy.savez"),
         (bytes(archive(npy(SAMPLES), zipfile.ZIP_BZIP2)), "a.npy is packed by method 12"),
         (bytes(archive(stated((2**39, 6)))), r"a.npy: its header states \d+ bytes of numbers, the file holds 8"),
@@ -164,6 +165,13 @@ def corrupt() -> bytes:
 def test_archives_that_hold_no_arrays_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(ChunkError, match=f"x.npz: {message}"):
         list(arrays_of(data, "x.npz"))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_archive_of_numpy_is_taken_as_the_messages_say(tmp_path: Path, save: Callable[..., None]) -> None:
+    save(tmp_path / "x.npz", a=SAMPLES)
+    (found,) = arrays_of((tmp_path / "x.npz").read_bytes(), "x.npz")
+    np.testing.assert_array_equal(found[1], SAMPLES)
 
 
 def test_row_46_archive_that_expands_too_far_is_refused_before_it_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:

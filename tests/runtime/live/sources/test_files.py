@@ -39,6 +39,7 @@ def test_a_recording_says_its_own_rate(tmp_path: Path) -> None:
 
     with pytest.raises(ChunkError, match=r"x.wav: has 8000 samples per second, not 16000; leave the rate out"):
         File(tmp_path / "x.wav", 16000)
+    assert File(tmp_path / "x.wav").rate == 8000
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_a_recording_says_its_own_rate(tmp_path: Path) -> None:
         ("x.wav", b"RIFF\x10\x10\x00\x00WAVE", "its header states 4120 bytes, the file holds 12"),
         ("x.flac", b"fLaC" + bytes(50), "not a recording that can be read"),
         ("x.npy", b"\x93NUMPY", "not a .npy file of numbers"),
-        ("x.npz", b"PK\x03\x04", "holds several arrays; give one as .npy"),
+        ("x.npz", b"PK\x03\x04", "holds several arrays; give one as .npy, with the signals side by side"),
         ("x.csv", b"1,2\nno,\n", "x.csv, line 2: 'no' is not a number"),
     ],
 )

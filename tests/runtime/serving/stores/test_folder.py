@@ -31,6 +31,8 @@ def test_a_file_that_is_no_stream_is_refused(tmp_path: Path) -> None:
     store._path("s").write_bytes(b"junk")
     with pytest.raises(StoreError, match="not a stream of tidegate; remove the file"):
         store.claim("s", fresh=True)
+    store._path("s").unlink()
+    assert store.claim("s", fresh=True) is not None
 
 
 def claim_often(folder: Path, times: int, found: "multiprocessing.Queue[list[int]]") -> None:
