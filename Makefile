@@ -15,6 +15,8 @@
 # make serve-bench  500 streams, and more, at a steady rate through each door of the server: latency, CPU time, every bit
 #              (2 minutes of a quiet machine; SERVE_BENCH="--door ws --streams 800" measures one load)
 # make kills   servers under load are killed at random, 50 times (5 minutes); make kills KILLS="--kills 5" for fewer
+# make hostile  a million hostile requests at each door of the server, while a neighbour is compared (hours);
+#              HOSTILE="--door ws --requests 50000 --first 8000" for a part, from a case on
 # make drift   the error against float64 over a million steps (two minutes)
 # make support  writes the tables of docs/support.md, from the golden vectors and the matrix of exports, and docs/bench.schema.json
 # make models  fetches trained models of others, streams them, and writes docs/models.md and their pages (3 minutes)
@@ -37,7 +39,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa prometheus-client aiohttp jsonschema
 C_FILES := $(wildcard tests/devices/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift day serve-bench kills setup needs clean
+.PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -90,6 +92,9 @@ serve-bench: setup
 
 kills: setup
 	$(BIN)/python tests/load/kills.py $(KILLS)
+
+hostile: setup
+	$(BIN)/python tests/load/hostile.py $(HOSTILE)
 
 drift: setup
 	TIDEGATE_DRIFT_STEPS=1000000 $(BIN)/python -m pytest -s tests/runtime/test_numbers.py -k drift

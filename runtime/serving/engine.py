@@ -173,8 +173,7 @@ class Engine:
         self._ended.pop((owner, name), None)
         stream = self._streams.get((owner, name))
         if stream is not None:
-            self._turn_away(stream, Refused(Why.unknown, f"stream {name!r} was started anew"))
-            self._leave(stream)
+            self._give_up(stream, Refused(Why.unknown, f"stream {name!r} was started anew"))
 
     # ---- requests ----
 
@@ -295,9 +294,8 @@ class Engine:
 
     def _end(self, stream: HeldStream) -> None:
         stream.ended = True
-        self._turn_away(stream, Refused(Why.unknown, f"stream {stream.name!r} ended at frame {stream.position}"))
         self._rest(stream)
-        self._leave(stream)
+        self._give_up(stream, Refused(Why.unknown, f"stream {stream.name!r} ended at frame {stream.position}"))
         self.counters.ended += 1
         self._ended[stream.key] = stream
         if len(self._ended) > self.limits.ended:
@@ -306,6 +304,11 @@ class Engine:
     def _forget(self) -> HeldStream:
         """Forget the stream that ended first."""
         return self._ended.popitem(last=False)[1]
+
+    def _give_up(self, stream: HeldStream, refused: Refused) -> None:
+        """Let a stream go, and refuse what waits: in this order, for who is refused may drop the stream or start it."""
+        self._leave(stream)
+        self._turn_away(stream, refused)
 
     def _turn_away(self, stream: HeldStream, refused: Refused) -> None:
         """Refuse the chunks of a stream that wait."""

@@ -163,10 +163,6 @@ class KeepingEngine(Engine):
             self._leave(stream)
             self._ended[stream.key] = stream
 
-    def _give_up(self, stream: HeldStream, refused: Refused) -> None:
-        self._turn_away(stream, refused)
-        self._leave(stream)
-
     # ---- records ----
 
     def _rest(self, stream: HeldStream) -> None:

@@ -1,5 +1,6 @@
 """The Open Inference Protocol without its transports."""
 
+import asyncio
 import math
 from pathlib import Path
 
@@ -9,15 +10,18 @@ from tidegate.runtime.serving.doors.inference import (
     Call,
     Tensor,
     answers,
+    ask,
     request_of,
     signals,
     tensors_of,
     the_model,
 )
-from tidegate.runtime.serving.requests import Refused, Reply
+from tidegate.runtime.serving.engine import Engine
+from tidegate.runtime.serving.requests import Limits, Refused, Reply
 from tidegate.runtime.serving.served_model import ServedModel
+from tidegate.runtime.serving.ticker import Ticker
 from tools.onnx_files import write_lstm
-from tools.serving import ids_plan, overflowing_plan, signal, small_model
+from tools.serving import alone, ids_plan, overflowing_plan, signal, small_model
 
 FRAMES = signal(4)
 INPUT = Tensor("x", "FP32", (4, 6), FRAMES.tobytes())
@@ -107,3 +111,22 @@ def test_a_model_that_is_not_there_is_refused_by_name() -> None:
         the_model({"small": None}, "other", "")  # type: ignore[dict-item]
     with pytest.raises(Refused, match="model 'small' has no version '2'; it has 1"):
         the_model({"small": None}, "small", "2")  # type: ignore[dict-item]
+
+
+def test_row_241_a_start_that_waits_is_refused_by_the_next_and_the_server_goes_on() -> None:
+    async def run() -> list[Reply | BaseException]:
+        ticker = Ticker(Engine(small_model(), Limits(streams=2)))
+        tensors = [Tensor("x", "FP32", (4 - n, 6), signal(4)[n:].tobytes()) for n in range(3)]
+        calls = [Call({"sequence_id": 5, "sequence_start": True}, [tensor]) for tensor in tensors]
+        asked = (ask(ticker, request_of(ticker.engine.served, "", call)) for call in calls)
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert ticker.engine.streams == 1
+        assert ticker.engine.waiting_bytes == 0
+        return found
+
+    first, second, last = asyncio.run(run())
+    for refused in (first, second):
+        assert isinstance(refused, Refused)
+        assert str(refused) == "stream '5' was started anew"
+    assert isinstance(last, Reply)
+    assert last.payload == alone(signal(4)[2:])
