@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -29,13 +30,14 @@ class Log:
         self._when: dict[tuple[str, ...], float] = {}
 
     def line(self, event: str, **fields: object) -> None:
-        """Write a line; texts are cut off, and control characters cannot break it."""
+        """Write a line; texts are cut off, and control characters cannot break it. Nobody has to read it."""
         if self._out is None:
             return
         cut = {name: value[:MOST_TEXT] if isinstance(value, str) else value for name, value in fields.items()}
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._out.write(json.dumps({"time": when, "event": event, **cut}) + "\n")
-        self._out.flush()
+        with suppress(OSError, ValueError):
+            self._out.write(json.dumps({"time": when, "event": event, **cut}) + "\n")
+            self._out.flush()
 
     def count(self, total: int, event: str, last: bool = False, **names: str) -> None:
         """Tell how often something happened since the start, if it grew; a line of a kind comes once in a pause.
@@ -76,7 +78,15 @@ class Handler(logging.Handler):
         """Count a warning, and tell it if it is time."""
         kind = record.name, str(record.msg)[:MOST_TEXT]
         self._seen[kind] += 1
-        self._log.count(self._seen[kind], "warning", source=kind[0], text=kind[1])
+        self._tell(kind)
+
+    def finish(self) -> None:
+        """Tell what was not told yet."""
+        for kind in self._seen:
+            self._tell(kind, last=True)
+
+    def _tell(self, kind: tuple[str, str], *, last: bool = False) -> None:
+        self._log.count(self._seen[kind], "warning", last, source=kind[0], text=kind[1])
 
 
 def _noted(engine: Engine) -> Iterator[tuple[str, int, dict[str, str]]]:

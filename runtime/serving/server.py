@@ -57,6 +57,7 @@ class Server:
         self.websocket_doors: list[WebsocketDoor] = []
         self._access = access or Access()
         self._inference_doors: list[GrpcDoor | HttpDoor] = []
+        self._loads: set[asyncio.Task[None]] = set()
         self._sweeper = asyncio.create_task(self._sweep())
 
     @property
@@ -107,6 +108,12 @@ class Server:
         port = await door.listen(*address)
         self._inference_doors.append(door)
         return port
+
+    def reload(self) -> None:
+        """Begin to read the files of all models again."""
+        task = asyncio.create_task(self.repository.load_all())
+        self._loads.add(task)  # the loop itself would forget it
+        task.add_done_callback(self._loads.discard)
 
     async def drain(self) -> None:
         """Answer what waits, refuse the rest, tell all clients that they go on elsewhere, and close the doors."""
@@ -163,8 +170,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = Server(models, limits, store, access, adopts=adopts, log=log)
-    loads: set[asyncio.Task[None]] = set()
-    loop.add_signal_handler(signal.SIGHUP, lambda: loads.add(loop.create_task(server.repository.load_all())))
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
     opens = {"ws": server.open_websocket, "grpc": server.open_grpc, "http": server.open_http}
     wanted = {"ws": websocket, "grpc": grpc, "http": http}
     ports = {name: await opens[name](address) for name, address in wanted.items() if address is not None}
@@ -176,5 +182,6 @@ async def serve(
     await stop.wait()
     server.log.line("drain", streams={name: engine.streams for name, engine in server.engines.items()})
     await server.drain()
-    server.log.line("closed")
     logging.getLogger().removeHandler(handler)
+    handler.finish()
+    server.log.line("closed")

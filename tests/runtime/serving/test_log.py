@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import os
 import re
+from contextlib import suppress
 
 import numpy as np
 from tidegate.runtime.serving.engine import Engine
@@ -58,6 +60,14 @@ def test_a_text_cannot_break_its_line_and_is_cut_off() -> None:
     assert (line["event"], len(str(line["reason"]))) == ("load refused", 500)
 
 
+def test_a_log_that_nobody_reads_stops_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with suppress(BrokenPipeError), os.fdopen(writing, "w") as out:
+        Log(out).line("open")
+    Log(out).line("closed")
+
+
 def test_warnings_of_the_server_libraries_are_counted_by_kind_without_what_is_filled_in() -> None:
     out, clock = io.StringIO(), Clock()
     handler, logger = Handler(Log(out, clock)), logging.getLogger("test of the log")
@@ -68,7 +78,10 @@ def test_warnings_of_the_server_libraries_are_counted_by_kind_without_what_is_fi
         logger.info("fine")
     clock.now = 11.0
     logger.error("client %s sent %r", 0, "secret")
+    logger.error("client %s sent %r", 0, "secret")
+    handler.finish()
+    handler.finish()
 
     told = [(line["event"], line["source"], line["text"], line["count"]) for line in lines(out)]
     kind = ("warning", "test of the log", "client %s sent %r")
-    assert told == [(*kind, 1), (*kind, 50)]
+    assert told == [(*kind, 1), (*kind, 50), (*kind, 1)]
