@@ -62,7 +62,7 @@ def at_twice_the_rate(samples: Floats) -> Floats:
 
 
 FAULTS: dict[str, tuple[Callable[[Floats], Floats], str]] = {
-    "too quiet": (lambda samples: samples / np.float32(10), LOUDNESS),
+    "too quiet": (lambda samples: np.float32(0.1) * samples, LOUDNESS),
     "too loud and clipped": (lambda samples: np.clip(20 * samples, -0.3, 0.3), LOUDNESS),
     "twice the rate": (at_twice_the_rate, PACE),
 }
