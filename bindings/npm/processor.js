@@ -4,11 +4,11 @@ import { Model, UnsupportedError } from "./tidegate.js";
 const MOST_BLOCK = 16384; // samples of a block; a larger one is taken in pieces
 
 class TidegateProcessor extends AudioWorkletProcessor {
-  constructor({ processorOptions: { module, plan, channels = 1 } }) {
+  constructor({ processorOptions: { module, plan, channels, values } }) {
     super();
     this.ok = false;
     try {
-      this.open(module, plan, channels);
+      this.open(module, plan, channels, values);
       this.ok = true;
       this.port.postMessage({ ready: true, backend: this.model.backend, hop: this.hop, values: this.values });
     } catch (error) {
@@ -18,7 +18,7 @@ class TidegateProcessor extends AudioWorkletProcessor {
     this.port.onmessage = () => this.port.postMessage({ blocks: this.blocks, refused: this.refused });
   }
 
-  open(module, plan, channels) {
+  open(module, plan, channels, values) {
     this.model = new Model(module, plan);
     const { width, outputs, ids, contract } = this.model;
     if (ids) throw new UnsupportedError("the model reads ids, wanted one that reads samples");
@@ -27,7 +27,7 @@ class TidegateProcessor extends AudioWorkletProcessor {
       throw new UnsupportedError("the model answers once a push, wanted an answer for each sample");
     }
     this.hop = width; // samples of a frame
-    this.values = outputs.reduce((sum, output) => sum + output.width, 0);
+    this.values = values; // of an answer that come out, the first ones
     const frames = Math.ceil(MOST_BLOCK / width) + 1;
     this.streams = Array.from({ length: channels }, () => this.model.stream().reserve(this.batch = width === 1 ? frames : 1));
     this.filled = 0; // samples of the next frame that are there
@@ -67,10 +67,11 @@ class TidegateProcessor extends AudioWorkletProcessor {
     const first = count - rows;
     let values = stream.answerAt;
     let place = channel * this.values;
+    const end = place + this.values;
     for (let o = 0; o < this.model.outputs.length; o++) {
       const width = this.model.outputs[o].width;
       for (let v = 0; v < width; v++, place++) {
-        const out = output[place];
+        const out = place < end ? output[place] : undefined;
         if (out === undefined) continue;
         for (let i = 0; i < count; i++) out[from + i] = good && i >= first ? floats[values + (i - first) * width + v] : 0;
       }

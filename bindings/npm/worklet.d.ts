@@ -9,11 +9,11 @@ export interface TidegateNode extends AudioWorkletNode {
   readonly values: number;
 }
 
-/** Make a node that gives its input to a model and the model's answers out. @throws PlanError, UnsupportedError */
+/** Make a node that gives its input to a model and the model's answers, or their first `values`, out. @throws PlanError, UnsupportedError */
 export function createNode(
   context: BaseAudioContext,
   plan: Bytes | Promise<Bytes>,
-  options?: { channels?: number; url?: string | URL },
+  options?: { channels?: number; values?: number; url?: string | URL },
 ): Promise<TidegateNode>;
 /** Blocks that the node's processor took so far, and pushes that were refused. */
 export function countsOf(node: TidegateNode): Promise<{ blocks: number; refused: number }>;

@@ -32,7 +32,7 @@ const bufferOf = (context) => {
 async function check(model) {
   const context = new OfflineAudioContext(1, recording.samples.length, recording.rate);
   const source = new AudioBufferSourceNode(context, { buffer: bufferOf(context) });
-  const node = await createNode(context, plan);
+  const node = await createNode(context, plan, { values: 1 });
   source.connect(node).connect(context.destination);
   source.start();
   const held = (await context.startRendering()).getChannelData(0);
@@ -63,7 +63,7 @@ async function open(bytes, name) {
   $("time").textContent = `${time.toFixed(1)} µs for ${samples} samples`;
   $("hash").textContent = await check(model);
   const python = name === "meter.tide" ? known.meter.hash : null;
-  $("python").textContent = python ?? "for your plan: stream.push(samples.reshape(-1, features)) and hashlib.blake2b";
+  $("python").textContent = python ?? "for your plan: push frame by frame, and hashlib.blake2b(first values of the answers, digest_size=32)";
   const same = python === $("hash").textContent;
   say(python === null ? `${name} is ready.` : same ? "Ready. The answers have the hash of Python." : "The hashes differ.");
   for (const id of ["play", "microphone"]) $(id).disabled = false;
@@ -75,7 +75,7 @@ async function listen(sourceOf, what) {
   try {
     const context = new AudioContext({ latencyHint: "interactive" });
     const { source, end = () => {}, heard = false } = await sourceOf(context);
-    const node = await createNode(context, plan);
+    const node = await createNode(context, plan, { values: 1 });
     const analyser = new AnalyserNode(context, { fftSize: 2048 });
     source.connect(node).connect(analyser);
     const mute = new GainNode(context, { gain: 0 }); // keeps the node running; its answers are no sound
@@ -97,6 +97,7 @@ function stop() {
   sound.end();
   sound.context.close();
   sound = null;
+  if (document.activeElement === $("stop")) $("play").focus(); // a disabled button would lose the keyboard's place
   $("stop").disabled = true;
   say("Stopped.");
 }

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -73,7 +73,9 @@ def result_of(browser: str, address: str) -> Any:  # noqa: ANN401  whatever the 
     return browse(browser, address)["result"]
 
 
-def browse(browser: str, address: str, *pictures: str | Path, click: str = "", shown: str = "") -> dict[str, Any]:
+def browse(
+    browser: str, address: str, *pictures: str | Path, click: str = "", shown: str = "", files: Sequence[Path] = ()
+) -> dict[str, Any]:
     """Open a page and return what tests/web/browse.mjs prints; of WebKit only the result."""
     if browser == "webkit":
         return {"result": webkit.result_of(address)}
@@ -81,7 +83,7 @@ def browse(browser: str, address: str, *pictures: str | Path, click: str = "", s
     script = TOOLS / BROWSE.name  # beside the packages that it imports
     script.write_text(BROWSE.read_text())
     paths = {"CHROMIUM": require("chromium"), "FIREFOX": require("firefox-esr")}
-    paths |= {"CLICK": click, "SHOWN": shown}
+    paths |= {"CLICK": click, "SHOWN": shown, "FILES": ",".join(map(str, files))}
     command = [require("node"), str(script), browser, address, *map(str, pictures)]
     done = subprocess.run(command, env=os.environ | paths, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -2,7 +2,10 @@
 //
 //     node browse.mjs chromium|firefox ADDRESS [WIDTH light|dark PICTURE]...
 //
+// With FILES, these are dropped on the page, one after the other; `dropped` is what #status and #hash say then.
 // With CLICK, a button is then pressed by the keyboard, until the elements of SHOWN say something other than a dash.
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import puppeteer from "puppeteer-core";
 
 const [, , browser, address, ...pictures] = process.argv;
@@ -26,6 +29,17 @@ try {
   page.on("pageerror", (error) => said.push(String(error)));
   await page.goto(address, { timeout: SECONDS * 1000 });
   await page.waitForFunction("document.title === 'done' || window.result !== undefined", { timeout: SECONDS * 1000, polling: 200 });
+  const dropped = [];
+  for (const path of (process.env.FILES ?? "").split(",").filter(Boolean)) {
+    const name = basename(path);
+    await page.evaluate((name, base64) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], name));
+      document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer }));
+    }, name, readFileSync(path).toString("base64"));
+    await page.waitForFunction((name) => document.querySelector("#status").textContent.startsWith(name), { timeout: SECONDS * 1000, polling: 200 }, name);
+    dropped.push(await page.evaluate(() => ["#status", "#hash"].map((id) => document.querySelector(id).textContent)));
+  }
   const shown = {};
   if (process.env.CLICK) {
     await page.focus(process.env.CLICK);
@@ -35,7 +49,7 @@ try {
       shown[name] = await element.evaluate((node) => node.textContent);
     }
   }
-  console.log(JSON.stringify({ result: await page.evaluate(() => window.result), shown, said, version: await running.version() }));
+  console.log(JSON.stringify({ result: await page.evaluate(() => window.result), shown, dropped, said, version: await running.version() }));
   for (let i = 0; i + 2 < pictures.length; i += 3) {
     await page.setViewport({ width: Number(pictures[i]), height: 844, deviceScaleFactor: 2 });
     if (browser === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: pictures[i + 1] }]);

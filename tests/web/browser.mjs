@@ -46,7 +46,8 @@ async function inWorklet(plan, samples, digest) {
   source.connect(node).connect(context.destination);
   source.start();
   const rendered = await context.startRendering();
-  return { hash: digest(rendered.getChannelData(0)), backend: node.backend, ...(await countsOf(node)) };
+  const refused = createNode(context, bytesOf("/vectors/lstm_16_bits.tide")).then(() => "", (error) => `${error.name}: ${error.message}`);
+  return { hash: digest(rendered.getChannelData(0)), backend: node.backend, ...(await countsOf(node)), tooWide: await refused };
 }
 
 async function all() {

@@ -76,3 +76,11 @@ def test_row_153_audio_through_a_worklet_has_the_hash_of_python(seen: dict[str, 
 def test_an_error_in_a_worker_keeps_its_name_and_its_words(seen: dict[str, Any]) -> None:
     refused = "chunk holds NaN at frame 0, feature 0; wanted finite values up to 2^64; chunk refused, state unchanged"
     assert seen["worker"]["refused"] == f"ChunkError: {refused}"
+
+
+def test_more_values_than_a_node_has_channels_are_refused_with_a_way_out(seen: dict[str, Any]) -> None:
+    """The live page takes the way out: its test drops the same plan."""
+    too_many = "33 values of answers, and a node of Web Audio has at most 32 output channels"
+    assert seen["worklet"]["tooWide"].startswith(
+        f"UnsupportedError: {too_many}; take the first ones by the option values"
+    )

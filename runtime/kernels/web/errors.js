@@ -39,6 +39,7 @@ const UNCHANGED = "chunk refused, state unchanged";
 export const FINISHED = "the stream was finished; reset() starts a new one";
 
 export function describePlan({ field, op, seen, wanted }) {
+  if (field === "magic") return "this is no plan; `tidegate compile model.onnx -o model.tide` writes one";
   const where = op === 0xffffffff ? "plan" : `plan, operation ${op}`;
   const why = field === "version" ? "it is of another version of the format" : "the file is damaged";
   return `${where}: ${field} is ${seen}, wanted ${wanted}; ${why}, compile it again`;
