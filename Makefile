@@ -11,6 +11,9 @@
 # make sanitize  the engine's C tests with the address and undefined-behaviour sanitizers
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
 # make damage  every truncation and every flipped bit of five plans, with the sanitizers
+# make mutants  changes lines of the engine and of the Python that guards it, and sees which tests fail; goes on where the last
+#              run stopped (MUTANTS="--language c --count 400")
+# make coverage  the lines and branches of the engine that the C programs reach (two minutes)
 # make day     a day of frames through a live stream, with faults, on a clock of its own (some minutes)
 # make serve-bench  500 streams, and more, at a steady rate through each door of the server: latency, CPU time, every bit
 #              (2 minutes of a quiet machine; SERVE_BENCH="--door ws --streams 800" measures one load)
@@ -39,7 +42,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa prometheus-client aiohttp jsonschema
 C_FILES := $(wildcard tests/devices/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
+.PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -83,6 +86,12 @@ fuzz: setup
 
 damage: setup
 	TIDEGATE_FLIP_STRIDE=1 $(BIN)/python -m pytest -s tests/kernels/test_sanitizers.py -k damaged
+
+mutants: setup
+	nice -n 10 $(BIN)/python tests/mutants/campaign.py $(MUTANTS)
+
+coverage: setup
+	$(BIN)/python tests/mutants/coverage.py
 
 day: setup
 	$(BIN)/python tests/runtime/live/day.py
@@ -137,7 +146,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt Makefile | needs
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
 	$(PIP) $(TOOLS)
-	$(PIP) --no-deps seglearn silero-vad  # they contain recordings and a model
+	$(PIP) --no-deps seglearn silero-vad universalmutator  # recordings, a model, rules; what they ask for is not used
 	@# NVIDIA's client asks for older releases of packages that are here.
 	$(PIP) --no-deps tritonclient python-rapidjson urllib3 geventhttpclient gevent greenlet zope.event zope.interface brotli certifi
 	$(PIP) --no-build-isolation -Ceditable.rebuild=true -Ceditable.verbose=false -e '.[all]'

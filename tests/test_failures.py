@@ -64,6 +64,16 @@ def test_every_failure_has_a_test_named_after_it_and_every_test_exists() -> None
     assert named - existing() == set()
 
 
+def test_every_sentence_of_the_threat_model_has_tests_that_exist() -> None:
+    """docs/security.md says who may send what; a sentence without a test is a hope."""
+    lines = (ROOT / "docs" / "security.md").read_text().splitlines()
+    sentences = [line for line in lines if line.startswith("|") and not line.startswith(("| sentence", "|---"))]
+    named = [re.findall(r"`(test_\w+)`", line) for line in sentences]
+    assert len(sentences) >= 23
+    assert all(named)
+    assert {name for tests in named for name in tests} - existing() == set()
+
+
 # ---- every file is written in one way ----
 
 

@@ -22,7 +22,8 @@ static tide_format format_of(const plan_matrix *m, tide_role role, const tide_va
   const int grouped = plan_groups(m) > 1, alone = m->columns == 1 && role == READS_INPUT && !variant->in_place;
   if (alone && m->weight_bits != WEIGHT_FLOAT) return FORMAT_COLUMN;
   if (m->weight_bits == 4) return grouped ? FORMAT_INT4_GROUPS : FORMAT_INT4;
-  if (m->weight_bits == 8 && !grouped && m->bits > 8 && m->rows * m->columns <= variant->words) return FORMAT_WORDS;
+  if (m->weight_bits == 8 && !grouped && m->bits > 8 && (uint64_t)m->rows * m->columns <= variant->words)
+    return FORMAT_WORDS;
   if (m->weight_bits == 8) return grouped ? FORMAT_INT8_GROUPS : FORMAT_INT8;
   if (m->weight_bits == 16) return grouped ? FORMAT_INT16_GROUPS : FORMAT_INT16;
   return FORMAT_FLOAT;

@@ -1,0 +1,115 @@
+"""Change the engine and the Python that guards it line by line, and see whether a test fails.
+
+    python tests/mutants/campaign.py --language c --count 400
+
+(`make mutants`). universalmutator proposes the changes; a seed gives their order. Each mutant gets a line in
+`c.jsonl` or `python.jsonl` next to this file, and a run goes on where the last one stopped. The sources are never
+touched: a mutant is built in a folder of its own, or injected into the processes of its tests. docs/testing.md has the
+figures and what is said of the mutants that live.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from mutants.choosing import ROOT, Mutant, in_order  # noqa: E402
+from mutants.engine import Engine  # noqa: E402
+from mutants.guards import Guards  # noqa: E402
+
+SEED = 25
+BUILD = ROOT / "build" / "mutants"
+
+
+def ledger(language: str) -> Path:
+    """Return the ledger of a language."""
+    return HERE / f"{language}.jsonl"
+
+
+def noted(language: str) -> list[dict[str, Any]]:
+    """Return the entries of a ledger."""
+    path = ledger(language)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def figures(language: str) -> tuple[int, int]:
+    """Return how many mutants of a ledger were judged, and how many were killed; equivalent ones do not count."""
+    counted = [entry for entry in noted(language) if not entry.get("equivalent")]
+    return len(counted), sum(bool(entry["killed by"]) for entry in counted)
+
+
+def entry_of(mutant: Mutant, killer: str, seconds: float) -> dict[str, Any]:
+    """Return the line of a ledger for a mutant."""
+    return {
+        "name": mutant.name,
+        "file": mutant.file,
+        "line": mutant.line,
+        "was": mutant.was.strip(),
+        "now": mutant.now.strip(),
+        "killed by": killer,
+        "seconds": round(seconds),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+
+
+def judged(room: Engine | Guards, seed: int, known: set[str]) -> Iterator[dict[str, Any]]:
+    """Yield the entries of mutants that are not known yet."""
+    for mutant in in_order(room.files, room.language, seed):
+        if mutant.name in known:
+            continue
+        started = time.monotonic()
+        killer = room.judge(mutant)
+        if killer is not None:
+            yield entry_of(mutant, killer, time.monotonic() - started)
+
+
+def campaign(language: str, count: int, seconds: float, seed: int, *, sample: bool) -> int:
+    """Judge mutants; return how many lived.
+
+    Args:
+        language: `c` or `python`.
+        count: Most mutants.
+        seconds: After this time no other mutant is begun; 0: no limit.
+        seed: Gives the order.
+        sample: Judge also what the ledger knows, and write nothing.
+    """
+    until = time.monotonic() + seconds if seconds else float("inf")
+    room = Engine(BUILD) if language == "c" else Guards()
+    lived = 0
+    for done, entry in enumerate(judged(room, seed, set() if sample else {one["name"] for one in noted(language)}), 1):
+        lived += not entry["killed by"]
+        print(
+            f"{entry['file']}:{entry['line']}: {entry['was']}  =>  {entry['now']}  |  {entry['killed by'] or 'LIVES'}",
+            flush=True,
+        )
+        if not sample:
+            with ledger(language).open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        if done == count or time.monotonic() > until:
+            break
+    return lived
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--language", choices=["c", "python"], action="append", help="default: both")
+    parser.add_argument("--count", type=int, default=100, help="mutants to judge (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0, help="begin no mutant after this time; 0: no limit")
+    parser.add_argument("--of-the-day", action="store_true", help="a sample by the date, which the ledger does not get")
+    options = parser.parse_args(arguments)
+    seed = int(f"{datetime.now(UTC):%Y%m%d}") if options.of_the_day else SEED
+    for language in options.language or ["c", "python"]:
+        campaign(language, options.count, options.seconds, seed, sample=options.of_the_day)
+        print(f"{language}: %d judged in all, %d killed" % figures(language))
+
+
+if __name__ == "__main__":
+    main()

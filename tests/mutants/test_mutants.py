@@ -1,0 +1,72 @@
+"""Mutants are drawn by a seed, judged without touching the sources, and each that lives is answered for."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from kernels.building import KERNELS, ROOT, require, run
+
+if sys.platform != "linux":
+    pytest.skip("a module is injected by Python's start files", allow_module_level=True)
+pytest.importorskip("universalmutator", reason="universalmutator is not installed (make setup installs it)")
+
+from mutants import campaign, guards, rows
+from mutants.choosing import Mutant, in_order, is_program
+from mutants.engine import Engine
+
+TESTING = (ROOT / "docs" / "testing.md").read_text()
+
+
+@pytest.mark.parametrize("language", ["c", "python"])
+def test_ledger_has_each_mutant_once_and_each_that_lives_is_answered_for(language: str) -> None:
+    """A mutant that lives is equivalent, and the ledger says why, or docs/testing.md names it."""
+    entries = campaign.noted(language)
+    assert len({entry["name"] for entry in entries}) == len(entries)
+    left = [entry for entry in entries if not entry["killed by"] and not entry.get("equivalent")]
+    assert [entry["name"] for entry in left if entry["name"] not in TESTING] == []
+
+
+def test_figures_of_the_page_are_those_of_the_ledgers() -> None:
+    for language in ("c", "python"):
+        judged, killed = campaign.figures(language)
+        assert f"{killed} of {judged} killed" in TESTING
+
+
+def test_order_follows_from_the_seed_and_begins_with_another_line_each_time() -> None:
+    files = ["runtime/kernels/src/late.c", "runtime/kernels/src/clocks.c"]
+    first, second, other = (list(in_order(files, "c", seed)) for seed in (1, 1, 2))
+    assert first == second != other
+    lines = [(mutant.file, mutant.line) for mutant in first]
+    assert len(set(lines[:50])) == 50
+    assert not any("/*" in mutant.was or mutant.was.startswith("#") for mutant in first)
+
+
+def test_a_mutant_that_is_no_program_is_left_out() -> None:
+    file = "runtime/files.py"
+    lines = (ROOT / file).read_text().splitlines()
+    at = next(number for number, line in enumerate(lines, 1) if "flags |" in line)
+    assert is_program(Mutant(file, at, lines[at - 1], lines[at - 1].replace("|", "&")))
+    assert not is_program(Mutant(file, at, lines[at - 1], lines[at - 1].replace("flags", "flabs")))
+    assert not is_program(Mutant(file, at, lines[at - 1], lines[at - 1].replace("(", "")))
+
+
+def test_each_row_names_one_line_of_a_source() -> None:
+    for _, file, part, now, *_ in rows.PYTHON:
+        assert is_program(rows.changed(file, part, now)), part
+    for _, file, part, now in rows.C:
+        assert rows.changed(f"runtime/kernels/{file}", part, now).was
+
+
+def test_files_that_are_mutated_and_their_tests_are_there() -> None:
+    assert all((ROOT / file).is_file() for file in (*guards.TESTS, *Engine.files))
+    assert all((ROOT / "tests" / test).is_file() for tests in guards.TESTS.values() for test in tests)
+    assert len(Engine.files) == len([*KERNELS.glob("src/*.c"), *KERNELS.glob("operators/*.c")])
+
+
+def test_a_module_is_loaded_from_the_mutated_source_in_every_process(tmp_path: Path) -> None:
+    source = tmp_path / "errors.py"
+    source.write_text((ROOT / "runtime/errors.py").read_text() + "\nMUTATED = True\n")
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+    seen = "from tidegate.runtime import errors; print(errors.MUTATED)"
+    given = [f"PYTHONPATH={guards.INJECT}", "TIDEGATE_MUTANT=tidegate.runtime.errors", f"TIDEGATE_MUTANT_FILE={source}"]
+    assert run(require("env"), *given, sys.executable, "-c", code, seen) == "True\n"
