@@ -10,6 +10,7 @@ from tidegate.benchmarks import accuracy
 from tidegate.benchmarks.accuracy import Score, goals, scores, table, torch_answers
 from tidegate.benchmarks.peers import onnxruntime
 from tidegate.benchmarks.peers.job import CannotRunError
+from tidegate.benchmarks.tasks import NAMES
 from tidegate.benchmarks.tasks.task import Answers, Goal, Task
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ def test_a_folder_that_is_not_there_is_given_as_the_message_says(
 ) -> None:
     monkeypatch.setattr(accuracy, "find", lambda *_: None)
     monkeypatch.setattr(accuracy, "scores", lambda *_, **__: [])
-    name = next(iter(accuracy.NAMES))
+    name = next(iter(NAMES))
     with pytest.raises(SystemExit, match="there is no such folder; give the weights and recordings with --data FOLDER"):
         accuracy.main([name], tmp_path / "none", as_json=True)
     accuracy.main([name], tmp_path, as_json=True)
