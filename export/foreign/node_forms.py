@@ -1,4 +1,4 @@
-"""Recurrent nodes of foreign files in another form than a stream has: batch first, or with lengths of the sequences."""
+"""Nodes of foreign files in another form than usual: layers with batch first or lengths, Reshapes with `allowzero`."""
 
 import numpy as np
 import onnx
@@ -32,6 +32,20 @@ def put_time_first(model: onnx.ModelProto) -> list[str]:
             nodes.append(node)
     set_nodes(model, nodes)
     return found
+
+
+def forbid_empty(model: onnx.ModelProto) -> None:
+    """Drop `allowzero` from each Reshape to sizes above 0, in place: there a 0 may stand for a size that is kept.
+
+    torch's dynamo exporter writes it everywhere.
+    """
+    graph = Graph(model)
+    for node in model.graph.node:
+        target = graph.constant(operand(node, 1)) if node.op_type == "Reshape" else None
+        if target is not None and np.all(target):
+            kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
 
 
 def _time_first(node: onnx.NodeProto, taken: set[str]) -> list[onnx.NodeProto]:

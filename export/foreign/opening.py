@@ -28,7 +28,7 @@ from .fixed_sizes import follow_streams, open_sizes
 from .flat_frames import unfold_frames
 from .input_roles import Roles, find_roles, likely_signal
 from .integer_ids import widen_ids
-from .node_forms import drop_lengths, put_time_first
+from .node_forms import drop_lengths, forbid_empty, put_time_first
 from .opsets import modernize
 from .reversals import turn_layers
 from .several_inputs import SeveralInputs, follow_signal, join_inputs
@@ -149,6 +149,7 @@ def _in_common_form(
 ) -> SeveralInputs:
     """Give a file float32, int64 ids, one signal, and layers with time first, in place; say in `done` what changed."""
     types, ids = make_single(model), widen_ids(model)
+    forbid_empty(model)
     several = join_inputs(model, states, values, static)
     batched, whole = put_time_first(model), drop_lengths(model, likely_signal(model, states, values))
     done += [f"Its floats were {' and '.join(types)}; now all are float32."] if types else []

@@ -12,11 +12,14 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ...runtime.cells import STANDARD
 from ...runtime.graph.graph import Graph
+from ...runtime.graph.nodes import attributes
 from ..graph.axes import Dims, shape_of, sized_model
 from ..graph.editing import input_named, unused, value_names
 from ..graph.recurrent_nodes import operand
 
+_AXES_OF_Y = 4  # [time, directions, batch, hidden]
 _OPEN = (1009, 1021, 1033, 1049, 1061, 1069, 1087, 1091)  # primes: no product of fixed sizes is one of them
 
 
@@ -45,12 +48,25 @@ def name_dropped_axes(model: onnx.ModelProto, source: str) -> dict[int, int]:
             axes, found = _frozen(shapes.get(node.input[0], (None,)), target)
             frozen |= {axis: found[size] for axis, size in sizes.items() if size in found}
         if axes or added:
+            axes = _directions_first(graph, node, shapes, axes)
             name = unused(f"{node.output[0]}/axes", taken)
             taken.add(name)
             model.graph.initializer.append(numpy_helper.from_array(np.array(axes or added, np.int64), name))
             operator = "Squeeze" if axes else "Unsqueeze"
             node.CopyFrom(helper.make_node(operator, [node.input[0], name], [node.output[0]], node.name))
     return frozen
+
+
+def _directions_first(graph: Graph, node: onnx.NodeProto, shapes: dict[str, Dims], axes: list[int]) -> list[int]:
+    """Return the one dropped axis: that of a layer's directions, if dropping it gives the same shape as any other."""
+    maker, before = graph.producer(node.input[0]), list(shapes.get(node.input[0], ()))
+    order = attributes(maker).get("perm") if maker is not None and maker.op_type == "Transpose" else None
+    layer = graph.producer(maker.input[0]) if maker is not None and order else maker
+    if len(axes) != 1 or layer is None or layer.op_type not in STANDARD or len(before) != _AXES_OF_Y:
+        return axes
+    directions = order.index(1) if order else 1
+    left = [[*before[:axis], *before[axis + 1 :]] for axis in (*axes, directions)]
+    return [directions] if left[0] == left[1] else axes
 
 
 def _with_several_streams(

@@ -74,6 +74,7 @@ def _write_loops(model: onnx.ModelProto, signal: str) -> str | None:
     refusal = mark_loops(model, signal, _free(model, signal))
     roll_loops(model)
     forget_markers(model)
+    fold_constants(model)
     return refusal
 
 

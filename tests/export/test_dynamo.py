@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tidegate.export import lift
 from tidegate.runtime.errors import TidegateError
+from tidegate.runtime.load import load
 from tools import matrix
+from torch import Tensor, nn
 
 CASES = [
     *(
@@ -78,3 +81,58 @@ def test_a_projection_that_it_writes_wrong_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TidegateError, match=r"onnxruntime cannot run the file.*initial_c"):
         lift(tmp_path / "own.onnx", tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
+
+
+class Spotter(nn.Module):
+    """A causal Conv2d over time, then an LSTM over channels times bins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lstm = nn.Conv2d(1, 3, 3, padding=(0, 1)), nn.LSTM(15, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.conv(nn.functional.pad(x[:, None], (0, 0, 2, 0))))
+        answer: Tensor = self.lstm(y.permute(0, 2, 1, 3).flatten(2))[0]
+        return answer
+
+
+class Step(nn.Module):
+    """One frame of a strided convolution and an LSTM cell, its states in and out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.cell, self.fc = nn.Conv1d(1, 4, 8, stride=4), nn.LSTMCell(12, 6), nn.Linear(6, 8)
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h, c = self.cell(torch.relu(self.conv(x[:, None])).flatten(1), (h, c))
+        return self.fc(h), h, c
+
+
+@pytest.mark.parametrize("kind", [Spotter, Step])
+def test_row_211_files_of_one_size_whose_reshapes_allow_zero_are_lifted(kind: type[nn.Module], tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    module, step = kind().eval(), kind is Step
+    x = torch.randn(12, 16) if step else torch.randn(1, 12, 5)
+    states = (torch.zeros(1, 6), torch.zeros(1, 6)) if step else ()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own deprecations
+        inputs, outputs = (["x", "h", "c"], ["y", "hn", "cn"]) if step else (None, None)
+        torch.onnx.export(
+            module,
+            (x[:1], *states),
+            tmp_path / "own.onnx",
+            dynamo=True,
+            verbose=False,
+            input_names=inputs,
+            output_names=outputs,
+        )
+    lift(tmp_path / "own.onnx", tmp_path / "m.onnx")
+    stream, wanted = load(tmp_path / "m.onnx", "native").stream(), []
+    with torch.no_grad():
+        for frame in x if step else x[:, None]:
+            answer = module(frame[None] if step else frame, *states)
+            wanted.append(answer[0])
+            states = answer[1:] if step else ()
+    frames = (x if step else x[0]).numpy()
+    seen = np.concatenate([np.asarray(stream.push(frames[at : at + 5])).reshape(-1, 8) for at in range(0, 12, 5)])
+    np.testing.assert_allclose(seen, torch.cat(wanted).numpy(), atol=1e-6)

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tidegate.export import lift
-from tidegate.export.foreign.node_forms import drop_lengths, put_time_first
+from tidegate.export.foreign.node_forms import drop_lengths, forbid_empty, put_time_first
 from tidegate.runtime.errors import UnsupportedError
 from tidegate.runtime.graph.nodes import attributes
 from tidegate.runtime.load import load
@@ -47,6 +47,14 @@ def test_a_node_with_the_batch_first_gives_the_same_answers_with_time_first(op: 
     for name, values in run(model, {"x": x}).items():
         assert values.shape == (2, 5, 1, HIDDEN) if name == "y" else (2, 1, HIDDEN)
         np.testing.assert_allclose(values, wanted[name].reshape(values.shape), atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(("target", "kept"), [([2, 6], False), ([-1, 3], False), ([2, 0, 3], True)])
+def test_a_reshape_to_sizes_above_zero_needs_no_allowzero(target: list[int], *, kept: bool) -> None:
+    node = helper.make_node("Reshape", ["x", "target"], ["y"], allowzero=1)
+    model = model_of([node], {"x": [2, 2, 3]}, ["y"], {"target": np.array(target)})
+    forbid_empty(model)
+    assert attributes(model.graph.node[0]).get("allowzero") == (1 if kept else None)
 
 
 def test_a_node_with_time_first_stays() -> None:

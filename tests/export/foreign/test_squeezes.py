@@ -7,6 +7,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tidegate.export.foreign.squeezes import name_dropped_axes
 from tidegate.runtime.graph.graph import Graph
+from tools.graphs import floats, model_of
 
 
 def _model(target: Sequence[int], shape: Sequence[int | str] = ("time", "batch", 1, 6)) -> ModelProto:
@@ -88,3 +89,17 @@ def test_a_fold_of_the_one_stream_stays() -> None:
     model.graph.node.extend([*asking, reshape])
     name_dropped_axes(model, "x")
     assert model.graph.node[-1].op_type == "Reshape"
+
+
+def test_of_two_axes_of_one_the_directions_are_dropped_and_the_streams_stay() -> None:
+    nodes = [
+        helper.make_node("GRU", ["x", "w", "r"], ["y"], hidden_size=4),
+        helper.make_node("Transpose", ["y"], ["moved"], perm=[0, 2, 1, 3]),
+        helper.make_node("Reshape", ["moved", "target"], ["z"]),
+    ]
+    tensors = {"w": floats(1, 12, 3), "r": floats(1, 12, 4), "target": np.array([9, 1, 4])}
+    model = model_of(nodes, {"x": (9, 1, 3)}, ["z"], tensors)
+    name_dropped_axes(model, "x")
+    axes = Graph(model).constant(model.graph.node[-1].input[1])
+    assert axes is not None
+    assert axes.tolist() == [2]

@@ -96,6 +96,33 @@ def test_row_75_a_step_with_states_streams_on_the_engine(name: str, tmp_path: Pa
     assert all(np.array_equal(seen[0], other) for other in seen)
 
 
+class Unrolled(nn.Module):
+    """A cell over the frames of the example, and a linear layer in each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.fc = nn.GRUCell(3, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, answers = torch.zeros(x.shape[0], 5), []
+        for t in range(x.shape[1]):
+            h = self.cell(x[:, t], h)
+            answers.append(self.fc(h))
+        return torch.stack(answers, 1)
+
+
+def test_row_212_a_linear_layer_in_each_unrolled_step_runs_on_the_engine(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    module, x = Unrolled().eval(), floats(9, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this exporter is the older one
+        torch.onnx.export(module, (torch.from_numpy(x)[None],), str(tmp_path / "file.onnx"), dynamo=False)
+    lift(tmp_path / "file.onnx", tmp_path / "stream.onnx")
+    seen = np.asarray(load(tmp_path / "stream.onnx", "native").stream().push(x))
+    with torch.no_grad():
+        np.testing.assert_allclose(seen, module(torch.from_numpy(x)[None])[0].numpy(), atol=1e-6)
+
+
 class TwoLayers(nn.Module):
     """One frame of two LSTMs by hand, all four states in one tensor [1, 2, 4, 2]."""
 
