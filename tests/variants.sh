@@ -10,8 +10,12 @@ default_variant=(
   tests/runtime tests/api tests/test_readme.py
   tests/quant/test_{precisions,integer_arithmetic,static_ranges}.py tests/quant/tuning
 )
-# The first two name every variant; the third kills writers of files, which no variant changes.
-left_out=(tests/runtime/test_engine.py tests/runtime/operators/test_matrix.py tests/runtime/test_files.py)
+# The first two name every variant; the third kills writers of files, and the folders hand frames from sources and doors
+# to a stream: no variant changes what they do.
+left_out=(
+  tests/runtime/test_engine.py tests/runtime/operators/test_matrix.py tests/runtime/test_files.py
+  tests/runtime/{live,serving}
+)
 # Nothing that runs torch: under qemu 7.2 with AVX2 it computes wrongly; onnxruntime does not.
 saturating=(
   tests/export/foreign/test_dequantized.py tests/api/commands/test_lift.py tests/benchmarks/peers/test_onnxruntime.py
@@ -20,7 +24,7 @@ saturating=(
 has=" $($python -c 'from tidegate.runtime._kernels import variants; print(*variants())') "
 for isa in avx2 scalar; do
   if [[ $has == *" $isa "* ]]; then
-    TIDEGATE_ISA=$isa $python -m pytest -n auto --dist loadfile -q "${left_out[@]/#/--ignore=}" "${default_variant[@]}"
+    TIDEGATE_ISA=$isa $python -m pytest -n auto --dist loadfile -q -m "not slow" "${left_out[@]/#/--ignore=}" "${default_variant[@]}"
   else
     echo "variants: left out: this processor has no $isa"
   fi
