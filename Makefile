@@ -56,7 +56,7 @@ sample: setup
 	env -u MAKEFLAGS -u MFLAGS TIDEGATE_CASES=20 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" --sample 3 -q
 
 test: check
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 	bash tests/wheel.sh
 
 variants: setup

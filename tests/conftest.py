@@ -31,10 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the sample: N functions of each file, evenly spread, each with its first parameters.
+    """Put slow tests first, and keep the sample: N functions of each file, evenly spread, with their first parameters.
 
-    The tests at the top of tests/ look at the whole checkout: all of them stay.
+    A slow file that comes last runs alone, next to workers with nothing to do. The tests at the top of tests/ look at
+    the whole checkout: all of them stay.
     """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if not (most := config.getoption("sample")):
         return
     functions: dict[object, dict[str, pytest.Item]] = defaultdict(dict)

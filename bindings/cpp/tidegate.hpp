@@ -342,6 +342,7 @@ class Model {
   const char *variant() const { return tide_variant_name(tide_model_variant(model())); }
   std::uint32_t width() const { return tide_input_width(model()); }
   std::uint32_t ids() const { return tide_input_ids(model()); }
+  std::uint32_t feature_ids(std::uint32_t feature) const { return tide_feature_ids(model(), feature); }
   std::uint32_t outputs() const { return tide_output_count(model()); }
   std::uint32_t output_width(std::uint32_t output = 0) const {
     return output < outputs() ? tide_output_width(model(), output) : 0;

@@ -78,7 +78,6 @@ def test_a_module_that_is_there_already(name: str) -> None:
     ],
 )
 def test_names_that_do_not_fit_are_refused(name: str, message: str) -> None:
-    message = "leave state_0, state_1 out of the example if the scripted forward works without"
     with pytest.raises(ExportError, match=message):
         load_module(name)
 

@@ -51,6 +51,7 @@ def test_row_21_other_processors(
 
 
 @pytest.mark.skipif("avx512_vnni_256" not in _kernels.variants(), reason="needs a processor with AVX-512 VNNI and VL")
+@pytest.mark.skipif("avx_vnni" in _kernels.variants(), reason="this processor has AVX-VNNI, and runs the code as it is")
 def test_avx_vnni_with_its_one_new_instruction_encoded_as_avx512(tmp_path: Path) -> None:
     """The code of avx_vnni.c runs on a processor with AVX-512 if vpdpbusd gets another prefix."""
     if "avx_vnni" not in _kernels.variants(supported_only=False):

@@ -157,7 +157,7 @@ class Cells(nn.Module):
 @pytest.mark.parametrize(
     ("module", "kind", "message"),
     [
-        (Remembering(), ExportError, "whole, at the example: .* the module may answer at random or keep data between"),
+        (Remembering(), ExportError, "whole, at the example: .* the module may answer at random, keep data between"),
         (Random(), UnsupportedError, "initial_h comes from RandomNormalLike .*, wanted zeros or constants that are"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,

@@ -50,6 +50,7 @@ extern "C" {
     pub fn tide_model_init(memory: *mut c_void, plan: *const c_void, variant: *const tide_variant) -> *mut tide_model;
     pub fn tide_model_variant(model: *const tide_model) -> *const tide_variant;
     pub fn tide_input_ids(model: *const tide_model) -> u32;
+    pub fn tide_feature_ids(model: *const tide_model, feature: u32) -> u32;
     pub fn tide_input_width(model: *const tide_model) -> u32;
     pub fn tide_output_count(model: *const tide_model) -> u32;
     pub fn tide_output_width(model: *const tide_model, output: u32) -> u32;

@@ -75,6 +75,11 @@ impl Model {
         unsafe { tide_input_ids(self.raw()) }
     }
 
+    /// The number of ids that one feature of a frame may hold, next to other features; 0: it holds a number.
+    pub fn feature_ids(&self, feature: u32) -> u32 {
+        unsafe { tide_feature_ids(self.raw(), feature) }
+    }
+
     /// The largest number of frames of a stream whose answers come at its end; 0: no limit.
     pub fn limit(&self) -> u32 {
         unsafe { tide_limit(self.raw()) }
