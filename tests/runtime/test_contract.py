@@ -118,6 +118,7 @@ def test_frame_takes_hop_over_sample_rate() -> None:
         (["states", 0, "kind"], "q", "kind = 'q' is not allowed"),
         (["states", 0, "shape"], [2, "streams", 64], "shape = "),
         (["states", 0, "shape"], [2**40], "shape = "),
+        (["states", 0, "shape"], [1, "batch", 2**16 + 1], "shape = "),
         (["states", 0, "__class__"], "x", "missing or unknown field __class__"),
         (["sample_rate"], -1, "sample_rate = -1 is not allowed"),
         (["sample_rate"], float("nan"), "sample_rate = nan is not allowed"),
@@ -133,6 +134,12 @@ def test_row_22_field_that_cannot_be_is_refused_by_name(path: list[Any], value: 
     place[path[-1]] = value
     with pytest.raises(ContractError, match=message):
         Contract.from_json(json.dumps(fields))
+
+
+def test_a_state_may_have_the_largest_size() -> None:
+    fields = json.loads(CONTRACT.to_json())
+    fields["states"][0]["shape"] = [1, "batch", 2**16]
+    assert Contract.from_json(json.dumps(fields)).states[0].shape == (1, "batch", 2**16)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "3"])
