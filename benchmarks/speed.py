@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..runtime.backends.native import ISA_VARIABLE
+from ..runtime.backends.native import ISA_VARIABLE, default_isa
 from ..runtime.errors import BackendError, TidegateError
 from .bench import bench, cell_jobs
-from .measuring.environment import default_isa
 from .measuring.jobs import FRAMES
 from .measuring.records import Settings
 from .measuring.results import Result

@@ -18,6 +18,7 @@ Gap = Literal["hold", "zeros", "reset"]
 GAPS: tuple[Gap, ...] = get_args(Gap)
 _PLACE = re.compile(r"chunk holds .+ at frame (?P<frame>\d+), feature (?P<feature>\d+)(?P<wanted>;.+)")
 FINISHED = "the stream was finished; reset() starts a new one"
+SNAPSHOT_MODEL = slice(56, 88)  # where a snapshot has the hash of its model, on every backend
 
 
 class Health(NamedTuple):

@@ -1,6 +1,5 @@
 """The line of `tidegate --version`: the version, the variant of the engine, and the commit."""
 
-import os
 from pathlib import Path
 
 from tidegate import __version__
@@ -11,10 +10,9 @@ NO_COMMIT = "no commit: built outside a git checkout"
 def version_line() -> str:
     """Return the line, with the variant that `load` takes: that of TIDEGATE_ISA, else the best one."""
     from tidegate.runtime import _kernels
-    from tidegate.runtime.backends.native import ISA_VARIABLE
+    from tidegate.runtime.backends.native import default_isa
 
-    variant = os.environ.get(ISA_VARIABLE) or _kernels.variants()[0]
-    return f"tidegate {__version__} (engine {variant}, {_commit(Path(_kernels.__file__).parent)})"
+    return f"tidegate {__version__} (engine {default_isa()}, {_commit(Path(_kernels.__file__).parent)})"
 
 
 def _commit(folder: Path) -> str:

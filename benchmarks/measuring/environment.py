@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime import _kernels
-from ...runtime.backends.native import ISA_VARIABLE
+from ...runtime.backends.native import default_isa
 
 PACKAGES = ("tidegate", "numpy", "onnx", "onnxruntime")
 BUSY = 0.5  # a higher load per core at the start makes the figures doubtful
@@ -102,11 +102,6 @@ def observe_engine(core: int | None) -> Environment:
         core: The core that the run is pinned to; None if it is not pinned.
     """
     return observe((default_isa(),), core)
-
-
-def default_isa() -> str:
-    """Return the engine's default variant: TIDEGATE_ISA, or else the best one."""
-    return os.environ.get(ISA_VARIABLE) or _kernels.variants()[0]
 
 
 def _versions() -> dict[str, str]:

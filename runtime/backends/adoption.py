@@ -1,12 +1,10 @@
 """Snapshots of one model as those of another whose state has the same layout; docs/snapshot.md is the specification."""
 
 from collections.abc import Iterable
-from hashlib import blake2b
 
 from ..errors import SnapshotError
-from ..streams import Model
-
-HASH, BODY, MODEL, COUNTS = 16, 48, 56, 88  # where the fields of a snapshot begin
+from ..streams import SNAPSHOT_MODEL, Model
+from .onnxruntime_snapshot import sealed
 
 
 def layout_text(sizes: Iterable[tuple[str, object]], *, looks_ahead: bool) -> str:
@@ -23,11 +21,6 @@ def adopted(model: Model, snapshot: bytes, layout: str) -> bytes:
             f"snapshot: the layout of its state is {layout[:500]!r}, wanted {model.layout[:500]!r}; restore it to a "
             "model of the same layers, or start anew"
         )
-    if snapshot[HASH:BODY] != _hash(snapshot[BODY:]):
+    if snapshot != sealed(snapshot):
         raise SnapshotError("snapshot: hash is not that of its bytes; it is damaged, take it again")
-    body = snapshot[BODY:MODEL] + model.hash + snapshot[COUNTS:]
-    return snapshot[:HASH] + _hash(body) + body
-
-
-def _hash(data: bytes) -> bytes:
-    return blake2b(data, digest_size=32).digest()
+    return sealed(snapshot[: SNAPSHOT_MODEL.start] + model.hash + snapshot[SNAPSHOT_MODEL.stop :])

@@ -36,6 +36,11 @@ PLAN_HASH = slice(16, 48)  # where the header of a plan has its hash
 ISA_VARIABLE = "TIDEGATE_ISA"
 
 
+def default_isa() -> str:
+    """Return the engine's default variant: TIDEGATE_ISA, or else the best one."""
+    return os.environ.get(ISA_VARIABLE) or _kernels.variants()[0]
+
+
 @documented(Model)
 class NativeModel:
     """A plan, checked and packed for this processor.

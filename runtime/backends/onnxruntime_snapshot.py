@@ -16,7 +16,7 @@ MAGIC = b"TIDESNAP"
 VERSION = 2
 ONNXRUNTIME = 2
 HEADER = struct.Struct("<8sII32sQ32sQQQ")
-HASHED_FROM = 48  # the hash is over all bytes from here on
+HASH, HASHED_FROM = 16, 48  # where the hash is, which is over all bytes behind it
 MOST_COUNTED = 2**64 - 1  # a counter stops here
 Shape = tuple[int, ...]
 DAMAGED = "it is damaged, take it again"
@@ -51,13 +51,17 @@ def hash_of(data: bytes | memoryview) -> bytes:
     return blake2b(data, digest_size=32).digest()
 
 
+def sealed(data: bytes) -> bytes:
+    """Return a snapshot with the hash of its bytes in place."""
+    return data[:HASH] + hash_of(memoryview(data)[HASHED_FROM:]) + data[HASHED_FROM:]
+
+
 def pack(snapshot: Snapshot, model: bytes) -> bytes:
     """Return a snapshot as bytes; `model` is the hash of its model."""
     values = b"".join(np.asarray(v, "<f4").tobytes() for v in snapshot.state.values())
     size, counts = HEADER.size + len(values), (snapshot.frames, snapshot.refused, int(snapshot.finished))
     header = SnapshotHeader(MAGIC, VERSION, ONNXRUNTIME, b"", size, model, *counts)
-    data = HEADER.pack(*header) + values
-    return data[:16] + hash_of(memoryview(data)[HASHED_FROM:]) + data[HASHED_FROM:]
+    return sealed(HEADER.pack(*header) + values)
 
 
 def unpack(data: bytes, model: bytes, shapes: Callable[..., Mapping[str, Shape]], most: int = MOST_COUNTED) -> Snapshot:

@@ -6,9 +6,9 @@ import numpy as np
 
 from ..arrays import Answer, Array, Chunk
 from ..errors import ModelError, RefusedRowsError
+from ..streams import SNAPSHOT_MODEL
 from .served_model import ServedModel
 
-SNAPSHOT_MODEL = slice(56, 88)  # where a snapshot has the hash of its model
 TRIAL_FRAMES, TRIAL_CHUNK = 24, 7  # of the signal that a new plan is tried with
 
 

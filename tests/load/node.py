@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tools.serving import opened_door
+
 
 @dataclass(frozen=True)
 class Node:
@@ -56,15 +58,6 @@ def node(plan: Path, *options: object, doors: Mapping[str, int], stderr: IO[str]
         command += [f"--{door}", f"127.0.0.1:{port}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
         try:
-            yield Node(process, dict(_port(process) for _ in doors))
+            yield Node(process, dict(opened_door(process) for _ in doors))
         finally:
             process.kill()
-
-
-def _port(process: subprocess.Popen[str]) -> tuple[str, int]:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    door, _, port = line.partition(" is open on port ")
-    if not port:
-        raise RuntimeError(f"the server did not start: {line!r}")
-    return door, int(port)

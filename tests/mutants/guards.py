@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mutants.choosing import ROOT, Mutant, is_program
@@ -52,10 +54,7 @@ class Guards:
         """
         if not is_program(mutant):
             return None
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder) / Path(mutant.file).name
-            source.write_text(mutant.text())
-            module = "tidegate." + mutant.file.removesuffix(".py").replace("/", ".")
+        with written(mutant) as (module, source):
             for test in TESTS[mutant.file]:
                 if test not in self.sound and (failing := run_tests(test, "", source)):
                     sys.exit(f"{failing} fails without a mutant")
@@ -63,6 +62,15 @@ class Guards:
                 if killer := run_tests(test, module, source):
                     return killer
         return ""
+
+
+@contextmanager
+def written(mutant: Mutant) -> Iterator[tuple[str, Path]]:
+    """Write a mutant to a folder of its own; give the name of its module, and its file."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / Path(mutant.file).name
+        source.write_text(mutant.text())
+        yield "tidegate." + mutant.file.removesuffix(".py").replace("/", "."), source
 
 
 def run_tests(test: str, module: str, source: Path, *options: str) -> str:

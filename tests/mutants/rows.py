@@ -7,7 +7,6 @@ the engine's C programs.
 """
 
 import sys
-import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -15,7 +14,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from mutants.choosing import ROOT, Mutant  # noqa: E402
 from mutants.engine import Engine  # noqa: E402
-from mutants.guards import run_tests  # noqa: E402
+from mutants.guards import run_tests, written  # noqa: E402
 
 # The row, the source, what only one line of it has, what this line becomes, the tests, and words of their names.
 PYTHON = (
@@ -65,10 +64,7 @@ def changed(file: str, part: str, now: str) -> Mutant:
 
 def without_python(file: str, part: str, now: str, test: str, words: str) -> str:
     """Return the test that fails without a behaviour of Python, or nothing."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / Path(file).name
-        source.write_text(changed(file, part, now).text())
-        module = "tidegate." + file.removesuffix(".py").replace("/", ".")
+    with written(changed(file, part, now)) as (module, source):
         return run_tests(test, module, source, "-k", words)
 
 

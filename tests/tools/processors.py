@@ -6,9 +6,9 @@ import sys
 from importlib.util import find_spec
 
 from kernels.building import require
-from tidegate.benchmarks.measuring.environment import default_isa, observe
+from tidegate.benchmarks.measuring.environment import observe
 from tidegate.runtime import _kernels
-from tidegate.runtime.backends.native import ISA_VARIABLE
+from tidegate.runtime.backends.native import ISA_VARIABLE, default_isa
 
 WITHOUT_VNNI = "Haswell"  # has AVX2: 8-bit products of onnxruntime saturate there
 WITHOUT_AVX2 = "Opteron_G5"  # has AVX; on older ones numpy's wheel does not run

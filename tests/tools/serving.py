@@ -178,15 +178,27 @@ class MemoryStore:
             raise StoreError("no disk")
 
 
+def opened_door(process: subprocess.Popen[str]) -> tuple[str, int]:
+    """Return the name and the port of the next door that a `tidegate serve` opens.
+
+    Raises:
+        RuntimeError: It did not start.
+    """
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    door, _, port = line.partition(" is open on port ")
+    if not port:
+        raise RuntimeError(f"the server did not start: {line!r}")
+    return door, int(port)
+
+
 @contextmanager
 def served(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run `tidegate serve` with a websocket door in a process of its own; give the process, and the door's port."""
     command = [sys.executable, "-m", "tidegate", "serve", *map(str, arguments), "--ws", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            yield process, int(line.removeprefix("ws is open on port "))
+            yield process, opened_door(process)[1]
         finally:
             process.kill()
 

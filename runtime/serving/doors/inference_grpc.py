@@ -164,14 +164,14 @@ class GrpcDoor:
             ticker, request, wanted = self._read(message_, self._owner(context), patience)
             return _write(ticker, message_, await ask(ticker, request), wanted)
         except Refused as refused:
-            await context.abort(CODES.get(refused.why, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
+            await _abort(context, refused)
 
     async def _stream(self, messages: AsyncIterator[Message], context: Context) -> AsyncIterator[Message]:
         """Answer the calls of one client, several at a time; those of one sequence in their order."""
         try:
             owner = self._owner(context)
         except Refused as refused:
-            await context.abort(CODES[refused.why], str(refused))
+            await _abort(context, refused)
         conversation = _Conversation(lambda one: self._read(one, owner))
         reader = asyncio.create_task(conversation.read(messages))
         try:
@@ -256,6 +256,11 @@ class _Conversation:
         self._replies.put_nowait((key, reply))
 
 
+async def _abort(context: Context, refused: Refused) -> None:
+    """End a call with the status and the words of a refusal; grpc raises."""
+    await context.abort(CODES.get(refused.why, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
+
+
 def _method(name: str, fill: Callable[[Message, Message], None]) -> Any:  # noqa: ANN401  grpc has no types
     """Return the handler of a call whose reply a function fills in."""
     request, made = message(f"{name}Request"), message(f"{name}Response")
@@ -265,7 +270,7 @@ def _method(name: str, fill: Callable[[Message, Message], None]) -> Any:  # noqa
         try:
             fill(given, reply)
         except Refused as refused:
-            await context.abort(CODES.get(refused.why, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
+            await _abort(context, refused)
         return reply
 
     return grpc.unary_unary_rpc_method_handler(handle, request.FromString, made.SerializeToString)
@@ -279,7 +284,7 @@ def _change(name: str, change: Callable[[Message, Context], Awaitable[None]]) ->
         try:
             await change(given, context)
         except Refused as refused:
-            await context.abort(CODES.get(refused.why, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
+            await _abort(context, refused)
         return made()
 
     return grpc.unary_unary_rpc_method_handler(handle, request.FromString, made.SerializeToString)

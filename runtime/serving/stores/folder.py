@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .store import Claim, StoreError, first_epoch
+from .store import Claim, StoreError, first_epoch, place_of
 
 EPOCH = struct.Struct("<8sQ")  # magic, epoch; the record follows
 MAGIC = b"TIDEOWND"
@@ -73,7 +73,7 @@ class FolderStore:
         return count
 
     def _path(self, key: str) -> Path:
-        return self._folder / "streams" / hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
+        return self._folder / "streams" / place_of(key)
 
     @contextmanager
     def _locked(self, path: Path) -> Iterator[None]:

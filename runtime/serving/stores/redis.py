@@ -1,12 +1,11 @@
 """A store in Redis, for servers on several machines: a hash per stream, changed by scripts that nothing interrupts."""
 
-import hashlib
 from typing import Any
 
 import redis
 
 from ...errors import ServerError
-from .store import Claim, StoreError
+from .store import Claim, StoreError, place_of
 
 PREFIX = "tidegate:"
 PATIENCE = 5.0  # seconds for an answer
@@ -73,8 +72,7 @@ class RedisStore:
         return 0
 
     def _call(self, script: Any, key: str, *arguments: object) -> Any:  # noqa: ANN401  redis answers what a script returns
-        name = PREFIX + hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
         try:
-            return script(keys=[name], args=arguments)
+            return script(keys=[PREFIX + place_of(key)], args=arguments)
         except redis.RedisError as error:
             raise StoreError(f"Redis: {error}") from None

@@ -1,5 +1,6 @@
 """What a store of streams must do, and the record of a stream."""
 
+import hashlib
 import struct
 import time
 from collections import deque
@@ -23,6 +24,11 @@ def first_epoch() -> int:
     So it is above those of a stream of its name that was forgotten, whose owner may still be there.
     """
     return time.time_ns() // 1000
+
+
+def place_of(key: str) -> str:
+    """Return what a store calls a stream: a hash, in which no name of a stream can be read."""
+    return hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
 
 
 class StoreError(Exception):

@@ -11,6 +11,7 @@ import tidegate
 from tidegate.runtime.serving import wire
 from tidegate.runtime.serving.requests import Request
 from tools.commands import SIGNAL, Command, assert_refused, assert_wrong_usage
+from tools.serving import opened_door
 
 websockets = pytest.importorskip("websockets.sync.client")
 pytest.importorskip("picows")
@@ -21,9 +22,8 @@ def test_streams_of_two_models_are_served_until_sigterm() -> None:
     Path("m.onnx").rename("float.onnx")
     command = [sys.executable, "-m", "tidegate", "serve", "m.tide", "float.onnx", "--ws", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        port = int(line.removeprefix("ws is open on port "))
+        door, port = opened_door(process)
+        assert door == "ws"
         for name, file in (("m", "m.tide"), ("float", "float.onnx")):
             with websockets.connect(f"ws://127.0.0.1:{port}/{name}") as connection:
                 connection.recv()
