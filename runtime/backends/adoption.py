@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from ..errors import SnapshotError
 from ..streams import SNAPSHOT_MODEL, Model
-from .onnxruntime_snapshot import sealed
 
 
 def layout_text(sizes: Iterable[tuple[str, object]], *, looks_ahead: bool) -> str:
@@ -14,6 +13,8 @@ def layout_text(sizes: Iterable[tuple[str, object]], *, looks_ahead: bool) -> st
 
 def adopted(model: Model, snapshot: bytes, layout: str) -> bytes:
     """Return a snapshot of another model as one of this model; see `runtime.streams.Model.adopt`."""
+    from .onnxruntime_snapshot import sealed  # here, for a start from a plan needs no hashes: 5 ms
+
     if "looks ahead" in (layout, model.layout):
         raise SnapshotError("snapshot: of a model that looks ahead, which no other model goes on from; start anew")
     if layout != model.layout:

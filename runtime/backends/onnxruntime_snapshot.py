@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from math import prod
 from typing import NamedTuple
@@ -36,8 +35,7 @@ class SnapshotHeader(NamedTuple):
     finished: int
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """A stream: its state by the contract's input names, its counters, and whether it was finished."""
 
     state: Mapping[str, Array]
