@@ -2,6 +2,7 @@
  *
  *     engine PLAN VARIANT STEPS CALLS [ROWS]
  *
+ * makes at most CALLS pushes, in turns of 200 while fewer than three seconds have passed, and
  * prints JSON, in nanoseconds: median and 99.9th percentile of a push of STEPS frames of noise, the median of
  * one of silence, median and 99.9th percentile of reading the weight bytes (the input part once a push, the
  * recurrent part at every step), and the time of 10^6 multiply-adds at the peak rate of the variant's instruction set,
@@ -18,6 +19,7 @@
 #include "limits.h"
 
 enum { FRAMES = 64, TURN = 200 };
+static const uint64_t MOST_NS = 3000000000u; /* no new turn after it: 20,000 pushes of plain C take minutes */
 
 static uint64_t now(void) {
   struct timespec t;
@@ -207,7 +209,8 @@ int main(int count, char **arguments) {
   times push = room_for(calls), silence = room_for(calls), read = room_for(calls);
   int64_t sink = 0;
   tide_push(silent, noise, steps, outputs); /* something to decay */
-  while (push.count < calls) {              /* in turns, so that a busy moment meets all */
+  const uint64_t begun = now();
+  while (push.count < calls && now() - begun < MOST_NS) { /* in turns, so that a busy moment meets all */
     const size_t turn = calls - push.count < TURN ? calls - push.count : TURN;
     time_pushes(&push, turn, loud, noise, chunk, steps, outputs);
     time_pushes(&silence, turn, silent, zeros, chunk, steps, outputs);

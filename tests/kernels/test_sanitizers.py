@@ -18,7 +18,8 @@ FLAGS = (
     "-fsanitize=float-cast-overflow",
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
-    "-g",
+    "-g1",
+    "--param=asan-instrumentation-with-call-threshold=0",  # checks by calls: a variant compiles in a third of the time
 )
 
 
@@ -32,7 +33,7 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_c_tests_are_clean(sanitized: Path) -> None:
-    assert check(sanitized, plans=200) == set(_kernels.variants())
+    assert check(sanitized, plans=100) == set(_kernels.variants())
     run(sanitized / "threads", "5")
     run(sanitized / "groups", "50", "9", *vectors())
     run(sanitized / "realtime", *float_vectors())
@@ -66,5 +67,5 @@ def test_row_13_damaged_plans_are_refused_by_name_or_run_within_bounds(sanitized
 
 
 def test_row_34_one_model_in_many_threads_is_clean_under_the_thread_sanitizer(tmp_path: Path) -> None:
-    programs = build(tmp_path, "cc", "-fsanitize=thread", "-g")
+    programs = build(tmp_path, "cc", "-fsanitize=thread", "-g1")
     assert run(programs / "threads", "30") == "30 models, each in 8 threads of 4 streams\n"

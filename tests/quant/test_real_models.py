@@ -41,7 +41,7 @@ def found(name: str) -> Task:
 
 @cache
 def exact_answers(name: str) -> list[np.ndarray]:
-    """Return the module's answers, computed once: torch takes 40 s for the recordings of a GRU of 64."""
+    """Return the module's answers, computed once."""
     return float_answers(found(name))
 
 
