@@ -13,7 +13,7 @@ from tidegate.runtime.files import write_atomic
 
 def csv_lines(answer: Array) -> str:
     """Return answers `[answers, ...]` as lines of numbers, as short as reading back the same float32 allows."""
-    return "".join(",".join(map(str, row)) + "\n" for row in answer.reshape(len(answer), -1))
+    return "".join(",".join(map(str, row.ravel())) + "\n" for row in answer)
 
 
 def write_lines(answers: Iterable[Array]) -> None:
@@ -37,7 +37,7 @@ def write_file(target: Path, answers: Iterable[Array]) -> int:
     given = list(answers)
     whole = np.concatenate(given) if given else np.zeros((0, 0), np.float32)
     if target.suffix.lower() == ".csv":
-        data = csv_lines(whole).encode() if len(whole) else b""
+        data = csv_lines(whole).encode()
     else:
         buffer = io.BytesIO()
         np.save(buffer, whole, allow_pickle=False)

@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -27,22 +28,16 @@ def read_chunks(source: Path, form: SignalForm, frames: int) -> Iterator[tuple[s
         source: A file, a pipe, or `-` for standard input. Text is read as it
             comes, a .npy file in pieces, any other kind at once.
         form: The form of the signal.
-        frames: Frames per chunk; the last chunk may have fewer.
+        frames: Frames per chunk; the last chunk may have fewer. A signal without frames is one chunk of none.
 
     Raises:
         ChunkError: The file is not a signal of this form, or a line is not a frame.
         FileNotFoundError: The file does not exist.
     """
-    with opened(source) as found:
-        if found.kind == TEXT:
-            for place, values in text_chunks(found.file, found.name, frames):
-                yield place, form.fit(values, place)
-            return
-        at = 0
-        for piece in _pieces(found, form, frames * max(1, PIECE // frames)):
-            for start in range(0, len(piece), frames):
-                yield f"{found.name}, frame {at + start}", piece[start : start + frames]
-            at += len(piece)
+    with opened(source) as found, closing(_chunks(found, form, frames)) as chunks:
+        first = next(chunks, None)
+        yield first or (found.name, form.fit(np.zeros((0, *form.sizes)), found.name))
+        yield from chunks
 
 
 def read_signal(source: Path, form: SignalForm) -> Array:
@@ -106,6 +101,18 @@ def _signals(source: Path, form: SignalForm) -> Iterator[tuple[str, Array]]:
         for name, signal in signals:
             form.check(signal, name)
             yield name, signal
+
+
+def _chunks(found: Opened, form: SignalForm, frames: int) -> Generator[tuple[str, Array], None, None]:
+    if found.kind == TEXT:
+        for place, values in text_chunks(found.file, found.name, frames):
+            yield place, form.fit(values, place)
+        return
+    at = 0
+    for piece in _pieces(found, form, frames * max(1, PIECE // frames)):
+        for start in range(0, len(piece), frames):
+            yield f"{found.name}, frame {at + start}", piece[start : start + frames]
+        at += len(piece)
 
 
 def _text(found: Opened, form: SignalForm) -> Array:

@@ -113,5 +113,7 @@ def _answers(
 def _ready(answer: "Answer | None", port: "Port") -> "Iterator[Array]":
     """Give the answers of one output if there are any: with lookahead, answers come later."""
     values = answer[port.name] if isinstance(answer, dict) else answer
-    if values is not None and values.size:
-        yield values[None] if port.time_axis is None else values
+    if values is not None and port.time_axis is not None:
+        yield values
+    elif values is not None and values.size:
+        yield values[None]

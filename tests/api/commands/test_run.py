@@ -83,6 +83,20 @@ def test_it_writes_a_file(name: str, tide: Command) -> None:
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["none.npy", "none.csv"])
+def test_a_signal_without_frames_has_no_answers_of_the_right_width(name: str, tide: Command) -> None:
+    Path(name).write_bytes(b"")
+    if name.endswith(".npy"):
+        np.save(name, SIGNAL[:0])
+
+    assert tide("run", "m.int8.onnx", name, "-o", "y.npy") == Outcome(0, "", "")
+    assert tide("run", "m.int8.onnx", name) == Outcome(0, "", "")
+
+    wanted = tidegate.load("m.int8.onnx").stream().push(SIGNAL[:0])
+    assert np.load("y.npy").shape == np.asarray(wanted).shape
+
+
+@pytest.mark.usefixtures("folder")
 def test_onnxruntime_gives_the_same_answers_nearly(tide: Command) -> None:
     pytest.importorskip("onnxruntime")
 
