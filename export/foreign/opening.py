@@ -104,6 +104,7 @@ def open_file(
     """
     done: list[str] = []
     _forget_weights_among_inputs(model)
+    del model.graph.value_info[:]  # torch writes the example's sizes there too, and onnxruntime then fuses by them
     refuse_endless_loops(model)
     others = [item.name for item in model.graph.input][1:]
     cut_values(model, values)

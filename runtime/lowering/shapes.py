@@ -92,8 +92,8 @@ def sizes_asked_for(node: onnx.NodeProto, sizes: Sequence[int | str]) -> AxisSiz
 
 def _reshape(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     value = trace.values.get(node.input[0])
-    if isinstance(value, Carried) or (isinstance(value, Final) and value.values == (None,)):
-        return [value]  # a state that several rows have in their batch
+    if isinstance(value, Carried | AxisSizes) or (isinstance(value, Final) and value.values == (None,)):
+        return [value]  # a state that several rows have in their batch, or the product of two sizes
     return [reshaped(trace, node, trace.signal(node), target_of(trace, node))]
 
 

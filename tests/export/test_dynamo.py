@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from tidegate.export import lift
@@ -106,6 +107,30 @@ class Step(nn.Module):
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h, c = self.cell(torch.relu(self.conv(x[:, None])).flatten(1), (h, c))
         return self.fc(h), h, c
+
+
+def test_row_199_the_sizes_of_the_example_that_a_file_says_of_its_values_are_forgotten(tmp_path: Path) -> None:
+    """With operator set 18 and one stream, the first layer's answers become frames by the product of two sizes."""
+    case = matrix.Case("nn.LSTM", "each frame", 2)
+    module, example = case.module(), torch.as_tensor(case.example(20, 1))
+    frames = torch.randn(7, example.shape[-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own deprecations
+        torch.onnx.export(
+            module,
+            (example,),
+            tmp_path / "own.onnx",
+            dynamo=True,
+            verbose=False,
+            opset_version=18,
+            dynamic_shapes=({1: torch.export.Dim("time")},),
+            external_data=False,
+        )
+    said = {item.name: item for item in onnx.load(tmp_path / "own.onnx").graph.value_info}
+    assert any(dim.dim_value == 20 for item in said.values() for dim in item.type.tensor_type.shape.dim)
+    lift(tmp_path / "own.onnx", tmp_path / "m.onnx")
+    seen = np.asarray(load(tmp_path / "m.onnx", "native").stream().push(frames.numpy()))
+    np.testing.assert_allclose(seen, module(frames[None]).detach()[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [Spotter, Step])
