@@ -70,6 +70,7 @@ check: setup
 	cd examples/watch && mypy --config-file ../../pyproject.toml *.py
 	cd examples/models && mypy --config-file ../../pyproject.toml *.py
 	cd examples/browser && mypy --config-file ../../pyproject.toml *.py
+	cd examples/ray && mypy --config-file ../../pyproject.toml *.py
 	cd examples/cortex-m && mypy --config-file ../../pyproject.toml *.py
 	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
