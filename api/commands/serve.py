@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from tidegate.commands._options import Release, Require, check_release
 from tidegate.runtime.errors import BackendError
 
 EXAMPLE = "tidegate serve watch.int8.onnx --ws 127.0.0.1:8002 --grpc 127.0.0.1:8001 --store streams"
@@ -45,6 +46,8 @@ def command(
     open_: Annotated[
         bool, typer.Option("--open", help="Allow addresses that other machines reach without tokens or TLS.")
     ] = False,
+    require: Require = None,
+    release: Release = 0,
     streams: Annotated[int, typer.Option(min=1, help="Streams in progress of each model.")] = 4096,
     frames: Annotated[int, typer.Option(min=1, help="Most frames of a chunk.")] = 1024,
     idle: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Give a stream up after so long.")] = 60.0,
@@ -57,6 +60,7 @@ def command(
     import asyncio
     import sys
 
+    check_release(require, release)
     given = {"--ws": ws, "--grpc": grpc, "--http": http}
     doors = {option: _address(option, text) for option, text in given.items() if text is not None}
     if not doors:
@@ -73,7 +77,7 @@ def command(
     for host, _ in () if open_ else doors.values():
         access.check(host)
     limits = Limits(streams=streams, streams_of_one=streams, frames=frames, idle=idle, every=every)
-    models = [ServedModel.of(path) for path in paths]
+    models = [ServedModel.of(path, require=require, release=release) for path in paths]
     kept = None if store is None else open_store(store)
     log = Log(sys.stderr)
     addresses = {FIELDS[option]: address for option, address in doors.items()}
