@@ -39,7 +39,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
-TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa prometheus-client aiohttp jsonschema
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate
 C_FILES := $(wildcard tests/devices/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
 .PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
@@ -70,6 +70,7 @@ check: setup
 	cd examples/watch && mypy --config-file ../../pyproject.toml *.py
 	cd examples/models && mypy --config-file ../../pyproject.toml *.py
 	cd examples/browser && mypy --config-file ../../pyproject.toml *.py
+	cd examples/ray && mypy --config-file ../../pyproject.toml *.py
 	cd examples/cortex-m && mypy --config-file ../../pyproject.toml *.py
 	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 

@@ -156,14 +156,18 @@ def plan_of(source: Source) -> bytes:
     return file_and_plan(source)[1]
 
 
-def file_and_plan(source: Source) -> tuple[bytes, bytes]:
+def file_and_plan(
+    source: Source, require: str | os.PathLike[str] | None = None, release: int = 0
+) -> tuple[bytes, bytes]:
     """Return the bytes of a file and its plan, which are the same if it is one.
 
     Raises:
         ModelError: As `plan_of` does.
+        SignatureError: The file is not signed as `require` and `release` say, as for `load`.
         FileNotFoundError: There is no such file.
     """
-    data = _read(source)
+    with naming(source):
+        data = _trusted(source, require, release)
     return data, _plan_in(data, source)
 
 

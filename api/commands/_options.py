@@ -46,6 +46,13 @@ Isa = Annotated[
         help="Instruction set of the engine, e.g. avx2; default: the best one here.",
     ),
 ]
+Require = Annotated[
+    Path | None,
+    typer.Option(metavar="KEY.pub", help="Refuse a model that this key did not sign (docs/signatures.md)."),
+]
+Release = Annotated[
+    int, typer.Option(min=0, metavar="N", help="With --require: refuse a signature of a release before this one.")
+]
 SampleRate = Annotated[
     float | None, typer.Option(metavar="HZ", callback=_possible_rate, help="Samples per second of the signal.")
 ]
@@ -166,6 +173,16 @@ def rate_of(rate: str | None, hop: str | None) -> float:
     if hop is not None or match is None or float(match[1]) == 0:
         raise typer.BadParameter(f"--rate is {rate!r}, --hop is {hop!r}: wanted --rate 100/s or --hop 10ms")
     return float(match[1])
+
+
+def check_release(require: Path | None, release: int) -> None:
+    """Refuse a release without a key, which would check nothing.
+
+    Raises:
+        typer.BadParameter: There is no key.
+    """
+    if release and require is None:
+        raise typer.BadParameter("--release has no effect without --require KEY.pub")
 
 
 def check_target(path: Path, formats: Sequence[str] = (), source: Path | str = "") -> None:

@@ -1,11 +1,24 @@
 """`tidegate live`: streams from a microphone, a socket, a serial line or a file, and answers on time."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import Backend, Chunk, File, Isa, SampleRate, check_target, counts, duration
+from tidegate.commands._options import (
+    Backend,
+    Chunk,
+    File,
+    Isa,
+    Release,
+    Require,
+    SampleRate,
+    check_release,
+    check_target,
+    counts,
+    duration,
+)
 from tidegate.runtime.errors import ModelError
 from tidegate.runtime.files import read_bytes, write_atomic
 
@@ -92,6 +105,8 @@ def command(
     to: Annotated[str | None, typer.Option(metavar="tcp://HOST:PORT", help="Send the lines of JSON there.")] = None,
     backend: Annotated[Backend, typer.Option(help="The backend that runs the model.")] = Backend.native,
     isa: Isa = None,
+    require: Require = None,
+    release: Release = 0,
 ) -> None:
     """Stream from a live source or a file, each chunk on time.
 
@@ -108,12 +123,14 @@ def command(
     from tidegate.runtime.live.live import live
     from tidegate.runtime.live.notices import Notices
 
+    check_release(require, release)
     if learn_health is not None:
         check_target(learn_health)
     terminal = sys.stdout is not None and sys.stdout.isatty() and not json and to is None
     if labels and not terminal:
         raise typer.BadParameter("--labels has no effect without the picture in a terminal")
-    model = load(path, backend.value, isa=isa)
+    opened = partial(load, backend=backend.value, isa=isa, require=require, release=release)
+    model = opened(path)
     learner, notices = Learner(model.contract.frame_seconds), Notices()
     running = live(
         model,
@@ -128,7 +145,7 @@ def command(
         late=late,
         gap=gap,
         queue=queue,
-        degrade=_degrade(degrade, backend, isa, notices) if degrade else None,
+        degrade=_degrade(opened(degrade), degrade, notices) if degrade else None,
         reopen=duration(reopen, "--reopen") if reopen else 0.0,
         realtime=realtime,
         watch=_watch(watch_health, notices) if watch_health else learner.take if learn_health else None,
@@ -166,11 +183,8 @@ def _watch(path: Path, notices: "Notices") -> "Watch":
     return Watcher(profile, notices).take
 
 
-def _degrade(path: Path, backend: Backend, isa: str | None, notices: "Notices") -> "Degrade":
+def _degrade(cheaper: "Model", path: Path, notices: "Notices") -> "Degrade":
     """Return a hook that goes on with a cheaper model."""
-    from tidegate import load
-
-    cheaper = load(path, backend.value, isa=isa)
 
     def degrade(counters: "Counters") -> "Model":
         notices("degraded", f"{counters.late} chunks were late; {path} goes on")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tidegate.commands._options import Backend, Chunk, File, Isa, check_target, pair
+from tidegate.commands._options import Backend, Chunk, File, Isa, Release, Require, check_release, check_target, pair
 from tidegate.runtime.errors import ChunkError
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def command(
     ] = None,
     backend: Annotated[Backend, typer.Option(help="The backend that runs the model.")] = Backend.native,
     isa: Isa = None,
+    require: Require = None,
+    release: Release = 0,
 ) -> None:
     """Stream a signal through a model.
 
@@ -68,9 +70,10 @@ def command(
     from tidegate.commands._signals import read_array, read_chunks
     from tidegate.runtime.live.reading.opened import STANDARD_INPUT
 
+    check_release(require, release)
     if output is not None:
         check_target(output, (".npy", ".csv"), source)
-    model = load(path, backend.value, isa=isa)
+    model = load(path, backend.value, isa=isa, require=require, release=release)
     port = _chosen(model.contract, answer)
     if source == STANDARD_INPUT and sys.stdin is not None and sys.stdin.isatty():
         typer.echo("type one frame per line, with commas between the values; Ctrl-D ends", err=True)

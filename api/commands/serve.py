@@ -1,13 +1,11 @@
 """`tidegate serve`: streams of many clients on models, over a network."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from tidegate.commands._options import Release, Require, check_release
 from tidegate.runtime.errors import BackendError
-
-if TYPE_CHECKING:
-    from tidegate.runtime.serving.stores.store import Store
 
 EXAMPLE = "tidegate serve watch.int8.onnx --ws 127.0.0.1:8002 --grpc 127.0.0.1:8001 --store streams"
 PACKAGES = {"--ws": ["picows"], "--grpc": ["grpc", "google.protobuf"], "--http": ["uvicorn"]}
@@ -48,6 +46,8 @@ def command(
     open_: Annotated[
         bool, typer.Option("--open", help="Allow addresses that other machines reach without tokens or TLS.")
     ] = False,
+    require: Require = None,
+    release: Release = 0,
     streams: Annotated[int, typer.Option(min=1, help="Streams in progress of each model.")] = 4096,
     frames: Annotated[int, typer.Option(min=1, help="Most frames of a chunk.")] = 1024,
     idle: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Give a stream up after so long.")] = 60.0,
@@ -60,6 +60,7 @@ def command(
     import asyncio
     import sys
 
+    check_release(require, release)
     given = {"--ws": ws, "--grpc": grpc, "--http": http}
     doors = {option: _address(option, text) for option, text in given.items() if text is not None}
     if not doors:
@@ -70,28 +71,17 @@ def command(
     from tidegate.runtime.serving.requests import Limits
     from tidegate.runtime.serving.served_model import ServedModel
     from tidegate.runtime.serving.server import serve
+    from tidegate.runtime.serving.stores.opening import open_store
 
     access = Access.of(tokens, tls_cert, tls_key)
     for host, _ in () if open_ else doors.values():
         access.check(host)
     limits = Limits(streams=streams, streams_of_one=streams, frames=frames, idle=idle, every=every)
-    models = [ServedModel.of(path) for path in paths]
-    kept = None if store is None else _store(store)
+    models = [ServedModel.of(path, require=require, release=release) for path in paths]
+    kept = None if store is None else open_store(store)
     log = Log(sys.stderr)
     addresses = {FIELDS[option]: address for option, address in doors.items()}
     asyncio.run(serve(models, limits, store=kept, access=access, adopts=adopt, log=log, ready=_say, **addresses))
-
-
-def _store(text: str) -> "Store":
-    """Open the store in a folder, or in the Redis server of a URL."""
-    if "://" not in text:
-        from tidegate.runtime.serving.stores.folder import FolderStore
-
-        return FolderStore(Path(text))
-    _check_packages(["redis"])
-    from tidegate.runtime.serving.stores.redis import RedisStore
-
-    return RedisStore(text)
 
 
 def _say(ports: dict[str, int]) -> None:

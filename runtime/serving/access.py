@@ -16,6 +16,7 @@ LEAST_TOKEN = 16  # characters
 OPERATOR = "operator"  # the owner who may load and unload models
 MOST_TOKENS = 2**20  # bytes of the file
 BEARER = "bearer "
+PROTOCOL = "tidegate"  # the subprotocol of websockets
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,25 @@ class Access:
         if owner is None:
             raise Refused(Why.token, "wanted an authorization of the form: Bearer TOKEN, with a token that is known")
         return owner
+
+    def websocket_owner(self, authorization: str | None, offered: str | None, origin: str | None) -> tuple[str, str]:
+        """Return whose a websocket is, and the subprotocol to answer with, if any.
+
+        Args:
+            authorization: The header of that name.
+            offered: The header `Sec-WebSocket-Protocol`, in which a browser gives its token: `tidegate, TOKEN`.
+            origin: The header of that name, which browsers send.
+
+        Raises:
+            Refused: The token is missing or not known, or a page of another machine asks.
+        """
+        protocols = [one.strip() for one in (offered or "").split(",")]
+        if len(protocols) == 2 and protocols[0] == PROTOCOL:
+            authorization = BEARER + protocols[1]
+        owner = self.owner(authorization)
+        if not from_this_machine(origin):
+            raise Refused(Why.token, "pages of this machine are served, no others")
+        return owner, PROTOCOL if PROTOCOL in protocols else ""
 
     def check_operator(self, owner: str) -> None:
         """Refuse an owner that may not load and unload models: with tokens only the one called `operator` may.

@@ -89,7 +89,7 @@ class Repository:
                 generation = await asyncio.to_thread(self._prepare, known, adopts=adopts)
                 carried = self._put(generation)
             except (TidegateError, OSError) as error:
-                why = str(error).replace(str(known.file), known.file.name if known.file else "")  # no path of ours
+                why = _without_paths(str(error), known)
                 self._reasons[name] = why
                 self._log.line("load refused", model=name, reason=why)
                 raise Refused(Why.model, f"{why}; the plan that was served is unchanged") from None
@@ -140,9 +140,7 @@ class Repository:
             ModelError: It is not a model, of another form than the old one, or fails its trial.
             OSError: It cannot be read.
         """
-        if known.file is None:
-            raise ModelError(f"{known.name} came from memory, not from a file that can be read again")
-        served = ServedModel.of(known.file, known.name)
+        served = known.read_again()
         known.check_form(served)
         try_out(served)
         return Generation(served, self._limits.streams, adopts=adopts)
@@ -161,6 +159,14 @@ class Repository:
         ticker = Ticker(KeepingEngine(model, keeper, self._limits, adopts=adopts))
         keeper.start(ticker.wake)
         return ticker
+
+
+def _without_paths(text: str, known: ServedModel) -> str:
+    """Return a text for clients, in which files have only their names."""
+    for path in (known.file, known.require):
+        if path is not None:
+            text = text.replace(str(path), path.name)
+    return text
 
 
 async def _drain(ticker: Ticker) -> None:

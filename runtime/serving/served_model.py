@@ -47,6 +47,8 @@ class ServedModel:
         source: The hash of its file: another version of tidegate may compile another plan from it.
         layout: The hash of the layout of its state.
         file: Its file; None: it came from memory.
+        require: The public key that must have signed the file, now and whenever it is read again.
+        release: With it: the oldest release that is accepted.
     """
 
     name: str
@@ -57,27 +59,43 @@ class ServedModel:
     source: bytes
     layout: bytes
     file: Path | None
+    require: Path | None = None
+    release: int = 0
 
     @classmethod
-    def of(cls, source: Source, name: str = "") -> Self:
+    def of(cls, source: Source, name: str = "", require: Path | None = None, release: int = 0) -> Self:
         """Open a plan or a streaming ONNX file, which is compiled.
 
         Args:
             source: The path of the file, or its bytes.
             name: What clients call it; default: the file's name up to its first dot.
+            require: The public key that must have signed the file, as for `load`.
+            release: With it: the oldest release that is accepted.
 
         Raises:
             ModelError: It is not a model, or the engine does not run it.
+            SignatureError: It is not signed as `require` and `release` say.
             FileNotFoundError: There is no such file.
         """
-        data, plan = file_and_plan(source)
+        data, plan = file_and_plan(source, require, release)
         model, header, text = load(plan), read_header(plan), read_text(text_of(plan))
         ids = bool(header.input_kind)
         shape = () if ids else text.frame or (header.input_width,)
         file = Path(source) if isinstance(source, str | Path) else None
         named = name or (file.name.partition(".")[0] if file else "model")
         hashes = _hash(data), _hash(model.layout.encode())
-        return cls(named, model, shape, ids, _outputs(model, shape, ids=ids), *hashes, file)
+        return cls(named, model, shape, ids, _outputs(model, shape, ids=ids), *hashes, file, require, release)
+
+    def read_again(self) -> Self:
+        """Return what is in its file now.
+
+        Raises:
+            ModelError: It came from memory, or its file is no model, or not signed as before.
+            OSError: It cannot be read.
+        """
+        if self.file is None:
+            raise ModelError(f"{self.name} came from memory, not from a file that can be read again")
+        return self.of(self.file, self.name, self.require, self.release)
 
     @property
     def frame_bytes(self) -> int:

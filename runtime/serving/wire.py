@@ -1,9 +1,10 @@
 """The messages of the websocket door, as docs/serve.md writes them down. Both ends use this file."""
 
+import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from .requests import MOST_ID, Refused, Reply, Request, Why
+from .requests import MOST_ID, Limits, Refused, Reply, Request, Why
 
 VERSION = 1
 START, END, ASK = 1, 2, 4  # flags of a request
@@ -21,6 +22,18 @@ def answer_sizes(frames: int, shape: tuple[int, ...], *, timed: bool) -> tuple[i
         timed: Whether there is one answer per frame; else one per chunk, and none to a chunk without frames.
     """
     return (frames, *shape) if timed else shape if frames else (0, *shape[1:])
+
+
+def write_hello(form: Mapping[str, object], limits: Limits, *, durable: bool) -> bytes:
+    """Return the first message of a connection, which is JSON.
+
+    Args:
+        form: The form of frames and answers, as `ServedModel.describe` gives it.
+        limits: What clients may use.
+        durable: Whether streams outlive the process.
+    """
+    most = {"frames": limits.frames, "window": limits.window, "idle": limits.idle, "kept_bytes": limits.kept_bytes}
+    return json.dumps({"tidegate": VERSION, **form, "durable": durable, "limits": most}).encode()
 
 
 def write_request(request: Request) -> bytes:

@@ -1,22 +1,26 @@
 """Hostile requests at a door of `tidegate serve`, and a neighbour whose every bit is compared meanwhile.
 
-    python tests/load/hostile.py [--door ws] [--requests 1000000] [--first 0]
+    python tests/load/hostile.py [--door ws] [--requests 1000000] [--seconds 600]
 
 (`make hostile`). A case is a number: a connection that sends some requests, wrong in ways that are drawn from the
 number. Some connections stop in the middle of a request and go on later, or never, and read nothing meanwhile; some
 send one request a thousand times at once. The server must stay, write no traceback, answer the neighbour, and not
-grow. A run that was stopped goes on with `--first`. The exit status is 1 if one of these does not hold.
+grow. Each leg of some thousand requests is a line of `hostile.jsonl` beside this file, and a run goes on after the last
+one, until there are enough. The exit status is 1 if something is wrong.
 """
 
 import argparse
 import asyncio
 import itertools
+import math
 import sys
 import tempfile
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import grpc
 import numpy as np
-from load.hostile_requests import SENT, grpc_message
+from load.hostile_ledger import Leg, grown, legs, note, total
+from load.hostile_requests import SENT, grpc_messages
 from load.node import Node, node
 from load.traffic import frames_of, write_plan
 from tidegate.client import AsyncStream
@@ -34,9 +39,10 @@ from tools.processors import header
 
 WORKERS = 8  # connections that send at the same time
 OPEN = 40  # connections that stopped in the middle of a request
-PATIENCE = 20.0  # seconds in which the server closes a connection whose client has sent everything
-MOST_GROWTH = 2**24  # bytes from a fifth of the requests to the end
-CALLS = 20  # of a case of fuzzed protobuf
+PATIENCE = 20.0  # seconds in which the server replies, or closes a connection whose client has sent everything
+MOST_GROWTH = 16  # MiB from a fifth of a server's legs to its end
+LEG = 10_000  # requests of a leg
+CALLS = 100  # of a case of fuzzed protobuf
 
 
 @dataclass
@@ -49,9 +55,9 @@ class Hostile:
         plan: The model.
         sent: Requests that were sent.
         case: The number of the next case.
-        hung: Connections that the server did not close in time.
+        hung: Connections on which nothing came for too long, and which the server did not close.
         compared: Chunks of the neighbour that were right.
-        memory: The resident memory of the server after each tenth of the requests.
+        legs: The legs that are over.
         wrong: What happened that must not.
     """
 
@@ -62,27 +68,48 @@ class Hostile:
     sent: int = 0
     hung: int = 0
     compared: int = 0
-    memory: list[int] = field(default_factory=list)
+    legs: list[Leg] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     _open: deque[tuple[asyncio.StreamWriter, bytes]] = field(default_factory=deque)
     _over: bool = False
+    _started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
-    async def run(self, requests: int) -> None:
-        """Send so many requests."""
-        neighbour, cases = asyncio.create_task(self._neighbour()), itertools.count(self.case)
-        for tenth in range(1, 11):
-            await asyncio.gather(*(self._work(cases, requests * tenth // 10) for _ in range(WORKERS)))
-            self.memory.append(self.server.memory())
-            text = f"{self.door}: {self.sent} requests, {self.memory[-1] >> 20} MiB, {self.compared} chunks compared"
-            print(f"{text}; go on with --first {self.case}", flush=True)
+    async def run(self, requests: int, until: float, noted: Callable[[Leg], None]) -> None:
+        """Send so many requests, leg by leg; begin none after some time by the monotonic clock."""
+        neighbour = asyncio.create_task(self._neighbour())
+        while self.sent < requests and not self.wrong and (not self.legs or time.monotonic() < until):
+            await self._leg(min(LEG, requests - self.sent), noted)
         for writer, rest in self._open:
             await self._go_on(writer, rest, gone=True)
         self._over = True
         await neighbour
-        if self.memory[-1] - self.memory[1] > MOST_GROWTH:
-            self.wrong.append(f"memory grew from {self.memory[1] >> 20} to {self.memory[-1] >> 20} MiB")
         if self.server.process.poll() is not None:
             self.wrong.append(f"the server ended with status {self.server.process.returncode}")
+        elif (more := grown(self.legs, self._started)) > MOST_GROWTH:
+            self.wrong.append(f"memory grew by {more} MiB to {self.legs[-1].mebibytes} MiB")
+
+    async def _leg(self, requests: int, noted: Callable[[Leg], None]) -> None:
+        """Send so many requests, and note what became of them."""
+        first, sent, compared, hung = self.case, self.sent, self.compared, self.hung
+        judged = await asyncio.to_thread(self.server.judged)
+        cases = itertools.count(first)
+        await asyncio.gather(*(self._work(cases, sent + requests) for _ in range(WORKERS)))
+        if self.server.process.poll() is not None:
+            return
+        leg = Leg(
+            self.door,
+            first,
+            self.case,
+            self.sent - sent,
+            await asyncio.to_thread(self.server.judged) - judged,
+            self.compared - compared,
+            self.hung - hung,
+            self.server.memory() >> 20,
+            self._started,
+            tuple(self.wrong),
+        )
+        self.legs.append(leg)
+        noted(leg)
 
     async def _neighbour(self) -> None:
         """Stream over the websocket door of the same server, and compare each answer."""
@@ -125,9 +152,8 @@ class Hostile:
             writer.write(data)
             writer.write_eof()
             try:
-                async with asyncio.timeout(PATIENCE):
-                    while await reader.read(2**16):
-                        pass
+                while await asyncio.wait_for(reader.read(2**16), PATIENCE):
+                    pass
             except TimeoutError:
                 self.hung += 1
         await self._go_on(writer, b"", gone=True)
@@ -146,14 +172,12 @@ class Hostile:
         """Make calls with protobuf of any bits, in one streaming call or one by one."""
         self.sent += CALLS
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.server.ports['grpc']}") as channel:
-            messages = [grpc_message(rng) for _ in range(CALLS)]
+            messages = grpc_messages(rng, CALLS)
             if rng.random() < 0.5:
                 await self._streamed(channel, messages)
                 return
             infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
-            for one in messages:
-                with suppress(grpc.RpcError):
-                    await infer(one, timeout=PATIENCE)
+            await asyncio.gather(*(infer(one, timeout=PATIENCE) for one in messages), return_exceptions=True)
 
     async def _streamed(self, channel: Any, messages: list[bytes]) -> None:  # noqa: ANN401  grpc has no types
         call = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")(iter(messages), timeout=PATIENCE)
@@ -162,7 +186,15 @@ class Hostile:
                 pass
 
 
-def attack(plan: Path, door: str, requests: int, first: int = 0) -> Hostile:
+def attack(
+    plan: Path,
+    door: str,
+    requests: int,
+    first: int = 0,
+    *,
+    seconds: float = math.inf,
+    noted: Callable[[Leg], None] = lambda _leg: None,
+) -> Hostile:
     """Start a server, attack a door of it, and return what happened.
 
     Args:
@@ -170,22 +202,30 @@ def attack(plan: Path, door: str, requests: int, first: int = 0) -> Hostile:
         door: ws, http or grpc.
         requests: How many requests to send.
         first: The number of the first case.
+        seconds: After this time no leg begins.
+        noted: Takes each leg when it is over.
     """
-    errors = plan.with_name(f"{door}.log")
+    errors, until = plan.with_name(f"{door}.log"), time.monotonic() + seconds
     with errors.open("w") as file, node(plan, doors={"ws": 0, door: 0}, stderr=file) as server:
         hostile = Hostile(server, door, plan, first)
-        asyncio.run(hostile.run(requests))
+        asyncio.run(hostile.run(requests, until, noted))
     if "Traceback" in (text := errors.read_text()):
         hostile.wrong.append(f"the server wrote {text.count('Traceback')} tracebacks, the first: {text[:3000]}")
     return hostile
+
+
+def noted(leg: Leg) -> None:
+    """Add a leg to the ledger, and say what all at its door have found."""
+    note(leg)
+    print(f"{leg.door}: {total(legs(leg.door))}; now {leg.mebibytes} MiB", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--door", choices=SENT, action="append", help="only this door; may come again")
-    parser.add_argument("--requests", type=int, default=1_000_000, help="at each door")
-    parser.add_argument("--first", type=int, default=0, help="the number of the first case")
+    parser.add_argument("--requests", type=int, default=1_000_000, help="at each door, with those of the ledger")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="at each door; the ledger keeps what was done")
     options = parser.parse_args(arguments)
     print(*header(), sep="\n", flush=True)
     good = True
@@ -193,10 +233,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plan = Path(folder) / "A.tide"
         write_plan(plan)
         for door in options.door or SENT:
-            found = attack(plan, door, options.requests, options.first)
-            print(f"{door}: {found.sent} requests, {found.compared} chunks of the neighbour equal, {found.hung} hung")
-            print(*found.wrong, "short" if found.wrong else "pass", sep="\n", flush=True)
-            good &= not found.wrong
+            before = legs(door)
+            left = options.requests - sum(leg.requests for leg in before)
+            first = before[-1].beyond if before else 0
+            wrong = attack(plan, door, left, first, seconds=options.seconds, noted=noted).wrong if left > 0 else []
+            print(f"{door}: {total(legs(door))}", *wrong, "short" if wrong else "pass", sep="\n", flush=True)
+            good &= not wrong
     sys.exit(not good)
 
 

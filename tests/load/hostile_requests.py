@@ -45,6 +45,10 @@ PATHS = ("/", "/v2", "/metrics", "/v2/models/A/versions/9/infer", "/v2//models",
 HEADERS = ("Transfer-Encoding: chunked", "Content-Encoding: gzip", "X: " + "y" * 5000, "Expect: 100-continue")
 
 
+WEBSOCKET_ROW = [("version", "u1"), ("flags", "u1"), ("size", "u1"), ("zero", "u1"), ("frames", "<u4")]
+WEBSOCKET_ROW += [("frame", "<u8"), ("got", "<u8"), ("name", "S2")]
+
+
 def damaged(rng: Rng, data: bytes, chance: float) -> bytes:
     """Return bytes of which, by some chance, a few are changed, cut off or added."""
     if not data or rng.random() >= chance:
@@ -60,6 +64,25 @@ def damaged(rng: Rng, data: bytes, chance: float) -> bytes:
         case _:
             found[at:at] = rng.bytes(int(rng.integers(1, 64)))
     return bytes(found)
+
+
+def in_place(rng: Rng, data: bytes, start: int, count: int, *, digits: bool = False) -> list[bytes]:
+    """Return copies of bytes that have their length; in most, a few bytes from a place on are others.
+
+    Args:
+        rng: Draws them.
+        data: The bytes.
+        start: The place.
+        count: How many copies.
+        digits: Only digits change, and become other digits: a number in JSON stays one.
+    """
+    table = np.tile(np.frombuffer(data, np.uint8), (count, 1))
+    places = start + np.flatnonzero((table[0, start:] - ord("0") < 10) if digits else table[0, start:] < 256)
+    values = np.frombuffer(b"0123456789" if digits else bytes(range(256)), np.uint8)
+    rows = np.flatnonzero(rng.random(count) < 0.8)
+    for _ in range(3 if len(places) else 0):
+        table[rows, rng.choice(places, len(rows))] = rng.choice(values, len(rows))
+    return [row.tobytes() for row in table]
 
 
 def _one(rng: Rng, of: tuple[object, ...]) -> object:
@@ -87,9 +110,33 @@ def websocket(rng: Rng) -> tuple[int, bytes]:
     """Return what a connection of the websocket door sends, and how many requests that is."""
     if rng.random() < 0.01:
         return 1, HANDSHAKE + FLOOD * _websocket_frame(rng, _websocket_message(rng), whole=True)
+    if rng.random() < 0.7:
+        count, batch = _websocket_batch(rng)
+        return count + 1, HANDSHAKE + batch + _websocket_frame(rng, _websocket_message(rng), whole=False)
     count = int(rng.integers(1, 24))
     parts = [_websocket_frame(rng, _websocket_message(rng), whole=rng.random() < 0.97) for _ in range(count)]
     return count, damaged(rng, HANDSHAKE, 0.04) + b"".join(parts)
+
+
+def _websocket_batch(rng: Rng) -> tuple[int, bytes]:
+    """Return messages of one length that can be read, and whose fields and frames are drawn; and how many."""
+    count, frames = int(rng.integers(64, 512)), int(rng.integers(4))
+    size = HEAD.size + 2 + frames * CASE.features * 4
+    table = np.zeros(count, [*WEBSOCKET_ROW, ("payload", "u1", (frames * CASE.features * 4,))])
+    head = struct.pack(">BB", 0x82, 0x80 | size) if size < 126 else struct.pack(">BBH", 0x82, 0xFE, size)
+    values = rng.standard_normal((count, frames * CASE.features)).astype("<f4")
+    if frames:
+        odd = np.flatnonzero(rng.random(count) < 0.2)
+        values[odd, -1] = rng.choice(np.array(VALUES), len(odd))
+        values.view("<u4")[odd[::2], 0] = rng.integers(0, 2**32, len(odd[::2]))
+    table["version"], table["size"], table["name"] = 1, 2, [b"h%d" % n for n in rng.integers(0, 10, count)]
+    table["flags"] = rng.choice([0, 0, 0, 0, 1, 2, 3], count)
+    table["frames"] = np.where(rng.random(count) < 0.9, frames, rng.integers(0, 2**32, count))
+    for field in ("frame", "got"):
+        large = rng.choice(np.array(NUMBERS, "<u8"), count)
+        table[field] = np.where(rng.random(count) < 0.2, large, rng.integers(0, 12, count, np.uint64))
+    table["payload"] = values.view("u1").reshape(count, -1)
+    return count, b"".join(head + bytes(4) + row.tobytes() for row in table)
 
 
 def _websocket_message(rng: Rng) -> bytes:
@@ -122,6 +169,10 @@ def http(rng: Rng) -> tuple[int, bytes]:
     if rng.random() < 0.01:
         return 1, FLOOD * _http_call(rng)
     count = int(rng.integers(1, 12))
+    if rng.random() < 0.7:
+        call = _http_call(rng)
+        copies = in_place(rng, call, call.index(b"\r\n\r\n") + 4, 8 * count, digits=bool(rng.random() < 0.7))
+        return 8 * count + 1, b"".join([*copies, damaged(rng, call, 1.0)])
     return count, b"".join(damaged(rng, _http_call(rng), 0.05) for _ in range(count))
 
 
@@ -192,8 +243,13 @@ def grpc_raw(rng: Rng) -> tuple[int, bytes]:
     return count, damaged(rng, PREFACE, 0.1) + b"".join(frames)
 
 
-def grpc_message(rng: Rng) -> bytes:
-    """Return a request of an inference, as protobuf."""
+def grpc_messages(rng: Rng, count: int) -> list[bytes]:
+    """Return requests of an inference, as protobuf: some drawn, and copies of each whose last half is changed."""
+    drawn = [_grpc_message(rng) for _ in range(count // 10)]
+    return [copy for one in drawn for copy in in_place(rng, one, len(one) // 2, 10)]
+
+
+def _grpc_message(rng: Rng) -> bytes:
     frames, payload = _frames(rng)
     made = message("ModelInferRequest")(model_name="A" if rng.random() < 0.97 else "B", id="1")
     made.parameters["sequence_id"].int64_param = int(rng.integers(0, 3))

@@ -37,10 +37,18 @@ class Node:
 
     def counters(self) -> dict[str, float]:
         """Return the totals of its model, by the names of `Counters`, from the websocket door's page."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['ws']}/metrics") as page:
-            text = page.read().decode()
-        found = re.findall(r'^tidegate_(\w+)_total\{model="\w+"\} (\S+)$', text, re.MULTILINE)
+        found = re.findall(r'^tidegate_(\w+)_total\{model="\w+"\} (\S+)$', self._metrics(), re.MULTILINE)
         return {name: float(value) for name, value in found}
+
+    def judged(self) -> int:
+        """Return how many chunks its model answered or refused, from the same page."""
+        found = re.findall(r"^tidegate_(?:chunks|again|refused)_total\{.*\} (\S+)$", self._metrics(), re.MULTILINE)
+        return sum(int(value) for value in found)
+
+    def _metrics(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['ws']}/metrics") as page:
+            text: str = page.read().decode()
+        return text
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a client remembers of its stream, without a network: the chunks that a server may lose."""
 
+import hashlib
 import uuid
 from collections import deque
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from ...errors import ChunkError, ServerError
 from ..requests import Refused, Reply, Request, Why
 from ..wire import read_reply, write_request
 from .form import Form
+
+PLACE = "X-Session-Id"  # the header by which Ray Serve, Envoy and nginx place a connection
 
 
 class LaterError(Exception):
@@ -60,6 +63,14 @@ class Session:
         self.connected = False
         self.began = False  # whether a server has heard of the stream
         self._sent: deque[Sent] = deque()  # the last one may have no answer
+
+    def headers(self, token: str | None) -> dict[str, str]:
+        """Return what each connection says of itself: whose it is, and a hash of the stream's name.
+
+        Whatever stands between a client and several servers can send each stream to the same server by the hash.
+        """
+        place = hashlib.blake2b(self.name.encode(), digest_size=16).hexdigest()
+        return {PLACE: place} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     @property
     def kept(self) -> int:

@@ -44,7 +44,7 @@ class AsyncStream:
     ) -> None:
         self._session = Session(name)
         self._patience = Patience(addresses, patience)
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = self._session.headers(token)
         self._tls = tls
         self._connection: ClientConnection | None = None
         self._turn = asyncio.Lock()

@@ -1,7 +1,6 @@
 """The websocket door: binary messages of `wire.py`, one or many streams on a connection. The path names the model."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,16 +19,15 @@ from picows import (
     ws_create_server,
 )
 
-from ..access import Access, from_this_machine
+from ..access import Access
 from ..metrics import KIND, health_text, metrics_text
 from ..repository import Repository
-from ..requests import MOST_ID, Limits, Refused, Reply, Request, Why
+from ..requests import MOST_ID, Refused, Reply, Request, Why
 from ..ticker import Ticker
-from ..wire import HEAD, read_request, write_reply
+from ..wire import HEAD, read_request, write_hello, write_reply
 
 MOST_UNREAD = 2**24  # bytes of replies that a client does not read, before its connection is closed
 MOST_PARTS = 64  # of a message; browsers and libraries send one
-PROTOCOL = "tidegate"  # the subprotocol
 STATUS = {
     Why.missing: HTTPStatus.NOT_FOUND,
     Why.token: HTTPStatus.UNAUTHORIZED,
@@ -87,17 +85,15 @@ class WebsocketDoor:
             return self._health(request)
         try:
             owner, protocol = self._owner(request)
-            return self._entered(request, name, owner, protocol)
+            return self._entered(name, owner, protocol)
         except Refused as refused:
             return _sorry(STATUS[refused.why], str(refused))
 
-    def _entered(
-        self, request: WSUpgradeRequest, name: str, owner: str, protocol: str
-    ) -> WSUpgradeResponseWithListener:
+    def _entered(self, name: str, owner: str, protocol: str) -> WSUpgradeResponseWithListener:
         """Return what someone known gets.
 
         Raises:
-            Refused: There is no such model, no room, or a page of another machine asks.
+            Refused: There is no such model, or no room.
         """
         if name == "metrics":
             return _page(metrics_text({model: ticker.engine for model, ticker in self.tickers.items()}), KIND)
@@ -105,8 +101,6 @@ class WebsocketDoor:
         ticker = self.tickers.get(name, only)
         if ticker is None:
             raise Refused(Why.missing, f"no such model; there are {', '.join(self.tickers)}")
-        if not from_this_machine(request.headers.get("Origin")):
-            raise Refused(Why.token, "pages of this machine are served, no others")
         if len(self.open) >= self.most:
             raise Refused(Why.limit, f"all {self.most} connections are taken")
         headers = {"Sec-WebSocket-Protocol": protocol} if protocol else None
@@ -123,11 +117,9 @@ class WebsocketDoor:
         return _page(health_text(engines, ready=self.repository.ready, known=known), "application/json")
 
     def _owner(self, request: WSUpgradeRequest) -> tuple[str, str]:
-        """Return whose connection it is, and the subprotocol to answer with: in it a browser gives its token."""
-        offered = [one.strip() for one in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-        if len(offered) == 2 and offered[0] == PROTOCOL:
-            return self.access.owner(f"Bearer {offered[1]}"), PROTOCOL
-        return self.access.owner(request.headers.get("Authorization")), PROTOCOL if PROTOCOL in offered else ""
+        """Return whose connection it is, and the subprotocol to answer with."""
+        said = request.headers.get
+        return self.access.websocket_owner(said("Authorization"), said("Sec-WebSocket-Protocol"), said("Origin"))
 
     def breathe(self) -> None:
         """Start a new second: connections that sent too much are read again."""
@@ -177,7 +169,8 @@ class Connection(WSListener):
         """Say what the model is and what may be asked."""
         self._transport = transport
         self._door.open.add(self)
-        transport.send(WSMsgType.TEXT, json.dumps(hello(self._ticker)).encode())
+        engine = self._ticker.engine
+        transport.send(WSMsgType.TEXT, write_hello(engine.served.describe(), engine.limits, durable=engine.durable))
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take in a part of a message."""
@@ -254,13 +247,6 @@ class Connection(WSListener):
     def _hold(self) -> None:
         if self._transport is not None:
             self._transport.underlying_transport.pause_reading()
-
-
-def hello(ticker: Ticker) -> dict[str, object]:
-    """Return the first message of a connection, for JSON."""
-    limits: Limits = ticker.engine.limits
-    most = {"frames": limits.frames, "window": limits.window, "idle": limits.idle, "kept_bytes": limits.kept_bytes}
-    return {"tidegate": 1, **ticker.engine.served.describe(), "durable": ticker.engine.durable, "limits": most}
 
 
 def _page(body: bytes, kind: str) -> WSUpgradeResponseWithListener:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tidegate.runtime.load import load
+from tidegate.runtime.load import load, sign
 from tidegate.runtime.serving.access import Access
 from tidegate.runtime.serving.engine import Engine
 from tidegate.runtime.serving.repository import wants_adoption
 from tidegate.runtime.serving.requests import Limits, Refused, Reply, Request
 from tidegate.runtime.serving.served_model import ServedModel
+from tools.keys import write_keys
 from tools.serving import Client, MemoryStore, alone, ids_plan, served, signal, small_model, small_plan
 
 pytest.importorskip("picows")
@@ -29,6 +30,29 @@ def run(path: Path, call: Callable[[Server], Any], **more: Any) -> None:  # noqa
     async def inside() -> None:
         server = Server([ServedModel.of(path)], Limits(streams=16), **more)
         await call(server)
+        await server.drain()
+
+    asyncio.run(inside())
+
+
+def test_row_242_a_file_that_is_loaded_again_must_be_signed_as_the_first(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="signatures need cryptography: pip install 'tidegate[sign]'")
+    path, (private, public) = model(tmp_path), write_keys(tmp_path, "maker")
+    sign(path, private, 3)
+
+    async def inside() -> None:
+        server = Server([ServedModel.of(path, require=public, release=3)], Limits(streams=16))
+        path.write_bytes(small_plan(1))
+        with pytest.raises(Refused, match=r"small\.tide.*; the plan that was served is unchanged") as refused:
+            await server.repository.load("small")
+        sign(path, private, 2)
+        with pytest.raises(Refused, match="release 2"):
+            await server.repository.load("small")
+        assert str(tmp_path) not in str(refused.value)
+        assert server.engines["small"].served.model.hash == load(small_plan()).hash
+        sign(path, private, 4)
+        await server.repository.load("small")
+        assert server.engines["small"].served.model.hash == load(small_plan(1)).hash
         await server.drain()
 
     asyncio.run(inside())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tidegate.runtime.errors import ServerError
 from tidegate.runtime.serving import wire
-from tidegate.runtime.serving.client.session import Session
+from tidegate.runtime.serving.client.session import PLACE, Session
 from tidegate.runtime.serving.requests import Reply
 from tools.serving import HELLO
 
@@ -71,3 +71,13 @@ def test_a_session_without_a_server_says_so() -> None:
     session = greeted()
     session.parts(np.zeros((1, 3), np.float32))
     assert session.end().request.end
+
+
+def test_a_connection_says_whose_it_is_and_where_its_stream_is_placed_without_its_name() -> None:
+    said = Session("sensor-7").headers("token")
+    assert said == Session("sensor-7").headers("token")
+    assert said["Authorization"] == "Bearer token"
+    assert "sensor" not in said[PLACE]
+    assert Session("sensor-8").headers(None).keys() == {PLACE}
+    assert Session("sensor-8").headers(None)[PLACE] != said[PLACE]
+    assert Session("\u20ac").headers(None)[PLACE].isascii()
