@@ -2,11 +2,12 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 from fuzzing.plans import missing, reference_plans
-from kernels.building import build, check, float_vectors, run, vectors
+from kernels.building import KERNELS, build, check, float_vectors, require, run, vectors
 from tidegate.runtime import _kernels
 
 pytestmark = pytest.mark.slow  # compiles the engine with sanitizers, under which it is slow
@@ -37,6 +38,36 @@ def test_c_tests_are_clean(sanitized: Path) -> None:
     run(sanitized / "threads", "5")
     run(sanitized / "groups", "50", "9", *vectors())
     run(sanitized / "realtime", *float_vectors())
+
+
+# Two pieces of an arena, and as many values written from the start of the first as the argument says.
+PIECES = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "src/arena.h"
+int main(int argc, char **argv) {
+  tide_arena count = {0}, arena = {0};
+  tide_take(&count, 64), tide_take(&count, 64);
+  if (posix_memalign((void **)&arena.base, 64, count.used) != 0) return argc;
+  volatile float *first = tide_take(&arena, 64);
+  tide_take(&arena, 64);
+  for (int i = 0; i < atoi(argv[1]); i++) first[i] = 1.0f;
+  return printf("%zu bytes\\n", count.used) < 0;
+}
+"""
+
+
+def test_row_246_one_value_too_many_is_seen_in_a_build_with_the_address_sanitizer(tmp_path: Path) -> None:
+    """Pieces of 64 bytes with 16 values; without the sanitizer they have no zones, and nothing but the pieces."""
+    source = tmp_path / "pieces.c"
+    source.write_text(PIECES)
+    for name, *flags in (("plain",), ("sanitized", "-fsanitize=address")):
+        run(require("cc"), *flags, f"-I{KERNELS}", f"-I{KERNELS / 'include'}", source, "-o", tmp_path / name)
+    assert run(tmp_path / "plain", "17") == "128 bytes\n"
+    assert run(tmp_path / "sanitized", "16") == "256 bytes\n"
+    ended = subprocess.run([tmp_path / "sanitized", "17"], capture_output=True, text=True, check=False)
+    assert ended.returncode
+    assert "use-after-poison" in ended.stderr
 
 
 def test_refusals_snapshots_and_ends_leave_no_trace_under_the_sanitizers(sanitized: Path, tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ C = (
     (5, "src/push.c", "roll_back(b->streams[0]);", ";"),
     (26, "src/group.c", "new_stream(group->row[row].stream", ";"),
     (28, "src/snapshot.c", "if (!header_ok(stream->model", ";"),
+    (246, "operators/reduce.c", "i < parts", "for (size_t i = 0; i <= parts; i++) out[i] = reduce(in[0], part);"),
+    (246, "operators/elementwise.c", "t < frames", "for (size_t t = 0; t <= frames; t++) {"),
 )
 
 

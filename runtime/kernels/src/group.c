@@ -32,33 +32,40 @@ static size_t stream_bytes(const tide_model *model) {
 
 /* Clear memory and lay it out again. All is cleared because the padding of codes is read. */
 static tide_room *new_room(void *memory, size_t bytes, const tide_model *model, uint32_t rows) {
-  tide_arena arena = {.base = memset(memory, 0, bytes)};
+  tide_arena arena = {.base = tide_clear(memory, bytes)};
   return tide_lay_room(&arena, model, rows);
 }
 
 static tide_stream *new_stream(void *memory, size_t bytes, const tide_model *model, tide_room *room) {
-  tide_arena arena = {.base = memset(memory, 0, bytes)};
+  tide_arena arena = {.base = tide_clear(memory, bytes)};
   tide_stream *stream = tide_lay_stream(&arena, model, room);
   tide_reset(stream);
   return stream;
 }
 
+/* The group, its rows, and the room. The streams of the rows follow. */
+static tide_group *lay_group(tide_arena *arena, const tide_model *model, uint32_t rows) {
+  tide_group *group = tide_take(arena, sizeof *group);
+  group_row *row = tide_take(arena, rows * sizeof *row);
+  const size_t bytes = room_bytes(model, rows);
+  void *room = tide_take(arena, bytes);
+  if (group) *group = (tide_group){model, rows, row, new_room(room, bytes, model, rows), bytes, stream_bytes(model)};
+  return group;
+}
+
 size_t tide_group_bytes(const tide_model *model, uint32_t rows) {
-  tide_arena arena = {0};
-  tide_take(&arena, sizeof(tide_group));
-  tide_take(&arena, rows * sizeof(group_row));
-  return model->late ? 0 : arena.used + room_bytes(model, rows) + rows * stream_bytes(model);
+  tide_arena arena = {0}, one = {0};
+  lay_group(&arena, model, rows);
+  tide_take(&one, stream_bytes(model));
+  return model->late ? 0 : arena.used + rows * one.used;
 }
 
 tide_group *tide_group_init(void *memory, const tide_model *model, uint32_t rows) {
   tide_arena arena = {.base = memory};
-  tide_group *group = tide_take(&arena, sizeof *group);
-  group_row *row = tide_take(&arena, rows * sizeof *row);
-  *group = (tide_group){model, rows, row, NULL, room_bytes(model, rows), stream_bytes(model)};
-  group->room = new_room(tide_take(&arena, group->room_bytes), group->room_bytes, model, rows);
+  tide_group *group = lay_group(&arena, model, rows);
   for (uint32_t i = 0; i < rows; i++) {
     void *place = tide_take(&arena, group->stream_bytes);
-    row[i] = (group_row){new_stream(place, group->stream_bytes, model, group->room), 1, 0};
+    group->row[i] = (group_row){new_stream(place, group->stream_bytes, model, group->room), 1, 0};
   }
   return group;
 }

@@ -2,7 +2,7 @@
 #ifndef TIDE_KERNELS_H
 #define TIDE_KERNELS_H
 
-#include "plan.h"
+#include "arena.h"
 
 /* How the weights of a matrix are stored. GROUPS: with a scale for each group of inputs. WORDS: 8-bit weights as
  * int16, of a small matrix. COLUMN: one input's integer weights as floats, and its code as a float. Its one product,
@@ -137,20 +137,6 @@ void tide_row_sums(const int8_t *w, size_t stride, uint32_t rows, const int16_t 
 #define TIDE_VARIANT(name) extern const tide_variant tide_variant_##name;
 #include "variants.inc"
 #undef TIDE_VARIANT
-
-/* Memory that is handed out from front to back. With a NULL base the arena only counts. */
-typedef struct tide_arena {
-  uint8_t *base;
-  size_t used;
-} tide_arena;
-
-static inline size_t tide_round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
-
-static inline void *tide_take(tide_arena *arena, size_t bytes) {
-  uint8_t *at = arena->base ? arena->base + arena->used : NULL;
-  arena->used += tide_round_up(bytes, TIDE_ALIGNMENT);
-  return at;
-}
 
 /* Vectors of the next panel if `left` remain: full panels first, then small ones. */
 static inline uint32_t tide_panel_width(uint32_t panel, uint32_t gates, uint32_t left) {

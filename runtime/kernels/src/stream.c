@@ -120,7 +120,7 @@ void tide_reset(tide_stream *stream) {
 tide_stream *tide_stream_init(void *memory, const tide_model *model) {
   tide_arena arena = {0};
   lay_alone(&arena, model);
-  memset(memory, 0, arena.used); /* the padding of codes is read */
+  tide_clear(memory, arena.used); /* the padding of codes is read */
   arena = (tide_arena){.base = memory};
   tide_stream *stream = lay_alone(&arena, model);
   lay_held(&arena, model, stream);
