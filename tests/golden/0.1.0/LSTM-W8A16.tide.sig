@@ -1,0 +1,1 @@
+tidegate-signature 1 release 7 N+UxVbgmIOmskQ8szj44UNol02DBClVWfH6xi1mXvG2edSmjVENJDzCZQVlPq0P9qYUg/GkG1mhjSg7w8/b3Dg==
