@@ -13,8 +13,9 @@ from ...runtime.errors import ContractError, TidegateError, UnsupportedError
 from ...runtime.graph.nodes import label
 from ..graph.axes import Dims, shape_of, shape_text
 from ..graph.editing import input_named
+from ..states.caches import Cache, find_caches
 from ..states.recurrent_states import ForeignState
-from ..states.routes import Source, arrivals, number_inputs, sources
+from ..states.routes import Source, arrivals, number_inputs, sources, still
 from .state_names import check_pairs, listed, pair_by_name
 
 
@@ -59,10 +60,15 @@ def likely_signal(model: onnx.ModelProto, given: Mapping[str, str] | None, optio
 
 
 def started_inputs(model: onnx.ModelProto) -> set[str]:
-    """Return the inputs that start a recurrent layer, as far as the graph has recurrent nodes."""
-    with suppress(TidegateError, IndexError, KeyError, ValueError):  # `find_roles` says it later
-        return {source.name for source in sources(model, number_inputs(model))}
-    return set()
+    """Return the inputs that start a recurrent layer, as far as the graph has recurrent nodes, or that are caches."""
+    return {part.name for part in carried_parts(model)}
+
+
+def carried_parts(model: onnx.ModelProto) -> list[Source | Cache]:
+    """Return what starts from the inputs of a file, as far as the graph has recurrent nodes and caches."""
+    with suppress(TidegateError, IndexError, KeyError, RuntimeError, ValueError):  # `find_roles` says it later
+        return [part for parts in _carried(model).started.values() for part in parts]
+    return []
 
 
 def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None, static: Collection[str] = ()) -> Roles:
@@ -78,23 +84,50 @@ def find_roles(model: onnx.ModelProto, given: Mapping[str, str] | None, static: 
             signal.
         UnsupportedError: An input has the name of a state but starts no recurrent layer.
     """
-    numbers = number_inputs(model)
-    found = sources(model, numbers)
-    routes = _Routes(numbers, arrivals(model, found))
-    started: dict[str, list[Source]] = {}
-    for source in found:
-        started.setdefault(source.name, []).append(source)
+    carried = _carried(model)
+    routes, started = carried.routes, carried.started
     pairs = named_pairs(model) if given is None else given
     if given is not None:
         routes.refuse_mistaken(given, started)
     states = []
     for name, layers in started.items():
-        what = f"state input {name!r}, which starts {label(layers[0].node)},"
+        what = f"state input {name!r}, which {_use(layers[0])},"
         output = (
             routes.check(name, pairs[name], what) if name in pairs else routes.find(name, what, named=given is not None)
         )
-        states.append(_foreign_state(model, State(name, output, "state", ()), layers, numbers[name]))
-    return Roles(_signal(model, [*started, *static], pairs, named=given is not None), tuple(states))
+        states.append(_foreign_state(model, State(name, output, "state", ()), layers, routes.numbers[name]))
+    signal = _signal(model, [*started, *static], pairs, named=given is not None)
+    _refuse_streams(model, signal, [part for layers in started.values() for part in layers])
+    return Roles(signal, tuple(states))
+
+
+_Part = Source | Cache
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """What a file carries: its routes, and by state input what starts from it."""
+
+    routes: "_Routes"
+    started: Mapping[str, list[_Part]]
+
+
+def _carried(model: onnx.ModelProto) -> _Carried:
+    """Return what a file carries, in recurrent states and in caches of which an output holds the next values."""
+    one, shapes = still(model)
+    numbers = number_inputs(one)
+    found: list[_Part] = list(sources(one, numbers, shapes))
+    layers = [part for part in found if isinstance(part, Source)]
+    caches = find_caches(one, numbers, shapes)
+    nexts = {name: values for cache in caches for name, values in reversed([*cache.nexts.items()])}
+    arrived = arrivals(one, layers, nexts, numbers if caches else {})
+    back = {number for values in arrived.values() for number in values.ravel().tolist()}
+    found += [cache for cache in caches if back.issuperset(cache.numbers)]
+    started: dict[str, list[_Part]] = {}
+    for part in found:
+        started.setdefault(part.name, []).append(part)
+    read = np.array([number for part in found for number in part.numbers])
+    return _Carried(_Routes(numbers, arrived, read), started)
 
 
 @dataclass(frozen=True)
@@ -104,14 +137,19 @@ class _Routes:
     Attributes:
         numbers: The numbers of each input's values.
         arrivals: For each output that holds only final states, the numbers of the values that they started from.
+        read: The numbers of the values that layers and caches read; what an input holds besides has no use.
     """
 
     numbers: Mapping[str, Array]
     arrivals: Mapping[str, Array]
+    read: Array
 
     def feeding(self, name: str) -> list[str]:
         """Return the outputs that hold an input's next state, value by value in the same place."""
-        return [output for output, values in self.arrivals.items() if np.array_equal(values, self.numbers[name])]
+        own = self.numbers[name]
+        used = np.isin(own, self.read)
+        fits = (output for output, values in self.arrivals.items() if values.shape == own.shape)
+        return [output for output in fits if np.array_equal(self.arrivals[output][used], own[used])]
 
     def refuse_mistaken(self, given: Mapping[str, str], started: Collection[str]) -> None:
         """Refuse a pair of the caller whose input starts no layer and whose output feeds another input.
@@ -198,20 +236,43 @@ def _alike(first: onnx.ValueInfoProto, second: onnx.ValueInfoProto) -> bool:
     return len(kinds) == 1 and fits and all(x == y for x, y in sizes if isinstance(x, int) and isinstance(y, int))
 
 
-def _foreign_state(model: onnx.ModelProto, pair: State, layers: Sequence[Source], numbers: Array) -> ForeignState:
+def _foreign_state(model: onnx.ModelProto, pair: State, parts: Sequence[_Part], numbers: Array) -> ForeignState:
     """Return a state and what it starts; it is packed unless its shape is [layers, 1, hidden]."""
     dims = shape_of(input_named(model, pair.input))
+    layers = [part for part in parts if isinstance(part, Source)]
+    caches = tuple(part for part in parts if isinstance(part, Cache))
     own = {source.numbers: source for source in layers}
     rows = [tuple(map(int, row)) for row in numbers.reshape(len(numbers), -1)] if numbers.ndim == 3 else []
     in_order = [own[row] for row in rows if row in own]
     kinds = {source.slot.kind for source in layers}
-    kind = kinds.pop() if len(kinds) == 1 else "state"
-    if rows and len(in_order) == len(rows) == len(layers) and numbers.shape[1] == 1:
+    kind = kinds.pop() if len(kinds) == 1 and not caches else "state"
+    if rows and len(in_order) == len(rows) == len(parts) and numbers.shape[1] == 1:
         state = replace(pair, kind=kind, shape=(len(rows), "batch", numbers.shape[2]))
         return ForeignState(state, tuple((source.node.name, source.slot) for source in in_order), dims)
     _refuse_shared(pair.input, layers)
     state = replace(pair, kind=kind, shape=_packed_shape(pair.input, dims))
-    return ForeignState(state, tuple((source.node.name, source.slot) for source in layers), dims, packed=True)
+    starts = tuple((source.node.name, source.slot) for source in layers)
+    return ForeignState(state, starts, dims, packed=True, caches=caches)
+
+
+def _use(part: _Part) -> str:
+    """Return what a state input does first, as text for messages."""
+    return f"starts {label(part.node)}" if isinstance(part, Source) else f"comes before {part.signal!r}"
+
+
+def _refuse_streams(model: onnx.ModelProto, signal: str, parts: Sequence[_Part]) -> None:
+    """Refuse rows of a state that are streams: bands are rows of one stream.
+
+    Raises:
+        ContractError: The file is for several streams.
+    """
+    streams, *_ = (*shape_of(input_named(model, signal)), 1)
+    for part in parts:
+        if isinstance(part, Source) and part.rows > 1 and isinstance(streams, int) and streams > 1:
+            raise ContractError(
+                f"{label(part.node)}: initial_{part.slot.kind} gets {len(part.numbers)} values of {part.name!r}, for "
+                f"{streams} streams, wanted {part.size}; export the model for one stream"
+            )
 
 
 def _refuse_shared(name: str, layers: Sequence[Source]) -> None:

@@ -26,9 +26,10 @@ from .endless_loops import refuse_endless_loops
 from .fixed_inputs import FixedInput, cut_values, fix_inputs, spread_over_signal
 from .fixed_sizes import follow_streams, open_sizes
 from .flat_frames import unfold_frames
-from .input_roles import Roles, find_roles, likely_signal
+from .input_roles import Roles, carried_parts, find_roles, likely_signal
 from .integer_ids import widen_ids
 from .node_forms import drop_lengths, forbid_empty, put_time_first
+from .opened_frames import open_frames
 from .opsets import modernize
 from .reversals import turn_layers
 from .several_inputs import SeveralInputs, follow_signal, join_inputs
@@ -133,8 +134,7 @@ def open_file(
         refuse_state_inputs(model)
         roles = find_roles(model, states, several.static)
     _fix_frame(model, roles.signal, frame)
-    sizes = shape_of(input_named(model, roles.signal))
-    starts = take_starts(model, roles.signal, [axis for axis, size in enumerate(sizes) if not isinstance(size, int)])
+    starts = take_starts(model, roles.signal, _free(model, roles.signal))
     split_directions(model)
     shape = tuple(frozen.get(axis, size) for axis, size in enumerate(declared[roles.signal]))
     kept = came if replaced else None
@@ -172,13 +172,13 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     rolled = roll_bodies(model)
     unfolded = unfold_frames(model, source)
     turned = turn_layers(model, source)
-    follow_streams(model, source)
-    frozen = name_dropped_axes(model, source)
     drop_identities(model)
-    free = [axis for axis, size in enumerate(shape_of(input_named(model, source))) if not isinstance(size, int)]
-    write_unfolds(model, source, free)
+    follow_streams(model, source)
+    write_unfolds(model, source, _free(model, source))
+    open_frames(model, source, carried_parts(model))
+    frozen = name_dropped_axes(model, source)
     write_products(model)
-    write_transposed(model, free)
+    write_transposed(model, _free(model, source))
     move_pads(model)
     move_cuts(model)
     open_sizes(model, source)
@@ -188,6 +188,11 @@ def _in_plain_layers(model: onnx.ModelProto, source: str, done: list[str]) -> tu
     done += rolled
     done += [f"Its frames were turned around for {name}; now that is a backward layer." for name in turned]
     return frozen, unfolded
+
+
+def _free(model: onnx.ModelProto, source: str) -> list[int]:
+    """Return the axes of a signal whose sizes are free."""
+    return [axis for axis, size in enumerate(shape_of(input_named(model, source))) if not isinstance(size, int)]
 
 
 def _follow(model: onnx.ModelProto, fixed: Iterable[FixedInput], several: SeveralInputs, source: str) -> None:

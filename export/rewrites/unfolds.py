@@ -29,7 +29,7 @@ def write_unfolds(model: onnx.ModelProto, source: str, free: Sequence[int]) -> N
         free: The axes of the signal whose sizes may vary.
     """
     graph = Graph(model)
-    asked = [n for n in graph.nodes if n.op_type == "Gather" and _is_computed(graph, n.input[1])]
+    asked = [n for n in graph.nodes if n.op_type == "Gather" and _may_unfold(graph, n.input[1])]
     if not asked:
         return
     sized = [_sized(model, source, free, length) for length in _LENGTHS]
@@ -45,8 +45,11 @@ def write_unfolds(model: onnx.ModelProto, source: str, free: Sequence[int]) -> N
     _join_reshapes(model)
 
 
-def _is_computed(graph: Graph, name: str) -> bool:
-    """Return whether places come from a Range, as those of an unfold do."""
+def _may_unfold(graph: Graph, name: str) -> bool:
+    """Return whether places come from a Range, as those of an unfold do, or are constants `[1, size]`."""
+    known = graph.constant(name)
+    if known is not None:
+        return bool(known.ndim == 2 and known.shape[0] == 1)
     waiting, seen = [name], set[str]()
     while waiting:
         node = graph.producer(waiting.pop())

@@ -138,13 +138,12 @@ def _is_pointwise(node: onnx.NodeProto, ends: list[int] | None, axes: Dims) -> b
 
 def _before_padding(graph: Graph, node: onnx.NodeProto) -> tuple[str, list[int] | None]:
     """Return the signal of a convolution and the zeros at the ends of its axes; None if they are not known."""
-    own = _own_padding(graph, node)
-    pad = graph.producer(node.input[0])
-    if pad is None or pad.op_type != "Pad":
-        return node.input[0], own
-    zeros = _zeros(graph, pad)
-    joined = None if own is None or zeros is None else [a + b for a, b in zip(own, zeros, strict=True)]
-    return pad.input[0], joined
+    signal, ends = node.input[0], _own_padding(graph, node)
+    while (pad := graph.producer(signal)) is not None and pad.op_type == "Pad":
+        zeros = _zeros(graph, pad)
+        ends = None if ends is None or zeros is None else [a + b for a, b in zip(ends, zeros, strict=True)]
+        signal = pad.input[0]
+    return signal, ends
 
 
 def _own_padding(graph: Graph, node: onnx.NodeProto) -> list[int] | None:

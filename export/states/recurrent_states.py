@@ -19,6 +19,7 @@ from ..graph.editing import remove_dead, rename, rename_all, unused, value_names
 from ..graph.folds import Folds
 from ..graph.names import known_path
 from ..graph.recurrent_nodes import checked_nodes, state_sizes
+from .caches import Cache, put_zeros
 
 MIN_OPSET = 13  # from 13 on, Split takes its sizes as an input
 ROWS = 3  # the axes of a state with one row per stream: layers, batch, hidden
@@ -37,12 +38,14 @@ class ForeignState:
         declared: The shape of the input as the file declares it.
         packed: It holds states in another layout than [layers, batch, hidden], as [1, layers, hidden, 2] with h and c
             last. Each becomes a state of its layer, as if it were hidden.
+        caches: The frames in it that come before those of the signal; each becomes a tail, as if it were hidden.
     """
 
     state: State
     starts: tuple[tuple[str, StateOperand], ...]
     declared: Dims
     packed: bool = False
+    caches: tuple[Cache, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ def unplug(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> None:
     Afterwards the graph has no dead nodes.
     """
     started = _keys(foreign)
+    put_zeros(model, [cache for known in foreign for cache in known.caches])
     for node in model.graph.node:
         for slot in CELLS[node.op_type].states if node.op_type in CELLS else ():
             if (node.name, slot.kind) in started:
@@ -124,6 +128,21 @@ def unplug(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> None:
         del items[:]
         items.extend(kept)
     remove_dead(model)
+    _refuse_other_readers(model, {known.state.input for known in foreign})
+
+
+def _refuse_other_readers(model: onnx.ModelProto, gone: AbstractSet[str]) -> None:
+    """Refuse a node that reads a state in another way.
+
+    Raises:
+        UnsupportedError: There is such a node.
+    """
+    for node in model.graph.node:
+        if found := gone & {*node.input}:
+            raise UnsupportedError(
+                f"{label(node)}: it reads state input {min(found)!r}, which layers or convolutions carry on, wanted a "
+                "state of its own; export the model with a state for each layer"
+            )
 
 
 def _keys(foreign: Sequence[ForeignState]) -> set[tuple[str, str]]:

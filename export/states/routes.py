@@ -1,9 +1,9 @@
 """Routes of states through a foreign graph: which value of a state input starts which value of which layer.
 
 Between a state input and a recurrent node there are only operators that move values (Gather, Split, Squeeze,
-Transpose). So every input value gets a number, and only this part of the graph is run on the numbers. The numbers that
-arrive at a node show where its state comes from. An output feeds an input if every number comes back to its place;
-nothing is guessed from names or shapes.
+Transpose), or put some in the place of others (ScatterND, as `cache[0] = h` becomes). So every input value gets a
+number, and only this part of the graph is run on the numbers. The numbers that arrive at a node show where its state
+comes from. An output feeds an input if every number comes back to its place; nothing is guessed from names or shapes.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,10 +19,15 @@ from ...runtime.cells import CELLS, StateOperand
 from ...runtime.errors import ContractError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
-from ..graph.axes import shape_of
+from ..graph.axes import Dims, shape_of, sized_model
 from ..graph.recurrent_nodes import MOVES, operand, recurrent_nodes, state_sizes
 
 MAX_VALUES = 2**24  # of all states; float32 holds integers exactly up to here
+OTHER = -1.0  # the number of a value that comes from no input
+
+NONE: Mapping[str, Array] = {}
+
+_JOINED = {"Concat": slice(None), "ScatterElements": slice(0, 3, 2), "ScatterND": slice(0, 3, 2)}  # what they move
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,10 @@ class Source:
     Attributes:
         node: The recurrent node.
         slot: Which of its states.
-        size: The number of values in the state.
+        size: The number of values in a row of the state.
         name: The graph input that the state comes from.
-        numbers: For each value of the state, the number (by `number_inputs`) of the input value that starts it.
+        numbers: For each value of the state, the number (by `number_inputs`) of the input value that starts it. A layer
+            over bands has a row for each band.
     """
 
     node: onnx.NodeProto
@@ -42,6 +48,11 @@ class Source:
     size: int
     name: str
     numbers: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """The rows of the state: 1, or the bands of a frame in the batch of the layer."""
+        return len(self.numbers) // self.size
 
 
 def number_inputs(model: onnx.ModelProto) -> dict[str, Array]:
@@ -57,8 +68,24 @@ def number_inputs(model: onnx.ModelProto) -> dict[str, Array]:
     return numbers
 
 
-def sources(model: onnx.ModelProto, numbers: Mapping[str, Array]) -> list[Source]:
+def still(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Dims]]:
+    """Return a copy whose free sizes are 1, with the values that then are constants, and its shapes."""
+    if not model.graph.input:
+        return model, {}
+    item = model.graph.input[0]
+    free = [axis for axis, size in enumerate(shape_of(item)) if not isinstance(size, int)]
+    return sized_model(model, item.name, dict.fromkeys(free or [-1], 1))
+
+
+def sources(
+    model: onnx.ModelProto, numbers: Mapping[str, Array], shapes: Mapping[str, Dims] | None = None
+) -> list[Source]:
     """Return the origin of each recurrent state that starts from a graph input.
+
+    Args:
+        model: The model, for one stream.
+        numbers: The numbers of its inputs.
+        shapes: The shapes of its values, if other values are put into a state input before its next part is read.
 
     Raises:
         ContractError: A state is made of several inputs, or of a wrong number of input values.
@@ -67,20 +94,50 @@ def sources(model: onnx.ModelProto, numbers: Mapping[str, Array]) -> list[Source
     found = []
     for node in recurrent_nodes(graph):
         for slot, size in zip(CELLS[node.op_type].states, state_sizes(graph, node), strict=True):
-            names = origins(graph, operand(node, slot.input), numbers)
-            if names:
-                found.append(_source(model, node, slot, size, {name: numbers[name] for name in names}))
+            what, taken = (
+                f"{label(node)}: initial_{slot.kind}",
+                came_from(model, operand(node, slot.input), numbers, shapes),
+            )
+            if taken is not None:
+                found.append(Source(node, slot, size, *_started(what, taken, size, numbers)))
     return found
 
 
-def arrivals(model: onnx.ModelProto, states: Sequence[Source]) -> dict[str, Array]:
-    """Return the graph outputs that hold only final states, each with the numbers of the values it started from."""
+def came_from(
+    model: onnx.ModelProto, name: str, numbers: Mapping[str, Array], shapes: Mapping[str, Dims] | None = None
+) -> Array | None:
+    """Return the numbers of the input values that a value is moved from; None if anything else takes part."""
+    ends, known = moved_from(Graph(model), name, numbers), shapes or {}
+    others = [end for end in ends if end not in numbers]
+    sizes = {end: [size for size in known.get(end, (None,)) if isinstance(size, int)] for end in others}
+    if len(others) == len(ends) or any(len(sizes[end]) < len(known.get(end, (None,))) for end in others):
+        return None
+    values = {end: numbers[end] for end in ends if end in numbers}
+    taken = moved(model, name, values | {end: np.full(sizes[end], OTHER) for end in others})
+    return None if taken is None or OTHER in taken else taken
+
+
+def arrivals(
+    model: onnx.ModelProto,
+    states: Sequence[Source],
+    nexts: Mapping[str, Array] = NONE,
+    kept: Mapping[str, Array] = NONE,
+) -> dict[str, Array]:
+    """Return the graph outputs that hold only final states, each with the numbers of the values it started from.
+
+    Args:
+        model: The model.
+        states: Its recurrent states.
+        nexts: Other values that hold next values of states, with the numbers of these.
+        kept: What an output may hold besides, with its numbers: state inputs that are handed on in part.
+    """
     graph = Graph(model)
-    finals = dict(_finals(states))
+    finals = dict(_finals(states)) | dict(nexts)
     found = {}
     for output in model.graph.output:
-        needed = origins(graph, output.name, finals)
-        numbers = moved(model, output.name, {name: finals[name] for name in needed}) if needed else None
+        needed = origins(graph, output.name, finals.keys() | kept.keys())
+        values = {name: finals[name] if name in finals else kept[name] for name in needed}
+        numbers = moved(model, output.name, values) if not finals.keys().isdisjoint(needed) else None
         if numbers is not None:
             found[output.name] = numbers.astype(np.int64)
     return found
@@ -95,10 +152,10 @@ def moved_from(graph: Graph, name: str, known: Collection[str] = ()) -> list[str
             continue
         seen.add(name)
         node = graph.producer(name)
-        if name in known or node is None or node.op_type not in MOVES | {"Concat"}:
+        if name in known or node is None or node.op_type not in MOVES | _JOINED.keys():
             found.append(name)
         else:
-            waiting += node.input if node.op_type == "Concat" else node.input[:1]
+            waiting += node.input[_JOINED.get(node.op_type, slice(1))]
     return found
 
 
@@ -108,28 +165,25 @@ def origins(graph: Graph, name: str, known: Collection[str]) -> list[str]:
     return found if all(end in known for end in found) else []
 
 
-def _source(
-    model: onnx.ModelProto, node: onnx.NodeProto, slot: StateOperand, size: int, numbers: Mapping[str, Array]
-) -> Source:
-    what = f"{label(node)}: initial_{slot.kind}"
-    if len(numbers) > 1:
+def _started(what: str, taken: Array, size: int, numbers: Mapping[str, Array]) -> tuple[str, tuple[int, ...]]:
+    """Return the input that a state starts from, and the numbers of its values there."""
+    names = [name for name, own in numbers.items() if np.isin(taken, own).any()]
+    if len(names) > 1:
         raise ContractError(
-            f"{what} is made of the inputs {', '.join(numbers)}, wanted one input; give each state its own"
+            f"{what} is made of the inputs {', '.join(names)}, wanted one input; give each state its own"
         )
-    (name,) = numbers
-    taken = moved(model, operand(node, slot.input), numbers)
-    if taken is None or taken.size != size:
-        seen = "an unknown number of" if taken is None else str(taken.size)
+    if not taken.size or taken.size % size:
         raise ContractError(
-            f"{what} gets {seen} values of {name!r} for one stream, wanted {size}; export the model for one stream"
+            f"{what} gets {taken.size} values of {names[0]!r} for one stream, wanted {size}; export the model for one "
+            "stream"
         )
-    return Source(node, slot, size, name, tuple(np.ravel(taken).astype(np.int64).tolist()))
+    return names[0], tuple(np.ravel(taken).astype(np.int64).tolist())
 
 
 def _finals(states: Sequence[Source]) -> Iterator[tuple[str, Array]]:
     """Yield final states, and the answers to a single frame, each with the numbers of its initial state."""
     for state in states:
-        numbers = np.array(state.numbers, np.float64).reshape(1, 1, -1)
+        numbers = np.array(state.numbers, np.float64).reshape(1, state.rows, state.size)
         if final := _made(state.node, state.slot.output):
             yield final, numbers
         if state.slot.kind == "h" and state.node.op_type != "Scan" and (answers := _made(state.node, 0)):
