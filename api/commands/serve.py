@@ -49,6 +49,9 @@ def command(
     require: Require = None,
     release: Release = 0,
     streams: Annotated[int, typer.Option(min=1, help="Streams in progress of each model.")] = 4096,
+    streams_of_one: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Those of one owner of a token; default: all.")
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Most frames of a chunk.")] = 1024,
     idle: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Give a stream up after so long.")] = 60.0,
 ) -> None:
@@ -76,7 +79,7 @@ def command(
     access = Access.of(tokens, tls_cert, tls_key)
     for host, _ in () if open_ else doors.values():
         access.check(host)
-    limits = Limits(streams=streams, streams_of_one=streams, frames=frames, idle=idle, every=every)
+    limits = Limits(streams=streams, streams_of_one=streams_of_one or streams, frames=frames, idle=idle, every=every)
     models = [ServedModel.of(path, require=require, release=release) for path in paths]
     kept = None if store is None else open_store(store)
     log = Log(sys.stderr)

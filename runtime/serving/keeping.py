@@ -46,6 +46,7 @@ class KeepingEngine(Engine):
         super().__init__(served, limits, clock, adopts=adopts)
         self._keeper = keeper
         self._purged = self._clock()
+        self._fetched: set[tuple[str, str]] = set()  # streams that may be in the store, or nowhere
 
     def collect(self) -> None:
         """Take in what the store has answered; requests that waited for it get their replies."""
@@ -54,7 +55,9 @@ class KeepingEngine(Engine):
             stream = self._streams.get((owner, name))
             if isinstance(result, Stored):
                 self._stored(stream, result)
-            elif stream is not None:
+                continue
+            self._fetched.discard((owner, name))
+            if stream is not None:
                 self._opened(stream, result)
 
     def save_all(self) -> None:
@@ -82,6 +85,11 @@ class KeepingEngine(Engine):
         return stream
 
     def _absent(self, request: Request) -> HeldStream:
+        """Fetch a stream; a flood of unknown names leaves places to others, and a short queue to the store."""
+        most = max(min(self.limits.fetched, self.limits.streams // 2), 1)
+        if len(self._fetched) >= most:
+            raise Refused(Why.busy, f"{most} streams are fetched from the store; send the chunk again later")
+        self._fetched.add(request.key)
         return self._started(request)
 
     def _holds(self, stream: HeldStream, request: Request) -> bool:

@@ -109,6 +109,8 @@ class Limits:
     Attributes:
         streams: Streams in progress, of all owners.
         streams_of_one: Streams in progress of one owner.
+        fetched: Streams that are fetched from a store at a time, also names that it does not know; at most half of
+            `streams`.
         frames: Frames of a chunk.
         window: Chunks of a stream that wait or whose answers are not acknowledged.
         kept_bytes: Bytes of a stream's answers that are not acknowledged; more, and the next chunk has to wait.
@@ -121,6 +123,7 @@ class Limits:
 
     streams: int = 4096
     streams_of_one: int = 4096
+    fetched: int = 512
     frames: int = 1024
     window: int = 8
     kept_bytes: int = 2**18

@@ -60,6 +60,26 @@ def test_row_194_a_stream_goes_on_in_another_process_from_its_snapshot() -> None
     assert second.engine.counters.restored == 1
 
 
+def test_row_243_a_flood_of_names_that_nobody_knows_shuts_no_other_out() -> None:
+    """The store does not answer meanwhile: half of the places are for streams that start, and the queue is short."""
+    node, flood, other, frames = Node(MemoryStore()), Client(), Client(name="other"), signal(8)
+    for number in range(1000):
+        flood.name = f"u{number}"
+        node.engine.submit(flood.request(ask=True))
+    assert node.engine.streams == 4
+    assert flood.refusals == ["busy"] * 996
+    assert "4 streams are fetched from the store" in str(flood.last.refused)
+    node.engine.submit(other.request(frames[:4], frame=0, start=True))
+    node.settle()
+    node.send(other, frames[4:], frame=4)
+    assert other.answers == alone(frames)
+    assert flood.refusals == ["busy"] * 996 + ["unknown"] * 4
+    flood.name = "u5"
+    node.send(flood, ask=True)
+    assert flood.refusals[-1] == "unknown"
+    assert node.engine.streams == 1
+
+
 def test_an_answer_that_was_lost_with_the_process_is_answered_again_elsewhere() -> None:
     store, client, frames = MemoryStore(), Client(), signal(8)
     first, second = Node(store), Node(store)
