@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "docs/*.md", "examples/*/*.md", "runtime/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/*/*.md", "runtime/**/*.md")
     for path in ROOT.glob(pattern)
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -3,32 +3,15 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tools.page_blocks import blocks_of, run_block
 
 pytestmark = pytest.mark.slow  # trains a model, compiles a firmware and runs it under an emulator
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
-BLOCK = re.compile(r"```(python|sh)\n(.*?)```", re.DOTALL)
 DEVICE = ("arm-none-eabi-gcc", "make", "qemu-system-arm")
-
-
-def run(kind: str, text: str, folder: Path) -> str:
-    """Run a block in a folder; return what it prints. A block of Python is saved under the name in its first line."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    here = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": path}
-    if kind == "sh":
-        command = ["sh", "-e", "-c", text]
-    else:
-        script = folder / text.splitlines()[0].removeprefix("# ")
-        script.write_text(text)
-        command = [sys.executable, str(script)]
-    done = subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
@@ -38,10 +21,10 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     if missing and os.environ.get("CI"):
         pytest.fail(f"{', '.join(missing)} is missing")
     printed = []
-    for kind, text in BLOCK.findall(PAGE.read_text()):
+    for kind, text in blocks_of(PAGE):
         if missing and ("firmware" in text):
             continue
-        printed.append(run(kind, text, tmp_path))
+        printed.append(run_block(kind, text, tmp_path))
         print(printed[-1], end="")
     whole = "\n".join(printed)
     right = re.search(r"(\d+)% of new words are right", whole)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from kernels.building import ROOT, require, run
 from tidegate.runtime.load import load
+from tools.page_blocks import blocks_of, run_block
 
 pytestmark = pytest.mark.slow  # compiles the engine and programs that use it
 
@@ -39,3 +40,13 @@ def test_the_example_gives_the_bits_of_python(prefix: Path, model: Path, tmp_pat
     (tmp_path / "bad.tide").write_bytes(b"no plan")
     refused = subprocess.run([tmp_path / "stream", tmp_path / "bad.tide"], capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stderr) == (1, f"{tmp_path / 'bad.tide'}: the plan is refused for its size\n")
+
+
+def test_the_page_for_audio_plugins(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/howto/audio-plugin.md, block by block; the fixture installed the engine with the page's command."""
+    pytest.importorskip("torch")
+    monkeypatch.setenv("TIDEGATE", str(ROOT))
+    (tmp_path / "installed").symlink_to(prefix)
+    blocks = blocks_of(ROOT / "docs/howto/audio-plugin.md")
+    printed = [run_block(kind, text, tmp_path) for kind, text in blocks if "cmake --install" not in text]
+    assert printed[-1] == "the bits of Python: True\n"
