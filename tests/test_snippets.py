@@ -131,6 +131,7 @@ SETTINGS: dict[str, tuple[Callable[[], Names], ...]] = {
 WHOLE = ("docs/tutorial.md", "docs/howto/")
 # Clients of a server or of a socket: that their calls exist is tested here, what they do by the tests that are named.
 CLIENTS = {
+    "docs/clusters.md": "tests/examples/ray/test_streams.py",
     "docs/live.md": "tests/runtime/live/test_live.py",
     "docs/serve.md": "tests/runtime/serving/client",
 }
