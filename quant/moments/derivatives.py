@@ -18,6 +18,7 @@ from ...runtime.operators import (
     Convolution,
     Depthwise,
     Elementwise,
+    Fourier,
     Geometry,
     LayerNorm,
     Map,
@@ -194,6 +195,14 @@ def _take(op: Take, x: Inputs, _: Floats, grad: Floats) -> Inputs:
     return (_scattered(grad, np.where(op.places[:, None] < 0, -1, each).ravel(), x[0].shape[-1]),)
 
 
+def _fourier(op: Fourier, x: Inputs, _: Floats, grad: Floats) -> Inputs:
+    bins, length = grad.shape[-1] // 2, op.roots.shape[1]
+    waves: Floats = np.fft.ifft(grad[..., :bins] + 1j * grad[..., bins:], length, norm="forward").real.astype(
+        np.float32
+    )
+    return (waves[..., op.start : op.start + x[0].shape[-1]] * op.window,)
+
+
 def _to_frame(geometry: Geometry, x: Floats, taps: Floats) -> Floats:
     """Return the gradient of a frame from those of its taps, `[frames, segments, channels, answers, taps]`."""
     flat = taps.reshape(*taps.shape[:3], -1)
@@ -230,6 +239,7 @@ BACKWARD: dict[type[Operator], Callable[..., Inputs]] = {
     Take: _take,
     Convolution: _convolution,
     Depthwise: _depthwise,
+    Fourier: _fourier,
     Constant: _steady,
     Static: _steady,
     Align: _align,

@@ -18,7 +18,7 @@ from ..graph.nodes import attributes
 from ..operators import HIDDEN, Linear, Slot
 from ..operators.matrix import LARGEST_RANGE, LEAST_RANGE
 from ..program import Program
-from . import over_features, pointwise, recurrent, select, shapes
+from . import over_features, pointwise, recurrent, select, shapes, spectra
 from .answers import answer_of
 from .in_frames import in_frames
 from .integer import in_integers
@@ -135,7 +135,7 @@ def _linear(trace: Trace, node: onnx.NodeProto, rows_axis: int) -> Signal:
     width = trace.widths[signal.value]
     matrix = matrix_of(node, weights, rows_axis, width, trace.reading(signal.value))
     bias = bias_of(trace, node, 2, matrix.codes.shape[0])
-    return replace(signal, value=trace.emit(Linear((signal.value,), matrix, bias)))
+    return replace(signal, value=trace.emit(spectra.linear(Linear((signal.value,), matrix, bias))))
 
 
 ONE_LAYER: dict[str, Handler] = {

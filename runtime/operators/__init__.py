@@ -11,6 +11,7 @@ from .blocks import Align, Backward, BlockStart
 from .cells_with_options import GruWithOptions, LstmWithOptions, RnnWithOptions
 from .embedding import Embedding
 from .folded import Folded
+from .fourier import Fourier
 from .frame import Convolution, Depthwise, Geometry, Take
 from .integer import IntegerAffine, IntegerGru, IntegerLinear, IntegerLstm, IntegerMap
 from .integer_with_options import IntegerGruWithOptions, IntegerLstmWithOptions
@@ -59,6 +60,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     IntegerLstmWithOptions,
     IntegerGruWithOptions,
     Folded,
+    Fourier,
 )
 
 __all__ = [
@@ -77,6 +79,7 @@ __all__ = [
     "Embedding",
     "FloatOperator",
     "Folded",
+    "Fourier",
     "Geometry",
     "Gru",
     "GruWithOptions",

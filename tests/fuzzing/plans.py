@@ -21,6 +21,7 @@ from tidegate.runtime.operators import (
     Elementwise,
     Embedding,
     Folded,
+    Fourier,
     Geometry,
     IntegerMap,
     Last,
@@ -37,6 +38,7 @@ from tidegate.runtime.operators import (
     Take,
     Window,
 )
+from tidegate.runtime.operators.fourier import roots_of_unity
 from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Program
@@ -207,6 +209,7 @@ def frames() -> Program:
             Reduce((5,), "max", 3),
             Softmax((6,), "softmax", 2),
             LayerNorm((7,), _ones(4), _ones(4), 2.0**-16, 2),
+            Fourier((0,), _ones(3), roots_of_unity(4).astype(np.float32), 1),
         ],
     )
 

@@ -1,14 +1,16 @@
-"""Random operators inside a frame of several axes."""
+"""Random operators inside a frame: of several axes, and of samples."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from tidegate.runtime.arrays import Floats
-from tidegate.runtime.operators import Convolution, Depthwise, Geometry, Take
+from tidegate.runtime.operators import Convolution, Depthwise, Fourier, Geometry, Take
+from tidegate.runtime.operators.fourier import roots_of_unity
 from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tools.random_layers import matrix
 
 Pair = tuple[int, int]
+LENGTHS = (2, 4, 6, 8, 10, 12, 16, 20, 24, 30, 32, 36, 40, 50, 54, 64, 80, 90, 100, 120, 128, 150, 240, 400, 512, 1250)
 
 
 def _pair(rng: np.random.Generator, least: int, most: Sequence[int]) -> Pair:
@@ -50,6 +52,15 @@ def depthwise(rng: np.random.Generator, value: int, width: int, weights: Pair | 
     outputs = channels * int(rng.integers(1, 3))
     w = matrix(rng, outputs, where.places.shape[1], Reading.FRAME, 16, weights=weights or (FLOAT, 0))
     return Depthwise((value,), w, _bias(rng, outputs), where)
+
+
+def fourier(rng: np.random.Generator, value: int, width: int) -> Fourier:
+    """Return the spectrum of a value under any window, of a length with any of the radices."""
+    lengths = [n for n in LENGTHS if n >= width]
+    length = int(rng.choice(lengths[:4]))
+    start = int(rng.integers(0, length - width + 1))
+    window = rng.uniform(0.1, 3, width).astype(np.float32)
+    return Fourier((value,), window, roots_of_unity(length).astype(np.float32), start)
 
 
 def _bias(rng: np.random.Generator, outputs: int) -> Floats:

@@ -23,6 +23,7 @@ from tidegate.runtime.operators import (
     Elementwise,
     Embedding,
     Folded,
+    Fourier,
     Gru,
     GruWithOptions,
     IntegerAffine,
@@ -224,6 +225,12 @@ def add_depthwise(build: Builder) -> None:
     build.emit(random_frames.depthwise(build.rng, value, build.widths[value], build.weights))
 
 
+def add_fourier(build: Builder) -> None:
+    """Add the spectrum of a value."""
+    value = build.pick()
+    build.emit(random_frames.fourier(build.rng, value, build.widths[value]))
+
+
 def taken_cell(build: Builder) -> Cell:
     """Add any cell, take it out again, and return it."""
     ADD[build.draw(st.sampled_from(FLOAT_CELLS))](build)
@@ -336,6 +343,7 @@ ADD: dict[type[Operator], Callable[[Builder], None]] = {
     IntegerLstmWithOptions: partial(add_integer_cell, make=integer_lstm_with_options),
     IntegerGruWithOptions: partial(add_integer_cell, make=integer_gru_with_options),
     Folded: add_folded,
+    Fourier: add_fourier,
 }
 AT_AN_END = {Last, LastCell, Embedding}  # at the end of a program; at the start of one that reads ids, or at times
 WITH_CELL = Lstm | LstmProjected | IntegerLstm

@@ -21,6 +21,7 @@ from tidegate.runtime.operators import (
     Elementwise,
     Embedding,
     Folded,
+    Fourier,
     Geometry,
     IntegerMap,
     Last,
@@ -37,6 +38,7 @@ from tidegate.runtime.operators import (
     Take,
     Window,
 )
+from tidegate.runtime.operators.fourier import roots_of_unity
 from tidegate.runtime.operators.integer import INTEGER_MAPS
 from tidegate.runtime.operators.matrix import FLOAT, Reading
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
@@ -312,6 +314,20 @@ def folded() -> Program:
     return replace(program, starts=random_starts(rng, program.ops))
 
 
+def spectra() -> Program:
+    """Return a program of spectra with each radix alone, first and after others."""
+    rng = np.random.default_rng(11)
+    lengths = (40, 2, 6, 8, 10, 48, 90, 400)
+    ops: list[Operator] = []
+    for length in lengths:
+        width = min(WIDTH, length)
+        value = 0 if width == WIDTH else len(ops) + 1
+        ops += [Slice((0,), 0, width)] if value else []
+        window = rng.uniform(0.1, 2, width).astype(np.float32)
+        ops.append(Fourier((value,), window, roots_of_unity(length).astype(np.float32), (length - width) // 2))
+    return every_output(WIDTH, ops)
+
+
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
@@ -328,6 +344,7 @@ def programs() -> dict[str, Program]:
         "integer_options": integer_options(),
         "cells_of_frames": cells_of_frames(),
         "folded": folded(),
+        "spectra": spectra(),
     }
 
 

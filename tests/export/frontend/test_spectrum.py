@@ -5,11 +5,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tidegate as tg
 import torch
 from tidegate.frontend import Spectrogram
+from tidegate.runtime import _kernels
+from tidegate.runtime.backends.native import NativeModel
 from tidegate.runtime.errors import ExportError
+from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.lowering.lower import lower
+from tidegate.runtime.operators import Fourier
+from tidegate.runtime.plan.writer import compile_program
+from tidegate.runtime.reference import ReferenceStream
 from tools.audio_peers import librosa, torchaudio
-from tools.front_ends import error, features, sound, streamed
+from tools.front_ends import Heard, error, features, sound, streamed
 
 CASES: list[dict[str, Any]] = [
     {"n_fft": 400},
@@ -47,6 +55,25 @@ def test_it_streams(power: float | None, tmp_path: Path) -> None:
     seen = error(streamed(front, samples, tmp_path), features(front, samples))
     print(f"stream, power {power}: {seen:.1e}")
     assert seen < 1e-5
+
+
+def test_row_223_a_spectrum_of_a_file_has_the_bits_of_the_specification_on_every_variant(tmp_path: Path) -> None:
+    path, samples = tmp_path / "s.onnx", sound(0.1)
+    torch.manual_seed(0)
+    tg.export_model(
+        Heard(Spectrogram(400, hop_length=160), 201), torch.from_numpy(samples)[None], path, sample_rate=16000
+    )
+    graph = Graph.load(path)
+    program = lower(graph)
+    assert any(isinstance(op, Fourier) and op.roots.shape == (2, 400) for op in program.ops)
+    assert any(tensor.dims == [400, 402] for tensor in graph.model.graph.initializer)  # for every other runtime
+    plan, frames = compile_program(program, graph.contract), samples.reshape(-1, 160)
+    assert len(plan) < 100_000  # the matrix alone has 643,200 bytes
+    wanted = ReferenceStream(program).push(frames)
+    for variant in _kernels.variants():
+        found = NativeModel(plan, variant).stream().push(frames)
+        for name in found:
+            np.testing.assert_array_equal(found[name], wanted[name], strict=True)
 
 
 @pytest.mark.parametrize(

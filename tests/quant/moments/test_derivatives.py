@@ -21,6 +21,7 @@ from tidegate.runtime.operators import (
     Elementwise,
     Embedding,
     Folded,
+    Fourier,
     Geometry,
     IntegerAffine,
     IntegerLinear,
@@ -39,6 +40,7 @@ from tidegate.runtime.operators import (
     Take,
     Window,
 )
+from tidegate.runtime.operators.fourier import roots_of_unity
 from tidegate.runtime.operators.matrix import FLOAT, Matrix, Reading
 from tidegate.runtime.operators.over_features import REDUCTIONS, SOFTMAXES
 from tidegate.runtime.operators.pointwise import BINARIES, CONSTANTS, MAPS, NUMBERS
@@ -74,6 +76,7 @@ CASES: list[tuple[str, Operator]] = [
     ("convolution", Convolution((0,), _matrix(4, 8), CONSTANT[:4], GEOMETRY)),
     ("convolution, answers first", Convolution((0,), _matrix(4, 8), CONSTANT[:4], GEOMETRY, answers_first=True)),
     ("depthwise", Depthwise((0,), _matrix(4, 4), CONSTANT[:4], GEOMETRY)),
+    ("fourier", Fourier((0,), CONSTANT, roots_of_unity(10).astype(np.float32), 2)),
     ("constant", Constant((0,), CONSTANT)),
     ("static", Static((0,), Slot("static", 0), WIDTH)),
     *((f"window {ahead} ahead", Window((0,), 3, 2, WIDTH, Slot("tail", 0), lookahead=ahead)) for ahead in (1, 2, 4)),
