@@ -80,8 +80,12 @@ class Engine:
         shared = [objects[f"tests/{part}"] for part in (name, *SHARED)]
         run("cc", *self.flags, *shared, *others, "-lm", "-o", self.folder / name)
 
-    def judge(self, mutant: Mutant) -> str | None:
+    def judge(self, mutant: Mutant, name: str = "") -> str | None:
         """Return what killed a mutant: the name of a program, or `time`. Nothing: it lives. None: it is no program.
+
+        Args:
+            mutant: The changed line.
+            name: The object to compile again; a header has none of its own.
 
         Raises:
             SystemExit: A program fails without a mutant.
@@ -90,13 +94,13 @@ class Engine:
             if failing := self.killer(self.objects):
                 sys.exit(f"{failing} fails without a mutant; see `python -m pytest tests/kernels`")
             self.sound = True
-        name = mutant.file.removeprefix("runtime/kernels/").removesuffix(".c")
-        source, target = self.copy / f"{name}.mutant.c", self.folder / "mutant.o"
-        source.write_text(mutant.text())
+        place = Path(mutant.file).relative_to(KERNELS.relative_to(ROOT))
+        name, target = name or str(place.with_suffix("")), self.folder / "mutant.o"
         flags = [*self.flags, "-Werror=implicit-function-declaration", f"-I{self.copy / 'include'}"]
-        compiler = ["cc", *flags, "-c", str(source), "-o", str(target)]
+        compiler = ["cc", *flags, "-c", str(self.copy / f"{name}.c"), "-o", str(target)]
+        (self.copy / place).write_text(mutant.text())
         built = subprocess.run(compiler, capture_output=True, check=False)
-        source.unlink()
+        shutil.copy(KERNELS / place, self.copy / place)
         return None if built.returncode else self.killer(self.objects | {name: target})
 
     def killer(self, objects: dict[str, Path]) -> str:

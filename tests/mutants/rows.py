@@ -2,88 +2,78 @@
 
     python tests/mutants/rows.py [ROW...]
 
-The sources are not touched: `campaign.py` says how. The first table is judged by the tests of the row, the second by
-the engine's C programs.
+`rows.jsonl` next to this file has a line for each behaviour: the source, what only one line of it has, what this line
+becomes, and what fails then; the command writes the last of these with date and commit. The sources are not touched:
+`campaign.py` says how. Without a test the engine's C programs judge; a line of C with a test in Python names the object
+that is compiled again. Without arguments the rows that were never judged are.
 """
 
+import json
 import sys
+import tempfile
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from kernels.building import require, run  # noqa: E402
+from mutants.binding import MODULE, binding_with  # noqa: E402
 from mutants.choosing import ROOT, Mutant  # noqa: E402
 from mutants.engine import Engine  # noqa: E402
 from mutants.guards import run_tests, written  # noqa: E402
 
-# The row, the source, what only one line of it has, what this line becomes, the tests, and words of their names.
-PYTHON = (
-    (
-        14,
-        "runtime/graph/data_files.py",
-        "if name != Path(name).name",
-        "if False:",
-        "runtime/graph/test_data_files.py",
-        "row_14",
-    ),
-    (14, "runtime/files.py", "if is_device(path):", "if False:", "runtime/test_files.py", "device_stays"),
-    (15, "runtime/graph/gate.py", "is unknown, wanted {wanted}", "continue", "runtime/graph/test_gate.py", "row_15"),
-    (
-        17,
-        "runtime/graph/structure.py",
-        "    _refuse_circles(graph",
-        "pass",
-        "runtime/graph/test_structure.py",
-        "row_17",
-    ),
-    (17, "runtime/contract.py", "if len(values) > MOST_PORTS:", "if False:", "runtime/test_contract.py", "row_17"),
-    (22, "runtime/contract.py", "{where}: {key} = {value!r} is not", "pass", "runtime/test_contract.py", "row_22"),
-    (23, "export/proof/proof.py", "{a} and {b} swapped", "yield from ()", "export/proof/test_proof.py", "good_file"),
-    (25, "runtime/files.py", "os.fsync(file.fileno())", "pass", "runtime/test_files.py", "flushed"),
-    (25, "runtime/files.py", ".replace(target)", "Path(target).write_bytes(data)", "runtime/test_files.py", "row_25_w"),
-    (43, "runtime/live/notices.py", "if now - last >= PAUSE:", "if True:", "runtime/live/test_notices.py", "row_43"),
-    (44, "runtime/files.py", ".unlink(missing_ok=True)", "pass", "runtime/test_faults.py", "row_44"),
-    (245, "runtime/files.py", ".unlink(missing_ok=True)", "pass", "api/test_faults.py", "row_245"),
-)
-C = (
-    (1, "src/push.c", "return input_ok(stream->model, frames, count)", "return TIDE_OK;"),
-    (1, "src/late.c", "memcpy(state->before, held->rows", ";"),
-    (5, "src/push.c", "roll_back(b->streams[0]);", ";"),
-    (26, "src/group.c", "new_stream(group->row[row].stream", ";"),
-    (28, "src/snapshot.c", "if (!header_ok(stream->model", ";"),
-    (246, "operators/reduce.c", "i < parts", "for (size_t i = 0; i <= parts; i++) out[i] = reduce(in[0], part);"),
-    (246, "operators/elementwise.c", "t < frames", "for (size_t t = 0; t <= frames; t++) {"),
-)
+LEDGER = HERE / "rows.jsonl"
+Entry = dict[str, Any]
 
 
-def changed(file: str, part: str, now: str) -> Mutant:
-    """Return a mutant of the only line that has a part."""
-    lines = (ROOT / file).read_text().splitlines()
-    (at,) = [number for number, line in enumerate(lines) if part in line]
+def noted() -> list[Entry]:
+    """Return the entries of the ledger."""
+    return [json.loads(line) for line in LEDGER.read_text().splitlines()]
+
+
+def changed(entry: Entry) -> Mutant:
+    """Return the mutant of an entry: of the only line that has its part."""
+    lines = (ROOT / entry["file"]).read_text().splitlines()
+    (at,) = [number for number, line in enumerate(lines) if entry["part"] in line]
     line = lines[at]
-    return Mutant(file, at + 1, line, line[: len(line) - len(line.lstrip())] + now)
+    return Mutant(entry["file"], at + 1, line, line[: len(line) - len(line.lstrip())] + entry["now"])
 
 
-def without_python(file: str, part: str, now: str, test: str, words: str) -> str:
-    """Return the test that fails without a behaviour of Python, or nothing."""
-    with written(changed(file, part, now)) as (module, source):
-        return run_tests(test, module, source, "-k", words)
+@cache
+def engine() -> Engine:
+    """Return the engine, which takes a minute to build."""
+    return Engine(ROOT / "build" / "mutants")
+
+
+def judged(entry: Entry) -> str:
+    """Return what fails without the behaviour of an entry, or nothing."""
+    mutant = changed(entry)
+    if "test" not in entry:
+        return engine().judge(mutant, entry.get("object", "")) or ""
+    if "object" not in entry:
+        with written(mutant) as (module, source):
+            return run_tests(entry["test"], module, source, "-k", entry["words"])
+    with tempfile.TemporaryDirectory() as folder:
+        made = binding_with(mutant, entry["object"], Path(folder))
+        return run_tests(entry["test"], MODULE, made, "-k", entry["words"])
 
 
 def main(wanted: list[str]) -> int:
-    """Print what fails for each row; return 1 if nothing does for some row."""
-    python = [entry for entry in PYTHON if not wanted or str(entry[0]) in wanted]
-    engine = [entry for entry in C if not wanted or str(entry[0]) in wanted]
-    found = [(row, part, without_python(file, part, *rest)) for row, file, part, *rest in python]
-    if engine:
-        built = Engine(ROOT / "build" / "mutants")
-        found += [
-            (row, part, built.judge(changed(f"runtime/kernels/{file}", part, now)) or "")
-            for row, file, part, now in engine
-        ]
-    for row, part, killer in found:
-        print(f"row {row}: without `{part.strip()}`: {killer or 'NOTHING FAILS'}")
-    return int(not all(killer for *_, killer in found))
+    """Judge rows and write what fails; return 1 if nothing does for some row."""
+    head = run(require("git"), "-C", ROOT, "rev-parse", "--short", "HEAD")
+    entries, lived = noted(), 0
+    for entry in entries:
+        if str(entry["row"]) not in wanted if wanted else entry["fails"]:
+            continue
+        killer = judged(entry)
+        lived += not killer
+        print(f"row {entry['row']}: without `{entry['part']}`: {killer or 'NOTHING FAILS'}", flush=True)
+        entry |= {"fails": killer, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": head.strip()}
+        LEDGER.write_text("".join(json.dumps(one) + "\n" for one in entries))
+    return int(lived > 0)
 
 
 if __name__ == "__main__":

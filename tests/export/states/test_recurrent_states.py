@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 from tidegate.export.graph.axes import shape_of
+from tidegate.export.graph.folds import Folds
 from tidegate.export.states.recurrent_states import lift_states, repeated_states
 from tidegate.runtime.contract import State
 from tidegate.runtime.errors import UnsupportedError
@@ -159,3 +160,20 @@ def test_a_lifted_graph_in_chunks_equals_the_original_whole(
         carried = {s.input: answer[s.output] for s in states}
         pieces.append(answer["y"])
     np.testing.assert_allclose(np.concatenate(pieces), whole, rtol=0, atol=1e-6)
+
+
+def test_several_rows_of_several_streams_are_folded_into_the_batch_and_back(make_graph: MakeGraph) -> None:
+    """Two streams of 3 rows are 6 in the batch of the layers; a state has its streams and rows apart."""
+    names = ["/lstm/LSTM_0", "/lstm/LSTM_1"]
+    model = make_graph(names)
+    x = np.random.default_rng(0).standard_normal((7, 6, 3)).astype(np.float32)
+    whole = _run(model, {"x": x})["y"]
+
+    states = lift_states(model, folds=Folds(dict.fromkeys(names, ("batch", 3))))
+
+    assert [state.shape for state in states] == [(2, "batch", 3, 4)] * 2
+    carried: Feeds = {s.input: np.zeros(s.concrete_shape(2), np.float32) for s in states}
+    first = _run(model, {"x": x[:4], **carried})
+    assert {first[s.output].shape for s in states} == {(2, 2, 3, 4)}
+    second = _run(model, {"x": x[4:], **{s.input: first[s.output] for s in states}})
+    np.testing.assert_allclose(np.concatenate([first["y"], second["y"]]), whole, rtol=0, atol=1e-6)

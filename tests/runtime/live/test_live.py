@@ -241,6 +241,18 @@ def test_row_38_a_storm_of_garbage_collection_loses_no_frame() -> None:
     assert running.counters.lost == running.counters.dropped == 0
 
 
+def test_row_38_pauses_make_answers_late_and_lose_nothing() -> None:
+    """Every 20th push waits half a second, as for a collection; a frame comes every 20 ms."""
+    hand = Hand()
+    running = run(Slow(MODEL, hand, lambda push: 0.0 if push % 20 else 0.5), X, hand, "wait", chunk=4)
+    found = list(running)
+
+    offline(MODEL, X, found, "reset")
+    assert sum(answer.frames for answer in found) == len(X)
+    assert running.counters.late >= 5
+    assert running.counters.lost == running.counters.dropped == 0
+
+
 # ---- faults of every kind ----
 
 
