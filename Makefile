@@ -29,6 +29,8 @@
 # make accuracy  the error that quantization adds to real models, compared with torch's and onnxruntime's own int8
 # make devices  one stream on every device, emulated: hash, instructions, flash and RAM (about 7 minutes)
 # make wasm    the engine for browsers and Node, in build/npm: with vectors, and in plain C
+# make site    the documentation as pages in build/site, which open from a folder (half a minute)
+# make extras  asks pip what each extra of the built wheel would install, in an empty environment (two minutes, downloads)
 # make speed   the engine, onnxruntime's int8 LSTM and the limits of the machine, in every precision; one core
 # make help    these lines
 
@@ -39,10 +41,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
-TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate mkdocs-material 'mkdocstrings[python]'
 C_FILES := $(wildcard tests/devices/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: wasm demo quick sample test variants check help support models soak sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
+.PHONY: wasm site extras demo quick sample test variants check help support models soak sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -72,6 +74,7 @@ check: setup
 	cd examples/browser && mypy --config-file ../../pyproject.toml *.py
 	cd examples/ray && mypy --config-file ../../pyproject.toml *.py
 	cd examples/cortex-m && mypy --config-file ../../pyproject.toml *.py
+	cd docs/site && mypy --config-file ../../pyproject.toml *.py
 	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
 soak: setup
@@ -123,6 +126,12 @@ devices: setup
 
 wasm: setup
 	$(BIN)/python bindings/npm/build.py build/npm
+
+site: setup
+	$(BIN)/python docs/site/build.py
+
+extras: setup
+	bash tests/extras.sh
 
 speed: setup
 	$(BIN)/python -m tidegate.benchmarks.speed

@@ -8,7 +8,6 @@ import logging
 import re
 import shlex
 from collections.abc import Callable
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -154,8 +153,9 @@ def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     pytest.importorskip("cryptography")
     monkeypatch.chdir(tmp_path)
     names: Names = {}
-    for text, setting in zip_longest(blocks(page, "python"), SETTINGS[page], fillvalue=dict):
-        names |= setting()
+    for number, text in enumerate(blocks(page, "python")):
+        if number < len(SETTINGS[page]):
+            names |= SETTINGS[page][number]()
         exec(compile(text, page, "exec"), names)  # noqa: S102  the repository's own pages
 
 

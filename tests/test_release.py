@@ -1,0 +1,72 @@
+"""What a release is made of: metadata that agrees with itself, and a source archive that is the same twice."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tidegate
+
+ROOT = Path(__file__).parents[1]
+VERSION = tidegate.__version__
+BUILD = "import sys; from scikit_build_core.build import build_sdist; print(build_sdist(sys.argv[1]))"
+
+
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return found
+
+
+def source_archive(folder: Path) -> Path:
+    """Build the source archive of the newest commit, in a clone of its own: only the commit is the same."""
+    clone = ["git", "clone", "--quiet", "--no-tags", str(ROOT), str(folder / "clone")]
+    subprocess.run(clone, check=True)
+    here = os.environ | {"SOURCE_DATE_EPOCH": "1700000000"}
+    command = [sys.executable, "-c", BUILD, str(folder)]
+    done = subprocess.run(command, cwd=folder / "clone", env=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / done.stdout.split()[-1]
+
+
+def test_the_source_archive_is_the_same_twice(tmp_path: Path) -> None:
+    pytest.importorskip("scikit_build_core")
+    first, second = source_archive(tmp_path / "first"), source_archive(tmp_path / "second")
+    assert first.name == second.name == f"tidegate-{VERSION}.tar.gz"
+    assert first.read_bytes() == second.read_bytes()
+    with tarfile.open(first) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"PKG-INFO", "README.md", "LICENSE", "CHANGELOG.md", "api/__init__.py", "docs/tutorial.md"} <= names
+    assert {"runtime/kernels/CMakeLists.txt", "tests/golden/0.1.0/answers.json", "constraints.txt"} <= names
+    assert {name for name in names if name.split("/")[0] in {"build", ".venv", ".git", ".github"}} == set()
+
+
+def test_every_package_has_the_version() -> None:
+    assert project()["version"] == VERSION
+    assert json.loads((ROOT / "bindings/npm/package.json").read_text())["version"] == VERSION
+    assert tomllib.loads((ROOT / "bindings/rust/Cargo.toml").read_text())["workspace"]["package"]["version"] == VERSION
+    header = (ROOT / "runtime/kernels/include/tidegate.h").read_text()
+    assert ".".join(re.findall(r"#define TIDE_VERSION_\w+ (\d+)", header)) == VERSION
+    assert re.search(rf"^## \[{re.escape(VERSION)}\] - ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+def test_the_metadata_is_complete() -> None:
+    found = project()
+    assert {"description", "readme", "license", "authors", "keywords", "classifiers", "urls"} <= found.keys()
+    assert {"Homepage", "Documentation", "Source", "Issues", "Changelog"} == found["urls"].keys()
+    assert all(len(group) > 0 for group in found["optional-dependencies"].values())
+    wanted = {name for name in found["optional-dependencies"] if name not in {"all", "wasm"}}
+    (everything,) = found["optional-dependencies"]["all"]
+    assert set(re.findall(r"\w+", everything.partition("[")[2])) == wanted
+
+
+def test_the_workflow_publishes_what_it_should() -> None:
+    """The archive twice, the site, the list of what is inside, checksums and signed statements, and no placeholder."""
+    text = (ROOT / ".github/workflows/release.yml").read_text()
+    for step in ("cmp dist/", "make site", "sbom-action", "sha256sum", "attest-build-provenance", "tidegate\\.example"):
+        assert step in text
