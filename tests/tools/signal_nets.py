@@ -35,5 +35,5 @@ class Voice(nn.Module):
         self.lstm, self.speaker = nn.LSTM(8, 8, batch_first=True), nn.Linear(256, 8)
 
     def forward(self, x: torch.Tensor, speaker: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.lstm(x)[0]
-        return answer + self.speaker(speaker)[:, None]
+        answer: torch.Tensor = self.lstm(x)[0] + self.speaker(speaker)[:, None]
+        return answer

@@ -22,7 +22,7 @@ def _waves(length: int, window: Array, *, single: bool = False) -> Array:
     turns = np.outer(np.arange(length // 2 + 1), np.arange(start, start + len(window)))
     angles = 2 * np.pi * turns / length
     kind = np.float32 if single else np.float64
-    return np.concatenate([np.cos(angles).astype(kind) * window, -np.sin(angles).astype(kind) * window])
+    return np.concatenate([np.cos(angles).astype(kind) * window, np.sin(-angles).astype(kind) * window])
 
 
 @given(
