@@ -13,6 +13,6 @@ wheel=$(echo "$away"/tidegate-*.whl)
 extras=$("$root/.venv/bin/python" -c 'import sys, tomllib; print(*tomllib.load(open(sys.argv[1], "rb"))["project"]["optional-dependencies"])' "$root/pyproject.toml")
 for extra in "" $extras; do
   "$away/venv/bin/python" -m pip install --disable-pip-version-check --dry-run --only-binary :all: -c "$root/constraints.txt" \
-    "$wheel[$extra]" >"$away/log" || { cat "$away/log" >&2; echo "tidegate[$extra] does not resolve" >&2; exit 1; }
+    "$wheel${extra:+[$extra]}" >"$away/log" || { cat "$away/log" >&2; echo "tidegate[$extra] does not resolve" >&2; exit 1; }
   echo "tidegate[$extra]: $(sed -n 's/^Would install //p' "$away/log" | wc -w) packages"
 done

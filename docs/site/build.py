@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "build" / "site-pages"
 HEADER = "runtime/kernels/include/tidegate.h"
+WIDTH = 78  # of the help in a terminal of 80 columns or more
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)")
 
 
@@ -88,7 +89,7 @@ def command_page() -> str:
 
 
 def _help(command: str) -> str:
-    printed = CliRunner().invoke(app, [*command.split()[1:], "--help"], prog_name="tidegate", env={"COLUMNS": "80"})
+    printed = CliRunner().invoke(app, [*command.split()[1:], "--help"], prog_name="tidegate", terminal_width=WIDTH)
     return f"## {command}\n\n```text\n{printed.output.strip()}\n```"
 
 
