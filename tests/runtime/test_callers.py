@@ -1,5 +1,6 @@
 """Several callers at the same time: threads that share a stream, and the child of a fork."""
 
+import gc
 import subprocess
 import sys
 import threading
@@ -61,6 +62,26 @@ def test_row_34_second_caller_of_a_stream_gets_an_error_by_name(name: str) -> No
         thread.join()
     assert errors == {"stream is in use by another thread; give each thread a stream of its own"}
     np.testing.assert_array_equal(answers[-1], plain.push(frames))
+
+
+def test_row_38_other_threads_run_while_a_push_runs() -> None:
+    """Another thread sees the stream in use, which it cannot if the push holds the interpreter's lock to its end."""
+    program = Program(64, (lstm(np.random.default_rng(0), 0, (64, 256), Reading.FRAME, 16),), (("y", 1),))
+    stream = NativeModel(compile_program(program, contract_of(program)), "scalar").stream()
+    seen = 0
+    for _ in range(5):
+        thread = threading.Thread(target=stream.push, args=(np.ones((1000, 64), np.float32),))
+        thread.start()
+        while thread.is_alive():
+            try:
+                stream.frames  # noqa: B018  it asks whether the stream is in use
+            except BackendError:
+                seen += 1
+                gc.collect()  # a pause of Python, of which the push knows nothing
+                break
+        thread.join()
+    assert seen
+    assert stream.frames == 5000
 
 
 def test_row_35_child_of_a_fork_goes_on_with_its_streams_or_opens_its_own(tmp_path: Path) -> None:

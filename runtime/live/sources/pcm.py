@@ -1,6 +1,7 @@
 """Raw numbers: bytes become rows, however the bytes were cut on their way."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,17 +37,17 @@ class Form:
         if self.channels < 1:
             raise ChunkError(f"{self.channels} channels; wanted 1 or more")
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Bytes of one value."""
         return 3 if self.name == "s24le" else np.dtype(TYPES[self.name]).itemsize
 
-    @property
+    @cached_property
     def row_bytes(self) -> int:
         """Bytes of one row."""
         return self.width * self.channels
 
-    @property
+    @cached_property
     def factor(self) -> float:
         """What each number is multiplied with."""
         if self.scale is not None:
@@ -58,12 +59,14 @@ class Form:
         if self.name == "s24le":
             padded = np.zeros((len(data) // 3, 4), np.uint8)
             padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-            values = (padded.view("<i4")[:, 0] >> 8).astype(np.float64)
+            values = padded.view("<i4")[:, 0] >> 8
         else:
-            values = np.frombuffer(data, TYPES[self.name]).astype(np.float64)
-        values -= HALF * (self.name == "u8")
+            values = np.frombuffer(data, TYPES[self.name])
+        if self.name == "u8":
+            values = values - np.float64(HALF)
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the stream
-            return (values * self.factor).astype(np.float32).reshape(-1, self.channels)
+            made = np.multiply(values, self.factor, dtype=np.float64)
+            return made.astype(np.float32).reshape(-1, self.channels)
 
 
 class Decoder:
