@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
@@ -97,7 +98,7 @@ class ServedModel:
             raise ModelError(f"{self.name} came from memory, not from a file that can be read again")
         return self.of(self.file, self.name, self.require, self.release)
 
-    @property
+    @cached_property
     def frame_bytes(self) -> int:
         """Bytes of one frame on the wire: float32, or one int32 for an id."""
         return 4 * math.prod(self.shape)

@@ -8,6 +8,7 @@ from .requests import MOST_ID, Limits, Refused, Reply, Request, Why
 
 VERSION = 1
 START, END, ASK = 1, 2, 4  # flags of a request
+FLAGS = [(bool(n & START), bool(n & END), bool(n & ASK)) for n in range(8)]
 HEAD = struct.Struct("<BBBBIQQ")  # version, flags or kind, bytes of the name, zero, frames, frame, got or durable
 ANSWER = 0  # the kind of a reply that is no refusal; that of a refusal is its reason
 MOST_TEXT = 2**12  # bytes of a refusal's text
@@ -72,9 +73,8 @@ def read_request(message: bytes, owner: str, reply: Callable[[Request, Reply], N
         raise Refused(Why.format, "the name of the stream is not UTF-8") from None
     if not 0 < size <= MOST_ID or len(message) < HEAD.size + size:
         raise Refused(Why.format, f"the name of the stream has {size} bytes, wanted 1 to {MOST_ID}, all there")
-    return Request(
-        owner, name, reply, frame, frames, payload, got, bool(flags & START), bool(flags & END), bool(flags & ASK)
-    )
+    start, end, ask = FLAGS[flags]
+    return Request(owner, name, reply, frame, frames, payload, got, start, end, ask)
 
 
 def write_reply(name: str, reply: Reply) -> bytes:

@@ -180,6 +180,8 @@ class Connection(WSListener):
             transport.disconnect()
         elif kind == WSMsgType.TEXT:
             self.close(WSCloseCode.UNSUPPORTED_DATA, "messages are binary")
+        elif kind == WSMsgType.BINARY and frame.fin and not self._parts:
+            self._hear(frame.get_payload_as_bytes())  # nearly all messages; the frame's size is bounded by `listen`
         elif kind in (WSMsgType.BINARY, WSMsgType.CONTINUATION):
             self._take(frame.get_payload_as_bytes(), first=kind == WSMsgType.BINARY, last=frame.fin)
 
