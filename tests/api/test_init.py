@@ -1,7 +1,9 @@
 """The package: its public names, a light import, and streaming without torch, onnxruntime or onnx."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,14 +92,58 @@ for name in ('m.int8.onnx', 'm.tide'):
     assert in_new_process(code, tmp_path) == "(3,)\n(3,)"
 
 
+WITHOUT = "import sys\nfor name in ('onnx', 'google', 'typer', 'rich'): sys.modules[name] = None\n"
+
+
 def test_plan_streams_without_onnx(tmp_path: Path) -> None:
     """A device that gets a plan file needs only numpy."""
     tidegate.quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
     tidegate.compile_model(tmp_path / "m.int8.onnx", tmp_path / "m.tide")
-    code = """
-import sys
-sys.modules['onnx'] = sys.modules['google'] = None
+    code = f"""{WITHOUT}
 import numpy as np, tidegate as tg
 print(tg.load(sys.argv[1]).stream().push(np.zeros((2, 6), np.float32)).shape)
 """
     assert in_new_process(code, tmp_path / "m.tide") == "(3,)"
+
+
+def test_whatever_needs_onnx_says_how_to_install_it(tmp_path: Path) -> None:
+    path = write_lstm(tmp_path / "m.onnx")
+    code = f"""{WITHOUT}
+import tidegate as tg
+said = set()
+for use in (
+    lambda: tg.load(sys.argv[1]),
+    lambda: tg.load(sys.argv[1], "onnxruntime"),
+    lambda: tg.compile_model(sys.argv[1], "m.tide"),
+    lambda: tg.inspect_file(sys.argv[1]),
+    lambda: tg.write_device_folder(sys.argv[1], "generic", "folder"),
+    lambda: tg.quantize,
+    lambda: tg.export_model,
+    lambda: tg.lift,
+    lambda: tg.lookahead_curve,
+    lambda: tg.tunable,
+):
+    try:
+        use()
+    except tg.BackendError as error:
+        said.add(str(error))
+print(*said, sep="\\n")
+"""
+    wanted = "onnx is not installed; ONNX files need it, and compiled plans do not: pip install 'tidegate[onnx]'"
+    assert in_new_process(code, path) == wanted
+
+
+def test_command_without_its_packages_says_how_to_install_them() -> None:
+    code = f"""{WITHOUT}
+from tidegate.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    wanted = "tidegate: error: typer is not installed; the command needs it: pip install 'tidegate[cli]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", wanted)
+
+
+def test_package_itself_needs_numpy_alone() -> None:
+    """A device that streams a plan installs nothing else; what is more comes by extras."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert [re.split(r"[^a-z]", text)[0] for text in project["dependencies"]] == ["numpy"]
