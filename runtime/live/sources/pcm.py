@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ...arrays import Floats
+from ...arrays import Array, Floats
 from ...errors import ChunkError
 
 TEXT = "text"
@@ -59,14 +59,14 @@ class Form:
         if self.name == "s24le":
             padded = np.zeros((len(data) // 3, 4), np.uint8)
             padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-            values = padded.view("<i4")[:, 0] >> 8
+            values: Array = padded.view("<i4")[:, 0] >> 8
         else:
             values = np.frombuffer(data, TYPES[self.name])
         if self.name == "u8":
             values = values - np.float64(HALF)
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by the stream
-            made = np.multiply(values, self.factor, dtype=np.float64)
-            return made.astype(np.float32).reshape(-1, self.channels)
+            made: Floats = np.multiply(values, self.factor, dtype=np.float64).astype(np.float32)
+        return made.reshape(-1, self.channels)
 
 
 class Decoder:
