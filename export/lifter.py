@@ -19,7 +19,7 @@ from ..runtime.load import naming
 from ..runtime.streams import apart
 from .exporter import ExportReport, writable
 from .foreign.fixed_inputs import FixedInput
-from .foreign.frames_as_batch import keep_context, run_along_batch
+from .foreign.frames_as_batch import keep_context, refuse_caches, run_along_batch
 from .foreign.input_roles import as_shape
 from .foreign.integer_activations import DATA, NOISE, Forms, IntegerError, warnings
 from .foreign.integer_weights import prove_weights
@@ -43,6 +43,7 @@ from .proof.runner import Runner
 from .proof.signals import as_signal, batched, cut, noise, static_noise, time_axis
 from .proof.whole_sequence import whole_refused
 from .rewrites.constant_starts import write_starts
+from .rewrites.pads import move_pads
 from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import ahead_of, lift_tails, time_convolutions
 from .states.recurrent_states import ForeignState, lift_states, unplug
@@ -209,7 +210,10 @@ class _Draft:
 def _layout(bare: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout | None:
     """Return the layout of a file without its states; None if the file takes one frame per run."""
     checked_nodes(Graph(bare))
-    return find_layout(bare, free_batch=all("batch" in known.state.shape for known in foreign))
+    layout = find_layout(bare, free_batch=all("batch" in known.state.shape for known in foreign))
+    if layout is None:
+        refuse_caches(foreign)
+    return layout
 
 
 def _whole_refused(
@@ -227,7 +231,7 @@ def _whole_refused(
 def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None, blocks: Blocks) -> _Draft:
     """Lift the states of an opened file and write its contract."""
     model, name, foreign = opened.model, opened.roles.signal, opened.roles.states
-    unplug(model, foreign)
+    _without_states(model, foreign)
     one_frame = layout is None
     if layout is None:
         layout = _run_along_batch(model)
@@ -265,8 +269,14 @@ def _bare(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> onnx.Model
     """Return a copy without states: its only input is the signal."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
-    unplug(bare, foreign)
+    _without_states(bare, foreign)
     return bare
+
+
+def _without_states(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> None:
+    """Take the states out of a file, in place; zeros stand for caches, in front of their convolutions."""
+    unplug(model, foreign)
+    move_pads(model)
 
 
 def _run_along_batch(model: onnx.ModelProto) -> Layout:

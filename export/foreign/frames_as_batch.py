@@ -5,6 +5,8 @@ hold the frames of one stream, if the recurrent nodes run along it. Some files a
 before at the start of each frame. Their callers had to keep these samples; here the samples are a state.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -17,6 +19,7 @@ from ...runtime.graph.nodes import is_backward, label
 from ..graph.axes import Dims, set_dims, shape_of
 from ..graph.editing import END, rename, set_nodes, unused, value_names
 from ..graph.recurrent_nodes import recurrent_nodes, signal_of, state_sizes
+from ..states.recurrent_states import ForeignState
 
 _BETWEEN = [1, 0, 2]  # from X [1, frames, features] to [frames, 1, features]
 
@@ -25,6 +28,21 @@ def batch_holds_frames(model: onnx.ModelProto, dims: dict[str, Dims]) -> bool:
     """Return whether every recurrent node takes one frame, and its batch axis is axis 0 of the input."""
     read = [dims.get(signal_of(node), ()) for node in recurrent_nodes(Graph(model))]
     return bool(read) and all(len(d) == 3 and d[0] == 1 and d[1] == "axis0" for d in read)
+
+
+def refuse_caches(states: Sequence[ForeignState]) -> None:
+    """Refuse the states of a file that takes one frame per run, if they have caches: these need an axis of frames.
+
+    Raises:
+        UnsupportedError: They have some.
+    """
+    for cache in (cache for known in states for cache in known.caches):
+        raise UnsupportedError(
+            f"state input {cache.name!r} has the frames before {cache.signal!r}, but those of the signal are on no "
+            "axis that every convolution and layer runs along, wanted one; write the model with frames on an axis of "
+            "the signal, [1, frames, features], with nn.GRU or nn.LSTM in place of cells, and without squeeze or "
+            "reshape of that axis"
+        )
 
 
 def run_along_batch(model: onnx.ModelProto) -> None:

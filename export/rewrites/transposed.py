@@ -93,7 +93,7 @@ def _axes_of(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> list[
 
 
 def _with_cut(graph: Graph, node: onnx.NodeProto, axes: list[_Axis]) -> tuple[list[_Axis], str]:
-    """Return the axes without what the only reader, a Slice, cuts off an end; and the value that is left."""
+    """Return the axes without what the only reader, a Slice, cuts off its ends; and the value that is left."""
     answer, cut_off = node.output[0], graph.only_reader(node.output[0])
     if cut_off is None or cut_off.op_type != "Slice":
         return axes, answer
@@ -103,8 +103,10 @@ def _with_cut(graph: Graph, node: onnx.NodeProto, axes: list[_Axis]) -> tuple[li
         return axes, answer
     start, end, at = (int(np.ravel(bound)[0]) for bound in bounds if bound is not None)
     place = at % (len(axes) + _FIRST) - _FIRST
-    cut = replace(axes[place], last=axes[place].last - end) if place >= 0 and start == 0 > end else None
-    if cut is None or cut.stride > 1 or min(cut.pads) < 0:
+    if place < 0 or start < 0 or end >= 0:
+        return axes, answer
+    cut = replace(axes[place], first=axes[place].first + start, last=axes[place].last - end)
+    if cut.stride > 1 or min(cut.pads) < 0:
         return axes, answer
     return [*axes[:place], cut, *axes[place + 1 :]], cut_off.output[0]
 

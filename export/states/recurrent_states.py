@@ -140,8 +140,8 @@ def _refuse_other_readers(model: onnx.ModelProto, gone: AbstractSet[str]) -> Non
     for node in model.graph.node:
         if found := gone & {*node.input}:
             raise UnsupportedError(
-                f"{label(node)}: it reads state input {min(found)!r}, which layers or convolutions carry on, wanted a "
-                "state of its own; export the model with a state for each layer"
+                f"{label(node)}: it reads state input {min(found)!r}, which layers or convolutions carry on, wanted no "
+                "other reader; write the model without this reader of the state, or with a layer in its place"
             )
 
 

@@ -131,5 +131,79 @@ def test_row_213_a_cache_that_is_read_in_another_way_is_refused_by_name(tmp_path
     module = Leaky().eval()
     states = dict(zip(("one", "two", "h"), module.states(), strict=True))
     written(tmp_path / "vendor.onnx", module, torch.randn(1, 6, 1), states, None)
-    with pytest.raises(TidegateError, match=r"ReduceMean.*reads state input 'one', which layers or convolutions carry"):
+    message = r"ReduceMean.*reads state input 'one', .*; write the model without this reader of the state, or with a"
+    with pytest.raises(TidegateError, match=message):
         tidegate.lift(tmp_path / "vendor.onnx", tmp_path / "m.onnx")
+    written(tmp_path / "vendor.onnx", Cached().eval(), torch.randn(1, 6, 1), states, None)
+    tidegate.lift(tmp_path / "vendor.onnx", tmp_path / "m.onnx")
+
+
+class Decoder(nn.Module):
+    """A convolution and a transposed one over time, both with a cache, as in a streaming DPCRN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = nn.Conv2d(2, 6, (2, 3), (1, 2), (0, 1)), nn.ConvTranspose2d(6, 2, (2, 3), (1, 2), (0, 1))
+        self.gru = nn.GRU(54, 54, batch_first=True)
+
+    def forward(self, x: Tensor, one: Tensor, two: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """[1, 2, 1, 17] and the states -> the same."""
+        joined = torch.cat([one, x], 2)
+        y = torch.relu(self.down(joined))
+        z, h = self.gru(y.permute(0, 2, 1, 3).reshape(1, 1, 54), h)
+        wide = torch.cat([two, z.reshape(1, 1, 6, 9).permute(0, 2, 1, 3)], 2)
+        return self.up(wide)[:, :, 1:-1], joined[:, :, 1:], wide[:, :, 1:], h
+
+
+class ChannelsLast(nn.Module):
+    """A convolution with a cache as Keras writes it: `[1, frames, bins, channels]`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.gru = nn.Conv2d(3, 5, (3, 3), padding=(0, 1)), nn.GRU(20, 8, batch_first=True)
+
+    def forward(self, x: Tensor, one: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[1, 1, 4, 3] and the states -> [1, 1, 8] and the states."""
+        joined = torch.cat([one, x], 1)
+        y = self.conv(joined.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        z, h = self.gru(torch.relu(y).reshape(1, 1, 20), h)
+        return z, joined[:, 1:], h
+
+
+FORMS: dict[str, tuple[type[nn.Module], dict[str, list[int]], list[int], int]] = {
+    "transposed": (Decoder, {"one": [1, 2, 1, 17], "two": [1, 6, 1, 9], "h": [1, 1, 54]}, [1, 2, 1, 17], 2),
+    "channels last": (ChannelsLast, {"one": [1, 2, 4, 3], "h": [1, 1, 8]}, [1, 1, 4, 3], 1),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_row_214_a_transposed_convolution_and_channels_last_with_caches(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    kind, sizes, shape, axis = FORMS[name]
+    module, states = kind().eval(), {key: torch.zeros(size) for key, size in sizes.items()}
+    written(tmp_path / "vendor.onnx", module, torch.randn(shape), states, None)
+    report = tidegate.lift(tmp_path / "vendor.onnx", tmp_path / "m.onnx")
+    assert not report.refused
+    x = np.random.default_rng(0).standard_normal((FRAMES, *shape)).astype(np.float32)
+    wanted = torch.cat(run(module, [torch.tensor(one) for one in x], tuple(states.values())), axis)[0].numpy()
+    last = axis - 1 if wanted.ndim > 2 else 0
+    check_streams(tmp_path / "m.onnx", np.squeeze(x, (1, 1 + axis)), np.moveaxis(wanted, last, 0), FLOAT)
+
+
+class WithoutTime(Cached):
+    """Its signal is one frame, `[1, 6]`, without an axis of frames."""
+
+    def forward(self, x: Tensor, one: Tensor, two: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        y, one, two, h = super().forward(x[..., None], one, two, h)
+        return y[:, 0], one, two, h
+
+
+def test_row_215_a_file_with_caches_and_no_axis_of_frames_is_refused_by_name_and_gets_one(tmp_path: Path) -> None:
+    module = WithoutTime().eval()
+    states = dict(zip(("one", "two", "h"), module.states(), strict=True))
+    written(tmp_path / "vendor.onnx", module, torch.randn(1, 6), states, None)
+    message = r"state input 'one' has the frames before .*; write the model with frames on an axis of the signal"
+    with pytest.raises(TidegateError, match=message):
+        tidegate.lift(tmp_path / "vendor.onnx", tmp_path / "m.onnx")
+    written(tmp_path / "vendor.onnx", Cached().eval(), torch.randn(1, 6, 1), states, None)
+    tidegate.lift(tmp_path / "vendor.onnx", tmp_path / "m.onnx")
