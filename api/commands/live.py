@@ -46,7 +46,8 @@ def command(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="mic, a file, - (standard input), tcp://HOST:PORT, udp://HOST:PORT or serial:DEVICE.",
+            help="mic, a file, - (standard input), tcp://HOST:PORT, udp://HOST:PORT, mqtt://HOST:PORT/TOPIC or "
+            "serial:DEVICE.",
         ),
     ],
     *,

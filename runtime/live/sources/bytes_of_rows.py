@@ -73,3 +73,10 @@ def blocks_of(
     if form.name == TEXT:
         return line_blocks(file, name, note, strict=strict, scale=form.factor)
     return raw_blocks(file.read1, form, rows, name, note)
+
+
+def message_blocks(data: bytes, at: int, form: Form, name: str, note: Note) -> Iterator[Block]:
+    """Give the rows of a message, which are whole, from a number on."""
+    rows = len(data) + 1  # more than there are
+    for block in blocks_of(io.BytesIO(data), form, rows, f"{name}, a message", note, strict=False):
+        yield Block(at + block.at, block.rows)

@@ -1,21 +1,22 @@
-"""Opens a source by its name: `mic`, a file, `-`, `tcp://`, `udp://`, `serial:`."""
+"""Opens a source by its name: `mic`, a file, `-`, `tcp://`, `udp://`, `mqtt://`, `serial:`."""
 
 import os
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ...errors import ChunkError
 from .bytes_of_rows import Note, quiet
 from .files import File
 from .microphone import Microphone
+from .mqtt import Mqtt
 from .pcm import Form
 from .pipe import StandardInput
 from .serial_line import SerialLine
 from .sockets import Tcp, Udp, address
 from .source import Source
 
-BAUD = 115200
-KINDS = "mic, a file, -, tcp://HOST:PORT, udp://HOST:PORT, serial:DEVICE"
+BAUD, MQTT_PORT = 115200, 1883
+KINDS = "mic, a file, -, tcp://HOST:PORT, udp://HOST:PORT, mqtt://HOST:PORT/TOPIC, serial:DEVICE"
 
 
 def open_source(name: str | os.PathLike[str], form: Form, rate: float | None = None, note: Note = quiet) -> Source:
@@ -23,7 +24,8 @@ def open_source(name: str | os.PathLike[str], form: Form, rate: float | None = N
 
     Args:
         name: `mic` or `mic:DEVICE`; `-`; `tcp://host:port` (connects) or `tcp://host:port?listen`;
-            `udp://host:port`, or with `?numbered`; `serial:DEVICE`, or with `?baud=115200`; else the path of a file.
+            `udp://host:port`, or with `?numbered`; `mqtt://user:password@host:port/topic`, user and port left out if
+            there are none; `serial:DEVICE`, or with `?baud=115200`; else the path of a file.
         form: How numbers are written, in sources that do not say it.
         rate: Rows per second, in sources that do not say it.
         note: Takes what is odd, while the source runs.
@@ -39,6 +41,8 @@ def open_source(name: str | os.PathLike[str], form: Form, rate: float | None = N
     scheme, found, _ = text.partition("://")
     if found and scheme in ("tcp", "udp"):
         return _socket(text, form, rate, note)
+    if found and scheme == "mqtt":
+        return _mqtt(text, form, rate, note)
     kind, _, device = text.partition(":")
     if kind == "mic":
         return Microphone(device, rate, form.channels, note)
@@ -55,6 +59,16 @@ def _serial(text: str, form: Form, rate: float | None, note: Note) -> Source:
     if not device or (options and (name != "baud" or not baud.isdecimal())):
         raise ChunkError(f"serial:{text}: wanted a device and maybe its speed, e.g. serial:/dev/ttyACM0?baud=115200")
     return SerialLine(device, int(baud or BAUD), form, rate, note)
+
+
+def _mqtt(text: str, form: Form, rate: float | None, note: Note) -> Source:
+    peer, _, topic = text.removeprefix("mqtt://").partition("/")  # a topic may have # and ?
+    login, at, place = peer.rpartition("@")
+    name, _, password = login.partition(":")
+    host, port = address(place if ":" in place else f"{place}:{MQTT_PORT}", text)
+    if not host or not topic:
+        raise ChunkError(f"mqtt://{place}/{topic}: wanted a broker and a topic, e.g. mqtt://127.0.0.1:1883/sensors/1")
+    return Mqtt(host, port, topic, form, rate, (unquote(name), unquote(password)) if at else None, note)
 
 
 def _socket(text: str, form: Form, rate: float | None, note: Note) -> Source:

@@ -1,13 +1,12 @@
 """Sockets as sources: a TCP connection, or datagrams of UDP."""
 
-import io
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
 
 from ...errors import ChunkError
-from .bytes_of_rows import Note, blocks_of, quiet
+from .bytes_of_rows import Note, blocks_of, message_blocks, quiet
 from .pcm import Form
 from .source import Block
 
@@ -120,7 +119,7 @@ class Udp:
                     self._note("a datagram without a number", f"{self.name}: {len(data)} bytes, and no number of a row")
                     continue
                 (at,), data = INDEX.unpack_from(data), data[INDEX.size :]
-            for block in self._rows(data, at):
+            for block in message_blocks(data, at, self._form, self.name, self._note):
                 yield block
                 at = block.at + len(block.rows)
 
@@ -130,12 +129,6 @@ class Udp:
         with suppress(OSError):  # it was never connected
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-
-    def _rows(self, data: bytes, at: int) -> Iterator[Block]:
-        name = f"{self.name}, a datagram"
-        blocks = blocks_of(io.BytesIO(data), self._form, LARGEST_DATAGRAM, name, self._note, strict=False)
-        for block in blocks:
-            yield Block(at + block.at, block.rows)
 
 
 def address(text: str, name: str) -> tuple[str, int]:
