@@ -56,7 +56,8 @@ class Server:
         self.repository = Repository(models, limits or Limits(), store, self.log, adopts=adopts)
         self.websocket_doors: list[WebsocketDoor] = []
         self._access = access or Access()
-        self._inference_doors: list[GrpcDoor | HttpDoor] = []
+        self._grpc_doors: list[GrpcDoor] = []
+        self._http_doors: list[HttpDoor] = []
         self._loads: set[asyncio.Task[None]] = set()
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -93,7 +94,7 @@ class Server:
 
         door = GrpcDoor(self.repository, version("tidegate"), self._access)
         port = await door.listen(*address)
-        self._inference_doors.append(door)
+        self._grpc_doors.append(door)
         return port
 
     async def open_http(self, address: Address) -> int:
@@ -106,7 +107,7 @@ class Server:
 
         door = HttpDoor(self.repository, version("tidegate"), self._access)
         port = await door.listen(*address)
-        self._inference_doors.append(door)
+        self._http_doors.append(door)
         return port
 
     def reload(self) -> None:
@@ -120,7 +121,8 @@ class Server:
         await self.repository.drain()
         self.log.counters(self.engines, last=True)
         self._sweeper.cancel()
-        doors = [*self.websocket_doors, *self._inference_doors]
+        doors: list[WebsocketDoor | GrpcDoor | HttpDoor]
+        doors = [*self.websocket_doors, *self._grpc_doors, *self._http_doors]
         await asyncio.gather(*(door.close(GRACE) for door in doors))
 
     async def _sweep(self) -> None:
@@ -130,7 +132,8 @@ class Server:
             for engine in self.engines.values():
                 engine.sweep()
             self.log.counters(self.engines)
-            for door in self.websocket_doors:
+            doors: list[WebsocketDoor | HttpDoor] = [*self.websocket_doors, *self._http_doors]
+            for door in doors:
                 door.breathe()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -48,6 +49,7 @@ STATUS = {
 PER_VALUE = 32  # bytes of a number in JSON, at most
 OVERHEAD = 2**16  # bytes of a body besides its frames
 MOST_CALLS = 4096  # at a time
+PATIENCE = 30.0  # seconds for the rest of a request, which keeps a place from others
 
 
 class HttpDoor:
@@ -66,6 +68,7 @@ class HttpDoor:
         self._most = OVERHEAD + largest // 4 * PER_VALUE
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
+        self._silent: dict[tuple[Any, object], float] = {}  # since when no whole request came
 
     async def listen(self, host: str, port: int) -> int:
         """Take calls at an address; return the port, which the system chooses for 0.
@@ -89,6 +92,16 @@ class HttpDoor:
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[opened]))
         return int(opened.getsockname()[1])
+
+    def breathe(self) -> None:
+        """Close the connections on which no whole head of a request came for too long: uvicorn would wait for ever."""
+        now, open_ = time.monotonic(), self._server.server_state.connections if self._server else set()
+        known: list[Any] = [one for one in open_ if hasattr(one, "cycle")]  # the request of a connection, in h11 too
+        waiting = [(one, one.cycle) for one in known if one.cycle is None or one.cycle.response_complete]
+        self._silent = {pair: self._silent.get(pair, now) for pair in waiting}
+        for (connection, _), since in self._silent.items():
+            if now - since >= PATIENCE:
+                connection.transport.close()
 
     async def close(self, grace: float) -> None:
         """Refuse new calls, and end those that take longer than some seconds."""
@@ -204,8 +217,15 @@ class HttpDoor:
         """Return the body of a call.
 
         Raises:
-            Refused: It is too large, or its client went away.
+            Refused: It is too large or too slow, or its client went away.
         """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._parts(receive)
+        except TimeoutError:
+            raise Refused(Why.late, f"the body did not come within {PATIENCE:g} seconds; send it again") from None
+
+    async def _parts(self, receive: Receive) -> bytes:
         parts, size = [], 0
         while True:
             event = await receive()

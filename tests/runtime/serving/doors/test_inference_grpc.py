@@ -153,7 +153,7 @@ def test_what_is_refused_has_its_reason(shape: tuple[int, ...], flags: dict[str,
 
 def test_row_197_calls_without_a_token_that_is_known_are_refused() -> None:
     def call(port: int, server: Server) -> None:
-        server._inference_doors[0]._access = Access({hashlib.sha256(b"0123456789abcdef").digest(): "ann"})
+        server._grpc_doors[0]._access = Access({hashlib.sha256(b"0123456789abcdef").digest(): "ann"})
         flags = {"sequence_id": 5, "sequence_start": True}
         with client_of.InferenceServerClient(f"127.0.0.1:{port}") as client:
             assert client.is_server_ready()

@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import json
+import socket
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,29 @@ def infer(port: int, frames: Floats, **parameters: object) -> Any:  # noqa: ANN4
     status, body, _ = ask(port, "POST", "/v2/models/small/infer", {"inputs": [one], "parameters": parameters})
     assert status == 200, body
     return json.loads(body)
+
+
+def test_row_244_a_request_whose_rest_does_not_come_gives_its_place_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that are silent, stop in the head, in the body, or between two requests; others are answered on."""
+    monkeypatch.setattr("tidegate.runtime.serving.doors.inference_http.PATIENCE", 0.5)
+    head = b"POST /v2/models/small/infer HTTP/1.1\r\nHost: x\r\n"
+    whole = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    sent = (b"", head[:30], head + b"Content-Length: 9\r\n\r\n{", whole + head)
+
+    def call(port: int, _server: Server) -> None:
+        silent = [socket.create_connection(("127.0.0.1", port), 30) for _ in sent]
+        for connection, data in zip(silent, sent, strict=True):
+            connection.sendall(data)
+        replies = [connection.makefile("rb").read() for connection in silent]
+        assert replies[:2] == [b"", b""]
+        assert b" 504 " in replies[2]
+        assert b"did not come within 0.5 seconds" in replies[2]
+        assert replies[3].count(b"HTTP/1.1 ") == 1
+        for connection in silent:
+            connection.close()
+        assert ask(port, "GET", "/v2/health/ready")[0] == 200
+
+    visit(small_model(), "http", call)
 
 
 def test_sequences_by_the_unchanged_client_answer_as_streams_alone() -> None:
@@ -151,7 +175,7 @@ def test_row_42_a_body_that_is_wrong_is_refused_by_name(
 
 def test_row_197_a_call_without_a_token_that_is_known_is_refused() -> None:
     def call(port: int, server: Server) -> None:
-        server._inference_doors[0]._access = Access({hashlib.sha256(b"0123456789abcdef").digest(): "ann"})
+        server._http_doors[0]._access = Access({hashlib.sha256(b"0123456789abcdef").digest(): "ann"})
         body = {"inputs": [ONE], "parameters": {"sequence_id": "s", "sequence_start": True}}
         for headers in ({}, {"Authorization": "Bearer wrong"}):
             assert ask(port, "POST", INFER, body, **headers)[0] == 401
