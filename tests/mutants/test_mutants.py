@@ -67,6 +67,13 @@ def test_each_row_names_one_line_of_a_source(entry: rows.Entry) -> None:
         ast.parse(mutant.text())
 
 
+def test_a_row_that_is_judged_again_gives_the_test_of_the_ledger() -> None:
+    """Through the process that forks; without the change the same tests pass."""
+    (entry,) = (entry for entry in rows.noted() if entry["file"] == "runtime/contract.py" and entry["row"] == 17)
+    assert rows.judged(entry) == entry["fails"]
+    assert not guards.run_tests(entry["test"], "", Path(entry["file"]), "-k", entry["words"])
+
+
 def test_files_that_are_mutated_and_their_tests_are_there() -> None:
     assert all((ROOT / file).is_file() for file in (*guards.TESTS, *Engine.files))
     assert all((ROOT / "tests" / test).is_file() for tests in guards.TESTS.values() for test in tests)

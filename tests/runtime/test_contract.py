@@ -220,6 +220,24 @@ def test_given_states_are_copied_to_float32_and_the_rest_is_left_out() -> None:
     np.testing.assert_array_equal(found["lstm.c_in"], np.ones((2, 1, 64), np.float32), strict=True)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.ones((2, 64)), r"'lstm.c_in' is float64 \(2, 64\), wanted float32 \(2, 1, 64\)"),
+        (np.ones((2, 1, 64), complex), r"'lstm.c_in' is complex128 \(2, 1, 64\), wanted float32"),
+        (np.full((2, 1, 64), 2.0**65), r"'lstm.c_in' holds 3\.68.*e\+19, wanted finite values up to 2\^64"),
+        (np.full((2, 1, 64), np.nan), "'lstm.c_in' holds nan, wanted finite values"),
+    ],
+)
+def test_a_given_state_that_cannot_be_is_refused(given: np.ndarray, message: str) -> None:
+    with pytest.raises(StateError, match=message):
+        checked_state(CONTRACT, {"lstm.c_in": given})
+
+
 def test_a_model_without_states_says_so() -> None:
     with pytest.raises(StateError, match="state 'h' is not one of the model, which has none"):
         checked_state(replace(CONTRACT, states=()), {"h": np.ones(1)})
+
+
+def test_a_stream_that_is_one_block_reads_nothing_after_it() -> None:
+    assert Blocks(None, limit=9) == Blocks(None, 0, 9)

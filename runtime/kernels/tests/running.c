@@ -64,6 +64,18 @@ static void go_on(const tide_model *model, const size_t *rows, float **outputs) 
   }
 }
 
+/* Whether the end of the stream says that it gives as many rows as are missing. */
+static int rests_are_right(const tide_stream *stream, const tide_model *model, const answer *a, size_t count,
+                           float *const *outputs) {
+  const float *end = a->values;
+  for (uint32_t i = 0; i < tide_output_count(model); i++) {
+    const size_t width = tide_output_width(model, i);
+    end += rows_of(model, i, count) * width;
+    if (tide_output_timed(model, i) && outputs[i] + tide_rest(stream, i) * width != end) return 0;
+  }
+  return 1;
+}
+
 static tide_status push_all(tide_stream *stream, const tide_model *model, const answer *a, const float *frames,
                             size_t count, const size_t *cuts, size_t cut_count) {
   float **outputs = aligned_memory(tide_output_count(model) * sizeof *outputs);
@@ -77,6 +89,7 @@ static tide_status push_all(tide_stream *stream, const tide_model *model, const 
     go_on(model, rows, outputs);
     done = next;
   }
+  if (status == TIDE_OK && !rests_are_right(stream, model, a, count, outputs)) status = TIDE_E_LIMIT;
   if (status == TIDE_OK) status = tide_finish(stream, outputs);
   for (uint32_t i = 0; i < tide_state_count(model); states += tide_state_width(model, i++)) {
     tide_state_read(stream, i, states);

@@ -1,0 +1,70 @@
+"""A process that has imported what tests need, and forks for each run of tests: so a run does not import it again.
+
+It reads a job as a line of JSON (the arguments of pytest, the environment, a file for the output, seconds) and answers
+with the exit status as a line, -1 if the time was over. tidegate is imported only after the fork: it may be mutated.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+PRELOADED = ("pytest", "numpy", "onnx", "onnxruntime", "torch", "torch.onnx")
+PAUSE = 0.02  # seconds between two looks at a run
+
+
+def run(job: dict[str, Any]) -> int:
+    """Run pytest in this process, which ends then."""
+    os.setsid()  # so that what a test started ends with it
+    output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ.update(job["environment"])
+    sys.path.insert(0, job["environment"]["PYTHONPATH"])
+    importlib.import_module("sitecustomize")
+    import pytest
+
+    return int(pytest.main(job["arguments"]))
+
+
+def status_of(job: dict[str, Any]) -> int:
+    """Fork for a job and return its exit status."""
+    child = os.fork()
+    if not child:
+        status = 99
+        try:
+            status = run(job)
+        except BaseException:  # noqa: BLE001  the process must not go on as a second server
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    until = time.monotonic() + job["seconds"]
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(PAUSE)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return -1
+
+
+def main() -> None:
+    """Answer jobs until there are no more."""
+    sys.modules.pop("sitecustomize", None)
+    for name in PRELOADED:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        print(status_of(json.loads(line)), flush=True)
+
+
+if __name__ == "__main__":
+    os.chdir(Path(__file__).parents[2])
+    main()
