@@ -139,6 +139,7 @@ wasm: setup
 	$(BIN)/python bindings/npm/build.py build/npm
 
 site: setup
+	test -d build/node/node_modules/iframe-worker || npm install --prefix build/node --no-audit --no-fund iframe-worker@1.0.4
 	$(BIN)/python docs/site/build.py
 
 extras: setup

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import tidegate
+from tools.browsers import node_tool
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "build" / "site"
@@ -53,6 +54,7 @@ def pages() -> dict[Path, Page]:
         except ModuleNotFoundError:
             reason = f"{package} is not installed: make setup"
             pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    node_tool("iframe-worker")
     command = [sys.executable, str(ROOT / "docs/site/build.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "build" / "site-pages"
+WORKER = ROOT / "build/node/node_modules/iframe-worker"
 HEADER = "runtime/kernels/include/tidegate.h"
 WIDTH = 78  # of the help in a terminal of 80 columns or more
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)")
@@ -28,8 +29,9 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)")
 def main() -> None:
     """Gather the pages, write those of the reference, and build; a warning is an error."""
     shutil.rmtree(PAGES, ignore_errors=True)
-    for name in [*tracked("*.md"), "docs/site/style.css", "docs/site/iframe-worker.js"]:
+    for name in [*tracked("*.md"), "docs/site/style.css"]:
         gather(name)
+    write("docs/site/iframe-worker.js", worker())
     c = c_page((ROOT / HEADER).read_text(), f"../../{HEADER}")
     for name, text in {"c": c, "python": python_page(), "command": command_page()}.items():
         write(f"docs/reference/{name}.md", text)
@@ -48,6 +50,14 @@ def built() -> int:
     if done.returncode:
         print(done.stdout + done.stderr, file=sys.stderr)
     return done.returncode
+
+
+def worker() -> str:
+    """Return a script of another project, with its licence: workers on pages opened from a folder, for the search."""
+    if not WORKER.is_dir():
+        name = WORKER.relative_to(ROOT)
+        sys.exit(f"build.py: there is no {name}: npm install --prefix build/node iframe-worker@1.0.4")
+    return f"/*\n{(WORKER / 'LICENSE').read_text()}*/\n{(WORKER / 'shim/index.js').read_text()}"
 
 
 def tracked(pattern: str) -> list[str]:

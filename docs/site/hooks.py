@@ -7,8 +7,6 @@ MENDED = (
     (re.compile(r'role="dialog"'), 'role="dialog" aria-label="Search"'),
     # The first column of a table is often without a title, and a title cell without text is announced as nothing.
     (re.compile(r"<th[^>]*></th>"), "<td></td>"),
-    # A block of code scrolls, so it takes the keyboard.
-    (re.compile(r"<pre>(<span></span>)?<code>"), r'<pre>\1<code tabindex="0">'),
     # Every level of the menu is a landmark, of the same name as its parent's; the menu itself stays one.
     (
         re.compile(r'(<nav class="md-nav" data-md-level="[1-9]") aria-labelledby="[^"]*"( aria-expanded="[^"]*")?'),
