@@ -4,14 +4,14 @@ from pathlib import Path
 
 from conan import ConanFile
 from conan.tools.build import can_run
-from conan.tools.cmake import CMake, cmake_layout
+from conan.tools.cmake import CMake, CMakeToolchain, cmake_layout
 
 
 class Test(ConanFile):
     """A program that asks the library for its version."""
 
     settings = "os", "arch", "compiler", "build_type"
-    generators = "CMakeDeps", "CMakeToolchain"
+    generators = "CMakeDeps"
 
     def requirements(self) -> None:
         """Use the package that was just made."""
@@ -20,6 +20,12 @@ class Test(ConanFile):
     def layout(self) -> None:
         """Build where Conan expects it."""
         cmake_layout(self)
+
+    def generate(self) -> None:
+        """Write what CMake needs of the settings, and nothing into the checkout but the folder of the build."""
+        toolchain = CMakeToolchain(self)
+        toolchain.user_presets_path = False
+        toolchain.generate()
 
     def build(self) -> None:
         """Build the program."""
@@ -30,4 +36,4 @@ class Test(ConanFile):
     def test(self) -> None:
         """Run it, if this machine can."""
         if can_run(self):
-            self.run(str(Path(self.cpp.build.bindir, "version")), env="conanrun")
+            self.run(str(Path(self.build_folder, self.cpp.build.bindir, "version")), env="conanrun")
