@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from tidegate.commands._options import Json, Output, check_target, given
 from tidegate.commands._output import busy, print_json
-from tidegate.runtime.device.targets import TARGETS
+from tidegate.runtime.device.chips import NAMES
 
 EXAMPLE = (
     "tidegate compile kws.int8.onnx -o kws.tide\n"
@@ -39,7 +39,7 @@ def command(
     ] = Form.plan,
     target: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help=f"Write a folder that builds for a device; one of {', '.join(TARGETS)}."),
+        typer.Option(metavar="NAME", help=f"Write a folder that builds for a device; one of {', '.join(NAMES)}."),
     ] = None,
     name: Annotated[
         list[str] | None,
@@ -114,8 +114,8 @@ def _named(sources: list[Path], names: list[str] | None) -> dict[str, Path]:
 def _compile_for(target: str, sources: dict[str, Path], output: Path, *, as_json: bool) -> None:
     from tidegate import write_device_folder
 
-    if target not in TARGETS:
-        raise typer.BadParameter(f"--target is {target!r}, wanted one of {', '.join(TARGETS)}")
+    if target not in NAMES:
+        raise typer.BadParameter(f"--target is {target!r}, wanted one of {', '.join(NAMES)}")
     if output.exists() and not output.is_dir():
         raise typer.BadParameter(f"{output}: is a file, wanted a folder for --target")
     with busy("compiling"):
@@ -125,5 +125,7 @@ def _compile_for(target: str, sources: dict[str, Path], output: Path, *, as_json
         return
     flash = f"{report.flash_bytes:,} bytes of flash" if report.flash_bytes else f"{report.plan_bytes:,} bytes of plan"
     typer.echo(f"{output}: {flash}, {report.ram_bytes:,} of RAM, {report.multiply_adds:,} multiply-adds a frame")
+    if report.core != target:
+        typer.echo(f"{target} runs the code of {report.core}: {', '.join(report.variants)}")
     if report.compiler is None:
-        typer.echo(f"the engine's size is unknown: {TARGETS[target].compiler} is not installed here", err=True)
+        typer.echo(f"the engine's size is unknown: {NAMES[target].compiler} is not installed here", err=True)

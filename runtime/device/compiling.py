@@ -7,10 +7,11 @@ from pathlib import Path
 from ..errors import DeviceError
 from ..load import naming, plan_of
 from ..plan.writer import c_name
+from .chips import NAMES
 from .folder import DeviceReport, write_folder
 from .model_files import check_names
 from .parts import sizes_of
-from .targets import TARGETS, WASM, Target
+from .targets import WASM, Target
 from .web import write_web_folder
 
 Source = str | os.PathLike[str]
@@ -28,7 +29,7 @@ def write_device_folder(
         source: A streaming ONNX file or a compiled plan; its name in C is the file's name up to the first dot. Several
             files, or another name, as names with their files: `{"wake": "kws.onnx", "gain": "agc.onnx"}`. The program
             in the folder runs the first.
-        target: Name of the device, a key of `tidegate.runtime.device.targets.TARGETS`, e.g. `cortex-m4f`.
+        target: Name of the device, a key of `tidegate.runtime.device.chips.NAMES`, e.g. `cortex-m4f` or `rp2040`.
         folder: The folder, which is made if it does not exist. Files of the same names are replaced, and files of an
             older model's engine are removed.
 
@@ -39,17 +40,17 @@ def write_device_folder(
         ModelError: A file is not a model, or has an operator or option that the engine does not have.
         FileNotFoundError: There is no such file.
     """
-    if target not in TARGETS:
-        raise DeviceError(f"target {target!r} is unknown; wanted one of {', '.join(TARGETS)}")
+    if target not in NAMES:
+        raise DeviceError(f"target {target!r} is unknown; wanted one of {', '.join(NAMES)}")
     sources = source if isinstance(source, Mapping) else {name_of(source): source}
     check_names(sources)
     if target == WASM and len(sources) > 1:
         raise DeviceError(f"{len(sources)} models, wanted one for {WASM}; write a folder for each")
-    plans = {name: _plan(path, TARGETS[target]) for name, path in sources.items()}
+    plans = {name: _plan(path, NAMES[target]) for name, path in sources.items()}
     if target == WASM:
         (plan,) = plans.values()
-        return write_web_folder(plan, TARGETS[target], Path(folder))
-    return write_folder(plans, TARGETS[target], Path(folder))
+        return write_web_folder(plan, NAMES[target], Path(folder))
+    return write_folder(plans, NAMES[target], Path(folder))
 
 
 def name_of(source: Source) -> str:

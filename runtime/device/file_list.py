@@ -15,7 +15,7 @@ from ..files import read_bytes, write_atomic
 
 LIST = "tidegate/files.txt"
 MOST_BYTES = 2**20  # of the list, and of a file in it
-ENTRY = re.compile(r"([0-9a-f]{64})  (tidegate(?:/[a-z0-9_]+)+\.(?:c|h|inc))")
+ENTRY = re.compile(r"([0-9a-f]{64})  ((?:src/)?tidegate(?:/\w+)+\.(?:c|h|inc))", re.ASCII)
 
 Entries = frozenset[tuple[str, str]]  # hash and name
 

@@ -1,7 +1,8 @@
 """A folder of C code that builds without tidegate: plans, the parts of the engine that they need, and a program.
 
 `tidegate compile m.int8.onnx --target cortex-m4f -o OUT/` writes it, with a report. A plan is a `const` array. The C
-files are copies from `runtime/kernels`, which is part of the package. Several models share one engine.
+files are copies from `runtime/kernels`, which is part of the package. Several models share one engine. The folder is
+also a library of five build systems, see `library`.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from ..errors import DeviceError
 from ..files import write_atomic
 from .file_list import LIST, as_text, entries_of, read_list, refuse_links, remove_old, write_all
+from .library import library_files, named
 from .model_files import model_files
 from .parts import KERNELS, definitions, engine_files, operations_of, sizes_of
 from .targets import Board, Target
@@ -26,6 +28,7 @@ UNFINISHED = {
 }
 PROGRAM = ("number.c", "port.h")  # files of every folder that main.c calls
 OMITTED = {"snapshot.c", "group.c"}  # files of src/ that a program with one stream does not need
+BARE = "-nostdlib -Tmemory.ld -Wl,--gc-sections"
 STACK_BYTES = 3072  # reserved by the program of a microcontroller; `make devices` measures its use
 
 
@@ -35,6 +38,8 @@ class DeviceReport:
 
     Attributes:
         target: The name of the target.
+        core: The target whose code runs there: itself, or for a chip one of `TARGETS`, with its figures.
+        variants: The variants of the engine in the folder, best first; the device takes the first that it has.
         compiler: Version of the compiler that linked the program; None if it is not installed. Then the bytes of code
             are not known.
         plan_bytes: Flash of the plans.
@@ -49,6 +54,8 @@ class DeviceReport:
     """
 
     target: str
+    core: str
+    variants: list[str]
     compiler: str | None
     plan_bytes: int
     code_bytes: int | None
@@ -111,19 +118,14 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
 def _files(plans: Mapping[str, bytes], target: Target) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each file."""
     yield from model_files(plans, target)  # checks the plans, so that their fields can be read below
-    yield "main.c", _main(next(iter(plans)))
+    yield "main.c", named((KERNELS / "device" / "main.c").read_text(), next(iter(plans)))
     yield from ((name, (KERNELS / "device" / name).read_text()) for name in (*PROGRAM, *_ports(target)))
     if target.board is not None:
         yield "memory.ld", _memory(target.board)
     yield from (build_file(name, plans, target) for name in UNFINISHED)
-    yield from ((f"tidegate/{name}", text) for name, text in engine_files(plans.values(), target.variants, OMITTED))
-
-
-def _main(name: str) -> str:
-    """Return the program for a model, which the file of the engine calls `model`."""
-    text = (KERNELS / "device" / "main.c").read_text()
-    text = text.replace('"model.h"', f'"{name}.h"').replace("model_plan", f"{name}_plan")
-    return text.replace("MODEL_", f"{name.upper()}_")
+    engine = {f"tidegate/{name}": text for name, text in engine_files(plans.values(), target.variants, OMITTED)}
+    yield from engine.items()
+    yield from library_files(plans, target, engine)
 
 
 def _ports(target: Target) -> list[str]:
@@ -147,12 +149,27 @@ def build_file(name: str, plans: Mapping[str, bytes], target: Target) -> tuple[s
         "CC": target.compiler,
         "FLAGS": " ".join([*target.flags, *definitions(plans.values(), target.variants)]),
         "SOURCES": " ".join([*(f"{name}.c" for name in plans), "number.c", *_ports(target)]),
-        "LINK": "-nostdlib -Tmemory.ld -Wl,--gc-sections" if bare else "-Wl,--gc-sections",
-        "LIBRARIES": "-lc -lgcc" if bare else "-lm",
+        "LINK": (BARE if bare else "-Wl,--gc-sections") if target.linked else "-nostdlib -r",
+        "LIBRARIES": ("-lc -lgcc" if bare else "-lm") if target.linked else "",
+        "RUN": _run(target),
+        "FRAME_BYTES": str(4 * sizes_of([next(iter(plans.values()))], target)[0].features),
         "SYSTEM": "Generic" if bare else "Linux",
     }
     text = (KERNELS / "device" / f"{name}.in").read_text()
     return name, re.sub(r"@(\w+)@", lambda found: fields[found[1]], text)
+
+
+def _run(target: Target) -> str:
+    """Return the lines of the Makefile that run the program, or say why it does not run here."""
+    if not target.linked:
+        said = f"{target.name}: the program is linked and run by ESP-IDF, of which this folder is a component"
+        return f'\t@echo "{said}" >&2; exit 1'
+    command = target.command
+    if not command:
+        return "\t@$(INPUT) | ./model"
+    missing = f"{command[0]} is not installed; it runs programs for {target.name} on this machine"
+    check = f'\t@command -v {command[0]} >/dev/null || {{ echo "{missing}" >&2; exit 1; }}'
+    return f"{check}\n\t@$(INPUT) | {' '.join(command)} {'' if target.board else './'}model"
 
 
 # ---- the report ----
@@ -181,6 +198,8 @@ def report_of(
     state, stack = 4 * sum(sum(one.states) for one in sizes), STACK_BYTES if target.board is not None else 0
     return DeviceReport(
         target=target.name,
+        core=target.core or target.name,
+        variants=target.variants,
         compiler=compiler,
         plan_bytes=count,
         code_bytes=None if flash is None else flash - count,

@@ -61,6 +61,8 @@ class Target:
         runs: How to run its programs here: one entry per variant of the engine, best first.
         board: The board of a microcontroller, whose program needs no operating system; else None.
         big_endian: Whether the highest byte of a number comes first, also in the frames that a program reads.
+        core: The target whose code a chip runs; empty if it is itself one of `TARGETS`.
+        linked: Whether the folder links a program; else the build system of the chip does, and the folder its objects.
     """
 
     name: str
@@ -70,18 +72,28 @@ class Target:
     runs: tuple[Run, ...]
     board: Board | None = None
     big_endian: bool = False
+    core: str = ""
+    linked: bool = True
 
     @property
     def variants(self) -> list[str]:
         """The variants of the engine in the program, best first; plain C is always one of them."""
         return list(dict.fromkeys([*(run.variant for run in self.runs), "scalar"]))
 
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command before its program, to run it on this machine; empty if the program runs by itself."""
+        emulator = self.runs[0].emulator
+        libraries = ("-L", f"/usr/{self.compiler.removesuffix('-gcc')}") if emulator and self.board is None else ()
+        return (*emulator[:1], *libraries, *emulator[1:])
+
     def tool(self, name: str) -> str:
         """Return the name of a tool that comes with the compiler, e.g. nm."""
         return self.compiler.removesuffix("gcc").removesuffix("cc") + name
 
 
-def _cortex_m(name: str, processor: str, flags: str, variant: str, board: Board) -> Target:
+def cortex_m(name: str, processor: str, flags: str, variant: str, board: Board) -> Target:
+    """Return the target of a microcontroller, whose programs qemu runs on a board."""
     machine = ("qemu-system-arm", "-machine", board.machine, "-display", "none", "-serial", "none", "-monitor", "none")
     semihosting = ("-semihosting-config", "enable=on,target=native", "-kernel")
     emulator, counter = (*machine, *semihosting), (*machine, "-icount", "shift=0", *semihosting)
@@ -110,12 +122,10 @@ X86 = ("qemu-x86_64", "-cpu", "max")
 A53, N1 = ("qemu-aarch64", "-cpu", "cortex-a53"), ("qemu-aarch64", "-cpu", "neoverse-n1")
 
 _ALL = (
-    _cortex_m("cortex-m0", "Cortex-M0, M0+: floats in software", f"-mcpu=cortex-m0 {SOFT}", "scalar", MICROBIT),
-    _cortex_m(
-        "cortex-m4f", "Cortex-M4F: two products an instruction", f"-mcpu=cortex-m4 {SINGLE_V4}", "arm_dsp", AN386
-    ),
-    _cortex_m("cortex-m33", "Cortex-M33: the same", f"-mcpu=cortex-m33 {SINGLE_V5}", "arm_dsp", AN505),
-    _cortex_m("cortex-m55", "Cortex-M55, M85: Helium", "-mcpu=cortex-m55 -mfloat-abi=hard", "helium", AN547),
+    cortex_m("cortex-m0", "Cortex-M0, M0+: floats in software", f"-mcpu=cortex-m0 {SOFT}", "scalar", MICROBIT),
+    cortex_m("cortex-m4f", "Cortex-M4F: two products an instruction", f"-mcpu=cortex-m4 {SINGLE_V4}", "arm_dsp", AN386),
+    cortex_m("cortex-m33", "Cortex-M33: the same", f"-mcpu=cortex-m33 {SINGLE_V5}", "arm_dsp", AN505),
+    cortex_m("cortex-m55", "Cortex-M55, M85: Helium", "-mcpu=cortex-m55 -mfloat-abi=hard", "helium", AN547),
     _linux(
         "armv7-neon",
         "32-bit Arm with NEON: Cortex-A7, Raspberry Pi 2",

@@ -24,6 +24,8 @@ from tools.onnx_files import name_initial, write_lstm
 from tools.random_layers import gru_with_options
 from tools.streams import contract_of
 
+SEARCHED = ("tidegate/include", ".", "src")  # by the compiler: the first two of the Makefile, the last of a library
+
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -37,7 +39,7 @@ def test_a_folder_has_all_that_its_files_include(model: Path, tmp_path: Path) ->
     write_device_folder(model, "generic", tmp_path / "out")
     for path in (tmp_path / "out").rglob("*.[ch]"):
         for name in re.findall(r'^#include "([^"]+)"$', path.read_text(), re.MULTILINE):
-            places = [path.parent / name, tmp_path / "out/tidegate/include" / name, tmp_path / "out" / name]
+            places = [folder / name for folder in (path.parent, *(tmp_path / "out" / part for part in SEARCHED))]
             assert any(place.is_file() for place in places), (path, name)
 
 
