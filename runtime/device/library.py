@@ -32,7 +32,7 @@ def library_files(plans: Mapping[str, bytes], target: Target, engine: Collection
         **{f"src/tidegate/{name}.c": f"{name}.c" for name in plans},
         **{f"src/{name}": name for name in sorted(engine) if name.endswith(".c")},
     }
-    yield FIT, _filled("fit.h", {"DEFINES": _defines(definitions(plans.values(), target.variants))})
+    yield FIT, _filled("fit.h.in", {"DEFINES": _defines(definitions(plans.values(), target.variants))})
     yield from ((place, _including(place, name)) for place, name in sources.items())
     yield from ((f"src/{name}", f'#include "../{name}"\n') for name in headers)
     yield "src/tidegate.h", '#include "../tidegate/include/tidegate.h"\n'
