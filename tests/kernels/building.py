@@ -44,6 +44,8 @@ def build(folder: Path, compiler: str, *flags: str, source: Path = KERNELS) -> P
     """
     cmake, all_flags = require("cmake"), " ".join(["-Werror", *flags])
     options = [f"-DCMAKE_C_COMPILER={require(compiler)}", f"-DCMAKE_C_FLAGS={all_flags}"]
+    if cache := shutil.which("ccache"):  # the same sources with the same flags are built in several folders
+        options.append(f"-DCMAKE_C_COMPILER_LAUNCHER={cache}")
     if any(flag.startswith("-fsanitize") for flag in flags):
         options.append("-DTIDEGATE_OPTIMIZE=-O1")
     run(cmake, "-S", source, "-B", folder, *options)
