@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 # Before NumPy and torch are imported: each worker has one core. With threads for all cores in each, they wait for each
-# other: 440 tests of export and quant took 196 s on two cores, and 49 s with one thread.
+# other: 440 tests of export and quant took 196 s on two busy cores, and 49 s with one thread.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 

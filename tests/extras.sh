@@ -6,8 +6,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 away=$(mktemp -d)
 trap 'rm -rf "$away"' EXIT
 
-"$root/.venv/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps \
-  --wheel-dir "$away" "$root"
+bash "$root/bindings/python/wheel.sh" "$away"
 "${PYTHON:-python3}" -m venv "$away/venv"
 wheel=$(echo "$away"/tidegate-*.whl)
 extras=$("$root/.venv/bin/python" -c 'import sys, tomllib; print(*tomllib.load(open(sys.argv[1], "rb"))["project"]["optional-dependencies"])' "$root/pyproject.toml")

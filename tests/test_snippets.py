@@ -18,10 +18,10 @@ import typer
 from tidegate.cli import app
 from tools.keys import write_keys
 from tools.onnx_files import write_lstm
+from tools.page_blocks import blocks_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md"))
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 KINDS = {"python", "sh", "js", "cpp", "cmake", "json", "text"}  # text: what is printed
 Names = dict[str, Any]
 RNG = np.random.default_rng(0)
@@ -29,7 +29,7 @@ RNG = np.random.default_rng(0)
 
 def blocks(page: str, kind: str) -> list[str]:
     """Return the blocks of a page of one kind."""
-    return [text for found, text in FENCED.findall((ROOT / page).read_text()) if found == kind]
+    return [text for found, text in blocks_of(ROOT / page) if found == kind]
 
 
 def noise(*shape: int) -> Any:  # noqa: ANN401  given to snippets
@@ -138,7 +138,7 @@ CLIENTS = {
 
 @pytest.mark.parametrize("page", DOCS)
 def test_a_block_says_what_it_is(page: str) -> None:
-    assert {kind for kind, _ in FENCED.findall((ROOT / page).read_text())} <= KINDS
+    assert {kind for kind, _ in blocks_of(ROOT / page)} <= KINDS
 
 
 def test_the_snippets_of_every_page_are_run() -> None:

@@ -110,6 +110,10 @@ class SignalForm:
             raise ChunkError(f"{name}: has shape {values.shape}, wanted {self.wanted}")
         return _as_ids(values, name) if self.ids else _as_float32(values, name)
 
+    def none(self, name: str) -> Array:
+        """Return a chunk without frames."""
+        return self.fit(np.zeros((0, *self.sizes)), name)
+
     def fit_signals(self, signals: Mapping[str, Array], name: str) -> Floats:
         """Return several signals by name side by side, float32 `[frames, features]`.
 

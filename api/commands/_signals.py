@@ -36,7 +36,7 @@ def read_chunks(source: Path, form: SignalForm, frames: int) -> Iterator[tuple[s
     """
     with opened(source) as found, closing(_chunks(found, form, frames)) as chunks:
         first = next(chunks, None)
-        yield first or (found.name, form.fit(np.zeros((0, *form.sizes)), found.name))
+        yield first or (found.name, form.none(found.name))
         yield from chunks
 
 
@@ -117,7 +117,7 @@ def _chunks(found: Opened, form: SignalForm, frames: int) -> Generator[tuple[str
 
 def _text(found: Opened, form: SignalForm) -> Array:
     """Return the whole signal of a text."""
-    chunks, size = [form.fit(np.zeros((0, *form.sizes)), found.name)], 0
+    chunks, size = [form.none(found.name)], 0
     for place, values in text_chunks(found.file, found.name, PIECE):
         chunks.append(form.fit(values, place))
         size += chunks[-1].nbytes

@@ -18,7 +18,7 @@ from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from ..graph.axes import Dims
 from ..graph.editing import add_constant, set_nodes
-from .routes import OTHER, came_from
+from .routes import OTHER, came_from, holders
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _found(
         (before, signal), dims = node.input, shapes.get(node.input[1], (None,))
         sizes = [size for size in dims if isinstance(size, int)]
         taken = came_from(model, before, numbers, shapes)
-        names = [] if taken is None else [name for name, own in numbers.items() if np.isin(taken, own).any()]
+        names = [] if taken is None else holders(taken, numbers)
         if taken is not None and len(names) == 1 and len(sizes) == len(dims) == taken.ndim:
             axis = int(attributes(node)["axis"]) % taken.ndim
             own = tuple(taken.ravel().astype(int).tolist())

@@ -94,11 +94,9 @@ def sources(
     found = []
     for node in recurrent_nodes(graph):
         for slot, size in zip(CELLS[node.op_type].states, state_sizes(graph, node), strict=True):
-            what, taken = (
-                f"{label(node)}: initial_{slot.kind}",
-                came_from(model, operand(node, slot.input), numbers, shapes),
-            )
+            taken = came_from(model, operand(node, slot.input), numbers, shapes)
             if taken is not None:
+                what = f"{label(node)}: initial_{slot.kind}"
                 found.append(Source(node, slot, size, *_started(what, taken, size, numbers)))
     return found
 
@@ -115,6 +113,11 @@ def came_from(
     values = {end: numbers[end] for end in ends if end in numbers}
     taken = moved(model, name, values | {end: np.full(sizes[end], OTHER) for end in others})
     return None if taken is None or OTHER in taken else taken
+
+
+def holders(taken: Array, numbers: Mapping[str, Array]) -> list[str]:
+    """Return the inputs that hold some of the values with these numbers."""
+    return [name for name, own in numbers.items() if np.isin(taken, own).any()]
 
 
 def arrivals(
@@ -167,7 +170,7 @@ def origins(graph: Graph, name: str, known: Collection[str]) -> list[str]:
 
 def _started(what: str, taken: Array, size: int, numbers: Mapping[str, Array]) -> tuple[str, tuple[int, ...]]:
     """Return the input that a state starts from, and the numbers of its values there."""
-    names = [name for name, own in numbers.items() if np.isin(taken, own).any()]
+    names = holders(taken, numbers)
     if len(names) > 1:
         raise ContractError(
             f"{what} is made of the inputs {', '.join(names)}, wanted one input; give each state its own"

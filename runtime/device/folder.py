@@ -6,7 +6,6 @@ also a library of five build systems, see `library`.
 """
 
 import json
-import re
 import shutil
 import subprocess
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 from ..errors import DeviceError
 from ..files import write_atomic
 from .file_list import LIST, as_text, entries_of, read_list, refuse_links, remove_old, write_all
-from .library import library_files, named
+from .library import filled, library_files, named
 from .model_files import model_files
 from .parts import KERNELS, definitions, engine_files, operations_of, sizes_of
 from .targets import Board, Target
@@ -155,8 +154,7 @@ def build_file(name: str, plans: Mapping[str, bytes], target: Target) -> tuple[s
         "FRAME_BYTES": str(4 * sizes_of([next(iter(plans.values()))], target)[0].features),
         "SYSTEM": "Generic" if bare else "Linux",
     }
-    text = (KERNELS / "device" / f"{name}.in").read_text()
-    return name, re.sub(r"@(\w+)@", lambda found: fields[found[1]], text)
+    return name, filled(KERNELS / "device" / f"{name}.in", fields)
 
 
 def _run(target: Target) -> str:

@@ -7,6 +7,7 @@ describes the library stands side by side, since no tool reads the description o
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 from .parts import KERNELS, definitions
@@ -32,7 +33,7 @@ def library_files(plans: Mapping[str, bytes], target: Target, engine: Collection
         **{f"src/tidegate/{name}.c": f"{name}.c" for name in plans},
         **{f"src/{name}": name for name in sorted(engine) if name.endswith(".c")},
     }
-    yield FIT, _filled("fit.h.in", {"DEFINES": _defines(definitions(plans.values(), target.variants))})
+    yield FIT, filled(TEMPLATES / "fit.h.in", {"DEFINES": _defines(definitions(plans.values(), target.variants))})
     yield from ((place, _including(place, name)) for place, name in sources.items())
     yield from ((f"src/{name}", f'#include "../{name}"\n') for name in headers)
     yield "src/tidegate.h", '#include "../tidegate/include/tidegate.h"\n'
@@ -47,8 +48,8 @@ def library_files(plans: Mapping[str, bytes], target: Target, engine: Collection
         "HEADERS": ", ".join(f'"{name}"' for name in [*headers, "tidegate.h"]),
         "FILES": "\n".join(f'        <file category="source" name="{escape(place)}"/>' for place in sources),
     }
-    yield from ((name, _filled(name, fields)) for name in DESCRIPTIONS)
-    yield f"tidegate.{first}.pdsc", _filled("pack.pdsc", fields)
+    yield from ((name, filled(TEMPLATES / name, fields)) for name in DESCRIPTIONS)
+    yield f"tidegate.{first}.pdsc", filled(TEMPLATES / "pack.pdsc", fields)
 
 
 def named(text: str, name: str) -> str:
@@ -68,8 +69,9 @@ def _defines(flags: Collection[str]) -> str:
     return "\n".join(f"#define {match[1]} {match[2] or 1}" for match in found if match)
 
 
-def _filled(name: str, fields: Mapping[str, str]) -> str:
-    return re.sub(r"@(\w+)@", lambda found: fields[found[1]], (TEMPLATES / name).read_text())
+def filled(template: Path, fields: Mapping[str, str]) -> str:
+    """Return the text of a template, with a field in the place of each @NAME@."""
+    return re.sub(r"@(\w+)@", lambda found: fields[found[1]], template.read_text())
 
 
 def _version() -> str:

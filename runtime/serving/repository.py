@@ -62,6 +62,23 @@ class Repository:
         self.tickers = {model.name: self._open(model, adopts=adopts) for model in models}
         self.ready = True
 
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """The engines by the names of their models."""
+        return {name: ticker.engine for name, ticker in self.tickers.items()}
+
+    def named_by(self, path: str) -> Ticker:
+        """Return the engine of the model that the path of a websocket names; it may be left out if there is only one.
+
+        Raises:
+            Refused: There is no such model.
+        """
+        only = next(iter(self.tickers.values())) if len(self.tickers) == 1 and not path else None
+        ticker = self.tickers.get(path, only)
+        if ticker is None:
+            raise Refused(Why.missing, f"no such model; there are {', '.join(self.tickers)}")
+        return ticker
+
     def index(self) -> list[Entry]:
         """Return all models, those that were unloaded too."""
         states = {name: "READY" if name in self.tickers else "UNAVAILABLE" for name in self._known}

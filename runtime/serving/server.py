@@ -69,7 +69,7 @@ class Server:
     @property
     def engines(self) -> dict[str, Engine]:
         """The same without their place in the loop."""
-        return {name: ticker.engine for name, ticker in self.tickers.items()}
+        return self.repository.engines
 
     async def open_websocket(self, address: Address) -> int:
         """Open the websocket door at a host and port; return the port, which the system chooses for 0.

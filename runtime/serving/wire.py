@@ -25,6 +25,11 @@ def answer_sizes(frames: int, shape: tuple[int, ...], *, timed: bool) -> tuple[i
     return (frames, *shape) if timed else shape if frames else (0, *shape[1:])
 
 
+def most_bytes(chunk: int) -> int:
+    """Return the bytes of the largest request, for a largest chunk of so many bytes."""
+    return HEAD.size + MOST_ID + chunk
+
+
 def write_hello(form: Mapping[str, object], limits: Limits, *, durable: bool) -> bytes:
     """Return the first message of a connection, which is JSON.
 

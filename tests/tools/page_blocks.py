@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def blocks_of(page: Path) -> list[tuple[str, str]]:
-    """Return the blocks of a page that name their language, and their text."""
+    """Return the language of each block of a page, which may be empty, and its text."""
     return BLOCK.findall(page.read_text())
 
 

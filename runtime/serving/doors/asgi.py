@@ -8,9 +8,9 @@ from typing import Any
 from ..access import Access
 from ..metrics import health_text
 from ..repository import Repository
-from ..requests import MOST_ID, Refused, Reply, Request, Why
+from ..requests import Refused, Reply, Request, Why
 from ..ticker import Ticker
-from ..wire import HEAD, read_request, write_hello, write_reply
+from ..wire import most_bytes, read_request, write_hello, write_reply
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -57,8 +57,7 @@ class AsgiDoor:
             known = bool(self._owner(scope))
         except Refused:
             known = False
-        engines = {model: ticker.engine for model, ticker in self._repository.tickers.items()}
-        body = health_text(engines, ready=self._repository.ready, known=known)
+        body = health_text(self._repository.engines, ready=self._repository.ready, known=known)
         kind = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": kind})
         await send({"type": "http.response.body", "body": body})
@@ -71,12 +70,7 @@ class AsgiDoor:
         """
         owner, protocol = self._owner(scope)
         name = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
-        tickers = self._repository.tickers
-        only = next(iter(tickers.values())) if len(tickers) == 1 and not name else None
-        ticker = tickers.get(name, only)
-        if ticker is None:
-            raise Refused(Why.missing, f"no such model; there are {', '.join(tickers)}")
-        return ticker, owner, protocol
+        return self._repository.named_by(name), owner, protocol
 
     def _owner(self, scope: Mapping[str, Any]) -> tuple[str, str]:
         """Return whose a request is, and the subprotocol to answer with."""
@@ -111,7 +105,7 @@ async def _read(
     ticker: Ticker, owner: str, receive: Receive, replies: "asyncio.Queue[bytes]"
 ) -> tuple[int, str] | None:
     """Take messages in; return code and reason to close with, or None if the client went."""
-    most = HEAD.size + MOST_ID + ticker.engine.largest_chunk
+    most = most_bytes(ticker.engine.largest_chunk)
 
     def reply(request: Request, answer: Reply) -> None:
         replies.put_nowait(write_reply(request.name, answer))

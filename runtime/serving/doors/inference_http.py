@@ -145,7 +145,7 @@ class HttpDoor:
             case "GET", ["v2"]:
                 return _as_json({"name": "tidegate", "version": self._version, "extensions": EXTENSIONS})
             case "GET", ["metrics"]:
-                return {}, metrics_text({name: ticker.engine for name, ticker in self._tickers.items()})
+                return {}, metrics_text(self._repository.engines)
             case "GET", ["v2", "models", "stats"]:
                 return _as_json({"model_stats": [_statistics(ticker) for ticker in self._tickers.values()]})
         raise _no_path(scope)
@@ -168,8 +168,7 @@ class HttpDoor:
             known = True
         except Refused:
             known = False
-        engines = {name: ticker.engine for name, ticker in self._tickers.items()}
-        return health_text(engines, ready=self._repository.ready, known=known)
+        return health_text(self._repository.engines, ready=self._repository.ready, known=known)
 
     async def _about_repository(
         self, parts: list[str], scope: Scope, body: bytes, owner: str

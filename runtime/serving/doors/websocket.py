@@ -22,9 +22,9 @@ from picows import (
 from ..access import Access
 from ..metrics import KIND, health_text, metrics_text
 from ..repository import Repository
-from ..requests import MOST_ID, Refused, Reply, Request, Why
+from ..requests import Refused, Reply, Request, Why
 from ..ticker import Ticker
-from ..wire import HEAD, read_request, write_hello, write_reply
+from ..wire import most_bytes, read_request, write_hello, write_reply
 
 MOST_UNREAD = 2**24  # bytes of replies that a client does not read, before its connection is closed
 MOST_PARTS = 64  # of a message; browsers and libraries send one
@@ -71,7 +71,7 @@ class WebsocketDoor:
             host,
             port,
             ssl=self.access.context(),
-            max_frame_size=HEAD.size + MOST_ID + largest,
+            max_frame_size=most_bytes(largest),
             enable_auto_ping=True,
             auto_ping_idle_timeout=30,
             auto_ping_reply_timeout=30,
@@ -96,11 +96,8 @@ class WebsocketDoor:
             Refused: There is no such model, or no room.
         """
         if name == "metrics":
-            return _page(metrics_text({model: ticker.engine for model, ticker in self.tickers.items()}), KIND)
-        only = next(iter(self.tickers.values())) if len(self.tickers) == 1 and not name else None
-        ticker = self.tickers.get(name, only)
-        if ticker is None:
-            raise Refused(Why.missing, f"no such model; there are {', '.join(self.tickers)}")
+            return _page(metrics_text(self.repository.engines), KIND)
+        ticker = self.repository.named_by(name)
         if len(self.open) >= self.most:
             raise Refused(Why.limit, f"all {self.most} connections are taken")
         headers = {"Sec-WebSocket-Protocol": protocol} if protocol else None
@@ -113,8 +110,8 @@ class WebsocketDoor:
             known = bool(self._owner(request))
         except Refused:
             known = False
-        engines = {model: ticker.engine for model, ticker in self.tickers.items()}
-        return _page(health_text(engines, ready=self.repository.ready, known=known), "application/json")
+        body = health_text(self.repository.engines, ready=self.repository.ready, known=known)
+        return _page(body, "application/json")
 
     def _owner(self, request: WSUpgradeRequest) -> tuple[str, str]:
         """Return whose connection it is, and the subprotocol to answer with."""
@@ -158,7 +155,7 @@ class Connection(WSListener):
     @cached_property
     def _most(self) -> int:
         """Bytes of a message."""
-        return HEAD.size + MOST_ID + self._ticker.engine.largest_chunk
+        return most_bytes(self._ticker.engine.largest_chunk)
 
     @property
     def reads(self) -> bool:
