@@ -133,6 +133,7 @@ def test_the_command_line_is_what_help_prints(pages: dict[Path, Page]) -> None:
         assert printed.stdout.strip() in page.text
 
 
+@pytest.mark.usefixtures("pages")
 def test_the_search_knows_the_pages() -> None:
     text = (SITE / "search" / "search_index.js").read_text()
     found = json.loads(text[text.index("{") : text.rindex("}") + 1])["docs"]

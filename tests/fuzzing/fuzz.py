@@ -45,6 +45,7 @@ SANITIZED = [
     "-fsanitize=address,undefined,float-cast-overflow",  # a division by zero leaves the range: refused
     "-fno-sanitize-recover=all",
     "-fno-omit-frame-pointer",
+    "-DTIDE_RED_ZONES",
 ]
 # Coverage only in the files that decide on the input; in the others its bookkeeping takes nine tenths of the time.
 COVERED = ["-fsanitize=fuzzer-no-link"]

@@ -15,7 +15,7 @@ SECONDS = 200  # a mutant that takes longer has hung
 # One variant with packed weights, and plain C.
 VARIANTS = ("avx2", "scalar")
 PLAIN = ["-std=gnu11", "-g1", "-fno-fast-math", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-w"]
-SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DTIDE_RED_ZONES")
 PROGRAMS = ("check_variants", "replay", "undoing", "groups", "damage", "realtime")
 SHARED = ("running", "random_plan", "trying", "group_world")
 ROOMS = ("src", "operators")  # whose lines are mutated

@@ -24,8 +24,7 @@
  *
  * Memory is the caller's, of any kind, aligned to TIDE_ALIGNMENT: ask for the size, pass the memory, free it when
  * nothing uses it. A model points into its plan and a stream into its model, so free the stream first, then the model,
- * then the plan. There is nothing else to end; clear a stream's memory if others may read it later. In a build with the
- * address sanitizer it has zones that nobody may touch: unpoison it before anything but free or another init uses it.
+ * then the plan. There is nothing else to end; clear a stream's memory if others may read it later.
  *
  * After init nothing is allocated, locked or printed, no system call is made, and no setting of the process is read or
  * changed: every call may be made in an audio callback or an interrupt. The processor's rounding and flush-to-zero

@@ -9,15 +9,9 @@
 #include "plan.h"
 
 /* All memory of a model, a stream or a group is one block of its caller, inside of which the address sanitizer would
- * see no bounds. So a build with this sanitizer has a zone behind each piece that nobody may touch: one row too many is
- * an error. Other builds have no zones. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define TIDE_RED_ZONES
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define TIDE_RED_ZONES
-#endif
+ * see no bounds. So builds of its tests with this sanitizer define TIDE_RED_ZONES: behind each piece is a zone that
+ * nobody may touch, and one row too many is an error. Other builds have no zones, also a program's own with the
+ * sanitizer: the folder of a device has room for the pieces alone. */
 #ifdef TIDE_RED_ZONES
 #include <sanitizer/asan_interface.h>
 enum { RED_ZONE = TIDE_ALIGNMENT };
