@@ -42,6 +42,24 @@ def test_a_peer_that_connects_is_answered_however_its_bytes_are_cut(size: int) -
     assert np.array_equal(found, MODEL.stream().push(X))
 
 
+def test_a_chunk_in_many_packets_is_one_block_and_the_rest_comes_at_the_end() -> None:
+    source = Tcp("", 0, RAW, listen=True)
+
+    def send() -> None:
+        with socket.create_connection(("127.0.0.1", source.port)) as peer:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for row in X[:25]:
+                peer.sendall(row.tobytes())
+
+    peer = started(send)
+    blocks = list(source.blocks(10))
+    peer.join()
+    source.close()
+
+    assert [(block.at, len(block.rows)) for block in blocks] == [(0, 10), (10, 10), (20, 5)]
+    assert np.array_equal(np.concatenate([block.rows for block in blocks]), X[:25])
+
+
 def test_it_connects_to_a_peer_and_reads_lines() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
