@@ -20,20 +20,21 @@ from tools.live import frames, small_model
 
 MODEL = small_model()
 X = frames(50)
-Broker = Callable[[bool], tuple[int, "subprocess.Popen[bytes]"]]
+Broker = Callable[..., tuple[int, "subprocess.Popen[bytes]"]]
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Return a function that starts a broker, with or without anonymous clients, and returns its port."""
+    """Return a function that starts a broker, with or without anonymous clients, and returns its port and process."""
     program = shutil.which("mosquitto", path=os.pathsep.join((os.environ["PATH"], "/usr/sbin")))
     if program is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("mosquitto is not installed")
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(anonymous: bool) -> tuple[int, "subprocess.Popen[bytes]"]:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port: int = server.getsockname()[1]
+    def start(anonymous: bool, port: int = 0) -> tuple[int, "subprocess.Popen[bytes]"]:
+        if not port:
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                port = server.getsockname()[1]
         config = tmp_path / "mosquitto.conf"
         config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous {str(anonymous).lower()}\n")
         process = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.PIPE)
@@ -73,6 +74,30 @@ def test_row_224_messages_of_a_topic_are_answered_until_the_broker_is_gone(broke
 
     assert np.array_equal(np.concatenate([answer.values for answer in found]), MODEL.stream().push(X))
     assert running.counters.lost == running.counters.dropped == 0
+
+
+def test_a_broker_that_comes_back_is_a_gap_and_nothing_else_is_lost(broker: Broker) -> None:
+    port, process = broker(True)
+    publish(port, "rows", as_text(X[:10]), retain=True)
+    notes: list[str] = []
+    source = f"mqtt://127.0.0.1:{port}/rows"
+    with tidegate.live(
+        MODEL, source, chunk=10, gap="hold", reopen=60, note=lambda kind, _: notes.append(kind)
+    ) as running:
+        before = next(running)
+        process.terminate()
+        process.wait()
+        broker(True, port)
+        publish(port, "rows", as_text(X[10:20]), retain=True)  # whether the subscription is there yet or not
+        after = next(running)
+
+    assert notes[0] == "gone"
+    assert notes[-1] == "back"
+    assert (after.frames, after.policy) == (10, "hold")
+    assert after.lost == after.first - 10 > 0
+    stream = MODEL.stream()
+    assert np.array_equal(before.values, stream.push(X[:10]))
+    assert np.array_equal(after.values, stream.push(X[10:20]))
 
 
 def test_raw_messages_are_whole_rows(broker: Broker) -> None:
