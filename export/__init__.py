@@ -1,4 +1,4 @@
-"""Export: turn a torch.nn.Module or a foreign ONNX file into a streaming ONNX file that proved equal to it.
+"""Export: turn a torch.nn.Module or a foreign ONNX file into a streaming ONNX file, proved equal to it.
 
 torch and onnxruntime are imported only when an export runs, not with this package.
 """

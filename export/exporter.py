@@ -1,4 +1,4 @@
-"""Export: from a PyTorch module to a streaming ONNX file that proved equal to it."""
+"""Export: from a PyTorch module to a streaming ONNX file, proved equal to it."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

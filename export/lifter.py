@@ -1,4 +1,4 @@
-"""Lift: from a foreign ONNX file, without its source, to a streaming file that proved equal to it."""
+"""Lift: from a foreign ONNX file, without its source, to a streaming file, proved equal to it."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Opens files, pipes and standard input. Their kind is that of the ending of the name, or of the first bytes."""
+"""Opens files, pipes and standard input. The ending of the name, or else the first bytes, say of what kind they are."""
 
 import sys
 from collections.abc import Iterator
