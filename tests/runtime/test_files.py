@@ -99,7 +99,7 @@ def test_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 KILLED_ANYWHERE = """
-import os, signal, sys
+import os, pathlib, signal, sys, tempfile  # pathlib and tempfile: else each child imports them, in thousands of calls
 from tidegate.runtime import files
 target, old, new = sys.argv[1], b"old" * 1000, b"new" * 2000
 def write_until(call):
