@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// Without the first two, bits differ from machine to machine.
 const FLAGS: [&str; 9] = [
@@ -22,25 +24,38 @@ const FLAGS: [&str; 9] = [
 fn main() {
     let kernels = Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("kernels");
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap());
-    let mut objects = Vec::new();
+    let mut files = Vec::new();
     for room in ["src", "operators", "variants"] {
         println!("cargo:rerun-if-changed={}", kernels.join(room).display());
         for source in c_files(&kernels.join(room)) {
             let object = out.join(format!("{}-{}.o", room, source.file_stem().unwrap().to_str().unwrap()));
-            let mut command = Command::new(tool("CC", "cc"));
-            command.args(FLAGS).arg("-I").arg(kernels.join("include"));
-            run(command.arg("-c").arg(&source).arg("-o").arg(&object));
-            objects.push(object);
+            files.push((source, object));
         }
     }
+    compile(&files, &kernels.join("include"));
+    let objects = files.iter().map(|(_, object)| object);
     let library = out.join("libtidegate.a");
     let _ = fs::remove_file(&library);
-    run(Command::new(tool("AR", "ar")).arg("crs").arg(&library).args(&objects));
+    run(Command::new(tool("AR", "ar")).arg("crs").arg(&library).args(objects));
     println!("cargo:rerun-if-env-changed=CC");
     println!("cargo:rerun-if-env-changed=AR");
     println!("cargo:include={}", kernels.join("include").display());
     println!("cargo:rustc-link-search=native={}", out.display());
     println!("cargo:rustc-link-lib=static=tidegate");
+}
+
+/// Compiles as many files at once as cargo allows jobs: one after another takes over a minute.
+fn compile(files: &[(PathBuf, PathBuf)], include: &Path) {
+    let jobs: usize = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((source, object)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut command = Command::new(tool("CC", "cc"));
+            command.args(FLAGS).arg("-I").arg(include);
+            run(command.arg("-c").arg(source).arg("-o").arg(object));
+        }
+    };
+    thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
 }
 
 fn tool(variable: &str, default: &str) -> OsString {
