@@ -71,10 +71,10 @@ typedef void tide_binary(const float *x, size_t x_step, const float *y, size_t y
 typedef float tide_reduce(const float *x, size_t n);
 typedef void tide_softmax(const float *x, size_t n, float *out);
 
-/* One stream in a step of a cell: the input's share of the gates; h and, of an LSTM, c, which are updated in place; the
- * codes of h; and where the codes of the new h go. */
+/* One stream in a step of a cell: the input's share of the gates, whose memory a step may use; h and, of an LSTM, c,
+ * which are updated in place; the codes of h; and where the codes of the new h go. */
 typedef struct tide_cell_row {
-  const float *gates_x;
+  float *gates_x;
   const uint8_t *codes;
   float *h, *c;
   uint8_t *next;

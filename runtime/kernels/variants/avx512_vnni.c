@@ -9,6 +9,7 @@ TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define VARIANT avx512_vnni
 #define LANES 16
 #define PANEL 8
+#define WOVEN(bits, planes) ((bits) == 8 && (planes) == 1)
 
 typedef float vf __attribute__((vector_size(64)));
 typedef int32_t vi __attribute__((vector_size(64)));
@@ -17,6 +18,9 @@ TIDE_INLINE vf vmax(vf a, vf b) { return _mm512_max_ps(a, b); }
 TIDE_INLINE vf vabs(vf a) { return _mm512_abs_ps(a); }
 /* vrangeps with operation 2: the smaller magnitude, with the sign of a. */
 TIDE_INLINE vf vclamp(vf a, float limit) { return _mm512_range_ps(a, _mm512_set1_ps(limit), 2); }
+
+#define NEAREST
+TIDE_INLINE vi nearest(vf x) { return (vi)_mm512_cvtps_epi32(x); }
 
 /* A masked load. Copied to memory first, the load would wait for two stores: 30 ns per frame of 40 features. */
 #define LOAD_PART

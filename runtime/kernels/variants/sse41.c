@@ -10,7 +10,7 @@ TIDE_TARGET_BEGIN("sse4.1")
 #define LANES 4
 #define DEPTHS {{4, 4}, {4, 2}}
 #define PANEL 8
-#define SLICES 2
+#define WOVEN(bits, planes) 0
 
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
@@ -19,6 +19,9 @@ typedef int16_t vs __attribute__((vector_size(16)));
 TIDE_INLINE vf vmax(vf a, vf b) { return _mm_max_ps(a, b); }
 TIDE_INLINE vf vabs(vf a) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), a); }
 TIDE_INLINE vf vclamp(vf a, float limit) { return _mm_min_ps(_mm_max_ps(a, _mm_set1_ps(-limit)), _mm_set1_ps(limit)); }
+
+#define NEAREST
+TIDE_INLINE vi nearest(vf x) { return (vi)_mm_cvtps_epi32(x); }
 
 TIDE_INLINE __m128i words_of(vi values) { return _mm_packs_epi32((__m128i)values, (__m128i)values); }
 
