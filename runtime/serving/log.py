@@ -3,16 +3,19 @@
 import json
 import logging
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 from .engine import Engine
 
 PAUSE = 10.0  # seconds between two lines of a kind
 MOST_TEXT = 500  # characters of a field
+MOST_KINDS = 100  # of warnings; what comes after them is one more kind
 NOTED = ("idle", "restored", "fenced", "store_errors")  # counters whose growth is told
 
 
@@ -63,7 +66,7 @@ class Log:
 
 
 class Handler(logging.Handler):
-    """Takes warnings of the server libraries: their kind, which is their text before anything is filled in.
+    """Takes warnings of the server libraries: their kind, in which there is nothing that a client made.
 
     Args:
         log: Takes the lines.
@@ -76,7 +79,9 @@ class Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count a warning, and tell it if it is time."""
-        kind = record.name, str(record.msg)[:MOST_TEXT]
+        kind = record.name, _kind(record)
+        if kind not in self._seen and len(self._seen) >= MOST_KINDS:
+            kind = "", "others"
         self._seen[kind] += 1
         self._tell(kind)
 
@@ -87,6 +92,31 @@ class Handler(logging.Handler):
 
     def _tell(self, kind: tuple[str, str], *, last: bool = False) -> None:
         self._log.count(self._seen[kind], "warning", last, source=kind[0], text=kind[1])
+
+
+@contextmanager
+def warnings_in(log: Log) -> Iterator[None]:
+    """Take the warnings of all server libraries into a log meanwhile."""
+    handler = Handler(log)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.finish()
+
+
+def _kind(record: logging.LogRecord) -> str:
+    """Return the text before anything is filled in; if that cannot be told, the error and its place in the source.
+
+    grpcio puts names of methods, which are texts of clients, into texts without arguments.
+    """
+    told = record.exc_info[1] if record.exc_info else None
+    error = record.msg if isinstance(record.msg, BaseException) else told
+    if record.args or error is None:
+        return str(record.msg).partition("\n")[0][:MOST_TEXT]
+    places = traceback.extract_tb(error.__traceback__)
+    return type(error).__name__ + "".join(f" at {Path(at.filename).name}:{at.lineno}" for at in places[-1:])
 
 
 def _noted(engine: Engine) -> Iterator[tuple[str, int, dict[str, str]]]:

@@ -1,7 +1,6 @@
 """A server: models on engines, doors to them, until it is told to stop."""
 
 import asyncio
-import logging
 import signal
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .access import Access
 from .engine import Engine
-from .log import Handler, Log
+from .log import Log, warnings_in
 from .repository import Repository
 from .requests import Limits
 from .served_model import ServedModel
@@ -176,15 +175,12 @@ async def serve(
     loop.add_signal_handler(signal.SIGHUP, server.reload)
     opens = {"ws": server.open_websocket, "grpc": server.open_grpc, "http": server.open_http}
     wanted = {"ws": websocket, "grpc": grpc, "http": http}
-    ports = {name: await opens[name](address) for name, address in wanted.items() if address is not None}
-    if ready is not None:
-        ready(ports)
-    handler = Handler(server.log)
-    logging.getLogger().addHandler(handler)
-    server.log.line("open", version=version("tidegate"), models=list(server.tickers), ports=ports)
-    await stop.wait()
-    server.log.line("drain", streams={name: engine.streams for name, engine in server.engines.items()})
-    await server.drain()
-    logging.getLogger().removeHandler(handler)
-    handler.finish()
+    with warnings_in(server.log):
+        ports = {name: await opens[name](address) for name, address in wanted.items() if address is not None}
+        if ready is not None:
+            ready(ports)
+        server.log.line("open", version=version("tidegate"), models=list(server.tickers), ports=ports)
+        await stop.wait()
+        server.log.line("drain", streams={name: engine.streams for name, engine in server.engines.items()})
+        await server.drain()
     server.log.line("closed")

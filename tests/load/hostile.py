@@ -140,7 +140,7 @@ class Hostile:
         """Send the bytes of a case over a connection of its own."""
         count, data = SENT[self.door](rng)
         self.sent += count
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.ports[self.door])
+        reader, writer = await self._connect()
         if rng.random() < 0.05:
             at = int(rng.integers(len(data)))
             writer.write(data[:at])
@@ -157,6 +157,17 @@ class Hostile:
             except TimeoutError:
                 self.hung += 1
         await self._go_on(writer, b"", gone=True)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a connection to the door, which may be closed for a moment."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return await asyncio.open_connection("127.0.0.1", self.server.ports[self.door])
+            except ConnectionRefusedError:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.1)
 
     async def _go_on(self, writer: asyncio.StreamWriter, rest: bytes, *, gone: bool) -> None:
         """Send the rest over a connection that stopped, unless it is broken off, and close it."""

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from load.traffic import CASE
 from tidegate.runtime.serving.doors.inference_http import BINARY
-from tidegate.runtime.serving.doors.oip_messages import message
+from tidegate.runtime.serving.doors.oip_messages import SERVICE, message
 from tidegate.runtime.serving.wire import HEAD
+from tools.http2 import CANCEL, PREFACE, RESET, START, call, frame
 
 Rng = np.random.Generator
 
@@ -35,12 +36,12 @@ ODD: tuple[object, ...] = (
     "\ud800",
     "NaN",
 )
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HANDSHAKE = (
     b"GET /A HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 FLOOD = 1000  # times one request is sent at once; counted as one
+METHODS = (b"ModelInfer", b"ModelInfer", b"ModelStreamInfer", b"ServerLive", b"ModelStatistics", b"Other")
 PATHS = ("/", "/v2", "/metrics", "/v2/models/A/versions/9/infer", "/v2//models", "/%00" + "a" * 300)
 HEADERS = ("Transfer-Encoding: chunked", "Content-Encoding: gzip", "X: " + "y" * 5000, "Expect: 100-continue")
 
@@ -179,28 +180,14 @@ def http(rng: Rng) -> tuple[int, bytes]:
 def _http_call(rng: Rng) -> bytes:
     path = "/v2/models/A/infer"
     if rng.random() < 0.1:
-        path = str(
-            _one(rng, ("/", "/v2", "/metrics", "/v2/models/A/versions/9/infer", "/v2//models", "/%00" + "a" * 300))
-        )
+        path = str(_one(rng, PATHS))
     fields, binary = _http_fields(rng)
     head = damaged(rng, json.dumps(fields).encode(), 0.1)
     lines = [f"{_one(rng, ('POST',) * 9 + ('GET',))} {path} HTTP/1.1", "Host: x"]
     if binary or rng.random() < 0.1:
         lines.append(f"{BINARY}: {len(head) if rng.random() < 0.9 else _number(rng)}")
     if rng.random() < 0.05:
-        lines.append(
-            str(
-                _one(
-                    rng,
-                    (
-                        "Transfer-Encoding: chunked",
-                        "Content-Encoding: gzip",
-                        "X: " + "y" * 5000,
-                        "Expect: 100-continue",
-                    ),
-                )
-            )
-        )
+        lines.append(str(_one(rng, HEADERS)))
     size = len(head) + len(binary)
     lines.append(f"Content-Length: {size if rng.random() < 0.97 else _number(rng)}")
     return "\r\n".join([*lines, "", ""]).encode() + head + binary
@@ -232,7 +219,12 @@ def _http_fields(rng: Rng) -> tuple[object, bytes]:
 
 
 def grpc_raw(rng: Rng) -> tuple[int, bytes]:
-    """Return what a connection of the gRPC door sends that is no gRPC: frames of HTTP/2 with any bits."""
+    """Return what a connection of the gRPC door sends that no client would, and how many requests that is."""
+    return _grpc_calls(rng) if rng.random() < 0.5 else _grpc_frames(rng)
+
+
+def _grpc_frames(rng: Rng) -> tuple[int, bytes]:
+    """Return frames of HTTP/2 with any bits."""
     count = int(rng.integers(1, 8))
     frames = []
     for _ in range(count):
@@ -241,6 +233,20 @@ def grpc_raw(rng: Rng) -> tuple[int, bytes]:
         kind, flags, stream = int(rng.integers(12)), int(rng.integers(256)), int(rng.integers(2**32))
         frames.append(size.to_bytes(3, "big") + struct.pack(">BBI", kind, flags, stream) + body)
     return count, damaged(rng, PREFACE, 0.1) + b"".join(frames)
+
+
+def _grpc_calls(rng: Rng) -> tuple[int, bytes]:
+    """Return calls that are mostly whole, under names and with headers that are not, and of which some are given up."""
+    count = int(rng.integers(1, 24))
+    parts = [START]
+    for stream in range(1, 2 * count, 2):
+        path = damaged(rng, f"/{SERVICE}/".encode() + bytes(_one(rng, METHODS)), 0.05)[:100]  # type: ignore[call-overload]
+        more = [(b"authorization", damaged(rng, b"Bearer x", 0.5))] if rng.random() < 0.2 else []
+        message = _grpc_message(rng)[:2000] if rng.random() < 0.5 else rng.bytes(int(rng.integers(40)))
+        parts.append(damaged(rng, call(stream, path, message, more), 0.05))
+        if rng.random() < 0.3:
+            parts.append(frame(RESET, 0, stream, CANCEL))
+    return count, b"".join(parts)
 
 
 def grpc_messages(rng: Rng, count: int) -> list[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from ..access import Access
 from ..repository import Repository, wants_adoption
@@ -46,6 +47,8 @@ CODES = {
 CONTENTS = {"FP32": "fp32_contents", "INT32": "int_contents", "INT64": "int64_contents"}
 OVERHEAD = 2**16  # bytes of a message besides its frames
 MOST_CALLS = 4096  # at a time
+PAUSE = 0.2  # seconds between two looks whether grpcio has closed the door
+GRACE = 30.0  # seconds in which calls end that came through a door which grpcio has closed
 
 
 class GrpcDoor:
@@ -60,12 +63,8 @@ class GrpcDoor:
     def __init__(self, repository: Repository, version: str, access: Access) -> None:
         self._repository, self._version, self._access = repository, version, access
         self._tickers = repository.tickers
-        largest = max(ticker.engine.largest_chunk for ticker in self._tickers.values())
-        self._server = grpc.aio.server(
-            options=[("grpc.max_receive_message_length", largest + OVERHEAD), ("grpc.so_reuseport", 0)],
-            maximum_concurrent_rpcs=MOST_CALLS,
-        )
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
+        self._servers: list[Any] = []  # the newest takes calls; those before end theirs
+        self._watch: asyncio.Task[None] | None = None
 
     async def listen(self, host: str, port: int) -> int:
         """Take calls at an address; return the port, which the system chooses for 0.
@@ -73,24 +72,57 @@ class GrpcDoor:
         Raises:
             OSError: The address is not free.
         """
-        name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        try:
-            chosen = self._add_port(name)
-        except RuntimeError as error:
-            raise OSError(f"{name}: {error}") from None
-        await self._server.start()
-        return int(chosen)
-
-    def _add_port(self, name: str) -> int:
-        certificate, key = self._access.certificate, self._access.key
-        if certificate is None or key is None:
-            return int(self._server.add_insecure_port(name))
-        credentials = grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
-        return int(self._server.add_secure_port(name, credentials))
+        chosen = await self._open(host, port)
+        self._watch = asyncio.create_task(self._stay_open(host, chosen))
+        return chosen
 
     async def close(self, grace: float) -> None:
         """Refuse new calls, and end those that take longer than some seconds."""
-        await self._server.stop(grace)
+        if self._watch is not None:
+            self._watch.cancel()
+        await asyncio.gather(*(server.stop(grace) for server in self._servers))
+
+    async def _open(self, host: str, port: int) -> int:
+        name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        largest = max(ticker.engine.largest_chunk for ticker in self._tickers.values())
+        server = grpc.aio.server(
+            options=[("grpc.max_receive_message_length", largest + OVERHEAD), ("grpc.so_reuseport", 0)],
+            maximum_concurrent_rpcs=MOST_CALLS,
+        )
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
+        try:
+            chosen = self._add_port(server, name)
+        except RuntimeError as error:
+            raise OSError(f"{name}: {error}") from None
+        await server.start()
+        self._servers.append(server)
+        return chosen
+
+    async def _stay_open(self, host: str, port: int) -> None:
+        """Open the door again when grpcio has closed it, as it does after a call whose name is not UTF-8.
+
+        The calls that are under way go on meanwhile; their clients are told to connect again for the next.
+        """
+        ending: set[asyncio.Task[None]] = set()
+        while True:
+            if await _is_open(self._servers[-1]):
+                continue
+            with contextlib.suppress(OSError):  # the address may not be free yet
+                await self._open(host, port)
+                task = asyncio.create_task(self._end(self._servers[-2]))
+                ending.add(task)  # the loop itself would forget it
+                task.add_done_callback(ending.discard)
+
+    async def _end(self, server: Any) -> None:  # noqa: ANN401  grpc has no types
+        await server.stop(GRACE)
+        self._servers.remove(server)
+
+    def _add_port(self, server: Any, name: str) -> int:  # noqa: ANN401
+        certificate, key = self._access.certificate, self._access.key
+        if certificate is None or key is None:
+            return int(server.add_insecure_port(name))
+        credentials = grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+        return int(server.add_secure_port(name, credentials))
 
     def _handlers(self) -> dict[str, Any]:
         unary: dict[str, Callable[[Message, Message], None]] = {
@@ -105,13 +137,10 @@ class GrpcDoor:
         handlers = {name: _method(name, fill) for name, fill in unary.items()}
         for name, change in (("Load", self._load), ("Unload", self._unload)):
             handlers[f"RepositoryModel{name}"] = _change(f"RepositoryModel{name}", change)
-        request, reply = message("ModelInferRequest"), message("ModelInferResponse")
         several = message("ModelStreamInferResponse")
-        handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(
-            self._infer, request.FromString, reply.SerializeToString
-        )
+        handlers["ModelInfer"] = _unary("ModelInfer", self._infer)
         handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
-            self._stream, request.FromString, several.SerializeToString
+            self._stream, None, several.SerializeToString
         )
         return handlers
 
@@ -158,15 +187,12 @@ class GrpcDoor:
     # ---- inference ----
 
     async def _infer(self, message_: Message, context: Context) -> Message:
-        try:
-            left = context.time_remaining()
-            patience = math.inf if left is None else left
-            ticker, request, wanted = self._read(message_, self._owner(context), patience)
-            return _write(ticker, message_, await ask(ticker, request), wanted)
-        except Refused as refused:
-            await _abort(context, refused)
+        left = context.time_remaining()
+        patience = math.inf if left is None else left
+        ticker, request, wanted = self._read(message_, self._owner(context), patience)
+        return _write(ticker, message_, await ask(ticker, request), wanted)
 
-    async def _stream(self, messages: AsyncIterator[Message], context: Context) -> AsyncIterator[Message]:
+    async def _stream(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[Message]:
         """Answer the calls of one client, several at a time; those of one sequence in their order."""
         try:
             owner = self._owner(context)
@@ -202,7 +228,7 @@ class _Conversation:
         self._under_way: Counter[tuple[str, str]] = Counter()
         self._written = asyncio.Event()
 
-    async def read(self, messages: AsyncIterator[Message]) -> None:
+    async def read(self, messages: AsyncIterator[bytes]) -> None:
         """Give each call to its engine; a sequence that has a full window is read no further."""
         try:
             async for one in messages:
@@ -225,8 +251,10 @@ class _Conversation:
         self._written.set()
         return reply
 
-    async def _hear(self, one: Message) -> None:
+    async def _hear(self, raw: bytes) -> None:
+        one = None
         try:
+            one = _parsed("ModelInferRequest", raw)
             ticker, request, wanted = self._read(one)
         except Refused as refused:
             await self._room(("", ""), 1)
@@ -256,38 +284,61 @@ class _Conversation:
         self._replies.put_nowait((key, reply))
 
 
+async def _is_open(server: Any) -> bool:  # noqa: ANN401  grpc has no types
+    """Wait a moment, and return whether a server still takes calls."""
+    try:
+        return bool(await server.wait_for_termination(PAUSE))
+    except Exception:  # noqa: BLE001  whatever has stopped it: grpcio has told the log
+        return False
+
+
 async def _abort(context: Context, refused: Refused) -> None:
     """End a call with the status and the words of a refusal; grpc raises."""
-    await context.abort(CODES.get(refused.why, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
+    try:
+        await context.abort(CODES.get(refused.why, grpc.StatusCode.INVALID_ARGUMENT), str(refused))
+    except grpc.aio.InternalError:  # the client is gone: there is nobody to tell
+        raise asyncio.CancelledError from None
 
 
-def _method(name: str, fill: Callable[[Message, Message], None]) -> Any:  # noqa: ANN401  grpc has no types
-    """Return the handler of a call whose reply a function fills in."""
-    request, made = message(f"{name}Request"), message(f"{name}Response")
+def _parsed(name: str, raw: bytes) -> Message:
+    """Read a message. grpcio is not asked to: if the sender of a wrong one is gone, it prints a traceback."""
+    try:
+        return message(name).FromString(raw)
+    except DecodeError as error:
+        raise Refused(Why.format, f"the message cannot be read ({error})") from None
 
-    async def handle(given: Message, context: Context) -> Message:
-        reply = made()
+
+def _unary(name: str, answer: Callable[[Message, Context], Awaitable[Message]]) -> Any:  # noqa: ANN401
+    """Return the handler of a call that has one reply."""
+
+    async def handle(raw: bytes, context: Context) -> Message:
         try:
-            fill(given, reply)
+            return await answer(_parsed(f"{name}Request", raw), context)
         except Refused as refused:
             await _abort(context, refused)
+
+    return grpc.unary_unary_rpc_method_handler(handle, None, message(f"{name}Response").SerializeToString)
+
+
+def _method(name: str, fill: Callable[[Message, Message], None]) -> Any:  # noqa: ANN401
+    """Return the handler of a call whose reply a function fills in."""
+
+    async def answer(request: Message, _context: Context) -> Message:
+        reply = message(f"{name}Response")()
+        fill(request, reply)
         return reply
 
-    return grpc.unary_unary_rpc_method_handler(handle, request.FromString, made.SerializeToString)
+    return _unary(name, answer)
 
 
 def _change(name: str, change: Callable[[Message, Context], Awaitable[None]]) -> Any:  # noqa: ANN401
     """Return the handler of a call that changes the repository, and whose reply is empty."""
-    request, made = message(f"{name}Request"), message(f"{name}Response")
 
-    async def handle(given: Message, context: Context) -> Message:
-        try:
-            await change(given, context)
-        except Refused as refused:
-            await _abort(context, refused)
-        return made()
+    async def answer(request: Message, context: Context) -> Message:
+        await change(request, context)
+        return message(f"{name}Response")()
 
-    return grpc.unary_unary_rpc_method_handler(handle, request.FromString, made.SerializeToString)
+    return _unary(name, answer)
 
 
 def _parameters(given: Mapping[str, Message]) -> dict[str, object]:
@@ -321,7 +372,7 @@ def _write(ticker: Ticker, request: Message, reply: Reply, wanted: list[str]) ->
     return made
 
 
-def _sorry(request: Message, refused: Refused) -> Message:
+def _sorry(request: Message | None, refused: Refused) -> Message:
     made = message("ModelStreamInferResponse")(error_message=str(refused))
-    made.infer_response.id = request.id
+    made.infer_response.id = request.id if request is not None else ""
     return made

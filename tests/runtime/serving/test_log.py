@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import numpy as np
 from tidegate.runtime.serving.engine import Engine
-from tidegate.runtime.serving.log import Handler, Log
+from tidegate.runtime.serving.log import MOST_KINDS, Handler, Log, warnings_in
 from tidegate.runtime.serving.requests import Limits
 from tools.serving import Client, Clock, signal, small_model
 
@@ -85,3 +85,39 @@ def test_warnings_of_the_server_libraries_are_counted_by_kind_without_what_is_fi
     told = [(line["event"], line["source"], line["text"], line["count"]) for line in lines(out)]
     kind = ("warning", "test of the log", "client %s sent %r")
     assert told == [(*kind, 1), (*kind, 50), (*kind, 1)]
+
+
+def test_texts_into_which_a_library_wrote_what_a_client_sent_are_told_by_their_error() -> None:
+    out = io.StringIO()
+    logger = logging.getLogger("test of texts")
+    logger.propagate = False
+    with warnings_in(Log(out)):
+        logger.handlers = logging.getLogger().handlers[-1:]
+        for n in range(3):
+            try:
+                int(f"secret {n}")
+            except ValueError as error:
+                logger.exception("raised by [secret %d]" % n)  # noqa: UP031  as grpcio does
+                logger.exception(error)  # noqa: TRY401
+            logger.error("was lost\nsecret " + str(n))
+    place = lines(out)[0]["text"]
+    assert re.fullmatch(r"ValueError at test_log\.py:\d+", str(place))
+    assert [(line["text"], line["total"]) for line in lines(out)] == [
+        (place, 1),
+        ("was lost", 1),
+        (place, 6),
+        ("was lost", 3),
+    ]
+
+
+def test_kinds_of_warnings_are_bounded() -> None:
+    out, clock = io.StringIO(), Clock()
+    handler, logger = Handler(Log(out, clock)), logging.getLogger("test of kinds")
+    logger.propagate = False
+    logger.addHandler(handler)
+    for n in range(1000):
+        logger.warning(f"client {n}")
+    handler.finish()
+    told = lines(out)
+    assert len(told) == MOST_KINDS + 2
+    assert (told[-1]["text"], told[-1]["total"]) == ("others", 1000 - MOST_KINDS)

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import queue
+import socket
+import threading
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,13 @@ import pytest
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.serving.access import Access
 from tidegate.runtime.serving.server import Server
+from tools.http2 import CANCEL, PING, RESET, START, call, frame
 from tools.serving import alone, signal, small_model, visit
 
 grpc = pytest.importorskip("grpc")
 client_of = pytest.importorskip("tritonclient.grpc")
 aio = pytest.importorskip("tritonclient.grpc.aio")
+from tidegate.runtime.serving.doors import inference_grpc  # noqa: E402
 from tidegate.runtime.serving.doors.oip_messages import SERVICE, message  # noqa: E402
 
 
@@ -189,3 +193,86 @@ def test_numbers_in_place_of_bytes_are_taken_and_hostile_messages_refused() -> N
         assert server.tickers["small"].engine.streams == 0
 
     visit(small_model(), "grpc", call)
+
+
+def test_a_message_that_cannot_be_read_is_refused_and_the_streaming_call_goes_on() -> None:
+    def call(port: int, _server: Server) -> None:
+        request = message("ModelInferRequest")(model_name="small", id="good")
+        request.inputs.add(name="x", datatype="FP32", shape=[2, 6])
+        request.raw_input_contents.append(signal(2).tobytes())
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stream = channel.stream_stream(
+                f"/{SERVICE}/ModelStreamInfer", None, message("ModelStreamInferResponse").FromString
+            )
+            wrong, right = stream(iter([b"\xff\xff", request.SerializeToString()]))
+        assert wrong.error_message.startswith("the message cannot be read (")
+        assert right.infer_response.raw_output_contents[0] == alone(signal(2))
+
+    visit(small_model(), "grpc", call)
+
+
+def test_a_wrong_message_of_a_client_that_is_gone_is_no_line_on_standard_error(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client gives its call up while the message is read: the ping that it sends then is answered."""
+    read, gone = threading.Event(), threading.Event()
+
+    class Slow:
+        SerializeToString = message("ModelInferRequest").SerializeToString
+
+        @staticmethod
+        def FromString(raw: bytes) -> Any:  # noqa: ANN401, N802  as protobuf says it
+            read.set()
+            assert gone.wait(30)
+            return message("ModelInferRequest").FromString(raw)
+
+    monkeypatch.setattr(inference_grpc, "message", lambda name: Slow if name == "ModelInferRequest" else message(name))
+
+    def leave(port: int, _server: Server) -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection, connection.makefile("rb") as file:
+            connection.sendall(START + call(1, f"/{SERVICE}/ModelInfer".encode(), b"\xff\xff"))
+            assert read.wait(30)
+            connection.sendall(frame(RESET, 0, 1, CANCEL) + frame(PING, 0, 0, b"not-here"))
+            while (head := file.read(9)) and (file.read(int.from_bytes(head[:3], "big")), head[3]) != (
+                b"not-here",
+                PING,
+            ):
+                pass
+            gone.set()
+        with client_of.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            assert client.is_server_live()
+
+    visit(small_model(), "grpc", leave)
+    assert capfd.readouterr().err == ""
+    assert caplog.records == []
+
+
+def test_a_call_whose_name_is_not_utf_8_closes_no_door_and_ends_no_other_call() -> None:
+    def shut(port: int, _server: Server) -> None:
+        replies: queue.Queue[Any] = queue.Queue()
+        with client_of.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            client.start_stream(lambda result, error: replies.put((result, error)))
+            found = b""
+            for at in range(0, 20, 5):
+                flags = {"sequence_id": 1, "sequence_start": at == 0, "sequence_end": at == 15}
+                client.async_stream_infer("small", inputs(signal(20)[at : at + 5]), **flags)
+                result, error = replies.get(timeout=30)
+                assert error is None
+                found += result.as_numpy("y").tobytes()
+                with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+                    connection.sendall(START + call(1, b"/\xff", b""))
+                    said = b""
+                    while b"shutdown" not in said:  # the door is closed, and says so
+                        said += connection.recv(2**16)
+                until_open(port)
+            client.stop_stream()
+        assert found == alone(signal(20))
+        with client_of.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            assert client.is_server_live()
+
+    visit(small_model(), "grpc", shut)
+
+
+def until_open(port: int) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        grpc.channel_ready_future(channel).result(timeout=30)
