@@ -15,6 +15,7 @@
 /* A browser's compiler keeps the sums of a woven panel in memory: A takes 8.3 us, B 27; not woven 7.0 and 21.8. And to
  * widen weights of 8 bits at each push is one vector operation of three; stored as int16, A takes 5.9, B 18.2. */
 #define WOVEN(bits, planes) 0
+#define CELLS_BY_KIND 0
 #define BYTES8 2
 
 typedef float vf __attribute__((vector_size(16)));
