@@ -29,7 +29,7 @@ def command(
         typer.Option(
             metavar="FOLDER|URL",
             envvar="TIDEGATE_STORE",
-            help="Keep snapshots of streams here, or in Redis (redis://...); they go on after a crash, or elsewhere.",
+            help="Keep snapshots of streams here, in Redis (redis://...) or S3 (s3://...); they outlive the server.",
         ),
     ] = None,
     adopt: Annotated[

@@ -164,7 +164,7 @@ class Hostile:
         while True:
             try:
                 return await asyncio.open_connection("127.0.0.1", self.server.ports[self.door])
-            except ConnectionRefusedError:
+            except ConnectionError:
                 if time.monotonic() > until:
                     raise
                 await asyncio.sleep(0.1)

@@ -3,16 +3,13 @@
 import fcntl
 import hashlib
 import os
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .store import Claim, StoreError, first_epoch, place_of
+from .store import OWNED, Claim, first_epoch, owned, owner_of, place_of
 
-EPOCH = struct.Struct("<8sQ")  # magic, epoch; the record follows
-MAGIC = b"TIDEOWND"
 LOCKS = 64  # files that are locked; a stream has one of them
 MOST_BYTES = 2**28  # of a file
 
@@ -90,21 +87,16 @@ class FolderStore:
                 data = file.read(MOST_BYTES)
         except FileNotFoundError:
             return 0, b""
-        return self._epoch_of(path, data), data[EPOCH.size :]
+        return owner_of(path, data)
 
     def _epoch(self, path: Path) -> int:
         try:
             with path.open("rb") as file:
-                return self._epoch_of(path, file.read(EPOCH.size))
+                return owner_of(path, file.read(OWNED.size))[0]
         except FileNotFoundError:
             return 0
 
-    def _epoch_of(self, path: Path, data: bytes) -> int:
-        if len(data) < EPOCH.size or not data.startswith(MAGIC):
-            raise StoreError(f"{path}: not a stream of tidegate; remove the file")
-        return int(EPOCH.unpack_from(data)[1])
-
     def _write(self, path: Path, epoch: int, record: bytes) -> None:
         part = path.with_suffix(f".{os.getpid()}")
-        part.write_bytes(EPOCH.pack(MAGIC, epoch) + record)
+        part.write_bytes(owned(epoch, record))
         part.replace(path)

@@ -16,6 +16,8 @@ HASHES = struct.Struct("<16s16s")  # of the model's file and of the layout of it
 COUNT = struct.Struct("<I")
 KEPT = struct.Struct("<QIII")  # frame, frames, check, bytes of the answer
 MOST_KEPT = 2**12  # answers of a record
+OWNED = struct.Struct("<8sQ")  # magic, epoch; the record follows
+OWNED_MAGIC = b"TIDEOWND"
 
 
 def first_epoch() -> int:
@@ -33,6 +35,22 @@ def place_of(key: str) -> str:
 
 class StoreError(Exception):
     """The store does not answer, or holds what is no record."""
+
+
+def owned(epoch: int, record: bytes) -> bytes:
+    """Return a record with its owner, for stores that keep bytes."""
+    return OWNED.pack(OWNED_MAGIC, epoch) + record
+
+
+def owner_of(where: object, data: bytes) -> tuple[int, bytes]:
+    """Read what `owned` has made: the owner, and the record.
+
+    Raises:
+        StoreError: It is none; `where` says where it is.
+    """
+    if len(data) < OWNED.size or not data.startswith(OWNED_MAGIC):
+        raise StoreError(f"{where}: not a stream of tidegate; remove it")
+    return int(OWNED.unpack_from(data)[1]), data[OWNED.size :]
 
 
 @dataclass(frozen=True)

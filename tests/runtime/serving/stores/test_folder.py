@@ -29,7 +29,7 @@ def test_what_was_left_long_ago_is_purged(tmp_path: Path) -> None:
 def test_a_file_that_is_no_stream_is_refused(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     store._path("s").write_bytes(b"junk")
-    with pytest.raises(StoreError, match="not a stream of tidegate; remove the file"):
+    with pytest.raises(StoreError, match="not a stream of tidegate; remove it"):
         store.claim("s", fresh=True)
     store._path("s").unlink()
     assert store.claim("s", fresh=True) is not None

@@ -20,10 +20,12 @@ def test_a_server_that_does_not_answer_and_a_url_that_is_none_are_named(tmp_path
     with pytest.raises(ServerError, match="no Redis server answers"):
         open_store(f"unix://{tmp_path}/none.sock")
     with pytest.raises(ServerError, match="no Redis server answers"):
-        open_store("s3://bucket")
+        open_store("http://bucket")
 
 
 def test_a_package_that_is_missing_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidegate.runtime.serving.stores.opening.find_spec", lambda _name: None)
     with pytest.raises(BackendError, match=r"pip install 'tidegate\[serve\]'"):
         open_store("redis://127.0.0.1:1")
+    with pytest.raises(BackendError, match=r"^obstore is not installed; run: pip install 'tidegate\[serve,s3\]'"):
+        open_store("s3://bucket")

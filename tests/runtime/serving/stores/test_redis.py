@@ -1,4 +1,4 @@
-"""Both stores: owners, fences, and streams that were forgotten; and what only the one in Redis has."""
+"""All stores: owners, fences, and streams that were forgotten; and what only the one in Redis has."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from tidegate.runtime.errors import ServerError
 from tidegate.runtime.serving.stores.folder import FolderStore
+from tidegate.runtime.serving.stores.opening import open_store
 from tidegate.runtime.serving.stores.store import Claim, Store, StoreError
 from tools.redis_server import redis_server
+from tools.s3_server import s3_server
 from tools.serving import alone, served, signal, small_plan
 
 pytest.importorskip("redis")
@@ -24,11 +26,20 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield where
 
 
-@pytest.fixture(params=["folder", "redis"])
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with s3_server():
+        yield "s3://bucket/streams"
+
+
+@pytest.fixture(params=["folder", "redis", "s3"])
 def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Opens:
     """A function that opens one store, as each of several processes does."""
     if request.param == "folder":
         return lambda: FolderStore(tmp_path)
+    if request.param == "s3":
+        within = f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+        return lambda: open_store(within)
     where = request.getfixturevalue("url")
     RedisStore(where)._client.flushall()
     return lambda: RedisStore(where)
@@ -77,13 +88,13 @@ def test_streams_of_other_names_are_others(opens: Opens) -> None:
 def test_owners_that_claim_at_once_get_epochs_of_their_own(opens: Opens) -> None:
     found: list[int] = []
     store = opens()
-    claims = [lambda: found.extend(epoch_of(store.claim("s", fresh=True)) for _ in range(50))] * 4
+    claims = [lambda: found.extend(epoch_of(store.claim("s", fresh=True)) for _ in range(15))] * 4
     threads = [threading.Thread(target=claim) for claim in claims]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(found) == list(range(min(found), min(found) + 200))
+    assert sorted(found) == list(range(min(found), min(found) + 60))
 
 
 def test_redis_forgets_what_was_left_long_ago(url: str) -> None:
