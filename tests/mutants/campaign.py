@@ -20,7 +20,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from mutants.choosing import ROOT, Mutant, in_order  # noqa: E402
+from mutants.choosing import ROOT, SAME, Mutant, in_order  # noqa: E402
 from mutants.engine import Engine  # noqa: E402
 from mutants.guards import Guards  # noqa: E402
 
@@ -47,15 +47,17 @@ def figures(language: str) -> tuple[int, int]:
 
 def entry_of(mutant: Mutant, killer: str, seconds: float) -> dict[str, Any]:
     """Return the line of a ledger for a mutant."""
+    equivalent = {"equivalent": killer} if killer == SAME else {}
     return {
         "name": mutant.name,
         "file": mutant.file,
         "line": mutant.line,
         "was": mutant.was.strip(),
         "now": mutant.now.strip(),
-        "killed by": killer,
+        "killed by": "" if equivalent else killer,
         "seconds": round(seconds),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        **equivalent,
     }
 
 
@@ -65,24 +67,45 @@ def judged(room: Engine | Guards, seed: int, known: set[str]) -> Iterator[dict[s
         if mutant.name in known:
             continue
         started = time.monotonic()
-        killer = room.judge(mutant)
+        killer = room.judge(mutant, quickly=True)
         if killer is not None:
             yield entry_of(mutant, killer, time.monotonic() - started)
 
 
-def campaign(language: str, count: int, seconds: float, seed: int, *, sample: bool) -> int:
-    """Judge mutants; return how many lived.
+def again(room: Engine | Guards) -> int:
+    """Judge those again, and slowly, that live by the ledger; return how many still do."""
+    language, lived = room.language, 0
+    entries = noted(language)
+    mutants = {mutant.name: mutant for mutant in in_order(room.files, language, SEED)}
+    for at, entry in enumerate(entries):
+        if entry["killed by"] or entry.get("equivalent") or entry["name"] not in mutants:
+            continue
+        started = time.monotonic()
+        killer = room.judge(mutants[entry["name"]]) or ""
+        entries[at] = entry_of(mutants[entry["name"]], killer, time.monotonic() - started)
+        lived += not killer
+        print(f"{entry['file']}:{entry['line']}: {entry['now']}  |  {killer or 'LIVES'}", flush=True)
+        ledger(language).write_text("".join(json.dumps(one) + "\n" for one in entries))
+    return lived
+
+
+def room_of(language: str) -> Engine | Guards:
+    """Return what judges mutants of a language."""
+    return Engine(BUILD) if language == "c" else Guards()
+
+
+def campaign(room: Engine | Guards, count: int, seconds: float, seed: int, *, sample: bool) -> int:
+    """Judge mutants quickly; return how many lived.
 
     Args:
-        language: `c` or `python`.
+        room: What judges mutants of a language.
         count: Most mutants.
         seconds: After this time no other mutant is begun; 0: no limit.
         seed: Gives the order.
         sample: Judge also what the ledger knows, and write nothing.
     """
     until = time.monotonic() + seconds if seconds else float("inf")
-    room = Engine(BUILD) if language == "c" else Guards()
-    lived = 0
+    language, lived = room.language, 0
     for done, entry in enumerate(judged(room, seed, set() if sample else {one["name"] for one in noted(language)}), 1):
         lived += not entry["killed by"]
         print(
@@ -103,11 +126,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--language", choices=["c", "python"], action="append", help="default: both")
     parser.add_argument("--count", type=int, default=100, help="mutants to judge (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0, help="begin no mutant after this time; 0: no limit")
+    parser.add_argument("--again", action="store_true", help="only judge again what lives by the ledger")
     parser.add_argument("--of-the-day", action="store_true", help="a sample by the date, which the ledger does not get")
     options = parser.parse_args(arguments)
     seed = int(f"{datetime.now(UTC):%Y%m%d}") if options.of_the_day else SEED
     for language in options.language or ["c", "python"]:
-        campaign(language, options.count, options.seconds, seed, sample=options.of_the_day)
+        room = room_of(language)
+        if not options.again:
+            campaign(room, options.count, options.seconds, seed, sample=options.of_the_day)
+        if not options.of_the_day:
+            again(room)
         print(f"{language}: %d judged in all, %d killed" % figures(language))
 
 

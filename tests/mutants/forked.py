@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -30,7 +31,16 @@ def run(job: dict[str, Any]) -> int:
     importlib.import_module("sitecustomize")
     import pytest
 
-    return int(pytest.main(job["arguments"]))
+    if "reach" not in job:
+        return int(pytest.main(job["arguments"]))
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from mutants.contexts import Contexts
+
+    contexts = Contexts(Path(job["reach"]), job["files"])
+    status = int(pytest.main(job["arguments"], plugins=[contexts]))
+    if status == 0:
+        contexts.save()
+    return status
 
 
 def status_of(job: dict[str, Any]) -> int:
@@ -59,6 +69,10 @@ def status_of(job: dict[str, Any]) -> int:
 def main() -> None:
     """Answer jobs until there are no more."""
     sys.modules.pop("sitecustomize", None)
+    subprocess.run([sys.executable, "-c", "import tidegate"], check=True)  # brings the engine's build up to date, once
+    for finder in sys.meta_path:
+        if hasattr(finder, "rebuild_flag"):
+            finder.rebuild_flag = False
     for name in PRELOADED:
         importlib.import_module(name)
     for line in sys.stdin:

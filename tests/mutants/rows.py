@@ -23,7 +23,8 @@ from kernels.building import require, run  # noqa: E402
 from mutants.binding import MODULE, binding_with  # noqa: E402
 from mutants.choosing import ROOT, Mutant  # noqa: E402
 from mutants.engine import Engine  # noqa: E402
-from mutants.guards import run_tests, written  # noqa: E402
+from mutants.guards import written  # noqa: E402
+from mutants.runs import run_tests  # noqa: E402
 
 LEDGER = HERE / "rows.jsonl"
 Entry = dict[str, Any]

@@ -11,7 +11,7 @@ if sys.platform != "linux":
     pytest.skip("a module is injected by Python's start files", allow_module_level=True)
 pytest.importorskip("universalmutator", reason="universalmutator is not installed (make setup installs it)")
 
-from mutants import campaign, guards, rows
+from mutants import campaign, reach, rows, runs
 from mutants.choosing import Mutant, in_order, is_program
 from mutants.engine import Engine
 
@@ -71,12 +71,12 @@ def test_a_row_that_is_judged_again_gives_the_test_of_the_ledger() -> None:
     """Through the process that forks; without the change the same tests pass."""
     (entry,) = (entry for entry in rows.noted() if entry["file"] == "runtime/contract.py" and entry["row"] == 17)
     assert rows.judged(entry) == entry["fails"]
-    assert not guards.run_tests(entry["test"], "", Path(entry["file"]), "-k", entry["words"])
+    assert not runs.run_tests(entry["test"], "", Path(entry["file"]), "-k", entry["words"])
 
 
 def test_files_that_are_mutated_and_their_tests_are_there() -> None:
-    assert all((ROOT / file).is_file() for file in (*guards.TESTS, *Engine.files))
-    assert all((ROOT / "tests" / test).is_file() for tests in guards.TESTS.values() for test in tests)
+    assert all((ROOT / file).is_file() for file in (*reach.TESTS, *Engine.files))
+    assert all((ROOT / "tests" / test).is_file() for tests in reach.TESTS.values() for test in tests)
     assert len(Engine.files) == len([*KERNELS.glob("src/*.c"), *KERNELS.glob("operators/*.c")])
 
 
@@ -85,5 +85,5 @@ def test_a_module_is_loaded_from_the_mutated_source_in_every_process(tmp_path: P
     source.write_text((ROOT / "runtime/errors.py").read_text() + "\nMUTATED = True\n")
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
     seen = "from tidegate.runtime import errors; print(errors.MUTATED)"
-    given = [f"PYTHONPATH={guards.INJECT}", "TIDEGATE_MUTANT=tidegate.runtime.errors", f"TIDEGATE_MUTANT_FILE={source}"]
+    given = [f"PYTHONPATH={runs.INJECT}", "TIDEGATE_MUTANT=tidegate.runtime.errors", f"TIDEGATE_MUTANT_FILE={source}"]
     assert run(require("env"), *given, sys.executable, "-c", code, seen) == "True\n"

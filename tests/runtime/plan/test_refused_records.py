@@ -49,3 +49,17 @@ def test_a_plan_has_at_most_64_clocks() -> None:
 def test_a_record_that_no_exporter_writes_is_refused_by_its_field(ops: tuple[Operator, ...], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         model_of(*ops)
+
+
+@pytest.mark.parametrize(
+    ("width", "message"), [(128, ""), (129, "operation 2: held values is 135266304, wanted 134217728")]
+)
+def test_values_that_are_held_back_are_limited(width: int, message: str) -> None:
+    """One feature looks ahead, and with a block of 16 rows as many as 2^20 of the whole frame wait for it."""
+    ahead = (1 << 20) - 16
+    ops = (Slice((0,), 0, 1, 1), Window((1,), 2, ahead, 1, Slot("w.tail", 0), ahead), Align((2, 0)))
+    if not message:
+        model_of(*ops, width=width)
+        return
+    with pytest.raises(PlanError, match=message):
+        model_of(*ops, width=width)

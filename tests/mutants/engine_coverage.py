@@ -1,14 +1,15 @@
 """Which lines and branches of the engine the C programs reach, those that run under the sanitizers (`make coverage`).
 
-    python tests/mutants/coverage.py
+    python tests/mutants/engine_coverage.py
 
-prints the share of each file in src/ and operators/ with the lines that were never reached, and the share of all.
+prints the share of each file in src/ and operators/ with the lines that were never reached and those whose branches did
+not go each way, and the share of all.
 """
 
 import gzip
 import json
-import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from kernels.building import ROOT, run  # noqa: E402
-from mutants.engine import Engine  # noqa: E402
+from mutants.engine import Build  # noqa: E402
 
 FLAGS = ("-O0", "--coverage")
 
 
-def counted(engine: Engine, name: str) -> list[dict[str, Any]]:
+def counted(build: Build, name: str) -> list[dict[str, Any]]:
     """Return the lines of a source with their counts and branches, from gcov."""
     room, stem = name.split("/")
-    run("gcov", "--json-format", "--branch-probabilities", "-o", engine.folder, engine.folder / f"{room}_{stem}.gcda")
+    run("gcov", "--json-format", "--branch-probabilities", "-o", build.folder, build.folder / f"{room}_{stem}.gcda")
     report = Path(f"{room}_{stem}.gcda.gcov.json.gz")
     if not report.exists():
         report = Path(f"{room}_{stem}.gcov.json.gz")
@@ -38,19 +39,23 @@ def share(reached: int, every: int) -> str:
     return f"{100 * reached / every:.1f} %" if every else "-"
 
 
+def numbers(lines: Iterable[dict[str, Any]]) -> str:
+    """Return the numbers of lines as text."""
+    return " ".join(str(line["line_number"]) for line in lines)
+
+
 def main() -> None:
     """Build with counters, run the programs, print the shares."""
-    engine = Engine(ROOT / "build" / "coverage", FLAGS)
-    for old in engine.folder.glob("*.gcda"):
+    build = Build(ROOT / "build" / "mutants" / "coverage", FLAGS)
+    for old in build.folder.glob("*.gcda"):
         old.unlink()
-    for command in engine.commands():
-        engine.link(engine.objects, Path(command[0]).name)
-        subprocess.run(list(map(str, command)), stdout=subprocess.DEVNULL, check=True)
+    for number in range(len(build.commands)):
+        build.seconds_of(number)
     totals = [0, 0, 0, 0]
-    for name in sorted(name for name in engine.objects if name.startswith(("src/", "operators/"))):
-        if not (engine.folder / f"{name.replace('/', '_')}.gcda").exists():
+    for name in sorted(name for name in build.objects if name.startswith(("src/", "operators/"))):
+        if not (build.folder / f"{name.replace('/', '_')}.gcda").exists():
             continue
-        lines = counted(engine, name)
+        lines = counted(build, name)
         branches = [branch for line in lines for branch in line["branches"]]
         figures = [
             sum(line["count"] > 0 for line in lines),
@@ -59,9 +64,12 @@ def main() -> None:
             len(branches),
         ]
         totals = [a + b for a, b in zip(totals, figures, strict=True)]
-        missed = " ".join(str(line["line_number"]) for line in lines if not line["count"])
-        never = f"; never {missed}" if missed else ""
-        print(f"{name}: lines {share(*figures[:2])}, branches {share(*figures[2:])}{never}")
+        never = numbers(line for line in lines if not line["count"])
+        one_way = numbers(line for line in lines if not all(branch["count"] for branch in line["branches"]))
+        print(
+            f"{name}: lines {share(*figures[:2])}, branches {share(*figures[2:])}{never and f'; never {never}'}", end=""
+        )
+        print(one_way and f"; not each way {one_way}")
     print(f"all {totals[1]} lines: {share(*totals[:2])}; all {totals[3]} branches: {share(*totals[2:])}")
 
 
