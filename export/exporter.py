@@ -55,6 +55,7 @@ from .rewrites.grouped_products import write_products
 from .rewrites.loops import roll_loops
 from .rewrites.pads import move_pads
 from .rewrites.projections import write_projections
+from .rewrites.rows import find_rows, loses_frames, refuse_ids, write_rows
 from .rewrites.transposed import write_transposed
 from .rewrites.unfolds import write_unfolds
 from .rewrites.written_loops import mark_loops
@@ -152,9 +153,9 @@ def export_model(
     subject = _subject(model, example, static)
     with subject.evaluating():
         subject.try_example()
-        hop = subject.agreed_hop(hop)
         with _remarks_of(subject):
             traced = _trace(subject)
+            hop = subject.agreed_hop(hop)
             later = partial(subject.sees_later_frames, traced.axes.time)
             known = traced.model, traced.dims, traced.axes
             carried = [*(one.answer for one in traced.convolutions), *delayed_values(*known)]
@@ -297,6 +298,11 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
     move_cuts(model)
     split_directions(model, starts)
     dims = trace_dims(model, free)
+    rows = find_rows(model, subject.input_name, free) if loses_frames(model, dims) else None
+    if rows is not None:
+        refuse_ids(model, subject.input_name, rows, several=subject.joined is not None)
+        write_rows(model, subject.input_name, rows, flat=subject.front.hop is not None)
+        dims = trace_dims(model, free := (0, 1))
     fix_squeezes(model, dims)
     write_expands(model, dims, subject.input_name)
     convolutions = time_convolutions(model, dims)
@@ -307,6 +313,7 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
         if layout == subject.layouts()[0] or reads_other_frames(model, dims):
             refuse_lost_frames(model, dims)
         raise
+    subject.hear_rows(rows)
     _check_batch(subject, axes)
     folds = settle_folds(model, dims, axes, constants, starts)
     return _Traced(model, dims, axes, convolutions, folds, starts, constants, whole)

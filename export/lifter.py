@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from operator import index
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,8 +19,9 @@ from ..runtime.graph.stages import looking_ahead
 from ..runtime.load import naming
 from ..runtime.streams import apart
 from .exporter import ExportReport, writable
+from .foreign.file_layout import layout_of, without_states
 from .foreign.fixed_inputs import FixedInput
-from .foreign.frames_as_batch import keep_context, refuse_caches, run_along_batch
+from .foreign.frames_as_batch import keep_context, run_along_batch
 from .foreign.input_roles import as_shape
 from .foreign.integer_activations import DATA, NOISE, Forms, IntegerError, warnings
 from .foreign.integer_weights import prove_weights
@@ -32,8 +34,7 @@ from .graph.editing import check_model, input_named, remove_dead
 from .graph.expands import write_expands
 from .graph.features import give_features
 from .graph.folds import settle_folds
-from .graph.names import name_weights
-from .graph.recurrent_nodes import checked_nodes
+from .graph.names import name_weights, weights_under
 from .graph.squeezes import fix_squeezes
 from .proof.comparison import Check, Judge, UnfiniteError
 from .proof.loaded import Loaded, load_everywhere
@@ -43,10 +44,10 @@ from .proof.runner import Runner
 from .proof.signals import as_signal, batched, cut, noise, static_noise, time_axis
 from .proof.whole_sequence import whole_refused
 from .rewrites.constant_starts import write_starts
-from .rewrites.pads import move_pads
 from .states.block_grid import asked_blocks, used_blocks
 from .states.convolution_tails import ahead_of, lift_tails, time_convolutions
-from .states.recurrent_states import ForeignState, lift_states, unplug
+from .states.delays import delayed_values, lift_delays
+from .states.recurrent_states import ForeignState, lift_states
 from .states.static_inputs import keep_static
 
 FRAMES, STREAMS = 20, 2  # of the proof's data, if the file leaves them open
@@ -134,12 +135,11 @@ def lift(
         graph = Graph.load(source, data_files=True)
         _refuse_initial_states(graph)
         opened = open_file(graph.model, values or {}, states, FrameSize(frame, context), static)
-        bare = _bare(opened.model, opened.roles.states)
-        layout = _layout(bare, opened.roles.states)
+        opened, bare, layout = layout_of(opened)
         with _whole_refused(bare, layout, opened.several.pieces):
             draft = _lift(opened, bare, layout, blocks)
             rate = None if sample_rate is None else float(sample_rate)
-            contract = replace(draft.contract, sample_rate=rate, hop=None if hop is None else index(hop))
+            contract = replace(draft.contract, sample_rate=rate, **_hop(hop, opened))
             Contract.from_json(contract.to_json())  # refuses rates that are not positive
             Graph(draft.model).set_metadata(METADATA_KEY, contract.to_json())
             check_model(draft.model)
@@ -155,6 +155,20 @@ def lift(
     done = (*opened.done, *draft.done, *(text for error in integers for text in error.sentences()))
     noted = (done, integers, tuple(warnings(integers)))
     return LiftReport(path, len(file), contract, checks, made_by, {}, loaded.refused, *noted)
+
+
+def _hop(asked: int | None, opened: Opened) -> dict[str, Any]:
+    """Return the samples from one frame to the next; a caller's hop is that of a row, if several rows make a frame.
+
+    Raises:
+        ContractError: The rows of a frame are samples, and the caller gives another number of them.
+    """
+    hop, rows = None if asked is None else index(asked), opened.rows
+    if rows is None or rows.hop is None:
+        return {"hop": hop if hop is None or rows is None else hop * rows.count}
+    if hop not in (None, rows.hop):
+        raise ContractError(f"hop is {hop}, the strides of the file make a frame of {rows.hop} samples; leave hop out")
+    return {"hop": rows.hop, "samples": True}
 
 
 def _refuse_initial_states(graph: Graph) -> None:
@@ -207,15 +221,6 @@ class _Draft:
     done: tuple[str, ...]
 
 
-def _layout(bare: onnx.ModelProto, foreign: Sequence[ForeignState]) -> Layout | None:
-    """Return the layout of a file without its states; None if the file takes one frame per run."""
-    checked_nodes(Graph(bare))
-    layout = find_layout(bare, free_batch=all("batch" in known.state.shape for known in foreign))
-    if layout is None:
-        refuse_caches(foreign)
-    return layout
-
-
 def _whole_refused(
     bare: onnx.ModelProto, layout: Layout | None, pieces: Sequence[Piece]
 ) -> AbstractContextManager[None]:
@@ -225,13 +230,14 @@ def _whole_refused(
     source = Port(signal_input(bare).name, layout.axes.time, layout.axes.batch)
     example = noise(bare, source, FRAMES, STREAMS, pieces)
     carried = [convolution.answer for convolution in time_convolutions(bare, layout.dims)]
+    carried += delayed_values(bare, layout.dims, layout.axes)
     return whole_refused(bare, layout.dims, layout.axes, carried, example)
 
 
 def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None, blocks: Blocks) -> _Draft:
     """Lift the states of an opened file and write its contract."""
     model, name, foreign = opened.model, opened.roles.signal, opened.roles.states
-    _without_states(model, foreign)
+    without_states(model, foreign)
     one_frame = layout is None
     if layout is None:
         layout = _run_along_batch(model)
@@ -247,7 +253,8 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None, blocks: 
     convolutions = time_convolutions(model, layout.dims)
     tails = lift_tails(model, convolutions, layout.batch)
     folds = settle_folds(model, layout.dims, layout.axes, opened.starts)
-    states = (*before, *tails, *lift_states(model, batch=layout.batch, foreign=whole, folds=folds))
+    delays = lift_delays(model, layout.dims, layout.axes, layout.batch)
+    states = (*before, *tails, *delays, *lift_states(model, batch=layout.batch, foreign=whole, folds=folds))
     signal = Port(name, layout.axes.time, layout.streams)
     outputs = tuple(ports.values())
     remove_dead(model)
@@ -258,25 +265,11 @@ def _lift(opened: Opened, bare: onnx.ModelProto, layout: Layout | None, blocks: 
     done += tuple(f"Output {name} has an axis of features now, of one." for name in single)
     contract = looking_ahead(
         model,
-        Contract((signal,), outputs, states, pieces=opened.several.pieces),
+        Contract((signal,), outputs, states, pieces=opened.several.pieces, fixed=weights_under(model, [])),
         used_blocks(model, blocks),
         ahead_of(convolutions),
     )
     return _Draft(model, contract, layout, one_frame, done)
-
-
-def _bare(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> onnx.ModelProto:
-    """Return a copy without states: its only input is the signal."""
-    bare = onnx.ModelProto()
-    bare.CopyFrom(model)
-    _without_states(bare, foreign)
-    return bare
-
-
-def _without_states(model: onnx.ModelProto, foreign: Sequence[ForeignState]) -> None:
-    """Take the states out of a file, in place; zeros stand for caches, in front of their convolutions."""
-    unplug(model, foreign)
-    move_pads(model)
 
 
 def _run_along_batch(model: onnx.ModelProto) -> Layout:
@@ -374,14 +367,21 @@ def _integers(opened: Opened, quantized: bytes, draft: _Draft, data: Sequence[Ar
 
 def _original_file(data: bytes, opened: Opened, draft: _Draft, *, exact_integers: bool = False) -> OriginalFile:
     """Return a foreign file with its states and sizes, ready to run."""
-    layout, declared = draft.layout, opened.declared
+    layout = draft.layout
     states = tuple(replace(known.state, shape=as_shape(known.declared)) for known in opened.roles.states)
     runner = Runner(data, replace(draft.contract, states=states), exact_integers=exact_integers)
     single = draft.one_frame or bool(opened.context)
-    frames = _fixed(declared[layout.axes.time])
-    streams = None if layout.streams is None else _fixed(declared[layout.streams])
+    rows, (frames, streams) = opened.rows, _declared(opened, layout)
+    frames = frames if rows is None or frames is None else (frames - rows.after) // rows.count
     fixed = (*opened.fixed, *_static(opened, draft))
-    return OriginalFile(runner, fixed, 1 if single else frames, streams, opened.context, opened.flat)
+    return OriginalFile(runner, fixed, 1 if single else frames, streams, opened.context, opened.flat, rows)
+
+
+def _declared(opened: Opened, layout: Layout) -> tuple[int | None, int | None]:
+    """Return how many frames, or rows, and streams a run of the foreign file takes; None: any number."""
+    rows, declared = opened.rows, opened.declared
+    time, streams = (layout.axes.time, layout.streams) if rows is None else (rows.time, rows.batch)
+    return _fixed(declared[time]), None if streams is None else _fixed(declared[streams])
 
 
 def _static(opened: Opened, draft: _Draft) -> Iterator[FixedInput]:

@@ -49,12 +49,13 @@ class Layout:
         return Port(port.name, port.time_axis, axis)
 
 
-def find_layout(model: onnx.ModelProto, *, free_batch: bool = True) -> Layout | None:
+def find_layout(model: onnx.ModelProto, *, free_batch: bool = True, time: int | None = None) -> Layout | None:
     """Return the layout of a model whose only input is its signal; None if it takes one frame per run.
 
     Args:
         model: The model.
         free_batch: Whether the number of streams may be free.
+        time: The axis of frames, if it is known.
 
     Raises:
         ContractError: The recurrent layers run along no axis of the signal.
@@ -65,7 +66,7 @@ def find_layout(model: onnx.ModelProto, *, free_batch: bool = True) -> Layout | 
     refusals: list[tuple[ContractError, onnx.ModelProto, dict[str, Dims]]] = []
     rows = False
     for free in _candidates(len(declared), ids=source.type.tensor_type.elem_type != onnx.TensorProto.FLOAT):
-        if len(free) > 1 and not free_batch:
+        if (len(free) > 1 and not free_batch) or time not in {None, *free}:
             continue
         sized = onnx.ModelProto()
         sized.CopyFrom(model)

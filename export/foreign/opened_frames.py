@@ -22,7 +22,7 @@ _FRAMES = 1009  # a prime: no size of a file is likely to be it
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Where frames are in the axes of a value.
 
     Attributes:
@@ -86,8 +86,8 @@ def _followed(model: onnx.ModelProto, source: str, axis: int) -> tuple[dict[str,
         first = [*before[:at], *(size for size in (lead,) if size > 1)]
         rest = before[at] // _FRAMES // lead
         factors = [*first, own, *(size for size in (rest,) if size > 1), *before[at + 1 :]]
-        target = _resolved(stated.tolist(), factors)
-        found = _placed(factors, len(first), target)
+        target = resolved(stated.tolist(), factors)
+        found = placed(factors, len(first), target)
         if found is not None:
             folded[target[found.axis] // own * _FRAMES] = found.before
             targets[name] = _target(before, target, found.axis)
@@ -109,13 +109,13 @@ def _target(before: Sequence[int], after: Sequence[int | str | None], place: int
     return [-1 if i == place else size for i, size in enumerate(sizes) if isinstance(size, int)]
 
 
-def _resolved(target: Sequence[int], factors: Sequence[int]) -> list[int]:
+def resolved(target: Sequence[int], factors: Sequence[int]) -> list[int]:
     """Return a target in which -1 is a size."""
     known = prod(size for size in target if size > 0)
     return [prod(factors) // known if size == -1 and known else size for size in target]
 
 
-def _placed(factors: Sequence[int], at: int, target: Sequence[int]) -> _Place | None:
+def placed(factors: Sequence[int], at: int, target: Sequence[int]) -> Place | None:
     """Return where the frames are after a Reshape; None if it is not known.
 
     Args:
@@ -127,9 +127,9 @@ def _placed(factors: Sequence[int], at: int, target: Sequence[int]) -> _Place | 
     starts = [prod(target[:i]) for i in range(len(target) + 1)]
     alone = [i for i, size in enumerate(target) if starts[i] == lead and size == frames]
     if alone:
-        return _Place(_same_turn(factors, at, alone))
+        return Place(_same_turn(factors, at, alone))
     holds = [i for i in range(len(target)) if starts[i] <= lead and starts[i + 1] >= lead * frames]
-    return _Place(holds[0], lead // starts[holds[0]]) if holds and prod(target) == prod(factors) else None
+    return Place(holds[0], lead // starts[holds[0]]) if holds and prod(target) == prod(factors) else None
 
 
 def _same_turn(factors: Sequence[int], at: int, places: Sequence[int]) -> int:

@@ -18,6 +18,7 @@ from ..rewrites.cuts import move_cuts
 from ..rewrites.directions import refuse_state_inputs, split_directions
 from ..rewrites.grouped_products import write_products
 from ..rewrites.pads import move_pads
+from ..rewrites.rows import Rows, find_rows
 from ..rewrites.transposed import write_transposed
 from ..rewrites.unfolds import write_unfolds
 from .bodies.rolling import roll_bodies
@@ -67,6 +68,7 @@ class Opened:
         context: As in `FrameSize`.
         flat: Whether the file takes all frames of a run in one axis.
         done: What was changed, one sentence per change.
+        rows: The rows of the file that make a frame, if strides over time are before its layers.
     """
 
     original: bytes
@@ -80,6 +82,7 @@ class Opened:
     context: int
     flat: bool
     done: tuple[str, ...]
+    rows: Rows | None = None
 
 
 def open_file(
@@ -217,6 +220,14 @@ def _may_be_flat(model: onnx.ModelProto, name: str, frame: FrameSize) -> bool:
     return isinstance(known, int) and not frame.context and frame.new is not None and known % frame.new == 0
 
 
+def _has_strides(model: onnx.ModelProto, item: onnx.ValueInfoProto) -> bool:
+    """Return whether strides along the last axis of a signal say how many samples make a frame."""
+    folded, free = onnx.ModelProto(), (0, len(shape_of(item)) - 1)
+    folded.CopyFrom(model)
+    fold_constants(folded)
+    return free[1] > 0 and find_rows(folded, item.name, free) is not None
+
+
 def _fix_frame(model: onnx.ModelProto, name: str, frame: FrameSize) -> None:
     """Write the caller's size of a frame into the last axis of the signal.
 
@@ -236,7 +247,9 @@ def _fix_frame(model: onnx.ModelProto, name: str, frame: FrameSize) -> None:
         )
     if wanted is not None:
         set_dims(item, (*dims[:-1], wanted))
-    elif known is None and not any(isinstance(size, int) and size > 1 for size in dims):
+    elif (
+        known is None and not any(isinstance(size, int) and size > 1 for size in dims) and not _has_strides(model, item)
+    ):
         raise ContractError(
             f"input {name!r} has shape {shape_text(dims)}, wanted the number of new values per frame: --frame N; if "
             "its caller repeats values of the frame before, --context M too (Silero VAD at 16 kHz: --frame 512 "

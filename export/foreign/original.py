@@ -14,6 +14,7 @@ from ..graph.editing import input_named
 from ..proof.comparison import UnfiniteError
 from ..proof.runner import Runner
 from ..proof.signals import cut, time_axis
+from ..rewrites.rows import Rows
 from .fixed_inputs import FixedInput
 
 
@@ -28,6 +29,7 @@ class OriginalFile:
         streams: Streams per run; None: any number.
         context: Samples of the frame before that come first in each frame.
         flat: Whether all frames of a run are in one axis.
+        rows: The rows of the file that make a frame; None: it takes frames.
     """
 
     runner: Runner
@@ -36,6 +38,7 @@ class OriginalFile:
     streams: int | None = None
     context: int = 0
     flat: bool = False
+    rows: Rows | None = None
 
     @property
     def contract(self) -> Contract:
@@ -89,6 +92,7 @@ class OriginalFile:
             if self.context:
                 frames = np.concatenate([before, frames], -1)
                 before = frames[:, -self.context :]
+            frames = frames if self.rows is None else self.rows.taken(frames)
             yield frames.reshape(len(frames), -1) if self.flat else frames
 
 
@@ -101,7 +105,7 @@ def at_any_length(file: OriginalFile) -> OriginalFile:
     port, frames = file.contract.inputs[0], file.frames
     if frames is None or file.contract.states or file.context:
         return file
-    model, time = onnx.load_from_string(file.runner.data), time_axis(port)
+    model, time = onnx.load_from_string(file.runner.data), time_axis(port) if file.rows is None else file.rows.time
     item = input_named(model, port.name)
     dims = shape_of(item)
     set_dims(item, (*dims[:time], "time", *dims[time + 1 :]))
@@ -110,7 +114,8 @@ def at_any_length(file: OriginalFile) -> OriginalFile:
         output.type.tensor_type.ClearField("shape")
     kind = onnx.helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
     sizes = [size if isinstance(size, int) else 1 for size in dims]
-    own, longer = (np.ones((*sizes[:time], n, *sizes[time + 1 :]), kind) for n in (frames, frames + 7))
+    counts = (n if file.rows is None else n * file.rows.count + file.rows.after for n in (frames, frames + 7))
+    own, longer = (np.ones((*sizes[:time], n, *sizes[time + 1 :]), kind) for n in counts)
     try:
         freed = Runner(model.SerializeToString(), file.contract)
         more = freed.run(longer, file.feeds(longer))

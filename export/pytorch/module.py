@@ -8,7 +8,6 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,10 @@ from torch import nn
 from ...runtime.arrays import Array
 from ...runtime.cells import STANDARD
 from ...runtime.contract import Piece
-from ...runtime.errors import ContractError, ExportError, TidegateError, UnsupportedError
+from ...runtime.errors import ExportError, TidegateError, UnsupportedError
 from ..graph.axes import Axes
 from ..graph.joined_signals import JoinedSignals, joined_signals
+from ..rewrites.rows import Rows
 from .as_before import kept
 from .cell_markers import marking_steps
 from .compiled import plain, uncompile
@@ -31,7 +31,7 @@ from .inputs import OtherInputs, SignalSizes, as_tensor, split_example
 from .parametrized import fix_weights
 from .quiet import first_line, listening, own_line, quiet_translator
 from .refused_modules import check_module
-from .samples import Front, front_paths, hop_of
+from .samples import Front, agreed_hop, front_of_rows, front_paths, hop_of
 from .scripted import in_shell, strip_shell
 from .signature import hide_keywords, named_results, parameters_of, signature_of
 from .spectra import front_of, listing_spectra
@@ -170,13 +170,14 @@ class Subject:
                 for child, kind in tuned.items():
                     child.__class__ = kind
 
+    def hear_rows(self, rows: Rows | None) -> None:
+        """Take several rows of the signal as one frame, as the strides of the module do; None: it has none."""
+        if rows is not None:
+            self.front, self._tensor = front_of_rows(self.front, self._tensor, rows)
+
     def agreed_hop(self, asked: int | None) -> int | None:
         """Return the samples from one frame to the next, as the front end or the caller says; refuse two numbers."""
-        hop = None if asked is None else index(asked)
-        own = self.front.hop
-        if own is not None and hop not in (None, own):
-            raise ContractError(f"hop is {hop}, the front end of the module has hop_length {own}; leave hop out")
-        return own or hop
+        return agreed_hop(self.front, asked)
 
     def answers(self, x: Array, states: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Return the module's outputs by name.

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
-from ...runtime.errors import ExportError
+from ...runtime.errors import ContractError, ExportError
 from ..frontend.framing import Framing, Preemphasis
 from ..frontend.over_time import RunningNorm
 from ..graph.markers import AVERAGE, EARLIER, FRAMES
+from ..rewrites.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,56 @@ class Front:
     def taken(self, frames: Tensor) -> Tensor:
         """Return frames as the forward takes them; zeros follow the last one, if it needs samples there."""
         return frames if self.hop is None else nn.functional.pad(frames.flatten(-2), (0, self.after))
+
+
+@dataclass(frozen=True)
+class RowFront(Front):
+    """How a forward with strides over time reads rows: several of them make a frame.
+
+    Attributes:
+        rows: The rows of a frame.
+    """
+
+    rows: Rows = field(kw_only=True)
+
+    def frames(self, signal: Tensor) -> Tensor:
+        """Return rows as frames."""
+        return torch.from_numpy(self.rows.frames(signal.numpy()))
+
+    def taken(self, frames: Tensor) -> Tensor:
+        """Return frames as the forward takes them; zeros follow the last one, if it needs rows there."""
+        return torch.from_numpy(self.rows.taken(frames.cpu().numpy())).to(frames.device)
+
+
+def front_of_rows(front: Front, signal: Tensor, rows: Rows) -> tuple[Front, Tensor]:
+    """Return how a forward reads a signal of which several rows, or frames of a front end, make a frame, and it.
+
+    Args:
+        front: How it reads the signal so far.
+        signal: The example, as frames so far.
+        rows: The rows of a frame.
+    """
+    if front.hop is not None:
+        wider = Front(front.hop * rows.count, front.after + front.hop * rows.after)
+        return wider, wider.frames(signal.flatten(-2))
+    made = RowFront(rows.hop, rows=rows)
+    return made, made.frames(signal)
+
+
+def agreed_hop(front: Front, asked: int | None) -> int | None:
+    """Return the samples from one frame to the next, as the front end or the caller says.
+
+    A caller's hop is that of a row, if several rows make a frame.
+
+    Raises:
+        ContractError: They say two numbers.
+    """
+    hop = None if asked is None else index(asked)
+    if front.hop is None:
+        return hop * front.rows.count if hop is not None and isinstance(front, RowFront) else hop
+    if hop not in (None, front.hop):
+        raise ContractError(f"hop is {hop}, the front end of the module has hop_length {front.hop}; leave hop out")
+    return front.hop
 
 
 def hop_of(module: nn.Module) -> int | None:

@@ -113,10 +113,10 @@ def _written(
     if is_marker(node, FRAMES):
         samples, zeros = padded.get(node.input[0], (node.input[0], 0))
         plain = helper.make_node(node.op_type, [samples], list(node.output), node.name)
-        yield from _framed(model, plain, lead, hop, (given["before"] + zeros, given["length"]))
+        yield from framed(model, plain, lead, hop, (given["before"] + zeros, given["length"]))
     elif is_marker(node, EARLIER):
         wide = helper.make_node(node.op_type, node.input, [f"{node.output[0]}/wide"], node.name)
-        yield from _framed(model, wide, lead, hop, (1, hop + 1))
+        yield from framed(model, wide, lead, hop, (1, hop + 1))
         yield _slice(model, wide.output[0], node.output[0], (0, hop, lead + 1))
     elif node.output[0] not in padded:
         names = [padded.get(name, (name,))[0] for name in node.input]
@@ -125,10 +125,18 @@ def _written(
         yield node
 
 
-def _framed(
+def framed(
     model: onnx.ModelProto, node: onnx.NodeProto, time: int, hop: int, span: tuple[int, int]
 ) -> Iterator[onnx.NodeProto]:
-    """Yield nodes that join hops and cut frames: `span` is the samples before each hop, and those of a frame."""
+    """Yield nodes that join hops and cut frames.
+
+    Args:
+        model: The model, which gets constants.
+        node: What they replace: its first input is `[..., frames, hop]`, its first output `[..., frames, length]`.
+        time: The axis of frames.
+        hop: The values of a hop.
+        span: The values before each hop, and those of a frame.
+    """
     (x,), (y,), (before, length) = node.input, node.output, span
     earlier, later = -(-max(before, 0) // hop), -(-max(length - before - hop, 0) // hop)
     joined = x
@@ -155,14 +163,15 @@ def _neighbours(
     kernel = add_constant(model, f"{y}/hops", np.eye(taps, dtype=np.float32).reshape(taps, 1, taps, 1))
     one = add_constant(model, f"{y}/channel", np.array([1] if time else [0, 1], np.int64))
     flat = add_constant(model, f"{y}/flat", np.array([*[0] * time, -1, taps * hop], np.int64))
-    scope = f"{node.name.rpartition('/')[0]}/{STFT}"
+    path, _, leaf = node.name.rpartition("/")
+    scope = f"{path}/{STFT}/{leaf}"
     single, apart, turned = f"{y}/single", f"{y}/apart", f"{y}/turned"
-    yield helper.make_node("Unsqueeze", [x, one], [single], f"{scope}/Unsqueeze")
+    yield helper.make_node("Unsqueeze", [x, one], [single], f"{scope}.Unsqueeze")
     yield helper.make_node(
-        "Conv", [single, kernel], [apart], f"{scope}/Conv", pads=[reach[0], 0, reach[1], 0], kernel_shape=[taps, 1]
+        "Conv", [single, kernel], [apart], f"{scope}.Conv", pads=[reach[0], 0, reach[1], 0], kernel_shape=[taps, 1]
     )
-    yield helper.make_node("Transpose", [apart], [turned], f"{scope}/Transpose", perm=[0, 2, 1, 3])
-    yield helper.make_node("Reshape", [turned, flat], [f"{y}/joined"], f"{scope}/Reshape")
+    yield helper.make_node("Transpose", [apart], [turned], f"{scope}.Transpose", perm=[0, 2, 1, 3])
+    yield helper.make_node("Reshape", [turned, flat], [f"{y}/joined"], f"{scope}.Reshape")
 
 
 def _slice(model: onnx.ModelProto, x: str, y: str, bounds: tuple[int, int, int]) -> onnx.NodeProto:

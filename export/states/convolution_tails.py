@@ -115,7 +115,7 @@ def _along_time(graph: Graph, dims: dict[str, Dims], node: onnx.NodeProto) -> Ti
             f"and {'more or fewer answers than' if answer is None else 'an answer for each of the'} frames; wanted "
             f"stride 1, up to {reach} frames of zeros before and an answer for each frame: pad only on the left "
             f"(nn.ConstantPad1d(({reach}, 0), 0.0)), cut the last {reach} answers of padding={reach}, or look ahead by "
-            "padding='same'"
+            "padding='same'; a stride over time comes before all recurrent layers"
         )
     sizes = [weights.shape[1] * given.get("group", 1), *(size if isinstance(size, int) else reach for size in axes)]
     pads = [0 if place % len(axes) == at else zeros for place, zeros in enumerate(ends)]
