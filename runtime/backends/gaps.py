@@ -38,7 +38,12 @@ def skip_frames(
         return None
     if policy == "zeros":
         timed = {port.name: port.time_axis is not None for port in contract.outputs}
-        return joined_answers([stream.push(chunk) for chunk in _zeros(contract, shape, frames)], timed)
+        before = stream.snapshot()
+        try:
+            return joined_answers([stream.push(chunk) for chunk in _zeros(contract, shape, frames)], timed)
+        except BaseException:  # a later block is refused, or there is no memory for the answers
+            stream.restore(before)
+            raise
     rest = None if stream.finished else stream.finish()
     stream.reset()
     return rest

@@ -146,6 +146,11 @@ class NativeModel:
         return self._model
 
 
+# Its methods are called by this name, not by super(), which makes a bound method: nanobind does not look whether there
+# was memory for one, and the process would end.
+_ENGINES = _kernels.Stream
+
+
 @documented(Stream)
 class NativeStream(_kernels.Stream):
     """One stream on the engine; most of its methods are those of the C++ class.
@@ -155,7 +160,7 @@ class NativeStream(_kernels.Stream):
     """
 
     def __init__(self, model: NativeModel) -> None:
-        super().__init__(model.kernel_model())
+        _ENGINES.__init__(self, model.kernel_model())
         self._model = model
 
     def __repr__(self) -> str:
@@ -190,7 +195,7 @@ class SignalsStream(NativeStream):
     def push(self, chunk: Chunk, *, out: Array | None = None) -> Answer:
         frames = side_by_side(self._model.contract, chunk)
         try:
-            return super().push(frames, out=out)
+            return _ENGINES.push(self, frames, out=out)
         except ChunkError as error:
             raise in_signal(self._model.pieces, frames, error) from None
 
@@ -200,7 +205,7 @@ class FramesStream(NativeStream):
     """A stream of a model whose frames have several axes: they go to the engine as one row of features each."""
 
     def push(self, chunk: Chunk, *, out: Array | None = None) -> Answer:
-        return super().push(_flat(self._model.frame, the_signal(self._model.contract, chunk), 1), out=out)
+        return _ENGINES.push(self, _flat(self._model.frame, the_signal(self._model.contract, chunk), 1), out=out)
 
 
 def _flat(frame: tuple[int, ...], chunk: Array, lead: int) -> Array:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..errors import DeviceError, ModelError
-from ..files import read_bytes, write_atomic
+from ..files import flush_folder, make_folder, read_bytes, write_atomic
 
 LIST = "tidegate/files.txt"
 MOST_BYTES = 2**20  # of the list, and of a file in it
@@ -38,7 +38,7 @@ def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files into a folder, each whole or not at all; folders that are not there are made."""
     for name, data in files.items():
         place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(place.parent)
         write_atomic(place, data)
 
 
@@ -64,10 +64,17 @@ def read_list(folder: Path) -> Entries:
 
 
 def remove_old(folder: Path, entries: Entries, needed: Iterable[str]) -> None:
-    """Remove the files of a list that are as they were written, except those that are needed."""
+    """Remove the files of a list that are as they were written, except those that are needed.
+
+    A power cut does not bring them back: the build would take them.
+    """
+    changed = set()
     for digest, name in entries - {entry for entry in entries if entry[1] in set(needed)}:
         if not any(place.is_symlink() for place in _inside(folder, name)) and _has(folder / name, digest):
             (folder / name).unlink()
+            changed.add((folder / name).parent)
+    for path in changed:
+        flush_folder(path)
 
 
 def _inside(folder: Path, name: str) -> list[Path]:

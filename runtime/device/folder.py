@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import DeviceError
-from ..files import write_atomic
+from ..files import flush_folder, write_atomic
 from .file_list import LIST, as_text, entries_of, read_list, refuse_links, remove_old, write_all
 from .library import filled, library_files, named
 from .model_files import model_files
@@ -82,7 +82,9 @@ def write_folder(plans: Mapping[str, bytes], target: Target, folder: Path) -> De
         trial = Path(away, "folder")
         write_files(plans, target, trial)
         report = _report(plans, target, trial)
-    (folder / "report.json").unlink(missing_ok=True)
+    if (folder / "report.json").exists():
+        (folder / "report.json").unlink()
+        flush_folder(folder)  # else a power cut leaves the report of the older model beside the new one
     write_files(plans, target, folder)
     write_atomic(folder / "report.json", (json.dumps(asdict(report), indent=1) + "\n").encode())
     return report

@@ -55,7 +55,9 @@ def parse(data: bytes, path: str, *, data_files: bool = False) -> onnx.ModelProt
     try:
         _walk(data, path)
         model.ParseFromString(data)
-    except (_NotOnnx, DecodeError):
+    except (_NotOnnx, DecodeError) as error:
+        if "memory" in str(error).lower():  # protobuf's "Out of memory" comes as a damaged message
+            raise MemoryError from None
         raise ModelError(
             f"{path}: not an ONNX file, and a compiled plan is none; export one with `tidegate export`"
         ) from None

@@ -134,3 +134,14 @@ def test_an_unexpected_error_is_one_line_too(tide: Command, folder: Path, monkey
     monkeypatch.setenv("TIDEGATE_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         cli.main(["inspect", "m.onnx"])
+
+
+def test_a_command_says_that_memory_is_at_an_end(
+    tide: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "app", fail)
+    said = tide("compile", tmp_path / "m.onnx", "-o", tmp_path / "m.tide")
+    assert (said.status, said.err) == (1, f"tidegate: error: {cli.NO_MEMORY}\n")

@@ -8,6 +8,7 @@
 #include <numpy/arrayobject.h>
 
 #include <string>
+#include <vector>
 
 namespace nb = nanobind;
 
@@ -15,6 +16,41 @@ namespace nb = nanobind;
   nb::object type = nb::module_::import_("tidegate.runtime.errors").attr(error);
   PyErr_SetString(type.ptr(), message.c_str());
   throw nb::python_error();
+}
+
+// Text and lists of Python in C++. nanobind's own casters may not throw: where memory is at an end, they end the
+// process.
+inline std::string text_of(nb::handle object) {
+  Py_ssize_t size;
+  const char *bytes = PyUnicode_AsUTF8AndSize(object.ptr(), &size);
+  if (!bytes) throw nb::python_error();
+  return {bytes, static_cast<size_t>(size)};
+}
+
+inline nb::object python_text(const std::string &text) {
+  nb::object made = nb::steal(PyUnicode_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
+  if (!made.is_valid()) throw nb::python_error();
+  return made;
+}
+
+template <typename T>
+std::vector<T> list_of(nb::handle sequence, T (*one)(nb::handle)) {
+  nb::object items = nb::steal(PySequence_Fast(sequence.ptr(), "wanted a sequence"));
+  if (!items.is_valid()) throw nb::python_error();
+  std::vector<T> found;
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.ptr());
+  for (Py_ssize_t i = 0; i < count; i++) found.push_back(one(PySequence_Fast_GET_ITEM(items.ptr(), i)));
+  return found;
+}
+
+template <typename T>
+T number_of(nb::handle object) {
+  return nb::cast<T>(object);
+}
+
+template <typename T>
+std::vector<T> numbers_of(nb::handle sequence) {
+  return list_of<T>(sequence, number_of<T>);
 }
 
 inline float *data(const nb::object &array) {

@@ -22,7 +22,8 @@ class Group : Owned {
   }
 
   // Pushes chunks [rows, frames, features], or ids [rows, frames], to the named rows, which the caller has checked.
-  nb::object push(nb::handle chunks, const std::vector<uint32_t> &rows, nb::handle out) {
+  nb::object push(nb::handle chunks, nb::handle named_rows, nb::handle out) {
+    const std::vector<uint32_t> rows = numbers_of<uint32_t>(named_rows);
     const bool ids = tide_input_ids(model_->get()) != 0;
     const nb::object given = ids ? as_ids(chunks, 2, "(rows, frames)") : as_float32(chunks);
     const nb::object frames = ids ? ids_as_float32(given) : given;
@@ -37,8 +38,8 @@ class Group : Owned {
     }
     std::vector<tide_status> statuses(rows.size(), TIDE_OK);
     const nb::object apart = out.is_none() ? frames : without_overlap(frames, answers[0]);
+    const nb::object all = model_->outputs().by_name(answers);  // before the states change
     const tide_status status = run(apart, rows, count, outputs, statuses);
-    const nb::object all = model_->outputs().by_name(answers);
     if (status != TIDE_OK) refuse(all, rows, statuses, given, count);
     return all;
   }
@@ -128,7 +129,7 @@ class Group : Owned {
     nb::dict refused;
     for (size_t i = 0; i < rows.size(); i++) {
       if (statuses[i] == TIDE_OK) continue;
-      refused[nb::int_(rows[i])] = nb::str(describe_refusal(model_->get(), statuses[i], given, i, count).c_str());
+      refused[nb::int_(rows[i])] = python_text(describe_refusal(model_->get(), statuses[i], given, i, count));
     }
     const nb::object type = nb::module_::import_("tidegate.runtime.errors").attr("RefusedRowsError");
     const nb::object error = type(answers, refused, rows.size());

@@ -107,7 +107,7 @@ inline Sizes sizes(nb::bytes bytes, uint32_t lanes, uint32_t panel, const Depths
 
 class Model {
  public:
-  Model(nb::bytes plan, const std::string &variant) : variant_(find_variant(variant)), plan_(aligned(plan.size())) {
+  Model(nb::bytes plan, nb::str variant) : variant_(find_variant(text_of(variant))), plan_(aligned(plan.size())) {
     std::memcpy(plan_.get(), plan.c_str(), plan.size());
     check_plan(plan_, plan.size());
     memory_ = aligned(tide_model_bytes(plan_.get(), variant_));
@@ -115,8 +115,9 @@ class Model {
     outputs_.init(model_);
   }
 
-  void describe_outputs(const std::vector<std::string> &names, const std::vector<std::vector<uint64_t>> &shapes) {
-    outputs_.describe(names, shapes);
+  void describe_outputs(nb::handle names, nb::handle shapes) {
+    outputs_.describe(list_of<std::string>(names, text_of),
+                      list_of<std::vector<uint64_t>>(shapes, numbers_of<uint64_t>));
   }
 
   const tide_model *get() const { return model_; }
@@ -183,7 +184,7 @@ class Turn {
 };
 
 inline std::string describe_finished() {
-  return nb::cast<std::string>(nb::module_::import_("tidegate.runtime.streams").attr("FINISHED"));
+  return text_of(nb::module_::import_("tidegate.runtime.streams").attr("FINISHED"));
 }
 
 // Why a chunk of `count` frames was refused; it is the chunk at `place` in an array of ids or of features.

@@ -36,8 +36,9 @@ NB_MODULE(_kernels, m) {
         "Bytes of a model and a stream on a variant, features, floats of each output and state vector.");
   m.def("variants", &variants, nb::arg("supported_only") = true, "Names of the instruction-set variants, best first.");
   nb::class_<Model>(m, "Model", "A checked plan, packed for one instruction set.")
-      .def(nb::init<nb::bytes, const std::string &>(), nb::arg("plan"), nb::arg("variant"))
-      .def("describe_outputs", &Model::describe_outputs, nb::arg("names"), nb::arg("shapes"))
+      .def(nb::init<nb::bytes, nb::str>(), nb::arg("plan"), nb::arg("variant"))
+      .def("describe_outputs", &Model::describe_outputs, nb::arg("names"), nb::arg("shapes"),
+           nb::sig("def describe_outputs(self, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> None"))
       .def_prop_ro("variant", &Model::variant)
       .def_prop_ro("quantized", &quantized)
       .def_prop_ro("features",

@@ -45,6 +45,8 @@ class Stream : Owned {
       results.push_back(model_->outputs().fresh(i, rows));
       outputs.push_back(data(results.back()));
     }
+    nb::object answer = nb::none();  // made before the stream ends: without memory for it, nothing happens
+    if (held) answer = model_->outputs().by_name(results);
     tide_status status;
     {
       WithoutGil others;
@@ -53,7 +55,7 @@ class Stream : Owned {
     if (status == TIDE_E_FINISHED) raise("ChunkError", describe_finished());
     if (status == TIDE_E_ROUNDING) raise("BackendError", describe_rounding());
     if (status != TIDE_OK) raise("ChunkError", "a value inside the model left 2^64 at the end; stream unchanged");
-    return held ? model_->outputs().by_name(results) : nb::none();
+    return answer;
   }
 
   bool finished() {
@@ -121,8 +123,9 @@ class Stream : Owned {
       results.push_back(model_->outputs().fresh(i, tide_rows(stream_, i, count)));
       outputs.push_back(data(results.back()));
     }
+    nb::object answer = model_->outputs().by_name(results);  // before the state changes, as in finish()
     run(given, frames, count, outputs.data());
-    return model_->outputs().by_name(results);
+    return answer;
   }
 
   void run(const nb::object &given, const nb::object &frames, size_t count, float *const *outputs) {

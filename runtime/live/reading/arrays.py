@@ -25,7 +25,7 @@ MOST_STATED = 2**31 - 2**16  # bytes; recorders that do not know the length of a
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those of NumPy
 # numpy.lib.format raises each of these for a header that it cannot read.
 HEADER_ERRORS = (
-    ValueError, TypeError, EOFError, RuntimeError, MemoryError, OverflowError, SyntaxError, tokenize.TokenError,
+    ValueError, TypeError, EOFError, RuntimeError, OverflowError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 
 
@@ -45,6 +45,8 @@ def array_pieces(file: BinaryIO, size: int, name: str, rows: int = 0) -> Iterato
         shape, fortran, dtype = _header(file)
     except HEADER_ERRORS:
         raise ChunkError(f"{name}: not a .npy file of numbers, or a damaged one") from None
+    except MemoryError:  # Python raises it for a header that is nested too deep as well
+        raise ChunkError(f"{name}: a damaged .npy file, or there is no memory to read its header") from None
     stated, left = math.prod(shape) * dtype.itemsize, size - file.tell()
     if stated != left:
         raise ChunkError(f"{name}: its header states {stated} bytes of numbers, the file holds {left}")

@@ -19,6 +19,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ModelError, TidegateError, UnsupportedError
+from tidegate.runtime.graph import gate
 from tidegate.runtime.graph.gate import MAX_NODES
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import compile_model, load
@@ -362,3 +363,16 @@ def test_tensors_of_every_type_are_let_through(tmp_path: Path) -> None:
     )
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     assert len(Graph.load(tmp_path / "m.onnx").model.graph.initializer) > 30
+
+
+def test_a_parser_without_memory_does_not_call_the_file_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protobuf raises the same class for both."""
+
+    class Parser:
+        def ParseFromString(self, _: bytes) -> None:  # noqa: N802  its name in protobuf
+            raise gate.DecodeError("Error parsing message with type 'onnx.ModelProto': Out of memory")
+
+    monkeypatch.setattr(gate.onnx, "ModelProto", Parser)
+    monkeypatch.setattr(gate, "_walk", lambda *_: None)
+    with pytest.raises(MemoryError):
+        gate.parse(b"", "m.onnx")
