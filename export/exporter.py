@@ -51,11 +51,12 @@ from .rewrites.constant_starts import take_starts, write_starts
 from .rewrites.cuts import move_cuts, write_last_pieces
 from .rewrites.directions import split_directions
 from .rewrites.frames import write_frames
+from .rewrites.frames_of_rows import write_rows
 from .rewrites.grouped_products import write_products
 from .rewrites.loops import roll_loops
 from .rewrites.pads import move_pads
 from .rewrites.projections import write_projections
-from .rewrites.rows import find_rows, loses_frames, refuse_ids, write_rows
+from .rewrites.rows import find_rows, loses_frames, refuse_ids
 from .rewrites.transposed import write_transposed
 from .rewrites.unfolds import write_unfolds
 from .rewrites.written_loops import mark_loops

@@ -12,7 +12,8 @@ from ...runtime.graph.graph import Graph
 from ..graph.axes import Dims, shape_of, sized_model
 from ..graph.editing import add_constant, input_named
 from ..graph.recurrent_nodes import operand, signal_of
-from ..rewrites.rows import STREAMS, Rows, find_rows, write_rows
+from ..rewrites.frames_of_rows import write_rows
+from ..rewrites.rows import STREAMS, Rows, find_rows
 from .opened_frames import Place, placed, resolved
 
 _ROWS = 5040  # of a signal in place of those of the example; small strides divide it

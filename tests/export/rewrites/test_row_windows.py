@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto
 from tidegate.export.graph.editing import input_named
 from tidegate.export.proof.runner import quiet_session
-from tidegate.export.rewrites.rows import find_rows, write_rows
+from tidegate.export.rewrites.frames_of_rows import write_rows
+from tidegate.export.rewrites.rows import find_rows
 from tidegate.runtime.errors import UnsupportedError
 from tools.foreign_files import ForeignFile
 
