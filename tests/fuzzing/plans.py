@@ -1,4 +1,4 @@
-"""Six small plans that have every operator and every width of weights.
+"""Nine small plans that have every operator and every width of weights.
 
 Tests damage them bit by bit, and the fuzzer starts from them.
 """
@@ -171,9 +171,10 @@ def late() -> Program:
         Concat((3, 2)),
         BlockStart((2,), blocks),
         Window((0,), 3, 1, 3, Slot("tail", 0), 1),
+        Window((0,), 4, 1, 3, Slot("ahead.tail", 0), 3),
     )
     starts = {forward.h: _ones(2), Slot("tail", 0): _ones(6)}
-    return Program(3, ops, (("last", 4), ("first", 5), ("window", 6)), blocks=blocks, starts=starts)
+    return Program(3, ops, (("last", 4), ("first", 5), ("window", 6), ("ahead", 7)), blocks=blocks, starts=starts)
 
 
 def integers() -> Program:
@@ -214,6 +215,25 @@ def frames() -> Program:
     )
 
 
+def wide() -> Program:
+    """Return a program of a cell with more units than inputs, of taps side by side, a constant range, widths of 1."""
+    rng = np.random.default_rng(7)
+    some, every = (Geometry((1, 3), (1, taps), (1, 1), (1, 1), (0, 0), (1, 4 - taps)) for taps in (2, 3))
+    known = replace(matrix(rng, 2, 3, FRAME, 16), reading=Reading.CONSTANT, range=np.float32(2))
+    return _program(
+        3,
+        [
+            cell(rng, 0, (3, 33), FRAME, 16, kind="tanh"),
+            Convolution((0,), matrix(rng, 2, 2, FRAME, 16), _ones(2), some),
+            Convolution((0,), matrix(rng, 2, 3, FRAME, 16), _ones(2), every),
+            Linear((0,), known, _ones(2)),
+            Slice((0,), 1, 1, 1),
+            Binary((0, 5), "sub"),
+            Binary((5, 0), "sub"),
+        ],
+    )
+
+
 def _programs() -> dict[str, Program]:
     return {
         "cells": cells(),
@@ -224,6 +244,7 @@ def _programs() -> dict[str, Program]:
         "options": cells_with_options(),
         "frames": frames(),
         "folded": folded(),
+        "wide": wide(),
     }
 
 

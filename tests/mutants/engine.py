@@ -24,6 +24,7 @@ SANITIZED = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recove
 PROGRAMS = ("refusals", "turned", "misuse", "check_variants", "replay", "undoing", "groups", "damage", "realtime")
 SHARED = ("running", "random_plan", "trying", "group_world")
 ROOMS = ("src", "operators")  # whose lines are mutated
+NO_PROGRAM = ("-Werror=implicit-function-declaration", "-Werror=incompatible-pointer-types", "-Werror=int-conversion")
 REFUSALS = ROOT / "tests/kernels/refusals.txt"
 
 
@@ -32,14 +33,14 @@ class Command:
     """A program with its arguments and the plans that it takes; one without plans makes random ones.
 
     Attributes:
-        table: The file that holds what it prints.
+        table: What it prints; nothing: anything.
         slow: It takes seconds.
     """
 
     program: str
     arguments: tuple[str, ...]
     plans: tuple[Path, ...] = ()
-    table: Path | None = None
+    table: bytes = b""
     slow: bool = False
 
 
@@ -52,7 +53,7 @@ def commands(folder: Path) -> list[Command]:
         Command("undoing", ("40",), small),
         Command("replay", (), golden),
         Command("check_variants", ("60",)),
-        Command("refusals", (), small, REFUSALS),
+        Command("refusals", (), small, REFUSALS.read_bytes()),
         Command("turned", (), golden),
         Command("misuse", (), (*small, *golden)),
         Command("groups", ("60", "3")),
@@ -141,7 +142,7 @@ class Build:
         """Compile an object with a mutant; none if it is no program."""
         place, target = self.copy / Path(mutant.file).relative_to("runtime/kernels"), self.folder / "mutant.o"
         place.write_text(mutant.text())
-        command = self.compiler(name, target, "-Werror=implicit-function-declaration")
+        command = self.compiler(name, target, *NO_PROGRAM)
         built = subprocess.run(list(map(str, command)), capture_output=True, check=False)
         shutil.copy(ROOT / mutant.file, place)
         return None if built.returncode else target
@@ -158,7 +159,7 @@ class Build:
             done = subprocess.run(words, capture_output=True, timeout=seconds, check=False)
         except subprocess.TimeoutExpired:
             return "time"
-        other = command.table and done.stdout != command.table.read_bytes()
+        other = command.table and done.stdout != command.table
         return command.program if done.returncode or other else ""
 
     def seconds_of(self, number: int) -> float:
