@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ModelError, TidegateError, UnsupportedError
@@ -370,9 +371,9 @@ def test_a_parser_without_memory_does_not_call_the_file_damaged(monkeypatch: pyt
 
     class Parser:
         def ParseFromString(self, _: bytes) -> None:  # noqa: N802  its name in protobuf
-            raise gate.DecodeError("Error parsing message with type 'onnx.ModelProto': Out of memory")
+            raise DecodeError("Error parsing message with type 'onnx.ModelProto': Out of memory")
 
-    monkeypatch.setattr(gate.onnx, "ModelProto", Parser)
+    monkeypatch.setattr(onnx, "ModelProto", Parser)
     monkeypatch.setattr(gate, "_walk", lambda *_: None)
     with pytest.raises(MemoryError):
         gate.parse(b"", "m.onnx")
