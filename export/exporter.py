@@ -56,7 +56,7 @@ from .rewrites.grouped_products import write_products
 from .rewrites.loops import roll_loops
 from .rewrites.pads import move_pads
 from .rewrites.projections import write_projections
-from .rewrites.rows import find_rows, loses_frames, refuse_ids
+from .rewrites.rows import find_rows, loses_frames
 from .rewrites.transposed import write_transposed
 from .rewrites.unfolds import write_unfolds
 from .rewrites.written_loops import mark_loops
@@ -301,8 +301,7 @@ def _translated(subject: "Subject", layout: "Layout") -> _Traced:
     dims = trace_dims(model, free)
     rows = find_rows(model, subject.input_name, free) if loses_frames(model, dims) else None
     if rows is not None:
-        refuse_ids(model, subject.input_name, rows, several=subject.joined is not None)
-        write_rows(model, subject.input_name, rows, flat=subject.front.hop is not None)
+        write_rows(model, subject.input_name, rows, flat=bool(subject.front.hop), several=bool(subject.joined))
         dims = trace_dims(model, free := (0, 1))
     fix_squeezes(model, dims)
     write_expands(model, dims, subject.input_name)

@@ -40,7 +40,7 @@ _OF_SIZES = frozenset(
 )
 
 
-def write_rows(model: onnx.ModelProto, source: str, rows: Rows, *, flat: bool = False) -> None:
+def write_rows(model: onnx.ModelProto, source: str, rows: Rows, *, flat: bool = False, several: bool = False) -> None:
     """Let a model take `[batch, frames, rows, ...]`, in place, so that its recurrent layers have a step per frame.
 
     Args:
@@ -48,10 +48,13 @@ def write_rows(model: onnx.ModelProto, source: str, rows: Rows, *, flat: bool = 
         source: Its signal input.
         rows: The rows of a frame.
         flat: Whether a frame of the input has its rows side by side in one axis: samples.
+        several: Whether several signals were joined to this one.
 
     Raises:
-        UnsupportedError: A node before the recurrent layers reads rows in a way that no stream can follow.
+        UnsupportedError: A node before the recurrent layers reads rows in a way that no stream can follow, or the
+            signal has no rows.
     """
+    _refuse_ids(model, source, rows, several=several)
     writer = _Writer(model, source, rows)
     nodes = writer.take(flat=flat)
     for node in list(model.graph.node):
@@ -65,6 +68,16 @@ def write_rows(model: onnx.ModelProto, source: str, rows: Rows, *, flat: bool = 
     del model.graph.value_info[:]
     set_nodes(model, nodes)
     remove_dead(model)
+
+
+def _refuse_ids(model: onnx.ModelProto, source: str, rows: Rows, *, several: bool) -> None:
+    """Refuse strides over time of what has no rows: ids, or several signals."""
+    kind = input_named(model, source).type.tensor_type.elem_type
+    if several or kind != onnx.TensorProto.FLOAT:
+        raise UnsupportedError(
+            f"strides over time make one frame of {rows.count} {'of several signals' if several else 'ids'}, wanted "
+            "one signal of floats: join the signals, or look the ids up before the model"
+        )
 
 
 class _Writer:

@@ -114,17 +114,3 @@ def _checked(node: onnx.NodeProto, rows: Rows) -> Rows:
             "frames more than the signal has; wanted one for each: pad only on the left of each convolution over time"
         )
     return rows
-
-
-def refuse_ids(model: onnx.ModelProto, source: str, rows: Rows, *, several: bool) -> None:
-    """Refuse strides over time of what has no rows: ids, or several signals.
-
-    Raises:
-        UnsupportedError: The signal is such.
-    """
-    kind = input_named(model, source).type.tensor_type.elem_type
-    if several or kind != onnx.TensorProto.FLOAT:
-        raise UnsupportedError(
-            f"strides over time make one frame of {rows.count} {'of several signals' if several else 'ids'}, wanted "
-            "one signal of floats: join the signals, or look the ids up before the model"
-        )

@@ -139,9 +139,10 @@ def test_an_unexpected_error_is_one_line_too(tide: Command, folder: Path, monkey
 def test_a_command_says_that_memory_is_at_an_end(
     tide: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **_options: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(cli, "app", fail)
     said = tide("compile", tmp_path / "m.onnx", "-o", tmp_path / "m.tide")
-    assert (said.status, said.err) == (1, f"tidegate: error: {cli.NO_MEMORY}\n")
+    way_out = "free some, or use a smaller model or fewer and shorter signals"
+    assert (said.status, said.err) == (1, f"tidegate: error: there is not enough memory; {way_out}\n")

@@ -230,7 +230,10 @@ REFUSED: list[tuple[nn.Module, str]] = [
         Heard(counted),
         "Add.*it joins rows with .*, which has none",
     ),
-    (Twice(one), "output 'output_1' has 2 answers for each step of the recurrent layers"),
+    (
+        Twice(one),
+        "'output_1' has 2 answers for each step of the recurrent layers, wanted one; return it after the strides",
+    ),
     (Late(one, 10), "a stride over time comes before all recurrent layers"),
 ]
 
@@ -242,5 +245,8 @@ def test_what_no_frame_of_rows_can_hold_is_refused_by_name(tmp_path: Path, modul
 
 
 def test_ids_have_no_rows(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="one frame of 2 ids, wanted one signal of floats"):
+    with pytest.raises(
+        UnsupportedError,
+        match="one frame of 2 ids, wanted one signal of floats: join the signals, or look the ids up before the model",
+    ):
         tidegate.export_model(Words(), torch.randint(0, 20, (1, 24)), tmp_path / "m.onnx")
