@@ -23,7 +23,6 @@ SEVERAL_WORDS = {
     "clocks": "runtime/plan/test_refused_records.py",
     "held values": "runtime/plan/test_refused_records.py",
     "layer": "runtime/plan/test_writer.py",
-    "second input has a time axis": "runtime/plan/test_refused_records.py",
     "second input's clock leads": "runtime/plan/test_refused_records.py",
     "size of all arrays": "runtime/plan/test_writer.py",
     "tails of all windows": "runtime/plan/test_writer.py",
