@@ -50,15 +50,26 @@ TIDE_INLINE void multiply_add(sums *s, int v, v128_t w, v128_t x) {
   s->of[v] = wasm_i32x4_add(s->of[v], wasm_i32x4_dot_i16x8(w, x));
 }
 
+/* Two steps at a time, vector by vector: A takes 4.63 us, and one step at a time 4.77. V8 multiplies as late as it can:
+ * if all vectors of the first step came before those of the second, it would keep the first's weights in memory, and A
+ * would take 7 % more than one step at a time. */
 TIDE_INLINE void add_bytes(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
                            uint32_t to, const int width, const int planes) {
   (void)m, (void)planes;
-  for (uint32_t k = from; k < to; k++) {
-    const v128_t x = broadcast_pair(codes + 4 * (size_t)k);
+  uint32_t k = from;
+  for (; k + 2 <= to; k += 2, weights += 32 * width) {
+    const v128_t x = broadcast_pair(codes + 4 * (size_t)k), next = broadcast_pair(codes + 4 * (size_t)k + 4);
 #pragma GCC unroll 8
-    for (int v = 0; v < width; v++) multiply_add(s, v, wasm_v128_load(weights + 16 * v), x);
-    weights += 16 * width;
+    for (int v = 0; v < width; v++) {
+      multiply_add(s, v, wasm_v128_load(weights + 16 * v), x);
+      multiply_add(s, v, wasm_v128_load(weights + 16 * (width + v)), next);
+      __asm__ volatile("" ::: "memory");
+    }
   }
+  if (k == to) return;
+  const v128_t x = broadcast_pair(codes + 4 * (size_t)k);
+#pragma GCC unroll 8
+  for (int v = 0; v < width; v++) multiply_add(s, v, wasm_v128_load(weights + 16 * v), x);
 }
 
 TIDE_INLINE void add_nibbles(sums *s, const tide_matrix *m, const int8_t *weights, const uint8_t *codes, uint32_t from,
