@@ -211,7 +211,7 @@ def test_a_message_that_cannot_be_read_is_refused_and_the_streaming_call_goes_on
     visit(small_model(), "grpc", call)
 
 
-def test_a_wrong_message_of_a_client_that_is_gone_is_no_line_on_standard_error(
+def test_row_251_a_wrong_message_of_a_client_that_is_gone_is_no_line_on_standard_error(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The client gives its call up while the message is read: the ping that it sends then is answered."""
@@ -247,7 +247,7 @@ def test_a_wrong_message_of_a_client_that_is_gone_is_no_line_on_standard_error(
     assert caplog.records == []
 
 
-def test_a_call_whose_name_is_not_utf_8_closes_no_door_and_ends_no_other_call() -> None:
+def test_row_250_a_call_whose_name_is_not_utf_8_closes_no_door_and_ends_no_other_call() -> None:
     def shut(port: int, _server: Server) -> None:
         replies: queue.Queue[Any] = queue.Queue()
         with client_of.InferenceServerClient(f"127.0.0.1:{port}") as client:
