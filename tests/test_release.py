@@ -73,5 +73,29 @@ def brought(extras: dict[str, list[str]], name: str) -> set[str]:
 def test_the_workflow_publishes_what_it_should() -> None:
     """The archive twice, the site, the list of what is inside, checksums and signed statements, and no placeholder."""
     text = (ROOT / ".github/workflows/release.yml").read_text()
-    for step in ("cmp dist/", "make site", "sbom-action", "sha256sum", "attest-build-provenance", "tidegate\\.example"):
+    for step in (
+        "pip-audit",
+        "cmp dist/",
+        "make site",
+        "sbom-action",
+        "sha256sum",
+        "attest-build-provenance",
+        "tidegate\\.example",
+    ):
         assert step in text
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    """Return the packages of requirements, as pip spells them; those of the project's own extras are left out."""
+    found = (re.match(r"[\w.-]+", one.strip("'")) for one in requirements)
+    return {re.sub(r"[-_.]+", "-", name.group()).lower() for name in found if name} - {"tidegate"}
+
+
+def test_every_package_that_builds_runs_or_tests_it_has_one_version() -> None:
+    tools = re.search(r"^TOOLS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert tools is not None
+    build: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    extras = [one for group in project()["optional-dependencies"].values() for one in group]
+    pinned = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert all("==" in line for line in pinned)
+    assert names_of([*tools.group(1).split(), *build, *extras, *project()["dependencies"]]) <= names_of(pinned)
