@@ -328,6 +328,19 @@ def spectra() -> Program:
     return every_output(WIDTH, ops)
 
 
+def one_value() -> Program:
+    """Return a program of every function of two values, of which the first or the second has width 1."""
+    above_zero = Elementwise((1,), "add", np.full(FEATURES, 0.5, np.float32))
+    ops: list[Operator] = [Map((0,), "sigmoid"), above_zero, Slice((2,), 2, 1)]
+    ops += [Binary(pair, name) for name in BINARIES for pair in ((2, 3), (3, 2))]
+    return every_output(FEATURES, ops)
+
+
+def far_ahead() -> Program:
+    """Return a program of a window that looks so far ahead that the end of a stream takes several blocks."""
+    return every_output(WIDTH, [Window((0,), 3, 16, WIDTH, Slot("tail", 0), 20)])
+
+
 def programs() -> dict[str, Program]:
     """Return the programs by name."""
     formats = {precision(weights, bits): cells(weights, bits) for weights in FORMATS for bits in (16, 8)}
@@ -345,6 +358,8 @@ def programs() -> dict[str, Program]:
         "cells_of_frames": cells_of_frames(),
         "folded": folded(),
         "spectra": spectra(),
+        "one_value": one_value(),
+        "far_ahead": far_ahead(),
     }
 
 
