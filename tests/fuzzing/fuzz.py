@@ -26,7 +26,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))
 
 import numpy as np  # noqa: E402
-from fuzzing.plans import reference_plans  # noqa: E402
+from fuzzing.plans import late, reference_plans  # noqa: E402
 from kernels.building import KERNELS, require, run  # noqa: E402
 from tidegate.runtime import _kernels  # noqa: E402
 
@@ -136,7 +136,7 @@ def starts(target: str, folder: Path) -> Path:
             (folder / name).write_bytes(plan)
         return folder
     model = _kernels.Model(reference_plans()[SNAPSHOT_OF], "")
-    model.describe_outputs(["last", "first", "window"], [])
+    model.describe_outputs([name for name, _ in late().outputs], [])
     stream = _kernels.Stream(model)
     for frames in range(9):
         (folder / str(frames)).write_bytes(stream.snapshot())

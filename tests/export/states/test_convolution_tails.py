@@ -197,7 +197,7 @@ def padded(pad: nn.Module) -> Callable[[], nn.Module]:
         (conv(), "Conv '/front/Conv': .* 0 frames of zeros before the signal, and more or fewer answers"),
         (
             conv(stride=2, padding=2),
-            "Conv '/front/Conv': .*stride 2, .*wanted stride 1, up to 2 frames of zeros before",
+            "one frame of 2 rows, and 1 frames more than the signal has; wanted one for each: pad only on the left",
         ),
         (conv(padding=2), "Conv '/front/Conv': .*more or fewer answers than frames; .* cut the last 2 answers"),
         (padded(nn.ReflectionPad1d((2, 0))), "Conv '/front/front.1/Conv': .* no known frames of zeros"),
