@@ -76,9 +76,8 @@ def test_an_error_that_is_no_number_is_judged_in_every_frame() -> None:
 
 
 def test_a_tolerance_of_ones_own_is_strict_and_rounding_is_named() -> None:
-    with pytest.raises(
-        RoundingError, match=r"; float32 rounding alone may give as much: set a larger tolerance= \(--tole"
-    ):
+    said = r"; float32 rounding alone may give as much: set a larger tolerance= \(--tolerance\), or leave it out"
+    with pytest.raises(RoundingError, match=said):
         judge([1e-6] * 4, 1e-7).compare(answer(1e-6), WANTED, 3)
     with pytest.raises(ExportError, match=r"if so small a difference is right, set a larger tolerance= \(--toler"):
         judge([0] * 4, 1e-7).compare(answer(1e-4), WANTED, 3)
