@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate.quant.rounding.budget import WORTH, Option, bytes_of, frontier, ladder, within
+from tidegate.quant.rounding.budget import FRONTIER, WORTH, Option, bytes_of, frontier, ladder, within
 from tidegate.quant.rounding.precision import Precision
 
 OPTIONS = st.lists(
@@ -32,6 +32,14 @@ def test_the_best_assignment_within_a_budget_and_the_cheapest_that_is_good_enoug
     if good and cheapest is not None:
         assert cheapest.bytes <= min(good)
     assert cheapest is not None or not good
+
+
+def test_of_more_assignments_than_are_kept_those_of_all_sizes_stay() -> None:
+    sizes = range(10**6, 10**6 + 3 * FRONTIER)
+    kept = frontier([[Option(Precision(), size, 1 / size) for size in sizes]])
+    steps = np.diff([one.bytes for one in kept])
+    assert len(kept) == FRONTIER
+    assert (steps.min(), steps.max(), kept[0].bytes) == (3, 3, 10**6)
 
 
 def test_bytes_are_codes_and_scales() -> None:
