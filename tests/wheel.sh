@@ -10,7 +10,7 @@ bash "$root/bindings/python/wheel.sh" "$away"
 "${PYTHON:-python3}" -m venv "$away/venv"
 wheel=$(echo "$away"/tidegate-*.whl)
 "$away/venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" \
-  "$wheel[live,serve,client,s3]" hypothesis pytest pytest-xdist 'moto[s3]' flask flask-cors
+  "$wheel[live,serve,client,s3,sign]" hypothesis pytest pytest-xdist 'moto[s3]' flask flask-cors
 cp -r "$root/tests" "$root/pyproject.toml" "$away"
 cd "$away"
 venv/bin/python -c 'import sys, tidegate; assert tidegate.__file__.startswith(sys.prefix), tidegate.__file__'

@@ -38,6 +38,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 
 def test_a_signed_file_loads_on_both_backends(folder: Path) -> None:
+    pytest.importorskip("onnxruntime")
     sign(folder / "m.onnx", folder / "maker.pem")
     assert load(folder / "m.tide", require=folder / "maker.pub", release=7).stream().frames == 0
     for backend in ("native", "onnxruntime"):
@@ -119,7 +120,9 @@ def test_the_commands_of_the_messages_make_keys_that_work(folder: Path) -> None:
 
 
 def test_openssl_checks_a_signature_by_the_commands_of_the_page(folder: Path) -> None:
-    page = (ROOT / "docs" / "signatures.md").read_text()
+    if not (path := ROOT / "docs" / "signatures.md").exists():
+        pytest.skip("the pages are in the checkout")
+    page = path.read_text()
     commands = page[page.index("{ printf") :].split("```")[0].replace("kws", "m").replace("KEY", "maker")
     shell(folder, commands)
     (folder / "m.tide").write_bytes(b"changed")
