@@ -9,7 +9,7 @@ from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
 from ..graph.axes import shape_of, sized_model
 from ..graph.constants import fold_constants
-from ..graph.editing import input_named, set_nodes, unused, value_names
+from ..graph.editing import copied, input_named, set_nodes, unused, value_names
 from ..graph.recurrent_nodes import SEQUENCE_LENS, operand, signal_of
 
 _SWAPPED = [1, 0, 2]  # [batch, time, features] and [time, batch, features]; of states [batch, directions, hidden]
@@ -50,11 +50,7 @@ def forbid_empty(model: onnx.ModelProto) -> None:
 
 def _time_first(node: onnx.NodeProto, taken: set[str]) -> list[onnx.NodeProto]:
     """Return a node with layout 0 and the Transposes before and after it."""
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    kept = [attribute for attribute in node.attribute if attribute.name != "layout"]
-    del made.attribute[:]
-    made.attribute.extend(kept)
+    made = copied(node, node.input, node.output, ["layout"])
     before, after = [], []
     kind = STANDARD[node.op_type]
     for position in (kind.signal, *(state.input for state in kind.states)):

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from ...runtime.cells import STANDARD
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes
-from ..graph.editing import remove_dead, set_nodes, sort_nodes
+from ..graph.editing import copied, remove_dead, set_nodes, sort_nodes
 from ..graph.recurrent_nodes import name_nodes
 from .frame_axes import MOVES, UNARY, FrameAxes
 
@@ -93,10 +93,7 @@ class _Turning:
         if axis == found.axis:
             self._put(helper.make_node("Identity", [found.source], node.output, node.name))
         elif taken == found.axis and (end := self._end(node.input[0])) is not None:
-            made = onnx.NodeProto()
-            made.CopyFrom(node)
-            made.input[0] = end
-            self._put(made)
+            self._put(copied(node, [end, *node.input[1:]], node.output))
 
     def _put(self, node: onnx.NodeProto) -> None:
         self.nodes.append(node)
@@ -128,10 +125,8 @@ class _Turning:
         return _Turned(self._copy(node, reads, name, _BACK), after)
 
     def _copy(self, node: onnx.NodeProto, reads: list[str], name: str, end: str) -> str:
-        made = onnx.NodeProto()
-        made.CopyFrom(node)
-        made.input[:], made.name = reads, f"{node.name or name}{end}"
-        made.output[:] = [f"{each}{end}" if each else "" for each in node.output]
+        made = copied(node, reads, [f"{each}{end}" if each else "" for each in node.output])
+        made.name = f"{node.name or name}{end}"
         self.nodes.append(made)
         return f"{name}{end}"
 
@@ -143,12 +138,7 @@ class _Turning:
         given, found = attributes(node), self.turned(node.input[0])
         if found is None or found.axis != 0 or given.get("direction", "forward") != "forward" or given.get("layout"):
             return None
-        made = onnx.NodeProto()
-        made.CopyFrom(node)
-        made.input[0], made.output[0] = found.source, back
-        kept = [attribute for attribute in node.attribute if attribute.name != "direction"]
-        del made.attribute[:]
-        made.attribute.extend([*kept, helper.make_attribute("direction", "reverse")])
+        made = copied(node, [found.source, *node.input[1:]], [back, *node.output[1:]], direction="reverse")
         made.output.extend([f"{back}/h"] if len(made.output) == 1 else [])
         made.output[1] = made.output[1] or f"{back}/h"
         self._put(made)

@@ -1,10 +1,10 @@
 """Small edits of an ONNX graph: rename values, sort nodes, remove dead nodes, remove traces of the exporter."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from ...runtime.arrays import Array
 from ...runtime.errors import ExportError
@@ -54,6 +54,19 @@ def add_constant(model: onnx.ModelProto, name: str, values: Array) -> str:
     free = unused(name, value_names(model))
     model.graph.initializer.append(numpy_helper.from_array(values, free))
     return free
+
+
+def copied(
+    node: onnx.NodeProto, inputs: Sequence[str], outputs: Sequence[str], dropped: Collection[str] = (), **given: object
+) -> onnx.NodeProto:
+    """Return a copy of a node with other inputs and outputs, without dropped attributes, and with those given."""
+    made = onnx.NodeProto()
+    made.CopyFrom(node)
+    made.input[:], made.output[:] = inputs, outputs
+    kept = [attribute for attribute in node.attribute if attribute.name not in {*dropped, *given}]
+    del made.attribute[:]
+    made.attribute.extend([*kept, *(helper.make_attribute(key, value) for key, value in given.items())])
+    return made
 
 
 def set_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> None:

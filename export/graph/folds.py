@@ -15,9 +15,9 @@ from onnx import helper, numpy_helper
 from ...runtime.cells import CELLS
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
-from ...runtime.graph.nodes import attributes, is_backward, label
+from ...runtime.graph.nodes import is_backward, label
 from .axes import Axes, Dims, batch_of
-from .editing import set_nodes, unused, value_names
+from .editing import copied, set_nodes, unused, value_names
 from .recurrent_nodes import recurrent_nodes, signal_of, start_from_nothing
 
 _CALL_WITHOUT = "call it without an initial state"
@@ -126,11 +126,7 @@ def _turned(model: onnx.ModelProto, dims: dict[str, Dims], node: onnx.NodeProto)
     names = {key: unused(f"{node.name}/{key}", taken) for key in ("order", "steps", "Y")}
     order = numpy_helper.from_array(np.arange(steps)[::-1].copy(), names["order"])
     model.graph.initializer.append(order)
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    given = attributes(node)
-    del made.attribute[:]
-    made.attribute.extend(helper.make_attribute(key, value) for key, value in given.items() if key != "direction")
+    made = copied(node, node.input, node.output, ["direction"])
     before = helper.make_node("Gather", [node.input[0], order.name], [names["steps"]], names["steps"], axis=0)
     made.input[0] = names["steps"]
     dims[names["steps"]] = dims[node.input[0]]

@@ -20,10 +20,10 @@ from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import Dims, set_dims, shape_of
-from ..graph.editing import add_constant, input_named, remove_dead, set_nodes
+from ..graph.editing import add_constant, copied, input_named, remove_dead, set_nodes
 from ..graph.recurrent_nodes import operand
 from ..proof.axis_mixing import mixings
-from .row_windows import Place, joined_rows, shifted, window_of
+from .row_windows import Place, joined_rows, shifted, streams_and_frames, window_of
 from .rows import LENGTH, STREAMS, Rows, known_sizes, shapes_of_rows
 
 _KEEP_ZEROS = frozenset(
@@ -148,10 +148,7 @@ class _Writer:
         elif node.op_type in ("Reshape", "Flatten"):
             nodes += self._reshaped(node, replace(place, name=names[0]), one)
         else:
-            copy = onnx.NodeProto()
-            copy.CopyFrom(node)
-            copy.input[:], copy.output[:] = names, [places[name].name if name else "" for name in node.output]
-            nodes.append(copy)
+            nodes.append(copied(node, names, [places[name].name if name else "" for name in node.output]))
         for name, own in places.items():
             if own.rows > 1 or own.shift or self._frames(name, own) != (LENGTH - self.rows.after) // self.rows.count:
                 self.places[name] = own  # its rows are in other frames, or its end is cut off later
@@ -288,14 +285,10 @@ class _Writer:
         if name in self.copies:
             return [], self.copies[name]
         node = next(node for node in self.model.graph.node if name in node.output)
-        copy, nodes = onnx.NodeProto(), list[onnx.NodeProto]()
-        copy.CopyFrom(node)
-        for i, read in enumerate(node.input):
-            made, copy.input[i] = self._inside(read, lazily=True)
-            nodes += made
-        copy.output[:] = [f"{made}/rows" for made in node.output]
+        reads = [self._inside(read, lazily=True) for read in node.input]
+        copy = copied(node, [read for _, read in reads], [f"{made}/rows" for made in node.output])
         self.copies.update(zip(node.output, copy.output, strict=True))
-        return [*nodes, copy], self.copies[name]
+        return [*(one for made, _ in reads for one in made), copy], self.copies[name]
 
     # ---- out of the batch ----
 
@@ -306,13 +299,9 @@ class _Writer:
         sizes = known_sizes(self.short[name])
         rest = [axis for axis in range(len(sizes)) if axis not in (place.batch, place.time)]
         turned, apart = f"{name}/turned", f"{name}/apart"
-        lead = add_constant(self.model, f"{name}/lead", np.array([0, 1], np.int64))
-        others = add_constant(self.model, f"{name}/others", np.array([sizes[axis] for axis in rest], np.int64))
         order = [place.batch, place.time, *rest]
         return [
-            helper.make_node("Shape", [self.source], [f"{name}/all"]),
-            helper.make_node("Gather", [f"{name}/all", lead], [f"{name}/both"]),
-            helper.make_node("Concat", [f"{name}/both", others], [f"{name}/sizes"], axis=0),
+            *streams_and_frames(self.model, self.source, f"{name}/sizes", [sizes[axis] for axis in rest]),
             helper.make_node("Transpose", [place.name], [turned], f"{name}/Turn", perm=order),
             helper.make_node("Reshape", [turned, f"{name}/sizes"], [apart], f"{name}/Apart"),
             helper.make_node("Transpose", [apart], [name], f"{name}/Frames", perm=np.argsort(order).tolist()),

@@ -7,6 +7,7 @@ from onnx import helper, numpy_helper
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
+from ..graph.editing import copied
 
 FRAMES = "/frames"  # ends the name of a value that has time in front
 
@@ -41,10 +42,7 @@ def rolled_node(graph: Graph, node: onnx.NodeProto, parts: list[str | None]) -> 
     inputs = [part or name for part, name in zip(parts, node.input, strict=True)]
     if node.op_type == "Gemm":
         return _linear(node, inputs)
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    made.input[:] = inputs
-    made.output[:] = [f"{name}{FRAMES}" if name else "" for name in node.output]
+    made = copied(node, inputs, [f"{name}{FRAMES}" if name else "" for name in node.output])
     if node.op_type in _POINTWISE:
         return [made]
     if node.op_type == "Gather" and parts[0] is None and attributes(node).get("axis", 0) == 0:

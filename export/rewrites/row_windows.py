@@ -17,7 +17,7 @@ from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import signal_input
-from ..graph.editing import add_constant
+from ..graph.editing import add_constant, copied
 from ..graph.recurrent_nodes import operand
 from ..states.tails import zeros_around
 from .frames import framed
@@ -119,20 +119,26 @@ def joined_rows(  # noqa: PLR0917
     others = [sizes[axis] for axis in rest]
     order, each = [place.batch, place.time, *rest], prod(others)
     flat, wide, back = f"{name}/flat", f"{name}/wide", f"{name}/back"
-    source = signal_input(model).name
-    lead = add_constant(model, f"{name}/lead", np.array([0, 1], np.int64))
-    values = add_constant(model, f"{name}/values", np.array([place.rows * each], np.int64))
     target = add_constant(model, f"{name}/target", np.array([-1, span[1], *others], np.int64))
     marker = helper.make_node("Frames", [flat], [wide], path)
     return [
-        helper.make_node("Shape", [source], [f"{name}/all"]),
-        helper.make_node("Gather", [f"{name}/all", lead], [f"{name}/both"]),
-        helper.make_node("Concat", [f"{name}/both", values], [f"{name}/sizes"], axis=0),
+        *streams_and_frames(model, signal_input(model).name, f"{name}/sizes", [place.rows * each]),
         helper.make_node("Transpose", [place.name], [f"{name}/turned"], f"{name}/Turn", perm=order),
         helper.make_node("Reshape", [f"{name}/turned", f"{name}/sizes"], [flat], f"{name}/Flat"),
         *framed(model, marker, 1, place.rows * each, (span[0] * each, span[1] * each)),
         helper.make_node("Reshape", [wide, target], [back], f"{name}/Back"),
         helper.make_node("Transpose", [back], [name], f"{name}/Window", perm=np.argsort(order).tolist()),
+    ]
+
+
+def streams_and_frames(model: onnx.ModelProto, source: str, name: str, others: Sequence[int]) -> list[onnx.NodeProto]:
+    """Return nodes that make sizes: those of streams and frames, with which the signal begins, then others."""
+    lead = add_constant(model, f"{name}/lead", np.array([0, 1], np.int64))
+    rest = add_constant(model, f"{name}/others", np.array(others, np.int64))
+    return [
+        helper.make_node("Shape", [source], [f"{name}/all"]),
+        helper.make_node("Gather", [f"{name}/all", lead], [f"{name}/both"]),
+        helper.make_node("Concat", [f"{name}/both", rest], [name], axis=0),
     ]
 
 
@@ -144,12 +150,12 @@ def _padded(
     sizes = zeros_around(graph, node)
     if sizes is None:
         plain = _without_time(graph, node, source)
-        return [_copied(node, [source.name, *node.input[1:]], answer.name)], replace(answer, shift=plain)
+        return [copied(node, [source.name, *node.input[1:]], [answer.name])], replace(answer, shift=plain)
     around: Array = sizes.reshape(2, -1).copy()
     before = int(around[0, source.time])
     around[:, source.time] = 0
     pads = add_constant(model, f"{answer.name}/pads", around.ravel())
-    return [_copied(node, [source.name, pads, *node.input[2:]], answer.name)], replace(
+    return [copied(node, [source.name, pads, *node.input[2:]], [answer.name])], replace(
         answer, shift=source.shift + before, pad=node.name
     )
 
@@ -174,7 +180,7 @@ def _sliced(
     steps = np.ones(len(starts), np.int64) if steps is None else steps
     along = [i for i, axis in enumerate(axes.ravel()) if axis % len(sizes) == source.time]
     if not along:
-        copy = _copied(node, [source.name, *node.input[1:]], answer.name)
+        copy = copied(node, [source.name, *node.input[1:]], [answer.name])
         return [copy], replace(answer, shift=source.shift, pad=source.pad)
     start, step = int(starts[along[0]]), int(steps[along[0]])
     if len(axes) > 1 or start < 0 or step < 1:
@@ -233,15 +239,4 @@ def _check(graph: Graph, node: onnx.NodeProto, reach: _Reach) -> None:
 
 def _unpadded(node: onnx.NodeProto, source: str, answer: str, pads: Sequence[int]) -> onnx.NodeProto:
     """Return a copy of a node that pads the axes inside a frame only."""
-    made = _copied(node, [source, *node.input[1:]], answer)
-    kept = [attribute for attribute in node.attribute if attribute.name not in ("pads", "auto_pad", "ceil_mode")]
-    del made.attribute[:]
-    made.attribute.extend([*kept, helper.make_attribute("pads", list(pads))])
-    return made
-
-
-def _copied(node: onnx.NodeProto, inputs: Sequence[str], answer: str) -> onnx.NodeProto:
-    made = onnx.NodeProto()
-    made.CopyFrom(node)
-    made.input[:], made.output[:] = inputs, [answer]
-    return made
+    return copied(node, [source, *node.input[1:]], [answer], ["auto_pad", "ceil_mode"], pads=list(pads))

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from ...runtime.contract import Ahead, State
 from ...runtime.errors import UnsupportedError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ..graph.axes import Dims
-from ..graph.editing import set_nodes, unused, value_names
+from ..graph.editing import copied, set_nodes, unused, value_names
 from ..graph.names import module_path
 from ..graph.recurrent_nodes import operand
 from .tails import tail_nodes, tail_state, zeros_around
@@ -222,10 +221,5 @@ def _pad_itself(model: onnx.ModelProto, convolution: TimeConvolution) -> None:
 
 def _unpadded(convolution: TimeConvolution, signal: str, pads: Sequence[int]) -> onnx.NodeProto:
     """Return a copy of a convolution's node that reads a signal and pads it by `pads` only."""
-    node, made = convolution.node, onnx.NodeProto()
-    made.CopyFrom(node)
-    made.input[0], made.output[0] = signal, convolution.answer
-    kept = [attribute for attribute in node.attribute if attribute.name not in ("pads", "auto_pad")]
-    del made.attribute[:]
-    made.attribute.extend([*kept, helper.make_attribute("pads", pads)])
-    return made
+    node = convolution.node
+    return copied(node, [signal, *node.input[1:]], [convolution.answer], ["auto_pad"], pads=pads)

@@ -15,6 +15,7 @@ from ....runtime.cells import CELLS, STANDARD
 from ....runtime.errors import UnsupportedError
 from ....runtime.graph.graph import Graph
 from ....runtime.graph.nodes import label
+from ...graph.editing import copied
 from ...graph.recurrent_nodes import MOVES, operand, signal_of
 from ...rewrites.loop_body import FRAMES, rolled_node
 from .step import Answers, Frames, Step
@@ -177,11 +178,9 @@ class Rolled:
                 f"{self.step.label}: {made_by} {name!r}, which is carried to the next frame, and is no part of the "
                 f"step of an LSTM, GRU or RNN; {WAY_OUT}"
             )
-        made = onnx.NodeProto()
-        made.CopyFrom(node)
+        reads = [self._moved(read, suffix) if read else "" for read in node.input]
+        made = copied(node, reads, [f"{each}{suffix}" if each else "" for each in node.output])
         made.name = f"{node.name or name}{suffix}"
-        made.input[:] = [self._moved(read, suffix) if read else "" for read in node.input]
-        made.output[:] = [f"{each}{suffix}" if each else "" for each in node.output]
         self._moves.update({(suffix, each): f"{each}{suffix}" for each in node.output if each})
         self.nodes.append(made)
         return self._moves[suffix, name]

@@ -8,7 +8,7 @@ from onnx import helper
 
 from ....runtime.graph.nodes import attributes, label
 from ...graph.constants import fold_constants
-from ...graph.editing import reads, rename_all, unused, value_names
+from ...graph.editing import copied, reads, rename_all, unused, value_names
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,7 @@ def tidied(step: Step, read: Collection[str]) -> Step:
 
 def renamed(step: Step, names: Mapping[str, str]) -> Step:
     """Return a step in which inner values that are read have other names."""
-    nodes = []
-    for node in step.nodes:
-        made = onnx.NodeProto()
-        made.CopyFrom(node)
-        made.input[:] = [names.get(name, name) for name in node.input]
-        nodes.append(made)
+    nodes = [copied(node, [names.get(name, name) for name in node.input], node.output) for node in step.nodes]
     return replace(
         step,
         nodes=tuple(nodes),
