@@ -67,12 +67,19 @@ def line_blocks(file: io.BufferedIOBase, name: str, note: Note, *, strict: bool,
 
 
 def blocks_of(
-    file: io.BufferedIOBase, form: Form, rows: int, name: str, note: Note, *, strict: bool
+    file: io.BufferedIOBase,
+    form: Form,
+    rows: int,
+    name: str,
+    note: Note,
+    *,
+    strict: bool,
+    read: Callable[[int], bytes] | None = None,
 ) -> Iterator[Block]:
-    """Give the rows of a stream of bytes, raw or as text."""
+    """Give the rows of a stream of bytes, raw or as text; `read` reads raw ones, else they come as soon as they can."""
     if form.name == TEXT:
         return line_blocks(file, name, note, strict=strict, scale=form.factor)
-    return raw_blocks(file.read1, form, rows, name, note)
+    return raw_blocks(read or file.read1, form, rows, name, note)
 
 
 def message_blocks(data: bytes, at: int, form: Form, name: str, note: Note) -> Iterator[Block]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from ...errors import ChunkError
-from .bytes_of_rows import Note, line_blocks, message_blocks, quiet, raw_blocks
-from .pcm import TEXT, Form
+from .bytes_of_rows import Note, blocks_of, message_blocks, quiet
+from .pcm import Form
 from .source import Block
 
 LARGEST_DATAGRAM = 2**16
@@ -49,13 +49,11 @@ class Tcp:
         """Give the rows of one connection in order; see `Source.blocks`."""
         self._socket = connection = self._connect()
         with connection, connection.makefile("rb") as file:
-            if self._form.name == TEXT:
-                yield from line_blocks(file, self.name, self._note, strict=False, scale=self._form.factor)
-            else:
-                # A chunk at a time: in packets of 10 ms, a wake for each took two thirds of the processor time.
-                yield from raw_blocks(
-                    lambda count: connection.recv(count, socket.MSG_WAITALL), self._form, rows, self.name, self._note
-                )
+            # A chunk at a time: in packets of 10 ms, a wake for each took two thirds of the processor time.
+            yield from blocks_of(
+                file, self._form, rows, self.name, self._note, strict=False,
+                read=lambda count: connection.recv(count, socket.MSG_WAITALL),
+            )  # fmt: skip
 
     def close(self) -> None:
         """Close the connection, and listen no more."""
