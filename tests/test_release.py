@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 import tidegate
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 VERSION = tidegate.__version__
@@ -86,9 +89,8 @@ def test_the_workflow_publishes_what_it_should() -> None:
 
 
 def names_of(requirements: list[str]) -> set[str]:
-    """Return the packages of requirements, as pip spells them; those of the project's own extras are left out."""
-    found = (re.match(r"[\w.-]+", one.strip("'")) for one in requirements)
-    return {re.sub(r"[-_.]+", "-", name.group()).lower() for name in found if name} - {"tidegate"}
+    """Return the packages of requirements; those of the project's own extras are left out."""
+    return {str(canonicalize_name(Requirement(one).name)) for one in requirements} - {"tidegate"}
 
 
 def test_every_package_that_builds_runs_or_tests_it_has_one_version() -> None:
@@ -98,4 +100,4 @@ def test_every_package_that_builds_runs_or_tests_it_has_one_version() -> None:
     extras = [one for group in project()["optional-dependencies"].values() for one in group]
     pinned = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
     assert all("==" in line for line in pinned)
-    assert names_of([*tools.group(1).split(), *build, *extras, *project()["dependencies"]]) <= names_of(pinned)
+    assert names_of([*shlex.split(tools.group(1)), *build, *extras, *project()["dependencies"]]) <= names_of(pinned)

@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import tidegate
 from onnx import TensorProto, helper
 from tidegate import cli
-from tidegate.benchmarks.nets import stacks
-from tools.commands import SIGNAL, SMALL, Command, Outcome
+from tools.commands import SIGNAL, Command, Outcome, write_files
 
 
 @pytest.fixture
@@ -31,10 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder with a float file, an int8 file, a plan and a signal; the terminal has 80 columns."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    stacks.save_model(stacks.random_layers(SMALL), "m.onnx", sample_rate=50)
-    tidegate.quantize("m.onnx", "m.int8.onnx")
-    tidegate.compile_model("m.int8.onnx", "m.tide")
-    np.save("x.npy", SIGNAL)
+    write_files(tmp_path)
     return tmp_path
 
 

@@ -9,12 +9,9 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tidegate
 from kernels.building import require, run
-from tidegate.benchmarks.nets import stacks
-from tools.commands import SIGNAL, SMALL
+from tools.commands import write_files
 
 HERE = Path(__file__).parent
 STRIDE = int(os.environ.get("TIDEGATE_FAULT_STRIDE", "31"))  # `make damage` tries every point
@@ -42,10 +39,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a float file, an int8 file, a plan and a signal."""
     made = tmp_path_factory.mktemp("commands")
-    stacks.save_model(stacks.random_layers(SMALL), made / "m.onnx", sample_rate=50)
-    tidegate.quantize(made / "m.onnx", made / "m.int8.onnx")
-    tidegate.compile_model(made / "m.int8.onnx", made / "m.tide")
-    np.save(made / "x.npy", SIGNAL)
+    write_files(made)
     return made
 
 

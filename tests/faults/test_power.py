@@ -6,15 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tidegate
 from faults.disk import Change, files_of, on_the_way, power_cuts, recorded
 from kernels.building import require
 from tidegate import cli
 from tidegate.benchmarks.nets import stacks
 from tidegate.runtime.device.folder import UNFINISHED
-from tools.commands import SIGNAL, SMALL
+from tools.commands import SMALL, write_files
 
 COMMANDS = (
     "compile m.int8.onnx -o out",
@@ -35,11 +33,8 @@ def folder(tmp_path: Path) -> Path:
     require("strace")
     folder = tmp_path / "work"
     folder.mkdir()
-    stacks.save_model(stacks.random_layers(SMALL), folder / "m.onnx", sample_rate=50)
     stacks.save_model(stacks.random_layers(replace(SMALL, cell="GRU")), folder / "gru.onnx", sample_rate=50)
-    tidegate.quantize(folder / "m.onnx", folder / "m.int8.onnx")
-    tidegate.compile_model(folder / "m.int8.onnx", folder / "m.tide")
-    np.save(folder / "x.npy", SIGNAL)
+    write_files(folder)
     return folder
 
 

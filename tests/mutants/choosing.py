@@ -13,9 +13,9 @@ from types import CodeType
 from universalmutator import mutator
 
 ROOT = Path(__file__).parents[2]
+SAME = "the code is the same"  # why a mutant is equivalent: compilers make the same of it
 RULES = {"c": ["universal.rules", "c_like.rules", "c.rules"], "python": ["universal.rules", "python.rules"]}
 # Rules whose mutants are hardly ever a program: a break behind any line, lists whose entries are cut off.
-SAME = "the code is the same"  # why a mutant is equivalent: compilers make the same of it
 UNUSED = ("\\1\\2\\n\\1", "[.*, ==>", ",.*] ==>", "{.*, ==>")
 
 

@@ -3,11 +3,22 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
+import tidegate
 from tidegate.benchmarks.nets import stacks
 
 SMALL = stacks.Case("small", 3, 5, 2)
 SIGNAL = stacks.random_frames(SMALL, 20)
+
+
+def write_files(folder: Path) -> None:
+    """Write what commands read: a float file, an int8 file, a plan and a signal."""
+    stacks.save_model(stacks.random_layers(SMALL), folder / "m.onnx", sample_rate=50)
+    tidegate.quantize(folder / "m.onnx", folder / "m.int8.onnx")
+    tidegate.compile_model(folder / "m.int8.onnx", folder / "m.tide")
+    np.save(folder / "x.npy", SIGNAL)
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,17 @@ def test_a_log_that_nobody_reads_stops_nothing() -> None:
     Log(out).line("closed")
 
 
-def test_warnings_of_the_server_libraries_are_counted_by_kind_without_what_is_filled_in() -> None:
+def listened(name: str) -> tuple[io.StringIO, Clock, Handler, logging.Logger]:
+    """Return a handler that listens to a logger of its own, with its clock and what it writes."""
     out, clock = io.StringIO(), Clock()
-    handler, logger = Handler(Log(out, clock)), logging.getLogger("test of the log")
+    handler, logger = Handler(Log(out, clock)), logging.getLogger(f"test of {name}")
     logger.propagate = False
     logger.addHandler(handler)
+    return out, clock, handler, logger
+
+
+def test_warnings_of_the_server_libraries_are_counted_by_kind_without_what_is_filled_in() -> None:
+    out, clock, handler, logger = listened("the log")
     for n in range(50):
         logger.warning("client %s sent %r", n, "secret")
         logger.info("fine")
@@ -111,10 +117,7 @@ def test_texts_into_which_a_library_wrote_what_a_client_sent_are_told_by_their_e
 
 
 def test_kinds_of_warnings_are_bounded() -> None:
-    out, clock = io.StringIO(), Clock()
-    handler, logger = Handler(Log(out, clock)), logging.getLogger("test of kinds")
-    logger.propagate = False
-    logger.addHandler(handler)
+    out, _, handler, logger = listened("kinds")
     for n in range(1000):
         logger.warning(f"client {n}")
     handler.finish()

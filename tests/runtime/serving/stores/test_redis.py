@@ -125,13 +125,16 @@ def test_a_server_that_goes_away_is_a_store_that_does_not_answer(tmp_path: Path)
             store.claim("s", fresh=True)
 
 
-def test_row_194_streams_of_a_server_that_is_killed_go_on_from_redis(tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize("where", ["url", "bucket"])
+def test_row_194_streams_of_a_server_that_is_killed_go_on_from_a_store_elsewhere(
+    tmp_path: Path, where: str, request: pytest.FixtureRequest
+) -> None:
     pytest.importorskip("picows")
     pytest.importorskip("websockets")
     from tidegate.runtime.serving.client.blocking import Stream
 
     (tmp_path / "small.tide").write_bytes(small_plan())
-    common, frames = (tmp_path / "small.tide", "--store", url, "--every", 4), signal(20)
+    common, frames = (tmp_path / "small.tide", "--store", request.getfixturevalue(where), "--every", 4), signal(20)
     with served(*common) as (first, port), served(*common) as (_, other):
         doors = [f"ws://127.0.0.1:{number}/small" for number in (port, other)]
         with Stream(doors) as stream:

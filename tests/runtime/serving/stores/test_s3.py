@@ -2,14 +2,11 @@
 
 import signal as signals
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
 import pytest
 from tidegate.runtime.errors import ServerError
 from tidegate.runtime.serving.stores.store import Claim, StoreError, place_of
 from tools.s3_server import s3_server
-from tools.serving import alone, served, signal, small_plan
 
 pytest.importorskip("obstore")
 from obstore.store import S3Store as Bucket
@@ -103,21 +100,3 @@ def test_a_server_that_is_late_or_gone_is_a_store_that_does_not_answer(
         process.wait()
         with pytest.raises(StoreError, match=r"^S3: HTTP error: error sending request$"):
             store.put("late", claim.epoch, b"x")
-
-
-def test_streams_of_a_server_that_is_killed_go_on_from_s3(tmp_path: Path) -> None:
-    pytest.importorskip("picows")
-    pytest.importorskip("websockets")
-    from tidegate.runtime.serving.client.blocking import Stream
-
-    (tmp_path / "small.tide").write_bytes(small_plan())
-    common, frames = (tmp_path / "small.tide", "--store", URL, "--every", 4), signal(20)
-    with served(*common) as (first, port), served(*common) as (_, other):
-        doors = [f"ws://127.0.0.1:{number}/small" for number in (port, other)]
-        with Stream(doors) as stream:
-            found = np.asarray(stream.push(frames[:9])).tobytes()
-            found += np.asarray(stream.push(frames[9:11])).tobytes()
-            first.kill()
-            found += np.asarray(stream.push(frames[11:])).tobytes()
-            stream.finish()
-    assert found == alone(frames)
