@@ -9,7 +9,7 @@
 #              10,000 files in every precision against onnxruntime; 256 streams in one group for a million steps
 #              (SOAK="--first 5000" goes on from a seed, "--cases 1000 --emulated 100" runs fewer)
 # make month   16 streams in groups against streams by themselves, on other variants and in other processes, for an hour; goes on
-#              where the last run stopped (MONTH="--seconds 600")
+#              where the last run stopped (MONTH="--net watch --seconds 600")
 # make sanitize  the engine's C tests with the address and undefined-behaviour sanitizers
 # make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
 # make damage  every truncation and every flipped bit of five plans, with the sanitizers; every allocation of each call that fails

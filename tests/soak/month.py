@@ -2,10 +2,11 @@
 
     python tests/soak/month.py --seconds 3600
 
-(`make month`). A piece is 10,000 frames of 16 rows. One process streams it in a group, in which streams end and others
-begin; a second one streams each row by itself, in other chunks and on another variant. The hash of all answers and the
-snapshots at the end must be equal, and frames at samples equal the specification. The next piece goes on from these
-snapshots on the next variant. `month.jsonl` next to this file has a line for each run, which goes on where the last one
+(`make month`). A piece is 100,000 frames of 16 rows of the watch's net, or 10,000 of the speaker's; a tenth of it with
+plain C, which takes ten times as long. One process streams it in a group, in which streams end and others begin; a
+second one streams each row by itself, in other chunks and on another variant. The hash of all answers and the snapshots
+at the end must be equal, and frames at samples equal the specification. The next piece goes on from these snapshots on
+the next variant. `month.jsonl` next to this file has a line for each run, which goes on where the last one
 stopped; snapshots are in build/month (without them all rows begin anew).
 """
 
@@ -38,7 +39,8 @@ from tidegate.runtime.plan.writer import compile_program  # noqa: E402
 from tidegate.runtime.program import Program  # noqa: E402
 from tidegate.runtime.reference import ReferenceStream  # noqa: E402
 
-ROWS, FRAMES = 16, 10_000
+ROWS = 16
+FRAMES = {"watch": 100_000, "speaker": 10_000}  # of a row in a piece
 SIZES = (1, 3, 16, 50, 160)  # frames of a push
 TURN = 23  # pushes of a group, then a stream ends and another begins
 SAMPLE = 64  # frames at the end of a piece that the specification answers too
@@ -143,14 +145,21 @@ def held() -> tuple[int, int, int]:
     return size, len([*Path("/proc/self/fd").iterdir()]), threads
 
 
+def task_of(name: str, piece: int) -> tuple[dict[str, str], int]:
+    """Return the variant of each way of a piece, and the frames of a row."""
+    variants = _kernels.variants()
+    isas = {way: variants[(piece + at) % len(variants)] for at, way in enumerate(WAYS)}
+    return isas, FRAMES[name] // (10 if "scalar" in isas.values() else 1)
+
+
 def work(way: str, name: str, piece: int, folder: Path) -> None:
     """Stream a piece from the snapshots of a folder; write those of its end beside them, and print the rest."""
-    variants = _kernels.variants()
-    isa = variants[(piece + (way == "alone")) % len(variants)]
+    isas, frames = task_of(name, piece)
+    isa = isas[way]
     before = [path.read_bytes() if (path := folder / f"{row}").exists() else b"" for row in range(ROWS)]
-    WAYS[way](name, piece, isa, FRAMES // 10, before)  # so that everything is there before the memory is measured
+    WAYS[way](name, piece, isa, frames // 10, before)  # so that everything is there before the memory is measured
     start = held()
-    hashes, after = WAYS[way](name, piece, isa, FRAMES, before)
+    hashes, after = WAYS[way](name, piece, isa, frames, before)
     for row, snapshot in enumerate(after):
         (folder / f"{row}.{way}").write_bytes(snapshot)
     grown = [b - a for a, b in zip(start, held(), strict=True)]
@@ -183,15 +192,17 @@ def stretch(name: str, seconds: float) -> None:
     """Stream pieces of a net for a time, and write the line of the ledger."""
     folder, first, started = ROOT / "build" / "month" / name, done(name), time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    piece, differing, most = first, 0, [0, 0, 0]
+    piece, frames, differing, most = first, 0, 0, [0, 0, 0]
     while time.monotonic() - started < seconds:
         wrong, grown = stream_piece(name, piece, folder)
-        differing, most, piece = differing + wrong, [max(pair) for pair in zip(most, grown, strict=True)], piece + 1
-        print(f"{name}: piece {piece}, {ROWS * FRAMES * piece:,} frames, {differing} rows differ", flush=True)
+        differing, most = differing + wrong, [max(pair) for pair in zip(most, grown, strict=True)]
+        frames += ROWS * task_of(name, piece)[1]
+        piece += 1
+        print(f"{name}: piece {piece}, {frames:,} frames in this run, {differing} rows differ", flush=True)
     entry: dict[str, Any] = {
         "net": name,
         "pieces": piece - first,
-        "frames": ROWS * FRAMES * (piece - first),
+        "frames": frames,
         "differing": differing,
         "hours": round((time.monotonic() - started) / 3600, 3),
         "grown": dict(zip(("KiB", "descriptors", "threads"), most, strict=True)),
@@ -206,15 +217,16 @@ def stretch(name: str, seconds: float) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3600, help="for all nets (default: %(default)s)")
+    parser.add_argument("--net", choices=FRAMES, action="append", help="default: both")
+    parser.add_argument("--seconds", type=float, default=1800, help="for each net (default: %(default)s)")
     parser.add_argument("--piece", nargs=4, metavar=("WAY", "NET", "NUMBER", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.piece:
         way, name, number, folder = options.piece
         work(way, name, int(number), Path(folder))
         return
-    for name in ("watch", "speaker"):
-        stretch(name, options.seconds / 2)
+    for name in options.net or FRAMES:
+        stretch(name, options.seconds)
 
 
 if __name__ == "__main__":
