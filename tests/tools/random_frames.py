@@ -55,8 +55,8 @@ def depthwise(rng: np.random.Generator, value: int, width: int, weights: Pair | 
 
 
 def fourier(rng: np.random.Generator, value: int, width: int) -> Fourier:
-    """Return the spectrum of a value under any window, of a length with any of the radices."""
-    lengths = [n for n in LENGTHS if n >= width]
+    """Return the spectrum of a value under any window, of any radices; the length of a wide value is a power of 2."""
+    lengths = [n for n in LENGTHS if n >= width] or [1 << (width - 1).bit_length()]
     length = int(rng.choice(lengths[:4]))
     start = int(rng.integers(0, length - width + 1))
     window = rng.uniform(0.1, 3, width).astype(np.float32)
