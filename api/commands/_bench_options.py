@@ -1,4 +1,4 @@
-"""Which options of `tidegate bench` apply to a file, to each suite, and to `compare`. Any other option is refused."""
+"""Which options of `tidegate bench` apply to a file, to each suite, and to `--compare`. Any other option is refused."""
 
 import typer
 from tidegate.commands._options import given
@@ -20,7 +20,7 @@ def refuse_unused(context: typer.Context, what: str) -> None:
 
     Args:
         context: The context of the command, which knows the options that were given.
-        what: What is measured: `FILE`, `compare`, or the name of a suite.
+        what: What is measured: `FILE`, `--compare`, or the name of a suite.
 
     Raises:
         typer.BadParameter: An option that has no effect was given.

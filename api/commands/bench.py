@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXAMPLE = (
     "tidegate bench watch.int8.onnx --seconds 10 --html watch.html\n"
     "  tidegate bench --suite cells --peers all --json today.json\n"
-    "  tidegate bench compare before.json today.json\n"
+    "  tidegate bench --compare before.json today.json\n"
     "  tidegate bench watch.int8.onnx --closed --against ../before/.venv/bin/python"
 )
 
@@ -40,11 +40,14 @@ class Suite(StrEnum):
 def command(
     context: typer.Context,
     what: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="FILE | compare A B", help="A streaming ONNX file or plan; or two JSON results."),
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="A streaming ONNX file or plan; with --compare two JSON results."),
     ] = None,
     *,
     suite: Annotated[Suite | None, typer.Option(help="Measure a suite in place of a file.")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare two JSON results: FILE FILE, the earlier one first.")
+    ] = False,
     peers: Annotated[
         str | None,
         typer.Option(
@@ -100,7 +103,7 @@ def command(
     loop). The latency of a chunk is the time from when it is due to its answer. So a stall counts for every chunk that
     it delays. Each runtime has its own processes; all take turns on one core.
 
-    `compare` compares two JSON results of this machine. --against compares with the tidegate of another environment in
+    --compare compares two JSON results of this machine. --against compares with the tidegate of another environment in
     one run, which finds smaller differences. Both exit with status 1 if a row became slower by at least 5 % and by
     more than the intervals explain.
 
@@ -108,10 +111,10 @@ def command(
     recurrent nets with a Transformer, and streams finds how many streams one core can serve.
     """
     given = what or []
-    refuse_unused(context, _kind(given, suite))
+    refuse_unused(context, _kind(given, suite, compare=compare))
     _check_targets(json_file, page)
-    if given[:1] == ["compare"]:
-        _compare(given[1:], json_file)
+    if compare:
+        _compare(given, json_file)
         return
     if suite in (Suite.families, Suite.streams):
         with _showing() as progress:
@@ -123,18 +126,18 @@ def command(
     if suite is not None:
         result = _suite(suite, settings, names, cases=cases, steps=steps, data=data, closed=closed)
     else:
-        result = _file(Path(given[0]), settings, names, source, chunk=chunk, closed=closed)
+        result = _file(given[0], settings, names, source, chunk=chunk, closed=closed)
     _finish(result, json_file, page, pictures)
     if against is not None:
         _builds(result)
 
 
-def _kind(given: Sequence[str], suite: Suite | None) -> str:
-    """Return what is measured: `FILE`, `compare`, or the name of a suite."""
-    if given[:1] == ["compare"]:
-        return "compare"
+def _kind(given: Sequence[Path], suite: Suite | None, *, compare: bool) -> str:
+    """Return what is measured: `FILE`, `--compare`, or the name of a suite."""
+    if compare:
+        return "--compare"
     if len(given) + (suite is not None) != 1:
-        raise typer.BadParameter("wanted a file, --suite NAME, or compare A.json B.json")
+        raise typer.BadParameter("wanted a file, --suite NAME, or --compare A.json B.json")
     return "FILE" if suite is None else suite.value
 
 
@@ -214,13 +217,13 @@ def _show_case(rows: "Sequence[Row]") -> None:
         show(_case(found))
 
 
-def _compare(files: list[str], json_file: Path | None) -> None:
+def _compare(files: Sequence[Path], json_file: Path | None) -> None:
     from tidegate.benchmarks.measuring.regression import changes
     from tidegate.benchmarks.measuring.results import Result
 
     if len(files) != 2:
-        raise typer.BadParameter(f"compare takes two results, {len(files)} given; wanted compare A.json B.json")
-    found = changes(*(Result.read(Path(file)) for file in files))
+        raise typer.BadParameter(f"--compare takes two results, {len(files)} given; wanted --compare A.json B.json")
+    found = changes(*(Result.read(file) for file in files))
     if not found:
         raise typer.BadParameter(f"{files[0]} and {files[1]} have no row in common")
     if json_file is not None:

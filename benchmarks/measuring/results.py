@@ -1,4 +1,4 @@
-"""The result of a benchmark as rows, and its JSON file: `bench --json` writes it, `bench compare` reads it."""
+"""The result of a benchmark as rows, and its JSON file: `bench --json` writes it, `bench --compare` reads it."""
 
 import json
 from collections.abc import Sequence

@@ -20,16 +20,16 @@ QUICK = ("--seconds", "0.05", "--processes", "2")
         (["m.tide", "--hop", "10"], "--hop is '10', wanted a time with its unit, e.g. 10ms"),
         (["m.tide", "--closed", "--inject-stall", "200"], "--inject-stall is '200', wanted a time with its unit"),
         (["m.tide", "--rate", "100", "--hop", "10ms"], "wanted --rate 100/s or --hop 10ms"),
-        ([], "wanted a file, --suite NAME, or compare"),
-        (["compare", "a.json"], "compare takes two results"),
+        ([], "wanted a file, --suite NAME, or --compare"),
+        (["--compare", "a.json"], "--compare takes two results"),
         (["m.tide", "--closed", "--against", "none/python"], "no such interpreter"),
         (["--suite", "cells", "--cases", "Z"], "there is no case 'Z'"),
         (["--suite", "cells", "--steps", "1,a"], "--steps is '1,a', wanted numbers from 1 with commas"),
         (["m.tide", "--peers", "abacus"], "peer 'abacus' is unknown; there are tidegate"),
-        (["m.tide", "--suite", "cells"], "wanted a file, --suite NAME, or compare"),
+        (["m.tide", "--suite", "cells"], "wanted a file, --suite NAME, or --compare"),
         (["--suite", "families", "--rate", "100/s"], "--rate has no effect with families; it is for FILE"),
         (["m.tide", "--closed", "--cases", "A"], "--cases has no effect with FILE; it is for cells"),
-        (["compare", "a.json", "b.json", "--html", "x.html"], "--html has no effect with compare"),
+        (["--compare", "a.json", "b.json", "--html", "x.html"], "--html has no effect with --compare"),
     ],
 )
 def test_wrong_usage_has_status_2(arguments: list[str], message: str, tide: Command) -> None:
@@ -44,7 +44,7 @@ def test_wrong_usage_has_status_2(arguments: list[str], message: str, tide: Comm
         (["altered.tide"], "plan: hash"),
         (["m.tide", "--input", "nan.npy"], "nan.npy, frame 13: holds nan, wanted finite"),
         (["m.tide", "--input", "wide.npy"], "wide.npy: has shape \\(4, 7\\), wanted"),
-        (["compare", "garbage.onnx", "m.onnx"], "garbage.onnx: not a result"),
+        (["--compare", "garbage.onnx", "m.onnx"], "garbage.onnx: not a result"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(arguments: list[str], message: str, tide: Command, bad: Path) -> None:
@@ -121,8 +121,8 @@ def test_it_compares_two_results(tide: Command, folder: Path) -> None:
         row["interval_us"] = [10 * time for time in row["interval_us"]]
     (folder / "b.json").write_text(json.dumps(slower))
 
-    assert tide("bench", "compare", "a.json", "a.json").status == 0
-    outcome = tide("bench", "compare", "a.json", "b.json", "--json", "changes.json")
+    assert tide("bench", "--compare", "a.json", "a.json").status == 0
+    outcome = tide("bench", "--compare", "a.json", "b.json", "--json", "changes.json")
     assert outcome.status == 1
     assert "1 of 1 rows slower" in outcome.out
     (change,) = json.loads((folder / "changes.json").read_text())["changes"]

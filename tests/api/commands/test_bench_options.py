@@ -14,9 +14,9 @@ VALUES = {"--suite": "cells", "--processes": "2", "--seconds": "1", "--chunk": "
 def test_an_option_without_effect_is_refused(option: str, tide: Command) -> None:
     name = option.removeprefix("--").replace("-", "_")
 
-    outcome = tide("bench", "compare", "a.json", "b.json", option, VALUES.get(option, "1"))
+    outcome = tide("bench", "--compare", "a.json", "b.json", option, VALUES.get(option, "1"))
 
-    assert_wrong_usage(outcome, f"{option} has no effect with compare; it is for {', '.join(APPLY[name])}")
+    assert_wrong_usage(outcome, f"{option} has no effect with --compare; it is for {', '.join(APPLY[name])}")
 
 
 def test_each_option_of_the_list_is_one_of_the_command() -> None:
