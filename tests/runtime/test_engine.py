@@ -13,7 +13,7 @@ from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.native import NativeModel, NativeStream
 from tidegate.runtime.errors import BackendError, ChunkError
-from tidegate.runtime.operators import Linear
+from tidegate.runtime.operators import Convolution, Geometry, Linear
 from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Matrix, Program, Reading
@@ -83,6 +83,22 @@ def test_matrices_as_words_and_as_bytes_have_the_same_bits(isa: str, layer: Any,
     frames = rng.normal(0, 1, (23, 96)).astype(np.float32)
     answer = np.asarray(open_stream(program, isa).push(frames))
     np.testing.assert_array_equal(answer, whole(ReferenceStream(program), program, frames)["y"], strict=True)
+
+
+@pytest.mark.parametrize("isa", VARIANTS)
+@pytest.mark.parametrize("kernel", [(1, 1), (1, 2), (2, 2)])
+def test_answers_that_read_nothing_of_the_frame_are_the_bias(isa: str, kernel: tuple[int, int]) -> None:
+    """The answers before the frame in both axes: no tap is in it, and none holds what another answer read."""
+    rng = np.random.default_rng(0)
+    height, width = 2 * kernel[0], 2 * kernel[1]  # zeros before the frame
+    where = Geometry((4, 8), kernel, (1, 1), (1, 1), (height, width), (height + 4, width + 8))
+    taps = 2 * kernel[0] * kernel[1]
+    convolution = Convolution((0,), matrix(rng, 3, taps, Reading.FRAME, 16), np.ones(3, np.float32), where)
+    program = Program(64, (convolution,), (("y", 1),))
+    frames = rng.normal(0, 1, (5, 64)).astype(np.float32)
+    answer = np.asarray(open_stream(program, isa).push(frames))
+    np.testing.assert_array_equal(answer, whole(ReferenceStream(program), program, frames)["y"], strict=True)
+    np.testing.assert_array_equal(answer.reshape(5, 3, *where.answers)[:, :, 0, 0], 1)
 
 
 def accepted(program: Program, frames: Floats) -> bool:

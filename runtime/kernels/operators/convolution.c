@@ -23,12 +23,14 @@ static void prepare(tide_arena *arena, const plan_op *source, const tide_variant
 /* Copies the taps of an answer whose first tap is at `at`; taps outside of the frame are zeros. */
 static void gather(const tide_geometry *g, const float *x, uint32_t channels, const int32_t *at, float *out) {
   int32_t first[2], past[2];
+  int within = 1;
   for (int i = 0; i < 2; i++) {
     first[i] = tide_first_tap(at[i], g->dilation[i]);
     past[i] = tide_past_tap(at[i], g->dilation[i], g->kernel[i], g->size[i]);
+    within = within && first[i] == 0 && past[i] == g->kernel[i];
   }
   const int32_t taps = g->kernel[0] * g->kernel[1], area = g->size[0] * g->size[1], step = g->dilation[1];
-  if ((past[0] - first[0]) * (past[1] - first[1]) != taps) memset(out, 0, (size_t)taps * channels * sizeof *out);
+  if (!within) memset(out, 0, (size_t)taps * channels * sizeof *out);
   for (uint32_t channel = 0; channel < channels; channel++, x += area, out += taps) {
     for (int32_t k = first[0]; k < past[0]; k++) {
       const float *row = x + (at[0] + k * g->dilation[0]) * g->size[1] + at[1];
