@@ -10,11 +10,11 @@ default_variant=(
   tests/runtime tests/api tests/test_readme.py
   tests/quant/test_{precisions,integer_arithmetic,static_ranges}.py tests/quant/tuning
 )
-# The first two name every variant; the third kills writers of files, and the folders hand frames from sources and doors
-# to a stream: no variant changes what they do.
+# The first two name every variant. No variant changes what the others do: they kill writers of files, follow the advice of
+# messages, and hand frames from sources and doors to a stream.
 left_out=(
   tests/runtime/test_engine.py tests/runtime/operators/test_matrix.py tests/runtime/test_files.py
-  tests/runtime/{live,serving}
+  tests/api/test_{advice,messages,faults}.py tests/runtime/{live,serving}
 )
 # Nothing that runs torch: under qemu 7.2 with AVX2 it computes wrongly; onnxruntime does not.
 saturating=(
