@@ -31,7 +31,7 @@ MOST_BYTES = 8 << 30  # of memory: a mutant may ask for all there is
 
 def run(job: dict[str, Any]) -> int:
     """Run pytest in this process, which ends then."""
-    os.setsid()  # so that what a test started ends with it
+    os.setpgrp()  # so that what a test started ends with it; in the same session, whose priority it keeps
     ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)
     output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

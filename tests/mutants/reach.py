@@ -26,16 +26,20 @@ from mutants.runs import run_tests  # noqa: E402
 REACH = ROOT / "build" / "mutants" / "reach"
 # The tests that are meant to kill the mutants of a file, the quickest first.
 TESTS = {
-    "runtime/graph/gate.py": ("runtime/graph/test_gate.py", "api/test_hostile.py"),
+    "runtime/graph/gate.py": (
+        "runtime/graph/test_gate_messages.py",
+        "runtime/graph/test_gate.py",
+        "api/test_hostile.py",
+    ),
     "runtime/graph/structure.py": ("runtime/graph/test_structure.py", "runtime/graph/test_gate.py"),
     "runtime/contract.py": ("runtime/test_contract.py", "runtime/test_load.py"),
-    "runtime/plan/writer.py": ("runtime/plan/test_writer.py", "runtime/test_engine.py"),
+    "runtime/plan/writer.py": ("runtime/plan/test_header.py", "runtime/plan/test_writer.py", "runtime/test_engine.py"),
     "runtime/plan/text.py": ("runtime/plan/test_text.py", "runtime/plan/test_writer.py"),
     "runtime/backends/onnxruntime_snapshot.py": (
         "runtime/backends/test_onnxruntime_snapshot.py",
         "runtime/test_snapshot.py",
     ),
-    "runtime/files.py": ("runtime/test_files.py",),
+    "runtime/files.py": ("runtime/test_file_calls.py", "runtime/test_files.py"),
     "runtime/device/file_list.py": ("runtime/device/test_file_list.py", "runtime/device/test_folder.py"),
     "export/proof/comparison.py": ("export/proof/test_comparison.py", "export/proof/test_proof.py"),
     "export/proof/proof.py": ("export/proof/test_proof.py", "export/test_lifter.py"),
