@@ -20,7 +20,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from mutants.choosing import ROOT, SAME, Mutant, in_order  # noqa: E402
+from mutants.choosing import ANNOTATION, ROOT, SAME, Mutant, in_order  # noqa: E402
 from mutants.engine import Engine  # noqa: E402
 from mutants.guards import Guards  # noqa: E402
 
@@ -47,7 +47,7 @@ def figures(language: str) -> tuple[int, int]:
 
 def entry_of(mutant: Mutant, killer: str, seconds: float) -> dict[str, Any]:
     """Return the line of a ledger for a mutant."""
-    equivalent = {"equivalent": killer} if killer == SAME else {}
+    equivalent = {"equivalent": killer} if killer in (SAME, ANNOTATION) else {}
     return {
         "name": mutant.name,
         "file": mutant.file,

@@ -13,7 +13,8 @@ from types import CodeType
 from universalmutator import mutator
 
 ROOT = Path(__file__).parents[2]
-SAME = "the code is the same"  # why a mutant is equivalent: compilers make the same of it
+# Why a mutant is equivalent: compilers make the same of it, or it only changes what a reader and mypy are told.
+SAME, ANNOTATION = "the code is the same", "only an annotation changes"
 RULES = {"c": ["universal.rules", "c_like.rules", "c.rules"], "python": ["universal.rules", "python.rules"]}
 # Rules whose mutants are hardly ever a program: a break behind any line, lists whose entries are cut off.
 UNUSED = ("\\1\\2\\n\\1", "[.*, ==>", ",.*] ==>", "{.*, ==>")
@@ -81,6 +82,31 @@ def same_code(mutant: Mutant) -> bool:
     """Return whether Python compiles a mutant to the code that it makes of the source."""
     before, after = (compile(text, "", "exec") for text in ((ROOT / mutant.file).read_text(), mutant.text()))
     return instructions(before) == instructions(after)
+
+
+def same_but_annotations(mutant: Mutant) -> bool:
+    """Return whether only annotations tell a Python mutant from the source."""
+    before, after = (Bare().visit(ast.parse(text)) for text in ((ROOT / mutant.file).read_text(), mutant.text()))
+    return ast.dump(before) == ast.dump(after)
+
+
+class Bare(ast.NodeTransformer):
+    """Take all annotations away; that a name has one stays, for it makes a field of a dataclass."""
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        """Take that of a parameter away."""
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """Take that of what a function returns away."""
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """Take that of a variable away."""
+        node.annotation = ast.Constant(None)
+        return self.generic_visit(node)
 
 
 def instructions(code: CodeType) -> tuple[object, ...]:

@@ -1,7 +1,7 @@
 """A plugin of pytest that names each test to coverage, and notes how long it takes."""
 
 import json
-import time
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,12 @@ SHARED = "shared"
 class Contexts:
     """Tell coverage which test runs; a fixture that several tests use belongs to none of them."""
 
-    def __init__(self, data: Path, files: list[str]) -> None:
-        """Begin to count the lines of some files; `data` receives them, a file next to it the seconds of each test."""
-        self.data = data
+    def __init__(self, data: Path, files: list[str], digest: str) -> None:
+        """Begin to count the lines of some files.
+
+        `data` receives them, a file next to it `digest` and the seconds of processor time that each test takes.
+        """
+        self.data, self.digest = data, digest
         self.seconds: dict[str, float] = {}
         self.coverage = Coverage(data_file=str(data), branch=True, include=files, config_file=False, context="")
         self.coverage.start()
@@ -26,10 +29,10 @@ class Contexts:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
         """Count for this test."""
-        self.now, started = item.nodeid.partition("[")[0], time.monotonic()
+        self.now, started = item.nodeid.partition("[")[0], processor_time()
         self.coverage.switch_context(self.now)
         result = yield
-        self.seconds[self.now] = self.seconds.get(self.now, 0) + time.monotonic() - started
+        self.seconds[self.now] = self.seconds.get(self.now, 0) + processor_time() - started
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -48,4 +51,9 @@ class Contexts:
         """Write what was counted."""
         self.coverage.stop()
         self.coverage.save()
-        self.data.with_suffix(".json").write_text(json.dumps(self.seconds))
+        self.data.with_suffix(".json").write_text(json.dumps({"digest": self.digest, "seconds": self.seconds}))
+
+
+def processor_time() -> float:
+    """Return the seconds of processor time of this process and of those that it started and that ended."""
+    return sum(os.times()[:4])

@@ -3,11 +3,15 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
-from mutants.choosing import SAME, Mutant, is_program, same_code
+from mutants.choosing import ANNOTATION, SAME, Mutant, is_program, same_but_annotations, same_code
 from mutants.reach import TESTS, tests_of
 from mutants.runs import run_tests
+
+QUICK = 2  # seconds of processor time that the quickest tests of a file may take in all, in the first pass
+SPARE, LONGER = 10, 4  # a run has hung after these seconds and so many times what its tests took without a mutant
 
 
 class Guards:
@@ -19,11 +23,11 @@ class Guards:
     def judge(self, mutant: Mutant, *, quickly: bool = False) -> str | None:
         """Return what killed a mutant: the name of a test, or `time`. Nothing: it lives. None: it is no program.
 
-        First the tests run that reach its line, then the whole files of those: a fixture may have reached it.
+        First the quickest tests that reach its line, then the whole files: a process that a test starts may reach it.
 
         Args:
             mutant: The changed line.
-            quickly: Leave the whole files out.
+            quickly: Leave out the whole files.
 
         Raises:
             SystemExit: A test fails without a mutant.
@@ -32,18 +36,18 @@ class Guards:
             return None
         if same_code(mutant):
             return SAME
-        part: list[str] = []  # files of which some tests ran
         with written(mutant) as (module, source):
             for test in TESTS[mutant.file]:
-                names = tests_of(mutant.file, mutant.line, test)
-                if names and (killer := run_tests(names, module, source)):
+                seconds = tests_of(mutant.file, mutant.line, test)
+                so_far = accumulate(seconds.values())
+                names = [name for name, taken in zip(seconds, so_far, strict=True) if taken <= QUICK]
+                most = round(SPARE + LONGER * sum(seconds[name] for name in names))
+                if names and (killer := run_tests(names, module, source, processor=most)):
                     return killer
-                if names != [f"tests/{test}"]:
-                    part.append(test)
-            for test in () if quickly else part:
+            for test in () if quickly else TESTS[mutant.file]:
                 if killer := run_tests(test, module, source):
                     return killer
-        return ""
+        return ANNOTATION if same_but_annotations(mutant) else ""
 
 
 @contextmanager

@@ -7,6 +7,7 @@ and those that are missed. A mutant is judged first by the tests that reach its 
 stays in build/mutants/reach until the guard or the test changes. Processes that a test starts are not counted.
 """
 
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -25,16 +26,20 @@ from mutants.runs import run_tests  # noqa: E402
 REACH = ROOT / "build" / "mutants" / "reach"
 # The tests that are meant to kill the mutants of a file, the quickest first.
 TESTS = {
-    "runtime/graph/gate.py": ("runtime/graph/test_gate.py", "api/test_hostile.py"),
+    "runtime/graph/gate.py": (
+        "runtime/graph/test_gate_messages.py",
+        "runtime/graph/test_gate.py",
+        "api/test_hostile.py",
+    ),
     "runtime/graph/structure.py": ("runtime/graph/test_structure.py", "runtime/graph/test_gate.py"),
     "runtime/contract.py": ("runtime/test_contract.py", "runtime/test_load.py"),
-    "runtime/plan/writer.py": ("runtime/plan/test_writer.py", "runtime/test_engine.py"),
+    "runtime/plan/writer.py": ("runtime/plan/test_header.py", "runtime/plan/test_writer.py", "runtime/test_engine.py"),
     "runtime/plan/text.py": ("runtime/plan/test_text.py", "runtime/plan/test_writer.py"),
     "runtime/backends/onnxruntime_snapshot.py": (
         "runtime/backends/test_onnxruntime_snapshot.py",
         "runtime/test_snapshot.py",
     ),
-    "runtime/files.py": ("runtime/test_files.py",),
+    "runtime/files.py": ("runtime/test_file_calls.py", "runtime/test_files.py"),
     "runtime/device/file_list.py": ("runtime/device/test_file_list.py", "runtime/device/test_folder.py"),
     "export/proof/comparison.py": ("export/proof/test_comparison.py", "export/proof/test_proof.py"),
     "export/proof/proof.py": ("export/proof/test_proof.py", "export/test_lifter.py"),
@@ -45,27 +50,42 @@ TESTS = {
 }
 
 
+def digest_of(test: str) -> str:
+    """Return a digest of a file of tests and of the guards that it is meant for."""
+    read = [ROOT / "tests" / test, *(ROOT / guard for guard, tests in TESTS.items() if test in tests)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in read)).hexdigest()
+
+
 def data_of(test: str) -> Path:
-    """Return what coverage found in a file of tests; it runs if a guard, the file, or what it imports here is newer."""
-    data = REACH / test.replace("/", "+").removesuffix(".py")
-    read = [ROOT / guard for guard in TESTS] + [ROOT / "tests" / test]
-    if not data.exists() or data.stat().st_mtime < max(path.stat().st_mtime for path in read):
+    """Return what coverage found in a file of tests, which runs if it or a guard that it is meant for has changed."""
+    data, digest = REACH / test.replace("/", "+").removesuffix(".py"), digest_of(test)
+    if not data.with_suffix(".json").exists() or noted(data)["digest"] != digest:
         REACH.mkdir(parents=True, exist_ok=True)
-        data.unlink(missing_ok=True)
-        if failing := run_tests(test, "", Path(), files=[str(ROOT / guard) for guard in TESTS], reach=data):
+        for old in (data, data.with_suffix(".json")):
+            old.unlink(missing_ok=True)
+        files = [str(ROOT / guard) for guard in TESTS]
+        if failing := run_tests(test, "", Path(), reach=data, files=files, digest=digest):
             sys.exit(f"{failing} fails without a mutant")
     return data
 
 
-def tests_of(file: str, line: int, test: str) -> list[str]:
-    """Return the tests of a file that reach a line of a guard, the quickest first; all if its fixtures do."""
+def noted(data: Path) -> dict[str, Any]:
+    """Return what stands next to what coverage found."""
+    found: dict[str, Any] = json.loads(data.with_suffix(".json").read_text())
+    return found
+
+
+def tests_of(file: str, line: int, test: str) -> dict[str, float]:
+    """Return the tests of a file that reach a line of a guard, and their seconds, the quickest first.
+
+    All of them if a fixture that lives longer than a test does, or an import.
+    """
     data = coverage.CoverageData(str(data_of(test)))
     data.read()
     named = set(data.contexts_by_lineno(str(ROOT / file)).get(line, []))
-    if named & {"", SHARED}:
-        return [f"tests/{test}"]
-    seconds: dict[str, float] = json.loads(data_of(test).with_suffix(".json").read_text())
-    return sorted(named, key=lambda name: seconds[name])
+    seconds: dict[str, float] = noted(data_of(test))["seconds"]
+    reaching = seconds if named & {"", SHARED} else {name: seconds[name] for name in named}
+    return dict(sorted(reaching.items(), key=lambda pair: pair[1]))
 
 
 def report() -> Iterator[str]:

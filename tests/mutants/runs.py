@@ -14,7 +14,10 @@ from mutants.choosing import ROOT
 
 HERE = Path(__file__).parent
 INJECT = HERE / "inject"
+BYTECODE = ROOT / "build" / "mutants" / "bytecode"
 SECONDS = 300  # a run that takes longer has hung
+# What tests on this machine need not look for, plugins of pytest, takes as long as a quick test.
+ARGUMENTS = ("-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 
 @cache
@@ -22,9 +25,10 @@ def server() -> subprocess.Popen[str]:
     """Start the process that forks for each run of tests; it ends with this one."""
     command = [sys.executable, str(HERE / "forked.py")]
     # One thread: a pool of threads would not survive the fork.
-    alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    given = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPYCACHEPREFIX": str(BYTECODE)}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | given
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | alone, cwd=ROOT
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
     )
 
 
@@ -33,8 +37,10 @@ def run_tests(
     module: str,
     source: Path,
     *options: str,
+    processor: int = 0,
     reach: Path | None = None,
     files: Sequence[str] = (),
+    digest: str = "",
 ) -> str:
     """Run tests with a module loaded from another source; return the test that fails first, or nothing.
 
@@ -43,21 +49,25 @@ def run_tests(
         module: Name of the module; none if it is empty.
         source: Where it is loaded from.
         options: More arguments of pytest.
+        processor: Seconds of processor time after which a run has hung; 0: only the time counts.
         reach: The file for what coverage counts.
         files: The sources whose lines it counts.
+        digest: Of what it depends on.
     """
     wanted = [f"tests/{test}"] if isinstance(test, str) else list(test)
     given = {
         "TIDEGATE_MUTANT": module,
         "TIDEGATE_MUTANT_FILE": str(source),
         "PYTHONPATH": str(INJECT),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "TIDEGATE_CASES": "20",
     }
-    arguments = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", *options, *wanted]
+    arguments = [*ARGUMENTS, *options, *wanted]
     with tempfile.NamedTemporaryFile() as output:
         job = {"arguments": arguments, "environment": given, "output": output.name, "seconds": SECONDS}
+        job["processor"] = processor
         if reach:
-            job |= {"reach": str(reach), "files": list(files), "seconds": 10 * SECONDS}
+            job |= {"reach": str(reach), "files": list(files), "digest": digest, "seconds": 10 * SECONDS}
         to, answers = server().stdin, server().stdout
         assert to is not None
         assert answers is not None

@@ -6,7 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tidegate.runtime.contract import MOST_PORTS, Blocks, Contract, Piece, Port, State, checked_state, state_arrays
+from tidegate.runtime.contract import (
+    METADATA_KEY,
+    MOST_PORTS,
+    Ahead,
+    Blocks,
+    Contract,
+    Piece,
+    Port,
+    State,
+    checked_state,
+    features_of_ids,
+    state_arrays,
+)
 from tidegate.runtime.errors import ContractError, StateError
 
 CONTRACT = Contract(
@@ -148,6 +160,140 @@ def test_text_that_is_no_contract_is_refused(text: str) -> None:
         Contract.from_json(text)
 
 
+# Each field, values that are its limits from inside, and values that are just outside, or of another type.
+LIMITS: list[tuple[list[Any], list[Any], list[Any]]] = [
+    (["inputs", 0, "name"], ["y"], ["", None, 3]),
+    (["outputs", 0, "name"], ["y"], ["", None, 3]),
+    (["states", 0, "input"], ["y"], ["", None, 3]),
+    (["states", 0, "output"], ["y"], ["", None, 3]),
+    (["ahead", 0, "node"], ["y"], ["", None, 3]),
+    (["inputs", 0, "time_axis"], [None, 0, 7], [-1, 8, 1.0, False]),
+    (["inputs", 0, "batch_axis"], [None, 0, 7], [-1, 8, 1.0, False]),
+    (["states", 0, "kind"], ["h", "c", "tail", "state", "static"], ["", "H", None]),
+    (
+        ["states", 0, "shape"],
+        [[1], ["batch"], [2**16, 2**8 - 1], [1] * 7],
+        [[1] * 8, [0], [2**16, 2**8 + 1], ["b"], [1.0], 3],
+    ),
+    (["lookahead"], [0, 2**20], [-1, 2**20 + 1, True, 1.0]),
+    (["ahead", 0, "frames"], [1, 2**20], [0, 2**20 + 1, True, 1.0]),
+    (["sample_rate"], [None, 1, 1e-9, 9e11], [0, 1e12, True, "50"]),
+    (["hop"], [None, 1, 2**31 - 1], [0, 2**31, True, 1.0]),
+    (["inputs"], [], [[]]),
+    (["outputs"], [], [[]]),
+    (["states"], [[]], []),
+    (["pieces"], [[]], []),
+    (["samples"], [False], [0, None, "x"]),
+    (["fixed"], [["w"], ["w"] * 1024], [["w"] * 1025, [3], "w", None]),
+]
+
+
+def with_value(path: list[Any], value: object) -> str:
+    """Return a contract of the newest version with one value in it."""
+    contract = replace(CONTRACT, ahead=(Ahead("conv", 3),), lookahead=3, fixed=("w",))
+    fields = json.loads(contract.to_json())
+    place = fields
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return json.dumps(fields)
+
+
+@pytest.mark.parametrize(("path", "inside", "outside"), LIMITS, ids=[".".join(map(str, path)) for path, *_ in LIMITS])
+def test_each_field_has_its_limits(path: list[Any], inside: list[Any], outside: list[Any]) -> None:
+    for value in inside:
+        read = json.loads(Contract.from_json(with_value(path, value)).to_json())
+        for key in path:
+            read = read[key]
+        assert read == value
+    for value in outside:
+        with pytest.raises(ContractError, match=rf"^contract.*: {path[-1]} = .* is not allowed$|wanted a list$"):
+            Contract.from_json(with_value(path, value))
+
+
+def test_the_grid_has_its_limits() -> None:
+    for blocks in ({"frames": 1, "lookahead": 0}, {"frames": 2**20, "lookahead": 2**20}):
+        read = Contract.from_json(with_value(["blocks"], blocks | {"limit": None})).blocks
+        assert read == Blocks(blocks["frames"], blocks["lookahead"])
+    for frames, lookahead, name in (
+        (0, 0, "frames"),
+        (2**20 + 1, 0, "frames"),
+        (1, -1, "lookahead"),
+        (1, 2**20 + 1, "l"),
+    ):
+        with pytest.raises(ContractError, match=f"^contract: blocks: {name}.* is not allowed$"):
+            Contract.from_json(with_value(["blocks"], {"frames": frames, "lookahead": lookahead, "limit": None}))
+    fields = json.loads(with_value(["lookahead"], None))
+    for limit, ok in ((1, True), (2**20, True), (0, False), (2**20 + 1, False), (True, False)):
+        text = json.dumps(fields | {"blocks": {"frames": None, "lookahead": 0, "limit": limit}})
+        if ok:
+            assert Contract.from_json(text).blocks == Blocks(None, 0, limit)
+        else:
+            with pytest.raises(ContractError, match=f"^contract: blocks: limit = {limit} is not allowed$"):
+                Contract.from_json(text)
+
+
+def test_the_text_of_a_contract_is_this() -> None:
+    """The metadata of every file: a change of a name or a default here cannot be read by others."""
+    assert METADATA_KEY == "tidegate.contract"
+    contract = Contract((Port("x", 1, 0),), (Port("y", None, 0),), (State("h_in", "h_out", "h", (1, "batch", 2)),))
+    assert contract.to_json() == (
+        '{"version":2,"inputs":[{"name":"x","time_axis":1,"batch_axis":0}],'
+        '"outputs":[{"name":"y","time_axis":null,"batch_axis":0}],'
+        '"states":[{"input":"h_in","output":"h_out","kind":"h","shape":[1,"batch",2],"initial":"zeros"}],'
+        '"lookahead":0,"sample_rate":null,"hop":null,"blocks":null,"ahead":[]}'
+    )
+    newest = json.loads(replace(contract, fixed=("w",)).to_json())
+    assert (newest["version"], newest["pieces"], newest["samples"], newest["fixed"]) == (4, [], False, ["w"])
+    assert json.loads(replace(contract, samples=True, hop=1).to_json())["version"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "contract: not JSON .*; export the model again"),
+        ("[]", "contract: version list, this tidegate reads 1 to 4; export the model again"),
+        ("{}", "contract: version None, this tidegate reads 1 to 4; export the model again"),
+        ('{"version":0}', "contract: version 0, this tidegate reads 1 to 4; export the model again"),
+        ('{"version":2.0}', r"contract: version 2\.0, this tidegate reads 1 to 4; export the model again"),
+        ('{"version":4}', "contract: missing or unknown field ahead, blocks, fixed, .*; wanted ahead, .*, states"),
+    ],
+)
+def test_text_that_is_no_contract_is_refused_with_its_reason(text: str, message: str) -> None:
+    with pytest.raises(ContractError, match=f"^{message}$"):
+        Contract.from_json(text)
+
+
+def test_a_state_needs_sizes_and_one_input_may_hold_several_signals() -> None:
+    first, second = CONTRACT.states
+    with pytest.raises(
+        ContractError, match=r"^contract: state 'lstm.c_in' has shape \(\), wanted sizes; only a signal o"
+    ):
+        replace(CONTRACT, states=(first, replace(second, shape=())))
+    with pytest.raises(ContractError, match=r"^contract: pieces = .* of 2 inputs; wanted two or more signals of fixed"):
+        replace(CONTRACT, pieces=NEAR_AND_FAR, inputs=(Port("x", 1, 0), Port("z", 1, 0)))
+    with pytest.raises(
+        ContractError, match=r"samples is true with hop = 160 and 2 pieces; wanted the samples of a frame i"
+    ):
+        replace(CONTRACT, samples=True, hop=160, pieces=NEAR_AND_FAR)
+
+
+def test_what_follows_from_the_fields() -> None:
+    assert replace(CONTRACT, hop=None).frame_seconds == 0.02
+    assert replace(CONTRACT, sample_rate=None).frame_seconds is None
+    assert not CONTRACT.looks_ahead
+    assert replace(CONTRACT, ahead=(Ahead("conv", 3),), lookahead=3).looks_ahead
+    assert replace(CONTRACT, blocks=Blocks(4, 2), lookahead=5).looks_ahead
+    assert State("i", "o", "h", (2, "batch", 3)).concrete_shape(5) == (2, 5, 3)
+
+
+def test_ids_stand_at_the_end_of_what_is_before_them() -> None:
+    pieces = (Piece("a", (2, 3)), Piece("word", ()), Piece("b", (4,)), Piece("speaker", ()))
+    assert [piece.ids for piece in pieces] == [False, True, False, True]
+    assert features_of_ids(pieces) == [6, 11]
+    assert features_of_ids(NEAR_AND_FAR) == []
+
+
 # ---- contracts of strangers ----
 
 
@@ -237,6 +383,13 @@ def test_a_given_state_that_cannot_be_is_refused(given: np.ndarray, message: str
 def test_a_model_without_states_says_so() -> None:
     with pytest.raises(StateError, match="state 'h' is not one of the model, which has none"):
         checked_state(replace(CONTRACT, states=()), {"h": np.ones(1)})
+    with pytest.raises(StateError, match=r"^state 'h' is not one of the model, which has lstm.h_in, lstm.c_in$"):
+        checked_state(CONTRACT, {"h": np.ones(1)})
+
+
+def test_a_given_state_may_hold_values_up_to_2_to_64() -> None:
+    given = np.full((2, 1, 64), -(2.0**64))
+    np.testing.assert_array_equal(checked_state(CONTRACT, {"lstm.h_in": given})["lstm.h_in"], given)
 
 
 def test_a_stream_that_is_one_block_reads_nothing_after_it() -> None:

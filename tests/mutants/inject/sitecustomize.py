@@ -5,8 +5,15 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
+
+
+class Unsaved(SourceFileLoader):
+    """Load a source whose bytecode is of no use to others."""
+
+    def set_data(self, *_: object, **__: object) -> None:
+        """Write nothing."""
 
 
 class Injected(importlib.abc.MetaPathFinder):
@@ -16,7 +23,9 @@ class Injected(importlib.abc.MetaPathFinder):
         """Return where the module is; None for any other."""
         if name != os.environ["TIDEGATE_MUTANT"]:
             return None
-        return importlib.util.spec_from_file_location(name, os.environ["TIDEGATE_MUTANT_FILE"])
+        file = os.environ["TIDEGATE_MUTANT_FILE"]
+        loader = Unsaved(name, file) if file.endswith(".py") else None
+        return importlib.util.spec_from_file_location(name, file, loader=loader)
 
 
 if "TIDEGATE_MUTANT" in os.environ:

@@ -1,11 +1,13 @@
 """Assignments of precisions: the frontier has the best of all possible ones."""
 
+from dataclasses import FrozenInstanceError
 from itertools import product
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate.quant.rounding.budget import FRONTIER, WORTH, Option, bytes_of, frontier, ladder, within
+from tidegate.quant.rounding.budget import FRONTIER, WORTH, Assignment, Option, bytes_of, frontier, ladder, within
 from tidegate.quant.rounding.precision import Precision
 
 OPTIONS = st.lists(
@@ -56,3 +58,48 @@ def test_precisions_only_rise_from_the_one_asked_for_or_also_fall() -> None:
     every = [str(p) for p in ladder(base, (64, 40), groupable=True, upwards=False)]
     assert every == ["W4A8g32", "W4A8", *up[1:]]
     assert [str(p) for p in ladder(Precision(), (64, 40), groupable=False, upwards=True)] == ["W8A16", "W16A16"]
+
+
+def test_the_limits_of_a_budget_are_allowed() -> None:
+    cheap, good = Assignment(10, 0.5, (Precision(4),)), Assignment(20, 0.25, (Precision(8),))
+    assert within([cheap, good], 20, 0) == good
+    assert within([cheap, good], 19, 0) == cheap
+    assert within([cheap, good], 9, 0) is None
+    assert within([cheap, good], np.inf, 0.5) == cheap
+    assert within([cheap, good], np.inf, 0.4) == good
+    assert within([cheap, good], np.inf, 0.2) is None
+    assert within([cheap, Assignment(20, 0.5 / 1.02, ())], 20, 0) != cheap
+    assert within([cheap, Assignment(20, 0.5 / 1.005, ())], 20, 0) == cheap  # not worth its bytes
+
+
+def test_a_frontier_is_the_product_of_all_options_without_those_that_are_beaten() -> None:
+    a, b = Precision(4), Precision(8)
+    first, second = [Option(a, 1, 3.0), Option(b, 2, 0.0)], [Option(a, 10, 4.0), Option(b, 10, 5.0), Option(b, 30, 0.0)]
+    assert frontier([first, second]) == [
+        Assignment(11, 5.0, (a, a)),
+        Assignment(12, 4.0, (b, a)),
+        Assignment(31, 3.0, (a, b)),
+        Assignment(32, 0.0, (b, b)),
+    ]
+    assert frontier([]) == [Assignment(0, 0.0, ())]
+    with pytest.raises(FrozenInstanceError):
+        first[0].bytes = 3  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        frontier([])[0].bytes = 3  # type: ignore[misc]
+
+
+def test_as_many_assignments_are_kept_as_the_frontier_has() -> None:
+    options = [Option(Precision(), size, 1 / size) for size in range(1, FRONTIER + 2)]
+    assert [one.bytes for one in frontier([options[:-1]])] == [*range(1, FRONTIER + 1)]
+    kept = [one.bytes for one in frontier([options])]
+    assert len(kept) <= FRONTIER == 2000
+    assert kept[0] == 1
+
+
+def test_a_ladder_has_no_group_as_large_as_the_inputs() -> None:
+    def steps(inputs: int, base: str, *, upwards: bool) -> list[str]:
+        return [str(p) for p in ladder(Precision.parse(base), (64, inputs), groupable=True, upwards=upwards)]
+
+    assert steps(32, "W8A16", upwards=False) == ["W8A16", "W4A16", "W4A16g8", "W8A16g8", "W16A16"]
+    assert steps(33, "W8A16", upwards=True) == ["W8A16", "W8A16g32", "W8A16g8", "W16A16"]
+    assert steps(8, "W16A16", upwards=True) == ["W16A16"]

@@ -1,11 +1,21 @@
 """The list of the engine's files in a device folder: old ones go, and no other file is touched."""
 
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tidegate.runtime.device.file_list import LIST, entries_of, read_list, remove_old
+from tidegate.runtime.device import file_list
+from tidegate.runtime.device.file_list import (
+    LIST,
+    as_text,
+    entries_of,
+    read_list,
+    refuse_links,
+    remove_old,
+    write_all,
+)
 from tidegate.runtime.device.folder import write_files
 from tidegate.runtime.device.targets import TARGETS
 from tidegate.runtime.errors import DeviceError
@@ -103,3 +113,117 @@ def test_a_damaged_list_names_nothing(plan: bytes, tmp_path: Path, text: str) ->
     assert read_list(tmp_path / "out") == frozenset()
     write_files({"model": plan}, TARGETS["x86_64"], tmp_path / "out")
     assert read_list(tmp_path / "out")
+
+
+# ---- without a compiler ----
+
+
+def written(folder: Path, files: dict[str, str]) -> Path:
+    """Return a folder that holds files and their list."""
+    write_all(folder, {name: text.encode() for name, text in files.items()})
+    (folder / "tidegate").mkdir(exist_ok=True)
+    (folder / LIST).write_text(as_text(entries_of(files)))
+    return folder
+
+
+NAMES = ["tidegate/a.c", "tidegate/src/b.h", "src/tidegate/c.inc", "tidegate/src/deep/d_1.c"]
+
+
+def test_a_list_is_read_as_it_was_written(tmp_path: Path) -> None:
+    files = {name: f"// {name}\n" for name in NAMES}
+    folder = written(tmp_path, files)
+    assert read_list(folder) == entries_of(files)
+    assert {name for _, name in entries_of(files)} == set(NAMES)
+    assert {digest for digest, _ in entries_of(files)} == {sha256(text.encode()).hexdigest() for text in files.values()}
+    lines = (folder / LIST).read_text().splitlines()
+    assert [line.split("  ")[1] for line in lines] == sorted(NAMES)  # by name, so that a list changes little
+    assert all(len(line.split("  ")[0]) == 64 for line in lines)
+    assert as_text(frozenset({("b" * 64, "tidegate/a.c"), ("a" * 64, "tidegate/a.c")})).index("a" * 64) == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "main.c",
+        "tidegate/a.txt",
+        "tidegate/../a.c",
+        "/tidegate/a.c",
+        "tidegate/é.c",
+        "tidegate.c",
+        "tidegate/a.c\n",
+        "x/a.c",
+    ],
+)
+def test_other_names_are_no_entries(name: str) -> None:
+    assert entries_of({name: "", "tidegate/a.c": ""}) == entries_of({"tidegate/a.c": ""})
+
+
+def test_what_a_list_names_is_removed_but_for_what_is_needed_changed_or_a_link(tmp_path: Path) -> None:
+    names = [f"tidegate/{name}.c" for name in ("old", "needed", "changed", "soft", "hard", "large", "folder", "gone")]
+    folder = written(tmp_path / "out", {name: f"// {name}\n" for name in names})
+    entries = read_list(folder)
+    (folder / "tidegate/changed.c").write_text("// mine\n")
+    for name in ("soft", "hard", "large", "folder", "gone"):
+        (folder / f"tidegate/{name}.c").unlink()
+    (tmp_path / "other").write_text("// tidegate/soft.c\n")
+    (folder / "tidegate/soft.c").symlink_to(tmp_path / "other")
+    (tmp_path / "kept").write_text("// tidegate/hard.c\n")
+    (folder / "tidegate/hard.c").hardlink_to(tmp_path / "kept")
+    (folder / "tidegate/large.c").write_bytes(bytes(2**20 + 1))
+    (folder / "tidegate/folder.c").mkdir()
+    remove_old(folder, entries, ["tidegate/needed.c"])
+    left = sorted(path.name for path in (folder / "tidegate").iterdir())
+    assert left == ["changed.c", "files.txt", "folder.c", "hard.c", "large.c", "needed.c", "soft.c"]
+    assert (tmp_path / "other").read_text() == "// tidegate/soft.c\n"
+
+
+def test_a_file_of_a_megabyte_is_removed_and_its_folder_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(tmp_path, {"tidegate/src/a.c": "x" * 2**20, "tidegate/b.c": "y", "tidegate/src/c.c": "z"})
+    flushed: list[Path] = []
+    monkeypatch.setattr(file_list, "flush_folder", flushed.append)
+    remove_old(folder, read_list(folder), ["tidegate/b.c"])
+    assert flushed == [tmp_path / "tidegate/src"]
+    assert sorted(path.name for path in folder.rglob("*.c")) == ["b.c"]
+    remove_old(folder, read_list(folder), ["tidegate/b.c"])  # they are gone
+    remove_old(folder, frozenset({("0" * 64, "tidegate/b.c/a.c")}), [])  # no folder, but a file
+
+
+def test_a_list_of_a_megabyte_is_read_and_one_byte_more_is_none(tmp_path: Path) -> None:
+    (tmp_path / "tidegate").mkdir()
+    line = f"{'0' * 64}  tidegate/a.c\n"
+    (tmp_path / LIST).write_text(line + " " * (2**20 - len(line)))
+    assert read_list(tmp_path) == {("0" * 64, "tidegate/a.c")}
+    (tmp_path / LIST).write_text(line + " " * (2**20 - len(line) + 1))
+    assert read_list(tmp_path) == frozenset()
+    (tmp_path / LIST).unlink()
+    assert read_list(tmp_path) == frozenset()
+    (tmp_path / "list").write_text(line)
+    (tmp_path / LIST).symlink_to(tmp_path / "list")
+    assert read_list(tmp_path) == frozenset()
+
+
+@pytest.mark.parametrize("place", ["a", "a/b", "a/b/c.txt"])
+def test_a_link_on_the_way_to_a_file_is_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / "real").mkdir()
+    at = tmp_path / "out" / place
+    at.parent.mkdir(parents=True)
+    at.symlink_to(tmp_path / "real")
+    refuse_links(tmp_path / "out", ["d", "x/y"])
+    with pytest.raises(DeviceError) as caught:
+        refuse_links(tmp_path / "out", ["d", "a/b/c.txt"])
+    way = "wanted a file or folder of its own; remove it, or give another folder"
+    assert str(caught.value) == f"{at}: is a link, {way}"
+    (tmp_path / "soft").symlink_to(tmp_path / "real")
+    refuse_links(tmp_path / "soft", ["d"])  # the folder itself may be behind a link
+
+
+def test_files_are_written_with_their_folders(tmp_path: Path) -> None:
+    write_all(tmp_path / "out", {"a": b"1", "b/c": b"2", "b/d/e": b"3"})
+    found = {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+    }
+    assert found == {"a": b"1", "b/c": b"2", "b/d/e": b"3"}

@@ -183,3 +183,110 @@ def test_cell_without_a_hidden_size_is_refused(model: onnx.ModelProto) -> None:
     del node_of(model, "LSTM").attribute[:]
     with pytest.raises(ModelError, match="LSTM 'lstm': hidden_size is 0, wanted 1 or more"):
         check_graph(model.graph, "m.onnx")
+
+
+# ---- what is said, whole ----
+
+
+def said(model: onnx.ModelProto) -> str:
+    with pytest.raises(ModelError) as caught:
+        check_graph(model.graph, "m.onnx")
+    return str(caught.value)
+
+
+def test_the_reason_and_the_way_out_are_said(model: onnx.ModelProto) -> None:
+    second_node(model)
+    assert said(model) == (
+        "m.onnx: 'y' is the name of more than one value, wanted a name for each; export the model again"
+    )
+    model.graph.node.pop()
+    set_tensor(model, "R", (1, 32, 7))
+    fits = "for hidden_size 8; export the model again"
+    assert said(model) == f"m.onnx: LSTM 'lstm': R has shape [1, 32, 7], wanted [1, 32, 8] {fits}"
+    set_tensor(model, "W", (1, 31, 6))
+    assert said(model) == f"m.onnx: LSTM 'lstm': W has shape [1, 31, 6], wanted [1, 32, features] {fits}"
+    set_attribute(model, "hidden_size", 0)
+    assert said(model) == "m.onnx: LSTM 'lstm': hidden_size is 0, wanted 1 or more; export the model again"
+    read_itself(model)
+    assert said(model).endswith(
+        " reads a value that follows from its own output; a graph has no circles, export the model again"
+    )
+    model.graph.value_info.append(helper.make_tensor_value_info("large", TensorProto.FLOAT, [2**31, 0]))
+    assert said(model) == "m.onnx: 'large' has shape [2147483648, 0], at most 2147483647 values are allowed"
+
+
+def test_the_node_of_a_circle_is_named() -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], name="first"),
+        helper.make_node("Add", ["a", "c"], ["b"], name="second"),
+        helper.make_node("Relu", ["b"], ["c"], name="third"),
+    ]
+    graph = helper.make_graph(nodes, "g", [], [])
+    with pytest.raises(ModelError, match=r"^m.onnx: (Add 'second'|Relu 'third') reads a value"):
+        check_graph(graph, "m.onnx")
+
+
+def test_a_graph_inside_reads_initializers_and_inputs_of_its_own(model: onnx.ModelProto) -> None:
+    """Their names may be those of values around it that follow from the node."""
+    body = helper.make_graph([helper.make_node("Add", ["z", "y"], ["inner"])], "body", [], [])
+    body.input.append(onnx.ValueInfoProto(name="z"))
+    body.initializer.append(numpy_helper.from_array(np.ones(1, np.float32), "y"))
+    body.output.append(onnx.ValueInfoProto(name="inner"))
+    model.graph.node.append(helper.make_node("Loop", ["", "", "x"], ["z"], "loop", body=body))
+    check_graph(model.graph, "m.onnx")
+    del body.input[:]
+    model.graph.node[-1].attribute[0].g.CopyFrom(body)
+    with pytest.raises(ModelError, match=r"Loop 'loop' reads a value that follows from its own output"):
+        check_graph(model.graph, "m.onnx")
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx", "own"])
+def test_weights_of_cells_of_others_are_not_compared(model: onnx.ModelProto, domain: str) -> None:
+    set_tensor(model, "R", (1, 32, 7))
+    node_of(model, "LSTM").domain = domain
+    if domain == "own":
+        check_graph(model.graph, "m.onnx")
+    else:
+        assert "R has shape [1, 32, 7]" in said(model)
+
+
+def test_weights_of_two_directions_and_of_other_cells_have_their_rows(model: onnx.ModelProto) -> None:
+    node = node_of(model, "LSTM")
+    node.attribute.append(helper.make_attribute("direction", "bidirectional"))
+    assert "W has shape [1, 32, 6], wanted [2, 32, features]" in said(model)
+    set_tensor(model, "W", (2, 32, 1))
+    assert "R has shape [1, 32, 8], wanted [2, 32, 8]" in said(model)
+    set_tensor(model, "R", (2, 32, 8))
+    check_graph(model.graph, "m.onnx")
+    node.op_type = "GRU"
+    assert "W has shape [2, 32, 1], wanted [2, 24, features]" in said(model)
+
+
+@pytest.mark.parametrize("through", ["DequantizeLinear", "Relu", "input", "nothing"])
+def test_a_weight_is_found_through_its_quantization_and_nothing_else(model: onnx.ModelProto, through: str) -> None:
+    set_tensor(model, "R", (1, 32, 7))
+    if through == "nothing":
+        model.graph.node.append(helper.make_node("Identity", [], ["made"]))
+    elif through == "input":
+        model.graph.node.append(helper.make_node("Identity", ["x"], ["made"]))
+    else:
+        model.graph.node.append(helper.make_node(through, ["R"], ["made"]))
+    node_of(model, "LSTM").input[2] = "made"
+    if through == "DequantizeLinear":
+        assert "R has shape [1, 32, 7]" in said(model)
+    else:
+        check_graph(model.graph, "m.onnx")
+
+
+def test_a_constant_without_a_value_is_left_to_the_backends(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Constant", [], ["made"], value_float=1.0))
+    node_of(model, "LSTM").input[2] = "made"
+    check_graph(model.graph, "m.onnx")
+
+
+def test_the_limit_of_an_initializer_among_the_inputs_is_that_of_any_value(model: onnx.ModelProto) -> None:
+    model.graph.input.append(helper.make_tensor_value_info("W", TensorProto.FLOAT, [MAX_VALUES]))
+    check_graph(model.graph, "m.onnx")
+    model.graph.input[-1].type.tensor_type.shape.dim[0].dim_value += 1
+    assert said(model) == "m.onnx: 'W' has shape [2147483648], at most 2147483647 values are allowed"
+    assert (MAX_VALUES, MAX_INPUT) == (2**31 - 1, 2**24)

@@ -1,6 +1,7 @@
 """The text of a plan: it is read whole or refused, and it places the engine's states in the contract."""
 
 import json
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -73,3 +74,38 @@ def test_given_states_go_to_the_engines_vectors_and_the_rest_is_left_out() -> No
     assert hidden is None
     np.testing.assert_array_equal(np.array([first, second], np.float32), [[3, 4, 5], [0, 1, 2]])
     assert text.vectors_of({}) == [None, None, None]
+
+
+def test_the_reason_is_said() -> None:
+    for fields, reason in (
+        (FIELDS | {"shapes": [[0]]}, "a shape has the size 0"),
+        (FIELDS | {"frame": [2**31]}, "a shape has the size 2147483648"),
+        ({}, "'slots'"),
+    ):
+        with pytest.raises(PlanError) as caught:
+            read_text(json.dumps(fields).encode())
+        assert str(caught.value) == f"plan: text is not readable ({reason}); the file is damaged, compile it again"
+    with pytest.raises(PlanError) as caught:
+        Text(CONTRACT, ("y",), SLOTS).check([3])
+    assert (
+        str(caught.value) == "plan: its text does not name the engine's states; the file is damaged, compile it again"
+    )
+
+
+def test_sizes_of_shapes_have_limits() -> None:
+    read = read_text(json.dumps(FIELDS | {"shapes": [[1, 2**31 - 1], [3]], "frame": [1, 2**31 - 1]}).encode())
+    assert (read.shapes, read.frame) == (((1, 2**31 - 1), (3,)), (1, 2**31 - 1))
+    plain = read_text(json.dumps(FIELDS).encode())
+    assert (plain.shapes, plain.frame, plain.outputs) == ((), (), ("y",))
+
+
+def test_a_text_does_not_change_and_takes_a_vector_for_each_slot() -> None:
+    text = Text(CONTRACT, ("y",), SLOTS)
+    with pytest.raises(FrozenInstanceError):
+        text.outputs = ()  # type: ignore[misc]
+    for count in (1, 3):
+        with pytest.raises(ValueError, match=r"zip\(\) argument"):
+            text.state_of([np.zeros(3, np.float32)] * count)
+    Text(CONTRACT, ("y",), (SLOTS[1], HIDDEN, SLOTS[0])).check([3, 7, 3])
+    with pytest.raises(PlanError, match="does not name the engine's states"):
+        Text(CONTRACT, ("y",), (HIDDEN, SLOTS[0])).check([7, 4])
