@@ -1,9 +1,13 @@
-"""Mutants of the engine in C, judged by its test programs: first built plainly, then under the sanitizers."""
+"""Mutants of the engine in C, judged by its test programs: first built plainly, then under the sanitizers.
+
+What lives is built into the extension too, for the tests in Python have every variant of this processor.
+"""
 
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +18,9 @@ from pathlib import Path
 
 from fuzzing.plans import reference_plans
 from kernels.building import KERNELS, float_vectors, run, vectors
+from mutants.binding import MODULE, binding_with
 from mutants.choosing import ROOT, SAME, Mutant
+from mutants.runs import run_tests
 
 # One variant with packed weights, and plain C.
 VARIANTS = ("avx2", "scalar")
@@ -26,6 +32,7 @@ SHARED = ("running", "random_plan", "trying", "group_world")
 ROOMS = ("src", "operators")  # whose lines are mutated
 NO_PROGRAM = ("-Werror=implicit-function-declaration", "-Werror=incompatible-pointer-types", "-Werror=int-conversion")
 REFUSALS = ROOT / "tests/kernels/refusals.txt"
+IN_PYTHON = ("runtime/test_engine.py", "kernels/test_groups.py", "runtime/plan/test_refused_records.py")
 
 
 @dataclass(frozen=True)
@@ -207,7 +214,7 @@ class Engine:
         Args:
             mutant: The changed line.
             name: The object to compile again; a header has none of its own.
-            quickly: Leave the sanitizers and the slow programs out.
+            quickly: Leave the sanitizers, the slow programs and the tests in Python out.
 
         Raises:
             SystemExit: A program fails without a mutant.
@@ -226,4 +233,11 @@ class Engine:
             if killer:
                 kills[number] += 1
                 return killer
-        return ""
+        return "" if quickly else in_python(mutant, name)
+
+
+def in_python(mutant: Mutant, name: str) -> str:
+    """Return the first test in Python that fails with a mutant, or nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = binding_with(mutant, name, Path(folder))
+        return next((killer for test in IN_PYTHON if (killer := run_tests(test, MODULE, made))), "")

@@ -13,7 +13,7 @@ pytest.importorskip("universalmutator", reason="universalmutator is not installe
 
 from mutants import campaign, reach, rows, runs
 from mutants.choosing import Mutant, in_order, is_program
-from mutants.engine import Engine
+from mutants.engine import IN_PYTHON, Engine
 
 TESTING = (ROOT / "docs" / "testing.md").read_text()
 
@@ -76,7 +76,8 @@ def test_a_row_that_is_judged_again_gives_the_test_of_the_ledger() -> None:
 
 def test_files_that_are_mutated_and_their_tests_are_there() -> None:
     assert all((ROOT / file).is_file() for file in (*reach.TESTS, *Engine.files))
-    assert all((ROOT / "tests" / test).is_file() for tests in reach.TESTS.values() for test in tests)
+    tests = [*IN_PYTHON, *(test for tests in reach.TESTS.values() for test in tests)]
+    assert all((ROOT / "tests" / test).is_file() for test in tests)
     assert len(Engine.files) == len([*KERNELS.glob("src/*.c"), *KERNELS.glob("operators/*.c")])
 
 
