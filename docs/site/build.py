@@ -56,7 +56,7 @@ def worker() -> str:
     """Return a script of another project, with its licence: workers on pages opened from a folder, for the search."""
     if not WORKER.is_dir():
         name = WORKER.relative_to(ROOT)
-        sys.exit(f"build.py: there is no {name}: npm install --prefix build/node iframe-worker@1.0.4")
+        sys.exit(f"build.py: there is no {name}: make node")
     return f"/*\n{(WORKER / 'LICENSE').read_text()}*/\n{(WORKER / 'shim/index.js').read_text()}"
 
 

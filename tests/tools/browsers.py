@@ -19,7 +19,7 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src data:"
 )
 BROWSERS = ("chromium", "firefox", "webkit")
-TOOLS = ROOT / "build" / "node"  # .ci/run installs puppeteer-core there
+TOOLS = ROOT / "build" / "node"  # make node installs puppeteer-core there
 BROWSE = ROOT / "tests" / "web" / "browse.mjs"
 AUDIT = BROWSE.with_name("audit.mjs")
 
@@ -60,10 +60,10 @@ def served(places: Mapping[str, Path], policy: str = POLICY) -> Iterator[str]:
 
 
 def node_tool(name: str) -> Path:
-    """Return the folder of a package that .ci/run installs; if it is missing, the test is skipped (in CI it fails)."""
+    """Return the folder of a package of `make node`; if it is missing, the test is skipped (in CI it fails)."""
     found = TOOLS / "node_modules" / name
     if not found.is_dir():
-        reason = f"{name} is not installed: npm install --prefix build/node {name} (.ci/run says which release)"
+        reason = f"{name} is not installed: make node"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     return found
 
