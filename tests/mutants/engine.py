@@ -24,7 +24,7 @@ from mutants.runs import run_tests
 
 # One variant with packed weights, and plain C.
 VARIANTS = ("avx2", "scalar")
-COMMON = ["-std=gnu11", "-fno-fast-math", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-w"]
+COMMON = ["-std=gnu11", "-fno-fast-math", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"]
 PLAIN = ("-O2", "-g0")  # no line numbers: the same object is the same code
 SANITIZED = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DTIDE_RED_ZONES")
 PROGRAMS = ("refusals", "turned", "misuse", "check_variants", "replay", "undoing", "groups", "damage", "realtime")
