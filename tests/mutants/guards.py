@@ -10,7 +10,7 @@ from mutants.choosing import ANNOTATION, SAME, Mutant, is_program, same_but_anno
 from mutants.reach import TESTS, tests_of
 from mutants.runs import run_tests
 
-QUICK = 2  # seconds of processor time that the quickest tests of a file may take in all, in the first pass
+QUICK = 4  # seconds of processor time that the quickest tests of a file took in all under coverage, in the first pass
 SPARE, LONGER = 10, 4  # a run has hung after these seconds and so many times what its tests took without a mutant
 
 

@@ -7,6 +7,7 @@ and those that are missed. A mutant is judged first by the tests that reach its 
 stays in build/mutants/reach until the guard or the test changes. Processes that a test starts are not counted.
 """
 
+import ast
 import hashlib
 import json
 import sys
@@ -42,7 +43,11 @@ TESTS = {
     "runtime/files.py": ("runtime/test_file_calls.py", "runtime/test_files.py"),
     "runtime/device/file_list.py": ("runtime/device/test_file_list.py", "runtime/device/test_folder.py"),
     "export/proof/comparison.py": ("export/proof/test_comparison.py", "export/proof/test_proof.py"),
-    "export/proof/proof.py": ("export/proof/test_proof.py", "export/test_lifter.py"),
+    "export/proof/proof.py": (
+        "export/proof/test_proof_steps.py",
+        "export/proof/test_proof.py",
+        "export/test_lifter.py",
+    ),
     "export/states/recurrent_states.py": ("export/states/test_recurrent_states.py", "export/test_lifter.py"),
     "quant/rounding/compensated.py": ("quant/rounding/test_compensated.py", "quant/test_calibration.py"),
     "quant/rounding/choice.py": ("quant/rounding/test_choice.py", "quant/test_precisions.py"),
@@ -82,10 +87,22 @@ def tests_of(file: str, line: int, test: str) -> dict[str, float]:
     """
     data = coverage.CoverageData(str(data_of(test)))
     data.read()
-    named = set(data.contexts_by_lineno(str(ROOT / file)).get(line, []))
+    by_line = data.contexts_by_lineno(str(ROOT / file))
+    named = {name for one in statement_of((ROOT / file).read_text(), line) for name in by_line.get(one, [])}
     seconds: dict[str, float] = noted(data_of(test))["seconds"]
     reaching = seconds if named & {"", SHARED} else {name: seconds[name] for name in named}
     return dict(sorted(reaching.items(), key=lambda pair: pair[1]))
+
+
+def statement_of(text: str, line: int) -> set[int]:
+    """Return the lines of the statement that a line of a source is in: Python counts only some of them."""
+    found = {line}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.stmt) and node.lineno <= line:
+            inside: list[ast.stmt] = getattr(node, "body", [])
+            last = inside[0].lineno - 1 if inside else node.end_lineno or node.lineno
+            found |= {*range(node.lineno, last + 1)} if line <= last else set()
+    return found
 
 
 def report() -> Iterator[str]:
@@ -108,10 +125,8 @@ def report() -> Iterator[str]:
 def said(figures: list[int]) -> str:
     """Return shares as text."""
     lines, all_lines, branches, all_branches = figures
-    return (
-        f"lines {100 * lines / all_lines:.1f} % of {all_lines}, "
-        f"branches {100 * branches / max(1, all_branches):.1f} % of {all_branches}"
-    )
+    ways = f"branches {100 * branches / all_branches:.1f} % of {all_branches}" if all_branches else "no branches"
+    return f"lines {100 * lines / all_lines:.1f} % of {all_lines}, {ways}"
 
 
 if __name__ == "__main__":

@@ -96,6 +96,11 @@ def test_as_many_assignments_are_kept_as_the_frontier_has() -> None:
     assert kept[0] == 1
 
 
+def test_few_assignments_are_all_kept_however_near_they_are() -> None:
+    sizes = (1, 2, 3, 10**9)
+    assert [one.bytes for one in frontier([[Option(Precision(), size, 1 / size) for size in sizes]])] == [*sizes]
+
+
 def test_a_ladder_has_no_group_as_large_as_the_inputs() -> None:
     def steps(inputs: int, base: str, *, upwards: bool) -> list[str]:
         return [str(p) for p in ladder(Precision.parse(base), (64, inputs), groupable=True, upwards=upwards)]

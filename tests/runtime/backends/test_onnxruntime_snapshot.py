@@ -1,8 +1,18 @@
 """Snapshots on onnxruntime: what is packed is unpacked, and any other bytes are refused by the field."""
 
+import struct
+
 import numpy as np
 import pytest
-from tidegate.runtime.backends.onnxruntime_snapshot import HASHED_FROM, HEADER, Snapshot, hash_of, pack, unpack
+from tidegate.runtime.backends.onnxruntime_snapshot import (
+    HASHED_FROM,
+    HEADER,
+    MOST_COUNTED,
+    Snapshot,
+    hash_of,
+    pack,
+    unpack,
+)
 from tidegate.runtime.errors import SnapshotError
 
 MODEL = hash_of(b"the model")
@@ -70,3 +80,54 @@ def test_more_frames_than_a_stream_may_have_are_refused() -> None:
     assert unpack(data, MODEL, shapes, 9).frames == 9
     with pytest.raises(SnapshotError, match="snapshot: frames is 9, wanted 8; it is damaged"):
         unpack(data, MODEL, shapes, 8)
+
+
+def refused(data: bytes, said: str) -> None:
+    with pytest.raises(SnapshotError) as caught:
+        unpack(data, MODEL, shapes)
+    assert str(caught.value) == f"snapshot: {said}; stream unchanged"
+
+
+def with_field(at: int, kind: str, value: object) -> bytes:
+    """Return a snapshot with another value in its header, and the hash of that."""
+    data = bytearray(pack(SNAPSHOT, MODEL))
+    struct.pack_into(kind, data, at, value)
+    return sealed(bytes(data))
+
+
+def test_each_field_is_refused_by_its_name_and_with_a_way_out() -> None:
+    data, again = pack(SNAPSHOT, MODEL), "it is damaged, take it again"
+    assert (len(data), HEADER.size) == (144, 112)
+    refused(data[:50], f"size is 50, wanted 144; {again}")
+    refused(data[:-1], f"size is 143, wanted 144; {again}")
+    refused(data + b"x", f"size is 145, wanted 144; {again}")
+    refused(with_field(0, "<B", 0), rf"magic is b'\x00IDESNAP', wanted b'TIDESNAP'; {again}")
+    refused(with_field(8, "<I", 3), "version is 3, wanted 2; it is of another version of the format, take it again")
+    refused(with_field(12, "<I", 1), "backend is 1, wanted 2; it was taken on another backend, restore it there")
+    refused(with_field(48, "<Q", 143), f"size is 144, wanted 143; {again}")
+    for finished in (2, 3, 2**63):
+        refused(with_field(104, "<Q", finished), f"finished is 2, wanted 1; {again}")
+    wrong = bytearray(data)
+    wrong[16:48] = bytes(32)
+    refused(bytes(wrong), f"hash is '{'0' * 64}', wanted '{data[16:48].hex()}'; {again}")
+
+
+def test_a_size_that_is_wrong_for_the_state_is_refused() -> None:
+    other = pack(Snapshot(STATE, 5, 0), MODEL)  # five frames wait, by the header
+    refused(other, "size is 144, wanted 164; it is damaged, take it again")
+    refused(b"", "size is 0, wanted 144; it is damaged, take it again")
+
+
+def test_counters_and_the_end_come_back_up_to_their_limits() -> None:
+    found = unpack(pack(Snapshot(STATE, 7, 2**64 - 1, finished=True), MODEL), MODEL, shapes)
+    assert (found.frames, found.refused, found.finished) == (7, 2**64 - 1, True)
+    assert MOST_COUNTED == 2**64 - 1
+    assert [*found.state] == ["h", "c"]
+    state = STATE | {"c": np.array([[2.0**64], [-(2.0**64)]], np.float32)}
+    np.testing.assert_array_equal(unpack(pack(Snapshot(state, 7, 0), MODEL), MODEL, shapes).state["c"], state["c"])
+
+
+def test_a_stream_without_state_has_only_a_header() -> None:
+    data = pack(Snapshot({}, 1, 2), MODEL)
+    assert len(data) == HEADER.size
+    assert unpack(data, MODEL, lambda *_, **__: {}) == Snapshot({}, 1, 2)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tidegate.runtime.errors import ModelError
+from tidegate.runtime.graph import gate
 from tidegate.runtime.graph.gate import MAX_DEPTH, MAX_FIELDS, MAX_NODES, parse, parts
 from tools.hostile import field, nested_ifs, outside, varint
 
@@ -68,9 +70,14 @@ def test_a_file_without_nodes_is_refused() -> None:
 
 
 def test_fields_of_every_kind_are_walked() -> None:
-    """Fields that ONNX does not have stay where they are."""
+    """Fields that ONNX does not have stay where they are; the first has a tag whose first byte is 128."""
     model = small()
-    for more in (varint(100 << 3) + varint(2**63), varint(101 << 3 | 1) + bytes(8), varint(102 << 3 | 5) + bytes(4)):
+    for more in (
+        varint(16 << 3) + b"\x0b",
+        varint(100 << 3) + varint(2**63),
+        varint(101 << 3 | 1) + bytes(8),
+        varint(102 << 3 | 5) + bytes(4),
+    ):
         kept = parse(model.SerializeToString() + more + field(103, b"abc"), "m.onnx")
         kept.DiscardUnknownFields()
         assert kept == model
@@ -325,3 +332,31 @@ def test_all_messages_are_found_at_any_depth() -> None:
     assert found[0] is model
     assert sum(isinstance(one, onnx.GraphProto) for one in found) == 3
     assert [one.name for one in found if isinstance(one, onnx.NodeProto)] == ["sum", "choice", "inner", "inner"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [("FLOAT", 28), ("DOUBLE", 56), ("INT8", 7), ("UINT4", 4), ("INT4", 4), ("UINT2", 2), ("BOOL", 7)]
+)
+def test_data_in_another_file_of_a_lifted_model_has_the_bytes_of_its_shape(
+    tmp_path: Path, kind: str, size: int
+) -> None:
+    """Seven values; those of 4 and 2 bits share bytes."""
+    tensor = TensorProto(name="t", data_type=TensorProto.DataType.Value(kind), dims=[7])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights")
+    model, path = small(), str(tmp_path / "m.onnx")
+    model.graph.initializer.append(tensor)
+    (tmp_path / "weights").write_bytes(bytes(range(size)))
+    found = parse(model.SerializeToString(), path, data_files=True).graph.initializer[1]
+    assert found.raw_data == bytes(range(size))
+    (tmp_path / "weights").write_bytes(bytes(size - 1))
+    with pytest.raises(ModelError, match=f" of {size - 1} bytes, wanted {size} bytes inside it; the file is damaged$"):
+        parse(model.SerializeToString(), path, data_files=True)
+
+
+def test_numbers_have_at_most_ten_bytes() -> None:
+    assert gate._varint(b"\xff" * 9 + b"\x01x", 0, 11) == (2**64 - 1, 10)
+    assert gate._varint(b"\xac\x02", 0, 2) == (300, 2)
+    for data, end in ((b"\x80" * 10 + b"\x01", 11), (b"\x80\x01", 1), (b"", 0)):
+        with pytest.raises(gate._NotOnnx):
+            gate._varint(data, 0, end)

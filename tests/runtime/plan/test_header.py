@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tidegate.runtime.contract import Blocks
 from tidegate.runtime.operators import Slot
+from tidegate.runtime.operators.frame import Take
 from tidegate.runtime.plan.writer import HEADER, KINDS, MATRIX, OP, c_name, c_source, compile_program, read_header
 from tidegate.runtime.program import Elementwise, Linear, Program, Reading
 from tools.random_layers import lstm, matrix
@@ -140,6 +141,14 @@ def test_codes_of_4_bits_share_a_byte_the_first_in_the_low_half() -> None:
     halves = np.stack([stored & 15, stored >> 4], 2).reshape(3, 6).astype(np.int8)
     np.testing.assert_array_equal((halves[:, :5] ^ 8) - 8, given.codes)
     np.testing.assert_array_equal(halves[:, 5], 0)
+
+
+def test_whole_numbers_stay_whole() -> None:
+    places = np.array([2, -1, 0, 5], np.int64)
+    plan = plan_of(Program(6, (Take((0,), places),), (("y", 1),)))
+    place = numbers_of(plan, 0)[15]
+    assert isinstance(place, int)
+    np.testing.assert_array_equal(np.frombuffer(plan, "<i4", 4, place), places)
 
 
 @pytest.mark.parametrize(
