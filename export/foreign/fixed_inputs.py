@@ -12,7 +12,7 @@ from ...runtime.errors import ModelError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import label
 from ..graph.axes import Dims, set_dims, shape_of, shape_text
-from ..graph.editing import set_nodes, unused, value_names
+from ..graph.editing import inferred, set_nodes, unused, value_names
 from ..graph.expands import size_nodes
 
 MAX_VALUES = 65_536  # of an input
@@ -61,8 +61,7 @@ def cut_values(model: onnx.ModelProto, names: Iterable[str]) -> None:
     for item in model.graph.input:  # a free size without a name has no name in the shapes of other values either
         dims = shape_of(item)
         set_dims(item, tuple(f"{item.name}/axis{axis}" if size is None else size for axis, size in enumerate(dims)))
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    known, shapes = value_names(model), {item.name: item for item in inferred.value_info}
+    known, shapes = value_names(model), {item.name: item for item in inferred(model).value_info}
     for name in cut:
         if name not in shapes or not shapes[name].type.tensor_type.HasField("shape"):
             raise ModelError(f"{name!r} is computed by {label(makers[name])}, and its shape is not known; {_WAY_OUT}")

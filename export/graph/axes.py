@@ -21,6 +21,7 @@ from ...runtime.errors import ContractError
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from .constants import fold_constants
+from .editing import inferred
 from .recurrent_nodes import ONE_FRAME, recurrent_nodes, signal_of
 
 Dims = tuple[int | str | None, ...]
@@ -183,8 +184,8 @@ def _size_of(name: str | None, sizes: dict[int, int], other: int | None) -> int 
 
 
 def _infer(model: onnx.ModelProto) -> dict[str, Dims]:
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    known = (*inferred.input, *inferred.value_info, *inferred.output)
+    graph = inferred(model)
+    known = (*graph.input, *graph.value_info, *graph.output)
     return {item.name: shape_of(item) for item in known if item.type.tensor_type.HasField("shape")}
 
 

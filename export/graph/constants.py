@@ -10,8 +10,8 @@ from onnx.reference import ReferenceEvaluator
 
 from ...runtime.errors import ModelError
 from ...runtime.graph.graph import Graph
-from ...runtime.graph.nodes import label
-from .editing import reads
+from ...runtime.graph.nodes import is_standard, label
+from .editing import inferred, reads
 
 _NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
 CODES = "DequantizeLinear"  # weights stored as codes stay codes
@@ -69,7 +69,7 @@ def fold_neutral(model: onnx.ModelProto) -> None:
 def _plain(node: onnx.NodeProto) -> bool:
     """Return whether a node may be folded: not random, without inner graphs, and no DequantizeLinear."""
     inner = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
-    return node.domain in ("", "ai.onnx") and node.op_type not in RANDOM | {CODES} and not inner
+    return is_standard(node) and node.op_type not in RANDOM | {CODES} and not inner
 
 
 def _reads(nodes: list[onnx.NodeProto]) -> set[str]:
@@ -118,8 +118,8 @@ def _run(part: onnx.ModelProto, names: list[str]) -> list[onnx.TensorProto]:
 
 def _sizes(part: onnx.ModelProto) -> dict[str, int]:
     """Return how many numbers the values have, as far as that is known."""
-    inferred = onnx.shape_inference.infer_shapes(part, data_prop=True).graph
-    items = [item for item in (*inferred.value_info, *inferred.output) if item.type.tensor_type.HasField("shape")]
+    graph = inferred(part)
+    items = [item for item in (*graph.value_info, *graph.output) if item.type.tensor_type.HasField("shape")]
     dims = {item.name: item.type.tensor_type.shape.dim for item in items}
     return {
         name: prod(d.dim_value for d in own) for name, own in dims.items() if all(d.HasField("dim_value") for d in own)

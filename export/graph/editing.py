@@ -7,7 +7,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...runtime.arrays import Array
-from ...runtime.errors import ExportError
+from ...runtime.errors import ExportError, ModelError
 
 END = 2**63 - 1  # as the bound of a Slice: up to the end
 
@@ -157,6 +157,19 @@ def reads(node: onnx.NodeProto) -> Iterator[str]:
             for child in graph.node:
                 yield from child.input
             yield from (output.name for output in graph.output)
+
+
+def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
+    """Return the graph of a model with the shapes that ONNX can infer.
+
+    Raises:
+        ModelError: A node contradicts the others, or its operator set is not imported.
+    """
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except onnx.shape_inference.InferenceError as error:
+        first = str(error).partition("\n")[0][:300]
+        raise ModelError(f"the shapes of its values cannot be inferred: {first}; export the model again") from None
 
 
 def check_model(model: onnx.ModelProto) -> None:

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from ...runtime.cells import BY_NAME, PROJECTED_LSTM
 from ...runtime.graph.graph import Graph
-from ...runtime.graph.nodes import is_backward
+from ...runtime.graph.nodes import is_backward, is_standard
 from ...runtime.graph.projected_lstm import with_weights
 from .editing import rename, unused, value_names
 from .markers import STFT
@@ -75,7 +75,7 @@ def name_weights(model: onnx.ModelProto, modules: Sequence[str] = ()) -> None:
         modules: Paths of the recurrent modules, if known.
     """
     _keep_as_initializers(model)
-    nodes = [with_weights(node) or node for node in model.graph.node if node.domain in ("", "ai.onnx")]
+    nodes = [with_weights(node) or node for node in model.graph.node if is_standard(node)]
     readers = Counter(name for node in nodes for name in node.input)
     taken = value_names(model)
     numbered = {t.name for t in model.graph.initializer if t.name.startswith(("onnx::", "/")) and readers[t.name] == 1}

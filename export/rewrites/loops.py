@@ -18,7 +18,7 @@ from ...runtime.graph.cell_options import cell_options
 from ...runtime.graph.graph import Graph
 from ...runtime.graph.nodes import attributes, label
 from ...runtime.graph.projected_lstm import PEEPHOLES, WEIGHTS, projected_lstm
-from ..graph.editing import remove_dead, set_nodes, sort_nodes
+from ..graph.editing import inferred, remove_dead, set_nodes, sort_nodes
 from ..graph.markers import ALL_STEPS, DOMAIN, PROJECTED, in_onnx_order, is_marker
 from ..graph.recurrent_nodes import ONE_FRAME, nonzero_source, operand
 from .loop_body import FRAMES, rolled_node
@@ -90,7 +90,7 @@ def _dims(model: onnx.ModelProto, chains: Iterable[Chain]) -> dict[str, list[int
                 helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, chain.sizes(i) or hidden])
                 for i, name in enumerate(step.output)
             )
-    graph = onnx.shape_inference.infer_shapes(shaped).graph
+    graph = inferred(shaped)
     known = [v for v in (*graph.input, *graph.value_info, *graph.output) if v.type.tensor_type.HasField("shape")]
     return {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in known}
 

@@ -8,6 +8,7 @@ checks the values of each graph.
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cache
 from math import prod
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from onnx import TensorProto, helper
 
 from ..errors import ModelError
 from .data_files import ONE_FILE, DataFiles
-from .nodes import label, opset_of
+from .nodes import is_standard, label, opset_of
 from .structure import check_graph
 
 MAX_NODES = 10_000  # a stacked recurrent net has some hundreds; a hostile file may have millions
@@ -32,6 +33,7 @@ _TYPES = dict(TensorProto.DataType.items())
 # How many values share a byte. Other versions of onnx know fewer of these types.
 _SHARING = {"INT4": 2, "UINT4": 2, "FLOAT4E2M1": 2, "INT2": 4, "UINT2": 4}
 _A_BYTE = {_TYPES[name]: n for name, n in _SHARING.items() if name in _TYPES}
+_FLOATS = {"tensor(float)", "tensor(double)", "tensor(float16)", "tensor(bfloat16)"}  # each is read as float32
 _COMPLEX = {TensorProto.COMPLEX64, TensorProto.COMPLEX128}
 _TYPED = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
 
@@ -151,6 +153,7 @@ def _check(model: onnx.ModelProto, path: str, data_files: DataFiles | None) -> N
     for message in parts(model):
         if isinstance(message, onnx.GraphProto):
             check_graph(message, path)
+            _check_types(message, opset, path)
     for item in model.metadata_props:
         if item.key.startswith("tidegate.") and item.key not in METADATA_KEYS:
             raise ModelError(
@@ -261,10 +264,11 @@ def _type_number(kind: onnx.defs.OpSchema.AttrType) -> int:
 
 
 class _Known(NamedTuple):
-    """What the standard says of an operator: its attributes and their types, the least and the most inputs."""
+    """What the standard says of an operator: attributes and their types, the least and the most inputs, their types."""
 
     attributes: dict[str, int]
     inputs: tuple[int, int]
+    types: tuple[frozenset[str], ...]  # the last one is that of all others too
 
 
 @cache
@@ -275,7 +279,8 @@ def _known(op: str, opset: int) -> _Known | None:
     except onnx.defs.SchemaError:
         return None
     attributes = {name: _type_number(attribute.type) for name, attribute in schema.attributes.items()}
-    return _Known(attributes, (schema.min_input, schema.max_input))
+    types = tuple(frozenset(one.types) for one in schema.inputs)
+    return _Known(attributes, (schema.min_input, schema.max_input), types)
 
 
 def _check_node(node: onnx.NodeProto, opset: int, path: str) -> None:
@@ -284,7 +289,12 @@ def _check_node(node: onnx.NodeProto, opset: int, path: str) -> None:
     twice = next((name for name, count in Counter(a.name for a in node.attribute).items() if count > 1), None)
     if twice is not None:
         raise ModelError(f"{path}: {_named(node)}: attribute {twice!r} is there more than once; export the model again")
-    known = _known(node.op_type, opset) if node.domain in ("", "ai.onnx") and opset > 0 else None
+    if is_standard(node) and opset <= 0:
+        raise ModelError(
+            f"{path}: {_named(node)} is of the standard operator set, of which the file imports no version; export the "
+            "model again"
+        )
+    known = _known(node.op_type, opset) if is_standard(node) else None
     if known is None:  # the backend decides later whether it runs this operator
         return
     least, most = known.inputs
@@ -301,6 +311,25 @@ def _check_attributes(node: onnx.NodeProto, known: Mapping[str, int], path: str)
         if attribute.type != known[attribute.name] or attribute.ref_attr_name:
             kind = onnx.AttributeProto.AttributeType.Name(known[attribute.name])
             raise ModelError(f"{path}: {_named(node)}: attribute {attribute.name!r} is not of type {kind}")
+
+
+def _check_types(graph: onnx.GraphProto, opset: int, path: str) -> None:
+    """Refuse a constant whose type the node that reads it does not take, as each runtime would in its own way."""
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    constants = (node for node in graph.node if is_standard(node) and node.op_type == "Constant")
+    kinds |= {node.output[0]: a.t.data_type for node in constants for a in node.attribute if a.name == "value"}
+    for node in graph.node:
+        known = _known(node.op_type, opset) if is_standard(node) else None
+        for place, name in enumerate(node.input):
+            if known is not None and name in kinds:
+                _check_type(node, name, kinds[name], known.types[min(place, len(known.types) - 1)], path)
+
+
+def _check_type(node: onnx.NodeProto, name: str, kind: int, allowed: AbstractSet[str], path: str) -> None:
+    seen = TensorProto.DataType.Name(kind).lower()
+    if f"tensor({seen})" not in (allowed | _FLOATS if allowed & _FLOATS else allowed):
+        wanted = ", ".join(sorted(one.removeprefix("tensor(").removesuffix(")") for one in allowed))
+        raise ModelError(f"{path}: {_named(node)} reads {name!r}, which is {seen}, wanted {wanted}; export it again")
 
 
 def _named(node: onnx.NodeProto) -> str:

@@ -10,6 +10,11 @@ def opset_of(model: onnx.ModelProto) -> int:
     return next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
 
 
+def is_standard(node: onnx.NodeProto) -> bool:
+    """Return whether a node is of the standard operator set."""
+    return node.domain in ("", "ai.onnx")
+
+
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """Return a node's attributes by name, strings decoded."""
     values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}

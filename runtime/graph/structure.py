@@ -13,7 +13,7 @@ import onnx
 
 from ..cells import STANDARD
 from ..errors import ModelError
-from .nodes import attributes, label
+from .nodes import attributes, is_standard, label
 
 MAX_VALUES = 2**31 - 1  # of one value, as its shape says; protobuf's own limit of bytes
 MAX_INPUT = 2**24  # values of an input: trials and proofs make inputs of the size that it says
@@ -38,7 +38,7 @@ def check_graph(graph: onnx.GraphProto, path: str) -> None:
         _check_shape(item, MAX_VALUES, path)
     _refuse_circles(graph, path)
     for node in graph.node:
-        if node.op_type in STANDARD and node.domain in ("", "ai.onnx"):
+        if node.op_type in STANDARD and is_standard(node):
             _check_weights(node, [_shape(name, makers, tensors) for name in node.input[1:3]], path)
 
 

@@ -16,7 +16,7 @@ from ..clocks import Clock
 from ..contract import Port, State, features_of_ids
 from ..errors import ContractError, UnsupportedError
 from ..graph.graph import Graph
-from ..graph.nodes import attributes, label
+from ..graph.nodes import attributes, is_standard, label
 from ..operators import (
     HIDDEN,
     Align,
@@ -291,7 +291,7 @@ class Trace:
             )
 
     def _visit(self, node: onnx.NodeProto) -> None:
-        handler = self._handlers.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        handler = self._handlers.get(node.op_type) if is_standard(node) else None
         if handler is None:
             known = node.domain in KNOWN_DOMAINS
             way_out = ONNXRUNTIME if known else f"{node.domain!r} is no domain of ONNX or onnxruntime: export it again"

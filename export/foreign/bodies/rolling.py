@@ -11,7 +11,7 @@ from ....runtime.graph.graph import Graph
 from ....runtime.graph.projected_lstm import with_weights
 from ...graph.axes import Dims, set_dims, shape_of
 from ...graph.constants import fold_constants, fold_neutral
-from ...graph.editing import drop_identities, reads, remove_dead, set_nodes, sort_nodes, unused
+from ...graph.editing import drop_identities, inferred, reads, remove_dead, set_nodes, sort_nodes, unused
 from ...rewrites.arguments import follow_batch
 from ..opsets import SPLIT_OPSET, modernize, needs_split_opset
 from .cells import write_cells
@@ -172,9 +172,9 @@ def _without(known: Type | None, axis: int) -> Type | None:
 
 def _types(model: onnx.ModelProto) -> dict[str, Type]:
     """Return the types and shapes of a model's values, as far as ONNX can infer them."""
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    graph = inferred(model)
     known: dict[str, Type] = {t.name: (t.data_type, tuple(t.dims)) for t in model.graph.initializer}
-    for item in (*inferred.input, *inferred.value_info, *inferred.output):
+    for item in (*graph.input, *graph.value_info, *graph.output):
         kind = item.type.tensor_type
         known[item.name] = (kind.elem_type, shape_of(item) if kind.HasField("shape") else None)
     return known

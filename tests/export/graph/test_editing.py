@@ -4,8 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tidegate.export.graph.editing import add_constant, forget_origin, remove_dead, rename, set_nodes, value_names
+from tidegate.export.graph.editing import (
+    add_constant,
+    forget_origin,
+    inferred,
+    remove_dead,
+    rename,
+    set_nodes,
+    value_names,
+)
+from tidegate.runtime.errors import ModelError
 
 MakeGraph = Callable[..., onnx.ModelProto]
 
@@ -68,3 +78,14 @@ def test_notes_on_the_origin_are_forgotten() -> None:
     forget_origin(model)
     assert b"net.py" not in model.SerializeToString()
     assert b"home" not in model.SerializeToString()
+
+
+def test_shapes_that_onnx_cannot_infer_are_an_error_of_ours() -> None:
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [value], [])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    graph.output.add(name="y")
+    assert [one.name for one in inferred(model).input] == ["x"]
+    model.opset_import[0].domain = "other"
+    with pytest.raises(ModelError, match=r"shapes of its values cannot be inferred: .*No opset import"):
+        inferred(model)

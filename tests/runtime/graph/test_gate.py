@@ -260,6 +260,26 @@ def test_attribute_that_is_not_text_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "m.onnx", "m.onnx: ")
 
 
+def test_operator_set_that_is_not_imported_is_refused_by_the_name_of_a_node(tmp_path: Path) -> None:
+    model = lstm_model(tmp_path)
+    model.opset_import[0].domain = "com.microsoft"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    refused(tmp_path / "m.onnx", "LSTM 'lstm' is of the standard operator set, of which the file imports no version")
+
+
+@pytest.mark.parametrize("made", ["initializer", "Constant"])
+def test_row_19_constant_of_a_type_that_its_node_does_not_take_is_refused(tmp_path: Path, made: str) -> None:
+    model = lstm_model(tmp_path)
+    del model.graph.initializer[[one.name for one in model.graph.initializer].index("one")]
+    turned = helper.make_tensor("one", TensorProto.COMPLEX64, [1], [1.0])
+    if made == "initializer":
+        model.graph.initializer.append(turned)
+    else:
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["one"], value=turned))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    refused(tmp_path / "m.onnx", "Squeeze .* reads 'one', which is complex64, wanted int64")
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 9])
 def test_node_with_more_or_less_inputs_than_it_has_is_refused(tmp_path: Path, count: int) -> None:
     model = lstm_model(tmp_path)

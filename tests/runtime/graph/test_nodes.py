@@ -2,7 +2,7 @@
 
 import pytest
 from onnx import helper
-from tidegate.runtime.graph.nodes import attributes, is_backward, label, opset_of
+from tidegate.runtime.graph.nodes import attributes, is_backward, is_standard, label, opset_of
 
 
 def test_attributes_come_by_name_with_texts_decoded() -> None:
@@ -25,3 +25,8 @@ def test_the_standard_operator_set_has_two_names_and_may_be_missing() -> None:
     sets = [helper.make_opsetid("com.microsoft", 1), helper.make_opsetid("ai.onnx", 18)]
     assert opset_of(helper.make_model(graph, opset_imports=sets)) == 18
     assert opset_of(helper.make_model(graph, opset_imports=sets[:1])) == 0
+
+
+@pytest.mark.parametrize(("domain", "standard"), [("", True), ("ai.onnx", True), ("com.microsoft", False)])
+def test_a_node_of_another_operator_set_is_not_of_the_standard_one(domain: str, *, standard: bool) -> None:
+    assert is_standard(helper.make_node("Gelu", ["x"], ["y"], domain=domain)) == standard
