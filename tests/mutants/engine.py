@@ -154,10 +154,11 @@ class Build:
         shutil.copy(ROOT / mutant.file, place)
         return None if built.returncode else target
 
-    def link(self, objects: dict[str, Path], name: str) -> Path:
-        """Link the program; return its path."""
-        run("cc", *self.flags, *objects.values(), "-lm", "-o", self.folder / name)
-        return self.folder / name
+    def link(self, objects: dict[str, Path], name: str) -> Path | None:
+        """Link the program; return its path, or nothing if a function is missing."""
+        command = ["cc", *self.flags, *objects.values(), "-lm", "-o", self.folder / name]
+        built = subprocess.run(list(map(str, command)), capture_output=True, check=False)
+        return None if built.returncode else self.folder / name
 
     def fails(self, command: Command, seconds: float, program: Path) -> str:
         """Return the name of a program that fails, or nothing; `time` if it is not ready after some seconds."""
@@ -177,15 +178,18 @@ class Build:
         """
         if number not in self.seconds:
             program = self.link(self.objects, "programs")
+            assert program is not None
             started = time.monotonic()
             if failing := self.fails(self.commands[number], 3600, program):
                 sys.exit(f"{failing} fails without a mutant; see `python -m pytest tests/kernels`")
             self.seconds[number] = time.monotonic() - started
         return self.seconds[number]
 
-    def killer(self, name: str, changed: Path, order: Sequence[int]) -> tuple[str, int]:
-        """Return the first program that fails with another object, and the number of its command; or nothing."""
+    def killer(self, name: str, changed: Path, order: Sequence[int]) -> tuple[str, int] | None:
+        """Return the program that fails with another object, and the number of its command; None: it is no program."""
         mutant = self.link(self.objects | {name: changed}, "mutant")
+        if mutant is None:
+            return None
         for number in order:
             command = that_reach(self.commands[number], name)
             if command is None:
@@ -229,7 +233,10 @@ class Engine:
                 return SAME
             judging = [at for at, command in enumerate(build.commands) if not (quickly and command.slow)]
             order = sorted(judging, key=lambda one: -kills[one])
-            killer, number = build.killer(name, changed, order)
+            found = build.killer(name, changed, order)
+            if found is None:
+                return None
+            killer, number = found
             if killer:
                 kills[number] += 1
                 return killer
