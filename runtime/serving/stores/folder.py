@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,13 +22,15 @@ class FolderStore:
 
     Args:
         folder: The folder; it is made if it is not there. Its file system must have `flock`, as local ones do.
+        clock: Gives the time in seconds, never less than before.
 
     Raises:
         OSError: The folder cannot be made or written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._clock = folder, clock
+        self._seen: dict[Path, tuple[tuple[int, int], float]] = {}  # of each file, which one it is, and since when
         for part in ("streams", "locks"):
             (folder / part).mkdir(parents=True, exist_ok=True)
 
@@ -60,13 +62,24 @@ class FolderStore:
                 path.unlink()
 
     def purge(self, seconds: float) -> int:
-        """Forget the streams that were not stored for so long, and what processes left that were killed."""
-        horizon, count = time.time() - seconds, 0
+        """Forget the streams that were not stored for so long, and what processes left that were killed.
+
+        The time counts from the first purge of this process that saw the record: the dates of files follow a clock that
+        somebody may set, and a year forward would forget every stream.
+        """
+        now, before, count = self._clock(), self._seen, 0
+        self._seen = {}
         for path in (self._folder / "streams").iterdir():
             with self._locked(path), suppress(FileNotFoundError):
-                if path.stat().st_mtime < horizon:
+                found = path.stat()
+                which = found.st_ino, found.st_mtime_ns  # each write makes another file
+                known, since = before.get(path, (which, now))
+                since = since if known == which else now
+                if now - since > seconds:
                     path.unlink()
                     count += not path.suffix
+                else:
+                    self._seen[path] = which, since
         return count
 
     def _path(self, key: str) -> Path:

@@ -23,7 +23,8 @@ OWNED_MAGIC = b"TIDEOWND"
 def first_epoch() -> int:
     """Return the epoch of a new stream: the time in microseconds.
 
-    So it is above those of a stream of its name that was forgotten, whose owner may still be there.
+    So it is none of a stream of its name that was forgotten, whose owner may still be there. Epochs are only compared
+    for being the same, so a clock that somebody sets back does no harm.
     """
     return time.time_ns() // 1000
 
@@ -58,7 +59,7 @@ class Claim:
     """What a process finds when it takes a stream over.
 
     Attributes:
-        epoch: The number of the new owner: above those of all owners before, also of a stream that was forgotten.
+        epoch: The number of the new owner: one more than the last, and none that an owner had before.
         before: The number of the owner before; 0 if there was none.
         record: What the owner before stored; empty if nothing.
     """

@@ -9,21 +9,38 @@ from pathlib import Path
 import pytest
 from tidegate.runtime.serving.stores.folder import FolderStore
 from tidegate.runtime.serving.stores.store import StoreError
+from tools.serving import Clock
 
 
 def test_what_was_left_long_ago_is_purged(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
-    for name in ("old", "new"):
-        store.claim(name, fresh=True)
-    (path,) = (path for path in (tmp_path / "streams").iterdir() if path == store._path("old"))
+    clock = Clock()
+    store = FolderStore(tmp_path, clock)
+    owned = {name: store.claim(name, fresh=True) for name in ("old", "new")}
     (tmp_path / "streams" / "part.123").write_bytes(b"of a process that was killed")
-    for left in (path, tmp_path / "streams" / "part.123"):
-        os.utime(left, (time.time() - 100, time.time() - 100))
+    for clock.now in (0.0, 50.0):
+        assert store.purge(50) == 0
+    assert owned["new"] is not None
+    assert store.put("new", owned["new"].epoch, b"written anew")
+    clock.now = 51.0
 
     assert store.purge(50) == 1
     assert store.claim("old", fresh=False) is None
     assert store.claim("new", fresh=False)
     assert len(list((tmp_path / "streams").iterdir())) == 1
+
+
+@pytest.mark.parametrize("seconds", [1.0, 3600.0, 3.2e7, -3600.0, -3.2e7])
+def test_row_252_a_date_does_not_make_a_stream_old(tmp_path: Path, seconds: float) -> None:
+    """The clock was set between the writing of a record and a purge, also before this process began."""
+    FolderStore(tmp_path).claim("s", fresh=True)
+    clock = Clock()
+    store = FolderStore(tmp_path, clock)
+    for clock.now in (0.0, 40.0):
+        when = time.time() - seconds
+        os.utime(store._path("s"), (when, when))
+        assert store.purge(50) == 0
+    clock.now = 91.0
+    assert store.purge(50) == 1
 
 
 def test_a_file_that_is_no_stream_is_refused(tmp_path: Path) -> None:
