@@ -86,16 +86,16 @@ def test_matrices_as_words_and_as_bytes_have_the_same_bits(isa: str, layer: Any,
 
 
 @pytest.mark.parametrize("isa", VARIANTS)
-@pytest.mark.parametrize("kernel", [(1, 1), (1, 2), (2, 2)])
-def test_answers_that_read_nothing_of_the_frame_are_the_bias(isa: str, kernel: tuple[int, int]) -> None:
+@pytest.mark.parametrize("channels", [1, 2])  # with one, the taps of a kernel of one row are read where they are
+@pytest.mark.parametrize("kernel", [(1, 1), (1, 3), (2, 2)])
+def test_answers_that_read_nothing_of_the_frame_are_the_bias(isa: str, channels: int, kernel: tuple[int, int]) -> None:
     """The answers before the frame in both axes: no tap is in it, and none holds what another answer read."""
     rng = np.random.default_rng(0)
     height, width = 2 * kernel[0], 2 * kernel[1]  # zeros before the frame
     where = Geometry((4, 8), kernel, (1, 1), (1, 1), (height, width), (height + 4, width + 8))
-    taps = 2 * kernel[0] * kernel[1]
-    convolution = Convolution((0,), matrix(rng, 3, taps, Reading.FRAME, 16), np.ones(3, np.float32), where)
-    program = Program(64, (convolution,), (("y", 1),))
-    frames = rng.normal(0, 1, (5, 64)).astype(np.float32)
+    w = matrix(rng, 3, channels * kernel[0] * kernel[1], Reading.FRAME, 16)
+    program = Program(32 * channels, (Convolution((0,), w, np.ones(3, np.float32), where),), (("y", 1),))
+    frames = rng.normal(0, 1, (5, 32 * channels)).astype(np.float32)
     answer = np.asarray(open_stream(program, isa).push(frames))
     np.testing.assert_array_equal(answer, whole(ReferenceStream(program), program, frames)["y"], strict=True)
     np.testing.assert_array_equal(answer.reshape(5, 3, *where.answers)[:, :, 0, 0], 1)
