@@ -249,7 +249,8 @@ def _held(tensor: onnx.TensorProto) -> int:
         held = size if shared > 1 else size // itemsize if size % itemsize == 0 else -1
     else:
         held = sum(len(getattr(tensor, field)) for field in _TYPED)
-        held = held // 2 if tensor.data_type in _COMPLEX else held
+        if tensor.data_type in _COMPLEX:
+            held = held // 2 if held % 2 == 0 else -1
     return wanted if shared > 1 and held == -(-wanted // shared) else held
 
 

@@ -1,12 +1,13 @@
 """A contract that was written is read again; any other text is refused by its field."""
 
 import json
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import numpy as np
 import pytest
 from tidegate.runtime.contract import (
+    HIDDEN,
     METADATA_KEY,
     MOST_PORTS,
     Ahead,
@@ -14,6 +15,7 @@ from tidegate.runtime.contract import (
     Contract,
     Piece,
     Port,
+    Slot,
     State,
     checked_state,
     features_of_ids,
@@ -28,6 +30,18 @@ CONTRACT = Contract(
     sample_rate=50.0,
     hop=2,
 )
+
+
+NEWEST = replace(CONTRACT, ahead=(Ahead("conv", 3),), lookahead=3, fixed=("w",))  # of the newest version
+
+
+def with_value(path: list[Any], value: object, contract: Contract = NEWEST) -> str:
+    """Return the text of a contract with one value in it."""
+    fields = place = json.loads(contract.to_json())
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return json.dumps(fields)
 
 
 def test_contract_survives_its_json() -> None:
@@ -139,13 +153,8 @@ def test_frame_takes_hop_over_sample_rate() -> None:
     ],
 )
 def test_row_22_field_that_cannot_be_is_refused_by_name(path: list[Any], value: object, message: str) -> None:
-    fields = json.loads(CONTRACT.to_json())
-    place = fields
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
     with pytest.raises(ContractError, match=message):
-        Contract.from_json(json.dumps(fields))
+        Contract.from_json(with_value(path, value, CONTRACT))
 
 
 def test_a_state_may_have_the_largest_size() -> None:
@@ -186,17 +195,6 @@ LIMITS: list[tuple[list[Any], list[Any], list[Any]]] = [
     (["samples"], [False], [0, None, "x"]),
     (["fixed"], [["w"], ["w"] * 1024], [["w"] * 1025, [3], "w", None]),
 ]
-
-
-def with_value(path: list[Any], value: object) -> str:
-    """Return a contract of the newest version with one value in it."""
-    contract = replace(CONTRACT, ahead=(Ahead("conv", 3),), lookahead=3, fixed=("w",))
-    fields = json.loads(contract.to_json())
-    place = fields
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
-    return json.dumps(fields)
 
 
 @pytest.mark.parametrize(("path", "inside", "outside"), LIMITS, ids=[".".join(map(str, path)) for path, *_ in LIMITS])
@@ -287,11 +285,19 @@ def test_what_follows_from_the_fields() -> None:
     assert State("i", "o", "h", (2, "batch", 3)).concrete_shape(5) == (2, 5, 3)
 
 
+@pytest.mark.parametrize("one", [CONTRACT, *CONTRACT.inputs, *NEAR_AND_FAR, *CONTRACT.states, Blocks(4), Ahead("a", 1)])
+def test_a_contract_does_not_change(one: object) -> None:
+    for name in vars(one):
+        with pytest.raises(FrozenInstanceError):
+            setattr(one, name, None)
+
+
 def test_ids_stand_at_the_end_of_what_is_before_them() -> None:
     pieces = (Piece("a", (2, 3)), Piece("word", ()), Piece("b", (4,)), Piece("speaker", ()))
     assert [piece.ids for piece in pieces] == [False, True, False, True]
     assert features_of_ids(pieces) == [6, 11]
     assert features_of_ids(NEAR_AND_FAR) == []
+    assert Slot("", 0) == HIDDEN  # in the text of plans
 
 
 # ---- contracts of strangers ----
@@ -330,9 +336,6 @@ def test_row_18_states_that_are_too_large_together_are_refused(count: int) -> No
     fields["states"][0]["shape"] = [257, "batch", width]
     with pytest.raises(ContractError, match=f"the states hold {2**24 + width} values, at most 16777216 are allowed"):
         Contract.from_json(json.dumps(fields))
-
-
-# ---- states ----
 
 
 def test_a_state_may_name_the_initializer_that_it_starts_from() -> None:

@@ -1,5 +1,7 @@
 """Differences of answers, relative to the largest value, and their limits."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 from tidegate.export.proof.comparison import (
@@ -141,6 +143,13 @@ def test_a_check_passes_up_to_its_limit_and_a_spoilt_state_only_above_it() -> No
     errors = (0.5, 1.0, np.nextafter(1.0, 2.0), np.nan)
     assert [Check("c", error, 1.0).passed for error in errors] == [True, True, False, False]
     assert [Check("c", error, 1.0, must_differ=True).passed for error in errors] == [False, False, True, False]
+
+
+@pytest.mark.parametrize("one", [Check("c", 0.0, 1.0), answer(0.0), Measured(0.0, 1.0), Judge(None)])
+def test_what_was_compared_does_not_change(one: object) -> None:
+    for name in vars(one):
+        with pytest.raises(FrozenInstanceError):
+            setattr(one, name, None)
 
 
 def test_the_share_of_an_error_is_that_of_its_limit() -> None:

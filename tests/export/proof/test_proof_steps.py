@@ -87,7 +87,9 @@ def test_an_original_of_fixed_sizes_is_asked_for_no_others(
         "whole, at the example",
         *(f"whole, at length {n}, batch {m} (example: length 14, batch 3)" for n, m in sizes),
     ]
-    assert max(shape[1] for shape in runner.runs) == (8 if batches else 3)  # of the spoilt states
+    streams = 8 if batches else 3
+    assert max(shape[1] for shape in runner.runs) == streams
+    assert (24, streams, 2) in runner.runs  # half of the signal whose states are spoilt
 
 
 def test_one_stream_without_a_batch_axis_has_no_batches() -> None:

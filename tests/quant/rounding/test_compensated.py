@@ -134,6 +134,8 @@ def test_damping_is_for_each_cluster_and_copies_its_moments() -> None:
     least = 1e-6 * 10 / 3  # a matrix without energy is raised by a millionth of the mean of all
     np.testing.assert_allclose(np.einsum("cii->ci", found), [[1.2, 3.2, 110.0], [least, least, 11.0]])
     assert np.all(found * (1 - np.eye(3)) == 0)
+    three = damped(np.diag([1.0, 10.0, 100.0])[None], [1, 1, 1], 0.1)
+    np.testing.assert_allclose(np.diag(three[0]), [1.1, 11.0, 110.0])
     tiny = np.finfo(np.float32).tiny
     np.testing.assert_array_equal(np.diag(damped(np.zeros((1, 2, 2)), [2], 0.1)[0]), [tiny, tiny])
 

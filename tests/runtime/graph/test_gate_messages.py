@@ -325,6 +325,14 @@ def test_values_are_counted_as_onnx_stores_them(kind: str, values: int) -> None:
         parse(model.SerializeToString(), "m.onnx")
 
 
+@pytest.mark.parametrize("kind", ["COMPLEX64", "COMPLEX128"])
+def test_half_a_complex_value_is_refused(kind: str) -> None:
+    model, tensor = small(), TensorProto(name="t", data_type=TensorProto.DataType.Value(kind), dims=[2])
+    (tensor.float_data if kind == "COMPLEX64" else tensor.double_data).extend([1.0] * 5)
+    model.graph.initializer.append(tensor)
+    refused(model, "m.onnx: tensor 't' has shape [2], 2 values, but data for -1; the file is damaged")
+
+
 def test_all_messages_are_found_at_any_depth() -> None:
     model = small()
     model.graph.node.append(inside_a_branch(helper.make_node("Neg", ["x"], ["z"], name="inner")))
