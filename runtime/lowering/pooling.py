@@ -32,14 +32,16 @@ def _pool(trace: Trace, node: onnx.NodeProto) -> list[Value]:
     taps = taps_of(node, list(grid.places.shape[2:]), kernel)
     if len(node.output) > 1 and node.output[1]:
         raise unsupported(node, "it gives the places of the largest values, wanted the values only")
-    windows = _windows(grid, taps)
+    windows, counted = _windows(grid, taps), bool(given.get("count_include_pad", 0))
+    if not counted and windows.max(1).min() < 0:
+        raise unsupported(node, "one of its windows lies beside the frame, in zeros alone, wanted a value in each")
     sizes = [*grid.places.shape[:2], *(1 if a == TIME else t.answers for a, t in zip(grid.axes[2:], taps, strict=True))]
     places = np.arange(prod(sizes)).reshape(sizes)
     if node.op_type == "MaxPool":
         inside = np.where(windows < 0, windows.max(1, keepdims=True), windows)  # a value twice changes no maximum
         made = trace.emit(Reduce((moved(trace, grid.value, inside),), "max", windows.shape[1]))
     else:
-        made = _averages(trace, grid, windows, counted=bool(given.get("count_include_pad", 0)))
+        made = _averages(trace, grid, windows, counted=counted)
     return [settled(trace, made, grid.axes, places)]
 
 

@@ -55,12 +55,17 @@ def cases_of(door: str, way: str = "") -> int:
 
 
 def note(door: str, way: str, done: Tried, started: float, at: str) -> None:
-    """Write a run that started at a time into the ledger, and print it."""
-    first = cases_of(door, way)
+    """Write a run that started at a time into the ledger, and print it.
+
+    Raises:
+        SystemExit: Another run of the door has ended meanwhile: it tried the same cases.
+    """
+    if cases_of(door, way) != done.first:
+        sys.exit(f"{door}: another run tried cases from {done.first:,} on meanwhile; this one is not counted")
     entry = {
         "door": door,
         "way": way,
-        "first": first,
+        "first": done.first,
         "cases": done.cases,
         "refused": done.refused,
         "taken": done.taken,
@@ -131,7 +136,8 @@ def lines_of(door: str, data: bytes) -> set[tuple[str, int]]:
 
 def by_numbers(door: str, seconds: float, most: int, at: str) -> None:
     """Try cases by their numbers, for a time or until there are so many."""
-    first, started, done = cases_of(door, "numbers"), time.monotonic(), Tried()
+    first, started = cases_of(door, "numbers"), time.monotonic()
+    done = Tried(first=first)
     piece = 10
     while (left := seconds - (time.monotonic() - started)) > 0 and done.cases < most:
         begun, begin = time.monotonic(), first + done.cases
@@ -146,7 +152,7 @@ def by_numbers(door: str, seconds: float, most: int, at: str) -> None:
 
 def guided(door: str, seconds: float, at: str) -> None:
     """Try cases under Atheris for a time, and keep what reached new lines."""
-    started, done = time.monotonic(), Tried()
+    started, done = time.monotonic(), Tried(first=cases_of(door, "guided"))
     with tempfile.TemporaryDirectory(prefix="tidegate-fuzz-") as name:
         folder, found = Path(name), Path(name) / "found"
         found.mkdir()

@@ -31,12 +31,14 @@ class Tried:
         refused: How many were refused.
         taken: How many were taken.
         findings: The others, by their numbers.
+        first: The number of the first one.
     """
 
     cases: int = 0
     refused: int = 0
     taken: int = 0
     findings: dict[int, str] = field(default_factory=dict)
+    first: int = 0
 
     def add(self, cases: int, refused: int, taken: int, findings: Mapping[int, str]) -> None:
         """Count more."""
@@ -61,7 +63,7 @@ def warm_up(door: str) -> None:
 def tried(door: str, numbers: range) -> Tried:
     """Try cases by their numbers."""
     warm_up(door)
-    done = Tried()
+    done = Tried(first=numbers.start)
     while done.cases < len(numbers):
         _try_apart(door, numbers[done.cases :], done)
     return done

@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 from tools.drafts import FEATURES, Draft
 
 Shape = tuple[int, ...]  # of a frame: channels, then one or two axes
+OF_ANY = ("Relu", "Tanh", "Sigmoid", "Abs", "Neg", "Softplus", "Erf", "Elu", "Celu", "Selu", "LeakyRelu", "HardSigmoid",
+          "HardSwish", "Mish", "Identity")  # fmt: skip
+OF_POSITIVE = ("Sqrt", "Log", "Reciprocal", "Exp")  # of values from 0.5 to 1.5
 
 
 class FrameGraph:
@@ -62,6 +65,16 @@ def _kernels(graph: FrameGraph, most_pad: int) -> tuple[dict[str, Any], Shape] |
     return (given, answers) if min(answers) > 0 else None
 
 
+def _meets(sizes: Shape, given: dict[str, Any], answers: Shape) -> bool:
+    """Return whether each window of a kernel has a place of the frame, and not zeros alone."""
+    parts = zip(sizes, answers, *(given[key] for key in ("kernel_shape", "strides", "dilations", "pads")), strict=False)
+    return all(
+        any(0 <= answer * stride - pad + tap * dilation < size for tap in range(kernel))
+        for size, count, kernel, stride, dilation, pad in parts
+        for answer in range(count)
+    )
+
+
 def conv(graph: FrameGraph) -> None:
     """Add a convolution: dense, in groups, or of each channel by itself."""
     drawn = _kernels(graph, 2)
@@ -81,6 +94,8 @@ def pool(graph: FrameGraph) -> None:
     """Add a pool of windows, or of all places."""
     op = graph.draw(st.sampled_from(["MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"]))
     drawn = _kernels(graph, 1)
+    if drawn is not None and not _meets(graph.shape[1:], drawn[0], drawn[1]):
+        return
     if op.startswith("Global"):
         graph.value, graph.shape = graph.draft.add(op, graph.value), (graph.shape[0], *[1] * (len(graph.shape) - 1))
     elif drawn is not None:
@@ -102,7 +117,9 @@ def pool(graph: FrameGraph) -> None:
 def reduce(graph: FrameGraph) -> None:
     """Add the difference to a reduction over some axes, which is broadcast; or the reduction itself."""
     axes = graph.draw(st.lists(st.integers(1, len(graph.shape)), min_size=1, max_size=2, unique=True))
-    op = graph.draw(st.sampled_from(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"]))
+    op = graph.draw(
+        st.sampled_from(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceSumSquare"])
+    )
     made = graph.draft.add(op, graph.value, graph.ints(*axes), keepdims=1)
     if graph.draw(st.booleans()):
         graph.value = graph.draft.add("Sub", graph.value, made)
@@ -113,9 +130,9 @@ def reduce(graph: FrameGraph) -> None:
 
 def norm(graph: FrameGraph) -> None:
     """Add a normalization."""
-    op = graph.draw(st.sampled_from(["LayerNormalization", "InstanceNormalization", "BatchNormalization", "Softmax"]))
-    channels = graph.shape[0]
-    if op == "Softmax":
+    kinds = ["LayerNormalization", "InstanceNormalization", "BatchNormalization", "Softmax", "LogSoftmax"]
+    op, channels = graph.draw(st.sampled_from(kinds)), graph.shape[0]
+    if op.endswith("Softmax"):
         graph.value = graph.draft.add(op, graph.value, axis=graph.axis())
     elif op == "LayerNormalization":
         first = graph.integer(2, len(graph.shape))
@@ -198,16 +215,26 @@ def _fold(graph: FrameGraph) -> None:
     graph.reshape(graph.value, (first, total // first))
 
 
+def _function_of_one(graph: FrameGraph) -> None:
+    op = graph.draw(st.sampled_from([*OF_ANY, *OF_POSITIVE, "Clip"]))
+    given = [graph.value]
+    if op in OF_POSITIVE:
+        given = [graph.draft.add("Add", graph.draft.add("Sigmoid", graph.value), graph.draft.tensor(0.5))]
+    elif op == "Clip":
+        given += [graph.draft.tensor(-0.5), graph.draft.tensor(0.75)]
+    graph.value = graph.draft.add(op, *given)
+
+
 def function(graph: FrameGraph) -> None:
     """Add a function of each feature, with a constant that is broadcast, or of two values."""
     kind = graph.draw(st.sampled_from(["one", "constant", "first", "two"]))
     shape = [size if graph.draw(st.booleans()) else 1 for size in graph.shape]
     constant = graph.floats(*shape)
     if kind == "one":
-        graph.value = graph.draft.add(graph.draw(st.sampled_from(["Relu", "Tanh", "Sigmoid", "Abs"])), graph.value)
+        _function_of_one(graph)
     elif kind == "two":
         other = graph.draft.add("Sigmoid", graph.value)
-        graph.value = graph.draft.add(graph.draw(st.sampled_from(["Add", "Mul", "Max"])), graph.value, other)
+        graph.value = graph.draft.add(graph.draw(st.sampled_from(["Add", "Mul", "Max", "Min"])), graph.value, other)
     else:
         operands = [graph.value, constant]
         op = graph.draw(st.sampled_from(["Add", "Mul", "Sub", *(["Div", "PRelu"] if kind == "constant" else [])]))

@@ -40,3 +40,12 @@ def test_a_pool_along_time_is_refused_and_one_inside_a_frame_is_taken() -> None:
 def test_a_last_window_that_is_not_whole_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="ceil_mode is 1, wanted 0: answers of whole windows only"):
         _pooled("MaxPool", kernel_shape=[3], strides=[2], ceil_mode=1)
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_a_window_of_zeros_alone_is_refused(op: str) -> None:
+    """Its largest value is the lowest float in onnxruntime, and its average is no number."""
+    beside = {"kernel_shape": [2], "strides": [7], "pads": [2, 4]}
+    with pytest.raises(UnsupportedError, match="one of its windows lies beside the frame, in zeros alone, wanted a va"):
+        _pooled(op, **beside)
+    assert _pooled("AveragePool", count_include_pad=1, **beside) == [Linear, Take, Reduce]
