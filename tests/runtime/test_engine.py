@@ -13,7 +13,7 @@ from tidegate.runtime import _kernels
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.native import NativeModel, NativeStream
 from tidegate.runtime.errors import BackendError, ChunkError
-from tidegate.runtime.operators import Convolution, Geometry, Linear
+from tidegate.runtime.operators import Convolution, Geometry, Last, Linear
 from tidegate.runtime.operators.matrix import FLOAT
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.program import Matrix, Program, Reading
@@ -101,6 +101,21 @@ def test_answers_that_read_nothing_of_the_frame_are_the_bias(isa: str, channels:
     np.testing.assert_array_equal(answer.reshape(5, 3, *where.answers)[:, :, 0, 0], 1)
 
 
+@pytest.mark.parametrize("isa", VARIANTS)
+def test_a_last_row_that_leaves_the_range_refuses_its_chunk(isa: str) -> None:
+    """What has one row per push is computed after all frames: the states have gone on by then."""
+    rng = np.random.default_rng(0)
+    large = Matrix(np.full((1, 3), 2.0**40, np.float32), np.ones((1, 1), np.float32), Reading.FRAME, 16, FLOAT)
+    ops = (lstm(rng, 0, (3, 4), Reading.FRAME, 16), Last((0,)), Linear((2,), large, np.zeros(1, np.float32)))
+    stream = open_stream(Program(3, ops, (("h", 1), ("y", 3))), isa)
+    stream.push(rng.normal(0, 1, (5, 3)).astype(np.float32))
+    before = [np.array(state) for state in stream.states()]
+    with pytest.raises(ChunkError, match=r"left 2\^64 on this chunk; chunk refused, state unchanged"):
+        stream.push(np.full((5, 3), 2.0**30, np.float32))
+    for mine, start in zip(stream.states(), before, strict=True):
+        np.testing.assert_array_equal(mine, start, strict=True)
+
+
 def accepted(program: Program, frames: Floats) -> bool:
     """Return whether a program takes a stream: some functions are not defined everywhere."""
     try:
@@ -151,8 +166,7 @@ def test_overflow_inside_is_refused_and_rolled_back(isa: str) -> None:
 
 def next_program_with_overflow() -> Program:
     """An LSTM next to a gain that takes 1e18 out of range."""
-    from tidegate.runtime.program import Elementwise, Last
-    from tools.random_layers import lstm
+    from tidegate.runtime.program import Elementwise
 
     first = lstm(np.random.default_rng(0), 0, (4, 5), Reading.FRAME, 16)
     gain = Elementwise((0,), "mul", np.full(4, 1e6, np.float32))
