@@ -119,7 +119,8 @@ def _replace(target: str, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), _mode(target))
+            if hasattr(os, "fchmod"):  # Windows' files have no mode
+                os.fchmod(file.fileno(), _mode(target))
             os.fsync(file.fileno())
         Path(name).replace(target)
     except BaseException:
@@ -131,6 +132,8 @@ def _replace(target: str, data: bytes) -> None:
 
 def flush_folder(folder: str | os.PathLike[str]) -> None:
     """Bring the names in a folder to the disk: before that, a power cut undoes what was made, renamed or removed."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows opens no folder: there its file system alone decides when
     directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -159,5 +162,5 @@ def _umask() -> int:
     from pathlib import Path
 
     status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
+    lines = status.read_text("ascii", "replace").splitlines() if status.exists() else []
     return next((int(line.split()[1], 8) for line in lines if line.startswith("Umask:")), 0o022)

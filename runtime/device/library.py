@@ -71,7 +71,7 @@ def _defines(flags: Collection[str]) -> str:
 
 def filled(template: Path, fields: Mapping[str, str]) -> str:
     """Return the text of a template, with a field in the place of each @NAME@."""
-    return re.sub(r"@(\w+)@", lambda found: fields[found[1]], template.read_text())
+    return re.sub(r"@(\w+)@", lambda found: fields[found[1]], template.read_text("utf-8"))
 
 
 def _version() -> str:

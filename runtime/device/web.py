@@ -50,5 +50,5 @@ def trimmed(plan: bytes, variant: str, flags: Sequence[str]) -> bytes:
         for file, text in engine_files([plan], [variant]):
             place = Path(name, file)
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text)
+            place.write_text(text, "utf-8")
         return build_module(Path(name), [*flags, *definitions([plan], [variant])])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from ..errors import ServerError
 from .access import Access
 from .engine import Engine
 from .log import Log, warnings_in
@@ -166,7 +167,10 @@ async def serve(
     Raises:
         ModelError: Two models have one name, or one looks ahead.
         OSError: An address is not free.
+        ServerError: The system is Windows, which has none of these signals.
     """
+    if not hasattr(signal, "SIGHUP"):
+        raise ServerError("Windows has no signals that would end a server; serve on Linux or macOS, or in WSL")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

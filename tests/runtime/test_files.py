@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -348,3 +349,29 @@ def test_full_disk_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match=r"No space left on device: .*/m.onnx'$"):
         write_atomic(tmp_path / "m.onnx", b"new")
     assert names(tmp_path) == []
+
+
+def test_a_system_without_the_calls_of_unix_exports_loads_and_streams(tmp_path: Path) -> None:
+    """What Windows lacks is taken away: calls of os, and modules. It has no folders that can be opened either."""
+    write_lstm(tmp_path / "m.onnx", 2, 3)
+    script = """
+        import os, stat, sys
+        for name in ("fchmod", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "fork", "set_blocking", "getuid"):
+            delattr(os, name)
+        for name in ("fcntl", "resource", "termios", "pwd", "grp"):
+            sys.modules[name] = None
+        opened = os.open
+        def no_folder(path, flags, *more, **options):
+            if os.path.isdir(path) and not options:
+                raise PermissionError(13, "a folder", path)
+            return opened(path, flags, *more, **options)
+        os.open = no_folder
+        import numpy as np, tidegate
+        tidegate.quantize("m.onnx", "q.onnx")
+        tidegate.compile_model("q.onnx", "q.tide")
+        print(tidegate.load("q.tide").stream().push(np.zeros((4, 2), np.float32)).shape)
+        """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path) == ["m.onnx", "q.onnx", "q.tide"]

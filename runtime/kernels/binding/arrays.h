@@ -35,11 +35,11 @@ inline nb::object python_text(const std::string &text) {
 
 template <typename T>
 std::vector<T> list_of(nb::handle sequence, T (*one)(nb::handle)) {
-  nb::object items = nb::steal(PySequence_Fast(sequence.ptr(), "wanted a sequence"));
+  nb::object items = nb::steal(PySequence_Tuple(sequence.ptr()));
   if (!items.is_valid()) throw nb::python_error();
   std::vector<T> found;
-  const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.ptr());
-  for (Py_ssize_t i = 0; i < count; i++) found.push_back(one(PySequence_Fast_GET_ITEM(items.ptr(), i)));
+  const Py_ssize_t count = PyTuple_Size(items.ptr());
+  for (Py_ssize_t i = 0; i < count; i++) found.push_back(one(PyTuple_GetItem(items.ptr(), i)));
   return found;
 }
 

@@ -7,9 +7,9 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <thread>
 #include <tuple>
 #include <vector>
@@ -18,17 +18,13 @@
 #include "outputs.h"
 #include "values.h"
 
+// Not std::aligned_alloc, which Windows and macOS before 10.15 lack.
 struct Free {
-  void operator()(void *p) const { std::free(p); }
+  void operator()(void *p) const { ::operator delete(p, std::align_val_t{TIDE_ALIGNMENT}); }
 };
 using Memory = std::unique_ptr<void, Free>;
 
-inline Memory aligned(size_t bytes) {
-  const size_t whole = (bytes + TIDE_ALIGNMENT - 1) / TIDE_ALIGNMENT * TIDE_ALIGNMENT;
-  Memory memory(std::aligned_alloc(TIDE_ALIGNMENT, whole ? whole : TIDE_ALIGNMENT));
-  if (!memory) throw std::bad_alloc();
-  return memory;
-}
+inline Memory aligned(size_t bytes) { return Memory(::operator new(bytes, std::align_val_t{TIDE_ALIGNMENT})); }
 
 // Clears memory. Through a volatile pointer, so that no compiler leaves it out because nobody reads the zeros.
 inline void wipe(void *memory, size_t bytes) {

@@ -31,6 +31,13 @@
 #define TIDE_HAS_AVX_VNNI (__GNUC__ >= 12)
 #endif
 
+/* Clang 18 to 21 has registers of 512 bits as a feature of its own, which `zig cc` and -mno-evex512 switch off. */
+#if defined(__clang__) && __clang_major__ >= 18 && __clang_major__ <= 21 && !defined(__apple_build_version__)
+#define TIDE_HAS_EVEX512 1
+#else
+#define TIDE_HAS_EVEX512 0
+#endif
+
 /* Dot products in a file that is compiled for plain AArch64: Clang's arm_neon.h hides them up to version 15. */
 #if !defined(__aarch64__)
 #define TIDE_HAS_NEON_DOTPROD 0

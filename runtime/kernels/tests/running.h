@@ -2,7 +2,16 @@
 #ifndef TIDE_TESTS_RUNNING_H
 #define TIDE_TESTS_RUNNING_H
 
+#include <stdlib.h>
+
 #include "tidegate.h"
+
+/* Windows has no posix_memalign, and frees what it aligns in another way: there these programs give nothing back. */
+#ifdef _WIN32
+#include <malloc.h>
+#define free(memory) ((void)(memory))
+#define posix_memalign(memory, alignment, bytes) (*(memory) = _aligned_malloc(bytes, alignment), !*(memory))
+#endif
 
 /* Exactly `bytes` bytes, filled with 0xA5, so that a read before the first write shows. The caller frees them. */
 void *aligned_memory(size_t bytes);

@@ -4,7 +4,11 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#if TIDE_HAS_EVEX512
+TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,evex512")
+#else
 TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#endif
 
 #define VARIANT avx512_vnni
 #define LANES 16

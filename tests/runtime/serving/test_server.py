@@ -5,7 +5,7 @@ import os
 import signal as signals
 
 import pytest
-from tidegate.runtime.errors import ModelError
+from tidegate.runtime.errors import ModelError, ServerError
 from tidegate.runtime.serving.requests import Limits
 from tools.serving import Client, alone, signal, small_model
 
@@ -40,6 +40,12 @@ def test_a_signal_stops_it(number: signals.Signals) -> None:
         os.kill(os.getpid(), number)
 
     asyncio.run(asyncio.wait_for(serve([small_model()], websocket=("127.0.0.1", 0), ready=ready), 60))
+
+
+def test_a_system_without_its_signals_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signals, "SIGHUP")  # as on Windows
+    with pytest.raises(ServerError, match=r"Windows has no signals .*; serve on Linux or macOS, or in WSL"):
+        asyncio.run(serve([]))
 
 
 def test_an_address_that_is_taken_is_an_error() -> None:
