@@ -252,7 +252,7 @@ def _sizes_of_value(model: onnx.ModelProto, random: Random) -> None:
 
 def _contract(model: onnx.ModelProto, random: Random) -> None:
     for entry in model.metadata_props:
-        if random.random() < 0.7:
+        if isinstance(entry.value, str) and random.random() < 0.7:  # bytes are no UTF-8
             entry.value = bytes_changed(entry.value.encode(), random).decode(errors="replace")
 
 
