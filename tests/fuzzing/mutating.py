@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -252,8 +252,9 @@ def _sizes_of_value(model: onnx.ModelProto, random: Random) -> None:
 
 def _contract(model: onnx.ModelProto, random: Random) -> None:
     for entry in model.metadata_props:
-        if isinstance(entry.value, str) and random.random() < 0.7:  # bytes are no UTF-8
-            entry.value = bytes_changed(entry.value.encode(), random).decode(errors="replace")
+        held = cast("str | bytes", entry.value)  # bytes, if they are no UTF-8
+        if isinstance(held, str) and random.random() < 0.7:
+            entry.value = bytes_changed(held.encode(), random).decode(errors="replace")
 
 
 def _versions(model: onnx.ModelProto, random: Random) -> None:
