@@ -252,8 +252,9 @@ def _sizes_of_value(model: onnx.ModelProto, random: Random) -> None:
 
 def _contract(model: onnx.ModelProto, random: Random) -> None:
     for entry in model.metadata_props:
-        if isinstance(entry.value, str) and random.random() < 0.7:  # bytes are no UTF-8
-            entry.value = bytes_changed(entry.value.encode(), random).decode(errors="replace")
+        text: str | bytes = entry.value  # protobuf gives bytes if they are no UTF-8
+        if isinstance(text, str) and random.random() < 0.7:
+            entry.value = bytes_changed(text.encode(), random).decode(errors="replace")
 
 
 def _versions(model: onnx.ModelProto, random: Random) -> None:
