@@ -30,9 +30,20 @@ SANITIZED = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recove
 PROGRAMS = ("refusals", "turned", "misuse", "check_variants", "replay", "undoing", "groups", "damage", "realtime")
 SHARED = ("running", "random_plan", "trying", "group_world")
 ROOMS = ("src", "operators")  # whose lines are mutated
-NO_PROGRAM = ("-Werror=implicit-function-declaration", "-Werror=incompatible-pointer-types", "-Werror=int-conversion")
+NO_PROGRAM = (
+    "-Werror=implicit-function-declaration",
+    "-Werror=incompatible-pointer-types",
+    "-Werror=int-conversion",
+    "-Werror=return-type",
+)
 REFUSALS = ROOT / "tests/kernels/refusals.txt"
-IN_PYTHON = ("runtime/test_engine.py", "kernels/test_groups.py", "runtime/plan/test_refused_records.py")
+IN_PYTHON = (
+    "runtime/test_engine.py",
+    "runtime/test_snapshot.py",
+    "runtime/test_given_states.py",
+    "runtime/plan/test_refused_records.py",
+    "export/test_several_signals.py",
+)
 
 
 @dataclass(frozen=True)
