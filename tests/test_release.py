@@ -144,6 +144,14 @@ def test_the_wheels_are_built_with_what_has_hashes() -> None:
     assert names_of(build) <= names_of((ROOT / "bindings/python/build.in").read_text().splitlines()[1:])
 
 
+def test_one_wheel_serves_python_3_12_and_all_later_ones() -> None:
+    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["scikit-build"]["overrides"]
+    assert {"if": {"python-version": ">=3.12"}, "wheel": {"py-api": "cp312"}} in overrides
+    built = (ROOT / "runtime/kernels/CMakeLists.txt").read_text()
+    assert "${SKBUILD_SABI_COMPONENT}" in built
+    assert "nanobind_add_module(_kernels STABLE_ABI" in built
+
+
 def test_what_comes_from_npm_has_hashes_and_no_address() -> None:
     folder = ROOT / "tests" / "web"
     packages = json.loads((folder / "package-lock.json").read_text())["packages"]
