@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -192,7 +192,10 @@ def test_the_mode_of_a_new_file_is_what_the_umask_leaves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, mode: int
 ) -> None:
     read_text = Path.read_text
-    fake: Callable[[Path], str] = lambda path: status if str(path) == "/proc/self/status" else read_text(path)  # noqa: E731
+
+    def fake(path: Path, *given: str) -> str:
+        return status if str(path) == "/proc/self/status" else read_text(path, *given)
+
     monkeypatch.setattr(Path, "read_text", fake)
     write_atomic(tmp_path / "m", b"")
     assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == mode

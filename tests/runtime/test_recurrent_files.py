@@ -44,6 +44,7 @@ def write_stack(
     """Write a float streaming file: a stack of a cell, all frames as `y`, the last h of the top as `last`."""
     rng = np.random.default_rng(0)
     tensors = [numpy_helper.from_array(np.array([1]), "one"), numpy_helper.from_array(np.array([0]), "zero")]
+    tensors.append(numpy_helper.from_array(np.array([1], np.int32), "lengths"))
     nodes, states, source, width = [], [], "x", FEATURES
     for n in range(layers):
         shapes: dict[str, tuple[int, ...]] = {"W": (GATES[cell] * HIDDEN, width), "R": (GATES[cell] * HIDDEN, HIDDEN)}
@@ -142,7 +143,7 @@ def test_rnn_reads_its_h_by_its_range(activation: str, reading: Reading, tmp_pat
 @pytest.mark.parametrize(
     ("cell", "options", "operands", "message"),
     [
-        ("GRU", GRU, {4: "one"}, "it has sequence_lens"),
+        ("GRU", GRU, {4: "lengths"}, "it has sequence_lens"),
     ],
 )
 def test_options_that_the_engine_lacks_are_refused_by_node(
