@@ -38,7 +38,7 @@ def open_frames(model: onnx.ModelProto, source: str, parts: Sequence[Source | Ca
     """Give the axis of frames of a signal of fixed sizes a free size, and let the Reshapes follow it, in place.
 
     Args:
-        model: A model; it stays as it is if it has no caches and no bands in a batch, or if no axis is that of frames.
+        model: A model. It stays as it is if it has neither caches nor bands in its batch, or if no axis counts frames.
         source: Its signal input.
         parts: The states and caches that start from its inputs.
     """

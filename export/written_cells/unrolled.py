@@ -150,7 +150,7 @@ def counterparts(  # noqa: PLR0917  its last argument has a default
         name: The value.
         other: The value of another step.
         known: Counterparts that are known.
-        ends: Values before which the search stops, of the first step.
+        ends: Values of the first step at which the search stops.
         folded: Whether a value of the other step is a constant that stands for one of the first; None: none is.
     """
     pairs, found = [(name, other)], dict(known)

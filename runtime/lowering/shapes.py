@@ -186,7 +186,7 @@ def _is_left_to_readers(trace: Trace, node: onnx.NodeProto, signal: Signal) -> b
 
 
 def makes_features(trace: Trace, node: onnx.NodeProto, signal: Signal) -> bool:
-    """Return whether an Expand of a signal makes more features, other than those that its readers broadcast."""
+    """Return whether an Expand repeats features that the nodes which read it would not repeat by themselves."""
     sizes = _sizes(trace, node)
     known = sizes is not None and _expanded(signal.axes, trace.widths[signal.value], sizes) is None
     return known and not _is_left_to_readers(trace, node, signal)
