@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from ..arrays import Array
+from ..errors import UnsupportedError
 from ..operators import Slice, Take
 from .trace import Trace, unsupported
 from .values import BATCH, FEATURE, ONE, TIME, Grid, Signal
@@ -23,10 +24,16 @@ def grid_of(trace: Trace, node: onnx.NodeProto, position: int = 0) -> Grid:
 
 
 def as_grid(trace: Trace, value: Signal | Grid) -> Grid:
-    """Return a signal as a grid with one axis of features."""
+    """Return a signal as a grid with one axis of features.
+
+    Raises:
+        UnsupportedError: Several of its axes are those of features: a small file could ask for any memory so.
+    """
     if isinstance(value, Grid):
         return value
     sizes = sizes_of(trace, value)
+    if prod(sizes) != trace.widths[value.value]:
+        raise UnsupportedError(f"a frame has sizes {sizes}, of which only one may be that of features; export it again")
     return Grid(value.value, value.axes, np.arange(prod(sizes)).reshape(sizes))
 
 

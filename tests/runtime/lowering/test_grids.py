@@ -1,13 +1,19 @@
 """Frames of several axes on the engine, against onnxruntime, for random graphs."""
 
 import os
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from tidegate.runtime.arrays import Floats
 from tidegate.runtime.backends.native import NativeModel
+from tidegate.runtime.errors import UnsupportedError
+from tidegate.runtime.lowering.grids import as_grid
 from tidegate.runtime.lowering.lower import lower
+from tidegate.runtime.lowering.trace import Trace
+from tidegate.runtime.lowering.values import BATCH, FEATURE, TIME, Signal
 from tidegate.runtime.plan.writer import compile_program
 from tidegate.runtime.reference import ReferenceStream
 from tools.drafts import FEATURES, Draft
@@ -42,3 +48,10 @@ def test_any_graph_inside_a_frame_equals_onnxruntime(draft: Draft) -> None:
     assert difference <= TOLERANCE
     answered = np.asarray(NativeModel(compile_program(program, graph.contract)).stream().push(x))
     np.testing.assert_array_equal(answered, seen)
+
+
+def test_a_signal_with_two_axes_of_features_is_refused() -> None:
+    trace = cast("Trace", SimpleNamespace(widths={1: 4}))
+    assert as_grid(trace, Signal(1, (TIME, BATCH, FEATURE))).places.shape == (1, 1, 4)
+    with pytest.raises(UnsupportedError, match="of which only one may be that of features; export it again"):
+        as_grid(trace, Signal(1, (FEATURE, FEATURE)))
