@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from kernels.building import require, run
+from faults.preloading import library_of, on_linux
 from tools.commands import write_files
 
 HERE = Path(__file__).parent
@@ -24,15 +24,13 @@ COMMANDS = {  # points of a command by which the stride grows, for each has some
 # Python 3.11 loses the MemoryError of a frame that an exception goes through.
 LOST = "SystemError: error return without exception set"
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a library is loaded in front of Linux's C library")
+pytestmark = on_linux
 
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that is loaded in front of the C library."""
-    built = tmp_path_factory.mktemp("shim") / "failing_allocations.so"
-    run(require("cc"), "-shared", "-fPIC", "-O2", "-Wall", "-Werror", HERE / "failing_allocations.c", "-o", built)
-    return built
+    return library_of("failing_allocations", tmp_path_factory.mktemp("shim"))
 
 
 @pytest.fixture(scope="module")

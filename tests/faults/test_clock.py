@@ -7,20 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from kernels.building import require, run
+from faults.preloading import library_of, on_linux
 
 HERE = Path(__file__).parent
 HOUR, YEAR = 3600, 366 * 86400
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a library is loaded in front of Linux's C library")
+pytestmark = on_linux
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that is loaded in front of the C library."""
-    built = tmp_path_factory.mktemp("clock") / "jumping_clock.so"
-    run(require("cc"), "-shared", "-fPIC", "-O2", "-Wall", "-Werror", HERE / "jumping_clock.c", "-o", built)
-    return built
+    return library_of("jumping_clock", tmp_path_factory.mktemp("clock"))
 
 
 def test_row_252_a_clock_that_jumps_changes_no_answer_and_forgets_no_stream(library: Path) -> None:
