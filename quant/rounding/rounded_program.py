@@ -13,7 +13,7 @@ from ...runtime.program import Program
 from ..moments.moments import Key, Moments
 from ..moments.sums import Sum, matrix, sums_of
 from ..observing.layers import changed, layer_of
-from .compensated import DAMPING, damped, descend, error_of, in_order, nearest_codes
+from .compensated import DAMPING, damped, descend, elimination, error_of, in_order, nearest_codes
 from .nearest import Rounded, smallest_scale, to_nearest
 from .precision import Precision
 
@@ -132,10 +132,11 @@ def _best(weights: Array, hessian: Array, parts: list[Rounded], channels: slice)
     )
     codes, least = np.zeros_like(weights), np.full(len(weights), np.inf)
     scales = [part.scales[channels].copy() for part in parts]
+    by = elimination(hessian)
     for shrinking in SHRINKINGS:
         tried = [np.maximum(p.scales[channels] * np.float32(shrinking), smallest_scale(p.scales)) for p in parts]
         steps = _steps(parts, tried)
-        for candidate in (in_order(weights, hessian, steps, largest), nearest_codes(weights, steps, largest)):
+        for candidate in (in_order(weights, by, steps, largest), nearest_codes(weights, steps, largest)):
             error = error_of(weights - candidate * steps, hessian)
             better = error < least
             codes[better], least[better] = candidate[better], error[better]
