@@ -22,5 +22,5 @@ said=$(venv/bin/python -m tidegate.benchmarks.bounds 2>&1 || true)
 mapfile -t others < <(grep -rlE '^(import|from) (torch|onnxruntime|soundfile|tools\.(shared|matrix))\b' tests/runtime tests/quant tests/api)
 # These look for torch's names, lift files or build for WebAssembly, which needs extras too.
 others+=(tests/api/test_{messages,advice_of_lift,frontend}.py tests/runtime/lowering/test_sequences.py tests/runtime/device/test_{module,web,compiling}.py)
-# Few random cases: the checkout has run them all, and here a file may be missing.
-TIDEGATE_CASES=20 venv/bin/python -m pytest -n auto --dist loadfile -q "${others[@]/#/--ignore=}" tests/runtime tests/quant tests/api
+# Each function once, with its first parameters and few random cases: the checkout has run them all, and here a file may be missing.
+TIDEGATE_CASES=20 venv/bin/python -m pytest -n auto --dist loadfile --sample 100 -q "${others[@]/#/--ignore=}" tests/runtime tests/quant tests/api

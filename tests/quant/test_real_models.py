@@ -4,6 +4,7 @@ Trained modules are exported, quantized and streamed on the engine. Weights and 
 checkout.
 """
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def exported(name: str, folder: Path) -> tuple[Task, Path]:
 
 @cache
 def found(name: str) -> Task:
-    return find(name, DATA)
+    """Return a task; of an amplifier's three recordings the last, for torch needs a minute for all of them."""
+    task = find(name, DATA)
+    return task if name in FOLDERS else replace(task, streams=task.streams[2:])
 
 
 @cache
@@ -135,7 +138,7 @@ def test_the_first_weight_of_the_speaker_encoder_gets_sixteen_bits(folder: Path)
     assert_quantized(folder / "q.onnx", report)
     assert report.moved[0].precision == "W16A16"
     assert report.moved[0].shape == (1024, 40)
-    few = Task(task.name, task.module, task.width, [], task.streams[::4], task.figures)
+    few = replace(task, streams=task.streams[::4])
     exact, made = (np.stack(answers) for answers in (float_answers(few), streamed(folder / "q.onnx", few.streams)))
     cosines = np.sum(exact * made, 1)
     print(f"cosine {cosines.mean():.5f}, least {cosines.min():.5f}")
