@@ -27,7 +27,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import numpy as np  # noqa: E402
 from fuzzing.plans import late, reference_plans  # noqa: E402
-from kernels.building import KERNELS, require, run  # noqa: E402
+from kernels.building import engine_with, require, run  # noqa: E402
 from tidegate.runtime import _kernels  # noqa: E402
 
 TARGETS = ("plan", "snapshot")
@@ -66,25 +66,10 @@ def flags_of(source: Path) -> list[str]:
     return [*SANITIZED, *(COVERED_BRANCHES if source.parent.name == "operators" else []), "-O2"]
 
 
-def _copy_of_engine(folder: Path) -> Path:
-    """Return a copy of the engine with two variants: the best one that every clang knows, and plain C."""
-    copy = folder / "kernels"
-    shutil.copytree(KERNELS, copy)
-    names = [name for name in _kernels.variants() if name != "avx_vnni"]
-    lines = (copy / "src/variants.inc").read_text().splitlines(keepends=True)
-    kept = {f"TIDE_VARIANT({name})\n" for name in (names[0], "scalar")}
-    (copy / "src/variants.inc").write_text(
-        "".join(line for line in lines if line in kept or not line.startswith("TIDE_VARIANT"))
-    )
-    for file in (copy / "variants").glob("*.c"):
-        if file.stem not in (names[0], "scalar"):
-            file.unlink()
-    return copy
-
-
 def build(folder: Path) -> dict[str, Path]:
     """Build the targets in an empty folder; return the programs by name."""
-    clang, engine = require("clang"), _copy_of_engine(folder)
+    best = next(name for name in _kernels.variants() if name != "avx_vnni")  # which not every clang knows
+    clang, engine = require("clang"), engine_with((best, "scalar"), folder)
     tests = [engine / "tests" / f"{name}.c" for name in ("running", "random_plan", "trying")]
     targets = {name: engine / "tests" / f"fuzz_{name}.c" for name in TARGETS}
     sources = [path for part in ("variants", "src", "operators") for path in sorted((engine / part).glob("*.c"))]

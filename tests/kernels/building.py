@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,20 @@ def build(folder: Path, compiler: str, *flags: str, source: Path = KERNELS) -> P
     run(cmake, "-S", source, "-B", folder, *options)
     run(cmake, "--build", folder, "--parallel", "2")
     return folder / "tests"
+
+
+def engine_with(variants: Sequence[str], folder: Path) -> Path:
+    """Copy the engine into a folder with some of its variants, for all take a minute to compile; return the copy."""
+    copy = folder / "kernels"
+    shutil.copytree(KERNELS, copy)
+    listed = copy / "src/variants.inc"
+    kept = {f"TIDE_VARIANT({name})\n" for name in variants}
+    lines = listed.read_text().splitlines(keepends=True)
+    listed.write_text("".join(line for line in lines if line in kept or not line.startswith("TIDE_VARIANT")))
+    for file in (copy / "variants").glob("*.c"):
+        if file.stem not in variants:
+            file.unlink()
+    return copy
 
 
 def vectors() -> list[Path]:

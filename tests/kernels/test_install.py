@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernels.building import KERNELS, require, run
+from kernels.building import KERNELS, engine_with, require, run
 from tidegate import __version__
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
@@ -76,7 +76,7 @@ def test_shared_library_exports_the_functions_of_the_header_alone(model: Path, t
     """For ctypes, JNA, P/Invoke and Dart; a program finds it by CMake too, by its major and minor version."""
     cmake = require("cmake")
     build = ["-DBUILD_SHARED_LIBS=ON", "-DBUILD_TESTING=OFF", "-DTIDEGATE_OPTIMIZE=-O0"]
-    run(cmake, "-S", KERNELS, "-B", tmp_path / "build", *build)
+    run(cmake, "-S", engine_with(["scalar"], tmp_path), "-B", tmp_path / "build", *build)
     run(cmake, "--build", tmp_path / "build", "--parallel", "2")
     run(cmake, "--install", tmp_path / "build", "--prefix", tmp_path / "prefix")
     (library,) = tmp_path.glob("prefix/lib*/**/libtidegate.so")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fuzzing.plans import missing, reference_plans
-from kernels.building import KERNELS, build, check, float_vectors, require, run, vectors
+from kernels.building import KERNELS, build, check, engine_with, float_vectors, require, run, vectors
 from kernels.test_refusals import TABLE
 from tidegate.runtime import _kernels
 
@@ -107,5 +107,7 @@ def test_row_13_damaged_plans_are_refused_by_name_or_run_within_bounds(sanitized
 
 
 def test_row_34_one_model_in_many_threads_is_clean_under_the_thread_sanitizer(tmp_path: Path) -> None:
-    programs = build(tmp_path, "cc", "-fsanitize=thread", "-g1")
+    programs = build(
+        tmp_path / "build", "cc", "-fsanitize=thread", "-g1", source=engine_with(_kernels.variants()[:1], tmp_path)
+    )
     assert run(programs / "threads", "30") == "30 models, each in 8 threads of 4 streams\n"

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from fuzzing.plans import reference_plans
-from kernels.building import KERNELS, float_vectors, run, vectors
+from kernels.building import KERNELS, engine_with, float_vectors, run, vectors
 from mutants.binding import MODULE, binding_with
 from mutants.choosing import ROOT, SAME, Mutant
 from mutants.runs import run_tests
@@ -115,11 +115,7 @@ class Build:
         self.flags, self.folder, self.copy = [*COMMON, *flags], folder, folder / "kernels"
         self.seconds: dict[int, float] = {}  # what each command takes without a mutant
         shutil.rmtree(self.copy, ignore_errors=True)
-        shutil.copytree(KERNELS, self.copy)
-        list_of_variants = self.copy / "src/variants.inc"
-        lines = list_of_variants.read_text().splitlines(keepends=True)
-        kept = {f"TIDE_VARIANT({name})\n" for name in VARIANTS}
-        list_of_variants.write_text("".join(x for x in lines if x in kept or not x.startswith("TIDE_VARIANT")))
+        engine_with(VARIANTS, folder)
         names = [f"variants/{name}" for name in VARIANTS]
         names += [f"{room}/{path.stem}" for room in ROOMS for path in sorted((self.copy / room).glob("*.c"))]
         names += [f"tests/{name}" for name in (*PROGRAMS, *SHARED)]
