@@ -190,7 +190,15 @@ static int try_plan(const char *stem) {
   return good || (fprintf(stderr, "misuse: %s: %s\n", stem, said), 0);
 }
 
+/* The library and the header that it was compiled with are of one version. */
+static int version_ok(void) {
+  char wanted[64];
+  snprintf(wanted, sizeof wanted, "%d.%d.%d", TIDE_VERSION_MAJOR, TIDE_VERSION_MINOR, TIDE_VERSION_PATCH);
+  return strcmp(tide_version(), wanted) == 0 || (fprintf(stderr, "misuse: version %s\n", tide_version()), 0);
+}
+
 int main(int count, char **arguments) {
+  if (!version_ok()) return 1;
   for (int i = 1; i < count; i++) {
     if (!try_plan(arguments[i])) return 1;
   }
