@@ -38,7 +38,7 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_c_tests_are_clean(sanitized: Path) -> None:
     assert check(sanitized, plans=100) == set(_kernels.variants())
     run(sanitized / "threads", "5")
-    run(sanitized / "groups", "50", "9", *vectors())
+    run(sanitized / "groups", "20", "9", *vectors())
     run(sanitized / "realtime", *float_vectors())
     run(sanitized / "turned", *vectors())
     run(sanitized / "misuse", *vectors())
