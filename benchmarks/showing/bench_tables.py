@@ -34,11 +34,13 @@ def headline(rows: Sequence[Row], machine: str) -> str | None:
     if other is not None and other.p50_us is not None:
         beside = f"; {other.name} takes {micro(other.p50_us)} us, {other.p50_us / ours.p50_us:.2g} times as long"
     tail = "" if ours.p99_us is None else f", 99 % within {micro(ours.p99_us)} us"
+    shaky = doubtful(ours) or (other is not None and doubtful(other))
+    doubt = " Not to be quoted: these times are unstable (~)." if shaky else ""
     due = "in a closed loop" if ours.rate_hz is None else f"from when it is due, {ours.rate_hz:g} times per second"
     return (
         f"{ours.case}: {ours.name} takes {micro(ours.p50_us)} us in the median for a chunk of {_frames(ours)}"
         f"{tail}{beside}. "
-        f"Timed {due}: {ours.chunks} chunks in {ours.processes} processes on one core of {machine}."
+        f"Timed {due}: {ours.chunks} chunks in {ours.processes} processes on one core of {machine}.{doubt}"
     )
 
 

@@ -39,7 +39,8 @@ def table_html(table: Table) -> str:
     head = "".join(f'<th scope="col">{escaped(_said(column))}</th>' for column in table.columns)
     rows = "".join(_row(row) for row in table.rows)
     title = escaped(table.title)
-    inside = f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    caption = f"<caption><span>{title}</span></caption>"
+    inside = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f'<div class="scroll" role="region" aria-label="{title}" tabindex="0">{inside}</div>'
 
 

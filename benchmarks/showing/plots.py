@@ -103,28 +103,28 @@ def streams_held(found: "Sequence[Capacity]") -> "Figure | None":
         mine = [held for held in contenders if held.rate_hz == rate]
         names, counts = [f"{held.case}, {held.name}" for held in mine], [held.streams for held in mine]
         ours = [held.name.startswith("tidegate") for held in mine]
-        _bars(panel, names, counts, ours)
+        _points(panel, names, counts, ours)
         _numbers(panel, [max(count, 1) for count in counts], [f"{count:,}" for count in counts])
         span = f"{contenders[0].seconds:g} s"
         panel.set(title=f"{rate:g} frames per second each", xlabel=f"streams without a miss in {span}")
-        panel.set_xlim(1, 10 * max(*counts, 1))  # all bars start at 1, and there is room for the numbers
+        panel.set_xlim(1, 10 * max(*counts, 1))  # with room for the numbers; none at all has only its number
         panel.label_outer()
     return figure
 
 
-def _bars(axes: "Axes", names: Sequence[str], values: Sequence[float], ours: Sequence[bool]) -> None:
-    """Draw bars on a log scale, the first at the top; tidegate's are dark, the others hatched."""
-    drawn = axes.barh(names, values, color=["0.35" if mine else "0.8" for mine in ours], edgecolor="0.2")
-    for one, mine in zip(drawn, ours, strict=True):
-        one.set_hatch("" if mine else "//")
-    axes.invert_yaxis()
+def _points(axes: "Axes", names: Sequence[str], values: Sequence[float], ours: Sequence[bool]) -> None:
+    """Draw points on a log scale, the first at the top; tidegate's are dark. A bar on such a scale starts anywhere."""
+    for name, value, mine in zip(names, values, ours, strict=True):
+        axes.plot([value or np.nan], [name], "o", ms=8, mfc="0.3" if mine else "white", mec="black")
     axes.set_xscale("log")
-    axes.tick_params(axis="x", which="minor", labelbottom=False)  # they would overlap; the bars have numbers
+    axes.invert_yaxis()
+    axes.tick_params(axis="x", which="minor", labelbottom=False)  # they would overlap; the points have numbers
     axes.margins(x=0.15)
+    axes.grid(axis="x", alpha=0.3)
 
 
 def _numbers(axes: "Axes", ends: Sequence[float], texts: Sequence[str]) -> None:
-    """Write a number at the end of each bar."""
+    """Write a number beside each point."""
     for place, (end, text) in enumerate(zip(ends, texts, strict=True)):
         axes.annotate(text, (end, place), (6, 0), textcoords="offset points", va="center")
 
@@ -147,14 +147,7 @@ def _medians(axes: "Axes", rows: Sequence[Row]) -> None:
     intervals = np.array([row.interval_us or (row.p50_us, row.p50_us) for row in rows])
     low, high = np.clip(medians - intervals[:, 0], 0, None), np.clip(intervals[:, 1] - medians, 0, None)
     axes.errorbar(medians, names, xerr=[low, high], fmt="none", ecolor="black", capsize=3)
-    for row, median, name in zip(rows, medians, names, strict=True):
-        axes.plot([median], [name], "o", ms=8, mfc="0.3" if row.peer == "tidegate" else "white", mec="black")
-    # Points and no bars: a bar on a logarithmic axis starts anywhere.
-    axes.set_xscale("log")
-    axes.invert_yaxis()
-    axes.tick_params(axis="x", which="minor", labelbottom=False)  # they would overlap; the points have numbers
-    axes.margins(x=0.15)
-    axes.grid(axis="x", alpha=0.3)
+    _points(axes, names, medians.tolist(), [row.peer == "tidegate" for row in rows])
     _numbers(axes, np.maximum(medians, intervals[:, 1]).tolist(), [micro(median) for median in medians])
     axes.set(title="Median, with the interval of its processes", xlabel="microseconds per chunk")
 

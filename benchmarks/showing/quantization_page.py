@@ -74,14 +74,15 @@ def _sensitivities(weights: Sequence[WeightRow]) -> "Figure":
     axes = figure.subplots()
     names = [f"{weight.name}\n{weight.precision}" for weight in weights]
     chosen = [100 * (weight.sensitivity or 0.0) for weight in weights]
-    axes.barh(names, chosen, color="0.8", edgecolor="0.2", hatch="//")
+    # No bars: on a logarithmic axis they start anywhere.
+    axes.plot(chosen, names, "o", mfc="0.3", mec="black", ms=9, linestyle="none", label="its precision")
     others = list(dict.fromkeys(option.precision for weight in weights for option in weight.options))
     for precision, marker in zip(others, MARKERS, strict=False):
         points = [(100 * o.error, n) for n, w in enumerate(weights) for o in w.options if o.precision == precision]
         x, y = zip(*points, strict=True)
         axes.plot(x, y, marker, mfc="white", mec="black", ms=6, linestyle="none", label=precision)
     axes.invert_yaxis()
-    axes.set(xscale="log", title="Sensitivity: bars show the weight's precision, marks other precisions")
+    axes.set(xscale="log", title="Sensitivity, in the weight's precision and in others")
     axes.set_xlabel("error of the output in %, if only this weight is quantized")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.02, 0.5))

@@ -147,6 +147,7 @@ def build_file(name: str, plans: Mapping[str, bytes], target: Target) -> tuple[s
     bare = target.board is not None
     fields = {
         "TARGET": f"{target.name}, {target.processor}",
+        "NAME": target.name,
         "CC": target.compiler,
         "FLAGS": " ".join([*target.flags, *definitions(plans.values(), target.variants)]),
         "SOURCES": " ".join([*(f"{name}.c" for name in plans), "number.c", *_ports(target)]),
@@ -160,16 +161,16 @@ def build_file(name: str, plans: Mapping[str, bytes], target: Target) -> tuple[s
 
 
 def _run(target: Target) -> str:
-    """Return the lines of the Makefile that run the program, or say why it does not run here."""
+    """Return the rule of the Makefile that runs the program, or says why it does not run here."""
     if not target.linked:
         said = f"{target.name}: the program is linked and run by ESP-IDF, of which this folder is a component"
-        return f'\t@echo "{said}" >&2; exit 1'
+        return f'run:\n\t@echo "{said}" >&2; exit 1'
     command = target.command
     if not command:
-        return "\t@$(INPUT) | ./model"
+        return "run: model\n\t@$(INPUT) | ./model"
     missing = f"{command[0]} is not installed; it runs programs for {target.name} on this machine"
     check = f'\t@command -v {command[0]} >/dev/null || {{ echo "{missing}" >&2; exit 1; }}'
-    return f"{check}\n\t@$(INPUT) | {' '.join(command)} {'' if target.board else './'}model"
+    return f"run: model\n{check}\n\t@$(INPUT) | {' '.join(command)} {'' if target.board else './'}model"
 
 
 # ---- the report ----

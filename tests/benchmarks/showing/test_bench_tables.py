@@ -1,10 +1,11 @@
 """The tables of `tidegate bench`: their order, their marks, and variants without figures."""
 
+from dataclasses import replace
 from typing import Any
 
 from tidegate.benchmarks.measuring.results import Row
 from tidegate.benchmarks.nets import stacks
-from tidegate.benchmarks.showing.bench_tables import by_case, latency, refusals, resources
+from tidegate.benchmarks.showing.bench_tables import by_case, headline, latency, refusals, resources
 
 
 def row(steps: int, precision: str, us: float | None, **fields: Any) -> Row:  # noqa: ANN401
@@ -28,6 +29,21 @@ def test_an_open_loop_shows_calls_and_misses() -> None:
     assert table.title == "A, chunks of 4 frames, open loop, a chunk due every 10000 us: microseconds per chunk"
     assert table.columns == ["|", "p50", "call", "p99", "p99.9", "max", "misses", "error"]
     assert table.rows == [["x fast run", "30.0", "20.0", "-", "-", "-", "3", "-"]]
+
+
+def test_the_sentence_to_quote_says_that_times_are_unstable() -> None:
+    """Of the two rows in it: who quotes the sentence leaves the warnings of the page behind."""
+    times = {"tidegate": 1.0, "x": 2.0, "y": 9.0}
+    ours, other, last = (replace(row(1, "fast", us), peer=peer) for peer, us in times.items())
+
+    steady = headline([ours, other, replace(last, unsteady=0.5)], "a core")
+
+    assert steady == (
+        "A: tidegate fast run takes 1.00 us in the median for a chunk of 1 frame; x fast run takes 2.00 us, 2 times as "
+        "long. Timed in a closed loop: 0 chunks in 0 processes on one core of a core."
+    )
+    for rows in ([replace(ours, unsteady=0.5), other], [ours, replace(other, unsteady=0.5)]):
+        assert headline(rows, "a core") == f"{steady} Not to be quoted: these times are unstable (~)."
 
 
 def test_a_variant_without_figures_has_its_name_and_reason() -> None:

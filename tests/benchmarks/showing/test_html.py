@@ -11,7 +11,7 @@ from tidegate.benchmarks.tables import Table
 def test_names_in_a_table_are_text_and_no_html() -> None:
     text = table_html(Table("a <title>", ["name|", "us"], [["<script>", "1.0"]]))
 
-    assert "<caption>a &lt;title&gt;</caption>" in text
+    assert "<caption><span>a &lt;title&gt;</span></caption>" in text
     assert '<thead><tr><th scope="col">name</th><th scope="col">us</th></tr></thead>' in text
     assert '<th scope="row">&lt;script&gt;</th><td>1.0</td>' in text
     assert 'aria-label="a &lt;title&gt;" tabindex="0"' in text

@@ -1,11 +1,13 @@
 """Pictures: which contenders they show, in which order, with which numbers."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tidegate.benchmarks.measuring.results import Row, histogram_of, series
 from tidegate.benchmarks.recall import Recall
+from tidegate.benchmarks.showing import plots
 from tidegate.benchmarks.showing.plots import MOST, drawn, pictures, positions, recalled, streams_held
 from tidegate.benchmarks.suites.families import Cost
 from tidegate.benchmarks.suites.streams_per_core import ALONE, Capacity
@@ -49,6 +51,12 @@ def test_streams_are_drawn_by_rate_if_the_machine_keeps_the_rate() -> None:
     (panel,) = figure.axes
     assert [label.get_text() for label in panel.get_yticklabels()] == ["A, tidegate", "A, other"]
     assert [text.get_text() for text in panel.texts] == ["90", "0"]
+
+
+def test_no_picture_has_bars() -> None:
+    """Their axes are logarithmic: a bar starts anywhere there, and its length says nothing."""
+    sources = Path(plots.__file__).parent.glob("*.py")
+    assert [path.name for path in sources if ".bar(" in path.read_text() or ".barh(" in path.read_text()] == []
 
 
 def test_each_net_is_a_line_over_positions_and_lags() -> None:

@@ -69,23 +69,33 @@ def test_make_run_prints_the_answers_of_python(name: str, tmp_path: Path) -> Non
         np.testing.assert_allclose([list(map(float, line.split())) for line in said.splitlines()], wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["esp32", "cortex-m7"])
-def test_make_run_says_what_is_missing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+ESP_IDF = "esp32: the program is linked and run by ESP-IDF, of which this folder is a component"
+NO_EMULATOR = "qemu-system-arm is not installed; it runs programs for cortex-m7 on this machine"
+NO_COMPILER = " is not installed; it compiles for {}: install it, or name another with make CC=..."
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "wanted"),
+    [
+        ("esp32", ["run"], ESP_IDF),
+        ("esp32", [], "xtensa-esp32-elf-gcc" + NO_COMPILER.format("esp32")),
+        ("cortex-m7", ["run"], "arm-none-eabi-gcc" + NO_COMPILER.format("cortex-m7")),
+        ("cortex-m7", ["run", "CC=true"], NO_EMULATOR),
+    ],
+)
+def test_make_says_what_is_missing(
+    name: str, arguments: list[str], wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "which", lambda _: None)
         write_device_folder(PLAN, name, tmp_path / "out")
     (tmp_path / "tools").mkdir()
-    for tool in ("sh", "mkdir", "make", "touch"):
+    for tool in ("sh", "mkdir", "make", "true"):
         (tmp_path / "tools" / tool).symlink_to(require(tool))
-    command = ["make", "-s", "-C", str(tmp_path / "out"), "run", "CC=true"]
-    (tmp_path / "tools" / "true").symlink_to(require("true"))
+    command = ["make", "-s", "-C", str(tmp_path / "out"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": str(tmp_path / "tools")})
-    wanted = {
-        "esp32": "esp32: the program is linked and run by ESP-IDF, of which this folder is a component",
-        "cortex-m7": "qemu-system-arm is not installed; it runs programs for cortex-m7 on this machine",
-    }
     assert done.returncode != 0
-    assert done.stderr.splitlines()[0] == wanted[name]
+    assert done.stderr.splitlines()[0] == wanted
 
 
 @pytest.mark.slow
