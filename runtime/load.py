@@ -11,6 +11,8 @@ from .plan.magic import MAGIC
 from .streams import Model
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from .graph.graph import Graph
@@ -121,15 +123,26 @@ def sign(path: str | os.PathLike[str], key: str | os.PathLike[str], release: int
         release: A number that grows from file to file; `load` can refuse older ones.
 
     Raises:
-        SignatureError: The key is no such key, or the release is negative or has more than 18 digits.
+        SignatureError: The key is no such key or has the name of the signature, or the release is negative or has more
+            than 18 digits.
         BackendError: The package cryptography is not installed.
         FileNotFoundError: There is no such file.
     """
-    from .plan.signature import ENDING
     from .plan.signature import sign as signature_of
 
-    own = signing_key(key)
-    write_atomic(f"{os.fspath(path)}{ENDING}", signature_of(read_bytes(path, MAX_FILE_BYTES), own, release))
+    own, beside = signing_key(key), signature_path(path)
+    if beside.exists() and beside.samefile(key):
+        raise SignatureError(f"{beside}: is the key, and would be written over; give the key another name")
+    write_atomic(beside, signature_of(read_bytes(path, MAX_FILE_BYTES), own, release))
+
+
+def signature_path(path: str | os.PathLike[str]) -> "Path":
+    """Return the place of the signature of a file: `m.tide.sig` for `m.tide`."""
+    from pathlib import Path  # its import is slow
+
+    from .plan.signature import ENDING
+
+    return Path(f"{os.fspath(path)}{ENDING}")
 
 
 def signing_key(path: str | os.PathLike[str]) -> "Ed25519PrivateKey":
@@ -184,11 +197,14 @@ def _trusted(source: Source, key: str | os.PathLike[str] | None, release: int) -
         return data
     if not isinstance(source, str | os.PathLike):
         raise SignatureError("a signature is required, and it stands beside a file; give the path of the file")
-    from .plan.signature import ENDING, MOST_BYTES, MOST_KEY_BYTES, check, public_key
+    from .plan.signature import MOST_BYTES, MOST_KEY_BYTES, check, public_key
 
     with naming(key):
         wanted = public_key(read_bytes(key, MOST_KEY_BYTES))
-    check(data, read_bytes(f"{os.fspath(source)}{ENDING}", MOST_BYTES), wanted, release)
+    beside = signature_path(source)
+    if not beside.exists():
+        raise FileNotFoundError(f"{beside}: no such file, and {os.fspath(key)} is required; get it from its maker")
+    check(data, read_bytes(beside, MOST_BYTES), wanted, release)
     return data
 
 

@@ -46,9 +46,17 @@ def test_the_source_archive_is_the_same_twice(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
     with tarfile.open(first) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
+        shown = archive.extractfile(f"tidegate-{VERSION}/PKG-INFO")
+        assert shown is not None
+        text = shown.read().decode()
     assert {"PKG-INFO", "README.md", "LICENSE", "CHANGELOG.md", "api/__init__.py", "docs/tutorial.md"} <= names
     assert {"runtime/kernels/CMakeLists.txt", "tests/golden/0.1.0/answers.json", "constraints.txt"} <= names
     assert {name for name in names if name.split("/")[0] in {"build", ".venv", ".git", ".github"}} == set()
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    source = project()["urls"]["Source"]
+    assert f"{source}/blob/v{VERSION}/docs/README.md" in links
+    assert f"{source}/raw/v{VERSION}/docs/pictures/B-T1-fastest.svg" in links
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 def test_every_package_has_the_version() -> None:
@@ -62,11 +70,19 @@ def test_every_package_has_the_version() -> None:
 
 def test_the_metadata_is_complete() -> None:
     found = project()
-    assert {"description", "readme", "license", "authors", "keywords", "classifiers", "urls"} <= found.keys()
+    assert found["dynamic"] == ["readme"]
+    assert {"description", "license", "authors", "keywords", "classifiers", "urls"} <= found.keys()
     assert {"Homepage", "Documentation", "Source", "Issues", "Changelog"} == found["urls"].keys()
     extras = found["optional-dependencies"]
     assert all(len(group) > 0 for group in extras.values())
     assert brought(extras, "all") == {name for name in extras if name != "wasm"}
+
+
+def test_the_classifiers_name_every_python_that_has_a_wheel() -> None:
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["cibuildwheel"]["build"]
+    versions = {f"3.{minor}" for minor in re.findall(r"cp3(\d+)-", built)}
+    named = {name.rpartition(" :: ")[2] for name in project()["classifiers"]}
+    assert {name for name in named if re.fullmatch(r"3\.\d+", name)} == versions
 
 
 def brought(extras: dict[str, list[str]], name: str) -> set[str]:

@@ -1,7 +1,7 @@
 """Arguments and options that several commands have, and their checks."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from errno import EISDIR, ENOENT
@@ -185,22 +185,22 @@ def check_release(require: Path | None, release: int) -> None:
         raise typer.BadParameter("--release has no effect without --require KEY.pub")
 
 
-def check_target(path: Path, formats: Sequence[str] = (), source: Path | str = "") -> None:
+def check_target(path: Path, formats: Sequence[str] = (), sources: Iterable[Path | str | None] = ()) -> None:
     """Refuse an output file that cannot be written, before any work is done.
 
     Args:
         path: The file to write.
         formats: The allowed endings of its name; empty allows any.
-        source: The file that the command reads, if it does: it is not written over.
+        sources: The files that the command reads, keys too: none is written over. None stands for no file.
 
     Raises:
         IsADirectoryError: The path is a folder.
         FileNotFoundError: The file's folder does not exist.
         OSError: The path is a block device or a socket.
-        typer.BadParameter: The name has another ending, or is that of the source.
+        typer.BadParameter: The name has another ending, or is that of a source.
     """
-    if source and path.is_file() and Path(source).exists() and path.samefile(source):
-        raise typer.BadParameter(f"{path}: is the file to read, and may be needed again; give -o another name")
+    if path.is_file() and any(one and Path(one).exists() and path.samefile(one) for one in sources):
+        raise typer.BadParameter(f"{path}: is a file to read, and may be needed again; give the output another name")
     if path.is_dir():
         raise IsADirectoryError(EISDIR, "is a folder, wanted the name of a file", str(path))
     if not path.parent.is_dir():

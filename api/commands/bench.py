@@ -112,7 +112,9 @@ def command(
     """
     given = what or []
     refuse_unused(context, _kind(given, suite, compare=compare))
-    _check_targets(json_file, page)
+    for target in (json_file, page):
+        if target is not None:
+            check_target(target, sources=(*given, source))
     if compare:
         _compare(given, json_file)
         return
@@ -139,12 +141,6 @@ def _kind(given: Sequence[Path], suite: Suite | None, *, compare: bool) -> str:
     if len(given) + (suite is not None) != 1:
         raise typer.BadParameter("wanted a file, --suite NAME, or --compare A.json B.json")
     return "FILE" if suite is None else suite.value
-
-
-def _check_targets(*targets: Path | None) -> None:
-    for target in targets:
-        if target is not None:
-            check_target(target)
 
 
 def _settings(

@@ -84,10 +84,11 @@ def command(
 def _compile(source: Path, output: Path, form: Form, key: Path | None, release: int, *, as_json: bool) -> None:
     from tidegate import compile_model
     from tidegate import sign as write_signature
-    from tidegate.runtime.load import signing_key
+    from tidegate.runtime.load import signature_path, signing_key
 
-    check_target(output, (".c",) if form is Form.c else (), source)
+    check_target(output, (".c",) if form is Form.c else (), (source, key))
     if key is not None:
+        check_target(signature_path(output), sources=(source, key))
         signing_key(key)  # refused before anything is written
     count = compile_model(source, output, form.value)
     if key is not None:

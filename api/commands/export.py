@@ -70,7 +70,7 @@ def command(
     """
     from tidegate.export import example_from_shape, export_model, load_module
 
-    check_target(output)
+    check_target(output, sources=(factory, weights))
     with busy("exporting"):
         with usage():
             sizes = example_from_shape(example, ids)

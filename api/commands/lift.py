@@ -82,7 +82,7 @@ def command(
     """
     from tidegate.export import lift
 
-    check_target(output, source=source)
+    check_target(output, sources=(source, data))
     states = dict([pair("--state", text) for text in state]) if state else None
     values = {name: _value(text, value) for text in setting or () for name, value in [pair("--set", text)]}
     with busy("lifting"):

@@ -123,9 +123,9 @@ def command(
     from tidegate.benchmarks.progress import bar
     from tidegate.quant import quantize as quantize_file
 
-    check_target(output, source=source)
-    if html is not None:
-        check_target(html)
+    for target in (output, html):
+        if target is not None:
+            check_target(target, sources=(source, calibration))
     options: dict[str, Any] = {
         "precision": _precisions(precision or []),
         "method": None if method is None else method.value,

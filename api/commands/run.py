@@ -71,15 +71,16 @@ def command(
     from tidegate.runtime.live.reading.opened import STANDARD_INPUT
 
     check_release(require, release)
+    static = dict(map(partial(pair, "--set"), setting or ()))
     if output is not None:
-        check_target(output, (".npy", ".csv"), source)
+        check_target(output, (".npy", ".csv"), (source, *static.values()))
     model = load(path, backend.value, isa=isa, require=require, release=release)
     port = _chosen(model.contract, answer)
     if source == STANDARD_INPUT and sys.stdin is not None and sys.stdin.isatty():
         typer.echo("type one frame per line, with commas between the values; Ctrl-D ends", err=True)
-    static = {name: read_array(value) for name, value in map(partial(pair, "--set"), setting or ())}
+    values = {name: read_array(file) for name, file in static.items()}
     chunks = read_chunks(source, SignalForm.of(path), chunk)
-    answers = _answers(model.stream(static), chunks, port, model.contract.pieces)
+    answers = _answers(model.stream(values), chunks, port, model.contract.pieces)
     if output is None:
         write_lines(answers)
     else:

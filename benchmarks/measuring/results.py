@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from types import UnionType
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -222,18 +223,39 @@ class Result:
         """
         try:
             given = json.loads(read_bytes(path, MAX_FILE_BYTES))
-            if given["version"] != VERSION:
-                raise ModelError(f"{path}: results of version {given['version']}, this tidegate reads {VERSION}")
-            return cls(_built(Environment, given["environment"]), tuple(_built(Row, row) for row in given["rows"]))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ModelError(f"{path}: not a result of `tidegate bench --json` ({error!r})") from None
+            if (seen := repr(given["version"])[:40]) == str(VERSION):
+                return cls(_built(Environment, given["environment"]), tuple(_built(Row, row) for row in given["rows"]))
+        except ModelError:
+            raise
+        except (ValueError, TypeError, KeyError, RecursionError) as error:  # its repr may hold the whole file
+            why = str(error)[:80]
+            raise ModelError(f"{path}: not a result of `tidegate bench --json`: {why}") from None
+        raise ModelError(f"{path}: results of version {seen}, this tidegate reads {VERSION}; measure again")
 
 
 def _built(kind: Any, given: dict[str, Any]) -> Any:  # noqa: ANN401  a dataclass
-    known = {one.name for one in fields(kind)}
-    if unknown := given.keys() - known:
+    hints = get_type_hints(kind)
+    if unknown := given.keys() - hints.keys():
         raise KeyError(min(unknown))
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+    read = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    if wrong := [name for name, value in read.items() if not _fits(value, hints[name])]:
+        raise TypeError(f"{wrong[0]} is {read[wrong[0]]!r}")
+    return kind(**read)
+
+
+def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401  a type
+    """Return whether a value of a JSON file is of the type of a field."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in inner
+    if origin is UnionType:
+        return any(_fits(value, one) for one in inner)
+    if isinstance(value, dict):
+        return origin is dict and all(_fits(one, inner[1]) for one in value.values())
+    if isinstance(value, tuple):
+        wanted = inner[:1] * len(value) if inner[1:] == (Ellipsis,) else inner
+        return origin is tuple and len(value) == len(wanted) and all(map(_fits, value, wanted))
+    return type(value) is hint or (hint is float and type(value) is int)
 
 
 def doubtful(row: Row) -> bool:

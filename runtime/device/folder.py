@@ -153,6 +153,7 @@ def build_file(name: str, plans: Mapping[str, bytes], target: Target) -> tuple[s
         "SOURCES": " ".join([*(f"{name}.c" for name in plans), "number.c", *_ports(target)]),
         "LINK": (BARE if bare else "-Wl,--gc-sections") if target.linked else "-nostdlib -r",
         "LIBRARIES": ("-lc -lgcc" if bare else "-lm") if target.linked else "",
+        "NEEDS": "model" if target.linked else "",
         "RUN": _run(target),
         "FRAME_BYTES": str(4 * sizes_of([next(iter(plans.values()))], target)[0].features),
         "SYSTEM": "Generic" if bare else "Linux",
@@ -161,16 +162,16 @@ def build_file(name: str, plans: Mapping[str, bytes], target: Target) -> tuple[s
 
 
 def _run(target: Target) -> str:
-    """Return the rule of the Makefile that runs the program, or says why it does not run here."""
+    """Return the lines of the Makefile that run the program, or say why it does not run here."""
     if not target.linked:
         said = f"{target.name}: the program is linked and run by ESP-IDF, of which this folder is a component"
-        return f'run:\n\t@echo "{said}" >&2; exit 1'
+        return f'\t@echo "{said}" >&2; exit 1'
     command = target.command
     if not command:
-        return "run: model\n\t@$(INPUT) | ./model"
+        return "\t@$(INPUT) | ./model"
     missing = f"{command[0]} is not installed; it runs programs for {target.name} on this machine"
     check = f'\t@command -v {command[0]} >/dev/null || {{ echo "{missing}" >&2; exit 1; }}'
-    return f"run: model\n{check}\n\t@$(INPUT) | {' '.join(command)} {'' if target.board else './'}model"
+    return f"{check}\n\t@$(INPUT) | {' '.join(command)} {'' if target.board else './'}model"
 
 
 # ---- the report ----

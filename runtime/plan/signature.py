@@ -60,7 +60,8 @@ def check(data: bytes, signature: bytes, key: "Ed25519PublicKey", release: int) 
         raise SignatureError("signed by another key, or changed since; get the file and its signature from their maker")
     if int(found[2]) < release:
         raise SignatureError(
-            f"signed as release {int(found[2])}, wanted {release} or later: an older file is in its place"
+            f"signed as release {int(found[2])}, wanted {release} or later: an older file is in its place; get the "
+            "newest from its maker"
         )
 
 

@@ -170,18 +170,18 @@ CASES: dict[str, tuple[str, str, dict[str, str]]] = {
     "a picture": ("inspect m.onnx --svg m.txt", r"ends in \.svg or \.png", {"m.txt": "m.svg"}),
     "the answers over the signal": (
         "run m.tide x.npy -o x.npy",
-        "x.npy: is the file to read, .*",
+        "x.npy: is a file to read, .*",
         {"-o x.npy": "-o y.npy"},
     ),
     "the integers over the floats": (
         "quantize m.onnx -o ./m.onnx",
-        "m.onnx: is the file to read, and may be needed again; give -o another name",
+        "m.onnx: is a file to read, and may be needed again; give the output another name",
         {"./m.onnx": "q.onnx"},
     ),
-    "a plan over its model": ("compile m.onnx -o m.onnx", "give -o another name", {"-o m.onnx": "-o n.tide"}),
+    "a plan over its model": ("compile m.onnx -o m.onnx", "give the output another name", {"-o m.onnx": "-o n.tide"}),
     "a stream over its file": (
         "lift no_contract.onnx -o no_contract.onnx",
-        "give -o another name",
+        "give the output another name",
         {"-o no_contract.onnx": "-o s.onnx"},
     ),
     "no contract": (
@@ -208,9 +208,22 @@ def _assert_followed(tide: Command, first: str, message: str, changes: dict[str,
 @pytest.mark.usefixtures("desk")
 def test_row_164_no_command_writes_over_the_file_that_it_reads(tide: Command) -> None:
     Path("link.onnx").symlink_to("m.onnx")
+    Path("signed.sig").symlink_to("m.onnx")
     before = Path("m.onnx").read_bytes()
-    for command in ("quantize m.onnx -o link.onnx", "quantize link.onnx -o m.onnx", "lift m.onnx -o link.onnx"):
-        assert_wrong_usage(tide(*command.split()), "is the file to read, and may be needed again")
+    for command in (
+        "quantize m.onnx -o link.onnx",
+        "quantize link.onnx -o m.onnx",
+        "quantize x.onnx -o q.onnx --html m.onnx --calibration m.onnx",
+        "lift m.onnx -o link.onnx",
+        "lift x.onnx -o m.onnx --data m.onnx",
+        "export package.module:factory --example 1x2x3 -o m.onnx --weights m.onnx",
+        "compile x.onnx -o m.onnx --sign link.onnx",
+        "compile x.onnx -o signed --sign signed.sig",
+        "bench x.onnx --input m.onnx --json m.onnx",
+        "bench --compare m.onnx x.onnx --json link.onnx",
+        "live x.onnx m.onnx --learn-health m.onnx",
+    ):
+        assert_wrong_usage(tide(*command.split()), "is a file to read, and may be needed again")
     assert Path("m.onnx").read_bytes() == before
 
 

@@ -55,7 +55,7 @@ class Form:
                 bool(fields["durable"]),
             )
         except (ValueError, TypeError, KeyError) as error:
-            raise ServerError(f"the server's first message is not that of tidegate ({error!r})") from None
+            raise ServerError(f"the server's first message is not that of tidegate ({str(error)[:80]})") from None
         shapes = (form.shape, *(shape for _, shape in form.signals), *(shape for _, shape, _ in form.outputs))
         if not form.outputs or not all(
             0 < math.prod(shape) <= MOST_SIZES and min(shape, default=1) > 0 for shape in shapes

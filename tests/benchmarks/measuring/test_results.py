@@ -1,5 +1,6 @@
 """Rows: their percentiles, histograms and runs of misses, and the JSON file of a result."""
 
+import json
 from itertools import groupby
 from pathlib import Path
 
@@ -77,14 +78,39 @@ def test_a_result_reads_back_as_it_was(tmp_path: Path) -> None:
         ("{}", "not a result"),
         ("[1]", "not a result"),
         ("nothing", "not a result"),
-        ('{"version": 1}', "results of version 1, this tidegate reads 3"),
+        ('{"version": 1}', "results of version 1, this tidegate reads 3; measure again"),
+        ('{"version": "' + 9 * "long " + '"}', "results of version 'long long .{20,30}, this tidegate reads 3"),
         ('{"version": 3, "environment": {"evil": 1}, "rows": []}', "evil"),
+        ("[" * 100_000, "not a result"),
     ],
 )
 def test_a_file_that_is_no_result_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(text)
 
     with pytest.raises(ModelError, match=message):
+        Result.read(tmp_path / "r.json")
+
+
+def test_a_file_of_other_bytes_is_refused_without_them(tmp_path: Path) -> None:
+    """Python's own error would print the whole file."""
+    (tmp_path / "m.onnx").write_bytes(b"\xff" * 100_000)
+
+    with pytest.raises(ModelError, match="not a result of `tidegate bench --json`: 'utf-8' codec") as caught:
+        Result.read(tmp_path / "m.onnx")
+    assert len(str(caught.value)) < 200 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("p50_us", "fast"), ("interval_us", [1, 2, 3]), ("interval_us", 1), ("steps", 1.5),
+                         ("loop", "both"), ("reasons", {"row": 1}), ("case", None), ("histogram", [1])],
+)  # fmt: skip
+def test_a_field_of_another_type_is_refused_by_its_name(field: str, value: object, tmp_path: Path) -> None:
+    Result(observe((), None), (ROW,)).save(tmp_path / "r.json")
+    fields = json.loads((tmp_path / "r.json").read_text())
+    fields["rows"][0][field] = value
+    (tmp_path / "r.json").write_text(json.dumps(fields))
+
+    with pytest.raises(ModelError, match=f"not a result of `tidegate bench --json`: {field} is "):
         Result.read(tmp_path / "r.json")
 
 

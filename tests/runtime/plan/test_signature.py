@@ -70,7 +70,9 @@ def test_row_24_no_byte_of_the_file_or_its_signature_may_change(folder: Path) ->
 
 def test_row_24_older_release_in_the_place_of_a_newer_one_is_refused(folder: Path) -> None:
     """Its signature is valid; only the release tells. It is signed too, so nobody can raise it."""
-    with pytest.raises(SignatureError, match="signed as release 7, wanted 8 or later: an older file is in its place"):
+    with pytest.raises(
+        SignatureError, match="release 7, wanted 8 or later: an older file is in its place; get the newest"
+    ):
         load(folder / "m.tide", require=folder / "maker.pub", release=8)
     text = folder / "m.tide.sig"
     text.write_bytes(text.read_bytes().replace(b"release 7", b"release 8"))
@@ -86,7 +88,7 @@ def test_row_24_nothing_of_a_file_is_parsed_before_its_signature_is_right(folder
 
 def test_a_signature_that_is_not_there_is_named(folder: Path) -> None:
     (folder / "m.tide.sig").unlink()
-    with pytest.raises(FileNotFoundError, match=r"m\.tide\.sig: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"m\.tide\.sig: no such file, .* required; get it from its maker"):
         load(folder / "m.tide", require=folder / "maker.pub")
 
 
@@ -95,6 +97,10 @@ def test_what_cannot_be_signed_is_said(folder: Path) -> None:
         load((folder / "m.tide").read_bytes(), require=folder / "maker.pub")
     with pytest.raises(SignatureError, match=r"release is 3, and no key is required; give require=KEY\.pub"):
         load(folder / "m.tide", release=3)
+    key = (folder / "maker.pem").rename(folder / "m.tide.sig")
+    with pytest.raises(SignatureError, match=r"m\.tide\.sig: is the key, .*; give the key another name"):
+        sign(folder / "m.tide", key)
+    key.rename(folder / "maker.pem")
     with pytest.raises(SignatureError, match="release is -1, wanted 0 to 999999999999999999"):
         sign(folder / "m.tide", folder / "maker.pem", -1)
 
