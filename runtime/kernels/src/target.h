@@ -21,12 +21,12 @@
 #define TIDE_INLINE static inline __attribute__((always_inline))
 #define TIDE_APART __attribute__((noinline, unused))
 
-/* What a compiler may be too old for; such a variant is left out of the list too. avxvnni: __builtin_cpu_supports knows
- * it from GCC 12 and Clang 18 on. Apple numbers its Clang differently, and sells no such processor. */
+/* What a compiler may be too old for; such a variant is left out of the list too. avxvnni was built by GCC 12 and Clang
+ * 14, and not by older ones. Apple numbers its Clang differently, and sells no such processor. */
 #if !defined(__x86_64__) || defined(__apple_build_version__)
 #define TIDE_HAS_AVX_VNNI 0
 #elif defined(__clang__)
-#define TIDE_HAS_AVX_VNNI (__clang_major__ >= 18)
+#define TIDE_HAS_AVX_VNNI (__clang_major__ >= 14)
 #else
 #define TIDE_HAS_AVX_VNNI (__GNUC__ >= 12)
 #endif

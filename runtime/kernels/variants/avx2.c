@@ -4,6 +4,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "x86.h"
+
+static int variant_supported(void) { return x86_has(X86_AVX2); }
+
 TIDE_TARGET_BEGIN("avx2")
 
 #define VARIANT avx2
@@ -24,8 +28,6 @@ TIDE_INLINE vi multiply_words(vs a, vs b) { return (vi)_mm256_madd_epi16((__m256
 TIDE_INLINE vs multiply_bytes(vi a, vi b) { return (vs)_mm256_maddubs_epi16((__m256i)a, (__m256i)b); }
 
 #define ADD(sum, bits, x) ((sum) += (x))
-
-static int variant_supported(void) { return __builtin_cpu_supports("avx2") != 0; }
 
 #include "pairs.inc"
 

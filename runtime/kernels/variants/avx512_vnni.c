@@ -4,6 +4,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "x86.h"
+
+static int variant_supported(void) { return x86_has(X86_AVX512 | X86_AVX512_WIDE | X86_AVX512_VNNI); }
+
 #if TIDE_HAS_EVEX512
 TIDE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,evex512")
 #else
@@ -57,12 +61,6 @@ TIDE_INLINE int32_t sum_bytes(const uint8_t *codes, uint32_t count) {
     DPBUSD(sum, ones, _mm512_maskz_loadu_epi32(there, codes + i));
   }
   return _mm512_reduce_add_epi32(sum);
-}
-
-static int variant_supported(void) {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni");
 }
 
 #define TILE_VECTORS 4 /* of four planes: 16 sums */

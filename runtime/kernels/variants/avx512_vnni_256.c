@@ -5,15 +5,14 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "x86.h"
+
+static int variant_supported(void) { return x86_has(X86_AVX2 | X86_AVX512 | X86_AVX512_VNNI); }
+
 TIDE_TARGET_BEGIN("avx2,avx512f,avx512vl,avx512vnni")
 
 #define VARIANT avx512_vnni_256
 #define DPBUSD(sum, w, x) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x))
-
-static int variant_supported(void) {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni");
-}
 
 #include "vnni_256.inc"
 

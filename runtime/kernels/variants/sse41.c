@@ -4,6 +4,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include "x86.h"
+
+static int variant_supported(void) { return x86_has(X86_SSE41); }
+
 TIDE_TARGET_BEGIN("sse4.1")
 
 #define VARIANT sse41
@@ -38,8 +42,6 @@ TIDE_INLINE vs multiply_bytes(vi a, vi b) { return (vs)_mm_maddubs_epi16((__m128
 #define ADD(sum, bits, x) ADD_##bits(sum, x)
 #define ADD_32(sum, x) __asm__("paddd %1, %0" : "+x"(sum) : "x"(x))
 #define ADD_16(sum, x) __asm__("paddw %1, %0" : "+x"(sum) : "x"(x))
-
-static int variant_supported(void) { return __builtin_cpu_supports("sse4.1") != 0; }
 
 #include "pairs.inc"
 
