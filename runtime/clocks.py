@@ -8,7 +8,7 @@ has another clock. Two values with the same clock have the same number of frames
 from dataclasses import dataclass, replace
 from typing import Optional
 
-from .contract import Blocks
+from .contract import Blocks, require_few_backward
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,15 @@ class Clock:
         return replace(self, delay=self.delay + frames)
 
     def in_blocks(self) -> "Clock":
-        """Return the clock of blocks of these frames."""
+        """Return the clock of blocks of these frames.
+
+        Raises:
+            UnsupportedError: They are blocks of blocks, too many times.
+        """
+        clock, layers = self, 1
+        while clock.parent is not None:
+            clock, layers = clock.parent, layers + 1
+        require_few_backward(layers)
         return Clock(self)
 
     def leads(self, other: "Clock") -> bool:

@@ -15,13 +15,14 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from .arrays import Array
-from .errors import ContractError, StateError
+from .errors import ContractError, StateError, UnsupportedError
 
 METADATA_KEY = "tidegate.contract"
 VERSION = 4
 MAX_VALUES = 2**24  # the most values of all states together
 MOST_PORTS = 1024  # the most entries of a list: a stranger's file may list millions
 ZEROS = "zeros"  # the `initial` of a state that starts from zeros
+MOST_BACKWARD = 64  # layers in a row that run backward: each has its clock, and what recurs over clocks must end
 MOST_LOOKAHEAD = 2**20  # the most frames that an answer may wait for, and the most frames of a block
 
 _SAMPLED: dict[str, Any] = {"samples": False, "fixed": []}
@@ -238,6 +239,19 @@ class Contract:
         if read.get("blocks") is not None:
             read["blocks"] = _blocks(read["blocks"])
         return _build(cls, read, "contract")
+
+
+def require_few_backward(layers: int) -> None:
+    """Refuse too many layers in a row that run backward.
+
+    Raises:
+        UnsupportedError: There are more than `MOST_BACKWARD`.
+    """
+    if layers > MOST_BACKWARD:
+        raise UnsupportedError(
+            f"{layers} layers that run backward follow each other, no backend takes more than {MOST_BACKWARD}; "
+            "export a model with fewer layers"
+        )
 
 
 def features_of_ids(pieces: Sequence[Piece]) -> list[int]:

@@ -5,6 +5,7 @@ Operation k reads earlier values and makes value k + 1; value 0 is the input.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ class Program:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     frame: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def widths(self) -> list[int]:
         """The number of features of each value."""
         widths = [self.input_width]
@@ -69,7 +70,7 @@ class Program:
             widths.append(op.width(widths))
         return widths
 
-    @property
+    @cached_property
     def clocks(self) -> list[Clock]:
         """The clock of each value: when its frames come."""
         clocks = [Clock()]

@@ -14,7 +14,7 @@ from math import prod
 from typing import NamedTuple
 
 import onnx
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, helper
 
@@ -147,13 +147,14 @@ def _check(model: onnx.ModelProto, path: str, data_files: DataFiles | None) -> N
         )
     _check_ir_version(model, path)
     _check_operator_sets(model, path)
-    opset = opset_of(model)
+    opset, graphs = opset_of(model), []
     for message in parts(model):
         _check_message(message, opset, path, data_files)
-    for message in parts(model):
         if isinstance(message, onnx.GraphProto):
-            check_graph(message, path)
-            _check_types(message, opset, path)
+            graphs.append(message)
+    for graph in graphs:
+        check_graph(graph, path)
+        _check_types(graph, opset, path)
     for item in model.metadata_props:
         if item.key.startswith("tidegate.") and item.key not in METADATA_KEYS:
             raise ModelError(
@@ -196,20 +197,20 @@ def _check_operator_sets(model: onnx.ModelProto, path: str) -> None:
 
 
 def parts(message: Message) -> Iterator[Message]:
-    """Yield a message and all messages inside it, at any depth; `_walk` has limited the depth."""
-    yield message
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for part in [value] if isinstance(value, Message) else value:
-                yield from parts(part)
+    """Yield a message and all messages inside it, at any depth, outer before inner ones."""
+    left = [message]
+    while left:
+        one = left.pop()
+        yield one
+        inner = [(field, value) for field, value in one.ListFields() if field.message_type is not None]
+        for field, value in reversed(inner):
+            left.extend(reversed(value) if field.is_repeated else [value])
 
 
 def _check_text(message: Message, path: str) -> None:
     """Refuse names that are not UTF-8; protobuf returns them as bytes."""
     for field, value in message.ListFields():
-        if field.type == field.TYPE_STRING and any(
-            isinstance(v, bytes) for v in (value if field.is_repeated else [value])
-        ):
+        if field.type == FieldDescriptor.TYPE_STRING and bytes in map(type, value if field.is_repeated else [value]):
             raise ModelError(f"{path}: {field.name} of a {message.DESCRIPTOR.name} is not UTF-8; the file is damaged")
 
 

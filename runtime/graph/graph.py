@@ -13,8 +13,8 @@ from ..arrays import Array
 from ..contract import METADATA_KEY, Contract
 from ..errors import ContractError, UnsupportedError
 from ..files import MAX_FILE_BYTES, read_bytes, write_atomic
-from .gate import MAX_NODES, parse
-from .nodes import attributes, label, opset_of
+from .gate import parse
+from .nodes import attributes, label, opset_of, origin, passed_on
 
 
 class Graph:
@@ -34,6 +34,8 @@ class Graph:
         for node in model.graph.node:
             for name in set(node.input):
                 self._consumers[name].append(node)
+        self._outputs = {output.name for output in model.graph.output}
+        self._passed = passed_on(model.graph, ["Identity"])
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, data_files: bool = False) -> Self:
@@ -126,7 +128,7 @@ class Graph:
 
     def is_output(self, name: str) -> bool:
         """Return whether a value is an output of the graph."""
-        return any(output.name == name for output in self.model.graph.output)
+        return name in self._outputs
 
     def sources_of(self, names: Iterable[str], ends: Collection[str] = ()) -> set[str]:
         """Return the values that some values are made of, and these; the search stops at the ends."""
@@ -141,18 +143,11 @@ class Graph:
 
     def constant(self, name: str) -> Array | None:
         """Return the value of an initializer or a Constant node, also through Identity; else None."""
-        for _ in range(MAX_NODES):
-            if name in self._initializers:
-                return numpy_helper.to_array(self._initializers[name])
-            node = self.producer(name)
-            if node is None:
-                return None
-            if node.op_type == "Constant":
-                return _constant_value(node)
-            if node.op_type != "Identity":
-                return None
-            name = node.input[0]
-        return None
+        name = origin(self._passed, name)
+        if name in self._initializers:
+            return numpy_helper.to_array(self._initializers[name])
+        node = self.producer(name)
+        return _constant_value(node) if node is not None and node.op_type == "Constant" else None
 
     def opset(self) -> int:
         """Return the version of the standard operator set that the file imports."""

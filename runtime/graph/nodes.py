@@ -1,5 +1,6 @@
 """Facts of one node or one model: operator set, attributes, label, direction."""
 
+from collections.abc import Collection
 from typing import Any
 
 import onnx
@@ -24,6 +25,25 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 def label(node: onnx.NodeProto) -> str:
     """Return the text by which messages name a node: its operator, and its name or first output."""
     return f"{node.op_type} {node.name or node.output[0]!r}"
+
+
+def passed_on(graph: onnx.GraphProto, operators: Collection[str]) -> dict[str, str]:
+    """Return for each answer of these operators the first input of its node, which the answer is or stands for."""
+    nodes = (node for node in graph.node if node.op_type in operators and node.input)
+    return {name: node.input[0] for node in nodes for name in node.output if name}
+
+
+def origin(passed: dict[str, str], name: str) -> str:
+    """Return the value at the start of the chain in `passed` that ends in a value; who asks again takes one step.
+
+    Of a circle, which has no start, it is any value.
+    """
+    way = set[str]()
+    while name in passed and name not in way:
+        way.add(name)
+        name = passed[name]
+    passed.update(dict.fromkeys(way, name))
+    return name
 
 
 def is_backward(node: onnx.NodeProto) -> bool:

@@ -13,7 +13,7 @@ import onnx
 
 from ..cells import STANDARD
 from ..errors import ModelError
-from .nodes import attributes, is_standard, label
+from .nodes import attributes, is_standard, label, origin, passed_on
 
 MAX_VALUES = 2**31 - 1  # of one value, as its shape says; protobuf's own limit of bytes
 MAX_INPUT = 2**24  # values of an input: trials and proofs make inputs of the size that it says
@@ -31,6 +31,7 @@ def check_graph(graph: onnx.GraphProto, path: str) -> None:
     _refuse_twice([*(item.name for item in graph.input), *outputs], path)
     _refuse_twice([item.name for item in graph.output], path)
     makers = {name: node for node in graph.node for name in node.output}
+    passed = passed_on(graph, ["DequantizeLinear", "Identity"])
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for item in graph.input:  # up to IR version 3 weights are among them
         _check_shape(item, MAX_VALUES if item.name in tensors else MAX_INPUT, path)
@@ -39,7 +40,8 @@ def check_graph(graph: onnx.GraphProto, path: str) -> None:
     _refuse_circles(graph, path)
     for node in graph.node:
         if node.op_type in STANDARD and is_standard(node):
-            _check_weights(node, [_shape(name, makers, tensors) for name in node.input[1:3]], path)
+            weights = [origin(passed, name) for name in node.input[1:3]]
+            _check_weights(node, [_shape(name, makers, tensors) for name in weights], path)
 
 
 def _refuse_twice(names: Iterable[str], path: str) -> None:
@@ -81,15 +83,13 @@ def _reads(node: onnx.NodeProto) -> Iterator[str]:
 
 
 def _shape(name: str, makers: dict[str, onnx.NodeProto], tensors: dict[str, onnx.TensorProto]) -> list[int] | None:
-    """Return the shape of a constant weight, quantized or not; None if it is no constant."""
-    while name not in tensors and name in makers:
-        node = makers[name]
-        if node.op_type == "Constant":
-            return next((list(a.t.dims) for a in node.attribute if a.name == "value"), None)
-        if node.op_type not in ("DequantizeLinear", "Identity") or not node.input:
-            return None
-        name = node.input[0]
-    return list(tensors[name].dims) if name in tensors else None
+    """Return the shape of a constant; None if it is none."""
+    if name in tensors:
+        return list(tensors[name].dims)
+    node = makers.get(name)
+    if node is None or node.op_type != "Constant":
+        return None
+    return next((list(a.t.dims) for a in node.attribute if a.name == "value"), None)
 
 
 def _check_weights(node: onnx.NodeProto, shapes: list[list[int] | None], path: str) -> None:

@@ -237,8 +237,9 @@ def with_constant(trace: Trace, node: onnx.NodeProto, signal: Signal, function: 
 def _unbiased_linear(trace: Trace, signal: Signal) -> Linear | None:
     """Return the Linear that made the signal if it is the last operation, has no bias, and nothing else reads it."""
     last = trace.ops[-1] if signal.value == len(trace.ops) > 0 else None
-    alone = trace.readers(signal.value) == 1
-    return last if isinstance(last, Linear) and not np.any(last.bias) and alone else None
+    if not isinstance(last, Linear) or np.any(last.bias):
+        return None
+    return last if trace.readers(signal.value) == 1 else None
 
 
 def paired(trace: Trace, node: onnx.NodeProto, a: Signal, b: Signal, function: str) -> Signal:

@@ -4,6 +4,7 @@ Transposes, squeezes, and splits and joins of states are resolved here, once, wh
 nothing at run time.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
@@ -50,6 +51,7 @@ from .values import (
 )
 
 MOST_FEATURES = 16384  # of a frame of any value, as in kernels/src/plan.h
+MOST_OPERATIONS = 1024  # of a program, as there
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
 AnswerOf = Callable[["Trace", Port], tuple[int, tuple[int, ...]]]
@@ -83,6 +85,7 @@ class Trace:
     def __init__(self, graph: Graph, handlers: Mapping[str, Handler], activations: Mapping[str, Activations]) -> None:
         self.graph = graph
         self.values: dict[str, Value] = {}
+        self._names: dict[int, list[str]] = defaultdict(list)  # by value of the program: the names of its tensors
         self.ops: list[Operator] = []
         self._nodes: list[str] = []  # for each operation the first output of its node
         self._node = ""
@@ -92,7 +95,9 @@ class Trace:
         self.clocks = [Clock()]
         self._handlers = handlers
         self.activations = activations
+        self._inputs = {value.name: value for value in graph.model.graph.input}
         self._contract = graph.contract
+        self._shapes = {state.input: state.shape for state in self._contract.states}
         self.blocks = self._contract.blocks
         self.features_of_ids = features_of_ids(self._contract.pieces)
         self._taken: set[Slot] = set()  # the states from which a node starts
@@ -101,7 +106,7 @@ class Trace:
         self.windows: dict[Slot, int] = {}  # by tail: the value with the frames of a push and those before
         self.laid: dict[str, Array] = {}  # constants in the order of a value, while a node is lowered
         self._steady: set[int] = set()  # the values that are the same in each frame of a push
-        self.answered = graph.sources_of([port.name for port in graph.contract.outputs])
+        self.answered = graph.sources_of([port.name for port in self._contract.outputs])
 
     def run(self, answer_of: AnswerOf) -> Program:
         """Visit the nodes in order and return the program.
@@ -180,6 +185,11 @@ class Trace:
         """Append an operation and return the number of its value. An input that comes early waits for the other."""
         if len(op.inputs) == 2 and not isinstance(op, Align):
             op = replace(op, inputs=self._together(*op.inputs))
+        if len(self.ops) == MOST_OPERATIONS:
+            raise UnsupportedError(
+                f"the node of {self._node!r}: it is one operation more than the {MOST_OPERATIONS} that the engine "
+                "takes; use backend='onnxruntime'"
+            )
         self.ops.append(op)
         self._nodes.append(self._node)
         self.widths.append(op.width(self.widths))
@@ -213,7 +223,7 @@ class Trace:
 
     def state_shape(self, slot: Slot) -> tuple[int | str, ...]:
         """Return the shape of the state of a slot."""
-        return next(state.shape for state in self._contract.states if state.input == slot.name)
+        return self._shapes[slot.name]
 
     def take(self, node: onnx.NodeProto, slot: Slot, *sizes: int) -> Slot:
         """Return the state from which a node starts, of these sizes (last axes). A state belongs to one node."""
@@ -228,8 +238,8 @@ class Trace:
 
     def readers(self, value: int) -> int:
         """Return how many nodes and graph outputs read a value, under all its names."""
-        names = {name for name, v in self.values.items() if isinstance(v, Signal | Grid) and v.value == value}
-        outputs = sum(output.name in names for output in self.graph.model.graph.output)
+        names = self._names[value]
+        outputs = sum(map(self.graph.is_output, names))
         return sum(len(self.graph.consumers(name)) for name in names) + outputs - (len(names) - 1)
 
     # ---- inside ----
@@ -299,19 +309,24 @@ class Trace:
         self._node = node.output[0]
         results = handler(self, node)
         for name, value in zip(node.output, results, strict=False):
-            self.values[name] = value
+            self._bind(name, value)
+
+    def _bind(self, name: str, value: Value) -> None:
+        """Give a value its name in the graph."""
+        self.values[name] = value
+        if isinstance(value, Signal | Grid):
+            self._names[value.value].append(name)
 
     def _dimensions(self, name: str, what: str) -> list[int]:
-        for value in self.graph.model.graph.input:
-            if value.name == name:
-                return [d.dim_value for d in value.type.tensor_type.shape.dim]
-        raise ContractError(f"contract: {what} {name!r} is not an input of the graph")
+        if name not in self._inputs:
+            raise ContractError(f"contract: {what} {name!r} is not an input of the graph")
+        return [d.dim_value for d in self._inputs[name].type.tensor_type.shape.dim]
 
     def _bind_states(self) -> None:
         for state in self._contract.states:
             self._dimensions(state.input, "state")
             static = state.kind == "static"
-            self.values[state.input] = self._static(state) if static else Carried(_slots(state))
+            self._bind(state.input, self._static(state) if static else Carried(_slots(state)))
 
     def _static(self, state: State) -> Signal:
         """Return a static input as a value of each frame."""
@@ -338,7 +353,7 @@ class Trace:
         sizes = self._dimensions(name, "input")
         axes = tuple(kinds.get(a, FEATURE) for a in range(len(sizes)))
         if self.ids and axes.count(TIME) == 1 and FEATURE not in axes:
-            self.values[name] = Ids(0, axes)
+            self._bind(name, Ids(0, axes))
             return 1
         if axes.count(TIME) != 1 or FEATURE not in axes:
             raise UnsupportedError(
@@ -348,7 +363,7 @@ class Trace:
         frame = [size for size, axis in zip(sizes, axes, strict=True) if axis == FEATURE]
         if min(frame) < 1:
             raise ContractError(f"input {name!r} has no fixed number of features; export the model again")
-        self.values[name] = _input(axes, sizes, frame)
+        self._bind(name, _input(axes, sizes, frame))
         self.frame = tuple(frame) if len(frame) > 1 else ()
         return prod(frame)
 

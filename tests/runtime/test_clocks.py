@@ -1,9 +1,11 @@
 """Clocks: how many frames of a value are ready, which clock leads, how late a value is."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.runtime.clocks import Clock
 from tidegate.runtime.contract import Blocks
+from tidegate.runtime.errors import UnsupportedError
 
 GRID = Blocks(4, 2)
 FRAMES = range(60)
@@ -29,6 +31,22 @@ def test_frames_of_one_block_for_the_whole_stream_are_never_ready_before_its_end
     whole = Blocks(None, 0, 100)
     assert Clock().in_blocks().ready(99, whole) == 0
     assert Clock().in_blocks().lag(whole) is None
+
+
+def test_blocks_of_blocks_end_before_what_recurs_over_them_does() -> None:
+    clock = Clock().behind(1)
+    for _ in range(64):
+        clock = clock.in_blocks()
+    assert clock.lag(GRID) == 64 * (4 - 1 + 2) + 1
+    message = "^65 layers that run backward follow each other, no backend takes more than 64; export a model with fewer"
+    with pytest.raises(UnsupportedError, match=message):
+        clock.in_blocks()
+
+
+def test_which_of_two_clocks_leads_says_the_clock_from_which_both_come() -> None:
+    ahead = Clock().behind(1)
+    assert ahead.leads(ahead.in_blocks().in_blocks())
+    assert not ahead.leads(Clock().in_blocks().behind(1).in_blocks())
 
 
 @given(clocks, clocks)

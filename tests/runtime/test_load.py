@@ -1,7 +1,9 @@
 """Loading files: a usable model runs on both backends; any other file is refused by name."""
 
 import io
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ import pytest
 from onnx import helper
 from tidegate.quant import quantize
 from tidegate.runtime.arrays import Array
+from tidegate.runtime.contract import METADATA_KEY, Contract, Port
 from tidegate.runtime.errors import BackendError, ChunkError, ContractError, ModelError, UnsupportedError
 from tidegate.runtime.graph.graph import Graph
 from tidegate.runtime.load import Backend, Source, compile_model, load
 from tidegate.runtime.streams import Model, Stream
+from tools.graphs import model_of
 from tools.onnx_files import write_frames_lstm, write_lstm
 
 
@@ -293,3 +297,61 @@ def test_reprs_say_what_a_model_a_stream_and_a_group_are(tmp_path: Path, backend
     assert repr(group) == f"<tidegate group on {model.backend}: rows: 3, joined: 2>"
     stream.finish()
     assert repr(stream) == f"<tidegate stream on {model.backend}: frames: 4, finished>"
+
+
+# ---- the work of a load ----
+
+
+def chain(first: str, count: int, operator: str, *others: str, end: str = "end") -> list[onnx.NodeProto]:
+    """Return nodes of one operator, each of which reads the answer of the one before."""
+    names = [first, *(f"{end}{i}" for i in range(count - 1)), end]
+    return [helper.make_node(operator, [names[i], *others], [names[i + 1]]) for i in range(count)]
+
+
+def cells_that_read(name: str, count: int) -> list[onnx.NodeProto]:
+    """Return cells that nobody reads; the gate compares their weights with their attributes."""
+    return [helper.make_node("RNN", ["x", name, "W"], [f"cell{i}"], hidden_size=4) for i in range(count)]
+
+
+def answers_of(count: int) -> list[onnx.NodeProto]:
+    return [helper.make_node("Identity", ["x"], [f"y{i}"]) for i in range(1, count)]
+
+
+LARGE: dict[str, Callable[[int], list[onnx.NodeProto]]] = {
+    "sums": lambda n: chain("x", n, "Add", "ones"),
+    "copies": lambda n: chain("x", n, "Identity"),
+    "copies of a constant": lambda n: [
+        *chain("ones", n, "Identity", end="copied"),
+        *(helper.make_node("Identity", ["copied"], [f"again{i}"]) for i in range(n)),
+    ],
+    "copies of weights": lambda n: [*chain("W", n, "Identity", end="copied"), *cells_that_read("copied", n)],
+    "answers": answers_of,
+}
+
+
+def work_of(kind: str, count: int) -> int:
+    """Return the calls of functions, also of built-in ones, in which a file of so many nodes is loaded or refused."""
+    names = [f"y{i}" for i in range(count if kind == "answers" else 1)]
+    nodes = [helper.make_node("Relu", ["x"], ["y0"]), *LARGE[kind](count)]
+    tensors = {"ones": np.ones(4, np.float32), "W": np.ones((1, 4, 4), np.float32)}
+    made = model_of(nodes, {"x": ("batch", "time", 4)}, names, tensors, opset=17)
+    contract = Contract((Port("x", 1, 0),), tuple(Port(name, 1, 0) for name in names), ())
+    made.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=contract.to_json()))
+    data, calls = made.SerializeToString(), 0
+
+    def note(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    with suppress(ModelError):
+        load(data)
+    sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_node_more_costs_no_more_than_the_nodes_before_it(kind: str) -> None:
+    work_of(kind, 10)  # what is done once for each process
+    first, second, third = (work_of(kind, count) for count in (200, 400, 800))
+    assert 0 < third - second < 2.2 * (second - first)

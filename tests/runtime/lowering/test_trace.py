@@ -1,9 +1,11 @@
 """The trace refuses a graph that does not fit its contract, and values that it cannot follow."""
 
+import numpy as np
 import pytest
 from onnx import helper
 from tidegate.runtime.contract import METADATA_KEY, Port, State
 from tidegate.runtime.errors import ContractError, ModelError, UnsupportedError
+from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.operators import LastCell, Linear, Lstm, Operator
 from tools.drafts import HIDDEN, Build, Draft, part, refuses, stacked
@@ -110,6 +112,26 @@ def test_name_of_the_contract_that_the_graph_lacks_is_refused(what: str) -> None
     made.set_metadata(METADATA_KEY, text.replace(f'"{name}"', '"absent"'))
     with pytest.raises(ContractError, match=f"contract: {what} 'absent' is not an input of the graph"):
         lower(made)
+
+
+def repeated(count: int) -> Draft:
+    """Return a draft of as many operations."""
+    d, name = Draft(), "x"
+    for _ in range(count):
+        name = d.add("Relu", name)
+    d.answer(name)
+    return d
+
+
+def test_a_program_has_at_most_1024_operations() -> None:
+    pytest.importorskip("onnxruntime")
+    assert len(repeated(1024).program().ops) == 1024
+    large = repeated(1025).graph()
+    message = "it is one operation more than the 1024 that the engine takes; use backend='onnxruntime'$"
+    with pytest.raises(UnsupportedError, match=rf"^the node of '\w+': {message}"):
+        lower(large)
+    data = large.model.SerializeToString()
+    assert load(data, "onnxruntime").stream().push(np.ones((1, 4), np.float32)).shape == (1, 4)
 
 
 def test_two_nodes_cannot_start_from_one_state() -> None:
