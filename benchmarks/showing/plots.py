@@ -117,7 +117,7 @@ def _points(axes: "Axes", names: Sequence[str], values: Sequence[float], ours: S
     for name, value, mine in zip(names, values, ours, strict=True):
         axes.plot([value or np.nan], [name], "o", ms=8, mfc="0.3" if mine else "white", mec="black")
     axes.set_xscale("log")
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="x", which="minor", labelbottom=False)  # they would overlap; the points have numbers
     axes.margins(x=0.15)
     axes.grid(axis="x", alpha=0.3)
