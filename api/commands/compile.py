@@ -63,7 +63,8 @@ def command(
 
     With --target, the output is a folder that needs only the device's compiler. It has the plan as a const array, the
     parts of the engine that the plan needs, a program, a Makefile, and report.json with the sizes of flash and RAM.
-    Several files share one engine; the program runs the first.
+    Several files share one engine; the program runs the first. In a folder that is there, files of these names are
+    written anew, also if they were changed; others stay.
     """
     if target is not None:
         if "form" in given(context):

@@ -1,4 +1,5 @@
-/* Reads frames and prints answers, one line per frame. Change it as you like; frames come from port.h. */
+/* Reads frames, which come from port.h, and prints answers, one line per frame. `tidegate compile` writes this file
+   again: change a copy, which `make MAIN=mine.c` or `cmake -DMAIN=mine.c` builds. */
 #include "model.h"
 #include "port.h"
 #include "tidegate.h"

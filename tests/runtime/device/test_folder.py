@@ -209,3 +209,21 @@ def test_model_of_one_plan_and_header_of_another_do_not_compile(model: Path, tmp
     assert "model.c and model.h are of two models: run `tidegate compile` again" in said[1].stderr
     write_files({"model": plan_of(model)}, TARGETS["generic"], tmp_path / "small")
     assert subprocess.run(compiler, cwd=tmp_path / "small", check=False).returncode == 0
+
+
+def test_a_program_of_the_users_own_stays_and_is_built(model: Path, tmp_path: Path) -> None:
+    """Files with the folder's own names are written anew: the comment of main.c says to change a copy."""
+    folder = tmp_path / "out"
+    write_device_folder(model, "generic", folder)
+    first = (folder / "main.c").read_text()
+    assert "change a copy, which `make MAIN=mine.c` or `cmake -DMAIN=mine.c` builds" in first
+    for name in ("main.c", "mine.c"):
+        (folder / name).write_text("changed\n")
+    write_device_folder(model, "generic", folder)
+    assert (folder / "main.c").read_text() == first
+    assert (folder / "mine.c").read_text() == "changed\n"
+    command = ["make", "-n", "-C", str(folder), "MAIN=mine.c"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "mine.c" in said
+    assert "main.c" not in said
+    assert "add_executable(model ${MAIN} " in (folder / "CMakeLists.txt").read_text()
