@@ -52,6 +52,7 @@ from .values import (
 
 MOST_FEATURES = 16384  # of a frame of any value, as in kernels/src/plan.h
 MOST_OPERATIONS = 1024  # of a program, as there
+MOST_SHARED = 2**26  # bytes of weights, besides eight times the file, that nodes share: a plan has them for each node
 
 Handler = Callable[["Trace", onnx.NodeProto], list[Value]]
 AnswerOf = Callable[["Trace", Port], tuple[int, tuple[int, ...]]]
@@ -103,6 +104,7 @@ class Trace:
         self._taken: set[Slot] = set()  # the states from which a node starts
         self._hidden: set[int] = set()  # the values that are an h within (-1, 1)
         self.moved: dict[tuple[int, bytes], int] = {}  # by value and order of its features: the value in that order
+        self.room = 8 * graph.model.ByteSize() + MOST_SHARED  # bytes that weights of nodes to come may take
         self.windows: dict[Slot, int] = {}  # by tail: the value with the frames of a push and those before
         self.laid: dict[str, Array] = {}  # constants in the order of a value, while a node is lowered
         self._steady: set[int] = set()  # the values that are the same in each frame of a push

@@ -27,6 +27,12 @@ def dequantize(trace: Trace, node: onnx.NodeProto) -> list[Value]:
 def weights_of(trace: Trace, node: onnx.NodeProto, position: int) -> Weights:
     """Return an input of a node as weights: codes and scales, or floats. Refuse other inputs."""
     value, values = trace.values.get(node.input[position]), trace.constant(node, position)
+    known = value.codes if isinstance(value, Weights) else values
+    trace.room -= known.nbytes if known is not None else 0
+    if trace.room < 0:
+        raise unsupported(
+            node, "nodes share weights, of which a plan has a copy for each: together far more than the file has"
+        )
     if isinstance(value, Weights):
         return replace(value, name=node.input[position])
     if values is None or values.dtype.kind != "f":

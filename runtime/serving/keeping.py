@@ -46,6 +46,7 @@ class KeepingEngine(Engine):
         super().__init__(served, limits, clock, adopts=adopts)
         self._keeper = keeper
         self._purged = self._clock()
+        keeper.purge(self.limits.stored)
         self._fetched: set[tuple[str, str]] = set()  # streams that may be in the store, or nowhere
 
     def collect(self) -> None:

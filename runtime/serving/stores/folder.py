@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from .store import OWNED, Claim, first_epoch, owned, owner_of, place_of
 
 LOCKS = 64  # files that are locked; a stream has one of them
 MOST_BYTES = 2**28  # of a file
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # changes whenever a monotonic clock begins anew
 
 
 class FolderStore:
@@ -30,9 +32,9 @@ class FolderStore:
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._clock = folder, clock
-        self._seen: dict[Path, tuple[tuple[int, int], float]] = {}  # of each file, which one it is, and since when
         for part in ("streams", "locks"):
             (folder / part).mkdir(parents=True, exist_ok=True)
+        self._seen = self._noted()  # of each file, which one it is, and since when
 
     def claim(self, key: str, *, fresh: bool) -> Claim | None:
         """Become the owner of a stream, as `Store.claim` says."""
@@ -64,8 +66,8 @@ class FolderStore:
     def purge(self, seconds: float) -> int:
         """Forget the streams that were not stored for so long, and what processes left that were killed.
 
-        The time counts from the first purge of this process that saw the record: the dates of files follow a clock that
-        somebody may set, and a year forward would forget every stream.
+        The time counts from the first purge that saw the record, of this process or of one before it since the machine
+        started: the dates of files follow a clock that somebody may set, and a year forward would forget every stream.
         """
         now, before, count = self._clock(), self._seen, 0
         self._seen = {}
@@ -80,7 +82,24 @@ class FolderStore:
                     count += not path.suffix
                 else:
                     self._seen[path] = which, since
+        self._note()
         return count
+
+    def _note(self) -> None:
+        """Write down what was seen, for the process that comes after this one."""
+        seen = [(path.name, which, since) for path, (which, since) in self._seen.items()]
+        part = self._folder / f"seen.{os.getpid()}"
+        part.write_text(json.dumps([_boot(), seen]))
+        part.replace(self._folder / "seen")
+
+    def _noted(self) -> dict[Path, tuple[tuple[int, int], float]]:
+        """Return what a process before this one saw, if the clock is still the same."""
+        try:
+            boot, seen = json.loads((self._folder / "seen").read_text())
+        except (FileNotFoundError, TypeError, ValueError):
+            return {}
+        known = seen if boot == _boot() != "" else []
+        return {self._folder / "streams" / name: ((which[0], which[1]), since) for name, which, since in known}
 
     def _path(self, key: str) -> Path:
         return self._folder / "streams" / place_of(key)
@@ -113,3 +132,8 @@ class FolderStore:
         part = path.with_suffix(f".{os.getpid()}")
         part.write_bytes(owned(epoch, record))
         part.replace(path)
+
+
+def _boot() -> str:
+    """Return what names this start of the machine; empty if nothing does."""
+    return BOOT.read_text() if BOOT.exists() else ""

@@ -5,8 +5,15 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from onnx import helper
+from tidegate.runtime.contract import METADATA_KEY, Contract, Port
 from tidegate.runtime.errors import ModelError, UnsupportedError
+from tidegate.runtime.graph.graph import Graph
+from tidegate.runtime.load import load
+from tidegate.runtime.lowering import trace
+from tidegate.runtime.lowering.lower import lower
 from tools.drafts import FEATURES, HIDDEN, Build, Draft, of_frame, of_weight, part, refuses
+from tools.graphs import model_of
 
 CODES = np.ones((HIDDEN, 3), np.int8)
 SCALES = np.full(3, 0.01, np.float32)
@@ -32,6 +39,26 @@ def of_float(value: float, dtype: Any = np.float32) -> Build:  # noqa: ANN401
         d.answer(d.squeeze(d.lstm("x", W=d.tensor(values, dtype)), 1))
 
     return build
+
+
+def test_weights_that_many_nodes_share_cannot_take_far_more_memory_than_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each node has its copy in a plan: one matrix of 4 MB in a thousand nodes would be 4 GB."""
+    pytest.importorskip("onnxruntime")
+    nodes = [helper.make_node("MatMul", [f"v{i}" if i else "x", "w"], [f"v{i + 1}"]) for i in range(12)]
+    made = model_of(nodes, {"x": ("batch", "time", 256)}, ["v12"], {"w": np.eye(256, dtype=np.float32)}, opset=17)
+    graph = Graph(made)
+    graph.set_metadata(METADATA_KEY, Contract((Port("x", 1, 0),), (Port("v12", 1, 0),), ()).to_json())
+    assert len(lower(graph).ops) == 12
+    monkeypatch.setattr(trace, "MOST_SHARED", 0)
+    message = (
+        "^MatMul 'v9': nodes share weights, of which a plan has a copy for each: together far more than the file has"
+    )
+    with pytest.raises(UnsupportedError, match=f"{message}; use backend='onnxruntime'"):
+        lower(graph)
+    frames = np.ones((1, 256), np.float32)
+    np.testing.assert_array_equal(load(made.SerializeToString(), "onnxruntime").stream().push(frames), frames)
 
 
 def signal_as_weight(d: Draft) -> None:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tidegate.runtime.serving.stores import folder
 from tidegate.runtime.serving.stores.folder import FolderStore
 from tidegate.runtime.serving.stores.store import StoreError
 from tools.serving import Clock
@@ -27,6 +28,28 @@ def test_what_was_left_long_ago_is_purged(tmp_path: Path) -> None:
     assert store.claim("old", fresh=False) is None
     assert store.claim("new", fresh=False)
     assert len(list((tmp_path / "streams").iterdir())) == 1
+
+
+@pytest.mark.parametrize(("same", "purged"), [(True, 1), (False, 0)])
+def test_the_time_of_a_record_goes_on_in_the_next_process_until_the_machine_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purged: int, *, same: bool
+) -> None:
+    boot, clock = tmp_path / "boot", Clock()
+    boot.write_text("first")
+    monkeypatch.setattr(folder, "BOOT", boot)
+    FolderStore(tmp_path, clock).claim("s", fresh=True)
+    for clock.now in (0.0, 30.0):
+        assert FolderStore(tmp_path, clock).purge(50) == 0
+    boot.write_text("first" if same else "second")
+    clock.now = 51.0
+    assert FolderStore(tmp_path, clock).purge(50) == purged
+
+
+def test_damaged_notes_are_no_notes(tmp_path: Path) -> None:
+    FolderStore(tmp_path).claim("s", fresh=True)
+    (tmp_path / "seen").write_text("[")
+    assert FolderStore(tmp_path).purge(50) == 0
+    assert FolderStore(tmp_path).purge(50) == 0
 
 
 @pytest.mark.parametrize("seconds", [1.0, 3600.0, 3.2e7, -3600.0, -3.2e7])
