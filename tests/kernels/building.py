@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,22 +34,23 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-def build(folder: Path, compiler: str, *flags: str, source: Path = KERNELS) -> Path:
+def build(folder: Path, compiler: str, *flags: str, source: Path = KERNELS, options: Iterable[str] = ()) -> Path:
     """Build the engine and its C tests in `folder`; return the folder of the programs.
 
     Args:
-        folder: An empty folder.
-        compiler: Name of the C compiler.
+        folder: An empty folder, or one of an earlier build.
+        compiler: Name or path of the C compiler.
         flags: Further compiler and linker flags.
         source: The engine, or an altered copy.
+        options: Further options of CMake.
     """
     cmake, all_flags = require("cmake"), " ".join(["-Werror", *flags])
-    options = [f"-DCMAKE_C_COMPILER={require(compiler)}", f"-DCMAKE_C_FLAGS={all_flags}"]
+    chosen = [f"-DCMAKE_C_COMPILER={require(compiler)}", f"-DCMAKE_C_FLAGS={all_flags}"]
     if cache := shutil.which("ccache"):  # the same sources with the same flags are built in several folders
-        options.append(f"-DCMAKE_C_COMPILER_LAUNCHER={cache}")
+        chosen.append(f"-DCMAKE_C_COMPILER_LAUNCHER={cache}")
     if any(flag.startswith("-fsanitize") for flag in flags):
-        options.append("-DTIDEGATE_OPTIMIZE=-O1")
-    run(cmake, "-S", source, "-B", folder, *options)
+        chosen.append("-DTIDEGATE_OPTIMIZE=-O1")
+    run(cmake, "-S", source, "-B", folder, *chosen, *options)
     run(cmake, "--build", folder, "--parallel", "2")
     return folder / "tests"
 

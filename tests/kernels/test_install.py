@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow  # compiles the engine and programs that use it
 
 USING = KERNELS / "tests" / "using"
 EXAMPLE = KERNELS.parents[1] / "examples" / "c"
+FUNCTIONS = set(re.findall(r"TIDE_API .*?\b(tide_\w+)\(", (KERNELS / "include/tidegate.h").read_text()))
 FRAMES = np.random.default_rng(0).normal(0, 1, (50, 6)).astype(np.float32)
 
 
@@ -36,8 +37,8 @@ def wanted(model: Path) -> Array:
     return np.array([stream.push(frame[None]) for frame in FRAMES])
 
 
-def answers(program: Path) -> Array:
-    done = subprocess.run([program], input=FRAMES.tobytes(), capture_output=True, check=True)
+def answers(program: Path, *emulator: str) -> Array:
+    done = subprocess.run([*emulator, program], input=FRAMES.tobytes(), capture_output=True, check=True)
     return np.frombuffer(done.stdout, np.float32).reshape(len(FRAMES), -1)
 
 
@@ -80,10 +81,9 @@ def test_shared_library_exports_the_functions_of_the_header_alone(model: Path, t
     run(cmake, "--build", tmp_path / "build", "--parallel", "2")
     run(cmake, "--install", tmp_path / "build", "--prefix", tmp_path / "prefix")
     (library,) = tmp_path.glob("prefix/lib*/**/libtidegate.so")
-    functions = set(re.findall(r"TIDE_API .*?\b(tide_\w+)\(", (KERNELS / "include/tidegate.h").read_text()))
     listed = run(require("nm"), "-D", "--defined-only", library)
     version = ".".join(__version__.split(".")[:2])
-    assert set(re.findall(r" T (\S+)", listed)) == {f"{name}@@TIDEGATE_{version}" for name in functions}
+    assert set(re.findall(r" T (\S+)", listed)) == {f"{name}@@TIDEGATE_{version}" for name in FUNCTIONS}
     loaded = ctypes.CDLL(str(library))
     loaded.tide_version.restype = ctypes.c_char_p
     assert loaded.tide_version().decode() == __version__

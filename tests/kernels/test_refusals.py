@@ -30,11 +30,11 @@ SEVERAL_WORDS = {
 }
 
 
-def refused(programs: Path, folder: Path) -> str:
-    """Return the table of the reference plans."""
+def refused(programs: Path, folder: Path, *emulator: str) -> str:
+    """Return the table of the reference plans, which are written to a folder."""
     for name, plan in reference_plans().items():
         (folder / f"{name}.tide").write_bytes(plan)
-    return run(programs / "refusals", *(folder / name for name in reference_plans()))
+    return run(*emulator, programs / "refusals", *(folder / name for name in reference_plans()))
 
 
 def test_each_condition_refuses_the_plans_that_it_refused_before(native: Path, tmp_path: Path) -> None:

@@ -4,6 +4,14 @@
 
 #include <tidegate.hpp>
 
+#ifdef _WIN32 /* where standard input and output are lines of text, unless a program says otherwise */
+#include <fcntl.h>
+#include <io.h>
+static void take_bytes() { _setmode(_fileno(stdin), _O_BINARY), _setmode(_fileno(stdout), _O_BINARY); }
+#else
+static void take_bytes() {}
+#endif
+
 static std::vector<unsigned char> read(const char *path) {
   std::vector<unsigned char> bytes;
   if (std::FILE *file = std::fopen(path, "rb")) {
@@ -20,6 +28,7 @@ int main(int count, char **arguments) {
   auto stream = model->stream();
   if (!stream) return std::fprintf(stderr, "%s\n", tidegate::text(stream.fault().status)), 1;
 
+  take_bytes();
   std::vector<float> frame(model->width()), answers(stream->answers(1));
   while (std::fread(frame.data(), sizeof(float), frame.size(), stdin) == frame.size()) {
     const tidegate::Status status = stream->push(frame, answers);

@@ -3,6 +3,14 @@
 #include <stdio.h>
 #include <tidegate.h>
 
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+static void take_bytes(void) { _setmode(_fileno(stdin), _O_BINARY), _setmode(_fileno(stdout), _O_BINARY); }
+#else
+static void take_bytes(void) {}
+#endif
+
 extern const unsigned char model_plan[];
 extern const size_t model_plan_bytes;
 
@@ -26,6 +34,7 @@ int main(void) {
 
   const size_t width = tide_input_width(model), answers = tide_output_width(model, 0);
   float *outputs[] = {answer};
+  take_bytes();
   while (fread(frame, sizeof *frame, width, stdin) == width) {
     if (tide_push(stream, frame, 1, outputs) != TIDE_OK) return 3;
     fwrite(answer, sizeof *answer, answers, stdout);
