@@ -94,12 +94,13 @@ class FolderStore:
 
     def _noted(self) -> dict[Path, tuple[tuple[int, int], float]]:
         """Return what a process before this one saw, if the clock is still the same."""
+        streams = self._folder / "streams"
         try:
             boot, seen = json.loads((self._folder / "seen").read_text())
-        except (FileNotFoundError, TypeError, ValueError):
+            known = {streams / name: ((which[0], which[1]), since) for name, which, since in seen}
+        except (FileNotFoundError, IndexError, TypeError, ValueError):
             return {}
-        known = seen if boot == _boot() != "" else []
-        return {self._folder / "streams" / name: ((which[0], which[1]), since) for name, which, since in known}
+        return known if boot == _boot() != "" else {}
 
     def _path(self, key: str) -> Path:
         return self._folder / "streams" / place_of(key)
