@@ -4,8 +4,8 @@
 #     bash bindings/python/wheel.sh FOLDER
 #
 # The engine is compiled by this machine's C compiler, as the tests run it. Only the binding is C++, which would need a libstdc++
-# as new as this machine's: ziglang brings its own and links it in, and names the symbols of an old glibc. libgcc.a holds what
-# the engine asks about the processor. auditwheel then judges the wheel, and gives it the tag or fails.
+# as new as this machine's: ziglang brings its own and links it in, and names the symbols of an old glibc. auditwheel then judges
+# the wheel, and gives it the tag or fails.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 python=$root/.venv/bin/python
@@ -22,6 +22,5 @@ fi
 processor=$(uname -m)
 printf '#!/bin/sh\nexec "%s" -m ziglang c++ -target %s-linux-gnu.2.17 "$@"\n' "$python" "$processor" >"$away/c++"
 chmod +x "$away/c++"
-CXX=$away/c++ "$python" "${built[@]}" --wheel-dir "$away" \
-  -C "cmake.define.CMAKE_CXX_STANDARD_LIBRARIES=$(cc -print-libgcc-file-name)" "$root"
+CXX=$away/c++ "$python" "${built[@]}" --wheel-dir "$away" "$root"
 "$python" -m auditwheel repair --plat "manylinux_2_17_$processor" --wheel-dir "$out" "$away"/tidegate-*.whl
