@@ -33,7 +33,7 @@ TESTS = {
         "api/test_hostile.py",
     ),
     "runtime/graph/structure.py": ("runtime/graph/test_structure.py", "runtime/graph/test_gate.py"),
-    "runtime/contract.py": ("runtime/test_contract.py", "runtime/test_load.py"),
+    "runtime/contract.py": ("runtime/test_contract.py", "runtime/test_clocks.py", "runtime/test_load.py"),
     "runtime/plan/writer.py": ("runtime/plan/test_header.py", "runtime/plan/test_writer.py", "runtime/test_engine.py"),
     "runtime/plan/text.py": ("runtime/plan/test_text.py", "runtime/plan/test_writer.py"),
     "runtime/backends/onnxruntime_snapshot.py": (

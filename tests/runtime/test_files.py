@@ -161,6 +161,18 @@ def test_file_and_folder_are_flushed_to_the_disk_in_this_order(tmp_path: Path, m
     assert seen == ["file", "rename", "folder"]
 
 
+def test_where_files_have_no_mode_and_folders_are_not_opened_a_file_is_written_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+    monkeypatch.delattr(os, "fchmod")
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    (tmp_path / "m.onnx").write_bytes(b"old")
+    write_atomic(tmp_path / "m.onnx", b"new")
+    assert (tmp_path / "m.onnx").read_bytes() == b"new"
+    assert names(tmp_path) == ["m.onnx"]
+
+
 def test_row_20_file_that_is_cut_or_changed_after_loading_changes_nothing(tmp_path: Path) -> None:
     """The file was read into memory: with a mapping, a truncation could crash the process."""
     quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
