@@ -103,9 +103,9 @@ def command(
     loop). The latency of a chunk is the time from when it is due to its answer. So a stall counts for every chunk that
     it delays. Each runtime has its own processes; all take turns on one core.
 
-    --compare compares two JSON results of this machine. --against compares with the tidegate of another environment in
-    one run, which finds smaller differences. Both exit with status 1 if a row became slower by at least 5 % and by
-    more than the intervals explain.
+    --compare compares two JSON results, and says if they are of two machines. --against compares with the tidegate of
+    another environment in one run, which finds smaller differences. Both exit with status 1 if a row became slower by
+    at least 5 % and by more than the intervals explain.
 
     The suites: cells has stacks of recurrent layers, real has real models at their own rates, families compares
     recurrent nets with a Transformer, and streams finds how many streams one core can serve.
@@ -219,12 +219,13 @@ def _compare(files: Sequence[Path], json_file: Path | None) -> None:
 
     if len(files) != 2:
         raise typer.BadParameter(f"--compare takes two results, {len(files)} given; wanted --compare A.json B.json")
-    found = changes(*(Result.read(file) for file in files))
+    before, after = map(Result.read, files)
+    found = changes(before, after)
     if not found:
         raise typer.BadParameter(f"{files[0]} and {files[1]} have no row in common")
     if json_file is not None:
         save_json(json_file, {"changes": [change.to_dict() for change in found]})
-    _judge(found)
+    _judge(found, before.environment.unlike(after.environment))
 
 
 def _builds(result: "Result") -> None:
@@ -237,11 +238,11 @@ def _builds(result: "Result") -> None:
     _judge(found)
 
 
-def _judge(found: "Sequence[Change]") -> None:
+def _judge(found: "Sequence[Change]", doubts: Sequence[str] = ()) -> None:
     from tidegate.benchmarks.measuring.regression import regressions, table
 
     slower = regressions(found)
-    show(iter([table(found), f"{len(slower)} of {len(found)} rows slower."]))
+    show(iter([table(found), *doubts, f"{len(slower)} of {len(found)} rows slower."]))
     if slower:
         raise typer.Exit(1)
 

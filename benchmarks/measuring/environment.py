@@ -59,6 +59,11 @@ class Environment:
             f"load was {self.load:.1f} on {self.cores} cores at the start; on a busy machine the times are too high"
         ]
 
+    def unlike(self, later: "Environment") -> list[str]:
+        """Return a sentence that names two machines; none if processor, system and variants are the same."""
+        first, second = (f"{one.engine()} ({one.system})" for one in (self, later))
+        return [] if first == second else [f"Measured first on {first}, then on {second}."]
+
     def summary(self) -> str:
         """Return one sentence that names the machine and the versions."""
         packages = ", ".join(f"{name} {number}" for name, number in self.versions.items())

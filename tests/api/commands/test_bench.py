@@ -119,11 +119,15 @@ def test_it_compares_two_results(tide: Command, folder: Path) -> None:
     for row in slower["rows"]:
         row["p50_us"] *= 10
         row["interval_us"] = [10 * time for time in row["interval_us"]]
+    slower["environment"]["processor"] = "another"
     (folder / "b.json").write_text(json.dumps(slower))
 
-    assert tide("bench", "--compare", "a.json", "a.json").status == 0
+    outcome = tide("bench", "--compare", "a.json", "a.json")
+    assert outcome.status == 0
+    assert "Measured" not in outcome.out
     outcome = tide("bench", "--compare", "a.json", "b.json", "--json", "changes.json")
     assert outcome.status == 1
     assert "1 of 1 rows slower" in outcome.out
+    assert ", then on another with " in outcome.out
     (change,) = json.loads((folder / "changes.json").read_text())["changes"]
     assert (change["verdict"], change["ratio"]) == ("slower", pytest.approx(10))

@@ -34,6 +34,16 @@ def test_a_busy_machine_has_a_warning() -> None:
     assert "load was 1.1 on 2 cores" in dataclasses.replace(machine, load=1.1).warnings()[0]
 
 
+def test_two_machines_are_named_and_one_is_not() -> None:
+    machine = dataclasses.replace(observe(("avx2",), 1), processor="P", system="S")
+    later = dataclasses.replace(machine, core=0, load=9.0, date="later")
+    assert machine.unlike(later) == []
+    assert machine.unlike(dataclasses.replace(later, processor="Q")) == [
+        "Measured first on P with avx2 (S), then on Q with avx2 (S)."
+    ]
+    assert "P with sse41" in machine.unlike(dataclasses.replace(later, isa=("sse41",)))[0]
+
+
 def test_it_becomes_json() -> None:
     assert json.loads(json.dumps(observe(("scalar",), 0).to_dict()))["isa"] == ["scalar"]
 
