@@ -49,7 +49,7 @@ def verdict(target: Path, new: bytes, ended: str) -> str:
     left = [path for path in Path.cwd().iterdir() if path.name.startswith(".tidegate-")]
     for path in left:
         path.unlink()
-    return f"{ended}, {found}, {len(left)} left: {Path('said').read_text()[-200:]}"
+    return f"{ended}, {found}, {len(left)} left: {Path('said').read_text()[-2000:]}"
 
 
 def main() -> None:
