@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from ..arrays import Floats
-from ..errors import ModelError
+from ..errors import ModelError, UnsupportedError
 from ..graph.graph import Graph
 from ..graph.initial_states import initial_states
 from ..graph.nodes import attributes
@@ -23,7 +23,7 @@ from .answers import answer_of
 from .in_frames import in_frames
 from .integer import in_integers
 from .layers import over_layers
-from .trace import Handler, Trace, unsupported
+from .trace import ONNXRUNTIME, Handler, Trace, unsupported
 from .values import FEATURE, Activations, Signal, Value
 from .weights import bias_of, dequantize, matrix_of, weights_of
 
@@ -46,6 +46,8 @@ def lower(graph: Graph) -> Program:
     activations = _activations(graph, fields.get("activation_bits"), fields.get("activation_ranges", {}))
     try:
         program = Trace(graph, HANDLERS, activations).run(answer_of)
+        if not program.ops:
+            raise UnsupportedError(f"the file computes nothing: its answers are its inputs; {ONNXRUNTIME}")
         program = replace(program, starts=_starts(graph, program))
         return in_integers(program, _exponents(fields)) if "integer" in fields else program
     except ModelError:

@@ -329,6 +329,20 @@ LARGE: dict[str, Callable[[int], list[onnx.NodeProto]]] = {
 }
 
 
+def bytes_of(model: onnx.ModelProto, contract: Contract) -> bytes:
+    model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=contract.to_json()))
+    return model.SerializeToString()
+
+
+def test_a_file_that_computes_nothing_runs_on_onnxruntime_alone() -> None:
+    made = model_of([helper.make_node("Identity", ["x"], ["y"])], {"x": ("batch", "time", 4)}, ["y"], opset=17)
+    data = bytes_of(made, Contract((Port("x", 1, 0),), (Port("y", 1, 0),), ()))
+    with pytest.raises(UnsupportedError, match=r"its answers are its inputs; use backend='onnxruntime'$"):
+        load(data)
+    frames = np.ones((3, 4), np.float32)
+    np.testing.assert_array_equal(load(data, backend="onnxruntime").stream().push(frames), frames)
+
+
 def work_of(kind: str, count: int) -> int:
     """Return the calls of functions, also of built-in ones, in which a file of so many nodes is loaded or refused."""
     names = [f"y{i}" for i in range(count if kind == "answers" else 1)]
@@ -336,8 +350,7 @@ def work_of(kind: str, count: int) -> int:
     tensors = {"ones": np.ones(4, np.float32), "W": np.ones((1, 4, 4), np.float32)}
     made = model_of(nodes, {"x": ("batch", "time", 4)}, names, tensors, opset=17)
     contract = Contract((Port("x", 1, 0),), tuple(Port(name, 1, 0) for name in names), ())
-    made.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=contract.to_json()))
-    data, calls = made.SerializeToString(), 0
+    data, calls = bytes_of(made, contract), 0
 
     def note(_: object, event: str, __: object) -> None:
         nonlocal calls
