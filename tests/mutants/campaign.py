@@ -62,10 +62,11 @@ def entry_of(mutant: Mutant, killer: str, seconds: float) -> dict[str, Any]:
 
 
 def judged(room: Engine | Guards, seed: int, known: set[str]) -> Iterator[dict[str, Any]]:
-    """Yield the entries of mutants that are not known yet."""
+    """Yield the entries of mutants that are not known yet; of lines with one text, the first is judged."""
     for mutant in in_order(room.files, room.language, seed):
         if mutant.name in known:
             continue
+        known.add(mutant.name)
         started = time.monotonic()
         killer = room.judge(mutant, quickly=True)
         if killer is not None:

@@ -30,7 +30,7 @@ def test_ledger_has_each_mutant_once_and_each_that_lives_is_answered_for(languag
 def test_figures_of_the_page_are_those_of_the_ledgers() -> None:
     for language in ("c", "python"):
         judged, killed = campaign.figures(language)
-        assert f"{killed} of {judged} killed" in TESTING
+        assert f"{killed:,} of {judged:,} killed" in TESTING
 
 
 def test_order_follows_from_the_seed_and_begins_with_another_line_each_time() -> None:

@@ -150,6 +150,7 @@ def test_frame_takes_hop_over_sample_rate() -> None:
         (["sample_rate"], float("nan"), "sample_rate = nan is not allowed"),
         (["lookahead"], -3, "lookahead = -3 is not allowed"),
         (["states", 1, "input"], "lstm.h_in", "lstm.h_in is named more than once"),
+        (["states", 1, "output"], "lstm.h_out", "lstm.h_out is named more than once"),
     ],
 )
 def test_row_22_field_that_cannot_be_is_refused_by_name(path: list[Any], value: object, message: str) -> None:

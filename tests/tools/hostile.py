@@ -30,7 +30,7 @@ def nested_ifs(depth: int) -> bytes:
     graph = field(1, field(4, b"Neg") + field(3, b"innermost"))
     for level in range(depth):
         branch = field(5, field(1, b"then_branch") + field(6, graph))
-        graph = field(1, field(4, b"If") + field(3, b"If%d" % level) + branch)
+        graph = field(1, field(3, b"If%d" % level) + field(4, b"If") + branch)
     return field(7, graph)
 
 

@@ -12,6 +12,7 @@ from tidegate.runtime.errors import ModelError
 from tidegate.runtime.graph import gate
 from tidegate.runtime.graph.gate import MAX_DEPTH, MAX_FIELDS, MAX_NODES, parse, parts
 from tools.hostile import field, nested_ifs, outside, varint
+from tools.onnx_files import write_lstm
 
 DAMAGED = "m.onnx: not an ONNX file, and a compiled plan is none; export one with `tidegate export`"
 EMPTY = "m.onnx: not an ONNX file, or its graph is empty; export one with `tidegate export`"
@@ -368,3 +369,28 @@ def test_numbers_have_at_most_ten_bytes() -> None:
     for data, end in ((b"\x80" * 10 + b"\x01", 11), (b"\x80\x01", 1), (b"", 0)):
         with pytest.raises(gate._NotOnnx):
             gate._varint(data, 0, end)
+
+
+def test_fields_that_protobuf_skips_are_skipped_in_their_size(tmp_path: Path) -> None:
+    """Field 100 of 8 bytes, which no message of ONNX has."""
+    data = varint(100 << 3 | 1) + b"\xff" * 8 + write_lstm(tmp_path / "m.onnx").read_bytes()
+    assert parse(data, "m.onnx").graph.node
+
+
+@pytest.mark.parametrize("kind", [TensorProto.BFLOAT16, TensorProto.FLOAT16, TensorProto.DOUBLE])
+def test_a_constant_of_any_float_type_goes_where_a_float_may_be(tmp_path: Path, kind: int) -> None:
+    """An LSTM of this operator set takes no bfloat16; each is read as float32."""
+    model = onnx.load(write_lstm(tmp_path / "m.onnx"))
+    lstm = next(node for node in model.graph.node if node.op_type == "LSTM")
+    weights = next(one for one in model.graph.initializer if one.name == lstm.input[1])
+    values = numpy_helper.to_array(weights)
+    weights.CopyFrom(helper.make_tensor(weights.name, kind, values.shape, values.ravel()))
+    assert parse(model.SerializeToString(), "m.onnx").graph.node
+
+
+def test_a_node_of_an_operator_set_that_is_not_imported_is_named() -> None:
+    model = small()
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    why = "is of the standard operator set, of which the file imports no version; export the model again"
+    refused(model, f"m.onnx: Add 'sum' {why}")
