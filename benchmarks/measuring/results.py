@@ -221,12 +221,11 @@ class Result:
             ModelError: The file is not a result, or a result of another version.
             FileNotFoundError: There is no such file.
         """
+        data = read_bytes(path, MAX_FILE_BYTES)
         try:
-            given = json.loads(read_bytes(path, MAX_FILE_BYTES))
+            given = json.loads(data)
             if (seen := repr(given["version"])[:40]) == str(VERSION):
                 return cls(_built(Environment, given["environment"]), tuple(_built(Row, row) for row in given["rows"]))
-        except ModelError:
-            raise
         except (ValueError, TypeError, KeyError, RecursionError) as error:  # its repr may hold the whole file
             why = str(error)[:80]
             raise ModelError(f"{path}: not a result of `tidegate bench --json`: {why}") from None

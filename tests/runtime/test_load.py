@@ -330,7 +330,7 @@ LARGE: dict[str, Callable[[int], list[onnx.NodeProto]]] = {
 
 
 def bytes_of(model: onnx.ModelProto, contract: Contract) -> bytes:
-    model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=contract.to_json()))
+    Graph(model).set_metadata(METADATA_KEY, contract.to_json())
     return model.SerializeToString()
 
 

@@ -44,7 +44,7 @@ class FolderStore:
             if not (fresh or before):
                 return None
             claim = Claim(before + 1 if before else first_epoch(), before, b"" if fresh else record)
-            self._write(path, claim.epoch, claim.record)
+            _replace(path, owned(claim.epoch, claim.record))
         return claim
 
     def put(self, key: str, epoch: int, record: bytes) -> bool:
@@ -53,7 +53,7 @@ class FolderStore:
         with self._locked(path):
             if self._epoch(path) != epoch:
                 return False
-            self._write(path, epoch, record)
+            _replace(path, owned(epoch, record))
         return True
 
     def drop(self, key: str, epoch: int) -> None:
@@ -87,18 +87,16 @@ class FolderStore:
 
     def _note(self) -> None:
         """Write down what was seen, for the process that comes after this one."""
-        seen = [(path.name, which, since) for path, (which, since) in self._seen.items()]
-        part = self._folder / f"seen.{os.getpid()}"
-        part.write_text(json.dumps([_boot(), seen]))
-        part.replace(self._folder / "seen")
+        seen = [(path.name, *which, since) for path, (which, since) in self._seen.items()]
+        _replace(self._folder / "seen", json.dumps([_boot(), seen]).encode())
 
     def _noted(self) -> dict[Path, tuple[tuple[int, int], float]]:
         """Return what a process before this one saw, if the clock is still the same."""
         streams = self._folder / "streams"
         try:
             boot, seen = json.loads((self._folder / "seen").read_text())
-            known = {streams / name: ((which[0], which[1]), since) for name, which, since in seen}
-        except (FileNotFoundError, IndexError, TypeError, ValueError):
+            known = {streams / name: ((file, written), since) for name, file, written, since in seen}
+        except (FileNotFoundError, TypeError, ValueError):
             return {}
         return known if boot == _boot() != "" else {}
 
@@ -129,10 +127,11 @@ class FolderStore:
         except FileNotFoundError:
             return 0
 
-    def _write(self, path: Path, epoch: int, record: bytes) -> None:
-        part = path.with_suffix(f".{os.getpid()}")
-        part.write_bytes(owned(epoch, record))
-        part.replace(path)
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_bytes(data)
+    part.replace(path)
 
 
 def _boot() -> str:
