@@ -147,10 +147,10 @@ def test_row_35_fork_while_another_thread_pushes_leaves_a_stream_that_is_refused
 
 ENDING = """
 import sys, threading, numpy as np, tidegate as tg
-model, chunk, began = tg.load(sys.argv[1]), np.zeros((200_000, 6), np.float32), threading.Event()
+model, chunks, began = tg.load(sys.argv[1]), np.zeros((2, 2_000, 6), np.float32), threading.Event()
 stream, group = model.stream(), model.streams(2)
-calls = {"push": lambda: stream.push(chunk), "group": lambda: group.push(np.stack([chunk, chunk]))}
-def work():
+calls = {"push": lambda: stream.push(chunks[0]), "group": lambda: group.push(chunks)}
+def work():  # calls are short, so that one comes back while the interpreter ends
     began.set()
     while True:
         calls[sys.argv[2]]()

@@ -6,15 +6,14 @@
 #include <nanobind/stl/tuple.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <memory>
 #include <new>
-#include <thread>
 #include <tuple>
 #include <vector>
 
 #include "../src/kernels.h"
+#include "ending.h"
 #include "outputs.h"
 #include "values.h"
 
@@ -133,21 +132,14 @@ class Model {
   tide_model *model_;
 };
 
-// Lets other Python threads run. When the interpreter ends it stops a daemon thread that wants to go on: before Python
-// 3.14 by pthread_exit, whose unwinding would end the process in this destructor. The thread sleeps until the process
-// is gone, as from 3.14 on.
+// Lets other Python threads run. When the interpreter ends, a daemon thread that wants to go on sleeps until the
+// process is gone, as from Python 3.14 on.
 class WithoutGil {
  public:
   WithoutGil() : state_(PyEval_SaveThread()) {}
   WithoutGil(const WithoutGil &) = delete;
   WithoutGil &operator=(const WithoutGil &) = delete;
-  ~WithoutGil() {
-    try {
-      PyEval_RestoreThread(state_);
-    } catch (...) {
-      for (;;) std::this_thread::sleep_for(std::chrono::hours(24));
-    }
-  }
+  ~WithoutGil() { tide_restore_thread(state_); }
 
  private:
   PyThreadState *state_;
