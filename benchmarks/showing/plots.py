@@ -28,6 +28,8 @@ CAPTIONS = {
     "time": "The longest time in each part of the run: a stall shows as a peak at its place.",
     "accuracy": "Each contender by its median time and its error; further left and lower is better.",
 }
+# Where a number may stand, in points (1/72 inch) from its place; the first if there is room.
+SIDES = ((9, 9), (12, 0), (-12, 0), (0, 12), (0, -12), (-9, -9), (9, -9), (-9, 9))
 TAIL = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 
 
@@ -205,15 +207,31 @@ def _time(axes: "Axes", rows: Sequence[Row]) -> None:
 
 
 def _accuracy(axes: "Axes", rows: Sequence[Row]) -> None:
-    for number, (row, marker) in enumerate(zip((row for row in rows if row.error_rms), cycle(MARKERS)), 1):
-        x, y, mine = row.p50_us or 0.0, row.error_rms or 0.0, row.peer == "tidegate"
-        axes.plot([x], [y], marker, ms=8, mfc="0.3" if mine else "white", mec="black", label=f"{number} {row.name}")
-        axes.annotate(str(number), (x, y), (7, 0), textcoords="offset points", va="center")
     axes.set(xscale="log", yscale="log", title="Speed and accuracy: left and low is better")
     axes.set(xlabel="median microseconds per chunk", ylabel="RMS difference from float64")
+    axes.margins(0.08)  # or the number of the last point lies on the edge
+    shown = [(row, row.p50_us or 0.0, row.error_rms) for row in rows if row.error_rms]
+    for number, ((row, x, y), marker) in enumerate(zip(shown, cycle(MARKERS)), 1):
+        colour = "0.3" if row.peer == "tidegate" else "white"
+        axes.plot([x], [y], marker, ms=8, mfc=colour, mec="black", label=f"{number} {row.name}")
     axes.tick_params(axis="x", which="minor", labelbottom=False)  # they would overlap
     axes.grid(alpha=0.3)
     _legend(axes)
+    _number(axes, [(x, y) for _, x, y in shown])
+
+
+def _number(axes: "Axes", points: Sequence[tuple[float, float]]) -> None:
+    """Write a number beside each point, on the side that is farthest from other points and numbers."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # before it the points have no places
+    inches = figure.dpi_scale_trans.inverted()
+    taken = [inches.transform(place) * 72 for place in axes.transData.transform(points)]
+    for number, (point, place) in enumerate(zip(points, tuple(taken), strict=True), 1):
+        room = [min(np.hypot(*(place + side - other)) for other in taken) for side in SIDES]
+        side = SIDES[int(np.argmax(np.round(room)))]
+        taken.append(place + side)
+        axes.annotate(str(number), point, side, textcoords="offset points", ha="center", va="center")
 
 
 def _legend(axes: "Axes") -> None:

@@ -1,6 +1,7 @@
 """Pictures: which contenders they show, in which order, with which numbers."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,17 @@ def test_medians_show_all_and_lines_only_the_fastest() -> None:
     legend = found["tail"].axes[0].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == labels[:MOST]
+
+
+def test_numbers_of_close_points_do_not_cover_each_other() -> None:
+    rows = [replace(ROW, how=f"run {n}", p50_us=20 * 1.03**n, error_rms=2e-8 * (1 + n % 3 / 4)) for n in range(5)]
+    far = replace(ROW, p50_us=200.0, error_rms=1e-2)
+
+    figure = pictures([*rows, far])["accuracy"]
+
+    numbers = [(text.get_text(), text.get_window_extent()) for text in figure.axes[0].texts]
+    assert [number for number, _ in numbers] == [str(n) for n in range(1, 7)]
+    assert [(a, b) for (a, one), (b, other) in combinations(numbers, 2) if one.overlaps(other)] == []
 
 
 def test_rows_without_figures_have_no_picture() -> None:
