@@ -230,7 +230,6 @@ def test_row_164_no_command_writes_over_the_file_that_it_reads(tide: Command) ->
 @pytest.mark.usefixtures("desk")
 @pytest.mark.parametrize("name", CASES)
 def test_row_122_the_way_out_of_a_command_succeeds(name: str, tide: Command) -> None:
-    pytest.importorskip("onnxruntime")
     _assert_followed(tide, *CASES[name])
 
 
@@ -291,7 +290,6 @@ EXPORTS: dict[str, tuple[str, str, dict[str, str]]] = {
 @pytest.mark.parametrize("name", EXPORTS)
 @pytest.mark.filterwarnings("ignore")  # of torch.jit
 def test_the_way_out_of_an_export_leads_to_a_file(name: str, tide: Command) -> None:
-    pytest.importorskip("onnxruntime")
     torch, safetensors = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch")
     module = torch.nn.LSTM(3, 4, batch_first=True)
     for path in ("w.pt", "w.bin", "w.ckpt"):
@@ -317,7 +315,6 @@ def test_the_smallest_file_that_a_message_names_is_written(tide: Command) -> Non
 
 @pytest.mark.usefixtures("desk")
 def test_each_lookahead_is_compared_as_the_messages_say(tide: Command) -> None:
-    pytest.importorskip("onnxruntime")
     pytest.importorskip("torch")
     assert tide("export", "advised_net:Turned", "--example", "1x9x3", "-o", "turned.onnx").status == 0
     assert "or use --lookaheads" in " ".join(tide("verify", "turned.onnx").err.split())
@@ -329,7 +326,6 @@ def test_each_lookahead_is_compared_as_the_messages_say(tide: Command) -> None:
 @pytest.mark.usefixtures("desk")
 def test_a_file_without_a_contract_is_drawn_with_the_way_out(tide: Command) -> None:
     pytest.importorskip("matplotlib")
-    pytest.importorskip("onnxruntime")
     assert tide("inspect", "no_contract.onnx", "--svg", "a.svg").status == 0
     assert "no contract: lift or export the file" in Path("a.svg").read_text()
     assert tide("lift", "no_contract.onnx", "-o", "lifted.onnx").status == 0

@@ -13,7 +13,6 @@ from tools import foreign_files, loop_files
 from tools.commands import Command
 from tools.foreign_files import Dims
 
-pytest.importorskip("onnxruntime")  # the proof runs the file in it
 PAIRS = ("h", "hn"), ("c", "cn")
 OPTION = r"--[a-z-]+ (?:[\w.]+=[\w.]+|\d+)"
 

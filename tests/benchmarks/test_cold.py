@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from tidegate.benchmarks import cold
 
-pytest.importorskip("onnxruntime")
-
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

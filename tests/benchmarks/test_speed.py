@@ -11,8 +11,6 @@ from tidegate.benchmarks.nets import stacks
 from tidegate.benchmarks.showing.speed_tables import GOALS, PRECISIONS, notes, tables
 from tidegate.runtime._kernels import variants
 
-pytest.importorskip("onnxruntime")
-
 TINY = stacks.Case("B", 4, 8, 2)
 BRIEF = ("--seconds", "0.01", "--processes", "1")
 QUICK = Settings(seconds=0.01, processes=1, turns=2)

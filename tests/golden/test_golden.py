@@ -57,7 +57,6 @@ def test_an_onnx_file_streams_by_its_contract(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=named)
 def test_onnxruntime_goes_on_from_its_snapshot(file: Path) -> None:
     """Its own bits change with its version, by a few units in the last place."""
-    pytest.importorskip("onnxruntime")
     frames, stored = np.load(file.parent / "frames.npy"), np.load(file.with_suffix(".npy"))
     stream = tidegate.load(file, backend="onnxruntime").stream()
     np.testing.assert_allclose(stream.push(frames), stored, rtol=0, atol=1e-5)

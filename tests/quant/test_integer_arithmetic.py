@@ -83,7 +83,6 @@ def test_a_whole_net_computes_with_integers_and_stays_close(tmp_path: Path, laye
 
 def test_other_runtimes_use_the_weights_and_keep_float_activations(tmp_path: Path) -> None:
     """The file is plain ONNX: onnxruntime's answers differ only by the rounding of activations."""
-    pytest.importorskip("onnxruntime")
     in_integers(write(tmp_path / "m.onnx", "LSTM", "GRU", "linear"))
     x = smooth()[0]
     mine, theirs = (

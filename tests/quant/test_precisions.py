@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -24,8 +23,6 @@ from tidegate.runtime.load import load
 from tidegate.runtime.lowering.lower import lower
 from tidegate.runtime.reference import ReferenceStream
 from tools.nets import ROWS, Net
-
-pytest.importorskip("onnxruntime")
 
 CASES = int(os.environ.get("TIDEGATE_CASES", "1000")) // 10
 PRECISIONS = [f"W{w}A{a}{g}" for w in (4, 8, 16) for a in (8, 16) for g in ("", "g8", "g32")] + ["float32"]

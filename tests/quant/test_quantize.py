@@ -47,7 +47,6 @@ def test_written_file_is_standard_onnx(tmp_path: Path) -> None:
 
 def test_int8_differs_from_float_and_stays_close(tmp_path: Path) -> None:
     """An int8 answer that equals float exactly would mean that nothing was quantized."""
-    pytest.importorskip("onnxruntime")
     source = write_lstm(tmp_path / "m.onnx", hidden=64)
     quantize(source, tmp_path / "m.int8.onnx")
     frames = np.random.default_rng(1).normal(0, 1, (50, 6)).astype(np.float32)
@@ -117,7 +116,6 @@ def test_a_pattern_that_matches_nothing_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("opset", [13, 17, 20])
 def test_an_older_operator_set_is_converted_if_the_precision_needs_it(tmp_path: Path, opset: int) -> None:
     """Names, metadata and other initializers survive, and so do onnxruntime's answers but for rounding."""
-    pytest.importorskip("onnxruntime")
     graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
     graph.model.opset_import[0].version, graph.model.ir_version = opset, 8
     graph.set_metadata("author", "me")
@@ -168,7 +166,6 @@ def test_weight_through_identity_is_quantized(tmp_path: Path) -> None:
 
 
 def test_recurrent_weight_that_is_not_constant_is_reported_as_float(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
     zero = numpy_helper.from_array(np.zeros((), np.float32), "zero")
     graph.model.graph.initializer.append(zero)
@@ -181,7 +178,6 @@ def test_recurrent_weight_that_is_not_constant_is_reported_as_float(tmp_path: Pa
 
 
 def test_embedding_table_becomes_int8_with_a_scale_per_id(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
     table = np.random.default_rng(0).normal(0, 1, (10, 6)).astype(np.float32)
     graph.model.graph.initializer.append(numpy_helper.from_array(table, "table"))
@@ -322,7 +318,6 @@ def test_weight_with_nan_is_refused_and_the_old_file_stays(tmp_path: Path) -> No
 @pytest.mark.parametrize(("name", "operator"), [("R", "LSTM 'lstm'"), ("V", "Gemm 'head'")])
 def test_a_weight_that_codes_do_not_reach_is_refused_by_name(tmp_path: Path, name: str, operator: str) -> None:
     """It was clipped to 1.4e14 before. Left float, as the message says, the file is written."""
-    pytest.importorskip("onnxruntime")
     graph = Graph.load(write_lstm(tmp_path / "m.onnx"))
     tensor = next(t for t in graph.model.graph.initializer if t.name == name)
     values = numpy_helper.to_array(tensor).copy()
@@ -341,7 +336,6 @@ def test_a_weight_that_codes_do_not_reach_is_refused_by_name(tmp_path: Path, nam
 @pytest.mark.parametrize("precision", ["W8A16", "W4A16"])
 def test_row_138_a_lifted_file_whose_weights_are_codes_is_quantized_again(tmp_path: Path, precision: str) -> None:
     """The report compares with the values of its codes. Its codes are not kept beside the new ones."""
-    pytest.importorskip("onnxruntime")
     from tidegate.export import lift
 
     onnx.save(foreign_files.quantized(tmp_path, foreign_files.torch_zeros()), tmp_path / "theirs.onnx")

@@ -82,7 +82,6 @@ def test_the_way_out_of_a_row_works(path: Path, backend: Backend, name: str) -> 
 
 
 def test_a_plan_runs_on_the_engine_and_its_file_on_onnxruntime(path: Path, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     compile_model(path, tmp_path / "m.tide")
     with pytest.raises(ModelError, match="runs only on backend='native'; load the ONNX file instead"):
         load(tmp_path / "m.tide", "onnxruntime")
@@ -163,7 +162,6 @@ def test_a_plan_in_place_of_a_file_and_an_unknown_form_are_refused(path: Path, t
 
 @BACKENDS
 def test_a_damaged_snapshot_is_taken_again_and_another_one_restored_there(path: Path, backend: Backend) -> None:
-    pytest.importorskip("onnxruntime")
     stream, other = load(path, backend).stream(), load(write_lstm(path.with_name("n.onnx"), hidden=9), backend).stream()
     saved = stream.snapshot()
     with pytest.raises(SnapshotError, match="it is damaged, take it again; stream unchanged"):

@@ -13,8 +13,6 @@ FRAMES = np.random.default_rng(1).normal(0, 1, (9, 6)).astype(np.float32)
 
 @pytest.mark.parametrize("backend", ["native", "onnxruntime"])
 def test_causal_model_holds_nothing_back(tmp_path: Path, backend: Backend) -> None:
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     stream = load(write_lstm(tmp_path / "m.onnx"), backend).stream()
     expected = stream.push(FRAMES)
     assert not stream.finished
@@ -31,8 +29,6 @@ def test_causal_model_holds_nothing_back(tmp_path: Path, backend: Backend) -> No
 
 @pytest.mark.parametrize("backend", ["native", "onnxruntime"])
 def test_snapshot_remembers_that_a_stream_was_finished(tmp_path: Path, backend: Backend) -> None:
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     stream = load(write_lstm(tmp_path / "m.onnx"), backend).stream()
     stream.push(FRAMES)
     before = stream.snapshot()

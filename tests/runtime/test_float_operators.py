@@ -270,7 +270,6 @@ def ids_graph(table: Array, nodes: Sequence[Node], **constants: Any) -> Graph:  
 @pytest.mark.parametrize("operator", ["Tanh", "Softmax"])
 def test_embedding_looks_rows_up(operator: str) -> None:
     table = np.random.default_rng(0).normal(0, 1, (9, 5))
-    pytest.importorskip("onnxruntime")
     streaming = ids_graph(table, [node("Gather", "table x", "e"), node(operator, "e")])
     ids = np.random.default_rng(1).integers(0, 9, 40)
     wanted = np.asarray(OnnxruntimeModel(streaming).stream().push(ids))

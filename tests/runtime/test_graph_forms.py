@@ -322,7 +322,6 @@ def signal(count: int = 40) -> Floats:
 @pytest.mark.parametrize("form", FORMS)
 def test_form_streams_as_on_onnxruntime(tmp_path: Path, form: str) -> None:
     """Answers and states agree with onnxruntime; one chunk and single frames give the engine's same bits."""
-    pytest.importorskip("onnxruntime")
     d = draft(form)
     path, frames = write(d, tmp_path / "m.onnx"), signal()
     native, theirs = load(path).stream(), load(path, "onnxruntime").stream()

@@ -53,8 +53,6 @@ def small_model() -> NativeModel:
 
 
 def open_model(tmp_path: Path, backend: str) -> Model:
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     quantize(write_lstm(tmp_path / "m.onnx"), tmp_path / "m.int8.onnx")
     return load(tmp_path / "m.int8.onnx", backend)  # type: ignore[arg-type]
 

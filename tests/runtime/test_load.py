@@ -28,7 +28,6 @@ def quantized(tmp_path: Path, hidden: int = 8) -> Path:
 
 
 def test_both_backends_agree_on_answers_and_states(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     path = quantized(tmp_path, hidden=32)
     native, ort = load(path).stream(), load(path, "onnxruntime").stream()
     frames = np.random.default_rng(0).normal(0, 1, (200, 6)).astype(np.float32)
@@ -42,7 +41,6 @@ def test_both_backends_agree_on_answers_and_states(tmp_path: Path) -> None:
 
 
 def test_float_file_runs_on_the_engine_as_on_onnxruntime(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     path = write_lstm(tmp_path / "m.onnx")
     frames = np.random.default_rng(0).normal(0, 1, (200, 6)).astype(np.float32)
     native, ort = (np.asarray(m.stream().push(frames)) for m in (load(path), load(path, "onnxruntime")))
@@ -97,7 +95,6 @@ def test_graph_of_too_many_nodes_is_refused(tmp_path: Path) -> None:
 
 
 def test_operator_that_the_engine_lacks_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")  # quantize runs the file that it writes, but the engine cannot
     node = helper.make_node("Sin", ["output"], ["erf"], name="strange")
     quantize(write_lstm(tmp_path / "m.onnx", nodes=[node]), tmp_path / "m.int8.onnx")
     with pytest.raises(UnsupportedError, match="Sin 'strange': the engine does not have this operator; use backend="):
@@ -136,8 +133,6 @@ def test_unknown_backend_and_instruction_set_are_refused(tmp_path: Path, monkeyp
 )
 @pytest.mark.parametrize("backend", ["native", "onnxruntime"])
 def test_bad_chunk_is_refused_alike_on_both_backends(tmp_path: Path, backend: str, chunk: Array, message: str) -> None:
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     stream = load(quantized(tmp_path), backend).stream()  # type: ignore[arg-type]
     before = stream.push(np.ones((3, 6), np.float32)), stream.state()
     with pytest.raises(ChunkError, match=message):
@@ -161,7 +156,6 @@ def test_model_in_memory_answers_as_its_file(tmp_path: Path, form: str, kind: Ca
 
 
 def test_onnx_file_in_memory_runs_on_onnxruntime_and_a_plan_does_not(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     path = quantized(tmp_path)
     frames = np.ones((4, 6), np.float32)
     first, second = (load(source, "onnxruntime").stream().push(frames) for source in (path, path.read_bytes()))
@@ -176,8 +170,6 @@ def test_onnx_file_in_memory_runs_on_onnxruntime_and_a_plan_does_not(tmp_path: P
 @pytest.mark.parametrize("backend", ["native", "onnxruntime"])
 @pytest.mark.parametrize("content", [b"", b"m.onnx", b"TIDEGATE", bytes(1000)])
 def test_bytes_that_are_no_model_are_refused(backend: Backend, content: bytes) -> None:
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     with pytest.raises(ModelError, match=r"^the model in memory: "):
         load(content, backend)
 
@@ -203,8 +195,6 @@ BACKENDS = ["native", "onnxruntime"]
 
 
 def streaming(path: Path, backend: str) -> Model:
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     return load(path, backend)  # type: ignore[arg-type]
 
 

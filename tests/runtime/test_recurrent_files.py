@@ -94,7 +94,6 @@ def answers(path: Path, backend: models.Backend, frames: Floats, at: list[int]) 
 @pytest.mark.parametrize(("cell", "options"), CASES)
 def test_engine_agrees_with_onnxruntime(cell: str, options: dict[str, Any], bias: bool, tmp_path: Path) -> None:
     """The int8 weights are the same; only activations are rounded to 16 bits."""
-    pytest.importorskip("onnxruntime")
     source = write_stack(tmp_path / "m.onnx", cell, options, bias=bias)
     report = quantize(source, tmp_path / "m.int8.onnx")
     assert report.backend.startswith("native")

@@ -30,8 +30,6 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> Model:
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
     made.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=CONTRACT.to_json()))
     onnx.save(made, tmp_path / "m.onnx")
-    if request.param == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     return load(tmp_path / "m.onnx", request.param)
 
 

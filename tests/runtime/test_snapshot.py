@@ -139,8 +139,6 @@ def test_fork_goes_on_alone(tmp_path: Path, backend: str) -> None:
 
 def open_model(tmp_path: Path, backend: str, hidden: int = 8) -> Model:
     """A model of either backend."""
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     quantize(write_lstm(tmp_path / "m.onnx", hidden=hidden), tmp_path / "m.int8.onnx")
     return load(tmp_path / "m.int8.onnx", backend)  # type: ignore[arg-type]
 
@@ -263,7 +261,6 @@ def test_row_28_every_flipped_bit_and_truncation_is_refused(tmp_path: Path, back
 
 def test_row_28_snapshot_of_another_model_is_refused(tmp_path: Path) -> None:
     """Also models with the same shapes, and the other backend."""
-    pytest.importorskip("onnxruntime")
     (tmp_path / "wide").mkdir()
     models: list[Model] = [
         NativeModel(small_plan(0)),

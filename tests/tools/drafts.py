@@ -211,7 +211,6 @@ def is_whole(model: onnx.ModelProto) -> bool:
 
 def runs_on_onnxruntime(draft: Draft) -> None:
     """Stream some frames on onnxruntime."""
-    pytest.importorskip("onnxruntime")
     from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel
 
     stream = OnnxruntimeModel(draft.graph()).stream()

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import pytest
 from onnx import helper, numpy_helper
 from tidegate.runtime.arrays import Array, Floats
 from tidegate.runtime.backends.native import NativeModel
@@ -54,7 +53,6 @@ def frames(seed: int = 0) -> Floats:
 
 def check(streaming: Graph, x: Floats | None = None) -> Array:
     """Compare the engine's answer with onnxruntime's and return it."""
-    pytest.importorskip("onnxruntime")
     x = frames() if x is None else x
     wanted = np.asarray(OnnxruntimeModel(streaming).stream().push(x))
     seen = np.asarray(NativeModel(compile_graph(streaming)).stream().push(x))

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import pytest
 from onnx import helper
 from tidegate.runtime.arrays import Array
 from tools.graphs import model_of
@@ -217,7 +216,8 @@ def node_model(operator: str, attributes: dict[str, Any], weights: dict[str, Arr
 
 def run(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
     """Return the outputs of a model in onnxruntime by name."""
-    onnxruntime = pytest.importorskip("onnxruntime")
+    import onnxruntime
+
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), quiet)

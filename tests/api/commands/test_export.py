@@ -9,7 +9,6 @@ from tools.commands import Command, assert_refused, assert_wrong_usage
 
 def test_it_prints_proof_and_contract(tide: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    pytest.importorskip("onnxruntime")
     Path("tiny_net.py").write_text("from torch import nn\ndef make():\n    return nn.LSTM(3, 4, batch_first=True)\n")
     monkeypatch.delitem(sys.modules, "tiny_net", raising=False)
 

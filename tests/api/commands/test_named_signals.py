@@ -28,7 +28,6 @@ class Net(nn.Module):
 def echo(tide: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with echo.onnx, its signals x.npz and its static input s.npy."""
     pytest.importorskip("torch")
-    pytest.importorskip("onnxruntime")
     Path("echo_net.py").write_text(NET)
     monkeypatch.delitem(sys.modules, "echo_net", raising=False)
     outcome = tide("export", "echo_net:Net", "--example", "2x9x3,2x9x2,2x4", "-o", "echo.onnx")

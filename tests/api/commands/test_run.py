@@ -98,7 +98,6 @@ def test_a_signal_without_frames_has_no_answers_of_the_right_width(name: str, ti
 
 @pytest.mark.usefixtures("folder")
 def test_onnxruntime_gives_the_same_answers_nearly(tide: Command) -> None:
-    pytest.importorskip("onnxruntime")
 
     outcome = tide("run", "m.int8.onnx", "x.npy", "--backend", "onnxruntime")
 
@@ -145,7 +144,6 @@ def test_a_recording_is_streamed_as_its_samples(name: str, tide: Command) -> Non
 
 @pytest.mark.parametrize("backend", ["native", "onnxruntime"])
 def test_token_ids_are_streamed_from_arrays_and_text(backend: str, tide: Command, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     path, ids = write_ids(tmp_path / "ids.onnx"), np.array([1, 8, 0, 3])
     np.save(tmp_path / "ids.npy", ids)
     (tmp_path / "ids.txt").write_text("1\n8\n0\n3\n")
@@ -158,7 +156,6 @@ def test_token_ids_are_streamed_from_arrays_and_text(backend: str, tide: Command
 
 
 def test_row_47_answers_that_are_one_number_are_lines_and_entries_of_a_file(tide: Command, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     path, frames = write_scalar(tmp_path / "m.onnx"), np.ones((4, 6), np.float32)
     np.save(tmp_path / "x.npy", frames)
     stream = tidegate.load(path, "onnxruntime").stream()

@@ -14,7 +14,6 @@ from tidegate.runtime.errors import BackendError
 from tidegate.runtime.inspection import Inspection, inspect_file
 from tools import foreign_files
 
-pytest.importorskip("onnxruntime")  # the proof of lift runs the file in it
 pytest.importorskip("matplotlib")
 
 

@@ -8,8 +8,6 @@ import pytest
 import soundfile
 from tools.commands import SIGNAL, Command, assert_refused, assert_wrong_usage
 
-pytest.importorskip("onnxruntime")  # the second backend
-
 
 @pytest.mark.usefixtures("folder")
 def test_a_quantized_file_is_compared_with_its_float_file(tide: Command) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 import tidegate
 from tidegate.benchmarks.nets import stacks
 
@@ -32,7 +31,6 @@ def test_the_model_is_valid_onnx_with_a_contract() -> None:
 
 
 def test_the_float_file_gives_the_exact_answers(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     layers, frames = stacks.random_layers(SMALL), stacks.random_frames(SMALL, 50)
     stacks.save_model(layers, tmp_path / "m.onnx")
 

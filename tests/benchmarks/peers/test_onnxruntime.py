@@ -17,8 +17,6 @@ from tidegate.runtime.arrays import Array
 from tools.onnx_files import write_ids
 from tools.processors import WITHOUT_AVX2, WITHOUT_VNNI, emulated_python
 
-pytest.importorskip("onnxruntime")
-
 SMALL = stacks.Case("small", 8, 16, 2)
 
 

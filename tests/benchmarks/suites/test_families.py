@@ -4,10 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from tidegate.benchmarks.suites import families
-
-pytest.importorskip("onnxruntime")
 
 Values = npt.NDArray[Any]
 

@@ -30,7 +30,6 @@ def task(_: Path) -> Task:
 
 @pytest.mark.slow
 def test_each_model_is_a_job_at_the_rate_of_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("onnxruntime")  # the proof of the export runs the file in it
     monkeypatch.setattr(real_models, "REAL_MODELS", (RealModel(task, 16000, 160),))
     monkeypatch.setattr(real_models, "VOICE", RealModel(task, 50, 1))
     monkeypatch.setattr(real_models, "find_spec", lambda _: None)  # silero_vad is not installed

@@ -10,7 +10,6 @@ import pytest
 from tools.foreign_files import one_frame
 from tools.gallery_table import ENTRY, FILE, HASH
 
-pytest.importorskip("onnxruntime")
 OPTIONS = """
 [model.options]
 file = "net.onnx"

@@ -9,7 +9,6 @@ from onnx import TensorProto, helper, numpy_helper
 from third_party import frame_by_frame, made, values_of, whole
 from tools.foreign_files import keras, one_frame
 
-pytest.importorskip("onnxruntime")
 STATES = {"h_prev": "h_next", "c_prev": "c_next"}
 FEATURES = {"kind": "features", "frames": 6, "width": 5, "scale": 1.0}
 

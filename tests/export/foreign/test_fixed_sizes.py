@@ -82,7 +82,6 @@ def _exported(module: torch.nn.Module, example: torch.Tensor, **options: object)
 def test_row_140_a_file_that_states_its_sizes_streams(
     streams: int, tmp_path: Path, *, batch_first: bool, free: bool
 ) -> None:
-    pytest.importorskip("onnxruntime")
     shape = (streams, FRAMES, 6) if batch_first else (FRAMES, streams, 6)
     axis = int(batch_first)
     model = _exported(
@@ -106,7 +105,6 @@ class _TimeLast(torch.nn.Module):
 
 
 def test_time_may_be_the_last_axis_of_a_file_for_one_stream(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     lifted(tmp_path, _exported(_TimeLast(), torch.randn(1, 6, FRAMES)))
     x = np.random.default_rng(1).standard_normal((1, 6, FRAMES)).astype(np.float32)
     assert_streams_as(tmp_path, x[0].T.copy(), original(tmp_path, x)[0].T)
@@ -136,7 +134,8 @@ def _gate(file: ForeignFile, x: str) -> str:
 
 
 def test_row_141_one_frame_of_one_stream_becomes_many_frames(tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
+    import onnxruntime
+
     model = _one_frame().model()
     lifted(tmp_path, model)
     session = onnxruntime.InferenceSession(tmp_path / "foreign.onnx", providers=["CPUExecutionProvider"])

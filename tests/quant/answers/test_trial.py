@@ -29,7 +29,6 @@ def test_a_graph_for_the_engine_runs_on_it(tmp_path: Path) -> None:
 
 
 def test_a_graph_with_an_operator_that_the_engine_lacks_runs_on_onnxruntime(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     graph = with_cos(tmp_path / "m.onnx")
     model = opened(graph)
     assert model.backend == "onnxruntime"
@@ -49,7 +48,6 @@ def test_a_model_of_ids_gets_ids(tmp_path: Path) -> None:
 
 
 def test_an_output_that_is_not_finite_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     graph = with_cos(tmp_path / "m.onnx")
     nan = numpy_helper.from_array(np.array(np.nan, np.float32), "nan")
     graph.model.graph.initializer.append(nan)

@@ -14,8 +14,6 @@ from tools.serving import signal, small_plan
 
 def pair(folder: Path, backend: str) -> tuple[Model, Model]:
     """A float model and its int8 one."""
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     quantize(write_lstm(folder / "m.onnx"), folder / "m.int8.onnx")
     float_, int8 = (load(folder / name, backend) for name in ("m.onnx", "m.int8.onnx"))  # type: ignore[arg-type]
     return float_, int8

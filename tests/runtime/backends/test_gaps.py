@@ -18,8 +18,6 @@ X = frames(9000)
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Model:
     stacks.save_model(stacks.random_layers(stacks.Case("small", 3, 5, 2)), tmp_path / "m.onnx")
     backend: Backend = request.param
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     return load(tmp_path / "m.onnx", backend)
 
 

@@ -26,8 +26,6 @@ OWN_CLASSES = re.compile(r"(Native|Onnxruntime)(?=Model|Stream|Group)")  # a bac
 def live(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object]:
     """A model of each backend, a stream and a group of it."""
     backend: Backend = request.param
-    if backend == "onnxruntime":
-        pytest.importorskip("onnxruntime")
     model = load(write_lstm(tmp_path / "m.onnx"), backend)
     return {"Model": model, "Stream": model.stream(), "Group": model.streams(2)}
 

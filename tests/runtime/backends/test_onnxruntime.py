@@ -23,8 +23,6 @@ from tidegate.runtime.plan.magic import MAGIC
 from tools.onnx_files import write_ids, write_lstm
 from tools.onnxruntime_models import FRAMES, gain, graph_of
 
-pytest.importorskip("onnxruntime")
-
 
 def test_backend_says_its_name(tmp_path: Path) -> None:
     assert load(write_lstm(tmp_path / "m.onnx"), "onnxruntime").backend == "onnxruntime"

@@ -9,8 +9,6 @@ from tidegate.runtime.errors import BackendError
 from tidegate.runtime.load import load
 from tools.onnx_files import write_lstm
 
-pytest.importorskip("onnxruntime")
-
 
 def test_a_group_in_use_refuses_every_call(tmp_path: Path) -> None:
     group = load(write_lstm(tmp_path / "m.onnx"), "onnxruntime").streams(2)

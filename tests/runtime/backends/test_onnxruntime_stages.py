@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 from tidegate.runtime.arrays import Array
+from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel
+from tidegate.runtime.backends.onnxruntime_stages import StagedModel
 from tidegate.runtime.contract import METADATA_KEY, Ahead, Contract, Port
 from tidegate.runtime.errors import ModelError
 from tidegate.runtime.graph.graph import Graph
 from tools.graphs import floats, model_of, run
-
-pytest.importorskip("onnxruntime")
-
-from tidegate.runtime.backends.onnxruntime import OnnxruntimeModel
-from tidegate.runtime.backends.onnxruntime_stages import StagedModel
 
 CHANNELS, FRAMES = 2, 9
 SIGNAL = floats(FRAMES, CHANNELS)

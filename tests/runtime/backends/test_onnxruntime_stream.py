@@ -15,8 +15,6 @@ from tidegate.runtime.load import load
 from tools.onnx_files import write_lstm
 from tools.onnxruntime_models import FRAMES, gain, stream_of
 
-pytest.importorskip("onnxruntime")
-
 
 def test_several_outputs_come_by_name() -> None:
     answer = OnnxruntimeModel(gain()).stream().push(FRAMES)

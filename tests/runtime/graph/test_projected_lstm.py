@@ -125,7 +125,6 @@ def _graph(nodes: list[onnx.NodeProto], tensors: dict[str, Any], states: list[St
 
 
 def test_engine_agrees_with_onnxruntime() -> None:
-    pytest.importorskip("onnxruntime")
     graph = scan_graph(layers=2)
     streams = NativeModel(compile_graph(graph)).stream(), OnnxruntimeModel(graph).stream()
     seen, wanted = (np.concatenate([np.asarray(s.push(noise()[a:b])) for a, b in ((0, 1), (1, 60))]) for s in streams)
@@ -148,7 +147,6 @@ FORMS: dict[str, tuple[CellOptions, bool]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_options_are_found_in_the_step_and_run_as_in_onnxruntime(form: str) -> None:
-    pytest.importorskip("onnxruntime")
     options, peepholes = FORMS[form]
     graph = scan_graph(quantized=False, options=options, peepholes=peepholes)
     (layer,) = lower(graph).ops

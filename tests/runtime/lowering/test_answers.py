@@ -55,7 +55,6 @@ def listed(answer: object) -> list[Array]:
 
 @pytest.mark.parametrize("form", SHAPES)
 def test_row_96_both_backends_give_the_shape_of_the_file(form: str) -> None:
-    pytest.importorskip("onnxruntime")
     build, shapes = SHAPES[form]
     graph = graph_of(build)
     seen = {}

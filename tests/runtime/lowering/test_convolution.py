@@ -107,7 +107,6 @@ def streamed(model: NativeModel | OnnxruntimeModel, at: list[int]) -> tuple[Floa
     ],
 )
 def test_engine_agrees_with_onnxruntime(options: dict[str, Any]) -> None:
-    pytest.importorskip("onnxruntime")
     graph = conv_graph(**options)
     at = [0, 1, 2, 19, 60]
     engine, other = (streamed(model, at) for model in (NativeModel(compile_graph(graph)), OnnxruntimeModel(graph)))
@@ -143,7 +142,6 @@ def test_window_gives_the_taps_of_each_channel_oldest_first() -> None:
 
 
 def test_quantizer_takes_the_weight_of_a_convolution_by_rows(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     graph = conv_graph(float32=True)
     rng, main = np.random.default_rng(2), graph.model.graph
     shapes = {"W": (1, 4 * HIDDEN, OUT), "R": (1, 4 * HIDDEN, HIDDEN)}

@@ -164,7 +164,6 @@ def test_peepholes_are_weights_of_the_gates() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_row_70_any_options_give_the_answers_of_onnxruntime(kind: CellKind, seed: int) -> None:
     """The engine in float32. The gates of a GRU are within [0, 1]: others make h grow, and each difference with it."""
-    pytest.importorskip("onnxruntime")
     rng = np.random.default_rng(seed)
     options = cell_options(rng, kind)
     if kind is GRU and not options.activations[0].is_within(2):

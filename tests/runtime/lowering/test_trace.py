@@ -124,7 +124,6 @@ def repeated(count: int) -> Draft:
 
 
 def test_a_program_has_at_most_1024_operations() -> None:
-    pytest.importorskip("onnxruntime")
     assert len(repeated(1024).program().ops) == 1024
     large = repeated(1025).graph()
     message = "it is one operation more than the 1024 that the engine takes; use backend='onnxruntime'$"

@@ -45,7 +45,6 @@ def test_weights_that_many_nodes_share_cannot_take_far_more_memory_than_the_file
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each node has its copy in a plan: one matrix of 4 MB in a thousand nodes would be 4 GB."""
-    pytest.importorskip("onnxruntime")
     nodes = [helper.make_node("MatMul", [f"v{i}" if i else "x", "w"], [f"v{i + 1}"]) for i in range(12)]
     made = model_of(nodes, {"x": ("batch", "time", 256)}, ["v12"], {"w": np.eye(256, dtype=np.float32)}, opset=17)
     graph = Graph(made)

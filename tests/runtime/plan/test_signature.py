@@ -38,7 +38,6 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 
 def test_a_signed_file_loads_on_both_backends(folder: Path) -> None:
-    pytest.importorskip("onnxruntime")
     sign(folder / "m.onnx", folder / "maker.pem")
     assert load(folder / "m.tide", require=folder / "maker.pub", release=7).stream().frames == 0
     for backend in ("native", "onnxruntime"):
