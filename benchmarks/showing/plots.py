@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -222,8 +222,7 @@ def _accuracy(axes: "Axes", rows: Sequence[Row]) -> None:
 
 def _number(axes: "Axes", points: Sequence[tuple[float, float]]) -> None:
     """Write a number beside each point, on the side that is farthest from other points and numbers."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    figure = cast("Figure", axes.get_figure(root=True))
     figure.draw_without_rendering()  # before it the points have no places
     inches = figure.dpi_scale_trans.inverted()
     taken = [inches.transform(place) * 72 for place in axes.transData.transform(points)]
