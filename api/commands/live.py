@@ -33,10 +33,12 @@ MOST_BYTES = 2**24  # of a profile of health
 EXAMPLE = (
     "tidegate live speaker.int8.onnx recording.wav --pace\n"
     "  tidegate live amplifier.int8.onnx mic --chunk 64\n"
-    "  ffmpeg -i talk.mp3 -f s16le -ac 1 -ar 16000 - | tidegate live kws.int8.onnx - \\\n"
-    "    --format s16le --rate 16000\n"
-    "  tidegate live watch.int8.onnx 'serial:/dev/ttyACM0?baud=115200' --late oldest --gap hold\n"
-    "  tidegate live kws.int8.onnx 'tcp://:9000?listen' --format f32le --to tcp://127.0.0.1:9001"
+    "  ffmpeg -i talk.mp3 -f s16le -ac 1 -ar 16000 - | \\\n"
+    "    tidegate live kws.int8.onnx - --format s16le --rate 16000\n"
+    "  tidegate live watch.int8.onnx 'serial:/dev/ttyACM0?baud=115200' \\\n"
+    "    --late oldest --gap hold\n"
+    "  tidegate live kws.int8.onnx 'tcp://:9000?listen' --format f32le \\\n"
+    "    --to tcp://127.0.0.1:9001"
 )
 
 
@@ -55,7 +57,7 @@ def command(
     form: Annotated[
         str,
         typer.Option(
-            "--format", metavar="NAME", help="How numbers come: text, a row per line, or raw: s16le, f32le, u8 ..."
+            "--format", metavar="NAME", help="How numbers come: text, a row per line, or raw, e.g. s16le or f32le."
         ),
     ] = "text",
     rate: SampleRate = None,

@@ -7,13 +7,13 @@ import typer
 from tidegate.commands._options import Release, Require, check_release
 from tidegate.runtime.errors import BackendError
 
-EXAMPLE = "tidegate serve watch.int8.onnx --ws 127.0.0.1:8002 --grpc 127.0.0.1:8001 --store streams"
+EXAMPLE = "tidegate serve watch.int8.onnx --ws 127.0.0.1:8002 \\\n    --grpc 127.0.0.1:8001 --store streams"
 PACKAGES = {"--ws": ["picows"], "--grpc": ["grpc", "google.protobuf"], "--http": ["uvicorn"]}
 FIELDS = {"--ws": "websocket", "--grpc": "grpc", "--http": "http"}
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Plans or streaming ONNX files.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="MODEL", help="Plans or streaming ONNX files.")],
     *,
     ws: Annotated[
         str | None, typer.Option("--ws", metavar="HOST:PORT", help="Open the websocket door; port 0: any free one.")
@@ -29,7 +29,7 @@ def command(
         typer.Option(
             metavar="FOLDER|URL",
             envvar="TIDEGATE_STORE",
-            help="Keep snapshots of streams here, in Redis (redis://...) or S3 (s3://...); they outlive the server.",
+            help="Keep snapshots of streams beyond the server's end: a folder, redis://HOST or s3://BUCKET/PREFIX.",
         ),
     ] = None,
     adopt: Annotated[
@@ -48,11 +48,11 @@ def command(
     ] = False,
     require: Require = None,
     release: Release = 0,
-    streams: Annotated[int, typer.Option(min=1, help="Streams in progress of each model.")] = 4096,
+    streams: Annotated[int, typer.Option(min=1, metavar="N", help="Streams in progress of each model.")] = 4096,
     streams_of_one: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Those of one owner of a token; default: all.")
     ] = None,
-    frames: Annotated[int, typer.Option(min=1, help="Most frames of a chunk.")] = 1024,
+    frames: Annotated[int, typer.Option(min=1, metavar="N", help="Most frames of a chunk.")] = 1024,
     idle: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Give a stream up after so long.")] = 60.0,
 ) -> None:
     """Serve streams of many clients, each with its own state.

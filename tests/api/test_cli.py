@@ -10,7 +10,7 @@ from tidegate import cli
 from tidegate.commands._version import version_line
 from tools.commands import Command, Outcome, assert_refused, assert_wrong_usage
 
-COMMANDS = ["export", "lift", "verify", "quantize", "inspect", "run", "bench", "compile"]
+COMMANDS = [module.__name__.rpartition(".")[2] for module in cli.COMMANDS]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
