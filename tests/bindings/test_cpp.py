@@ -40,6 +40,12 @@ def test_the_example_gives_the_bits_of_python(prefix: Path, model: Path, tmp_pat
     (tmp_path / "bad.tide").write_bytes(b"no plan")
     refused = subprocess.run([tmp_path / "stream", tmp_path / "bad.tide"], capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stderr) == (1, f"{tmp_path / 'bad.tide'}: the plan is refused for its size\n")
+    missing = subprocess.run([tmp_path / "stream", "none.tide"], capture_output=True, text=True, check=False)
+    assert (missing.returncode, missing.stderr) == (1, "none.tide: cannot be read\n")
+    half = subprocess.run([tmp_path / "stream", model], input=frames.tobytes()[:-5], capture_output=True, check=False)
+    assert (half.returncode, half.stderr) == (1, b"standard input: 19 bytes at its end, wanted 24 for a frame\n")
+    assert half.stdout == done.stdout[: len(half.stdout)]
+    assert len(half.stdout) == len(done.stdout) * 49 // 50
 
 
 def test_the_page_for_audio_plugins(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,13 @@ def test_the_example_gives_the_bits_of_python(target: Path, model: Path) -> None
     done = subprocess.run(program, input=frames.tobytes(), capture_output=True, check=True)
     stream = load(model).stream()
     assert done.stdout == b"".join(np.asarray(stream.push(frame[None])).tobytes() for frame in frames)
+    half = subprocess.run(program, input=frames.tobytes()[:-5], capture_output=True, check=False)
+    assert half.returncode == 1
+    assert b"UnexpectedEof" in half.stderr
+    assert half.stdout == done.stdout[: len(done.stdout) * 49 // 50]
+    missing = subprocess.run([program[0], "none.tide"], capture_output=True, text=True, check=False)
+    assert missing.returncode == 1
+    assert missing.stderr.startswith('Error: "none.tide: No such file')
 
 
 def test_every_function_and_status_of_the_header_is_declared() -> None:
