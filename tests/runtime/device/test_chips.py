@@ -77,6 +77,7 @@ NO_COMPILER = " is not installed; it compiles for {}: install it, or name anothe
 @pytest.mark.parametrize(
     ("name", "arguments", "wanted"),
     [
+        ("cortex-m7", ["run", "FRAMES=none.f32"], "FRAMES=none.f32: no file that can be read; its path counts from {}"),
         ("esp32", ["run"], ESP_IDF),
         ("esp32", [], "xtensa-esp32-elf-gcc" + NO_COMPILER.format("esp32")),
         ("cortex-m7", ["run"], "arm-none-eabi-gcc" + NO_COMPILER.format("cortex-m7")),
@@ -95,7 +96,7 @@ def test_make_says_what_is_missing(
     command = ["make", "-s", "-C", str(tmp_path / "out"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": str(tmp_path / "tools")})
     assert done.returncode != 0
-    assert done.stderr.splitlines()[0] == wanted
+    assert done.stderr.splitlines()[0] == wanted.format(tmp_path / "out")
 
 
 @pytest.mark.slow
