@@ -1,4 +1,4 @@
-"""Every link in a page leads somewhere, and every path that a page names exists."""
+"""Every link in a page leads somewhere, every path that a page names exists, and tables are whole."""
 
 import re
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "docs/**/*.md", "examples/*/*.md", "runtime/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/*/*.md", "bindings/*/*.md", "runtime/**/*.md")
     for path in ROOT.glob(pattern)
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
 QUOTED = re.compile(r"`([^`\n]+)`")
-FOLDERS = ("api", "export", "quant", "runtime", "benchmarks", "tests", "examples", "docs")
+FOLDERS = ("api", "export", "quant", "runtime", "benchmarks", "tests", "examples", "bindings", "docs")
 PATH = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./*-]*\w[/*]?")
 KERNELS = re.compile(r"(?:src|operators|variants|include|binding)/[\w./-]*\w")  # of the engine's own page
 
@@ -81,6 +81,18 @@ def test_make_targets_exist(page: str) -> None:
     targets = re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE)
     for target in re.findall(r"`make ([a-z]+)`", text_of(page)):
         assert target in targets, f"{page}: make {target}: no such target"
+
+
+def cells_of(line: str) -> int:
+    """Return the number of cells of a line of a table; a bar in backticks or after a backslash parts none."""
+    return len(re.findall(r"(?<!\\)\|", QUOTED.sub("", line))) - 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_line_of_a_table_has_all_cells(page: str) -> None:
+    for rows in re.findall(r"(?:^\|.*\n)+", BLOCK.sub("", text_of(page)), re.MULTILINE):
+        lines = rows.splitlines()
+        assert [line for line in lines if cells_of(line) != cells_of(lines[0])] == [], page
 
 
 def test_every_page_is_in_the_index() -> None:

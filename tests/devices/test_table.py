@@ -1,11 +1,13 @@
 """The table of devices on a processor that cannot run every row."""
 
 import platform
+import re
 from dataclasses import replace
 
 import pytest
 from devices import proving, table
 from tidegate.runtime import _kernels
+from tidegate.runtime.device.folder import STACK_BYTES
 from tidegate.runtime.device.targets import TARGETS, X86, Run
 
 
@@ -43,3 +45,40 @@ def test_the_line_of_what_is_left_out_stays() -> None:
     (old,) = (line for line in text.splitlines() if line.startswith("| watch | x86_64 avx512_vnni |"))
     made = table.document(text, [one, other]).partition(table.MARKS[0])[2].partition(table.MARKS[1])[0]
     assert made.splitlines() == [*table.HEAD, "| watch | x86_64 avx2 | `abababababababab` | 7 | 8 | 9 |  |", old]
+
+
+def figures(model: str, device: str) -> tuple[int, ...]:
+    """Return the instructions, the flash and the RAM of a line of the table."""
+    (line,) = [line for line in table.DOCUMENT.read_text().splitlines() if line.startswith(f"| {model} | {device} ")]
+    return tuple(int(cell.replace(",", "")) for cell in line.split(" | ")[3:6])
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("cortex-m0 scalar", "On a Cortex-M0 a frame takes {integers} % of the instructions"),
+        ("cortex-m4f arm_dsp", "a Cortex-M4F takes {more} % more instructions"),
+        ("cortex-m55 helium", "a Cortex-M55 {more} % more"),
+    ],
+)
+def test_the_sentences_about_integers_have_the_figures_of_the_table(device: str, words: str) -> None:
+    share = figures("watch in integers", device)[0] / figures("watch", device)[0]
+    said = " ".join(table.DOCUMENT.read_text().split())
+    assert words.format(integers=round(100 * share), more=round(100 * share) - 100) in said
+
+
+@pytest.mark.parametrize(("model", "words"), [("watch", "floats"), ("watch in integers", "integers")])
+def test_the_comparison_has_the_ram_of_the_table(model: str, words: str) -> None:
+    ram = figures(model, "cortex-m4f arm_dsp")[2] - STACK_BYTES
+    assert re.search(rf"^\| tidegate, {words}, .*\| {ram:,} \|", table.DOCUMENT.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("chip", "device"),
+    [("rp2040", "cortex-m0 scalar"), ("rp2350", "cortex-m33 arm_dsp"), ("nrf52840", "cortex-m4f arm_dsp")],
+)
+def test_chips_have_the_flash_and_the_ram_of_their_core(chip: str, device: str) -> None:
+    _, flash, ram = figures("watch", device)
+    boards = table.DOCUMENT.with_name("boards.md").read_text()
+    assert re.search(rf"^\| `{chip}` \|.*\| {flash:,} \|$", boards, re.MULTILINE)
+    assert f"each needs {ram:,} bytes of RAM" in boards
