@@ -45,7 +45,7 @@ def main(target: str = "cortex-m4f", number: str = "0") -> None:
     recordings = import_module("recordings")
     recording = recordings.split(recordings.load()).test[int(number)]
     program = build(target, Path("build/cortex-m") / target)
-    print(f"The exercise is {recording.exercise}; the firmware on {TARGETS[target].processor} says:")
+    print(f"The exercise is {recording.exercise}. The firmware on {target} says:")
     print(run(target, program, recording.frames.tobytes()), end="")
 
 

@@ -2,11 +2,12 @@
 
 import gzip
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from kernels.building import require
+from kernels.building import ROOT, require
 from tidegate.runtime.device import module
 from tidegate.runtime.device.module import EXPORTED, FLAGS, SIMD, WEB, build_module
 from tidegate.runtime.device.parts import KERNELS
@@ -35,6 +36,15 @@ def test_a_module_asks_for_nothing_and_exports_all_of_the_headers(variant: str) 
     assert names(path, "imports") == set()
     assert names(path, "exports") == {"memory", *declared}
     assert len(gzip.compress(path.read_bytes(), 9)) <= MOST_BYTES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["docs/browser.md", "bindings/npm/README.md", "bindings/npm/package.json"])
+def test_the_pages_have_the_size_of_the_engine(page: str) -> None:
+    said = re.findall(r"(\d+) KB gzipped", (ROOT / page).read_text())
+    assert [int(kilobytes) for kilobytes in said] == [
+        pytest.approx(len(gzip.compress(engine("wasm_simd128").read_bytes(), 9)) / 1000, abs=2)
+    ]
 
 
 @pytest.mark.slow
