@@ -1,6 +1,7 @@
 """A server: models on engines, doors to them, until it is told to stop."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -80,7 +81,7 @@ class Server:
         from .doors.websocket import WebsocketDoor
 
         door = WebsocketDoor(self.repository, self._access)
-        port = await door.listen(*address)
+        port = await _listen(door, address)
         self.websocket_doors.append(door)
         return port
 
@@ -93,7 +94,7 @@ class Server:
         from .doors.inference_grpc import GrpcDoor
 
         door = GrpcDoor(self.repository, version("tidegate"), self._access)
-        port = await door.listen(*address)
+        port = await _listen(door, address)
         self._grpc_doors.append(door)
         return port
 
@@ -106,7 +107,7 @@ class Server:
         from .doors.inference_http import HttpDoor
 
         door = HttpDoor(self.repository, version("tidegate"), self._access)
-        port = await door.listen(*address)
+        port = await _listen(door, address)
         self._http_doors.append(door)
         return port
 
@@ -135,6 +136,19 @@ class Server:
             doors: list[WebsocketDoor | HttpDoor] = [*self.websocket_doors, *self._http_doors]
             for door in doors:
                 door.breathe()
+
+
+async def _listen(door: "WebsocketDoor | GrpcDoor | HttpDoor", address: Address) -> int:
+    """Open a door and return its port; an address that is not free is refused in the same words by each."""
+    host, port = address
+    try:
+        return await door.listen(host, port)
+    except OSError as error:
+        known = (error.errno or 0) > 0  # not of a name, and grpcio has none
+        reason = os.strerror(error.errno or 0) if known else error.strerror or "cannot be opened"
+        raise OSError(
+            f"{host}:{port}: {reason}; wanted an address of this machine and a free port, or 0 for any"
+        ) from None
 
 
 async def serve(

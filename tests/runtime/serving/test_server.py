@@ -48,16 +48,17 @@ def test_a_system_without_its_signals_is_refused(monkeypatch: pytest.MonkeyPatch
         asyncio.run(serve([]))
 
 
-def test_an_address_that_is_taken_is_an_error() -> None:
+@pytest.mark.parametrize(("door", "reason"), [("websocket", "in use"), ("grpc", "cannot be"), ("http", "in use")])
+def test_an_address_that_is_taken_is_an_error(door: str, reason: str) -> None:
     async def run() -> None:
         first = Server([small_model()])
         port = await first.open_websocket(("127.0.0.1", 0))
         second = Server([small_model()])
         try:
-            await second.open_websocket(("127.0.0.1", port))
+            await getattr(second, f"open_{door}")(("127.0.0.1", port))
         finally:
             await second.drain()
             await first.drain()
 
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError, match=rf"^127.0.0.1:\d+: .*{reason}.*; wanted an address .* free port, or 0 for any$"):
         asyncio.run(run())
