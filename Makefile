@@ -26,7 +26,7 @@
 #              (2 minutes of a quiet machine; SERVE_BENCH="--door ws --streams 800" measures one load)
 # make kills   servers under load are killed at random, 50 times (5 minutes); make kills KILLS="--kills 5" for fewer
 # make hostile  a million hostile requests at each door of the server, while a neighbour is compared (hours);
-#              HOSTILE="--door ws --requests 50000 --first 8000" for a part, from a case on
+#              goes on where the last run stopped (HOSTILE="--door ws --requests 50000" for a part)
 # make drift   the error against float64 over a million steps (two minutes)
 # make support  writes the tables of docs/support.md, from the golden vectors and the matrix of exports, and docs/bench.schema.json
 # make models  fetches trained models of others, streams them, and writes docs/models.md and their pages (3 minutes)

@@ -83,6 +83,17 @@ def test_make_targets_exist(page: str) -> None:
         assert target in targets, f"{page}: make {target}: no such target"
 
 
+def test_options_in_the_head_of_the_makefile_exist() -> None:
+    """Each `NAME="--option ..."` is given to a program, which has the option."""
+    makefile = text_of("Makefile")
+    found = re.findall(r'([A-Z_]+)="(--[^"]+)"', makefile)
+    assert len(found) >= 7
+    for name, options in found:
+        (program,) = re.findall(rf"python (\S+\.py) \$\({name}\)", makefile)
+        for option in re.findall(r"--[\w-]+", options):
+            assert f'"{option}"' in text_of(program), f"make: {name}: {program} has no {option}"
+
+
 def cells_of(line: str) -> int:
     """Return the number of cells of a line of a table; a bar in backticks or after a backslash parts none."""
     return len(re.findall(r"(?<!\\)\|", QUOTED.sub("", line))) - 1
