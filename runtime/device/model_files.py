@@ -4,6 +4,7 @@ Their names and all names in them begin with the model's, so that one program ca
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from zlib import crc32
 
@@ -23,7 +24,17 @@ STAMPED = """#include "@NAME@.h"
 
 # Other files of the folder, and a name that is a file's: the name's files would replace them.
 TAKEN = {"main", "number", "port", "port_stdio", "port_semihosting", "startup", "tidegate"}
+# Headers of C, and those that C libraries and compilers take by their names alone. NAME.h is in the search path: every
+# `#include` of such a name would find it first.
+HEADERS = {
+    *("assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits", "locale", "math"),
+    *("setjmp", "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib"),
+    *("stdnoreturn", "string", "tgmath", "threads", "time", "uchar", "wchar", "wctype"),
+    *("_ansi", "_newlib_version", "alloca", "cpuid", "elf", "endian", "features", "mm_malloc", "newlib", "strings"),
+    *("arm_acle", "arm_bf16", "arm_fp16", "arm_mve", "arm_mve_types", "arm_neon", "immintrin"),
+}
 NAME = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
+DEFINED = re.compile(r"^(?:#define |  )(\w+)", re.MULTILINE)  # a macro or an enumerator of a header
 
 
 def check_names(names: Collection[str]) -> None:
@@ -31,7 +42,7 @@ def check_names(names: Collection[str]) -> None:
 
     Raises:
         DeviceError: There is none; one is not a name in C of at most 64 characters, is that of another file of the
-            folder, or is equal to another but for upper case.
+            folder or of a header of C, or is equal to another but for upper case.
     """
     if not names:
         raise DeviceError("there are 0 models, wanted at least one")
@@ -41,6 +52,11 @@ def check_names(names: Collection[str]) -> None:
             raise DeviceError(
                 f"the name of a model is {name!r}, wanted a name in C of at most 64 letters, digits and _, "
                 f"and none of {', '.join(sorted(TAKEN))}, which the folder has; give one: --name NAME"
+            )
+        if name.lower() in HEADERS:
+            raise DeviceError(
+                f"the name of a model is {name!r}, and a compiler would take its {name}.h for C's own header; "
+                "give another: --name NAME"
             )
         if name.lower() in seen:
             raise DeviceError(f"two models are called {name!r}, wanted different names; give one for each: --name NAME")
@@ -53,12 +69,39 @@ def model_files(plans: Mapping[str, bytes], target: Target) -> Iterator[tuple[st
     Args:
         plans: Compiled plans by their names in C.
         target: The device.
+
+    Raises:
+        DeviceError: Two things in the headers would have one name.
     """
-    for (name, plan), sizes in zip(plans.items(), sizes_of(plans.values(), target), strict=True):
-        header = _header(name, sizes, _named_places(name.upper(), read_text(text_of(plan))))
+    named = zip(plans.items(), sizes_of(plans.values(), target), strict=True)
+    headers = {
+        name: _header(name, sizes, _named_places(name.upper(), read_text(text_of(plan))))
+        for (name, plan), sizes in named
+    }
+    _refuse_twice(headers)
+    for name, plan in plans.items():
+        header = headers[name]
         fields = {"NAME": name, "PREFIX": name.upper(), "STAMP": f"{crc32(header.encode(), crc32(plan)):#010x}u"}
         for file, text in ((f"{name}.c", STAMPED + c_source(plan, name)), (f"{name}.h", header)):
             yield file, _filled(text, fields)
+
+
+def _refuse_twice(headers: Mapping[str, str]) -> None:
+    """Refuse a name that two headers define, such as those of `a` and `a_stream`, or one header twice."""
+    seen: dict[str, str] = {}
+    for name, header in headers.items():
+        for defined in DEFINED.findall(header):
+            first = seen.setdefault(defined, name)
+            if first != name:
+                raise DeviceError(
+                    f"{first}.h and {name}.h both define {defined}; give a model another name: --name NAME"
+                )
+        twice = [defined for defined, count in Counter(DEFINED.findall(header)).items() if count > 1]
+        if twice:
+            raise DeviceError(
+                f"two inputs of {name} are both {twice[0]} in C, which has capitals, digits and _ there; rename one in "
+                "the module and export it again"
+            )
 
 
 def _filled(text: str, fields: Mapping[str, str]) -> str:
