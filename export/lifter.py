@@ -13,7 +13,8 @@ import onnx
 from ..runtime.arrays import Array
 from ..runtime.contract import METADATA_KEY, ZEROS, Blocks, Contract, Piece, Port, State
 from ..runtime.errors import ChunkError, ContractError, ExportError, ModelError, TidegateError, UnsupportedError
-from ..runtime.files import write_atomic
+from ..runtime.files import refuse_overwriting, write_atomic
+from ..runtime.graph.data_files import DataFiles
 from ..runtime.graph.graph import Graph
 from ..runtime.graph.stages import looking_ahead
 from ..runtime.load import naming
@@ -132,7 +133,8 @@ def lift(
     if data is not None and not callable(data):
         data = as_signal(data)
     with _naming(source):
-        graph = Graph.load(source, data_files=True)
+        graph = Graph.load(source, data_files=(weights := DataFiles(os.fspath(source))))
+        refuse_overwriting(path, source, *weights.paths)
         _refuse_initial_states(graph)
         opened = open_file(graph.model, values or {}, states, FrameSize(frame, context), static)
         opened, bare, layout = layout_of(opened)

@@ -13,7 +13,7 @@ from time import perf_counter
 from ..runtime.backends.folded_weights import fold_weights
 from ..runtime.cells import BY_NAME, STANDARD
 from ..runtime.errors import ModelError, QuantizationError, UnsupportedError
-from ..runtime.files import write_atomic
+from ..runtime.files import refuse_overwriting, write_atomic
 from ..runtime.graph.graph import Graph
 from ..runtime.graph.projected_lstm import with_weights
 from ..runtime.load import naming
@@ -99,7 +99,7 @@ def quantize(
         Shape, precision and error of each weight, the error of the answers, and what calibration found.
 
     Raises:
-        ModelError: The source is not a streaming ONNX file, or has no recurrent node.
+        ModelError: The source is not a streaming ONNX file, has no recurrent node, or is the target too.
         UnsupportedError: Calibration is asked for, but the engine does not run the model.
         QuantizationError: An option, a weight or a calibration stream cannot be used, or no precisions meet
             `max_bytes` and `max_error`. No file is written.
@@ -107,6 +107,7 @@ def quantize(
         FileNotFoundError: There is no source file.
     """
     options = Options(precision, calibration, method, ranges, extra, max_bytes, max_error, arithmetic, progress)
+    refuse_overwriting(target, source)
     with naming(source):
         graph = _opened(source)
         result = nearest(graph, options) if calibration is None else calibrated(graph, options)

@@ -59,6 +59,23 @@ def _open_itself(path: str, flags: int) -> int:
     return _open_now(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
+def refuse_overwriting(path: str | os.PathLike[str], *sources: str | os.PathLike[str] | None) -> None:
+    """Refuse to write over a file that was read, under another name or through a link too.
+
+    Args:
+        path: The file to write.
+        sources: The files that were read, or will be; None, or what is no file, stands for none.
+
+    Raises:
+        ModelError: The file to write is one of them.
+    """
+    from pathlib import Path  # its import is slow
+
+    target = Path(path)
+    if target.is_file() and any(one and Path(one).exists() and target.samefile(one) for one in sources):
+        raise ModelError(f"{target}: is a file to read, and may be needed again; give the output another name")
+
+
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file so that after a crash the old or the new file is there, never a part of one.
 

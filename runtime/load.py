@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from .errors import BackendError, ModelError, SignatureError
-from .files import MAX_FILE_BYTES, read_bytes, write_atomic
+from .files import MAX_FILE_BYTES, read_bytes, refuse_overwriting, write_atomic
 from .plan.magic import MAGIC
 from .streams import Model
 
@@ -96,11 +96,12 @@ def compile_model(source: str | os.PathLike[str], target: str | os.PathLike[str]
         form: `plan` writes the plan itself; `c` writes C source with the plan as a `const` array, named after the file.
 
     Raises:
-        ModelError: The file is not a model, or has an operator or option that the engine does not have; or there is no
-            such form. No file is written.
+        ModelError: The file is not a model, has an operator or option that the engine does not have, or is the target
+            too; or there is no such form. No file is written.
     """
     if form not in ("plan", "c"):
         raise ModelError(f"form is {form!r}, wanted 'plan' or 'c'")
+    refuse_overwriting(target, source)
     with naming(source):
         plan = compile_graph(_graph_of(_read(source), source))
     if form == "c":

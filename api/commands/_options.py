@@ -1,5 +1,6 @@
 """Arguments and options that several commands have, and their checks."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from tidegate.runtime.errors import TidegateError
-from tidegate.runtime.files import is_device
+from tidegate.runtime.errors import ModelError, TidegateError
+from tidegate.runtime.files import is_device, refuse_overwriting
 
 MOST_HERTZ = 1e12
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -199,8 +200,10 @@ def check_target(path: Path, formats: Sequence[str] = (), sources: Iterable[Path
         OSError: The path is a block device or a socket.
         typer.BadParameter: The name has another ending, or is that of a source.
     """
-    if path.is_file() and any(one and Path(one).exists() and path.samefile(one) for one in sources):
-        raise typer.BadParameter(f"{path}: is a file to read, and may be needed again; give the output another name")
+    try:
+        refuse_overwriting(path, *sources)
+    except ModelError as error:
+        raise typer.BadParameter(str(error)) from None
     if path.is_dir():
         raise IsADirectoryError(EISDIR, "is a folder, wanted the name of a file", str(path))
     if not path.parent.is_dir():
@@ -208,3 +211,20 @@ def check_target(path: Path, formats: Sequence[str] = (), sources: Iterable[Path
     is_device(path)
     if formats and path.suffix.lower() not in formats:
         raise typer.BadParameter(f"{path}: wanted a name that ends in {' or '.join(formats)}")
+
+
+def check_targets(paths: Iterable[Path | None], sources: Iterable[Path | str | None] = ()) -> None:
+    """Check the output files of one command as `check_target` does. None stands for no file.
+
+    Raises:
+        typer.BadParameter: Two of them are one file, which is no device: the second would replace the first.
+    """
+    read, places = tuple(sources), set()
+    for path in paths:
+        if path is None:
+            continue
+        check_target(path, sources=read)
+        place = os.path.realpath(path)
+        if place in places and not is_device(path):
+            raise typer.BadParameter(f"{path}: two outputs would have this name; give each its own")
+        places.add(place)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tidegate.commands._bench_options import refuse_unused
 from tidegate.commands._bench_suites import families, streams
-from tidegate.commands._options import Chunk, check_target, counts, duration, rate_of
+from tidegate.commands._options import Chunk, check_targets, counts, duration, rate_of
 from tidegate.commands._output import save_json, show
 from tidegate.runtime.errors import ChunkError
 
@@ -112,9 +112,7 @@ def command(
     """
     given = what or []
     refuse_unused(context, _kind(given, suite, compare=compare))
-    for target in (json_file, page):
-        if target is not None:
-            check_target(target, sources=(*given, source))
+    check_targets((json_file, page), sources=(*given, source))
     if compare:
         _compare(given, json_file)
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from tidegate.commands._options import Json, Output, check_target, given, usage
+from tidegate.commands._options import Json, Output, check_targets, given, usage
 from tidegate.commands._output import busy, complain, print_json, show, size
 
 if TYPE_CHECKING:
@@ -123,9 +123,7 @@ def command(
     from tidegate.benchmarks.progress import bar
     from tidegate.quant import quantize as quantize_file
 
-    for target in (output, html):
-        if target is not None:
-            check_target(target, sources=(source, calibration))
+    check_targets((output, html), sources=(source, calibration))
     options: dict[str, Any] = {
         "precision": _precisions(precision or []),
         "method": None if method is None else method.value,

@@ -27,6 +27,11 @@ class DataFiles:
     read: dict[str, bytes] = field(default_factory=dict)
     taken: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def paths(self) -> list[Path]:
+        """The data files that were read."""
+        return [Path(self.path).parent / name for name in self.read]
+
     def bring_in(self, tensor: TensorProto, size: int) -> None:
         """Put the data of a tensor into the tensor itself, in place.
 

@@ -42,13 +42,13 @@ class _NotOnnx(Exception):  # noqa: N818  it never leaves this module
     """The bytes are not a protobuf message."""
 
 
-def parse(data: bytes, path: str, *, data_files: bool = False) -> onnx.ModelProto:
+def parse(data: bytes, path: str, *, data_files: DataFiles | None = None) -> onnx.ModelProto:
     """Check the bytes of a file and return its model.
 
     Args:
         data: The bytes.
         path: The file, for messages.
-        data_files: Whether weights may be in other files of its folder; they are in the model then.
+        data_files: Takes the weights from other files of its folder; None: there may be none.
 
     Raises:
         ModelError: It is not an ONNX file, or it is too large or not allowed; the message names the node.
@@ -65,7 +65,7 @@ def parse(data: bytes, path: str, *, data_files: bool = False) -> onnx.ModelProt
         ) from None
     if not model.graph.node:
         raise ModelError(f"{path}: not an ONNX file, or its graph is empty; export one with `tidegate export`")
-    _check(model, path, DataFiles(path) if data_files else None)
+    _check(model, path, data_files)
     return model
 
 

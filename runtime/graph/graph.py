@@ -13,6 +13,7 @@ from ..arrays import Array
 from ..contract import METADATA_KEY, Contract
 from ..errors import ContractError, UnsupportedError
 from ..files import MAX_FILE_BYTES, read_bytes, write_atomic
+from .data_files import DataFiles
 from .gate import parse
 from .nodes import attributes, label, opset_of, origin, passed_on
 
@@ -38,12 +39,12 @@ class Graph:
         self._passed = passed_on(model.graph, ["Identity"])
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, data_files: bool = False) -> Self:
+    def load(cls, path: str | os.PathLike[str], *, data_files: DataFiles | None = None) -> Self:
         """Read an ONNX file.
 
         Args:
             path: The file.
-            data_files: Whether weights may be in other files of its folder; they are in the model then.
+            data_files: Takes the weights from other files of its folder, and knows them then; None: there may be none.
 
         Raises:
             ModelError: It is not an ONNX file, or `gate` refuses it: it is too large or nested too deep, has weights in

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,34 @@ def test_row_164_no_command_writes_over_the_file_that_it_reads(tide: Command) ->
     ):
         assert_wrong_usage(tide(*command.split()), "is a file to read, and may be needed again")
     assert Path("m.onnx").read_bytes() == before
+
+
+@pytest.mark.usefixtures("desk")
+@pytest.mark.parametrize("write", [tidegate.quantize, tidegate.compile_model, tidegate.lift])
+def test_no_function_writes_over_the_file_that_it_reads(write: Callable[[str, str], object]) -> None:
+    onnx.save(
+        onnx.load("no_contract.onnx"), "apart.onnx", save_as_external_data=True, location="data", size_threshold=0
+    )
+    Path("link.onnx").symlink_to("m.onnx")
+    pairs = [("m.onnx", "m.onnx"), ("m.onnx", "link.onnx")] + [("apart.onnx", "data")] * (write is tidegate.lift)
+    for source, target in pairs:
+        before = Path(target).read_bytes()
+        with pytest.raises(tidegate.ModelError, match=f"{target}: is a file to read, .*give the output another name"):
+            write(source, target)
+        assert Path(target).read_bytes() == before
+
+
+@pytest.mark.usefixtures("desk")
+def test_two_outputs_of_a_command_have_two_names(tide: Command) -> None:
+    Path("link.html").symlink_to("both")
+    for command in (
+        "quantize m.onnx -o both --html both",
+        "quantize m.onnx -o both --html ./link.html",
+        f"bench m.tide {QUICK} --json both --html ../{Path.cwd().name}/both",
+    ):
+        assert_wrong_usage(tide(*command.split()), "two outputs would have this name; give each its own")
+    assert not Path("both").exists()
+    assert tide("quantize", "m.onnx", "-o", "/dev/null", "--html", "/dev/null").status == 0
 
 
 @pytest.mark.usefixtures("desk")

@@ -25,9 +25,9 @@ BREATH = 16  # chunks that are sent late before answers are read in between
 
 def write_plan(path: Path) -> None:
     """Write the plan of model A in W8A16, the default precision."""
-    file = path.with_suffix(".onnx")
-    save_model(random_layers(CASE), file)
-    quantize(file, file)
+    floats, file = path.with_suffix(".float.onnx"), path.with_suffix(".onnx")
+    save_model(random_layers(CASE), floats)
+    quantize(floats, file)
     compile_model(file, path)
 
 

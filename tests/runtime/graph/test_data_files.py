@@ -133,7 +133,7 @@ def test_a_shape_of_gigabytes_is_refused_by_the_size_of_the_data_file(folder: Pa
     model.graph.initializer.append(tensor)
     (folder / "m.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match="in 'data' of 36 bytes, wanted 4398046511104 bytes inside it"):
-        Graph.load(folder / "m.onnx", data_files=True)
+        Graph.load(folder / "m.onnx", data_files=DataFiles(str(folder / "m.onnx")))
 
 
 def test_a_stream_takes_the_way_out_one_file(tmp_path: Path) -> None:

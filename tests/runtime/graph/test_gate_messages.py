@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tidegate.runtime.errors import ModelError
 from tidegate.runtime.graph import gate
+from tidegate.runtime.graph.data_files import DataFiles
 from tidegate.runtime.graph.gate import MAX_DEPTH, MAX_FIELDS, MAX_NODES, parse, parts
 from tools.hostile import field, nested_ifs, outside, varint
 from tools.onnx_files import write_lstm
@@ -356,11 +357,11 @@ def test_data_in_another_file_of_a_lifted_model_has_the_bytes_of_its_shape(
     model, path = small(), str(tmp_path / "m.onnx")
     model.graph.initializer.append(tensor)
     (tmp_path / "weights").write_bytes(bytes(range(size)))
-    found = parse(model.SerializeToString(), path, data_files=True).graph.initializer[1]
+    found = parse(model.SerializeToString(), path, data_files=DataFiles(path)).graph.initializer[1]
     assert found.raw_data == bytes(range(size))
     (tmp_path / "weights").write_bytes(bytes(size - 1))
     with pytest.raises(ModelError, match=f" of {size - 1} bytes, wanted {size} bytes inside it; the file is damaged$"):
-        parse(model.SerializeToString(), path, data_files=True)
+        parse(model.SerializeToString(), path, data_files=DataFiles(path))
 
 
 def test_numbers_have_at_most_ten_bytes() -> None:
