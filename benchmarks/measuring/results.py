@@ -227,7 +227,7 @@ class Result:
             if (seen := repr(given["version"])[:40]) == str(VERSION):
                 return cls(_built(Environment, given["environment"]), tuple(_built(Row, row) for row in given["rows"]))
         except (ValueError, TypeError, KeyError, RecursionError) as error:  # its repr may hold the whole file
-            why = str(error)[:80]
+            why = str(error)[:120]
             raise ModelError(f"{path}: not a result of `tidegate bench --json`: {why}") from None
         raise ModelError(f"{path}: results of version {seen}, this tidegate reads {VERSION}; measure again")
 
@@ -239,7 +239,15 @@ def _built(kind: Any, given: dict[str, Any]) -> Any:  # noqa: ANN401  a dataclas
     read = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     if wrong := [name for name, value in read.items() if not _fits(value, hints[name])]:
         raise TypeError(f"{wrong[0]} is {read[wrong[0]]!r}")
+    if odd := [name for name, value in read.items() if name.endswith("_us") and not _are_times(value)]:
+        raise ValueError(f"{odd[0]} is {repr(read[odd[0]])[:40]}, wanted finite times from 0; measure again")
     return kind(**read)
+
+
+def _are_times(value: object) -> bool:
+    """Return whether a figure, or each of several, can be a time: a comparison of others would end in `same`."""
+    found = value if isinstance(value, tuple) else () if value is None else (value,)
+    return all(0 <= one <= LONGEST for one in found)
 
 
 def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401  a type

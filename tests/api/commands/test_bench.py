@@ -128,6 +128,6 @@ def test_it_compares_two_results(tide: Command, folder: Path) -> None:
     outcome = tide("bench", "--compare", "a.json", "b.json", "--json", "changes.json")
     assert outcome.status == 1
     assert "1 of 1 rows slower" in outcome.out
-    assert ", then on another with " in " ".join(outcome.out.split())
+    assert ", then on another with " in " ".join(outcome.out.split())  # a line is as long as the name of the processor
     (change,) = json.loads((folder / "changes.json").read_text())["changes"]
     assert (change["verdict"], change["ratio"]) == ("slower", pytest.approx(10))

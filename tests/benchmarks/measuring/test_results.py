@@ -114,6 +114,19 @@ def test_a_field_of_another_type_is_refused_by_its_name(field: str, value: objec
         Result.read(tmp_path / "r.json")
 
 
+@pytest.mark.parametrize("value", ["NaN", "1e999", "-Infinity", "-1", "1" + 400 * "0", "[1, NaN]", f"[{400 * '9'}, 1]"])
+def test_a_figure_that_is_no_time_is_refused_by_its_name(value: str, tmp_path: Path) -> None:
+    """Else a comparison would call it `same`, with status 0."""
+    field = "interval_us" if value.startswith("[") else "p50_us"
+    Result(observe((), None), (ROW,)).save(tmp_path / "r.json")
+    fields = json.loads((tmp_path / "r.json").read_text())
+    fields["rows"][0][field] = "HERE"
+    (tmp_path / "r.json").write_text(json.dumps(fields).replace('"HERE"', value))
+
+    with pytest.raises(ModelError, match=f": {field} is .*, wanted finite times from 0; measure again"):
+        Result.read(tmp_path / "r.json")
+
+
 def test_unsteady_rows_are_named() -> None:
     shaky = Row("mnn", "int8", "Module", "A", 1, "closed", unsteady=0.5)
 
