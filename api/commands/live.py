@@ -128,7 +128,9 @@ def command(
 
     check_release(require, release)
     if learn_health is not None:
-        check_target(learn_health, sources=(path, source, degrade, watch_health, require))
+        if watch_health is not None:
+            raise typer.BadParameter("--learn-health has no effect with --watch-health; learn first, then watch")
+        check_target(learn_health, sources=(path, source, degrade, require))
     terminal = sys.stdout is not None and sys.stdout.isatty() and not json and to is None
     if labels and not terminal:
         raise typer.BadParameter("--labels has no effect without the picture in a terminal")

@@ -63,6 +63,9 @@ class Profile:
             raise ModelError("not a profile of health; write one with `tidegate live --learn-health FILE`") from None
         if not 1 <= found.lag <= BLOCK:
             raise ModelError(f"profile of health: lag {found.lag}, wanted 1 to {BLOCK}; learn it again")
+        for name, (low, high) in ranges.items():
+            if not -np.inf < low <= high < np.inf:
+                raise ModelError(f"profile of health: {name} is {low} to {high}, wanted finite numbers; learn it again")
         return found
 
 

@@ -148,6 +148,8 @@ def test_health_is_learned_and_watched(tide: Command) -> None:
     assert "tidegate: health: loudness of the inputs is " in loud.err
     Path("odd.json").write_text("{}")
     assert_refused(tide("live", "m.tide", "x.npy", "--watch-health", "odd.json"), "odd.json: not a profile of health")
+    both = tide("live", "m.tide", "healthy.npy", "--watch-health", "p.json", "--learn-health", "q.json")
+    assert_wrong_usage(both, "--learn-health has no effect with --watch-health; learn first, then watch")
 
 
 @pytest.mark.usefixtures("folder")

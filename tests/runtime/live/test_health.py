@@ -122,6 +122,10 @@ def test_what_is_no_profile_is_refused(text: str) -> None:
 def test_a_profile_of_another_model_is_refused() -> None:
     with pytest.raises(ModelError, match="lag 0, wanted 1 to 100; learn it again"):
         Profile.from_json(json.dumps({"features": 1, "lag": 0, "ranges": {}}))
+    for low, high in (("NaN", "1"), ("0", "Infinity"), ("2", "1")):
+        text = f'{{"features": 1, "lag": 1, "ranges": {{"pace": [{low}, {high}]}}}}'
+        with pytest.raises(ModelError, match=r"health: pace is .* to .*, wanted finite numbers; learn it again"):
+            Profile.from_json(text)
     with pytest.raises(ModelError, match="is of 3 input values, the model has 4; learn it again"):
         Watcher(PROFILE, lambda *_: None).take(frames(1, 4), MODEL.stream())
     with pytest.raises(ModelError, match="a profile of health needs at least 100 frames, 0 came"):
