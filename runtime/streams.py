@@ -264,7 +264,7 @@ class Model(Protocol):
         """Start streams in a group of so many rows, all joined, from the initial state.
 
         Raises:
-            RowError: `rows` is below 1.
+            RowError: `rows` is below 1 or above 2^20.
             UnsupportedError: The model looks ahead: its rows would answer at different times.
         """
 

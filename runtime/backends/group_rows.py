@@ -8,6 +8,8 @@ from ..arrays import Answer, Array, Chunk
 from ..errors import RowError
 from ..streams import Group, documented
 
+MOST_ROWS = 2**20
+
 
 @documented(Group)
 class Rows(ABC):
@@ -17,12 +19,12 @@ class Rows(ABC):
         count: Number of rows.
 
     Raises:
-        RowError: `count` is below 1.
+        RowError: `count` is below 1 or above `MOST_ROWS`.
     """
 
     def __init__(self, count: int) -> None:
-        if index(count) < 1:
-            raise RowError(f"{count} streams in a group; wanted 1 or more")
+        if not 1 <= index(count) <= MOST_ROWS:
+            raise RowError(f"{count} streams in a group; wanted 1 to {MOST_ROWS}; make several groups for more")
         self._count = index(count)
         self._joined = dict.fromkeys(range(self._count))  # ascending
 

@@ -7,6 +7,10 @@ from ..arrays import Array
 from ..errors import BackendError, ModelError
 
 
+class RunError(ModelError):
+    """A session fails on the values that it is given."""
+
+
 def session_options(onnxruntime: Any) -> Any:  # noqa: ANN401  onnxruntime has no types
     """Return options for one thread that does not spin; activations stay float32."""
     options = onnxruntime.SessionOptions()
@@ -38,9 +42,9 @@ def run_session(session: Any, names: Sequence[str], feeds: Mapping[str, Array]) 
     """Run a session and return the named values.
 
     Raises:
-        ModelError: onnxruntime fails. (It has about ten classes for that, all directly under Exception.)
+        RunError: onnxruntime fails. (It has about ten classes for that, all directly under Exception.)
     """
     try:
         return dict(zip(names, session.run(names, feeds), strict=True))
     except Exception as error:  # noqa: BLE001
-        raise ModelError(f"onnxruntime fails on this chunk: {error}; the state is unchanged") from None
+        raise RunError(f"onnxruntime fails on this chunk: {error}; the state is unchanged") from None

@@ -13,7 +13,7 @@ from . import onnxruntime_snapshot as snapshots
 from .describing import describe_stream
 from .gaps import skip_frames
 from .health import health_of
-from .onnxruntime_session import run_session
+from .onnxruntime_session import RunError, run_session
 from .onnxruntime_snapshot import MOST_COUNTED, Snapshot
 from .onnxruntime_stages import StagedModel, StagedRun
 
@@ -114,7 +114,7 @@ class OnnxruntimeStream:
         """Stream a chunk whose signals are side by side."""
         self._refuse_finished()
         frames = self._checked(chunk := np.asarray(chunk))
-        answer, state = self._advance(frames, closing=False) if len(chunk) else (self._nothing(), self._state)
+        answer, state = self._answered(frames) if len(chunk) else (self._nothing(), self._state)
         if out is not None:
             answer = _written(out, answer)
         self._state = state
@@ -155,6 +155,16 @@ class OnnxruntimeStream:
             results, state = run.answers(frames, closing=closing), run.state
         answers = {p.name: one_stream(p, results[p.name]) for p in self._contract.outputs}
         return (answers if len(answers) > 1 else next(iter(answers.values()))), state
+
+    def _answered(self, frames: Array) -> tuple[Answer, dict[str, Array]]:
+        """Return what `_advance` does; where there are ids, onnxruntime fails on one that no table has."""
+        try:
+            return self._advance(frames, closing=False)
+        except RunError as error:
+            if np.dtype(self._dtype).kind == "f" and not features_of_ids(self._contract.pieces):
+                raise
+            self._refused = min(self._refused + frames.shape[self._port.time_axis or 0], MOST_COUNTED)
+            raise RefusedChunkError(str(error)) from None
 
     def _nothing(self) -> Answer:
         """Return the answer to a chunk without frames, in the shapes that one frame has."""
