@@ -161,6 +161,9 @@ inline Fault fault_of(tide_status status, const tide_fault &fault) {
   return {static_cast<Status>(status), fault.field, fault.op, fault.seen, fault.wanted};
 }
 
+/* A product of sizes, or a size that no span has. */
+inline std::size_t times(std::size_t a, std::size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
+
 /* Memory, and what it points into; freed from the last to the first. */
 using Owned = std::pair<std::shared_ptr<const void>, Memory>;
 
@@ -181,10 +184,10 @@ class Stream {
 
   /* Values that a push of `count` frames will write to an output, and that finish will write. */
   std::size_t answers(std::size_t count, std::uint32_t output = 0) const {
-    return output < tide_output_count(model()) ? tide_rows(stream_, output, count) * width(output) : 0;
+    return output < tide_output_count(model()) ? detail::times(tide_rows(stream_, output, count), width(output)) : 0;
   }
   std::size_t rest(std::uint32_t output = 0) const {
-    return output < tide_output_count(model()) ? tide_rest(stream_, output) * width(output) : 0;
+    return output < tide_output_count(model()) ? detail::times(tide_rest(stream_, output), width(output)) : 0;
   }
 
   /* Consumes frames, row-major, any number of whole ones, and writes the answers: one span for each output, as
@@ -293,11 +296,11 @@ class Group {
   /* Consumes `count` frames of each of the rows; as tide_group_push. `statuses` has one for each row. */
   Status push(Span<const std::uint32_t> rows, Span<const float> frames, std::size_t count,
               Span<const Span<float>> outputs, Span<tide_status> statuses) {
-    const std::size_t wanted = rows.size() * count * tide_input_width(model_);
+    const std::size_t wanted = detail::times(detail::times(rows.size(), count), tide_input_width(model_));
     if (frames.size() != wanted || statuses.size() != rows.size()) return Status::size;
     const Status fit = outputs_.set(model_, outputs, [&](std::uint32_t i) {
       const std::size_t each = tide_output_timed(model_, i) ? count : count > 0;
-      return rows.size() * each * tide_output_width(model_, i);
+      return detail::times(detail::times(rows.size(), each), tide_output_width(model_, i));
     });
     if (fit != Status::ok) return fit;
     return static_cast<Status>(

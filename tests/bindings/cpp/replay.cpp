@@ -137,6 +137,9 @@ static void group(const Model &model, const std::vector<float> &frames) {
   REQUIRE(group->leave(0) == Status::ok && !group->joined(0) && !group->stream(0) && group->join(7) == Status::row);
   REQUIRE(group->push(rows, twice, count, outputs, statuses) == Status::row && statuses[1] == TIDE_E_ROW);
   REQUIRE(group->stream(2)->frames() == 2 * count);
+  const std::size_t half = SIZE_MAX / 2 + 1; /* twice as many are 0 in a size_t */
+  REQUIRE(group->push(rows, {}, half, outputs, statuses) == Status::size);
+  REQUIRE(stream->answers(half) >= (model.output_timed() ? half : 1));
 }
 
 int main(int count, char **stems) {

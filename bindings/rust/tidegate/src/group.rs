@@ -86,14 +86,15 @@ impl Group {
         count: usize,
         outputs: &mut [&mut [f32]],
     ) -> Result<impl Iterator<Item = Result<(), Error>> + 'a, Error> {
-        exact("the frames", frames.len(), rows.len() * count * self.model.width())?;
+        let all = rows.len().saturating_mul(count); // no slice is as long as the largest size
+        exact("the frames", frames.len(), all.saturating_mul(self.model.width()))?;
         if rows.len() > self.statuses.len() {
             return Err(Error::Size { what: "the list of rows", seen: rows.len(), wanted: self.statuses.len() });
         }
         let model = &self.model;
         let wanted = |i: usize| {
             let each = if model.output_timed(i) { count } else { usize::from(count > 0) };
-            rows.len() * each * model.output_width(i)
+            rows.len().saturating_mul(each).saturating_mul(model.output_width(i))
         };
         let pointers = self.outputs.set(outputs, wanted)?;
         let statuses = &mut self.statuses[..rows.len()];

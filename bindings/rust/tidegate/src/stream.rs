@@ -28,12 +28,12 @@ impl Stream {
     /// Values that a push of `count` frames will write to an output.
     pub fn answers(&self, count: usize, output: usize) -> usize {
         // SAFETY: the stream is alive; so in the functions below.
-        unsafe { tide_rows(self.raw, self.model.output(output), count) * self.model.output_width(output) }
+        unsafe { tide_rows(self.raw, self.model.output(output), count) }.saturating_mul(self.model.output_width(output))
     }
 
     /// Values that `finish` will write to an output.
     pub fn rest(&self, output: usize) -> usize {
-        unsafe { tide_rest(self.raw, self.model.output(output)) * self.model.output_width(output) }
+        unsafe { tide_rest(self.raw, self.model.output(output)) }.saturating_mul(self.model.output_width(output))
     }
 
     /// Consumes frames, row-major, any number of whole ones, and writes the answers: a slice for each output, of at
@@ -46,7 +46,7 @@ impl Stream {
         exact("the frames", frames.len(), count * self.model.width())?;
         let (raw, model) = (self.raw, &self.model);
         // SAFETY: the stream is alive.
-        let wanted = |i: usize| unsafe { tide_rows(raw, i as u32, count) } * model.output_width(i);
+        let wanted = |i: usize| unsafe { tide_rows(raw, i as u32, count) }.saturating_mul(model.output_width(i));
         let pointers = self.outputs.set(outputs, wanted)?;
         // SAFETY: the slices were checked; they cannot overlap the frames, which are shared.
         checked(unsafe { tide_push(raw, frames.as_ptr(), count, pointers) })
@@ -59,7 +59,7 @@ impl Stream {
     pub fn finish(&mut self, outputs: &mut [&mut [f32]]) -> Result<(), Error> {
         let (raw, model) = (self.raw, &self.model);
         // SAFETY: the stream is alive.
-        let wanted = |i: usize| unsafe { tide_rest(raw, i as u32) } * model.output_width(i);
+        let wanted = |i: usize| unsafe { tide_rest(raw, i as u32) }.saturating_mul(model.output_width(i));
         let pointers = self.outputs.set(outputs, wanted)?;
         // SAFETY: the slices were checked.
         checked(unsafe { tide_finish(raw, pointers) })

@@ -149,6 +149,10 @@ fn rows_of_a_group_answer_as_streams() {
         group.leave(0).unwrap();
         let results: Vec<_> = group.push(&[2, 0], &twice, 2, &mut slices(&mut both)).unwrap().collect();
         assert_eq!(results, [Ok(()), Err(Error::Row)]);
+        let half = usize::MAX / 2 + 1; // twice as many are 0 in a usize
+        let refused = group.push(&[2, 0], &[], half, &mut slices(&mut both)).err();
+        assert!(matches!(refused, Some(Error::Size { what: "the frames", .. })));
+        assert!(stream.answers(half, 0) >= if model.output_timed(0) { half } else { 1 });
         assert_eq!((group.frames(2), group.frames(0), group.join(9)), (Ok(4), Err(Error::Row), Err(Error::Row)));
         tried += 1;
     }
