@@ -7,6 +7,11 @@ from collections.abc import Callable, Sequence
 from ...errors import ServerError
 
 FIRST, MOST = 0.05, 1.0  # seconds between two tries; doubled each time
+WAYS_OUT = {  # by the words of a failed handshake
+    "HTTP 401": "; give a token that the server knows",
+    "HTTP 404": "; end the address with a model that the server has",
+    "valid HTTP response": "; begin the address with wss:// if the server has TLS, else with ws://",
+}
 
 
 class Patience:
@@ -56,7 +61,8 @@ class Patience:
             self._why = why
         if self._clock() - self._start > self._seconds:
             tried = ", ".join(self._addresses)
-            raise ServerError(f"no answer within {self._seconds:g} seconds from {tried}: {self._why}")
+            way_out = "".join(text for words, text in WAYS_OUT.items() if words in self._why)
+            raise ServerError(f"no answer within {self._seconds:g} seconds from {tried}: {self._why}{way_out}")
         self._place += elsewhere
         pause, self._pause = self._pause, min(2 * self._pause, MOST)
         return pause * random.uniform(0.5, 1.0)  # noqa: S311  spreads clients, and is no secret

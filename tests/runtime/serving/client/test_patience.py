@@ -31,6 +31,25 @@ def test_the_time_ends_with_what_was_tried() -> None:
         patience.pause(OSError("refused"), elsewhere=True)
 
 
+@pytest.mark.parametrize(
+    ("said", "way_out"),
+    [
+        ("server rejected WebSocket connection: HTTP 401", "give a token that the server knows"),
+        ("server rejected WebSocket connection: HTTP 404", "end the address with a model that the server has"),
+        (
+            "did not receive a valid HTTP response",
+            "begin the address with wss:// if the server has TLS, else with ws://",
+        ),
+    ],
+)
+def test_a_refused_connection_has_a_way_out(said: str, way_out: str) -> None:
+    clock = Clock()
+    patience = Patience("ws://one", 9.0, clock)
+    clock.now = 9.5
+    with pytest.raises(ServerError, match=rf"from ws://one: {said}; {way_out}$"):
+        patience.pause(OSError(said), elsewhere=True)
+
+
 def test_no_address_is_an_error() -> None:
     with pytest.raises(ServerError, match=r"there is no address of a server, wanted one or more, e.g. ws://"):
         Patience([], 1.0)
