@@ -197,7 +197,8 @@ extern TIDE_API tide_status tide_restore(tide_stream *stream, const void *bytes,
 typedef struct tide_group tide_group;
 
 /* `rows` is 1 or more; all rows are joined, as new streams. Models that look ahead have no groups, because their rows
- * would answer at different times: then the size is 0. */
+ * would answer at different times: then the size is 0. For more rows than addresses have room for, it is a size that no
+ * allocation gives. */
 extern TIDE_API size_t tide_group_bytes(const tide_model *model, uint32_t rows);
 extern TIDE_API tide_group *tide_group_init(void *memory, const tide_model *model, uint32_t rows);
 extern TIDE_API uint32_t tide_group_rows(const tide_group *group);

@@ -53,11 +53,14 @@ static tide_group *lay_group(tide_arena *arena, const tide_model *model, uint32_
   return group;
 }
 
+/* For more rows than addresses have room for, a size that no allocation gives: with 32 bits a product would wrap. */
 size_t tide_group_bytes(const tide_model *model, uint32_t rows) {
   tide_arena arena = {0}, one = {0};
-  lay_group(&arena, model, rows);
   tide_take(&one, stream_bytes(model));
-  return model->late ? 0 : arena.used + rows * one.used;
+  if (model->late) return 0;
+  if (rows > SIZE_MAX / 2 / (one.used + sizeof(group_row))) return SIZE_MAX - 4095;
+  lay_group(&arena, model, rows);
+  return arena.used + rows * one.used;
 }
 
 tide_group *tide_group_init(void *memory, const tide_model *model, uint32_t rows) {
