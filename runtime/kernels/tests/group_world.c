@@ -1,5 +1,7 @@
 #include "group_world.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "running.h"
@@ -24,4 +26,14 @@ void free_world(const world *w) {
   void *all[] = {w->memory, w->frames, w->answers, w->expected, w->outputs, w->snapshot};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
   for (uint32_t i = 0; i < w->rows; i++) free(w->alone[i]);
+}
+
+int more_rows_take_no_less(const tide_model *model) {
+  size_t before = 0;
+  for (uint32_t rows = 1; rows; rows *= 2) {
+    const size_t bytes = tide_group_bytes(model, rows);
+    if (bytes < before) return fprintf(stderr, "groups: %" PRIu32 " rows take less than half of them\n", rows), 0;
+    before = bytes;
+  }
+  return 1;
 }

@@ -26,4 +26,7 @@ typedef struct world {
 world new_world(const tide_model *model, uint32_t rows, uint64_t seed);
 void free_world(const world *w);
 
+/* Whether more rows never take less memory: where addresses have 32 bits, a size that wrapped would be small again. */
+int more_rows_take_no_less(const tide_model *model);
+
 #endif

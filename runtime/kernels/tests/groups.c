@@ -199,17 +199,6 @@ static int run_world(const tide_model *model, uint32_t rows, uint64_t steps, uin
   return good;
 }
 
-/* Where addresses have 32 bits, a size that wrapped would be small again. */
-static int more_rows_take_no_less(const tide_model *model) {
-  size_t before = 0;
-  for (uint32_t rows = 1; rows; rows *= 2) {
-    const size_t bytes = tide_group_bytes(model, rows);
-    if (bytes < before) return fprintf(stderr, "groups: %" PRIu32 " rows take less than half of them\n", rows), 0;
-    before = bytes;
-  }
-  return 1;
-}
-
 static int try_plan(const void *plan, size_t bytes, uint32_t rows, uint64_t steps, uint64_t seed) {
   tide_fault why;
   if (tide_plan_check(plan, bytes, &why) != TIDE_OK) return fprintf(stderr, "groups: refused: %s\n", why.field), 0;

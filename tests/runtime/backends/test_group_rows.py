@@ -86,5 +86,7 @@ def test_no_row_is_free_when_all_have_joined() -> None:
 
 @pytest.mark.parametrize("count", [0, -1, 2**20 + 1, 2**70])
 def test_a_group_has_at_least_one_row_and_not_more_than_a_million(count: int) -> None:
-    with pytest.raises(RowError, match=f"{count} streams in a group; wanted 1 to 1048576; make several groups for more"):
+    with pytest.raises(
+        RowError, match=f"{count} streams in a group; wanted 1 to 1048576; make several groups for more"
+    ):
         Kept(count)
