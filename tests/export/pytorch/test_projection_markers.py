@@ -54,6 +54,7 @@ def test_torch_is_as_before_afterwards_also_if_the_trace_fails() -> None:
 
 def test_an_lstm_without_projection_keeps_its_own_forward() -> None:
     module, x = nn.LSTM(4, 6), torch.randn(FRAMES, STREAMS, 4)
-    with torch.no_grad(), marking_projections():
-        inside = module(x)[0]
-    assert torch.equal(inside, module(x)[0])
+    with torch.no_grad():  # with gradients torch computes in another way, and on AVX2 other bits
+        with marking_projections():
+            inside = module(x)[0]
+        assert torch.equal(inside, module(x)[0])
