@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tidegate.quant import quantize
 from tidegate.runtime.errors import ModelError, PlanError
-from tidegate.runtime.files import is_device, read_bytes, write_atomic
+from tidegate.runtime.files import is_device, read_bytes, refuse_overwriting, write_atomic
 from tidegate.runtime.load import compile_model, load
 from tools.onnx_files import write_lstm
 
@@ -387,3 +387,13 @@ def test_a_system_without_the_calls_of_unix_exports_loads_and_streams(tmp_path: 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert names(tmp_path) == ["m.onnx", "q.onnx", "q.tide"]
+
+
+def test_row_164_a_file_that_is_read_is_not_written_through_a_link_either(tmp_path: Path) -> None:
+    (tmp_path / "read").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "read")
+    refuse_overwriting(tmp_path / "new", tmp_path / "read", None, tmp_path / "none")
+    with pytest.raises(
+        ModelError, match="link: is a file to read, and may be needed again; give the output another name"
+    ):
+        refuse_overwriting(tmp_path / "link", None, tmp_path / "read")
