@@ -22,7 +22,7 @@ saturating=(
 )
 
 has=" $($python -c 'from tidegate.runtime._kernels import variants; print(*variants())') "
-best=$($python -c 'from tidegate.runtime._kernels import variants; print(variants()[0])')
+read -r best _ <<<"$has"
 for isa in avx2 scalar; do
   if [[ $isa == "$best" ]]; then
     echo "variants: left out: $isa is this processor's best, on which make test runs"

@@ -4,7 +4,6 @@ Their names and all names in them begin with the model's, so that one program ca
 """
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from zlib import crc32
 
@@ -91,17 +90,17 @@ def _refuse_twice(headers: Mapping[str, str]) -> None:
     seen: dict[str, str] = {}
     for name, header in headers.items():
         for defined in DEFINED.findall(header):
-            first = seen.setdefault(defined, name)
-            if first != name:
+            first = seen.get(defined)
+            if first == name:
+                raise DeviceError(
+                    f"two inputs of {name} are both {defined} in C, which has capitals, digits and _ there; rename one "
+                    "in the module and export it again"
+                )
+            if first is not None:
                 raise DeviceError(
                     f"{first}.h and {name}.h both define {defined}; give a model another name: --name NAME"
                 )
-        twice = [defined for defined, count in Counter(DEFINED.findall(header)).items() if count > 1]
-        if twice:
-            raise DeviceError(
-                f"two inputs of {name} are both {twice[0]} in C, which has capitals, digits and _ there; rename one in "
-                "the module and export it again"
-            )
+            seen[defined] = name
 
 
 def _filled(text: str, fields: Mapping[str, str]) -> str:
